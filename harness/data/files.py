@@ -1,0 +1,199 @@
+"""The decoded cache and the split: arrays as files that every worker of a machine maps.
+
+    <cache>/decoded/<name>-<key>/            one dataset, test part apart
+        training/{inputs,labels}.npy
+        sealed-test/{inputs,labels}.npy
+        split-<key>/{train,validation}.npy   row numbers into training/
+        meta.json
+
+Numpy only: the driver prepares data without importing torch. Folders appear whole or not at all,
+so that two commands may prepare the same data at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.data import sources
+from harness.data.sources import Array, Decoded, Source
+from harness.errors import DataError
+
+FORMAT = 1
+"""Raise it when the layout or the meaning of these files changes."""
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """All that a worker may know: the training and validation parts. No path to the test part."""
+
+    inputs: Path
+    labels: Path
+    train_rows: Path
+    validation_rows: Path
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Of one example."""
+    mean: float
+    """Of the training part's values, in raw units (0..255 for images)."""
+    std: float
+
+
+@dataclass(frozen=True)
+class TestFiles:
+    """The sealed test part; `harness.data.SealedTest` is the way in."""
+
+    inputs: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset ready to train on."""
+
+    name: str
+    where: str
+    digest: str
+    split_hash: str
+    """SHA-256 over the data's digest and the row numbers of all parts."""
+    sizes: dict[str, int]
+    """Examples in `train`, `validation` and `test`."""
+    training: TrainingFiles
+    test: TestFiles
+
+
+def prepare(
+    name: str,
+    *,
+    validation: float,
+    test: float,
+    split_seed: int,
+    normalize: bool,
+    data_dir: Path | None = None,
+    cache: Path | None = None,
+) -> Prepared:
+    """Find, decode and split a dataset, or map what an earlier call left.
+
+    `validation` and `test` are fractions, of the training part and of the whole; `test` counts
+    only where the set has no test part of its own. Both splits are stratified by class and follow
+    from `split_seed`. Raises DataError.
+    """
+    source = sources.find(name, data_dir)
+    cache = cache or sources.user_cache()
+    decoded_key = _key(FORMAT, source.digest, test, split_seed)
+    folder = cache / "decoded" / f"{name}-{decoded_key}"
+    _once(folder, lambda new: _write_decoded(new, source, test, split_seed))
+    meta = json.loads((folder / "meta.json").read_text())
+    split = folder / f"split-{_key(validation, split_seed)}"
+    _once(split, lambda new: _write_split(new, folder, name, validation, split_seed))
+    facts = json.loads((split / "meta.json").read_text())
+    mean, std = (facts["mean"], facts["std"]) if normalize else (0.0, meta["scale"])
+    training = TrainingFiles(
+        inputs=folder / "training" / "inputs.npy",
+        labels=folder / "training" / "labels.npy",
+        train_rows=split / "train.npy",
+        validation_rows=split / "validation.npy",
+        classes=tuple(meta["classes"]),
+        shape=tuple(meta["shape"]),
+        mean=mean,
+        std=std,
+    )
+    sealed = TestFiles(folder / "sealed-test" / "inputs.npy", folder / "sealed-test" / "labels.npy")
+    digest = hashlib.sha256(f"{source.digest} {facts['rows']} {meta['test_rows']}".encode())
+    sizes = {"train": facts["train"], "validation": facts["validation"], "test": meta["test"]}
+    return Prepared(name, source.where, source.digest, digest.hexdigest(), sizes, training, sealed)
+
+
+def _write_decoded(folder: Path, source: Source, test: float, seed: int) -> None:
+    decoded: Decoded = source.decode()
+    inputs, labels = decoded.inputs, decoded.labels
+    test_rows = ""
+    if decoded.test is None:
+        rest, held_out = stratified(labels, test, seed, f"{source.name}: [data] test = {test}")
+        test_rows = _digest(held_out)
+        sealed = inputs[held_out], labels[held_out]
+        inputs, labels = inputs[rest], labels[rest]
+    else:
+        sealed = decoded.test
+    for part, arrays in (("training", (inputs, labels)), ("sealed-test", sealed)):
+        (folder / part).mkdir()
+        np.save(folder / part / "inputs.npy", np.ascontiguousarray(arrays[0]))
+        np.save(folder / part / "labels.npy", arrays[1])
+    meta = {
+        "classes": decoded.classes,
+        "shape": inputs.shape[1:],
+        "scale": decoded.scale,
+        "test": len(sealed[0]),
+        "test_rows": test_rows,
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _write_split(folder: Path, data: Path, name: str, validation: float, seed: int) -> None:
+    labels = np.load(data / "training" / "labels.npy")
+    train, val = stratified(labels, validation, seed, f"{name}: [data] validation = {validation}")
+    np.save(folder / "train.npy", train)
+    np.save(folder / "validation.npy", val)
+    inputs = np.load(data / "training" / "inputs.npy", mmap_mode="r")[train]
+    meta = {
+        "mean": float(inputs.mean(dtype=np.float64)),
+        "std": float(inputs.std(dtype=np.float64)),
+        "train": len(train),
+        "validation": len(val),
+        "rows": _digest(train, val),
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def stratified(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, Array]:
+    """Sorted row numbers (rest, held out), classes in proportion, by scikit-learn."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        rest, held_out = train_test_split(
+            np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed
+        )
+    except ValueError as error:
+        raise DataError(f"{what} cannot be held out class by class: {error}") from error
+    return np.sort(rest), np.sort(held_out)
+
+
+def _once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Make `folder` by `write`, whole or not at all, unless it is there."""
+    if folder.is_dir():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    except OSError as error:
+        raise DataError(
+            f"the cache folder {folder.parent} cannot be written ({error.strerror}); point "
+            "$XDG_CACHE_HOME at one that can"
+        ) from error
+    try:
+        write(new)
+        os.rename(new, folder)
+    except OSError as error:
+        if not folder.is_dir():  # else somebody else was faster, with the same content
+            raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _digest(*rows: Array) -> str:
+    digest = hashlib.sha256()
+    for part in rows:
+        digest.update(part.astype("<i8").tobytes() + b"|")
+    return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""The parts of a dataset as torch tensors, mapped from the cache and shared by all workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from harness.data.files import Prepared, TestFiles, TrainingFiles
+from harness.errors import DataError, HarnessError
+
+
+class Part(Dataset[tuple[Tensor, int]]):
+    """One part as a map-style Dataset: `part[i]` is (x, y), x float32 [*shape] normalised.
+
+    A plain `DataLoader(part, batch_size=32)` works on it. The engine reads the tensors instead:
+    `inputs` uint8 [all, *shape] and `labels` int64 [all] as they are, and `rows` int64 [n], the
+    part's rows in them.
+    """
+
+    def __init__(
+        self, inputs: Tensor, labels: Tensor, rows: Tensor, mean: float, std: float
+    ) -> None:
+        self.inputs, self.labels, self.rows = inputs, labels, rows
+        self.mean, self.std = mean, std
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        row = self.rows[index]
+        return (self.inputs[row].float() - self.mean) / self.std, int(self.labels[row])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What trials may see. The statistics come from the training part alone."""
+
+    train: Part
+    validation: Part
+    classes: tuple[str, ...]
+    mean: Tensor
+    """[D], in raw units."""
+    inv_std: Tensor
+    """[D]; a constant set's is 1."""
+
+
+class SealedTest:
+    """The test part behind a seal that opens once; only `harness.selection` opens it."""
+
+    def __init__(self, files: TestFiles, mean: float, std: float) -> None:
+        self._files, self._mean, self._std = files, mean, std
+        self.opened = False
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> SealedTest:
+        return cls(prepared.test, prepared.training.mean, prepared.training.std)
+
+    def open(self) -> Part:
+        if self.opened:
+            raise HarnessError("the test set was already opened for this selection")
+        self.opened = True
+        inputs, labels = _map(self._files.inputs), _map(self._files.labels)
+        return Part(inputs, labels, torch.arange(len(labels)), self._mean, self._std)
+
+
+def load_splits(files: TrainingFiles) -> Splits:
+    """Map the training and validation parts. Raises DataError for a file that is cut off."""
+    inputs, labels = _map(files.inputs), _map(files.labels)
+    std = files.std or 1.0
+    train, validation = (
+        Part(inputs, labels, _map(rows), files.mean, std)
+        for rows in (files.train_rows, files.validation_rows)
+    )
+    features = inputs[0].numel()
+    mean, inv_std = torch.full((features,), files.mean), torch.full((features,), 1 / std)
+    return Splits(train, validation, files.classes, mean, inv_std)
+
+
+def _map(path: Path) -> Tensor:
+    """Copy-on-write, so that a stray write harms neither the file nor another worker."""
+    try:
+        return torch.from_numpy(np.load(path, mmap_mode="c"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the cached file {path} cannot be read ({error}); delete its folder "
+            f"{path.parent.parent}, the next run makes it again"
+        ) from error

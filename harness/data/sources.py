@@ -1,0 +1,160 @@
+"""Where a dataset comes from: found, checked by its checksum, decoded once into arrays.
+
+FashionMNIST and MNIST are downloaded and decoded by torchvision; the digits are scikit-learn's own
+copy and need neither network nor files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import DataError, did_you_mean
+
+Array = npt.NDArray[Any]
+
+DATA_DIR_VARIABLE = "HARNESS_DATA_DIR"
+NEEDS_NONE = "`harness run-study quickstart` needs no files"
+
+# md5 of the uncompressed files, as distributed; torchvision knows those of the .gz archives.
+MD5 = {
+    "FashionMNIST": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+    "MNIST": {
+        "train-images-idx3-ubyte": "a292f7315ddd3f9689414f6ff0490591",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "51340672f30abdd69d1125e690e437d9",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A dataset in memory. Inputs uint8 [N, *shape], labels int64 [N] in 0..C-1."""
+
+    inputs: Array
+    labels: Array
+    test: tuple[Array, Array] | None
+    """The set's own test part; None where one must be held out."""
+    classes: tuple[str, ...]
+    scale: float
+    """The largest value an input can take."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset that was found and checked, not yet decoded."""
+
+    name: str
+    where: str
+    """For people: a folder, or the library that brings it."""
+    digest: str
+    """Changes whenever the decoded content does."""
+    decode: Callable[[], Decoded]
+
+
+def find(name: str, data_dir: Path | None = None) -> Source:
+    """The dataset called `name`, its files verified.
+
+    Files are looked for under `data_dir`, else under $HARNESS_DATA_DIR, else in the user's cache,
+    and only that last place is downloaded into. Raises DataError.
+    """
+    if name == "digits":
+        return Source("digits", "scikit-learn's bundled copy", "sklearn-digits-1", decode_digits)
+    if name in TORCHVISION:
+        return _torchvision(name, data_dir)
+    raise DataError(f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}")
+
+
+def user_cache() -> Path:
+    """$XDG_CACHE_HOME/harness, else ~/.cache/harness."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness"
+
+
+def decode_digits() -> Decoded:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    names = tuple(str(name) for name in digits.target_names)
+    return Decoded(
+        digits.images.astype(np.uint8), digits.target.astype(np.int64), None, names, 16.0
+    )
+
+
+TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}
+DATASETS = ("digits", *TORCHVISION)
+
+
+def _torchvision(name: str, data_dir: Path | None) -> Source:
+    class_name = TORCHVISION[name]
+    given = data_dir or (
+        Path(os.environ[DATA_DIR_VARIABLE]) if os.environ.get(DATA_DIR_VARIABLE) else None
+    )
+    root = given or user_cache() / "datasets"
+    raw = root / class_name / "raw"
+    missing = [file for file in MD5[class_name] if not (raw / file).is_file()]
+    if missing:
+        archives = [raw / f"{file}.gz" for file in missing]
+        if given and not all(archive.is_file() for archive in archives):
+            raise DataError(
+                f"{name}: no file {raw / missing[0]}; point --data-dir or ${DATA_DIR_VARIABLE} at a "
+                f"folder that holds {class_name}/raw, or leave both out to download; {NEEDS_NONE}"
+            )
+        _fetch(name, root, archives if given else [])
+    for file, md5 in MD5[class_name].items():
+        with (raw / file).open("rb") as stream:
+            found = hashlib.file_digest(stream, "md5").hexdigest()
+        if found != md5:
+            size = (raw / file).stat().st_size
+            raise DataError(
+                f"{name}: {raw / file} is cut off or altered ({size:,} bytes, md5 {found} instead "
+                f"of {md5}); delete it and get it again"
+            )
+    digest = hashlib.sha256("".join(MD5[class_name].values()).encode()).hexdigest()
+    return Source(name, str(raw), digest, lambda: _decode_torchvision(class_name, root))
+
+
+def _fetch(name: str, root: Path, archives: list[Path]) -> None:
+    """Have torchvision unpack `archives`, or download what is not there."""
+    import torchvision
+
+    dataset = getattr(torchvision.datasets, TORCHVISION[name])
+    known = dict(dataset.resources)
+    for archive in archives:
+        if not torchvision.datasets.utils.check_integrity(str(archive), known[archive.name]):
+            raise DataError(f"{name}: {archive} is cut off or altered; delete it and get it again")
+    try:
+        dataset(root=str(root), train=True, download=True)
+    except (RuntimeError, OSError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise DataError(
+            f"{name}: not in {root} and could not be downloaded into it ({first}); point --data-dir "
+            f"or ${DATA_DIR_VARIABLE} at a folder that holds {TORCHVISION[name]}/raw; {NEEDS_NONE}"
+        ) from error
+
+
+def _decode_torchvision(class_name: str, root: Path) -> Decoded:
+    import torchvision
+
+    dataset = getattr(torchvision.datasets, class_name)
+    train, test = (dataset(root=str(root), train=train) for train in (True, False))
+    classes = tuple(dataset.classes) if class_name == "FashionMNIST" else tuple("0123456789")
+    return Decoded(
+        train.data.numpy(),
+        train.targets.numpy(),
+        (test.data.numpy(), test.targets.numpy()),
+        classes,
+        255.0,
+    )

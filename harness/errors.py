@@ -1,0 +1,56 @@
+"""What can go wrong, as a tree.
+
+    HarnessError            exit status 1: the run could not be carried out
+    ├── UserError           exit status 2: something the user gave cannot be used
+    │   ├── ConfigError     a study file, a --set, an option
+    │   ├── DataError       a dataset: not found, cut off, wrong checksum
+    │   ├── DeviceError     a device that is not there
+    │   └── StudyError      a study: unknown, changed, or driven by somebody else
+    └── StoreError          a record on disk or on a server that cannot be read or written
+
+Every message is one line that names the thing, shows the value and says what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """Base of everything harness raises on purpose; `exit_status` is the command's."""
+
+    exit_status = 1
+
+
+class UserError(HarnessError):
+    exit_status = 2
+
+
+class ConfigError(UserError):
+    """A study file or an option; names the file, the table and the key."""
+
+
+class DataError(UserError):
+    """A dataset that is missing, cut off or not what its checksum says."""
+
+
+class DeviceError(UserError):
+    """A device was demanded that this machine does not have."""
+
+
+class StudyError(UserError):
+    """A study that is unknown, was changed under its name, or has another driver."""
+
+
+class StoreError(HarnessError):
+    """A journal, a tracking store or a server that cannot be read or written."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """`; did you mean 'learning_rate'?` where a known name is near, else the known names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""

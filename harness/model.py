@@ -1,0 +1,122 @@
+"""The network as a `torch.nn.Module`: what is exported, served and loaded; the engine's oracle.
+
+The engine trains the same parameters without autograd; this module gives them their names, their
+initial values and their meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from harness.trial import TrialSpec, derived_seed
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+class MLP(nn.Module):
+    """Raw examples in, logits out.
+
+    Input [B, *shape] of any real dtype (images as the uint8 they are), flattened to [B, D] and
+    normalised as (x - mean) * inv_std, two buffers of shape [D]; output float [B, classes].
+    The initial weights are a function of `spec.seed` alone.
+    """
+
+    mean: Tensor
+    inv_std: Tensor
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        classes: int,
+        mean: Tensor,
+        inv_std: Tensor,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.to(dtype).clone())
+        self.register_buffer("inv_std", inv_std.to(dtype).clone())
+        widths = (mean.numel(), *spec.hidden, classes)
+        self.linears = nn.ModuleList(
+            nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=bias, dtype=dtype)
+            for fan_in, fan_out, bias in zip(
+                widths[:-1], widths[1:], spec.layer_biases, strict=True
+            )
+        )
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(width, dtype=dtype) if spec.batch_norm != "none" else nn.Identity()
+            for width in spec.hidden
+        )
+        self.activation = ACTIVATIONS[spec.activation]()
+        self.dropout = nn.Dropout(spec.dropout)
+        self.batch_norm = spec.batch_norm
+        self.initialise(spec)
+
+    def initialise(self, spec: TrialSpec) -> None:
+        """Draw every Linear's weights from `spec.init`, seeded by `spec.seed`.
+
+        `default` is nn.Linear's own: weights and biases uniform in ±1/sqrt(fan_in). The named
+        schemes follow torch.nn.init; their biases start at zero.
+        """
+        generator = torch.Generator().manual_seed(derived_seed("init", spec.seed))
+        draw = {
+            "xavier_uniform": nn.init.xavier_uniform_,
+            "xavier_normal": nn.init.xavier_normal_,
+            "kaiming_uniform": nn.init.kaiming_uniform_,
+            "kaiming_normal": nn.init.kaiming_normal_,
+        }
+        for linear in self.linears:
+            assert isinstance(linear, nn.Linear)
+            if spec.init == "default":
+                bound = 1 / math.sqrt(linear.in_features)
+                nn.init.uniform_(linear.weight, -bound, bound, generator=generator)
+                if linear.bias is not None:
+                    nn.init.uniform_(linear.bias, -bound, bound, generator=generator)
+            elif spec.init.startswith("kaiming"):
+                draw[spec.init](linear.weight, nonlinearity="relu", generator=generator)
+            else:
+                draw[spec.init](linear.weight, generator=generator)
+            if spec.init != "default" and linear.bias is not None:
+                nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = (x.flatten(1).to(self.mean.dtype) - self.mean) * self.inv_std
+        for linear, norm in zip(self.linears, self.norms, strict=False):
+            h = linear(h)
+            if self.batch_norm == "before":
+                h = self.activation(norm(h))
+            else:
+                h = norm(self.activation(h))
+            h = self.dropout(h)
+        logits: Tensor = self.linears[-1](h)
+        return logits
+
+
+def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
+    """The trained network from the safetensors bytes of a `TrialResult`, in eval mode."""
+    state = safetensors.torch.load(weights)
+    model = MLP(spec, classes, state["mean"], state["inv_std"])
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def parameter_count(spec: TrialSpec, inputs: int, classes: int) -> int:
+    """Trainable parameters of the network that `spec` describes."""
+    widths: Sequence[int] = (inputs, *spec.hidden, classes)
+    linear = sum(
+        fan_in * fan_out + fan_out * bias
+        for fan_in, fan_out, bias in zip(widths[:-1], widths[1:], spec.layer_biases, strict=True)
+    )
+    return linear + (2 * sum(spec.hidden) if spec.batch_norm != "none" else 0)

@@ -1,0 +1,195 @@
+"""A trial: what is to be trained, what an epoch measured, what came of it.
+
+Frozen values of the standard library only, so that they cross process boundaries, go into JSON
+and are compared by value. A `TrialSpec` and the data determine the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
+BatchNorm = Literal["none", "before", "after"]
+Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
+OptimizerName = Literal["sgd", "adam"]
+Schedule = Literal["constant", "cosine"]
+Objective = Literal["val/accuracy", "val/loss"]
+Stopped = Literal["finished", "early", "pruned"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "activation": get_args(Activation),
+    "batch_norm": get_args(BatchNorm),
+    "init": get_args(Init),
+    "optimizer": get_args(OptimizerName),
+    "schedule": get_args(Schedule),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """Everything that determines a trial's result, its data apart.
+
+    Raises ValueError, naming the field, for a value that cannot be trained.
+    """
+
+    hidden: tuple[int, ...] = (300, 100)
+    """Widths of the hidden layers, input side first; empty for a linear classifier."""
+    activation: Activation = "relu"
+    batch_norm: BatchNorm = "none"
+    """Where BatchNorm stands: nowhere, or before or after the activation."""
+    bias: bool | None = None
+    """Biases in the Linear layers; None leaves out those in front of a BatchNorm, whose true
+    gradient is zero."""
+    init: Init = "default"
+    """`default` is torch.nn.Linear's own."""
+    dropout: float = 0.0
+    """Probability that a hidden unit is dropped while training."""
+    optimizer: OptimizerName = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    """For sgd; adam's are torch's (0.9, 0.999)."""
+    schedule: Schedule = "constant"
+    """`cosine` falls from learning_rate to 0 over all steps."""
+    batch_size: int = 64
+    """An epoch is as many full batches as there are; the rest, another one each epoch, waits."""
+    l1: float = 0.0
+    """Penalty l1 * sum |p| over all parameters, added to the loss."""
+    l2: float = 0.0
+    """Penalty l2 * sum p^2 over all parameters, added to the loss."""
+    label_smoothing: float = 0.0
+    epochs: int = 10
+    patience: int = 0
+    """Stop after so many epochs without improvement of the objective; 0 never stops."""
+    seed: int = 0
+    """Seeds the initial weights, the order of the batches and dropout."""
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden: every width must be at least 1, not {list(self.hidden)}")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
+        for name in ("dropout", "momentum", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be in [0, 1), not {getattr(self, name)}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate: must be above 0, not {self.learning_rate}")
+        for name in ("l1", "l2"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: must be 0 or more, not {getattr(self, name)}")
+        for name, least in (("batch_size", 1), ("epochs", 1), ("patience", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: must be at least {least}, not {getattr(self, name)}")
+        if self.batch_norm != "none" and self.batch_size < 2:
+            raise ValueError("batch_size: BatchNorm needs at least 2 examples in a batch, not 1")
+
+    @property
+    def layer_biases(self) -> tuple[bool, ...]:
+        """For each Linear, the output layer included, whether it has a bias."""
+        if self.bias is not None:
+            return (self.bias,) * (len(self.hidden) + 1)
+        return (self.batch_norm != "before",) * len(self.hidden) + (True,)
+
+    def describe(self) -> str:
+        """A short name: `256-128 · bn before · adam 3e-03`."""
+        parts = ["-".join(map(str, self.hidden)) or "linear"]
+        if self.batch_norm != "none":
+            parts.append(f"bn {self.batch_norm}")
+        parts.append(f"{self.optimizer} {self.learning_rate:.2g}")
+        return " · ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, `hidden` as a list: what goes into JSON and comes back by `from_dict`."""
+        return asdict(self) | {"hidden": list(self.hidden)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+        return cls(**(values | {"hidden": tuple(values["hidden"])}))
+
+
+SPEC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TrialSpec))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One attempt at training one spec, as the driver hands it to an executor."""
+
+    number: int
+    uid: str
+    """Unique over all studies; the tracker finds a run by it."""
+    spec: TrialSpec
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """What one epoch measured. Losses are mean cross-entropies per example, without penalties."""
+
+    epoch: int
+    """Counted from 1."""
+    train_loss: float
+    train_accuracy: float
+    """Over the epoch's own batches while they were trained on, in [0, 1]."""
+    penalty: float
+    """l1 * sum |p| + l2 * sum p^2 at the epoch's end."""
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    """Of the epoch's last step."""
+    seconds: float
+    """Wall time of the epoch, training and validation."""
+    time: float
+    """Unix time at the epoch's end."""
+
+    def objective(self, name: Objective) -> float:
+        return self.val_accuracy if name == "val/accuracy" else self.val_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """A trial that trained: its best epoch by the study's objective, and what it left."""
+
+    best: EpochMetrics
+    epochs: int
+    """Epochs trained."""
+    stopped: Stopped
+    parameters: int
+    """Number of trainable parameters."""
+    seconds: float
+    confusion: tuple[tuple[int, ...], ...]
+    """Validation images by [true class][predicted class], at the best epoch."""
+    predictions: bytes
+    """Predicted class of every validation image in the split's order, one byte each."""
+    weights: bytes
+    """The best epoch's state dict of `harness.model.MLP`, as safetensors."""
+
+    @property
+    def class_accuracy(self) -> tuple[float, ...]:
+        """Validation accuracy of each class; NaN for a class without an image."""
+        return class_accuracies(self.confusion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFailure:
+    """A trial that could not be trained to its end, with the reason in words."""
+
+    reason: str
+
+
+Outcome = TrialResult | TrialFailure
+
+
+def class_accuracies(confusion: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
+    """Diagonal over row sums of a [true][predicted] matrix; NaN where a row is empty."""
+    return tuple(
+        row[index] / sum(row) if sum(row) else float("nan") for index, row in enumerate(confusion)
+    )
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed from any values: the same on every machine, unrelated for near values."""
+    digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

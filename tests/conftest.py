@@ -1,0 +1,40 @@
+"""Shared parts: a cache that the whole session uses, small real data, real FashionMNIST."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.data.files import Prepared, prepare
+
+REAL_DATA = os.environ.get("HARNESS_DATA_DIR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing of the user's is read or written: a cache of the session's own, no server, no data.
+
+    Tests on real data name its folder themselves, by the `real_data` fixture.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.delenv("HARNESS_DATA_DIR", raising=False)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield cache
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with FashionMNIST; skipped by name where there is none."""
+    if not REAL_DATA or not (Path(REAL_DATA) / "FashionMNIST" / "raw").is_dir():
+        pytest.skip("real FashionMNIST: set HARNESS_DATA_DIR to a folder that holds it")
+    return Path(REAL_DATA).resolve()
+
+
+@pytest.fixture(scope="session")
+def digits(isolated: Path) -> Prepared:
+    return prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
