@@ -7,7 +7,7 @@ initial values and their meaning.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import safetensors.torch
 import torch
@@ -50,7 +50,7 @@ class MLP(nn.Module):
         self.register_buffer("inv_std", inv_std.to(dtype).clone())
         widths = (mean.numel(), *spec.hidden, classes)
         self.linears = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=bias, dtype=dtype)
+            nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=bias, dtype=dtype)  # type: ignore[no-untyped-call]
             for fan_in, fan_out, bias in zip(
                 widths[:-1], widths[1:], spec.layer_biases, strict=True
             )
@@ -71,7 +71,7 @@ class MLP(nn.Module):
         schemes follow torch.nn.init; their biases start at zero.
         """
         generator = torch.Generator().manual_seed(derived_seed("init", spec.seed))
-        draw = {
+        draw: dict[str, Callable[..., Tensor]] = {
             "xavier_uniform": nn.init.xavier_uniform_,
             "xavier_normal": nn.init.xavier_normal_,
             "kaiming_uniform": nn.init.kaiming_uniform_,

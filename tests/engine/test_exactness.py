@@ -79,7 +79,9 @@ def check(specs: list[TrialSpec], data: Resident) -> None:
             torch.testing.assert_close(weights[name], expected, rtol=0, atol=1e-9)
 
 
-BASE = TrialSpec(hidden=(24, 12), batch_size=32, epochs=5, learning_rate=1e-3)
+# Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
+# conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
+BASE = TrialSpec(hidden=(24, 12), batch_size=64, epochs=5, learning_rate=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
