@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -180,7 +179,7 @@ def _once(folder: Path, write: Callable[[Path], None]) -> None:
         ) from error
     try:
         write(new)
-        os.rename(new, folder)
+        new.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # else somebody else was faster, with the same content
             raise DataError(f"cannot write {folder}: {error.strerror or error}") from error

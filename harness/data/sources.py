@@ -109,8 +109,8 @@ def _torchvision(name: str, data_dir: Path | None) -> Source:
         archives = [raw / f"{file}.gz" for file in missing]
         if given and not all(archive.is_file() for archive in archives):
             raise DataError(
-                f"{name}: no file {raw / missing[0]}; point --data-dir or ${DATA_DIR_VARIABLE} at a "
-                f"folder that holds {class_name}/raw, or leave both out to download; {NEEDS_NONE}"
+                f"{name}: no file {raw / missing[0]}; point --data-dir or ${DATA_DIR_VARIABLE} at "
+                f"a folder that holds {class_name}/raw, or leave both out to download; {NEEDS_NONE}"
             )
         _fetch(name, root, archives if given else [])
     for file, md5 in MD5[class_name].items():
@@ -130,7 +130,8 @@ def _fetch(name: str, root: Path, archives: list[Path]) -> None:
     """Have torchvision unpack `archives`, or download what is not there."""
     import torchvision
 
-    dataset = getattr(torchvision.datasets, TORCHVISION[name])
+    class_name = TORCHVISION[name]
+    dataset = getattr(torchvision.datasets, class_name)
     known = dict(dataset.resources)
     for archive in archives:
         if not torchvision.datasets.utils.check_integrity(str(archive), known[archive.name]):
@@ -140,8 +141,9 @@ def _fetch(name: str, root: Path, archives: list[Path]) -> None:
     except (RuntimeError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise DataError(
-            f"{name}: not in {root} and could not be downloaded into it ({first}); point --data-dir "
-            f"or ${DATA_DIR_VARIABLE} at a folder that holds {TORCHVISION[name]}/raw; {NEEDS_NONE}"
+            f"{name}: not in {root} and could not be downloaded into it ({first}); point "
+            f"--data-dir or ${DATA_DIR_VARIABLE} at a folder that holds {class_name}/raw; "
+            f"{NEEDS_NONE}"
         ) from error
 
 

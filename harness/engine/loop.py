@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -27,8 +27,9 @@ from harness.trial import (
     derived_seed,
 )
 
-Report = Callable[[int, EpochMetrics], bool]
-"""Called with (member, metrics) after each epoch; False prunes the member."""
+Training = Generator[tuple[int, EpochMetrics], bool, list[Outcome]]
+"""Yields (member, metrics) after each epoch and is sent whether the member goes on; returns an
+outcome for each spec, in order."""
 
 STRUCTURE = ("hidden", "activation", "batch_norm", "layer_biases", "batch_size")
 """What the members of a group must agree in."""
@@ -105,13 +106,12 @@ class Group:
         return (loss / examples).tolist(), confusion, predicted.t().to(torch.uint8)
 
 
-def train(
-    specs: Sequence[TrialSpec], data: Resident, objective: Objective, report: Report
-) -> list[Outcome]:
+def train(specs: Sequence[TrialSpec], data: Resident, objective: Objective) -> Training:
     """Train a group of trials of equal structure; one trial is a group of one.
 
-    Returns an outcome for each spec, in order. A member that diverges ends as a TrialFailure and
-    touches no other.
+    A generator, so that whoever drives it decides when the next epoch starts and whether a member
+    is pruned, without a callback. A member that diverges ends as a TrialFailure and touches no
+    other. Raises ValueError for specs that cannot train together or on this data.
     """
     group = Group(specs, data)
     outcomes: list[Outcome | None] = [None for _ in specs]
@@ -147,7 +147,8 @@ def train(
                 state = group.arena.snapshot(member)
                 best = Best(metrics, state, confusion[member], predictions[member])
                 group.best[member] = best
-            stopped = stop(specs[member], epoch, best, keep=report(member, metrics))
+            keep = yield member, metrics
+            stopped = stop(specs[member], epoch, best, keep)
             if stopped:
                 elapsed = time.perf_counter() - started
                 outcomes[member] = result(group, best, epoch, stopped, elapsed)

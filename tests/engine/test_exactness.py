@@ -14,7 +14,7 @@ from harness.data.parts import load_splits
 from harness.engine import Resident, train
 from harness.engine.loop import Group
 from harness.model import MLP
-from harness.trial import EpochMetrics, TrialFailure, TrialResult, TrialSpec
+from harness.trial import Outcome, TrialFailure, TrialResult, TrialSpec
 
 STEPS = 100
 
@@ -124,13 +124,20 @@ def test_a_group_equals_autograd_member_by_member(data: Resident) -> None:
     )
 
 
-def go_on(_: int, __: EpochMetrics) -> bool:
-    return True
+def outcomes(specs: list[TrialSpec], data: Resident) -> list[Outcome]:
+    """Train to the end, pruning nobody."""
+    training = train(specs, data, "val/accuracy")
+    next(training)
+    while True:
+        try:
+            training.send(True)
+        except StopIteration as end:
+            ended: list[Outcome] = end.value
+            return ended
 
 
 def run(specs: list[TrialSpec], data: Resident) -> list[TrialResult]:
-    outcomes = train(specs, data, "val/accuracy", go_on)
-    results = [outcome for outcome in outcomes if isinstance(outcome, TrialResult)]
+    results = [outcome for outcome in outcomes(specs, data) if isinstance(outcome, TrialResult)]
     assert len(results) == len(specs)
     return results
 
@@ -156,8 +163,8 @@ def test_a_member_trains_beside_others_as_alone(data: Resident) -> None:
 def test_a_diverging_member_touches_no_other(data: Resident) -> None:
     good = replace(BASE, hidden=(24,), optimizer="sgd", learning_rate=0.1)
     wild = replace(good, learning_rate=1e200, seed=9)
-    spared, failed = train([good, wild], data, "val/accuracy", go_on)
-    beside_a_good_one = train([good, replace(good, seed=9)], data, "val/accuracy", go_on)[0]
+    spared, failed = outcomes([good, wild], data)
+    beside_a_good_one = outcomes([good, replace(good, seed=9)], data)[0]
     assert isinstance(failed, TrialFailure)
     assert failed.reason.startswith("diverged: train/loss is nan in epoch 1")
     assert isinstance(spared, TrialResult)

@@ -1,0 +1,177 @@
+"""Trials in worker processes of this machine: one per core, or one per GPU.
+
+A worker and the driver share one pipe; a dead worker shows as its end of file. Workers come from a
+fork server that has imported torch once: half the memory and start-up time of fresh interpreters.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import ModuleType, TracebackType
+from typing import Self
+
+from harness.data.files import TrainingFiles
+from harness.errors import HarnessError
+from harness.executors.base import READY, Ended, Event, Lost, Setup
+from harness.trial import Trial
+
+FAILED_STARTS = 3
+"""After so many workers in a row that died before they were ready, no more are started."""
+
+
+@dataclass
+class Worker:
+    name: str
+    setup: Setup
+    process: BaseProcess
+    connection: Connection
+    ready: bool = False
+    trial: Trial | None = None
+
+
+class ProcessExecutor:
+    """One worker for each of `setups`, each with a trial at a time. Dead workers are replaced."""
+
+    def __init__(self, files: TrainingFiles, setups: Sequence[Setup]) -> None:
+        self._files = files
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["harness.executors.worker"])
+        self._queue: deque[Trial] = deque()
+        self._failed_starts = 0
+        self._workers = [
+            self._start(f"worker {index}", setup) for index, setup in enumerate(setups)
+        ]
+
+    @property
+    def slots(self) -> int:
+        return len(self._workers)
+
+    def submit(self, trials: Sequence[Trial]) -> None:
+        self._queue.extend(trials)
+        self._feed()
+
+    def answer(self, uid: str, keep: bool) -> None:
+        for worker in self._workers:
+            if worker.trial is not None and worker.trial.uid == uid:
+                self._send(worker, keep)
+
+    def wait(self, timeout: float) -> list[Event]:
+        """The first events to come; a worker's getting ready or being replaced is none."""
+        deadline = time.monotonic() + timeout
+        while True:
+            by_connection = {worker.connection: worker for worker in self._workers}
+            left = max(0.0, deadline - time.monotonic())
+            events = [
+                event
+                for connection in wait(list(by_connection), left)
+                if isinstance(connection, Connection)
+                for event in self._read(by_connection[connection])
+            ]
+            self._feed()
+            if events or time.monotonic() >= deadline:
+                return events
+
+    def close(self) -> None:
+        self._queue.clear()
+        for worker in self._workers:
+            worker.connection.close()
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self._workers = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _feed(self) -> None:
+        for worker in self._workers:
+            if self._queue and worker.ready and worker.trial is None:
+                worker.trial = self._queue.popleft()
+                self._send(worker, worker.trial)
+
+    def _send(self, worker: Worker, message: Trial | bool) -> None:
+        # Where the worker is dead, the next read finds its end of file and reports the trial lost.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            worker.connection.send(message)
+
+    def _read(self, worker: Worker) -> list[Event]:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            return self._replace(worker)
+        if message == READY:
+            worker.ready, self._failed_starts = True, 0
+            return []
+        if isinstance(message, str):
+            raise HarnessError(f"{worker.name} on {worker.setup.device} cannot start: {message}")
+        if isinstance(message, Ended):
+            worker.trial = None
+        event: Event = message
+        return [event]
+
+    def _replace(self, worker: Worker) -> list[Event]:
+        worker.process.join(5)
+        how = f"{worker.name} died ({_describe(worker.process.exitcode)})"
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= FAILED_STARTS:
+            raise HarnessError(f"{how} before it was ready, {FAILED_STARTS} times in a row")
+        worker.connection.close()
+        self._workers[self._workers.index(worker)] = self._start(worker.name, worker.setup)
+        return [Lost(worker.trial.uid, worker.name, how)] if worker.trial else []
+
+    def _start(self, name: str, setup: Setup) -> Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._files, setup, name), name=name, daemon=True
+        )
+        with _empty_main():
+            process.start()
+        theirs.close()  # so that the worker's death is this pipe's end of file
+        return Worker(name, setup, process, ours)
+
+
+def _serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
+    """Runs in the worker; the import is here so that the driver does without torch."""
+    from harness.executors.worker import serve
+
+    serve(connection, files, setup, name)
+
+
+def _describe(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "hanging"
+    return f"signal {-exitcode}" if exitcode < 0 else f"exit status {exitcode}"
+
+
+@contextmanager
+def _empty_main() -> Iterator[None]:
+    """Keep a starting process from importing the user's script again.
+
+    multiprocessing re-imports __main__ in a child, to find functions defined there. Ours are not,
+    and a script that calls `harness.run_study` at its top level would start itself over.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,147 @@
+"""The contract of `harness.executors.base.Executor`, held by every executor on real training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from harness.data.files import Prepared
+from harness.errors import HarnessError
+from harness.executors.base import Ended, Epoch, Event, Executor, Lost, Setup
+from harness.executors.inline import InlineExecutor
+from harness.executors.processes import ProcessExecutor
+from harness.trial import Trial, TrialFailure, TrialResult, TrialSpec
+
+CPU = Setup("val/accuracy", "cpu")
+SPEC = TrialSpec(hidden=(16,), epochs=3)
+
+
+def make_inline(digits: Prepared) -> Executor:
+    return InlineExecutor(digits.training, CPU)
+
+
+def make_processes(digits: Prepared) -> Executor:
+    return ProcessExecutor(digits.training, [CPU, CPU])
+
+
+@pytest.fixture(scope="module", params=[make_inline, make_processes], ids=["inline", "processes"])
+def executor(request: pytest.FixtureRequest, digits: Prepared) -> Iterator[Executor]:
+    make: Callable[[Prepared], Executor] = request.param
+    with make(digits) as executor:
+        yield executor
+
+
+def trials(*specs: TrialSpec) -> list[Trial]:
+    return [
+        Trial(number=number, uid=f"{time.monotonic_ns()}/{number}", spec=spec)
+        for number, spec in enumerate(specs)
+    ]
+
+
+def drive(
+    executor: Executor, submitted: list[Trial], keep: Callable[[Epoch], bool] = lambda _: True
+) -> list[Event]:
+    """Submit and answer until every trial has ended."""
+    executor.submit(submitted)
+    events: list[Event] = []
+    deadline = time.monotonic() + 60
+    while sum(not isinstance(event, Epoch) for event in events) < len(submitted):
+        assert time.monotonic() < deadline, f"nothing more after {events}"
+        for event in executor.wait(1):
+            events.append(event)
+            if isinstance(event, Epoch):
+                executor.answer(event.uid, keep(event))
+    return events
+
+
+def result_of(events: list[Event], trial: Trial) -> TrialResult:
+    (ended,) = (event for event in events if isinstance(event, Ended) and event.uid == trial.uid)
+    assert isinstance(ended.outcome, TrialResult)
+    return ended.outcome
+
+
+def test_every_trial_reports_each_epoch_once_in_order_and_ends(executor: Executor) -> None:
+    submitted = trials(SPEC, replace(SPEC, seed=1), replace(SPEC, epochs=1))
+    events = drive(executor, submitted)
+    for trial in submitted:
+        epochs = [e.metrics.epoch for e in events if isinstance(e, Epoch) and e.uid == trial.uid]
+        assert epochs == list(range(1, trial.spec.epochs + 1))
+        result = result_of(events, trial)
+        assert (result.stopped, result.epochs) == ("finished", trial.spec.epochs)
+
+
+def test_a_pruned_trial_ends_with_what_it_has(executor: Executor) -> None:
+    submitted = trials(replace(SPEC, epochs=50), SPEC)
+    events = drive(executor, submitted, lambda e: e.uid != submitted[0].uid or e.metrics.epoch < 2)
+    pruned = result_of(events, submitted[0])
+    assert (pruned.stopped, pruned.epochs) == ("pruned", 2)
+    assert pruned.weights
+    assert result_of(events, submitted[1]).stopped == "finished"
+
+
+def test_a_trial_that_cannot_train_fails_alone(executor: Executor) -> None:
+    submitted = trials(
+        replace(SPEC, optimizer="sgd", learning_rate=1e30), replace(SPEC, batch_size=10**6), SPEC
+    )
+    events = drive(executor, submitted)
+    reasons = {e.uid: e.outcome for e in events if isinstance(e, Ended)}
+    diverged, too_large = (reasons[trial.uid] for trial in submitted[:2])
+    assert isinstance(diverged, TrialFailure)
+    assert diverged.reason.startswith("diverged: train/loss is nan in epoch")
+    assert isinstance(too_large, TrialFailure)
+    assert "batch_size 1000000 is more than the" in too_large.reason
+    assert result_of(events, submitted[2]).epochs == 3
+
+
+def test_every_executor_gives_the_same_bits(executor: Executor, digits: Prepared) -> None:
+    spec = replace(SPEC, batch_norm="after", dropout=0.1)
+    (trial,) = trials(spec)
+    (alone,) = trials(spec)
+    with InlineExecutor(digits.training, CPU) as inline:
+        expected = result_of(drive(inline, [alone]), alone)
+    assert result_of(drive(executor, [trial]), trial).weights == expected.weights
+
+
+def test_waits_no_longer_than_asked(executor: Executor) -> None:
+    started = time.monotonic()
+    assert executor.wait(0.05) == []
+    assert time.monotonic() - started < 2
+
+
+def test_a_killed_worker_loses_its_trial_and_is_replaced(digits: Prepared) -> None:
+    (doomed,) = trials(replace(SPEC, epochs=10**6))
+    with ProcessExecutor(digits.training, [CPU]) as executor:
+        executor.submit([doomed])
+        (first,) = executor.wait(60)
+        assert isinstance(first, Epoch)
+        pid = executor._workers[0].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        (lost,) = executor.wait(60)
+        assert lost == Lost(doomed.uid, "worker 0", "worker 0 died (signal 9)")
+        (again,) = trials(SPEC)
+        assert result_of(drive(executor, [again]), again).epochs == 3
+
+
+def test_a_worker_that_cannot_start_says_why(digits: Prepared) -> None:
+    missing = replace(digits.training, inputs=digits.training.inputs.with_name("gone.npy"))
+    with (
+        ProcessExecutor(missing, [CPU]) as executor,
+        pytest.raises(HarnessError, match=r"worker 0 on cpu cannot start: DataError.*gone\.npy"),
+    ):
+        executor.wait(60)
+
+
+def test_close_leaves_no_process(digits: Prepared) -> None:
+    executor = ProcessExecutor(digits.training, [CPU, CPU])
+    processes = [worker.process for worker in executor._workers]
+    executor.submit(trials(replace(SPEC, epochs=10**6)))
+    executor.wait(60)
+    executor.close()
+    executor.close()
+    assert not any(process.is_alive() for process in processes)
