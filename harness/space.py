@@ -1,0 +1,188 @@
+"""The search space: the [space] table, and an Optuna trial -> TrialSpec.
+
+Every range is read here and nowhere else. A list is a choice, a table a range:
+
+    batch_size = [64, 128]
+    learning_rate = { low = 1e-4, high = 1e-1, log = true }
+    l1 = { low = 1e-7, high = 1e-3, log = true, zero = 0.5 }
+
+`depth` and `width` are the two names that are no TrialSpec field: a width is drawn for each layer,
+and together they give `hidden`.
+
+`zero` is the share of draws that are exactly 0. The range is extended downwards, on its log scale,
+by that share, and what falls below `low` means 0: one dimension for the sampler, no condition.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from harness.errors import did_you_mean
+from harness.trial import SPEC_FIELDS, TrialSpec
+
+if TYPE_CHECKING:
+    from optuna import Trial as OptunaTrial
+
+LAYERS = {"depth": int, "width": int}
+TYPES: dict[str, Any] = typing.get_type_hints(TrialSpec) | LAYERS
+SAMPLED = tuple(name for name in (*SPEC_FIELDS, *LAYERS) if name != "seed")
+NEVER_SAMPLED = "the seed is the study's, the same for every trial, so that their noise is paired"
+
+
+class Range(BaseModel):
+    """A numeric range, both ends included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float
+    high: float
+    log: bool = False
+    zero: float = 0.0
+
+    @property
+    def extended_low(self) -> float:
+        """Where the range starts once a share `zero` of its log scale lies below `low`."""
+        return float(self.low * (self.low / self.high) ** (self.zero / (1 - self.zero)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A finite set of values, in the file's order."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is sampled, by name."""
+
+    dimensions: Mapping[str, Range | Choice]
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any]) -> Space:
+        """Read a [space] table. Raises ValueError('key: what is wrong') at the first mistake."""
+        dimensions = {name: _dimension(name, value) for name, value in table.items()}
+        if ("depth" in dimensions) != ("width" in dimensions):
+            given, lacking = ("depth", "width") if "depth" in dimensions else ("width", "depth")
+            raise ValueError(f"{given}: needs '{lacking}' beside it")
+        if "depth" in dimensions and "hidden" in dimensions:
+            raise ValueError("hidden: sampled twice; leave out either it or 'depth' and 'width'")
+        return cls(dimensions)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The TrialSpec fields that are sampled."""
+        return frozenset("hidden" if name in LAYERS else name for name in self.dimensions)
+
+    def suggest(self, trial: OptunaTrial, fixed: Mapping[str, Any]) -> TrialSpec:
+        """Draw every dimension, in the file's order, and complete it with the fixed fields."""
+        values = dict(fixed)
+        for name, dimension in self.dimensions.items():
+            if name == "depth":
+                depth = self._draw(trial, "depth", dimension)
+                values["hidden"] = tuple(
+                    self._draw(trial, f"width_{layer}", self.dimensions["width"], "width")
+                    for layer in range(1, depth + 1)
+                )
+            elif name != "width":
+                values[name] = self._draw(trial, name, dimension)
+        return TrialSpec(**values)
+
+    def _draw(
+        self, trial: OptunaTrial, name: str, dimension: Range | Choice, field: str | None = None
+    ) -> Any:
+        if isinstance(dimension, Choice):
+            # Optuna keeps scalars only: other values are drawn by their JSON.
+            by_key = {_key(value): value for value in dimension.values}
+            return by_key[trial.suggest_categorical(name, tuple(by_key))]
+        if TYPES[field or name] is int:
+            low, high = int(dimension.low), int(dimension.high)
+            return trial.suggest_int(name, low, high, log=dimension.log)
+        drawn = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
+        return drawn if drawn >= dimension.low else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for comparing and showing."""
+        return {
+            name: list(dimension.values)
+            if isinstance(dimension, Choice)
+            else dimension.model_dump(exclude_defaults=True)
+            for name, dimension in self.dimensions.items()
+        }
+
+
+def check_value(name: str, value: Any) -> Any:
+    """`value` as the field's type, lists as tuples. Raises ValueError('name: what is wrong')."""
+    try:
+        parsed = TypeAdapter(TYPES[name]).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"{name}: {_lower(problem['msg'])}, not {value!r}") from None
+    except TypeError:
+        raise ValueError(f"{name}: {value!r} is no value for it") from None
+    if name in LAYERS:
+        if parsed < 1:
+            raise ValueError(f"{name}: must be at least 1, not {parsed}")
+    else:
+        TrialSpec(**{name: parsed})
+    return parsed
+
+
+def _dimension(name: str, value: Any) -> Range | Choice:
+    if name == "seed":
+        raise ValueError(f"seed: cannot be sampled; {NEVER_SAMPLED}")
+    if name not in SAMPLED:
+        raise ValueError(f"{name}: unknown key{did_you_mean(name, SAMPLED)}")
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if not value:
+            raise ValueError(f"{name}: an empty choice; give at least one value")
+        return Choice(tuple(check_value(name, item) for item in value))
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f"{name}: {value!r} is neither a list (a choice) nor a table (a range); "
+            "a fixed value belongs into [train]"
+        )
+    return _range(name, value)
+
+
+def _range(name: str, value: Mapping[str, Any]) -> Range:
+    if TYPES[name] not in (int, float):
+        raise ValueError(f"{name}: takes a list of values, not a range")
+    for key in value:
+        if key not in Range.model_fields:
+            raise ValueError(f"{name}.{key}: unknown key{did_you_mean(key, Range.model_fields)}")
+    try:
+        parsed = Range.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join([name, *map(str, problem["loc"])])
+        raise ValueError(f"{key}: {_lower(problem['msg'])}") from None
+    if not parsed.low < parsed.high:
+        raise ValueError(f"{name}: low = {parsed.low:g} must be below high = {parsed.high:g}")
+    if parsed.log and parsed.low <= 0:
+        raise ValueError(
+            f"{name}: a log range must start above 0, not at {parsed.low:g}"
+            + ("; to draw exact zeros, add zero = 0.5" if name in ("l1", "l2") else "")
+        )
+    if not 0 <= parsed.zero < 1 or (parsed.zero and not parsed.log):
+        raise ValueError(f"{name}.zero: a share in [0, 1) of a log range, not {parsed.zero:g}")
+    if parsed.zero and TYPES[name] is int:
+        raise ValueError(f"{name}.zero: only for real numbers")
+    for end in (parsed.low, parsed.high):
+        check_value(name, int(end) if TYPES[name] is int and end.is_integer() else end)
+    return parsed
+
+
+def _key(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
+
+
+def _lower(message: str) -> str:
+    """pydantic's sentence as the middle of ours."""
+    return message[0].lower() + message[1:]
