@@ -1,0 +1,62 @@
+"""What every tracker promises; held by tests/contracts/test_trackers.py.
+
+Runs are named by uid: a trial's, or the study's for its parent run. All writes are synchronous and
+come from the driver's process alone. Every method raises StoreError where the store cannot be
+read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.trial import EpochMetrics, Outcome, Trial
+
+
+class Tracker(Protocol):
+    def open(self, record: StudyRecord) -> None:
+        """Make or find the experiment and the parent run."""
+
+    def start(self, trial: Trial) -> None:
+        """Make the trial's run, its settings in it."""
+
+    def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
+        """Add points to a trial's curves."""
+
+    def finish(
+        self,
+        trial: Trial,
+        state: State,
+        *,
+        worker: str = "",
+        epochs: Sequence[EpochMetrics] = (),
+        outcome: Outcome | None = None,
+        reason: str = "",
+        successor: int | None = None,
+    ) -> None:
+        """End a trial's run. `epochs` are all of its epochs; they go into one file."""
+
+    def save_weights(self, uid: str, weights: bytes) -> None: ...
+
+    def drop_weights(self, uid: str) -> None: ...
+
+    def weights(self, uid: str) -> bytes: ...
+
+    def log_test(self, uid: str, reading: TestReading) -> None:
+        """Record one opening of the test set on the run `uid`."""
+
+    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
+        """Keep and register the best model as `name`; returns the address it loads from."""
+
+    def log_file(self, uid: str, path: Path) -> None: ...
+
+    def close(self, uid: str, state: State, note: str, metrics: Mapping[str, float]) -> None:
+        """End the parent run, with a description in markdown."""
+
+    def read(self, name: str) -> StudyRun | None:
+        """A study with all its trials; None where there is none of that name."""
+
+    def studies(self) -> list[StudyRun]:
+        """Every study, without its trials' curves."""

@@ -1,0 +1,122 @@
+"""A tracker that keeps everything in dictionaries: the working fake for tests of others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
+
+
+class MemoryTracker:
+    def __init__(self) -> None:
+        self.records: dict[str, StudyRecord] = {}
+        self.runs: dict[str, RunRecord] = {}
+        self.kept: dict[str, bytes] = {}
+        self.readings: dict[str, list[TestReading]] = {}
+        self.models: dict[str, Any] = {}
+        self.files: dict[str, list[str]] = {}
+        self.closed: dict[str, tuple[State, str, dict[str, float]]] = {}
+        self._open: StudyRecord | None = None
+
+    def open(self, record: StudyRecord) -> None:
+        if record.set_aside and record.name in self.records:
+            self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
+        self._open = self.records[record.name] = record
+
+    def start(self, trial: Trial) -> None:
+        self.runs[trial.uid] = RunRecord(
+            uid=trial.uid,
+            run_id=trial.uid,
+            number=trial.number,
+            state="RUNNING",
+            spec=trial.spec,
+            started=time.time(),
+        )
+
+    def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
+        self._run(uid)
+        self.runs[uid] = replace(self.runs[uid], epochs=(*self.runs[uid].epochs, *metrics))
+
+    def finish(
+        self,
+        trial: Trial,
+        state: State,
+        *,
+        worker: str = "",
+        epochs: Sequence[EpochMetrics] = (),
+        outcome: Outcome | None = None,
+        reason: str = "",
+        successor: int | None = None,
+    ) -> None:
+        if trial.uid not in self.runs:
+            self.start(trial)
+        run = replace(
+            self.runs[trial.uid], state=state, worker=worker, reason=reason, ended=time.time()
+        )
+        if isinstance(outcome, TrialResult):
+            run = replace(
+                run,
+                best=outcome.best,
+                parameters=outcome.parameters,
+                confusion=outcome.confusion,
+            )
+        self.runs[trial.uid] = run
+
+    def save_weights(self, uid: str, weights: bytes) -> None:
+        self._run(uid)
+        self.kept[uid] = weights
+
+    def drop_weights(self, uid: str) -> None:
+        self.kept.pop(uid, None)
+
+    def weights(self, uid: str) -> bytes:
+        if uid not in self.kept:
+            raise StoreError(f"no weights are kept for trial {uid}")
+        return self.kept[uid]
+
+    def log_test(self, uid: str, reading: TestReading) -> None:
+        self.readings.setdefault(uid, []).append(reading)
+
+    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
+        self.models[name] = model
+        return f"models:/{name}@champion"
+
+    def log_file(self, uid: str, path: Path) -> None:
+        self.files.setdefault(uid, []).append(path.name)
+
+    def close(self, uid: str, state: State, note: str, metrics: Mapping[str, float]) -> None:
+        self.closed[uid] = (state, note, dict(metrics))
+
+    def read(self, name: str) -> StudyRun | None:
+        if name not in self.records:
+            return None
+        record = self.records[name]
+        trials = [run for uid, run in self.runs.items() if uid.split("/")[0] == record.uid]
+        return StudyRun(
+            name=name,
+            uid=record.uid,
+            run_id=record.uid,
+            experiment_id=name,
+            facts=record.facts,
+            classes=record.classes,
+            definition=record.definition,
+            readings=tuple(self.readings.get(record.uid, ())),
+            started=min((run.started for run in trials), default=0.0),
+            ended=None,
+            trials=tuple(sorted(trials, key=lambda run: run.number)),
+        )
+
+    def studies(self) -> list[StudyRun]:
+        found = [self.read(name) for name in self.records]
+        return [study for study in found if study is not None]
+
+    def _run(self, uid: str) -> RunRecord:
+        if uid not in self.runs:
+            raise StoreError(f"no run for trial {uid}")
+        return self.runs[uid]

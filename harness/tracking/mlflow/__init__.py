@@ -1,0 +1,17 @@
+"""An MLflow store or server as the record: the one folder that imports mlflow.
+
+experiment <study>            tags: the view of the study in MLflow's UI
+└── run, kind study           study.toml, facts, test/..., the report, the champion's model
+    └── run, kind trial       params, curves, val_class_accuracy/<class>;
+                              trial.json, confusion.csv, predictions.npy, weights.safetensors
+
+tracker   the write side
+reader    the read side
+store     a client whose errors are one line, runs found by uid
+champion  the best model, logged and registered
+names     how values and metrics are called and shown
+"""
+
+from harness.tracking.mlflow.tracker import MlflowTracker
+
+__all__ = ["MlflowTracker"]

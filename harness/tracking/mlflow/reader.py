@@ -1,0 +1,103 @@
+"""The read side: a study and its trials out of MLflow's runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from harness.tracking.mlflow.store import Store
+from harness.tracking.records import RunRecord, State, StudyRun, TestReading, read_document
+from harness.trial import TrialSpec
+
+READINGS = "test_readings.json"
+
+
+def read(store: Store, name: str) -> StudyRun | None:
+    """A study with its trials' curves, which lie in one file a run."""
+    with store.errors():
+        experiment = store.client.get_experiment_by_name(name)
+        parents = store.runs(experiment.experiment_id, "study") if experiment else []
+        if not parents:
+            return None
+        parent = parents[0]
+        trials = [
+            _with_curves(store, _summary_record(run))
+            for run in store.runs(parent.info.experiment_id, "trial")
+            if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+        ]
+    return _study(store, name, parent, sorted(trials, key=lambda run: run.number))
+
+
+def studies(store: Store) -> list[StudyRun]:
+    """Every study, its trials without curves."""
+    with store.errors():
+        found = []
+        for experiment in store.client.search_experiments():
+            for parent in store.runs(experiment.experiment_id, "study"):
+                runs = store.runs(experiment.experiment_id, "trial")
+                found.append(
+                    _study(store, experiment.name, parent, list(map(_summary_record, runs)))
+                )
+        return found
+
+
+def _with_curves(store: Store, record: RunRecord) -> RunRecord:
+    if record.state == "RUNNING":
+        return record
+    try:
+        document = json.loads(store.artifact(record.run_id, "trial.json"))
+    except (MlflowException, OSError):
+        return record  # it ended before its first epoch
+    return replace(record, **read_document(document))
+
+
+def _summary_record(run: Run) -> RunRecord:
+    """What a run's own tags say, without its files."""
+    tags = run.data.tags
+    return RunRecord(
+        uid=tags["harness.uid"],
+        run_id=run.info.run_id,
+        number=int(tags["harness.number"]),
+        state=cast(State, tags["harness.state"]),
+        spec=TrialSpec.from_dict(json.loads(tags["harness.spec"])),
+        reason=tags.get("harness.reason", ""),
+        worker=tags.get("harness.worker", ""),
+        started=run.info.start_time / 1000,
+        ended=run.info.end_time / 1000 if run.info.end_time else None,
+    )
+
+
+def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) -> StudyRun:
+    tags = parent.data.tags
+    kept = ("kind", "uid", "classes", "definition", "test_readings", "state")
+    facts = {
+        key.removeprefix("harness."): value
+        for key, value in tags.items()
+        if key.startswith("harness.") and key.removeprefix("harness.") not in kept
+    }
+    return StudyRun(
+        name=name,
+        uid=tags["harness.uid"],
+        run_id=parent.info.run_id,
+        experiment_id=parent.info.experiment_id,
+        facts=facts,
+        classes=tuple(json.loads(tags["harness.classes"])),
+        definition=json.loads(tags["harness.definition"]),
+        readings=readings(store, parent),
+        started=parent.info.start_time / 1000,
+        ended=parent.info.end_time / 1000 if parent.info.end_time else None,
+        trials=tuple(trials),
+    )
+
+
+def readings(store: Store, run: Run) -> tuple[TestReading, ...]:
+    """Every opening of the test set on record, oldest first."""
+    if "harness.test_readings" not in run.data.tags:
+        return ()
+    stored = json.loads(store.artifact(run.info.run_id, READINGS))
+    return tuple(TestReading.from_dict(values) for values in stored)

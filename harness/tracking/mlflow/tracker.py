@@ -1,0 +1,259 @@
+"""The write side. Ids are passed explicitly and every write is synchronous.
+
+MLflow's asynchronous logging takes 50 times as long and drops batches after its retries.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+from harness.errors import StoreError
+from harness.tracking import view
+from harness.tracking.mlflow import champion, reader
+from harness.tracking.mlflow.names import by_class, curves, masked, shown, summary
+from harness.tracking.mlflow.reader import READINGS, readings
+from harness.tracking.mlflow.store import Store
+from harness.tracking.records import (
+    RunRecord,
+    State,
+    StudyRecord,
+    StudyRun,
+    TestReading,
+    trial_document,
+)
+from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
+
+STATUS = {
+    "COMPLETE": "FINISHED",
+    "PRUNED": "FINISHED",
+    "FAILED": "FAILED",
+    "INTERRUPTED": "KILLED",
+}
+MOST_METRICS = 1000
+"""In one log_batch: MLflow's limit."""
+WEIGHTS = "weights.safetensors"
+
+
+class MlflowTracker:
+    """`artifacts` is where a local store keeps files; None leaves the choice to the server."""
+
+    def __init__(self, uri: str, artifacts: Path | None = None) -> None:
+        self._store, self._artifacts = Store(uri), artifacts
+        self._experiment_id = ""
+        self._classes: tuple[str, ...] = ()
+        self._facts: dict[str, str] = {}
+        self._parent = ""
+        """The study's run id; empty for `train`, whose runs stand alone."""
+
+    def open(self, record: StudyRecord) -> None:
+        self._classes = record.classes
+        self._facts = {f"harness.{key}": value for key, value in record.facts.items()} | {
+            "harness.classes": json.dumps(record.classes),
+            "harness.definition": json.dumps(record.definition),
+        }
+        with self._store.errors():
+            self._experiment_id = self._experiment(record)
+            if record.kind == "train":
+                return
+            found = self._store.find(record.uid, self._experiment_id)
+            if found is None:
+                run = self._store.client.create_run(
+                    self._experiment_id,
+                    run_name=record.name,
+                    tags={
+                        "harness.kind": "study",
+                        "harness.uid": record.uid,
+                    },
+                )
+                found = self._store.remember(record.uid, run.info.run_id)
+                self._store.client.log_text(found, record.text, "study.toml")
+                self._store.client.log_inputs(found, [_dataset_input(record)])
+            else:
+                self._store.client.update_run(found, status="RUNNING")
+            tags = [RunTag(key, value) for key, value in self._facts.items()]
+            self._store.client.log_batch(found, tags=tags)
+            self._parent = found
+
+    def start(self, trial: Trial) -> None:
+        spec = trial.spec
+        tags = {
+            "harness.kind": "trial" if self._parent else "train",
+            "harness.uid": trial.uid,
+            "harness.number": str(trial.number),
+            "harness.attempt": str(trial.attempt),
+            "harness.state": "RUNNING",
+            "harness.spec": json.dumps(spec.to_dict()),
+        }
+        if self._parent:
+            tags["mlflow.parentRunId"] = self._parent
+        else:
+            tags |= self._facts
+        params = [Param(name, shown(value)) for name, value in spec.to_dict().items()]
+        with self._store.errors():
+            name = f"{trial.number:03d} · {spec.describe()}"
+            run = self._store.client.create_run(self._experiment_id, run_name=name, tags=tags)
+            self._store.remember(trial.uid, run.info.run_id)
+            self._store.client.log_batch(run.info.run_id, params=params, synchronous=True)
+
+    def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
+        points = [
+            Metric(key, value, int(epoch.time * 1000), epoch.epoch)
+            for epoch in metrics
+            for key, value in curves(epoch).items()
+        ]
+        with self._store.errors():
+            for start in range(0, len(points), MOST_METRICS):
+                self._store.client.log_batch(
+                    self._id(uid), metrics=points[start : start + MOST_METRICS], synchronous=True
+                )
+
+    def finish(
+        self,
+        trial: Trial,
+        state: State,
+        *,
+        worker: str = "",
+        epochs: Sequence[EpochMetrics] = (),
+        outcome: Outcome | None = None,
+        reason: str = "",
+        successor: int | None = None,
+    ) -> None:
+        if self._store.find(trial.uid, self._experiment_id) is None:
+            self.start(trial)  # the driver died between asking for the trial and recording it
+        run_id = self._id(trial.uid)
+        tags = {"harness.state": state, "harness.worker": worker, "harness.reason": reason}
+        if successor is not None:
+            tags["harness.successor"] = str(successor)
+        result = outcome if isinstance(outcome, TrialResult) else None
+        with self._store.errors():
+            if epochs:
+                document = trial_document(trial.spec, epochs, worker, result)
+                with tempfile.TemporaryDirectory() as folder:
+                    _write_files(Path(folder), document, result, self._classes)
+                    self._store.client.log_artifacts(run_id, folder)
+            self._store.client.log_batch(
+                run_id,
+                metrics=self._summary(result) if result else (),
+                tags=[RunTag(key, value) for key, value in tags.items() if value],
+                synchronous=True,
+            )
+            self._store.client.set_terminated(run_id, STATUS[state])
+
+    def log_test(self, uid: str, reading: TestReading) -> None:
+        run_id = self._id(uid)
+        with self._store.errors():
+            all_readings = [*readings(self._store, self._store.client.get_run(run_id)), reading]
+            metrics = {"test/loss": reading.loss, "test/accuracy": reading.accuracy}
+            metrics |= by_class("test_class_accuracy", self._classes, reading.class_accuracy)
+            step, when = len(all_readings), int(reading.time * 1000)
+            content = json.dumps([each.to_dict() for each in all_readings]).encode()
+            self._store.log_bytes(run_id, READINGS, content)
+            self._store.client.log_batch(
+                run_id,
+                metrics=[Metric(key, value, when, step) for key, value in metrics.items()],
+                tags=[RunTag("harness.test_readings", str(step))],
+                synchronous=True,
+            )
+
+    def save_weights(self, uid: str, weights: bytes) -> None:
+        with self._store.errors():
+            self._store.log_bytes(self._id(uid), WEIGHTS, weights)
+
+    def drop_weights(self, uid: str) -> None:
+        with self._store.errors():
+            self._store.delete_artifact(self._id(uid), WEIGHTS)
+
+    def weights(self, uid: str) -> bytes:
+        with self._store.errors():
+            return self._store.artifact(self._id(uid), WEIGHTS)
+
+    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
+        tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
+        with self._store.errors():
+            return champion.log_champion(
+                self._store, self._parent, name, model, example, len(self._classes), note, tags
+            )
+
+    def log_file(self, uid: str, path: Path) -> None:
+        with self._store.errors():
+            self._store.client.log_artifact(self._id(uid), str(path))
+
+    def close(self, uid: str, state: State, note: str, metrics: Mapping[str, float]) -> None:
+        run_id, now = self._id(uid), int(time.time() * 1000)
+        with self._store.errors():
+            self._store.client.log_batch(
+                run_id,
+                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+                tags=[RunTag("harness.state", state), RunTag("mlflow.note.content", note)],
+                synchronous=True,
+            )
+            self._store.client.set_experiment_tag(self._experiment_id, "mlflow.note.content", note)
+            self._store.client.set_terminated(run_id, STATUS[state])
+
+    def read(self, name: str) -> StudyRun | None:
+        return reader.read(self._store, name)
+
+    def studies(self) -> list[StudyRun]:
+        return reader.studies(self._store)
+
+    def _experiment(self, record: StudyRecord) -> str:
+        found = self._store.client.get_experiment_by_name(record.name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise StoreError(
+                f"the experiment '{record.name}' was deleted in {masked(self._store.uri)}; "
+                f"restore it (mlflow experiments restore -x {found.experiment_id}) or give the "
+                "study another name"
+            )
+        if found is not None and record.set_aside:
+            self._store.client.rename_experiment(
+                found.experiment_id, f"{record.name}.{record.set_aside}"
+            )
+            found = None
+        if found is not None:
+            return str(found.experiment_id)
+        location = (self._artifacts / record.name).as_uri() if self._artifacts else None
+        tags = view.tags(record.definition["study"]["objective"])
+        return str(self._store.client.create_experiment(record.name, location, tags))
+
+    def _id(self, uid: str) -> str:
+        found = self._store.find(uid, self._experiment_id)
+        if found is None:
+            raise StoreError(f"no run for trial {uid} in {masked(self._store.uri)}")
+        return found
+
+    def _summary(self, result: TrialResult) -> list[Metric]:
+        values, when = summary(result, self._classes), int(result.best.time * 1000)
+        return [Metric(key, value, when, result.best.epoch) for key, value in values.items()]
+
+
+def _write_files(
+    folder: Path, document: dict[str, Any], result: TrialResult | None, classes: Sequence[str]
+) -> None:
+    (folder / "trial.json").write_text(json.dumps(document))
+    if result is None:
+        return
+    with (folder / "confusion.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["true \\ predicted", *classes])
+        table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
+    np.save(folder / "predictions.npy", np.frombuffer(result.predictions, np.uint8))
+
+
+def _dataset_input(record: StudyRecord) -> DatasetInput:
+    dataset = Dataset(
+        name=record.dataset,
+        digest=record.dataset_digest[:36],
+        source_type="local",
+        source=json.dumps({"uri": record.dataset_source}),
+        profile=json.dumps(record.sizes),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])

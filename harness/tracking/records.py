@@ -1,0 +1,171 @@
+"""What a tracker is given and what it gives back: plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.trial import EpochMetrics, TrialResult, TrialSpec, class_accuracies
+
+State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
+Kind = Literal["study", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A study as it is opened: what its parent run says."""
+
+    name: str
+    """The experiment's."""
+    uid: str
+    kind: Kind = "study"
+    """`train` has no parent run and no trials beside one another."""
+    text: str
+    """The study file as it was."""
+    definition: dict[str, Any]
+    facts: dict[str, str]
+    """Tags: device, versions, git commit, the split's hash."""
+    dataset: str
+    dataset_digest: str
+    dataset_source: str
+    sizes: dict[str, int]
+    classes: tuple[str, ...]
+    set_aside: str | None = None
+    """Where --fresh put an older study away: the suffix of its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReading:
+    """One opening of the test set: for which selection, when, what was read."""
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    selection: str
+    """Hash of the frozen selection."""
+    number: int
+    """The trial that was selected."""
+    time: float
+    """Unix time."""
+    loss: float
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def accuracy(self) -> float:
+        correct = sum(row[index] for index, row in enumerate(self.confusion))
+        return correct / self.examples
+
+    @property
+    def examples(self) -> int:
+        return sum(map(sum, self.confusion))
+
+    @property
+    def class_accuracy(self) -> tuple[float, ...]:
+        return class_accuracies(self.confusion)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TestReading:
+        confusion = tuple(tuple(row) for row in values["confusion"])
+        return cls(**(values | {"confusion": confusion}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A trial's run as it is read back."""
+
+    uid: str
+    run_id: str
+    number: int
+    state: State
+    spec: TrialSpec
+    reason: str = ""
+    """Why it failed or was interrupted."""
+    worker: str = ""
+    started: float = 0.0
+    """Unix time."""
+    ended: float | None = None
+    epochs: tuple[EpochMetrics, ...] = ()
+    best: EpochMetrics | None = None
+    parameters: int = 0
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def class_accuracy(self) -> tuple[float, ...]:
+        return class_accuracies(self.confusion)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRun:
+    """A study as it is read back: the parent run and its trials, by number."""
+
+    name: str
+    uid: str
+    run_id: str
+    experiment_id: str
+    facts: dict[str, str]
+    classes: tuple[str, ...]
+    definition: dict[str, Any]
+    readings: tuple[TestReading, ...]
+    """Every opening of the test set, oldest first."""
+    started: float
+    ended: float | None
+    trials: Sequence[RunRecord] = field(default_factory=tuple)
+
+    @property
+    def objective(self) -> str:
+        return str(self.definition["study"]["objective"])
+
+    def best_first(self) -> list[RunRecord]:
+        """Complete trials by the objective, the earlier of equals first."""
+        complete = [run for run in self.trials if run.state == "COMPLETE" and run.best]
+        sign = -1 if self.objective == "val/accuracy" else 1
+
+        def key(run: RunRecord) -> tuple[float, int]:
+            assert run.best is not None
+            value = run.best.val_accuracy if sign < 0 else run.best.val_loss
+            return sign * value, run.number
+
+        return sorted(complete, key=key)
+
+
+def trial_document(
+    spec: TrialSpec, epochs: Sequence[EpochMetrics], worker: str, result: TrialResult | None
+) -> dict[str, Any]:
+    """`trial.json`: a trial's exact settings and curves in one file, so that reading is bulk."""
+    document: dict[str, Any] = {
+        "spec": spec.to_dict(),
+        "worker": worker,
+        "epochs": {
+            name: [getattr(metrics, name) for metrics in epochs]
+            for name in EpochMetrics.__dataclass_fields__
+        },
+    }
+    if result is not None:
+        document |= {
+            "best_epoch": result.best.epoch,
+            "stopped": result.stopped,
+            "parameters": result.parameters,
+            "seconds": result.seconds,
+            "confusion": result.confusion,
+        }
+    return document
+
+
+def read_document(document: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a RunRecord that `trial.json` holds."""
+    columns = document["epochs"]
+    epochs = tuple(
+        EpochMetrics(**dict(zip(columns, row, strict=True)))
+        for row in zip(*columns.values(), strict=True)
+    )
+    best = [metrics for metrics in epochs if metrics.epoch == document.get("best_epoch")]
+    return {
+        "worker": document["worker"],
+        "epochs": epochs,
+        "best": best[0] if best else None,
+        "parameters": document.get("parameters", 0),
+        "confusion": tuple(tuple(row) for row in document.get("confusion", ())),
+    }

@@ -1,0 +1,179 @@
+"""The contract of `harness.tracking.base.Tracker`: the fake and MLflow on a real SQLite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.tracking.base import Tracker
+from harness.tracking.memory import MemoryTracker
+from harness.tracking.mlflow import MlflowTracker
+from harness.tracking.records import StudyRecord, StudyRun, TestReading
+from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
+
+RECORD = StudyRecord(
+    name="shirts & <b>ties</b>",
+    uid="abc123",
+    text="[study]\n",
+    definition={"study": {"objective": "val/accuracy"}},
+    facts={"device": "CPU, 2 cores", "split": "f00"},
+    dataset="fashion-mnist",
+    dataset_digest="d1",
+    dataset_source="somewhere",
+    sizes={"train": 54000, "validation": 6000, "test": 10000},
+    classes=("T-shirt/top", "Trouser", "never seen"),
+)
+READING = TestReading(
+    selection="cafe", number=1, time=1.7e9, loss=0.4, confusion=((8, 2, 0), (1, 9, 0), (0, 0, 0))
+)
+
+
+def make_memory(_: Path) -> Callable[[], Tracker]:
+    tracker = MemoryTracker()
+    return lambda: tracker
+
+
+def make_sqlite(folder: Path) -> Callable[[], Tracker]:
+    """Each call opens the store anew, as another process would."""
+    return lambda: MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+
+
+@pytest.fixture(scope="module", params=[make_memory, make_sqlite], ids=["memory", "mlflow-sqlite"])
+def reopen(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Tracker]:
+    made: Callable[[], Tracker] = request.param(tmp_path_factory.mktemp("store"))
+    return made
+
+
+def epoch(number: int, accuracy: float = 0.5) -> EpochMetrics:
+    return EpochMetrics(
+        epoch=number,
+        train_loss=1.0 / number,
+        train_accuracy=accuracy,
+        penalty=0.25,
+        val_loss=1.5 / number,
+        val_accuracy=accuracy,
+        learning_rate=1e-3,
+        seconds=0.5,
+        time=1.7e9 + number,
+    )
+
+
+def trial(number: int, study: str = "abc123") -> Trial:
+    spec = TrialSpec(hidden=(32, 16), learning_rate=0.0123456789, seed=3)
+    return Trial(number=number, uid=f"{study}/{number}", spec=spec)
+
+
+def result(best: EpochMetrics) -> TrialResult:
+    return TrialResult(
+        best=best,
+        epochs=2,
+        stopped="finished",
+        parameters=1234,
+        seconds=1.0,
+        confusion=((3, 1, 0), (2, 2, 0), (0, 0, 0)),
+        predictions=b"\0\1",
+        weights=b"weights",
+    )
+
+
+def test_a_study_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    assert tracker.read(RECORD.name) is None
+    tracker.open(RECORD)
+
+    complete, pruned, failed, broken = (trial(number) for number in range(4))
+    curve = (epoch(1, 0.5), epoch(2, 0.625))
+    tracker.start(complete)
+    tracker.log_epochs(complete.uid, curve[:1])
+    tracker.log_epochs(complete.uid, curve[1:])
+    tracker.finish(complete, "COMPLETE", worker="worker 1", epochs=curve, outcome=result(curve[1]))
+    tracker.start(pruned)
+    tracker.log_epochs(pruned.uid, curve[:1])
+    tracker.finish(pruned, "PRUNED", epochs=curve[:1], outcome=result(curve[0]))
+    tracker.start(failed)
+    tracker.finish(failed, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged")
+    tracker.finish(broken, "INTERRUPTED", reason="the driver died", successor=4)  # never started
+
+    study = reopen().read(RECORD.name)
+    assert study is not None
+    assert study.classes == RECORD.classes
+    assert study.definition == RECORD.definition
+    assert study.facts["device"] == "CPU, 2 cores"
+    states = [(run.number, run.state, run.reason) for run in study.trials]
+    assert states == [
+        (0, "COMPLETE", ""),
+        (1, "PRUNED", ""),
+        (2, "FAILED", "diverged"),
+        (3, "INTERRUPTED", "the driver died"),
+    ]
+    first = study.trials[0]
+    assert first.spec == complete.spec
+    assert first.epochs == curve
+    assert first.best == curve[1]
+    assert (first.worker, first.parameters) == ("worker 1", 1234)
+    assert first.class_accuracy[:2] == (0.75, 0.5)
+    assert math.isnan(first.class_accuracy[2])
+    assert [run.number for run in study.best_first()] == [0]
+    assert first.ended is not None
+    assert [found.uid for found in reopen().studies()] == ["abc123"]
+
+
+def test_weights_are_kept_until_dropped(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    mine, other = trial(20), trial(21)
+    for each in (mine, other):
+        tracker.start(each)
+        tracker.save_weights(each.uid, f"weights of {each.number}".encode())
+    assert tracker.weights(mine.uid) == b"weights of 20"
+    tracker.drop_weights(mine.uid)
+    with pytest.raises(StoreError):
+        tracker.weights(mine.uid)
+    assert tracker.weights(other.uid) == b"weights of 21"
+
+
+def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    tracker.log_test(RECORD.uid, READING)
+    again = replace(READING, selection="beef", time=1.7e9 + 60)
+    tracker.log_test(RECORD.uid, again)
+    study = reopen_opened(reopen)
+    assert study.readings == (READING, again)
+    assert study.readings[0].accuracy == 17 / 20
+
+
+def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    with pytest.raises(StoreError, match="abc123/999"):
+        tracker.log_epochs("abc123/999", [epoch(1)])
+
+
+def test_a_study_set_aside_stays_readable_under_another_name(
+    reopen: Callable[[], Tracker],
+) -> None:
+    tracker = reopen()
+    old = replace(RECORD, name="again", uid="old")
+    tracker.open(old)
+    tracker.start(trial(0, "old"))
+    new = replace(RECORD, name="again", uid="new", set_aside="20260101-120000")
+    reopen().open(new)
+    fresh, kept = reopen().read("again"), reopen().read("again.20260101-120000")
+    assert fresh is not None
+    assert kept is not None
+    assert (fresh.uid, len(fresh.trials)) == ("new", 0)
+    assert (kept.uid, len(kept.trials)) == ("old", 1)
+
+
+def reopen_opened(reopen: Callable[[], Tracker]) -> StudyRun:
+    study = reopen().read(RECORD.name)
+    assert study is not None
+    return study
