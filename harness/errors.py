@@ -6,6 +6,7 @@
     │   ├── DataError       a dataset: not found, cut off, wrong checksum
     │   ├── DeviceError     a device that is not there
     │   └── StudyError      a study: unknown, changed, or driven by somebody else
+    ├── Interruption        exit status 130: the user stopped the run; nothing is lost
     └── StoreError          a record on disk or on a server that cannot be read or written
 
 Every message is one line that names the thing, shows the value and says what to do.
@@ -41,6 +42,12 @@ class DeviceError(UserError):
 
 class StudyError(UserError):
     """A study that is unknown, was changed under its name, or has another driver."""
+
+
+class Interruption(HarnessError):  # noqa: N818 - no error of anybody's
+    """The user stopped a run; what was running is closed and queued again."""
+
+    exit_status = 130
 
 
 class StoreError(HarnessError):

@@ -27,7 +27,7 @@ from harness.errors import did_you_mean
 from harness.trial import SPEC_FIELDS, TrialSpec
 
 if TYPE_CHECKING:
-    from optuna import Trial as OptunaTrial
+    from optuna.trial import BaseTrial
 
 LAYERS = {"depth": int, "width": int}
 TYPES: dict[str, Any] = typing.get_type_hints(TrialSpec) | LAYERS
@@ -80,7 +80,7 @@ class Space:
         """The TrialSpec fields that are sampled."""
         return frozenset("hidden" if name in LAYERS else name for name in self.dimensions)
 
-    def suggest(self, trial: OptunaTrial, fixed: Mapping[str, Any]) -> TrialSpec:
+    def suggest(self, trial: BaseTrial, fixed: Mapping[str, Any]) -> TrialSpec:
         """Draw every dimension, in the file's order, and complete it with the fixed fields."""
         values = dict(fixed)
         for name, dimension in self.dimensions.items():
@@ -95,7 +95,7 @@ class Space:
         return TrialSpec(**values)
 
     def _draw(
-        self, trial: OptunaTrial, name: str, dimension: Range | Choice, field: str | None = None
+        self, trial: BaseTrial, name: str, dimension: Range | Choice, field: str | None = None
     ) -> Any:
         if isinstance(dimension, Choice):
             # Optuna keeps scalars only: other values are drawn by their JSON.

@@ -78,6 +78,7 @@ def prepare(
     normalize: bool,
     data_dir: Path | None = None,
     cache: Path | None = None,
+    download: bool = True,
 ) -> Prepared:
     """Find, decode and split a dataset, or map what an earlier call left.
 
@@ -85,7 +86,7 @@ def prepare(
     only where the set has no test part of its own. Both splits are stratified by class and follow
     from `split_seed`. Raises DataError.
     """
-    source = sources.find(name, data_dir)
+    source = sources.find(name, data_dir, download)
     cache = cache or sources.user_cache()
     decoded_key = _key(FORMAT, source.digest, test, split_seed)
     folder = cache / "decoded" / f"{name}-{decoded_key}"

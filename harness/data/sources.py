@@ -65,7 +65,7 @@ class Source:
     decode: Callable[[], Decoded]
 
 
-def find(name: str, data_dir: Path | None = None) -> Source:
+def find(name: str, data_dir: Path | None = None, download: bool = True) -> Source:
     """The dataset called `name`, its files verified.
 
     Files are looked for under `data_dir`, else under $HARNESS_DATA_DIR, else in the user's cache,
@@ -74,7 +74,7 @@ def find(name: str, data_dir: Path | None = None) -> Source:
     if name == "digits":
         return Source("digits", "scikit-learn's bundled copy", "sklearn-digits-1", decode_digits)
     if name in TORCHVISION:
-        return _torchvision(name, data_dir)
+        return _torchvision(name, data_dir, download)
     raise DataError(f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}")
 
 
@@ -97,7 +97,7 @@ TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}
 DATASETS = ("digits", *TORCHVISION)
 
 
-def _torchvision(name: str, data_dir: Path | None) -> Source:
+def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
     class_name = TORCHVISION[name]
     given = data_dir or (
         Path(os.environ[DATA_DIR_VARIABLE]) if os.environ.get(DATA_DIR_VARIABLE) else None
@@ -107,7 +107,7 @@ def _torchvision(name: str, data_dir: Path | None) -> Source:
     missing = [file for file in MD5[class_name] if not (raw / file).is_file()]
     if missing:
         archives = [raw / f"{file}.gz" for file in missing]
-        if given and not all(archive.is_file() for archive in archives):
+        if (given or not download) and not all(archive.is_file() for archive in archives):
             raise DataError(
                 f"{name}: no file {raw / missing[0]}; point --data-dir or ${DATA_DIR_VARIABLE} at "
                 f"a folder that holds {class_name}/raw, or leave both out to download; {NEEDS_NONE}"

@@ -4,6 +4,6 @@ journal  the file, its lock, its repair
 study    ask, report, tell; retries; what may not change
 """
 
-from harness.search.study import Search, open_search
+from harness.search.study import Counts, Search, open_search
 
-__all__ = ["Search", "open_search"]
+__all__ = ["Counts", "Search", "open_search"]

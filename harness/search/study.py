@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import uuid
 import warnings
@@ -18,10 +19,12 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.config import StudyConfig
 from harness.errors import ConfigError, StudyError
 from harness.search.journal import locked, set_aside
-from harness.trial import EpochMetrics, Trial, TrialResult, derived_seed
+from harness.trial import EpochMetrics, Trial, TrialResult, TrialSpec, derived_seed
 
 ATTEMPTS = 3
 """A trial that was interrupted so often has finally failed."""
+RANDOM_TRIALS = 10
+"""TPE draws so many trials at random before it models anything: Optuna's default."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,23 @@ class Search:
             for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         ]
         self.counts = Counts(*by_state)
+        self.ranking = sorted(
+            self.rank(trial.number, trial.value)
+            for trial in frozen
+            if trial.state == TrialState.COMPLETE and trial.value is not None
+        )
+        """`rank` of every complete trial, best first."""
 
     @property
     def in_flight_limit(self) -> int | None:
-        """A quarter of the trials, or TPE has nothing to learn from; others learn nothing."""
-        return max(1, self.config.study.trials // 4) if self.config.study.sampler == "tpe" else None
+        """How many trials may run at once, or None for any number.
+
+        A quarter of the study once TPE learns from what came back. Its first draws are random, as
+        the other samplers' always are: they need not wait for anything.
+        """
+        if self.config.study.sampler != "tpe" or self._ordinals < RANDOM_TRIALS:
+            return None
+        return max(1, self.config.study.trials // 4)
 
     def ask(self) -> Trial:
         """The next trial: an interrupted one again if any waits, else new settings.
@@ -88,6 +103,18 @@ class Search:
             attempt=asked.user_attrs.get("attempt", 1),
         )
 
+    def stale_trial(self, number: int) -> Trial:
+        """A trial as a dead driver asked for it; its fixed fields alone if it got no further."""
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        drawn = "ordinal" in frozen.user_attrs
+        spec = (
+            self.config.space.suggest(frozen, self.config.fixed())
+            if drawn
+            else TrialSpec(**self.config.fixed())
+        )
+        attempt = frozen.user_attrs.get("attempt", 1)
+        return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
+
     def trial_uid(self, number: int) -> str:
         return f"{self.uid}/{number}"
 
@@ -106,6 +133,7 @@ class Search:
         else:
             value = result.best.objective(self.config.study.objective)
             self._study.tell(asked, value)
+            bisect.insort(self.ranking, self.rank(number, value))
             self._count(complete=1)
 
     def tell_failure(self, number: int, reason: str) -> None:
@@ -156,15 +184,9 @@ class Search:
                 return trial.number
         return None
 
-    @property
-    def best(self) -> list[tuple[int, float]]:
-        """(number, objective) of the complete trials, best first, the earlier of equals first."""
-        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        sign = -1 if self.config.study.objective == "val/accuracy" else 1
-        pairs = [
-            (trial.number, float(trial.value)) for trial in complete if trial.value is not None
-        ]
-        return sorted(pairs, key=lambda pair: (sign * pair[1], pair[0]))
+    def rank(self, number: int, value: float) -> tuple[float, int]:
+        """Sorts trials best first, the earlier of equals first."""
+        return (-value if self.config.study.objective == "val/accuracy" else value), number
 
     def _count(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
         now = self.counts
@@ -224,7 +246,7 @@ def _interrupted(trial: FrozenTrial) -> bool:
 def _sampler(config: StudyConfig, ordinal: int) -> optuna.samplers.BaseSampler:
     seed = derived_seed("sampler", config.study.seed, ordinal) % 2**32
     if config.study.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
     random = optuna.samplers.RandomSampler(seed=seed)
     if config.study.sampler == "random":
         return random

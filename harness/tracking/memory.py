@@ -63,6 +63,10 @@ class MemoryTracker:
             run = replace(
                 run,
                 best=outcome.best,
+                metrics={
+                    "best/val_accuracy": outcome.best.val_accuracy,
+                    "best/val_loss": outcome.best.val_loss,
+                },
                 parameters=outcome.parameters,
                 confusion=outcome.confusion,
             )

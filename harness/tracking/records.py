@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from harness.trial import EpochMetrics, TrialResult, TrialSpec, class_accuracies
+from harness.trial import (
+    EpochMetrics,
+    Objective,
+    TrialResult,
+    TrialSpec,
+    class_accuracies,
+)
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
 Kind = Literal["study", "train"]
@@ -87,6 +93,8 @@ class RunRecord:
     started: float = 0.0
     """Unix time."""
     ended: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last value of each, by its name in MLflow."""
     epochs: tuple[EpochMetrics, ...] = ()
     best: EpochMetrics | None = None
     parameters: int = 0
@@ -95,6 +103,10 @@ class RunRecord:
     @property
     def class_accuracy(self) -> tuple[float, ...]:
         return class_accuracies(self.confusion)
+
+    def value(self, objective: Objective) -> float | None:
+        """The best epoch's objective; None for a run without one."""
+        return self.metrics.get(f"best/{objective.replace('/', '_')}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +127,18 @@ class StudyRun:
     trials: Sequence[RunRecord] = field(default_factory=tuple)
 
     @property
-    def objective(self) -> str:
-        return str(self.definition["study"]["objective"])
+    def objective(self) -> Objective:
+        return cast(Objective, self.definition["study"]["objective"])
 
     def best_first(self) -> list[RunRecord]:
         """Complete trials by the objective, the earlier of equals first."""
-        complete = [run for run in self.trials if run.state == "COMPLETE" and run.best]
         sign = -1 if self.objective == "val/accuracy" else 1
-
-        def key(run: RunRecord) -> tuple[float, int]:
-            assert run.best is not None
-            value = run.best.val_accuracy if sign < 0 else run.best.val_loss
-            return sign * value, run.number
-
-        return sorted(complete, key=key)
+        ranked = []
+        for run in self.trials:
+            value = run.value(self.objective)
+            if run.state == "COMPLETE" and value is not None:
+                ranked.append((sign * value, run.number, run))
+        return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
 
 
 def trial_document(

@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
 from harness.tracking.mlflow.store import Store
@@ -46,11 +47,21 @@ def log_champion(
             pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
             serialization_format="pt2",
         )
+        version = _register(store, parent, name, info, note, tags)
+    store.client.set_registered_model_alias(name, "champion", version)
+    return f"models:/{name}@champion"
+
+
+def _register(
+    store: Store, parent: str, name: str, info: ModelInfo, note: str, tags: dict[str, str]
+) -> str:
+    """A new version of the registered model; finds the logged one through the global store."""
     try:
         store.client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    store.client.update_registered_model(name, description=note)
     version = store.client.create_model_version(
         name,
         info.model_uri,
@@ -59,9 +70,7 @@ def log_champion(
         description=note,
         model_id=info.model_id,
     )
-    store.client.update_registered_model(name, description=note)
-    store.client.set_registered_model_alias(name, "champion", version.version)
-    return f"models:/{name}@champion"
+    return str(version.version)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def read(store: Store, name: str) -> StudyRun | None:
             return None
         parent = parents[0]
         trials = [
-            _with_curves(store, _summary_record(run))
+            _with_curves(store, run)
             for run in store.runs(parent.info.experiment_id, "trial")
             if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
         ]
@@ -46,11 +46,12 @@ def studies(store: Store) -> list[StudyRun]:
         return found
 
 
-def _with_curves(store: Store, record: RunRecord) -> RunRecord:
+def _with_curves(store: Store, run: Run) -> RunRecord:
+    record = _summary_record(run)
     if record.state == "RUNNING":
         return record
     try:
-        document = json.loads(store.artifact(record.run_id, "trial.json"))
+        document = json.loads(store.artifact(run, "trial.json"))
     except (MlflowException, OSError):
         return record  # it ended before its first epoch
     return replace(record, **read_document(document))
@@ -69,6 +70,7 @@ def _summary_record(run: Run) -> RunRecord:
         worker=tags.get("harness.worker", ""),
         started=run.info.start_time / 1000,
         ended=run.info.end_time / 1000 if run.info.end_time else None,
+        metrics=run.data.metrics,
     )
 
 
@@ -99,5 +101,5 @@ def readings(store: Store, run: Run) -> tuple[TestReading, ...]:
     """Every opening of the test set on record, oldest first."""
     if "harness.test_readings" not in run.data.tags:
         return ()
-    stored = json.loads(store.artifact(run.info.run_id, READINGS))
+    stored = json.loads(store.artifact(run, READINGS))
     return tuple(TestReading.from_dict(values) for values in stored)

@@ -69,9 +69,11 @@ class Store:
             if not token:
                 return runs
 
-    def artifact(self, run_id: str, path: str) -> bytes:
+    def artifact(self, run: Run, path: str) -> bytes:
+        """Straight from the run's folder: MlflowClient looks the run up twice more for each."""
+        repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
         with tempfile.TemporaryDirectory() as folder:
-            return Path(self.client.download_artifacts(run_id, path, folder)).read_bytes()
+            return Path(repository.download_artifacts(path, folder)).read_bytes()
 
     def log_bytes(self, run_id: str, name: str, content: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -174,7 +174,7 @@ class MlflowTracker:
 
     def weights(self, uid: str) -> bytes:
         with self._store.errors():
-            return self._store.artifact(self._id(uid), WEIGHTS)
+            return self._store.artifact(self._store.client.get_run(self._id(uid)), WEIGHTS)
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}

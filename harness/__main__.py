@@ -1,0 +1,11 @@
+"""`harness` and `python -m harness`. Light: worker processes may import it."""
+
+
+def main() -> None:
+    from harness.cli import run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

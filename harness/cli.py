@@ -1,0 +1,271 @@
+"""The command line: parse, build, print. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from harness.errors import ConfigError, HarnessError
+
+if TYPE_CHECKING:
+    from harness.driver import Watcher
+    from harness.executors.devices import Demand
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Sweeps over small networks: fast, hard to lose work with, honest about what they found.",
+    epilog="Example: harness run-study quickstart",
+)
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+
+
+Study = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A name from ./studies, a shipped one, or a path.")
+]
+Gpu = Annotated[bool, typer.Option("--gpu", help="Demand CUDA; an error where there is none.")]
+Cpu = Annotated[bool, typer.Option("--cpu", help="Forbid CUDA. Neither: take what is there.")]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Worker processes [one per core or GPU].")
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Seed of the sampler, the weights and the batches.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where datasets lie [$HARNESS_DATA_DIR, else downloaded]."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="MLflow [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Override the study file; a field set in [train] is no longer sampled.",
+    ),
+]
+Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
+
+
+@app.command(
+    "run-study", epilog="Example: harness run-study fashion-mnist --trials 50 --timeout 30m"
+)
+def run_study(
+    study: Study = "fashion-mnist",
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="Trials in all, earlier ones counted in.")
+    ] = None,
+    gpu: Gpu = False,
+    cpu: Cpu = False,
+    workers: Workers = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="10m", help="Start no trial after this time.")
+    ] = None,
+    seed: Seed = None,
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    overrides: Set = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the old study is kept, renamed.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")
+    ] = False,
+    output: Output = Format.text,
+) -> None:
+    """Search a study's space, keep the best model, read the test set once, write the report.
+
+    The same command goes on where an earlier one stopped.
+    """
+    from harness.plan import plan
+
+    with reported():
+        planned = plan(
+            study,
+            trials=trials,
+            device=_demand(gpu, cpu),
+            workers=workers,
+            timeout=timeout,
+            seed=seed,
+            data_dir=data_dir,
+            tracking_uri=tracking_uri,
+            overrides=overrides or (),
+        )
+        if dry_run:
+            from harness.estimate import dry_run as estimate
+
+            _show_plan(estimate(planned), output)
+            return
+        from harness.run import execute
+
+        with _watcher(output) as watcher:
+            result = execute(planned, fresh=fresh, watcher=watcher)
+        if output is Format.json:
+            print(json.dumps({"event": "verdict"} | result.verdict.to_dict()))
+        else:
+            print(f"\n{result.verdict.text()}")
+
+
+@app.command(epilog="Example: harness train fashion-mnist --set train.hidden=[300,100] --test")
+def train(
+    study: Study,
+    overrides: Set = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Open the test set for this model afterwards.")
+    ] = False,
+    gpu: Gpu = False,
+    cpu: Cpu = False,
+    seed: Seed = None,
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    output: Output = Format.text,
+) -> None:
+    """Train once with fixed settings; [space] is ignored. Recorded in STUDY-train."""
+    from dataclasses import asdict
+
+    from harness.plan import plan
+    from harness.train import train as run
+    from harness.verdict import ranked_classes
+
+    with reported():
+        planned = plan(
+            study,
+            device=_demand(gpu, cpu),
+            seed=seed,
+            data_dir=data_dir,
+            tracking_uri=tracking_uri,
+            overrides=overrides or (),
+        )
+        with _watcher(output) as watcher:
+            done = run(planned, test=test, watcher=watcher)
+        best, reading = done.result.best, done.reading
+        if output is Format.json:
+            tested = reading and {"accuracy": reading.accuracy, "loss": reading.loss}
+            document = {"event": "trained", "experiment": done.experiment, "best": asdict(best)}
+            print(json.dumps(document | {"spec": done.spec.to_dict(), "test": tested}))
+            return
+        print(f"\nsettings    {done.spec.describe()}, {done.result.parameters:,} parameters")
+        at = f"epoch {best.epoch} of {done.result.epochs}, {done.result.seconds:.1f} s"
+        print(f"validation  accuracy {best.val_accuracy:.4f}, loss {best.val_loss:.4f} ({at})")
+        if reading is not None:
+            print(f"test        accuracy {reading.accuracy:.4f}, loss {reading.loss:.4f}")
+        accuracy = reading.class_accuracy if reading else done.result.class_accuracy
+        print(f"classes     {ranked_classes(done.classes, accuracy)}")
+        print(f"browse      harness ui, experiment {done.experiment}")
+
+
+@app.command(epilog="Example: harness report fashion-mnist")
+def report(study: Study, tracking_uri: TrackingUri = None) -> None:
+    """Write a study's report again, from what MLflow holds."""
+    from harness.home import Home
+    from harness.reports.again import write_again
+
+    with reported():
+        print(write_again(Home(Path("mlruns")), study, tracking_uri))
+
+
+@app.command(epilog="Example: harness studies --format json")
+def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> None:
+    """List the studies on record: dataset, trials, best, when."""
+    from harness.home import Home
+    from harness.listing import listing, table
+
+    with reported():
+        rows = listing(Home(Path("mlruns")), tracking_uri)
+        print(json.dumps(rows) if output is Format.json else table(rows))
+
+
+@app.command(epilog="Example: harness ui --port 5001")
+def ui(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Open this study's view [the latest].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="[a free one]")] = None,
+) -> None:
+    """Serve MLflow's UI on the local record, on this machine only, until Ctrl-C."""
+    from harness.home import Home
+    from harness.ui import serve
+
+    with reported():
+        serve(Home(Path("mlruns")), study, port)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    app()
+    sys.exit(0)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn our errors into one line and their exit status."""
+    try:
+        yield
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        print("harness: stopped at once", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _demand(gpu: bool, cpu: bool) -> Demand:
+    if gpu and cpu:
+        raise ConfigError("--gpu and --cpu exclude each other; give one of them, or neither")
+    return "gpu" if gpu else "cpu" if cpu else None
+
+
+@contextmanager
+def _watcher(output: Format) -> Iterator[Watcher]:
+    """JSON lines for programs, a live table in a terminal, dated lines elsewhere."""
+    if output is Format.json:
+        from harness.progress.jsonlines import JsonLines
+
+        yield JsonLines()
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        from harness.progress.plain import Plain
+
+        yield Plain()
+        return
+    from harness.progress.live import LiveTable
+
+    with LiveTable(console) as live:
+        yield live
+
+
+def _show_plan(plan: dict[str, Any], output: Format) -> None:
+    if output is Format.json:
+        print(json.dumps(plan))
+        return
+    from harness.verdict import duration
+
+    print(f"{plan['name']}  ({plan['file']}), {plan['trials']} trials")
+    print(f"device   {plan['device']}, {plan['workers']} workers")
+    sizes = ", ".join(f"{size:,} {part}" for part, size in plan["sizes"].items())
+    print(f"data     {plan['data']['name']} from {plan['data_from']}: {sizes}")
+    print(f"split    {plan['split_hash']}")
+    for table in ("study", "train", "space"):
+        for key, value in plan[table].items():
+            print(f"{table:<8} {key} = {json.dumps(value)}")
+    each = f"{plan['seconds_a_trial']:.1f} s a trial"
+    print(f"time     about {duration(plan['seconds'])} without pruning ({each}, measured now)")

@@ -1,0 +1,285 @@
+"""The driver: ask -> submit -> report, prune -> track -> tell.
+
+Every change of state happens here, in one process: Optuna's record, MLflow's record, what runs.
+A trial's run is finished in MLflow before Optuna is told, so that a driver that dies in between
+leaves a trial RUNNING, which the next one finds; never a finished trial without its results.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Literal, Protocol
+
+from harness.errors import HarnessError
+from harness.executors.base import Ended, Epoch, Event, Executor
+from harness.search import Counts
+from harness.tracking.base import Tracker
+from harness.tracking.records import State
+from harness.trial import EpochMetrics, Objective, Outcome, Trial, TrialFailure, TrialResult
+
+KEPT = 5
+"""The weights of so many best trials stay in the record."""
+FLUSH_SECONDS = 1.0
+"""Points of a curve wait so long for others before they are written."""
+HOPELESS = 10, 0.9
+"""A study stops when, of at least so many trials that ended, this share failed."""
+
+Ending = Literal["done", "timeout", "interrupted"]
+
+
+class Source(Protocol):
+    """Where trials come from and what came of them goes: a study, or fixed settings."""
+
+    counts: Counts
+    ranking: list[tuple[float, int]]
+
+    @property
+    def in_flight_limit(self) -> int | None: ...
+    def ask(self) -> Trial: ...
+    def report(self, number: int, metrics: EpochMetrics) -> bool: ...
+    def rank(self, number: int, value: float) -> tuple[float, int]: ...
+    def tell_result(self, number: int, result: TrialResult) -> None: ...
+    def tell_failure(self, number: int, reason: str) -> None: ...
+    def interrupt(self, number: int, reason: str) -> int | None: ...
+
+
+@dataclass
+class Running:
+    """A trial between its submission and its end."""
+
+    trial: Trial
+    worker: str = ""
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    sent: int = 0
+    """How many of the epochs the tracker has."""
+
+
+@dataclass
+class Progress:
+    """Where a sweep stands, for whoever watches."""
+
+    target: int
+    objective: Objective
+    counts: Counts
+    running: dict[str, Running] = field(default_factory=dict)
+    best: tuple[Trial, EpochMetrics] | None = None
+    """Of the trials that this driver saw."""
+    started: float = field(default_factory=time.monotonic)
+    ended: int = 0
+    """Trials that this driver saw end."""
+    epochs: int = 0
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, at the rate so far; None before there is one."""
+        if not self.ended:
+            return None
+        return self.elapsed / self.ended * (self.target - self.counts.done)
+
+
+class Watcher(Protocol):
+    """Whoever shows progress; see harness.progress."""
+
+    def message(self, text: str) -> None: ...
+    def refresh(self, progress: Progress) -> None: ...
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None: ...
+
+
+class Driver:
+    """One sweep: `run` drives it until `target` trials have ended for good."""
+
+    def __init__(
+        self,
+        source: Source,
+        executor: Executor,
+        tracker: Tracker,
+        watcher: Watcher,
+        *,
+        target: int,
+        objective: Objective,
+        timeout: float | None = None,
+    ) -> None:
+        self._source, self._executor = source, executor
+        self._tracker, self._watcher = tracker, watcher
+        self._timeout = timeout
+        self._flushed = time.monotonic()
+        self.progress = Progress(target, objective, source.counts)
+
+    def run(self) -> Ending:
+        """Raises HarnessError for a hopeless study; whatever is raised, nothing stays RUNNING."""
+        with interruptible() as stop:
+            try:
+                while not stop.requested:
+                    self._refill()
+                    if not self.progress.running:
+                        return "timeout" if self._out_of_time else "done"
+                    for event in self._executor.wait(0.25):
+                        self._handle(event)
+                    self._flush()
+                    self._watcher.refresh(self.progress)
+                self._drain(f"interrupted by {stop.requested}")
+                return "interrupted"
+            except BaseException as error:
+                self._drain(f"the driver stopped: {type(error).__name__}")
+                raise
+
+    @property
+    def _out_of_time(self) -> bool:
+        return self._timeout is not None and self.progress.elapsed > self._timeout
+
+    def _refill(self) -> None:
+        """Keep every slot busy, and one trial in reserve for the slot that is free next."""
+        running = self.progress.running
+        while (
+            len(running)
+            < min(self._executor.slots + 1, self._source.in_flight_limit or sys.maxsize)
+            and self._source.counts.done + len(running) < self.progress.target
+            and not self._out_of_time
+        ):
+            trial = self._source.ask()
+            running[trial.uid] = Running(trial)
+            self._executor.submit([trial])
+            self._tracker.start(trial)
+
+    def _handle(self, event: Event) -> None:
+        running = self.progress.running[event.uid]
+        running.worker = event.worker
+        if isinstance(event, Epoch):
+            keep = self._source.report(running.trial.number, event.metrics)
+            self._executor.answer(event.uid, keep)  # first: the worker waits
+            running.epochs.append(event.metrics)
+            self.progress.epochs += 1
+        elif isinstance(event, Ended):
+            self._end(running, event.outcome)
+        else:
+            self._interrupt(running, event.reason)
+
+    def _end(self, running: Running, outcome: Outcome) -> None:
+        trial = running.trial
+        state: State
+        reason = ""
+        if isinstance(outcome, TrialFailure):
+            state, reason = "FAILED", outcome.reason
+        else:
+            state = "PRUNED" if outcome.stopped == "pruned" else "COMPLETE"
+        self._send(running)
+        ranked = state == "COMPLETE" and self._keep_weights(trial, outcome)
+        self._tracker.finish(
+            trial,
+            state,
+            worker=running.worker,
+            epochs=running.epochs,
+            outcome=outcome,
+            reason=reason,
+        )
+        if isinstance(outcome, TrialResult):
+            self._source.tell_result(trial.number, outcome)
+            if ranked and len(self._source.ranking) > KEPT:
+                _, displaced = self._source.ranking[KEPT]
+                self._tracker.drop_weights(trial.uid.rpartition("/")[0] + f"/{displaced}")
+        else:
+            self._source.tell_failure(trial.number, reason)
+        self._close(running, state, outcome, reason)
+        self._stop_if_hopeless()
+
+    def _keep_weights(self, trial: Trial, outcome: Outcome) -> bool:
+        """Save the weights of a trial that is among the best so far."""
+        assert isinstance(outcome, TrialResult)
+        best, objective = self.progress.best, self.progress.objective
+        rank = self._source.rank(trial.number, outcome.best.objective(objective))
+        if best is None or rank < self._source.rank(best[0].number, best[1].objective(objective)):
+            self.progress.best = trial, outcome.best
+        ranking = self._source.ranking
+        if len(ranking) >= KEPT and ranking[KEPT - 1] < rank:
+            return False
+        self._tracker.save_weights(trial.uid, outcome.weights)
+        return True
+
+    def _interrupt(self, running: Running, reason: str) -> None:
+        """The attempt came to nothing: queue its settings again, close its run."""
+        self._send(running)
+        successor = self._source.interrupt(running.trial.number, reason)
+        state: State = "FAILED" if successor is None else "INTERRUPTED"
+        self._tracker.finish(
+            running.trial,
+            state,
+            worker=running.worker,
+            epochs=running.epochs,
+            reason=reason,
+            successor=successor,
+        )
+        self._close(running, state, None, reason)
+
+    def _close(self, running: Running, state: State, outcome: Outcome | None, reason: str) -> None:
+        del self.progress.running[running.trial.uid]
+        self.progress.counts = self._source.counts
+        self.progress.ended += state != "INTERRUPTED"
+        self._watcher.ended(self.progress, running.trial, state, outcome, reason)
+
+    def _drain(self, reason: str) -> None:
+        self._executor.close()
+        for running in list(self.progress.running.values()):
+            self._interrupt(running, reason)
+
+    def _flush(self) -> None:
+        if time.monotonic() - self._flushed < FLUSH_SECONDS:
+            return
+        for running in self.progress.running.values():
+            self._send(running)
+        self._flushed = time.monotonic()
+
+    def _send(self, running: Running) -> None:
+        if len(running.epochs) > running.sent:
+            self._tracker.log_epochs(running.trial.uid, running.epochs[running.sent :])
+            running.sent = len(running.epochs)
+
+    def _stop_if_hopeless(self) -> None:
+        counts, (least, share) = self._source.counts, HOPELESS
+        if counts.done >= least and counts.failed >= share * counts.done:
+            raise HarnessError(
+                f"{counts.failed} of {counts.done} trials failed; see their reasons in the record, "
+                "narrow the [space] (a lower learning_rate first) and start over with --fresh"
+            )
+
+
+@dataclass
+class Stop:
+    requested: str = ""
+    """The signal's name, once one came."""
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """The first SIGINT or SIGTERM asks to stop; the second one raises KeyboardInterrupt.
+
+    Asking, so that no write to a record is cut in two.
+    """
+    stop = Stop()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # Python delivers signals to the main thread alone
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

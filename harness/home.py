@@ -1,0 +1,70 @@
+"""The folder that a run leaves things in, and the stores in it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    from harness.tracking.base import Tracker
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+@dataclass(frozen=True)
+class Home:
+    """`mlruns/` in the current folder, unless told otherwise."""
+
+    root: Path
+
+    @property
+    def journals(self) -> Path:
+        return self.root / "optuna"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    def report(self, study: str) -> Path:
+        return self.root / "reports" / study / "index.html"
+
+    def tracking_uri(self, given: str | None = None) -> str:
+        """`given`, else $MLFLOW_TRACKING_URI, else the local database."""
+        return given or os.environ.get(TRACKING_VARIABLE) or self.local_uri
+
+    @property
+    def local_uri(self) -> str:
+        return f"sqlite:///{self.database.resolve()}"
+
+    def exists(self) -> bool:
+        """Whether there is anything to read; looking must not make a database."""
+        return self.database.is_file() or bool(os.environ.get(TRACKING_VARIABLE))
+
+    def open_tracker(self, given: str | None = None) -> Tracker:
+        """The record; makes the local database where there is none. Imports mlflow, 3 s."""
+        uri = self.tracking_uri(given)
+        local = uri.startswith("sqlite:")
+        if local:
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{self.root}: cannot be written ({error.strerror})") from None
+        hush_mlflow()
+        from harness.tracking.mlflow import MlflowTracker
+
+        return MlflowTracker(uri, (self.root / "artifacts").resolve() if local else None)
+
+
+def hush_mlflow() -> None:
+    """No telemetry, no chatter about migrations; must come before mlflow is imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    logging.getLogger("alembic").setLevel(logging.WARNING)

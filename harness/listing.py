@@ -1,0 +1,54 @@
+"""`harness studies`: what is on record, as a table."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from harness.home import Home
+from harness.verdict import count_states
+
+
+def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
+    """One row a study, the latest first."""
+    if tracking_uri is None and not home.exists():
+        return []
+    rows = []
+    for study in home.open_tracker(tracking_uri).studies():
+        counts = count_states(study)
+        ranked = study.best_first()
+        rows.append(
+            {
+                "name": study.name,
+                "dataset": study.definition["data"]["name"],
+                "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
+                "best": ranked[0].value(study.objective) if ranked else None,
+                "objective": study.objective,
+                "test": study.readings[-1].accuracy if study.readings else None,
+                "started": study.started,
+            }
+        )
+    return sorted(rows, key=lambda row: -row["started"])
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "no studies yet; start one with: harness run-study quickstart"
+    head = ("study", "dataset", "trials", "best", "objective", "test", "when")
+    lines = [
+        (
+            row["name"],
+            row["dataset"],
+            str(row["done"]),
+            "" if row["best"] is None else f"{row['best']:.4f}",
+            row["objective"],
+            "" if row["test"] is None else f"{row['test']:.4f}",
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (head, *lines)
+    )

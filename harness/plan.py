@@ -1,0 +1,118 @@
+"""A study, resolved: its file, its devices, its data, where its records go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import config as configs
+from harness.config import StudyConfig
+from harness.data.files import Prepared, prepare
+from harness.errors import ConfigError
+from harness.executors.base import Executor, Setup
+from harness.executors.devices import Demand, choose
+from harness.executors.processes import ProcessExecutor
+from harness.facts import facts
+from harness.home import Home
+from harness.space import Choice, Range
+from harness.tracking.records import StudyRecord
+from harness.trial import TrialSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was decided before the first side effect."""
+
+    config: StudyConfig
+    devices: tuple[str, ...]
+    """One entry a worker."""
+    device: str
+    """For people."""
+    home: Home
+    data_dir: Path | None
+    tracking_uri: str | None
+
+    def prepare(self, cache: Path | None = None, download: bool = True) -> Prepared:
+        data = self.config.data
+        prepared = prepare(
+            data.name,
+            validation=data.validation,
+            test=data.test,
+            split_seed=data.split_seed,
+            normalize=data.normalize,
+            data_dir=self.data_dir,
+            cache=cache,
+            download=download,
+        )
+        self._check_batches(prepared.sizes["train"])
+        return prepared
+
+    def executor(self, prepared: Prepared) -> Executor:
+        objective = self.config.study.objective
+        setups = [Setup(objective, device) for device in self.devices]
+        return ProcessExecutor(prepared.training, setups)
+
+    def record(self, prepared: Prepared, uid: str, **more: Any) -> StudyRecord:
+        return StudyRecord(
+            **{
+                "name": self.config.study.name,
+                "uid": uid,
+                "text": self.config.text,
+                "definition": self.config.definition(),
+                "facts": facts(prepared, self.device, len(self.devices)),
+                "dataset": prepared.name,
+                "dataset_digest": prepared.digest,
+                "dataset_source": prepared.where,
+                "sizes": prepared.sizes,
+                "classes": prepared.training.classes,
+            }
+            | more
+        )
+
+    def _check_batches(self, examples: int) -> None:
+        space = self.config.space.dimensions.get("batch_size")
+        if isinstance(space, Choice):
+            largest = max(space.values)
+        elif isinstance(space, Range):
+            largest = int(space.high)
+        else:
+            largest = TrialSpec(**self.config.train).batch_size
+        if largest > examples:
+            raise ConfigError(
+                f"{self.config.source}: batch_size {largest} is more than the {examples:,} "
+                f"training examples of '{self.config.data.name}'; choose a smaller one"
+            )
+
+
+def plan(
+    study: str | Path = "fashion-mnist",
+    *,
+    trials: int | None = None,
+    device: Demand = None,
+    workers: int | None = None,
+    timeout: str | None = None,
+    seed: int | None = None,
+    data_dir: str | Path | None = None,
+    tracking_uri: str | None = None,
+    overrides: Sequence[str] = (),
+    home: str | Path = "mlruns",
+) -> Plan:
+    """Resolve a study and where it will run. Raises UserError; touches nothing."""
+    for name, value, least in (("trials", trials, 1), ("workers", workers, 1), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise ConfigError(f"--{name}: must be at least {least}, not {value}")
+    if timeout is not None:
+        try:
+            configs.seconds(timeout)
+        except ValueError as error:
+            raise ConfigError(f"--timeout: {error}") from None
+    given = {"trials": trials, "timeout": timeout, "seed": seed}
+    options = {name: value for name, value in given.items() if value is not None}
+    config = configs.load(study, overrides, options)
+    found, described = choose(device)
+    count = workers or len(found)
+    devices = tuple(found[index % len(found)] for index in range(count))
+    folder = Path(data_dir) if data_dir is not None else None
+    return Plan(config, devices, described, Home(Path(home)), folder, tracking_uri)

@@ -1,0 +1,1 @@
+"""How a sweep in progress is shown: a live table, dated lines, or JSON lines."""

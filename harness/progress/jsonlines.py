@@ -1,0 +1,41 @@
+"""One JSON object a line, for programs; the verdict is the last."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from harness.driver import Progress
+from harness.tracking.records import State
+from harness.trial import Outcome, Trial, TrialResult
+
+
+class JsonLines:
+    def __init__(self, write: Callable[[str], object] = sys.stdout.write) -> None:
+        self._write = write
+
+    def line(self, event: str, **values: Any) -> None:
+        self._write(json.dumps({"event": event} | values) + "\n")
+
+    def message(self, text: str) -> None:
+        self.line("message", text=text)
+
+    def refresh(self, progress: Progress) -> None:
+        pass
+
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
+        self.line(
+            "trial",
+            number=trial.number,
+            state=state,
+            spec=trial.spec.to_dict(),
+            best=asdict(outcome.best) if isinstance(outcome, TrialResult) else None,
+            reason=reason,
+            done=progress.counts.done,
+            target=progress.target,
+        )

@@ -1,0 +1,43 @@
+"""One dated line for each trial: where the output is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from harness.driver import Progress
+from harness.tracking.records import State
+from harness.trial import Outcome, Trial, TrialResult
+from harness.verdict import duration
+
+
+def outcome_text(state: State, outcome: Outcome | None, reason: str) -> str:
+    """`val 0.9071 at epoch 9 of 12`, or why not."""
+    if isinstance(outcome, TrialResult):
+        best = outcome.best
+        at = f"val {best.val_accuracy:.4f} at epoch {best.epoch} of {outcome.epochs}"
+        return f"{at}, pruned" if state == "PRUNED" else at
+    return f"{state.lower()}: {reason}"
+
+
+class Plain:
+    def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
+        self._write = write
+
+    def message(self, text: str) -> None:
+        self._write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+    def refresh(self, progress: Progress) -> None:
+        pass
+
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
+        done = f"{progress.counts.done}/{progress.target}"
+        text = f"{done:>9}  trial {trial.number:<4} {trial.spec.describe():<48} "
+        text += outcome_text(state, outcome, reason)
+        if progress.best:
+            text += f"  [best {progress.best[1].val_accuracy:.4f}"
+            text += f", {duration(progress.left)} left]" if progress.left else "]"
+        self.message(text)

@@ -1,0 +1,9 @@
+"""A study as one page. Each plot is a function from runs to data and one from data to figure.
+
+page         puts one page together, self-contained
+curves       loss and accuracy against epoch, every trial
+classes      accuracy by class, hardest first
+confusion    the champion's confusion matrix
+leaderboard  the trials as a table
+style        what the figures share
+"""

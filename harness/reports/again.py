@@ -1,0 +1,24 @@
+"""`harness report`: a study's page, from what the tracker holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import StudyError, did_you_mean
+from harness.home import Home
+from harness.reports import page
+from harness.selection import freeze
+from harness.verdict import Verdict
+
+
+def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
+    """Write the report of the study `name`; returns its path. Raises StudyError."""
+    tracker = home.open_tracker(tracking_uri)
+    study = tracker.read(name)
+    if study is None:
+        known = [each.name for each in tracker.studies()]
+        raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
+    champion = freeze(study).champion
+    path = home.report(name)
+    page.write(Verdict.of(study, champion, path), path)
+    return path

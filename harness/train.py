@@ -1,0 +1,54 @@
+"""`harness train`: one run with fixed settings, through the sweep's engine, driver and tracker."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+
+from harness.driver import Driver, Watcher
+from harness.errors import HarnessError, Interruption
+from harness.plan import Plan
+from harness.search.fixed import FixedSearch
+from harness.tracking.records import TestReading
+from harness.trial import TrialResult, TrialSpec
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` did: one run with fixed settings."""
+
+    spec: TrialSpec
+    result: TrialResult
+    reading: TestReading | None
+    experiment: str
+    classes: tuple[str, ...]
+
+
+def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
+    """Train the study's fixed settings once; [space] is ignored. The run stands alone in MLflow."""
+    config = planned.config
+    spec = TrialSpec(**config.fixed())
+    prepared = planned.prepare()
+    experiment = f"{config.study.name}-train"
+    source = FixedSearch(uuid.uuid4().hex[:12], spec)
+    single = replace(planned, devices=planned.devices[:1])
+    with single.executor(prepared) as executor:
+        watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
+        tracker = planned.home.open_tracker(planned.tracking_uri)
+        tracker.open(single.record(prepared, source.uid, name=experiment, kind="train"))
+        objective = config.study.objective
+        ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run()
+    if ending == "interrupted":
+        raise Interruption("interrupted; the run is closed as such")
+    if not isinstance(source.outcome, TrialResult):
+        raise HarnessError(f"the training failed: {source.reason}")
+    reading = None
+    if test:
+        from harness.data.parts import SealedTest
+        from harness.model import load_mlp
+        from harness.selection import read_test
+
+        model = load_mlp(spec, len(prepared.training.classes), source.outcome.weights)
+        reading = read_test(f"fixed settings {source.uid}", 0, model, SealedTest.of(prepared))
+        tracker.log_test(source.uid, reading)
+    return TrainResult(spec, source.outcome, reading, experiment, prepared.training.classes)

@@ -1,0 +1,83 @@
+"""`harness ui`: MLflow's UI on the local record, for this machine alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from harness.driver import interruptible
+from harness.errors import HarnessError, StudyError, UserError, did_you_mean
+from harness.home import Home
+from harness.tracking import view
+
+START_SECONDS = 90
+
+
+def serve(home: Home, study: str | None, port: int | None) -> None:
+    """Run MLflow's server until Ctrl-C; print the address of the study's view once it answers."""
+    if not home.exists():
+        raise UserError(f"no record in {home.root}/; start with: harness run-study quickstart")
+    found = {each.name: each for each in home.open_tracker(home.local_uri).studies()}
+    if study is not None and study not in found:
+        raise StudyError(f"no study '{study}' in {home.database}{did_you_mean(study, found)}")
+    latest = max(found.values(), key=lambda each: each.started, default=None)
+    shown = found[study] if study is not None else latest
+    port = port or _free_port()
+    if _answers(port):
+        raise UserError(f"--port {port}: something answers there already; leave it out, or another")
+    base = f"http://127.0.0.1:{port}"
+    with interruptible() as stop:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server"),
+                *("--backend-store-uri", home.local_uri),
+                *("--default-artifact-root", str(home.root.resolve() / "artifacts")),
+                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            ],
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches us alone; we end all of its processes
+        )
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not _answers(port):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    said = server.stderr.read() if server.stderr and server.poll() else ""
+                    last = said.strip().splitlines()[-1:] or ["it did not answer"]
+                    raise HarnessError(f"MLflow's server did not start on {base}: {last[0]}")
+                if stop.requested:
+                    return
+                time.sleep(0.2)
+            address = base + (view.address(shown.experiment_id) if shown else "")
+            print(f"{address}\nCtrl-C stops it", flush=True)
+            while not stop.requested and server.poll() is None:
+                time.sleep(0.2)
+        finally:
+            if server.poll() is None:
+                os.killpg(server.pid, signal.SIGTERM)
+                server.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,141 @@
+"""The answer in words: what won, by how much, what it cost, where everything lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.tracking.records import RunRecord, StudyRun, TestReading
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a sweep found. `lines` are (label, text) pairs, for a terminal or a page."""
+
+    study: StudyRun
+    champion: RunRecord
+    reading: TestReading | None
+    report: Path | None
+    model: str
+    browse: str
+
+    @classmethod
+    def of(cls, study: StudyRun, champion: RunRecord, report: Path | None) -> Verdict:
+        """The verdict on a study as it is on record."""
+        reading = next((r for r in study.readings if r.number == champion.number), None)
+        model = f"models:/{study.name}@champion"
+        return cls(study, champion, reading, report, model, f"harness ui {study.name}")
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        best, reading = self.champion.best, self.reading
+        assert best is not None
+        lines = [
+            ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
+            (
+                "validation",
+                f"accuracy {best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
+                f"(epoch {best.epoch} of {len(self.champion.epochs)})",
+            ),
+        ]
+        if reading is not None:
+            looks = len(self.study.readings)
+            read = "read once" if looks == 1 else f"look number {looks} at this test set"
+            lines.append(
+                (
+                    "test",
+                    f"accuracy {reading.accuracy:.4f}, loss {reading.loss:.4f} "
+                    f"({reading.examples:,} examples, {read})",
+                )
+            )
+            lines.append(("classes", ranked_classes(self.study.classes, reading.class_accuracy)))
+        lines.append(("trials", self.trials))
+        if self.report is not None:
+            lines.append(("report", str(self.report)))
+        lines.append(("model", f'mlflow.pytorch.load_model("{self.model}")'))
+        lines.append(("browse", self.browse))
+        return lines
+
+    @property
+    def trials(self) -> str:
+        counts = count_states(self.study)
+        named = {"COMPLETE": "complete", "PRUNED": "pruned", "FAILED": "failed"}
+        parts = [f"{counts[state]} {name}" for state, name in named.items() if counts[state]]
+        total = sum(counts[state] for state in named)
+        extra = counts["INTERRUPTED"]
+        again = f", {extra} interrupted and tried again" if extra else ""
+        spent = duration(busy_seconds(self.study))
+        device = self.study.facts.get("device", "")
+        return f"{total}: {', '.join(parts)}{again}; {spent} of training on {device}"
+
+    def text(self) -> str:
+        width = max(len(label) for label, _ in self.lines)
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in self.lines)
+
+    def markdown(self) -> str:
+        """For MLflow's description of the run."""
+        rows = "\n".join(f"| {label} | {text} |" for label, text in self.lines)
+        return f"### {self.study.name}\n\n| | |\n|---|---|\n{rows}\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        best, reading = self.champion.best, self.reading
+        assert best is not None
+        named = self.study.classes
+        return {
+            "study": self.study.name,
+            "champion": {"trial": self.champion.number, "spec": self.champion.spec.to_dict()},
+            "validation": {"accuracy": best.val_accuracy, "loss": best.val_loss},
+            "test": reading
+            and {
+                "accuracy": reading.accuracy,
+                "loss": reading.loss,
+                "looks": len(self.study.readings),
+                "class_accuracy": {
+                    name: None if math.isnan(value) else value
+                    for name, value in zip(named, reading.class_accuracy, strict=True)
+                },
+                "hardest_class": hardest(named, reading.class_accuracy),
+            },
+            "trials": {state.lower(): n for state, n in count_states(self.study).items()},
+            "report": self.report and str(self.report),
+            "model": self.model,
+            "browse": self.browse,
+        }
+
+
+def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:
+    """`Shirt 0.71 (hardest), Coat 0.83, ...`: hardest first."""
+    known = sorted(
+        (value, name) for name, value in zip(classes, accuracy, strict=True) if value >= 0
+    )
+    parts = [f"{name} {value:.3f}" for value, name in known]
+    return ", ".join([f"{parts[0]} (hardest)", *parts[1:]])
+
+
+def hardest(classes: Sequence[str], accuracy: Sequence[float]) -> str:
+    return min((value, name) for name, value in zip(classes, accuracy, strict=True) if value >= 0)[
+        1
+    ]
+
+
+def count_states(study: StudyRun) -> dict[str, int]:
+    states = [run.state for run in study.trials]
+    return {state: states.count(state) for state in ("COMPLETE", "PRUNED", "FAILED", "INTERRUPTED")}
+
+
+def busy_seconds(study: StudyRun) -> float:
+    """Seconds in epochs, over all workers."""
+    return sum(epoch.seconds for run in study.trials for epoch in run.epochs)
+
+
+def duration(seconds: float) -> str:
+    """`47 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
