@@ -107,11 +107,11 @@ class Verdict:
 
 
 def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:
-    """`Shirt 0.71 (hardest), Coat 0.83, ...`: hardest first."""
+    """`Shirt 71.0 % (hardest), Coat 83.2 %, ...`: hardest first."""
     known = sorted(
         (value, name) for name, value in zip(classes, accuracy, strict=True) if value >= 0
     )
-    parts = [f"{name} {value:.3f}" for value, name in known]
+    parts = [f"{name} {value:.1%}".replace("%", " %") for value, name in known]
     return ", ".join([f"{parts[0]} (hardest)", *parts[1:]])
 
 

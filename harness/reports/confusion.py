@@ -44,6 +44,8 @@ def figure(confusion: Confusion) -> go.Figure:
         )
     )
     layout(made, 140 + 44 * min(len(confusion.names), 20))
-    made.update_yaxes(autorange="reversed", automargin=True, title_text="true", type="category")
-    made.update_xaxes(automargin=True, title_text="predicted", type="category")
+    made.update_yaxes(
+        autorange="reversed", automargin=True, title_text="true", type="category", showgrid=False
+    )
+    made.update_xaxes(automargin=True, title_text="predicted", type="category", showgrid=False)
     return made

@@ -73,7 +73,8 @@ class Store:
         """Straight from the run's folder: MlflowClient looks the run up twice more for each."""
         repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
         with tempfile.TemporaryDirectory() as folder:
-            return Path(repository.download_artifacts(path, folder)).read_bytes()
+            found: str = repository.download_artifacts(path, folder)  # type: ignore[no-untyped-call]
+            return Path(found).read_bytes()
 
     def log_bytes(self, run_id: str, name: str, content: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:

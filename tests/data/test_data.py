@@ -1,0 +1,201 @@
+"""Data: found, checked, split, cached; real FashionMNIST where it is at hand."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from harness.data.files import Prepared, TrainingFiles, prepare
+from harness.data.parts import SealedTest, load_splits
+from harness.data.sources import MD5, find
+from harness.errors import DataError, HarnessError
+
+
+def make(cache: Path, data_dir: Path | None = None, **changes: object) -> Prepared:
+    options = {"validation": 0.1, "test": 0.2, "split_seed": 0, "normalize": True}
+    name = str(changes.pop("name", "digits"))
+    return prepare(name, cache=cache, data_dir=data_dir, **(options | changes))  # type: ignore[arg-type]
+
+
+def test_parts_are_disjoint_stratified_and_complete(digits: Prepared) -> None:
+    assert digits.sizes == {"train": 1149, "validation": 288, "test": 360}
+    splits = load_splits(digits.training)
+    train, validation = set(splits.train.rows.tolist()), set(splits.validation.rows.tolist())
+    assert not train & validation
+    assert len(train | validation) == len(splits.train.inputs)
+    labels = splits.train.labels
+    whole = torch.bincount(labels) / len(labels)
+    for part in (splits.train, splits.validation):
+        shares = torch.bincount(part.labels[part.rows]) / len(part)
+        torch.testing.assert_close(shares, whole, rtol=0, atol=0.004)
+
+
+def test_statistics_come_from_the_training_part_alone(digits: Prepared) -> None:
+    splits = load_splits(digits.training)
+    values = splits.train.inputs[splits.train.rows].double()
+    everything = splits.train.inputs.double()
+    assert digits.training.mean == pytest.approx(values.mean().item(), abs=1e-9)
+    assert digits.training.std == pytest.approx(values.std(correction=0).item(), abs=1e-9)
+    assert digits.training.mean != pytest.approx(everything.mean().item(), abs=1e-6)
+
+
+def test_a_part_works_under_a_plain_data_loader(digits: Prepared) -> None:
+    train = load_splits(digits.training).train
+    x, y = train[0]
+    assert (x.shape, x.dtype, type(y)) == ((8, 8), torch.float32, int)
+    batches = list(DataLoader(train, batch_size=32))
+    assert [len(labels) for _, labels in batches] == [32] * 35 + [29]
+    everything = torch.cat([images for images, _ in batches])
+    assert everything.mean().item() == pytest.approx(0, abs=1e-4)
+    assert everything.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_split_follows_from_its_seed_and_its_hash_says_so(tmp_path: Path) -> None:
+    one, again = make(tmp_path / "a"), make(tmp_path / "b")
+    assert one.split_hash == again.split_hash
+    np.testing.assert_array_equal(
+        np.load(one.training.validation_rows), np.load(again.training.validation_rows)
+    )
+    hashes = {one.split_hash}
+    for change in ({"split_seed": 1}, {"validation": 0.2}, {"test": 0.3}):
+        hashes.add(make(tmp_path / "a", **change).split_hash)
+    assert len(hashes) == 4
+
+
+def test_without_normalisation_values_are_scaled_to_one(tmp_path: Path) -> None:
+    prepared = make(tmp_path, normalize=False)
+    images = load_splits(prepared.training).train
+    pixels = torch.stack([images[i][0] for i in range(len(images))])
+    assert (pixels.min().item(), pixels.max().item()) == (0, 1)
+
+
+def test_workers_are_given_no_path_to_the_test_part(digits: Prepared) -> None:
+    inside = [value for value in vars(digits.training).values() if isinstance(value, Path)]
+    assert isinstance(digits.training, TrainingFiles)
+    assert inside
+    assert not any("sealed" in str(path) for path in inside)
+    assert len(np.load(digits.training.inputs)) == 1797 - digits.sizes["test"]
+
+
+def test_the_sealed_test_opens_once(digits: Prepared) -> None:
+    sealed = SealedTest.of(digits)
+    assert len(sealed.open()) == 360
+    with pytest.raises(HarnessError, match="already opened"):
+        sealed.open()
+
+
+def test_a_stray_write_reaches_neither_file_nor_other_mappings(digits: Prepared) -> None:
+    first, second = load_splits(digits.training), load_splits(digits.training)
+    before = second.train.inputs[0].clone()
+    first.train.inputs[0] += 1
+    assert torch.equal(second.train.inputs[0], before)
+    assert torch.equal(torch.from_numpy(np.load(digits.training.inputs))[0], before)
+
+
+def test_many_first_starts_at_once_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        prepared = list(pool.map(lambda _: make(tmp_path), range(8)))
+    assert len({each.split_hash for each in prepared}) == 1
+    assert not list(tmp_path.rglob(".new-*"))
+
+
+def test_a_cut_off_cache_file_is_named(tmp_path: Path) -> None:
+    prepared = make(tmp_path)
+    path = prepared.training.inputs
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"inputs\.npy cannot be read .* delete its folder"):
+        load_splits(prepared.training)
+
+
+def test_an_unknown_dataset_and_a_class_too_small_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no dataset 'fashion-minst'; did you mean 'fashion-mni"):
+        make(tmp_path, name="fashion-minst")
+    with pytest.raises(DataError, match=r"digits: \[data\] validation = 0.001 cannot be held out"):
+        make(tmp_path, validation=0.001)
+
+
+def test_an_unwritable_cache_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(DataError, match=r"cache folder .*file/decoded cannot be written"):
+        make(blocked)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
+def test_an_empty_data_directory_says_where_it_looked(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte; point --data-dir .* quickstart"):
+        make(tmp_path / "cache", tmp_path, name=name)
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match="elsewhere"):
+        make(tmp_path / "cache", name=name)
+
+
+def test_what_cannot_be_downloaded_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror that refuses the connection stands for a machine without a network."""
+    import torchvision
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    message = r"not in .*datasets and could not be downloaded .* point --data-dir .* quickstart"
+    with pytest.raises(DataError, match=message):
+        make(tmp_path, name="fashion-mnist")
+
+
+def fake_raw(folder: Path) -> Path:
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in MD5["FashionMNIST"]:
+        (raw / name).write_bytes(b"\0" * 100)
+    return raw
+
+
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
+    fake_raw(tmp_path)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered \(100 byt"):
+        find("fashion-mnist", tmp_path)
+
+
+def test_a_wrong_archive_is_refused_by_name(tmp_path: Path) -> None:
+    raw = fake_raw(tmp_path)
+    for path in list(raw.iterdir()):
+        path.unlink()
+        (raw / f"{path.name}.gz").write_bytes(gzip.compress(b"\0" * 100))
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is cut off or altered"):
+        find("fashion-mnist", tmp_path)
+
+
+@pytest.mark.realdata
+def test_real_fashion_mnist_is_what_it_should_be(real_data: Path, isolated: Path) -> None:
+    prepared = make(isolated / "harness", real_data, name="fashion-mnist")
+    assert prepared.sizes == {"train": 54_000, "validation": 6_000, "test": 10_000}
+    assert prepared.training.shape == (28, 28)
+    assert prepared.training.classes[0] == "T-shirt/top"
+    assert prepared.training.mean / 255 == pytest.approx(0.2860, abs=1e-3)
+    assert prepared.training.std / 255 == pytest.approx(0.3530, abs=1e-3)
+    splits = load_splits(prepared.training)
+    counts = torch.bincount(splits.validation.labels[splits.validation.rows])
+    assert counts.tolist() == [600] * 10
+
+
+@pytest.mark.realdata
+def test_a_cut_real_file_is_refused_though_the_cache_is_warm(
+    real_data: Path, isolated: Path, tmp_path: Path
+) -> None:
+    make(isolated / "harness", real_data, name="fashion-mnist")
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (real_data / "FashionMNIST" / "raw").iterdir():
+        shutil.copyfile(path, raw / path.name)
+    with (raw / "t10k-images-idx3-ubyte").open("r+b") as stream:
+        stream.truncate(7_000_000)
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is cut off .*7,000,000 bytes"):
+        make(isolated / "harness", tmp_path, name="fashion-mnist")

@@ -1,0 +1,241 @@
+"""The driver on real training and a real journal, with the tracker's fake as its record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.config import StudyConfig, load
+from harness.data.files import Prepared
+from harness.driver import Driver, Progress
+from harness.errors import HarnessError
+from harness.executors.base import Executor, Setup
+from harness.executors.inline import InlineExecutor
+from harness.executors.processes import ProcessExecutor
+from harness.search import Search, open_search
+from harness.tracking.memory import MemoryTracker
+from harness.tracking.records import State, StudyRecord, StudyRun
+from harness.trial import Outcome, Trial
+
+CPU = Setup("val/accuracy", "cpu")
+STUDY = """
+[study]
+trials = 12
+pruner = "median"
+[data]
+name = "digits"
+[train]
+epochs = 5
+[space]
+depth = [1]
+width = { low = 8, high = 32 }
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StudyConfig:
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return load(path)
+
+
+class Watched:
+    """Calls back after each trial that ended."""
+
+    def __init__(self, then: Callable[[Progress], None] = lambda _: None) -> None:
+        self.states: list[State] = []
+        self._then = then
+
+    def message(self, text: str) -> None: ...
+
+    def refresh(self, progress: Progress) -> None: ...
+
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
+        self.states.append(state)
+        self._then(progress)
+
+
+def opened(config: StudyConfig, search: Search) -> MemoryTracker:
+    tracker = MemoryTracker()
+    tracker.open(
+        StudyRecord(
+            name=config.study.name,
+            uid=search.uid,
+            text=config.text,
+            definition=config.definition(),
+            facts={},
+            dataset="digits",
+            dataset_digest="",
+            dataset_source="",
+            sizes={},
+            classes=tuple("0123456789"),
+        )
+    )
+    return tracker
+
+
+def driver(
+    search: Search, executor: Executor, tracker: MemoryTracker, watcher: Watched, **more: float
+) -> Driver:
+    target = int(more.pop("target", search.config.study.trials))
+    return Driver(
+        search,
+        executor,
+        tracker,
+        watcher,
+        target=target,
+        objective="val/accuracy",
+        timeout=more.get("timeout"),
+    )
+
+
+def read(tracker: MemoryTracker) -> StudyRun:
+    study = tracker.read("tiny")
+    assert study is not None
+    return study
+
+
+def check_agreement(search: Search, tracker: MemoryTracker) -> None:
+    """Optuna's record and the tracker's say the same, and nothing is left running."""
+    states = [run.state for run in read(tracker).trials]
+    assert "RUNNING" not in states
+    assert states.count("COMPLETE") == search.counts.complete
+    assert states.count("PRUNED") == search.counts.pruned
+    assert states.count("FAILED") == search.counts.failed
+    best = [run.number for run in read(tracker).best_first()]
+    assert best == [number for _, number in search.ranking]
+
+
+def test_a_sweep_ends_with_both_records_agreeing(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        tracker, watcher = opened(config, search), Watched()
+        with InlineExecutor(digits.training, CPU) as executor:
+            assert driver(search, executor, tracker, watcher).run() == "done"
+        assert search.counts.done == 12
+        check_agreement(search, tracker)
+    runs = read(tracker).trials
+    assert [run.number for run in runs] == list(range(12))
+    for run in runs:
+        assert [epoch.epoch for epoch in run.epochs] == list(range(1, len(run.epochs) + 1))
+        assert len(run.epochs) == 5 or run.state == "PRUNED"
+        assert run.best is not None
+        assert run.best.val_accuracy == max(epoch.val_accuracy for epoch in run.epochs)
+    assert any(run.state == "PRUNED" for run in runs), "seeded so that some are"
+    kept = {run.uid for run in read(tracker).best_first()[:5]}
+    assert set(tracker.kept) == kept, "the weights of the best five, and of no other"
+
+
+def test_the_same_study_draws_the_same_trials_again(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    outcomes = []
+    for folder in ("one", "two"):
+        with open_search(config, tmp_path / folder) as search:
+            tracker = opened(config, search)
+            with ProcessExecutor(digits.training, [CPU]) as executor:
+                driver(search, executor, tracker, Watched()).run()
+            outcomes.append(
+                [(run.spec, run.best and run.best.val_loss) for run in read(tracker).trials]
+            )
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_and_the_study_goes_on(
+    config: StudyConfig, digits: Prepared, tmp_path: Path, number: signal.Signals
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.ended == 4:
+            os.kill(os.getpid(), number)
+
+    with open_search(config, tmp_path) as search:
+        tracker, watcher = opened(config, search), Watched(stop)
+        with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+            assert driver(search, executor, tracker, watcher).run() == "interrupted"
+        check_agreement(search, tracker)
+        interrupted = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
+        assert interrupted
+        assert all(run.reason.startswith("interrupted by") for run in interrupted)
+    with open_search(config, tmp_path) as search:
+        assert not search.stale
+        assert 4 <= search.counts.done < 12
+        with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+            assert driver(search, executor, tracker, Watched()).run() == "done"
+        assert search.counts.done == 12
+    specs = {run.number: run.spec for run in read(tracker).trials}
+    again = [specs[run.number] for run in read(tracker).trials if run.state != "INTERRUPTED"]
+    assert all(run.spec in again for run in interrupted), "what was interrupted is tried again"
+
+
+def test_a_killed_workers_trial_is_tried_again(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+        with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+
+            def kill(progress: Progress) -> None:
+                if progress.ended == 2:
+                    pid = executor._workers[0].process.pid
+                    assert pid is not None
+                    os.kill(pid, signal.SIGKILL)
+
+            driver(search, executor, tracker, Watched(kill)).run()
+        assert search.counts.done == 12
+        check_agreement(search, tracker)
+    lost = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
+    assert len(lost) <= 1
+    assert all("died (signal 9)" in run.reason for run in lost)
+
+
+def test_timeout_starts_no_trial_more(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+        with InlineExecutor(digits.training, CPU) as executor:
+            made = driver(search, executor, tracker, Watched(), target=10_000, timeout=1.0)
+            assert made.run() == "timeout"
+        assert 0 < search.counts.done < 10_000
+        check_agreement(search, tracker)
+
+
+def test_a_hopeless_study_stops_with_a_word(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    wild = load(config.source, ["train.learning_rate=1e30", "train.optimizer=sgd"])
+    with open_search(wild, tmp_path) as search:
+        tracker, watcher = opened(wild, search), Watched()
+        with (
+            InlineExecutor(digits.training, CPU) as executor,
+            pytest.raises(HarnessError, match=r"10 of 10 trials failed; .* lower learning_rate"),
+        ):
+            driver(search, executor, tracker, watcher).run()
+        check_agreement(search, tracker)
+    reasons = {run.reason for run in read(tracker).trials if run.state == "FAILED"}
+    assert all("diverged" in reason for reason in reasons)
+
+
+def test_runs_in_a_thread_too(config: StudyConfig, digits: Prepared, tmp_path: Path) -> None:
+    endings = []
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+        with InlineExecutor(digits.training, CPU) as executor:
+            made = driver(search, executor, tracker, Watched(), target=2)
+            thread = threading.Thread(target=lambda: endings.append(made.run()))
+            started = time.monotonic()
+            thread.start()
+            thread.join(60)
+    assert endings == ["done"]
+    assert time.monotonic() - started < 60

@@ -1,0 +1,140 @@
+"""A real `mlflow server`, started as docker-compose.yml starts it, and `harness ui`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from harness.run import run_study
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert process.poll() is None, f"the server ended with {process.returncode}"
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The compose service's own command and environment, with this test's folder and port."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["mlflow"]
+    command = [
+        argument.replace("/mlflow/", f"{folder}/")
+        .replace("--host=0.0.0.0", "--host=127.0.0.1")
+        .replace("--port=5000", f"--port={port}")
+        for argument in service["command"]
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=os.environ | service["environment"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
+    server: str, tmp_path: Path
+) -> None:
+    result = run_study(
+        "quickstart",
+        trials=6,
+        device="cpu",
+        overrides=["train.epochs=3"],
+        tracking_uri=server,
+        home=tmp_path / "mlruns",
+    )
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+    client = MlflowClient(server, registry_uri=server)
+    experiment = client.get_experiment_by_name("quickstart")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    kinds = [run.data.tags["harness.kind"] for run in runs]
+    assert (kinds.count("study"), kinds.count("trial")) == (1, 6)
+    assert all(run.info.status == "FINISHED" for run in runs)
+    (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
+    page = client.download_artifacts(parent.info.run_id, "index.html")
+    assert "Leaderboard" in Path(page).read_text()
+    kept = [
+        run
+        for run in runs
+        if any(f.path == "weights.safetensors" for f in client.list_artifacts(run.info.run_id))
+    ]
+    assert len(kept) == 5, "the sixth best's weights were dropped through the server"
+
+    code = (
+        "import sys; sys.modules['harness'] = None\n"
+        f"import mlflow, torch; mlflow.set_tracking_uri({server!r})\n"
+        "model = mlflow.pytorch.load_model('models:/quickstart@champion')\n"
+        "print(tuple(model(torch.zeros(5, 8, 8, dtype=torch.uint8)).shape))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(5, 10)"
+    assert result.test is not None
+
+
+def test_ui_serves_the_record_here_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    run_study(
+        "quickstart",
+        trials=2,
+        device="cpu",
+        overrides=["train.epochs=2"],
+        home=tmp_path / "mlruns",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "ui"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/#/experiments/\d+/runs\?viewState.*", address)
+    assert match
+    port = match[1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        assert answer.status == 200
+    listening = subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout
+    if listening:
+        (line,) = (line for line in listening.splitlines() if f":{port} " in line)
+        assert f"127.0.0.1:{port}" in line
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", int(port)))
