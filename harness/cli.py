@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ Study = Annotated[
 Gpu = Annotated[bool, typer.Option("--gpu", help="Demand CUDA; an error where there is none.")]
 Cpu = Annotated[bool, typer.Option("--cpu", help="Forbid CUDA. Neither: take what is there.")]
 Workers = Annotated[
-    int | None, typer.Option(metavar="N", help="Worker processes [one per core or GPU].")
+    int | None,
+    typer.Option(metavar="N", help="Worker processes [one per core or GPU]; 0 trains in this one."),
 ]
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Seed of the sampler, the weights and the batches.")
@@ -223,6 +225,13 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         print("harness: stopped at once", file=sys.stderr)
         raise typer.Exit(130) from None
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _demand(gpu: bool, cpu: bool) -> Demand:

@@ -1,25 +1,22 @@
 """The driver: ask -> submit -> report, prune -> track -> tell.
 
 Every change of state happens here, in one process: Optuna's record, MLflow's record, what runs.
-A trial's run is finished in MLflow before Optuna is told, so that a driver that dies in between
-leaves a trial RUNNING, which the next one finds; never a finished trial without its results.
+However a trial ends, its run is finished in MLflow before Optuna is told: a driver that dies in
+between leaves the trial RUNNING, which the next one finds; never an ended trial without its record.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Literal, Protocol
 
 from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Executor
 from harness.search import Counts
+from harness.signals import Stop
 from harness.tracking.base import Tracker
 from harness.tracking.records import State
 from harness.trial import EpochMetrics, Objective, Outcome, Trial, TrialFailure, TrialResult
@@ -47,7 +44,9 @@ class Source(Protocol):
     def rank(self, number: int, value: float) -> tuple[float, int]: ...
     def tell_result(self, number: int, result: TrialResult) -> None: ...
     def tell_failure(self, number: int, reason: str) -> None: ...
-    def interrupt(self, number: int, reason: str) -> int | None: ...
+    def trial_uid(self, number: int) -> str: ...
+    def requeue(self, number: int, reason: str, blamed: bool) -> int | None: ...
+    def tell_interrupted(self, number: int, successor: int | None) -> None: ...
 
 
 @dataclass
@@ -61,6 +60,15 @@ class Running:
     """How many of the epochs the tracker has."""
 
 
+@dataclass(frozen=True)
+class Best:
+    """The best trial so far, by the study's objective."""
+
+    number: int
+    value: float
+    settings: str
+
+
 @dataclass
 class Progress:
     """Where a sweep stands, for whoever watches."""
@@ -69,8 +77,7 @@ class Progress:
     objective: Objective
     counts: Counts
     running: dict[str, Running] = field(default_factory=dict)
-    best: tuple[Trial, EpochMetrics] | None = None
-    """Of the trials that this driver saw."""
+    best: Best | None = None
     started: float = field(default_factory=time.monotonic)
     ended: int = 0
     """Trials that this driver saw end."""
@@ -111,30 +118,32 @@ class Driver:
         target: int,
         objective: Objective,
         timeout: float | None = None,
+        best: Best | None = None,
     ) -> None:
         self._source, self._executor = source, executor
         self._tracker, self._watcher = tracker, watcher
         self._timeout = timeout
         self._flushed = time.monotonic()
-        self.progress = Progress(target, objective, source.counts)
+        self.progress = Progress(target, objective, source.counts, best=best)
 
-    def run(self) -> Ending:
-        """Raises HarnessError for a hopeless study; whatever is raised, nothing stays RUNNING."""
-        with interruptible() as stop:
-            try:
-                while not stop.requested:
-                    self._refill()
-                    if not self.progress.running:
-                        return "timeout" if self._out_of_time else "done"
-                    for event in self._executor.wait(0.25):
-                        self._handle(event)
-                    self._flush()
-                    self._watcher.refresh(self.progress)
-                self._drain(f"interrupted by {stop.requested}")
-                return "interrupted"
-            except BaseException as error:
+    def run(self, stop: Stop) -> Ending:
+        """Raises HarnessError for a hopeless study; what can be closed is closed before that."""
+        try:
+            while not stop.requested:
+                self._refill()
+                if not self.progress.running:
+                    done = self._source.counts.done >= self.progress.target
+                    return "done" if done else "timeout"
+                for event in self._executor.wait(0.25):
+                    self._handle(event)
+                self._flush()
+                self._watcher.refresh(self.progress)
+        except Exception as error:
+            with suppress(HarnessError):  # the first error is the one to tell
                 self._drain(f"the driver stopped: {type(error).__name__}")
-                raise
+            raise
+        self._drain(f"interrupted by {stop.requested}")
+        return "interrupted"
 
     @property
     def _out_of_time(self) -> bool:
@@ -165,7 +174,7 @@ class Driver:
         elif isinstance(event, Ended):
             self._end(running, event.outcome)
         else:
-            self._interrupt(running, event.reason)
+            self._interrupt(running, event.reason, blamed=True)
 
     def _end(self, running: Running, outcome: Outcome) -> None:
         trial = running.trial
@@ -187,32 +196,31 @@ class Driver:
         )
         if isinstance(outcome, TrialResult):
             self._source.tell_result(trial.number, outcome)
-            if ranked and len(self._source.ranking) > KEPT:
-                _, displaced = self._source.ranking[KEPT]
-                self._tracker.drop_weights(trial.uid.rpartition("/")[0] + f"/{displaced}")
         else:
             self._source.tell_failure(trial.number, reason)
         self._close(running, state, outcome, reason)
+        if ranked and len(self._source.ranking) > KEPT:
+            _, displaced = self._source.ranking[KEPT]
+            self._tracker.drop_weights(self._source.trial_uid(displaced))
         self._stop_if_hopeless()
 
     def _keep_weights(self, trial: Trial, outcome: Outcome) -> bool:
         """Save the weights of a trial that is among the best so far."""
         assert isinstance(outcome, TrialResult)
-        best, objective = self.progress.best, self.progress.objective
-        rank = self._source.rank(trial.number, outcome.best.objective(objective))
-        if best is None or rank < self._source.rank(best[0].number, best[1].objective(objective)):
-            self.progress.best = trial, outcome.best
-        ranking = self._source.ranking
+        value = outcome.best.objective(self.progress.objective)
+        rank, ranking = self._source.rank(trial.number, value), self._source.ranking
+        if not ranking or rank < ranking[0]:
+            self.progress.best = Best(trial.number, value, trial.spec.describe())
         if len(ranking) >= KEPT and ranking[KEPT - 1] < rank:
             return False
         self._tracker.save_weights(trial.uid, outcome.weights)
         return True
 
-    def _interrupt(self, running: Running, reason: str) -> None:
+    def _interrupt(self, running: Running, reason: str, blamed: bool) -> None:
         """The attempt came to nothing: queue its settings again, close its run."""
         self._send(running)
-        successor = self._source.interrupt(running.trial.number, reason)
-        state: State = "FAILED" if successor is None else "INTERRUPTED"
+        successor = self._source.requeue(running.trial.number, reason, blamed)
+        state: State = "FAILED" if blamed and successor is None else "INTERRUPTED"
         self._tracker.finish(
             running.trial,
             state,
@@ -221,6 +229,7 @@ class Driver:
             reason=reason,
             successor=successor,
         )
+        self._source.tell_interrupted(running.trial.number, successor)
         self._close(running, state, None, reason)
 
     def _close(self, running: Running, state: State, outcome: Outcome | None, reason: str) -> None:
@@ -230,9 +239,16 @@ class Driver:
         self._watcher.ended(self.progress, running.trial, state, outcome, reason)
 
     def _drain(self, reason: str) -> None:
+        """Close what runs as interrupted, each by itself: one that fails keeps no other open."""
         self._executor.close()
+        errors = []
         for running in list(self.progress.running.values()):
-            self._interrupt(running, reason)
+            try:
+                self._interrupt(running, reason, blamed=False)
+            except HarnessError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _flush(self) -> None:
         if time.monotonic() - self._flushed < FLUSH_SECONDS:
@@ -253,33 +269,3 @@ class Driver:
                 f"{counts.failed} of {counts.done} trials failed; see their reasons in the record, "
                 "narrow the [space] (a lower learning_rate first) and start over with --fresh"
             )
-
-
-@dataclass
-class Stop:
-    requested: str = ""
-    """The signal's name, once one came."""
-
-
-@contextmanager
-def interruptible() -> Iterator[Stop]:
-    """The first SIGINT or SIGTERM asks to stop; the second one raises KeyboardInterrupt.
-
-    Asking, so that no write to a record is cut in two.
-    """
-    stop = Stop()
-
-    def ask(number: int, _: FrameType | None) -> None:
-        if stop.requested:
-            raise KeyboardInterrupt
-        stop.requested = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python delivers signals to the main thread alone
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -61,3 +61,9 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean '{near[0]}'?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def masked(uri: str) -> str:
+    """An address without its user and password."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -15,6 +16,7 @@ from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.engine import Resident
 from harness.engine.loop import Group
+from harness.errors import ConfigError
 from harness.plan import Plan
 from harness.trial import TrialSpec
 
@@ -59,7 +61,11 @@ def _trial_seconds(planned: Plan, prepared: Prepared) -> float:
         if device == "cpu":
             torch.set_num_threads(1)
         data = Resident(load_splits(prepared.training), device)
-        specs = [config.space.suggest(study.ask(), config.fixed()) for _ in range(DRAWS)]
+        try:
+            specs = [config.space.suggest(study.ask(), config.fixed()) for _ in range(DRAWS)]
+        except ValueError as error:
+            where = f"{config.source}: [space]"
+            raise ConfigError(f"{where} draws what cannot be trained: {error}") from None
         return statistics.fmean(spec.epochs * _epoch_seconds(spec, data) for spec in specs)
     finally:
         torch.set_num_threads(threads)
@@ -67,16 +73,21 @@ def _trial_seconds(planned: Plan, prepared: Prepared) -> float:
 
 def _epoch_seconds(spec: TrialSpec, data: Resident) -> float:
     group = Group([spec], data)
-    started, timed = 0.0, 0
-    for index, (x, y) in enumerate(data.batches([spec], 1)):
+    batches = (batch for epoch in itertools.count(1) for batch in data.batches([spec], epoch))
+    for index, (x, y) in enumerate(batches):
         if index == WARM:
-            started, timed = time.perf_counter(), 0
-        group.network.gradients(x, y)
-        group.optimizer.step([spec.learning_rate])
-        timed += 1
+            started = _now(data)
         if index == WARM + TIMED:
             break
-    step = (time.perf_counter() - started) / timed
-    started = time.perf_counter()
+        group.network.gradients(x, y)
+        group.optimizer.step([spec.learning_rate])
+    trained = _now(data)
     group.validate()
-    return step * group.steps_per_epoch + time.perf_counter() - started
+    return (trained - started) / TIMED * group.steps_per_epoch + _now(data) - trained
+
+
+def _now(data: Resident) -> float:
+    """Once the device has done what was asked of it."""
+    if data.device.type == "cuda":
+        torch.cuda.synchronize(data.device)
+    return time.perf_counter()

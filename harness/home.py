@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import StoreError
+from harness.errors import StoreError, masked
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -22,9 +22,13 @@ class Home:
 
     root: Path
 
-    @property
-    def journals(self) -> Path:
-        return self.root / "optuna"
+    def journals(self, tracking_uri: str) -> Path:
+        """Where the journals of the studies recorded in that store lie: each store has its own."""
+        folder = self.root / "optuna"
+        if tracking_uri == self.local_uri:
+            return folder
+        address = tracking_uri.partition("://")[2].rpartition("@")[2]
+        return folder / "".join(c if c.isalnum() or c in "-." else "_" for c in address)[:100]
 
     @property
     def database(self) -> Path:
@@ -41,6 +45,12 @@ class Home:
     def local_uri(self) -> str:
         return f"sqlite:///{self.database.resolve()}"
 
+    def shown(self, tracking_uri: str) -> str:
+        """A tracking URI as the user may give it again from this folder; no password in it."""
+        if tracking_uri == self.local_uri:
+            return f"sqlite:///{self.database}"
+        return masked(tracking_uri)
+
     def exists(self) -> bool:
         """Whether there is anything to read; looking must not make a database."""
         return self.database.is_file() or bool(os.environ.get(TRACKING_VARIABLE))
@@ -49,15 +59,32 @@ class Home:
         """The record; makes the local database where there is none. Imports mlflow, 3 s."""
         uri = self.tracking_uri(given)
         local = uri.startswith("sqlite:")
-        if local:
-            try:
-                self.root.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"{self.root}: cannot be written ({error.strerror})") from None
+        if uri == self.local_uri:
+            self._check_database()
         hush_mlflow()
         from harness.tracking.mlflow import MlflowTracker
 
         return MlflowTracker(uri, (self.root / "artifacts").resolve() if local else None)
+
+    def _check_database(self) -> None:
+        """SQLAlchemy would try a damaged file for minutes before it says so."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            head = _head(self.database)
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be used ({error.strerror})") from None
+        if head and head != b"SQLite format 3\0":
+            raise StoreError(
+                f"{self.database} is no SQLite database or is damaged; it was not touched: move it "
+                "away, or give back a copy"
+            )
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as stream:
+        return stream.read(16)
 
 
 def hush_mlflow() -> None:

@@ -7,7 +7,7 @@ initial values and their meaning.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import safetensors.torch
 import torch
@@ -110,13 +110,3 @@ def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
     model = MLP(spec, classes, state["mean"], state["inv_std"])
     model.load_state_dict(state)
     return model.eval()
-
-
-def parameter_count(spec: TrialSpec, inputs: int, classes: int) -> int:
-    """Trainable parameters of the network that `spec` describes."""
-    widths: Sequence[int] = (inputs, *spec.hidden, classes)
-    linear = sum(
-        fan_in * fan_out + fan_out * bias
-        for fan_in, fan_out, bias in zip(widths[:-1], widths[1:], spec.layer_biases, strict=True)
-    )
-    return linear + (2 * sum(spec.hidden) if spec.batch_norm != "none" else 0)

@@ -30,9 +30,20 @@ class Plan:
     """One entry a worker."""
     device: str
     """For people."""
+    inline: bool
+    """Whether to train in this process, without workers."""
     home: Home
     data_dir: Path | None
     tracking_uri: str | None
+
+    @property
+    def store(self) -> str:
+        """The tracking URI."""
+        return self.home.tracking_uri(self.tracking_uri)
+
+    @property
+    def journals(self) -> Path:
+        return self.home.journals(self.store)
 
     def prepare(self, cache: Path | None = None, download: bool = True) -> Prepared:
         data = self.config.data
@@ -49,9 +60,14 @@ class Plan:
         self._check_batches(prepared.sizes["train"])
         return prepared
 
-    def executor(self, prepared: Prepared) -> Executor:
+    def executor(self, prepared: Prepared, trials: int) -> Executor:
+        """For so many trials: no more workers than that."""
         objective = self.config.study.objective
-        setups = [Setup(objective, device) for device in self.devices]
+        setups = [Setup(objective, device) for device in self.devices[:trials]]
+        if self.inline:
+            from harness.executors.inline import InlineExecutor
+
+            return InlineExecutor(prepared.training, setups[0])
         return ProcessExecutor(prepared.training, setups)
 
     def record(self, prepared: Prepared, uid: str, **more: Any) -> StudyRecord:
@@ -100,7 +116,9 @@ def plan(
     home: str | Path = "mlruns",
 ) -> Plan:
     """Resolve a study and where it will run. Raises UserError; touches nothing."""
-    for name, value, least in (("trials", trials, 1), ("workers", workers, 1), ("seed", seed, 0)):
+    if device not in ("gpu", "cpu", None):
+        raise ConfigError(f"device: {device!r} is none of 'gpu', 'cpu' and None")
+    for name, value, least in (("trials", trials, 1), ("workers", workers, 0), ("seed", seed, 0)):
         if value is not None and value < least:
             raise ConfigError(f"--{name}: must be at least {least}, not {value}")
     if timeout is not None:
@@ -112,7 +130,7 @@ def plan(
     options = {name: value for name, value in given.items() if value is not None}
     config = configs.load(study, overrides, options)
     found, described = choose(device)
-    count = workers or len(found)
-    devices = tuple(found[index % len(found)] for index in range(count))
+    count = len(found) if workers is None else workers
+    devices = tuple(found[index % len(found)] for index in range(max(1, count)))
     folder = Path(data_dir) if data_dir is not None else None
-    return Plan(config, devices, described, Home(Path(home)), folder, tracking_uri)
+    return Plan(config, devices, described, count == 0, Home(Path(home)), folder, tracking_uri)

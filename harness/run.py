@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import config as configs
-from harness.config import StudyConfig
-from harness.data.files import Prepared
-from harness.driver import Driver, Ending, Watcher
-from harness.errors import Interruption
+from harness.driver import Best, Driver, Watcher
+from harness.errors import HarnessError, Interruption
 from harness.executors.base import Executor
 from harness.plan import Plan, plan
 from harness.progress.quiet import Quiet
 from harness.search import Search, open_search
-from harness.tracking.records import RunRecord, TestReading
+from harness.signals import Stop, interruptible
+from harness.tracking.records import RunRecord, State, TestReading
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from harness.tracking.base import Tracker
+
+DIED = "the driver died"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class StudyResult:
         return self.verdict.reading
 
     @property
-    def report(self) -> Path | None:
+    def report(self) -> Path:
         return self.verdict.report
 
     @property
@@ -78,125 +80,101 @@ def run_study(
 
 
 def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
+    """Carry a plan out."""
+    config, home = planned.config, planned.home
     prepared = planned.prepare()
-    config = planned.config
-    with open_search(config, planned.home.journals, fresh) as search:
+    with interruptible() as stop, open_search(config, planned.journals, fresh) as search:
+        watcher.message(_opening(planned, search))
         todo = config.study.trials - search.counts.done
-        # Workers first: they import torch while the driver imports mlflow.
-        executor: AbstractContextManager[Executor | None] = (
-            planned.executor(prepared) if todo > 0 else nullcontext()
-        )
-        with executor as running:
-            watcher.message(_opening(config, search, planned))
-            tracker = planned.home.open_tracker(planned.tracking_uri)
-            tracker.open(planned.record(prepared, search.uid, set_aside=search.set_aside))
-            ended = False
-            try:
-                ending = _sweep(planned, search, running, tracker, watcher)
-                if ending == "interrupted":
-                    raise Interruption(
-                        f"interrupted after {search.counts.done} of {config.study.trials} trials; "
-                        "nothing is lost, the same command goes on"
-                    )
-                verdict = _conclude(planned, prepared, tracker, search, watcher, todo > 0)
-                ended = True
-            finally:
-                if not ended:
-                    tracker.close(search.uid, "INTERRUPTED", "", {})
+        if todo <= 0 and not search.stale:
+            from harness.conclude import settled
+
+            verdict = settled(planned, home.open_tracker(planned.store), search)
+            if verdict is not None:
+                return StudyResult(verdict)
+        with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:
+            # The workers' fork server imports torch while mlflow is imported here.
+            tracker = home.open_tracker(planned.store)
+            with _closed(tracker, search):
+                record = planned.record(
+                    prepared,
+                    search.uid,
+                    continued=search.counts.done > 0,
+                    set_aside=search.set_aside,
+                )
+                tracker.open(record)
+                _close_stale(search, tracker)
+                if executor is not None:
+                    _sweep(planned, search, executor, tracker, watcher, stop)
+                    executor.close()  # their memory is free before the champion is exported
+                from harness.conclude import conclude
+                from harness.data.parts import SealedTest
+
+                sealed = SealedTest.of(prepared)
+                verdict = conclude(planned, prepared, sealed, tracker, search, watcher, stop)
     return StudyResult(verdict)
 
 
-def _sweep(
-    planned: Plan, search: Search, executor: Executor | None, tracker: Tracker, watcher: Watcher
-) -> Ending:
-    config = planned.config
+@contextmanager
+def _closed(tracker: Tracker, search: Search) -> Iterator[None]:
+    """Whatever happens inside, the study's run does not stay RUNNING."""
+    state: State
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, Interruption | KeyboardInterrupt)
+        state = "INTERRUPTED" if stopped else "FAILED"
+        with suppress(HarnessError):  # the first error is the one to tell
+            tracker.close(search.uid, state, reason=str(error) or type(error).__name__)
+        raise
+
+
+def _close_stale(search: Search, tracker: Tracker) -> None:
+    """Close what a dead driver left running, and queue it again."""
     for number in search.stale:
-        trial, reason = search.stale_trial(number), "the driver died"
-        successor = search.interrupt(number, reason)
-        state = "INTERRUPTED" if successor is not None else "FAILED"
-        tracker.finish(trial, state, reason=reason, successor=successor)  # type: ignore[arg-type]
-    if executor is None:
-        return "done"
-    timeout = configs.seconds(config.study.timeout) if config.study.timeout else None
-    driver = Driver(
+        successor = search.requeue(number, DIED, blamed=False)
+        trial = search.trial(number)
+        tracker.finish(trial, "INTERRUPTED", reason=DIED, successor=successor)
+        search.tell_interrupted(number, successor)
+
+
+def _sweep(
+    planned: Plan,
+    search: Search,
+    executor: Executor,
+    tracker: Tracker,
+    watcher: Watcher,
+    stop: Stop,
+) -> None:
+    """Drive the study to its target or its timeout. Raises Interruption for a signal."""
+    study = planned.config.study
+    best = None
+    if search.ranking:
+        trial = search.trial(search.ranking[0][1])
+        best = Best(trial.number, abs(search.ranking[0][0]), trial.spec.describe())
+    ending = Driver(
         search,
         executor,
         tracker,
         watcher,
-        target=config.study.trials,
-        objective=config.study.objective,
-        timeout=timeout,
-    )
-    ending = driver.run()
-    executor.close()  # the workers' memory is free before the champion is exported
-    return ending
+        target=study.trials,
+        objective=study.objective,
+        timeout=configs.seconds(study.timeout) if study.timeout else None,
+        best=best,
+    ).run(stop)
+    done = f"{search.counts.done} of {study.trials} trials"
+    if ending == "interrupted":
+        raise Interruption(f"interrupted after {done}; nothing is lost, the same command goes on")
+    if ending == "timeout":
+        watcher.message(f"stopped after {study.timeout} with {done}; the same command goes on")
 
 
-def _conclude(
-    planned: Plan,
-    prepared: Prepared,
-    tracker: Tracker,
-    search: Search,
-    watcher: Watcher,
-    changed: bool,
-) -> Verdict:
-    """Freeze the choice, keep the champion, read the test set, write the report."""
-    import numpy as np
-
-    from harness.data.parts import SealedTest
-    from harness.model import load_mlp
-    from harness.reports import page
-    from harness.selection import freeze, read_test
-
-    name = planned.config.study.name
-    study = tracker.read(name)
-    assert study is not None
-    selection = freeze(study)
-    champion = selection.champion
-    # One look for a champion: going on with a study that keeps it does not open the set again.
-    reading = next((r for r in study.readings if r.number == champion.number), None)
-    if reading is None:
-        watcher.message(
-            f"trial {champion.number} is chosen; keeping its model, reading the test set"
-        )
-        classes = prepared.training.classes
-        weights = tracker.weights(champion.uid)
-        model = load_mlp(champion.spec, len(classes), weights)
-        example = np.zeros((2, *prepared.training.shape), np.uint8)
-        assert champion.best is not None
-        note = (
-            f"Study '{name}', trial {champion.number}: {champion.spec.describe()}. Validation "
-            f"accuracy {champion.best.val_accuracy:.4f}. Takes images as uint8, any batch size; "
-            f"gives logits for {', '.join(classes)}."
-        )
-        tracker.log_champion(name, model, example, champion, note)
-        reading = read_test(selection.hash, champion.number, model, SealedTest.of(prepared))
-        tracker.log_test(search.uid, reading)
-        changed = True
-        study = tracker.read(name)
-        assert study is not None
-    report = planned.home.report(name)
-    verdict = Verdict.of(study, champion, report)
-    page.write(verdict, report)
-    if changed:
-        tracker.log_file(search.uid, report)
-    assert champion.best is not None
-    metrics = {
-        "best/val_accuracy": champion.best.val_accuracy,
-        "best/val_loss": champion.best.val_loss,
-        "trials/complete": search.counts.complete,
-        "trials/pruned": search.counts.pruned,
-        "trials/failed": search.counts.failed,
-    }
-    tracker.close(search.uid, "COMPLETE", verdict.markdown(), metrics)
-    return verdict
-
-
-def _opening(config: StudyConfig, search: Search, planned: Plan) -> str:
-    done, target = search.counts.done, config.study.trials
-    where = f"on {planned.device} ({len(planned.devices)} workers)"
+def _opening(planned: Plan, search: Search) -> str:
+    name, target, done = planned.config.study.name, planned.config.study.trials, search.counts.done
     if done >= target:
-        return f"{config.study.name}: {done} of {target} trials are done already, nothing to train"
+        return f"{name}: {done} of {target} trials are done already, nothing to train"
+    workers = "in this process" if planned.inline else f"{len(planned.devices)} workers"
+    where = f"on {planned.device} ({workers})"
     if done:
-        return f"{config.study.name}: going on after {done} of {target} trials, {where}"
-    return f"{config.study.name}: {target} trials {where}"
+        return f"{name}: going on after {done} of {target} trials, {where}"
+    return f"{name}: {target} trials {where}"

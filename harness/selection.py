@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,15 @@ class Selection:
         """SHA-256 of the choice: the trial, the rule and the candidates."""
         frozen = [self.champion.uid, self.rule, *self.candidates]
         return hashlib.sha256(json.dumps(frozen).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is written down before the test set is opened; `hash` can be checked against it."""
+        return {
+            "hash": self.hash,
+            "champion": self.champion.uid,
+            "rule": self.rule,
+            "candidates": list(self.candidates),
+        }
 
 
 def freeze(study: StudyRun) -> Selection:

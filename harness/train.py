@@ -9,6 +9,8 @@ from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.plan import Plan
 from harness.search.fixed import FixedSearch
+from harness.signals import interruptible
+from harness.space import Space
 from harness.tracking.records import TestReading
 from harness.trial import TrialResult, TrialSpec
 
@@ -26,18 +28,18 @@ class TrainResult:
 
 def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     """Train the study's fixed settings once; [space] is ignored. The run stands alone in MLflow."""
-    config = planned.config
+    config = replace(planned.config, space=Space({}))
+    planned = replace(planned, config=config)
     spec = TrialSpec(**config.fixed())
     prepared = planned.prepare()
     experiment = f"{config.study.name}-train"
     source = FixedSearch(uuid.uuid4().hex[:12], spec)
-    single = replace(planned, devices=planned.devices[:1])
-    with single.executor(prepared) as executor:
+    with interruptible() as stop, planned.executor(prepared, 1) as executor:
         watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
         tracker = planned.home.open_tracker(planned.tracking_uri)
-        tracker.open(single.record(prepared, source.uid, name=experiment, kind="train"))
+        tracker.open(planned.record(prepared, source.uid, name=experiment, kind="train"))
         objective = config.study.objective
-        ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run()
+        ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
     if ending == "interrupted":
         raise Interruption("interrupted; the run is closed as such")
     if not isinstance(source.outcome, TrialResult):

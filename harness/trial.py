@@ -126,7 +126,11 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """What one epoch measured. Losses are mean cross-entropies per example, without penalties."""
+    """What one epoch measured.
+
+    Losses are mean cross-entropies per example, without penalties; the training loss is the one
+    that was minimised, with label smoothing, the validation loss never has any.
+    """
 
     epoch: int
     """Counted from 1."""

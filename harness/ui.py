@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 
-from harness.driver import interruptible
 from harness.errors import HarnessError, StudyError, UserError, did_you_mean
 from harness.home import Home
+from harness.signals import interruptible
 from harness.tracking import view
 
 START_SECONDS = 90
@@ -21,18 +23,20 @@ START_SECONDS = 90
 
 def serve(home: Home, study: str | None, port: int | None) -> None:
     """Run MLflow's server until Ctrl-C; print the address of the study's view once it answers."""
-    if not home.exists():
+    if not home.database.is_file():
         raise UserError(f"no record in {home.root}/; start with: harness run-study quickstart")
     found = {each.name: each for each in home.open_tracker(home.local_uri).studies()}
     if study is not None and study not in found:
         raise StudyError(f"no study '{study}' in {home.database}{did_you_mean(study, found)}")
     latest = max(found.values(), key=lambda each: each.started, default=None)
     shown = found[study] if study is not None else latest
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(f"--port {port}: a port is a number from 1 to 65535")
     port = port or _free_port()
     if _answers(port):
         raise UserError(f"--port {port}: something answers there already; leave it out, or another")
     base = f"http://127.0.0.1:{port}"
-    with interruptible() as stop:
+    with interruptible() as stop, tempfile.TemporaryFile("w+") as said:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server"),
@@ -42,16 +46,15 @@ def serve(home: Home, study: str | None, port: int | None) -> None:
             ],
             env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=said,
             start_new_session=True,  # Ctrl-C reaches us alone; we end all of its processes
         )
         try:
             deadline = time.monotonic() + START_SECONDS
             while not _answers(port):
                 if server.poll() is not None or time.monotonic() > deadline:
-                    said = server.stderr.read() if server.stderr and server.poll() else ""
-                    last = said.strip().splitlines()[-1:] or ["it did not answer"]
+                    said.seek(0)
+                    last = said.read().strip().splitlines()[-1:] or ["it did not answer"]
                     raise HarnessError(f"MLflow's server did not start on {base}: {last[0]}")
                 if stop.requested:
                     return
@@ -63,7 +66,11 @@ def serve(home: Home, study: str | None, port: int | None) -> None:
         finally:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGTERM)
-                server.wait(10)
+                try:
+                    server.wait(10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(server.pid, signal.SIGKILL)
+                    server.wait()
 
 
 def _free_port() -> int:
@@ -79,5 +86,5 @@ def _answers(port: int) -> bool:
             return True
     except urllib.error.HTTPError:
         return True
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False

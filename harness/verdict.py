@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.tracking import view
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 
 
@@ -18,16 +19,27 @@ class Verdict:
     study: StudyRun
     champion: RunRecord
     reading: TestReading | None
-    report: Path | None
-    model: str
-    browse: str
+    report: Path
+    store: str
+    """The tracking URI, without a password."""
 
     @classmethod
-    def of(cls, study: StudyRun, champion: RunRecord, report: Path | None) -> Verdict:
+    def of(cls, study: StudyRun, champion: RunRecord, report: Path, store: str) -> Verdict:
         """The verdict on a study as it is on record."""
         reading = next((r for r in study.readings if r.number == champion.number), None)
-        model = f"models:/{study.name}@champion"
-        return cls(study, champion, reading, report, model, f"harness ui {study.name}")
+        return cls(study, champion, reading, report, store)
+
+    @property
+    def model(self) -> str:
+        """The champion's address in the store's registry."""
+        return f"models:/{self.study.name}@champion"
+
+    @property
+    def browse(self) -> str:
+        """A command, or an address where the store is a server."""
+        if self.store.startswith("http"):
+            return self.store.rstrip("/") + view.address(self.study.experiment_id)
+        return f"harness ui {self.study.name}"
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -53,9 +65,8 @@ class Verdict:
             )
             lines.append(("classes", ranked_classes(self.study.classes, reading.class_accuracy)))
         lines.append(("trials", self.trials))
-        if self.report is not None:
-            lines.append(("report", str(self.report)))
-        lines.append(("model", f'mlflow.pytorch.load_model("{self.model}")'))
+        lines.append(("report", str(self.report)))
+        lines.append(("model", f"{self.model} in {self.store}"))
         lines.append(("browse", self.browse))
         return lines
 
@@ -100,7 +111,8 @@ class Verdict:
                 "hardest_class": hardest(named, reading.class_accuracy),
             },
             "trials": {state.lower(): n for state, n in count_states(self.study).items()},
-            "report": self.report and str(self.report),
+            "report": str(self.report),
+            "store": self.store,
             "model": self.model,
             "browse": self.browse,
         }

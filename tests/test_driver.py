@@ -19,6 +19,7 @@ from harness.executors.base import Executor, Setup
 from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
 from harness.search import Search, open_search
+from harness.signals import Stop, interruptible
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import State, StudyRecord, StudyRun
 from harness.trial import Outcome, Trial
@@ -121,7 +122,7 @@ def test_a_sweep_ends_with_both_records_agreeing(
     with open_search(config, tmp_path) as search:
         tracker, watcher = opened(config, search), Watched()
         with InlineExecutor(digits.training, CPU) as executor:
-            assert driver(search, executor, tracker, watcher).run() == "done"
+            assert driver(search, executor, tracker, watcher).run(Stop()) == "done"
         assert search.counts.done == 12
         check_agreement(search, tracker)
     runs = read(tracker).trials
@@ -144,7 +145,7 @@ def test_the_same_study_draws_the_same_trials_again(
         with open_search(config, tmp_path / folder) as search:
             tracker = opened(config, search)
             with ProcessExecutor(digits.training, [CPU]) as executor:
-                driver(search, executor, tracker, Watched()).run()
+                driver(search, executor, tracker, Watched()).run(Stop())
             outcomes.append(
                 [(run.spec, run.best and run.best.val_loss) for run in read(tracker).trials]
             )
@@ -155,14 +156,20 @@ def test_the_same_study_draws_the_same_trials_again(
 def test_a_signal_stops_cleanly_and_the_study_goes_on(
     config: StudyConfig, digits: Prepared, tmp_path: Path, number: signal.Signals
 ) -> None:
+    sent = []
+
     def stop(progress: Progress) -> None:
-        if progress.ended == 4:
+        if progress.ended == 4 and not sent:  # once: a second signal means at once
+            sent.append(number)
             os.kill(os.getpid(), number)
 
     with open_search(config, tmp_path) as search:
         tracker, watcher = opened(config, search), Watched(stop)
-        with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
-            assert driver(search, executor, tracker, watcher).run() == "interrupted"
+        with (
+            interruptible() as signalled,
+            ProcessExecutor(digits.training, [CPU, CPU]) as executor,
+        ):
+            assert driver(search, executor, tracker, watcher).run(signalled) == "interrupted"
         check_agreement(search, tracker)
         interrupted = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
         assert interrupted
@@ -171,7 +178,7 @@ def test_a_signal_stops_cleanly_and_the_study_goes_on(
         assert not search.stale
         assert 4 <= search.counts.done < 12
         with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
-            assert driver(search, executor, tracker, Watched()).run() == "done"
+            assert driver(search, executor, tracker, Watched()).run(Stop()) == "done"
         assert search.counts.done == 12
     specs = {run.number: run.spec for run in read(tracker).trials}
     again = [specs[run.number] for run in read(tracker).trials if run.state != "INTERRUPTED"]
@@ -184,14 +191,16 @@ def test_a_killed_workers_trial_is_tried_again(
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
         with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+            killed = []
 
             def kill(progress: Progress) -> None:
-                if progress.ended == 2:
+                if progress.ended == 2 and not killed:
+                    killed.append(0)
                     pid = executor._workers[0].process.pid
                     assert pid is not None
                     os.kill(pid, signal.SIGKILL)
 
-            driver(search, executor, tracker, Watched(kill)).run()
+            driver(search, executor, tracker, Watched(kill)).run(Stop())
         assert search.counts.done == 12
         check_agreement(search, tracker)
     lost = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
@@ -206,7 +215,7 @@ def test_timeout_starts_no_trial_more(
         tracker = opened(config, search)
         with InlineExecutor(digits.training, CPU) as executor:
             made = driver(search, executor, tracker, Watched(), target=10_000, timeout=1.0)
-            assert made.run() == "timeout"
+            assert made.run(Stop()) == "timeout"
         assert 0 < search.counts.done < 10_000
         check_agreement(search, tracker)
 
@@ -221,7 +230,7 @@ def test_a_hopeless_study_stops_with_a_word(
             InlineExecutor(digits.training, CPU) as executor,
             pytest.raises(HarnessError, match=r"10 of 10 trials failed; .* lower learning_rate"),
         ):
-            driver(search, executor, tracker, watcher).run()
+            driver(search, executor, tracker, watcher).run(Stop())
         check_agreement(search, tracker)
     reasons = {run.reason for run in read(tracker).trials if run.state == "FAILED"}
     assert all("diverged" in reason for reason in reasons)
@@ -233,7 +242,7 @@ def test_runs_in_a_thread_too(config: StudyConfig, digits: Prepared, tmp_path: P
         tracker = opened(config, search)
         with InlineExecutor(digits.training, CPU) as executor:
             made = driver(search, executor, tracker, Watched(), target=2)
-            thread = threading.Thread(target=lambda: endings.append(made.run()))
+            thread = threading.Thread(target=lambda: endings.append(made.run(Stop())))
             started = time.monotonic()
             thread.start()
             thread.join(60)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from harness.driver import Progress, Running
+from harness.driver import Best, Progress, Running
 from harness.progress.jsonlines import JsonLines
 from harness.progress.live import LiveTable
 from harness.progress.plain import Plain
@@ -46,7 +46,8 @@ RESULT = TrialResult(
 def progress() -> Progress:
     made = Progress(target=50, objective="val/accuracy", counts=Counts(9, 2, 1))
     made.started -= 60
-    made.ended, made.epochs, made.best = 12, 120, (TRIAL, METRICS)
+    made.ended, made.epochs = 12, 120
+    made.best = Best(3, 0.8765, SPEC.describe())
     made.running = {
         "u/12": Running(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
         "u/13": Running(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),
@@ -72,13 +73,13 @@ def test_the_live_table_fits_its_terminal(progress: Progress, width: int) -> Non
         assert "2 pruned" in text
         assert "1 failed" in text
         assert "12 trials/min" in text
-        assert "about 3 min 10 s left" in text
+        assert "3 min 10 s left" in text
         assert "256-128 · bn before · adam 0.003" in text
 
 
 def test_plain_lines_are_dated_and_say_how_each_trial_ended(progress: Progress) -> None:
     stream = io.StringIO()
-    plain = Plain(stream.write)
+    plain = Plain(stream)
     plain.ended(progress, TRIAL, "COMPLETE", RESULT, "")
     plain.ended(progress, TRIAL, "PRUNED", replace(RESULT, epochs=4), "")
     plain.ended(progress, TRIAL, "FAILED", TrialFailure(reason="diverged: x"), "diverged: x")
@@ -94,7 +95,7 @@ def test_plain_lines_are_dated_and_say_how_each_trial_ended(progress: Progress) 
 
 def test_json_lines_parse_one_by_one(progress: Progress) -> None:
     stream = io.StringIO()
-    lines = JsonLines(stream.write)
+    lines = JsonLines(stream)
     lines.message("hello")
     lines.ended(progress, TRIAL, "COMPLETE", RESULT, "")
     hello, trial = map(json.loads, stream.getvalue().splitlines())

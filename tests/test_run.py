@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,12 @@ def sweep(folder: Path, **options: object) -> StudyResult:
 @pytest.fixture(scope="module")
 def result(folder: Path) -> StudyResult:
     return sweep(folder)
+
+
+def test_mlflows_global_state_is_as_it_was(result: StudyResult) -> None:
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+    assert mlflow.active_run() is None
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +174,7 @@ def test_the_registered_model_says_what_it_is(client: MlflowClient, result: Stud
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial"] == str(result.champion.number)
     assert version.run_id == result.verdict.study.run_id
-    info = mlflow.models.get_model_info(
-        client.get_model_version_download_uri("tiny", version.version)
-    )
+    info = mlflow.models.Model.load(client.get_logged_model(version.model_id).artifact_location)
     assert info.signature is not None
     assert info.signature.inputs.inputs[0].type == np.dtype(np.uint8)
     assert info.signature.inputs.inputs[0].shape == (-1, 8, 8)
@@ -304,9 +309,9 @@ def test_train_report_and_studies_from_the_command_line(folder: Path) -> None:
     page.unlink()
     assert command(folder, "report", "tiny").returncode == 0
     assert page.is_file()
-    unknown = command(folder, "report", "tyni")
+    unknown = command(folder, "report", "tinny")
     assert unknown.returncode == 2
-    assert "no study 'tyni' on record; did you mean 'tiny'?" in unknown.stderr
+    assert "no study 'tinny' on record; did you mean 'tiny'?" in unknown.stderr
 
 
 def test_a_dry_run_shows_everything_and_touches_nothing(

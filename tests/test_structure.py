@@ -15,14 +15,15 @@ PACKAGE = Path(harness.__file__).parent
 
 # Each room may import from rooms further left, and from itself.
 ORDER = [
-    ["errors"],
+    ["errors", "signals"],
     ["trial"],
     ["config", "space", "data", "model"],
     ["engine", "tracking"],
     ["executors", "search", "verdict", "home", "facts", "selection", "reports"],
     ["driver"],
     ["progress", "plan", "listing", "ui"],
-    ["run", "train", "estimate"],
+    ["conclude", "train", "estimate"],
+    ["run"],
     ["cli"],
     ["__main__", "__init__"],
 ]

@@ -6,8 +6,8 @@
         split-<key>/{train,validation}.npy   row numbers into training/
         meta.json
 
-Numpy only: the driver prepares data without importing torch. Folders appear whole or not at all,
-so that two commands may prepare the same data at once.
+Numpy only: once the data is decoded, the driver needs no torch to prepare it. Folders appear whole
+or not at all, so that two commands may prepare the same data at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class TestFiles:
-    """The sealed test part; `harness.data.SealedTest` is the way in."""
+    """The sealed test part; `harness.data.parts.SealedTest` is the way in."""
 
     inputs: Path
     labels: Path
@@ -88,13 +89,14 @@ def prepare(
     """
     source = sources.find(name, data_dir, download)
     cache = cache or sources.user_cache()
-    decoded_key = _key(FORMAT, source.digest, test, split_seed)
+    held_out = () if source.has_test else (test, split_seed)
+    decoded_key = _key(FORMAT, source.digest, *held_out)
     folder = cache / "decoded" / f"{name}-{decoded_key}"
     _once(folder, lambda new: _write_decoded(new, source, test, split_seed))
-    meta = json.loads((folder / "meta.json").read_text())
+    meta = _meta(folder)
     split = folder / f"split-{_key(validation, split_seed)}"
     _once(split, lambda new: _write_split(new, folder, name, validation, split_seed))
-    facts = json.loads((split / "meta.json").read_text())
+    facts = _meta(split)
     mean, std = (facts["mean"], facts["std"]) if normalize else (0.0, meta["scale"])
     training = TrainingFiles(
         inputs=folder / "training" / "inputs.npy",
@@ -110,6 +112,21 @@ def prepare(
     digest = hashlib.sha256(f"{source.digest} {facts['rows']} {meta['test_rows']}".encode())
     sizes = {"train": facts["train"], "validation": facts["validation"], "test": meta["test"]}
     return Prepared(name, source.where, source.digest, digest.hexdigest(), sizes, training, sealed)
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    try:
+        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _spoilt(folder, error) from None
+    return meta
+
+
+def _spoilt(folder: Path, error: Exception) -> DataError:
+    return DataError(
+        f"the cached data in {folder} cannot be read ({error}); delete that folder, the next run "
+        "makes it again"
+    )
 
 
 def _write_decoded(folder: Path, source: Source, test: float, seed: int) -> None:
@@ -138,7 +155,10 @@ def _write_decoded(folder: Path, source: Source, test: float, seed: int) -> None
 
 
 def _write_split(folder: Path, data: Path, name: str, validation: float, seed: int) -> None:
-    labels = np.load(data / "training" / "labels.npy")
+    try:
+        labels = np.load(data / "training" / "labels.npy")
+    except (OSError, ValueError, EOFError) as error:
+        raise _spoilt(data, error) from None
     train, val = stratified(labels, validation, seed, f"{name}: [data] validation = {validation}")
     np.save(folder / "train.npy", train)
     np.save(folder / "validation.npy", val)

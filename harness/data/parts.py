@@ -85,7 +85,7 @@ def _map(path: Path) -> Tensor:
     """Copy-on-write, so that a stray write harms neither the file nor another worker."""
     try:
         return torch.from_numpy(np.load(path, mmap_mode="c"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"the cached file {path} cannot be read ({error}); delete its folder "
             f"{path.parent.parent}, the next run makes it again"

@@ -62,6 +62,8 @@ class Source:
     """For people: a folder, or the library that brings it."""
     digest: str
     """Changes whenever the decoded content does."""
+    has_test: bool
+    """Whether it brings a test part of its own."""
     decode: Callable[[], Decoded]
 
 
@@ -72,7 +74,9 @@ def find(name: str, data_dir: Path | None = None, download: bool = True) -> Sour
     and only that last place is downloaded into. Raises DataError.
     """
     if name == "digits":
-        return Source("digits", "scikit-learn's bundled copy", "sklearn-digits-1", decode_digits)
+        return Source(
+            "digits", "scikit-learn's bundled copy", "sklearn-digits-1", False, decode_digits
+        )
     if name in TORCHVISION:
         return _torchvision(name, data_dir, download)
     raise DataError(f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}")
@@ -107,12 +111,16 @@ def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
     missing = [file for file in MD5[class_name] if not (raw / file).is_file()]
     if missing:
         archives = [raw / f"{file}.gz" for file in missing]
-        if (given or not download) and not all(archive.is_file() for archive in archives):
+        packed = given and download and all(archive.is_file() for archive in archives)
+        if not packed and (given or not download):
             raise DataError(
                 f"{name}: no file {raw / missing[0]}; point --data-dir or ${DATA_DIR_VARIABLE} at "
                 f"a folder that holds {class_name}/raw, or leave both out to download; {NEEDS_NONE}"
             )
-        _fetch(name, root, archives if given else [])
+        if given:
+            _unpack(name, raw, archives)
+        else:
+            _download(name, root)
     for file, md5 in MD5[class_name].items():
         with (raw / file).open("rb") as stream:
             found = hashlib.file_digest(stream, "md5").hexdigest()
@@ -123,21 +131,34 @@ def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
                 f"of {md5}); delete it and get it again"
             )
     digest = hashlib.sha256("".join(MD5[class_name].values()).encode()).hexdigest()
-    return Source(name, str(raw), digest, lambda: _decode_torchvision(class_name, root))
+    return Source(name, str(raw), digest, True, lambda: _decode_torchvision(class_name, root))
 
 
-def _fetch(name: str, root: Path, archives: list[Path]) -> None:
-    """Have torchvision unpack `archives`, or download what is not there."""
+def _unpack(name: str, raw: Path, archives: list[Path]) -> None:
+    """Unpack the distributed archives where they lie, each checked first."""
+    import torchvision
+
+    tools = torchvision.datasets.utils
+    known = dict(getattr(torchvision.datasets, TORCHVISION[name]).resources)
+    for archive in archives:
+        if not tools.check_integrity(str(archive), known[archive.name]):
+            raise DataError(f"{name}: {archive} is cut off or altered; delete it and get it again")
+        try:
+            tools.extract_archive(str(archive), str(raw))
+        except OSError as error:
+            raise DataError(
+                f"{name}: {archive} cannot be unpacked where it lies ({error.strerror or error}); "
+                "unpack it, or copy it to a folder that can be written"
+            ) from None
+
+
+def _download(name: str, root: Path) -> None:
+    """Have torchvision download what is not there, into the user's cache."""
     import torchvision
 
     class_name = TORCHVISION[name]
-    dataset = getattr(torchvision.datasets, class_name)
-    known = dict(dataset.resources)
-    for archive in archives:
-        if not torchvision.datasets.utils.check_integrity(str(archive), known[archive.name]):
-            raise DataError(f"{name}: {archive} is cut off or altered; delete it and get it again")
     try:
-        dataset(root=str(root), train=True, download=True)
+        getattr(torchvision.datasets, class_name)(root=str(root), train=True, download=True)
     except (RuntimeError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise DataError(

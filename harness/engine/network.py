@@ -41,7 +41,6 @@ class Network:
         self.depth = len(first.hidden)
         self.activation, self.batch_norm = first.activation, first.batch_norm
         self.biased = first.layer_biases
-        self.classes = classes
         self.arena = arena
         device = arena.params.device
         self.dropouts = [spec.dropout for spec in specs]

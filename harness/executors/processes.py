@@ -7,16 +7,19 @@ fork server that has imported torch once: half the memory and start-up time of f
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Self, cast
 
 from harness.data.files import TrainingFiles
 from harness.errors import HarnessError
@@ -42,19 +45,30 @@ class ProcessExecutor:
 
     def __init__(self, files: TrainingFiles, setups: Sequence[Setup]) -> None:
         self._files = files
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["harness.executors.worker"])
+        # Forking after torch was imported is not safe on macOS.
+        method = "spawn" if sys.platform == "darwin" else "forkserver"
+        self._context = cast("SpawnContext", multiprocessing.get_context(method))
+        self._setups, self._workers = list(setups), list[Worker]()
+        if method == "forkserver":
+            self._context.set_forkserver_preload(["harness.executors.worker"])
+            with _sigint_blocked():
+                forkserver.ensure_running()  # returns at once; torch is imported meanwhile
         self._queue: deque[Trial] = deque()
         self._failed_starts = 0
-        self._workers = [
-            self._start(f"worker {index}", setup) for index, setup in enumerate(setups)
-        ]
 
     @property
     def slots(self) -> int:
-        return len(self._workers)
+        return len(self._setups)
+
+    def start(self) -> None:
+        """Start the workers, if they are not; blocks until the fork server is ready."""
+        if not self._workers:
+            self._workers = [
+                self._start(f"worker {index}", setup) for index, setup in enumerate(self._setups)
+            ]
 
     def submit(self, trials: Sequence[Trial]) -> None:
+        self.start()
         self._queue.extend(trials)
         self._feed()
 
@@ -65,6 +79,7 @@ class ProcessExecutor:
 
     def wait(self, timeout: float) -> list[Event]:
         """The first events to come; a worker's getting ready or being replaced is none."""
+        self.start()
         deadline = time.monotonic() + timeout
         while True:
             by_connection = {worker.connection: worker for worker in self._workers}
@@ -116,13 +131,15 @@ class ProcessExecutor:
     def _read(self, worker: Worker) -> list[Event]:
         try:
             message = worker.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError where it died in the middle of a message
             return self._replace(worker)
         if message == READY:
             worker.ready, self._failed_starts = True, 0
             return []
         if isinstance(message, str):
-            raise HarnessError(f"{worker.name} on {worker.setup.device} cannot start: {message}")
+            device = worker.setup.device
+            hint = "" if device == "cpu" else "; --cpu trains without the GPU"
+            raise HarnessError(f"{worker.name} on {device} cannot start: {message}{hint}")
         if isinstance(message, Ended):
             worker.trial = None
         event: Event = message
@@ -130,6 +147,9 @@ class ProcessExecutor:
 
     def _replace(self, worker: Worker) -> list[Event]:
         worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
         how = f"{worker.name} died ({_describe(worker.process.exitcode)})"
         self._failed_starts += not worker.ready
         if self._failed_starts >= FAILED_STARTS:
@@ -143,7 +163,7 @@ class ProcessExecutor:
         process = self._context.Process(
             target=_serve, args=(theirs, self._files, setup, name), name=name, daemon=True
         )
-        with _empty_main():
+        with _empty_main(), _sigint_blocked():
             process.start()
         theirs.close()  # so that the worker's death is this pipe's end of file
         return Worker(name, setup, process, ours)
@@ -160,6 +180,16 @@ def _describe(exitcode: int | None) -> str:
     if exitcode is None:
         return "hanging"
     return f"signal {-exitcode}" if exitcode < 0 else f"exit status {exitcode}"
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Ctrl-C is the driver's to handle: what starts in here inherits the mask and never sees it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

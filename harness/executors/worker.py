@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Generator
 from multiprocessing.connection import Connection
 
@@ -35,11 +34,10 @@ def start(spec: TrialSpec, data: Resident, objective: Objective) -> Run:
 
 
 def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
-    """A worker process's life: READY, then trials until None comes or the driver is gone.
+    """A worker process's life: READY, then trials until it is ended or the driver is gone.
 
     One thread on a CPU: two workers at torch's default threads each are eight times slower.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     try:
         try:
             if setup.device == "cpu":
@@ -49,8 +47,8 @@ def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str)
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)
-        while (trial := connection.recv()) is not None:
-            _train(connection, trial, data, setup.objective, name)
+        while True:
+            _train(connection, connection.recv(), data, setup.objective, name)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver died; nobody is left to tell
 

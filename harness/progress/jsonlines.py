@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 
 from harness.driver import Progress
 from harness.tracking.records import State
@@ -14,11 +13,11 @@ from harness.trial import Outcome, Trial, TrialResult
 
 
 class JsonLines:
-    def __init__(self, write: Callable[[str], object] = sys.stdout.write) -> None:
-        self._write = write
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
 
     def line(self, event: str, **values: Any) -> None:
-        self._write(json.dumps({"event": event} | values) + "\n")
+        print(json.dumps({"event": event} | values), file=self._stream, flush=True)
 
     def message(self, text: str) -> None:
         self.line("message", text=text)

@@ -84,7 +84,7 @@ class LiveTable:
 
 def _summary(progress: Progress) -> list[Text]:
     counts = progress.counts
-    text = Text(overflow="ellipsis", no_wrap=True)
+    text = Text()
     text.append(f"{counts.done}/{progress.target} trials", style="bold")
     if counts.pruned:
         text.append(f"  {counts.pruned} pruned", style="yellow")
@@ -94,11 +94,10 @@ def _summary(progress: Progress) -> list[Text]:
     text.append(f"  {progress.ended / minutes:.0f} trials/min")
     text.append(f"  {progress.epochs / minutes / 60:.1f} epochs/s")
     if progress.left:
-        text.append(f"  about {duration(progress.left)} left")
+        text.append(f"  {duration(progress.left)} left")
     if progress.best is None:
         return [text]
-    trial, metrics = progress.best
-    best = Text("best ", overflow="ellipsis", no_wrap=True)
-    best.append(f"{metrics.val_accuracy:.4f}", style="bold green")
-    best.append(f"  trial {trial.number}: {trial.spec.describe()}")
+    best = Text(f"best {progress.objective} ", overflow="ellipsis", no_wrap=True)
+    best.append(f"{progress.best.value:.4f}", style="bold green")
+    best.append(f"  trial {progress.best.number}: {progress.best.settings}")
     return [best, text]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from typing import TextIO
 
 from harness.driver import Progress
 from harness.tracking.records import State
@@ -22,11 +22,11 @@ def outcome_text(state: State, outcome: Outcome | None, reason: str) -> str:
 
 
 class Plain:
-    def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
-        self._write = write
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
 
     def message(self, text: str) -> None:
-        self._write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", file=self._stream, flush=True)
 
     def refresh(self, progress: Progress) -> None:
         pass
@@ -38,6 +38,6 @@ class Plain:
         text = f"{done:>9}  trial {trial.number:<4} {trial.spec.describe():<48} "
         text += outcome_text(state, outcome, reason)
         if progress.best:
-            text += f"  [best {progress.best[1].val_accuracy:.4f}"
+            text += f"  [best {progress.best.value:.4f}"
             text += f", {duration(progress.left)} left]" if progress.left else "]"
         self.message(text)

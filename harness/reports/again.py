@@ -13,6 +13,8 @@ from harness.verdict import Verdict
 
 def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
     """Write the report of the study `name`; returns its path. Raises StudyError."""
+    if tracking_uri is None and not home.exists():
+        raise StudyError(f"no record in {home.root}/; start with: harness run-study {name}")
     tracker = home.open_tracker(tracking_uri)
     study = tracker.read(name)
     if study is None:
@@ -20,5 +22,5 @@ def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
         raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
     champion = freeze(study).champion
     path = home.report(name)
-    page.write(Verdict.of(study, champion, path), path)
+    page.write(Verdict.of(study, champion, path, home.shown(home.tracking_uri(tracking_uri))), path)
     return path

@@ -37,7 +37,12 @@ class FixedSearch:
         self.reason = reason
         self.counts = Counts(0, 0, 1)
 
-    def interrupt(self, number: int, reason: str) -> int | None:
+    def trial_uid(self, number: int) -> str:
+        return self.uid
+
+    def requeue(self, number: int, reason: str, blamed: bool) -> int | None:
         self.reason = reason
-        self.counts = Counts(0, 0, 1)
         return None
+
+    def tell_interrupted(self, number: int, successor: int | None) -> None:
+        self.counts = Counts(0, 0, 1)

@@ -61,22 +61,19 @@ def mend(journal: Path) -> None:
     if not journal.is_file():
         return
     content = journal.read_bytes()
-    kept, rest = 0, content
-    while b"\n" in rest:
-        line, _, after = rest.partition(b"\n")
-        if not _is_record(line):
+    lines, whole, kept = content.splitlines(keepends=True), 0, 0
+    for line in lines:
+        if not (line.endswith(b"\n") and _is_record(line)):
             break
-        kept += len(line) + 1
-        rest = after
-    if not rest:
+        whole, kept = whole + 1, kept + len(line)
+    if kept == len(content):
         return
-    if any(_is_record(line) for line in rest.split(b"\n")[1:]):
-        line_number = content[:kept].count(b"\n") + 1
+    if any(_is_record(line) for line in lines[whole + 1 :]):
         raise StoreError(
-            f"{journal}: line {line_number} is damaged and whole records follow it; restore the "
+            f"{journal}: line {whole + 1} is damaged and whole records follow it; restore the "
             "file from a copy, or start again with --fresh"
         )
-    Path(f"{journal}.cut-{time.strftime('%Y%m%d-%H%M%S')}").write_bytes(rest)
+    Path(f"{journal}.cut-{time.strftime('%Y%m%d-%H%M%S')}").write_bytes(content[kept:])
     with journal.open("r+b") as stream:
         stream.truncate(kept)
 

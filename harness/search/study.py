@@ -19,10 +19,11 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.config import StudyConfig
 from harness.errors import ConfigError, StudyError
 from harness.search.journal import locked, set_aside
+from harness.space import Choice, Range
 from harness.trial import EpochMetrics, Trial, TrialResult, TrialSpec, derived_seed
 
 ATTEMPTS = 3
-"""A trial that was interrupted so often has finally failed."""
+"""A trial whose worker died so often has finally failed."""
 RANDOM_TRIALS = 10
 """TPE draws so many trials at random before it models anything: Optuna's default."""
 
@@ -46,8 +47,8 @@ class Search:
     def __init__(self, config: StudyConfig, study: optuna.Study) -> None:
         self.config, self._study = config, study
         self.uid: str = study.user_attrs["uid"]
-        self.set_aside: str | None = None
-        """The suffix of the study that --fresh put away, if it did."""
+        self.set_aside: str | None = study.user_attrs["set_aside"]
+        """The suffix of the study that --fresh put away for this one, if it did."""
         self._asked: dict[int, optuna.Trial] = {}
         frozen = study.get_trials(deepcopy=False)
         self.stale = [trial.number for trial in frozen if trial.state == TrialState.RUNNING]
@@ -103,8 +104,8 @@ class Search:
             attempt=asked.user_attrs.get("attempt", 1),
         )
 
-    def stale_trial(self, number: int) -> Trial:
-        """A trial as a dead driver asked for it; its fixed fields alone if it got no further."""
+    def trial(self, number: int) -> Trial:
+        """A trial as it was asked for; the fixed fields alone if it was not drawn to its end."""
         frozen = self._study.get_trials(deepcopy=False)[number]
         drawn = "ordinal" in frozen.user_attrs
         spec = (
@@ -142,21 +143,18 @@ class Search:
         self._study.tell(asked, state=TrialState.FAIL)
         self._count(failed=1)
 
-    def interrupt(self, number: int, reason: str) -> int | None:
-        """Close an attempt that nothing came of and queue its settings again.
+    def requeue(self, number: int, reason: str, blamed: bool) -> int | None:
+        """Queue the settings of an attempt that nothing came of; `tell_interrupted` closes it.
 
-        Returns the number under which it will run, or None after the last attempt, which counts as
-        failed.
+        Where the trial is `blamed`, because its worker died under it, that counts as one of its
+        attempts. Returns the number under which it will run again, None after the last attempt.
+        Called again for the same trial, by the next driver, it finds what is queued already.
         """
-        self._asked.pop(number, None)
         storage, trial = self._study._storage, self._study.get_trials(deepcopy=False)[number]
-        attempt = trial.user_attrs.get("attempt", 1)
         storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-        if attempt >= ATTEMPTS:
-            self._study.tell(number, state=TrialState.FAIL)
-            self._count(failed=1)
+        attempt = trial.user_attrs.get("attempt", 1) + blamed
+        if attempt > ATTEMPTS:
             return None
-        # The successor first: dying between the two leaves the attempt RUNNING, and it is found.
         successor = self._successor(number)
         if successor is None:
             drawn = "ordinal" in trial.user_attrs
@@ -164,14 +162,19 @@ class Search:
                 trial.params if drawn else {},
                 user_attrs={
                     "retry_of": number,
-                    "attempt": attempt + 1,
+                    "attempt": attempt,
                     "ordinal": trial.user_attrs["ordinal"] if drawn else self._ordinal(number),
                 },
             )
             successor = self._successor(number)
         storage.set_trial_user_attr(trial._trial_id, "successor", successor)
-        self._study.tell(number, state=TrialState.FAIL)
         return successor
+
+    def tell_interrupted(self, number: int, successor: int | None) -> None:
+        self._asked.pop(number, None)
+        self._study.tell(number, state=TrialState.FAIL)
+        if successor is None:
+            self._count(failed=1)
 
     def _ordinal(self, number: int) -> int:
         """Of a trial that was interrupted before it said so itself."""
@@ -213,11 +216,10 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
         )
         if "definition" not in study.user_attrs:
             study.set_user_attr("uid", uuid.uuid4().hex[:12])
+            study.set_user_attr("set_aside", suffix)
             study.set_user_attr("definition", config.definition())
         _refuse_changes(name, study.user_attrs["definition"], config.definition())
-        search = Search(config, study)
-        search.set_aside = suffix
-        yield search
+        yield Search(config, study)
 
 
 def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -261,7 +263,12 @@ def _sampler(config: StudyConfig, ordinal: int) -> optuna.samplers.BaseSampler:
 
 
 def _pruner(config: StudyConfig) -> optuna.pruners.BasePruner:
-    epochs = config.train.get("epochs", 10)
+    sampled = config.space.dimensions.get("epochs")
+    if isinstance(sampled, Range):
+        epochs = int(sampled.high)
+    else:
+        fixed = TrialSpec(**config.train).epochs
+        epochs = max(sampled.values) if isinstance(sampled, Choice) else fixed
     if config.study.pruner == "median":
         # A first epoch says little: a quarter of the epochs are free.
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 4))

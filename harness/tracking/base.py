@@ -44,6 +44,9 @@ class Tracker(Protocol):
 
     def weights(self, uid: str) -> bytes: ...
 
+    def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
+        """Write a frozen selection down, before the test set is opened for it."""
+
     def log_test(self, uid: str, reading: TestReading) -> None:
         """Record one opening of the test set on the run `uid`."""
 
@@ -52,8 +55,16 @@ class Tracker(Protocol):
 
     def log_file(self, uid: str, path: Path) -> None: ...
 
-    def close(self, uid: str, state: State, note: str, metrics: Mapping[str, float]) -> None:
-        """End the parent run, with a description in markdown."""
+    def close(
+        self,
+        uid: str,
+        state: State,
+        *,
+        reason: str = "",
+        note: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """End the parent run; `note` describes it in markdown."""
 
     def read(self, name: str) -> StudyRun | None:
         """A study with all its trials; None where there is none of that name."""

@@ -21,7 +21,8 @@ class MemoryTracker:
         self.readings: dict[str, list[TestReading]] = {}
         self.models: dict[str, Any] = {}
         self.files: dict[str, list[str]] = {}
-        self.closed: dict[str, tuple[State, str, dict[str, float]]] = {}
+        self.closed: dict[str, tuple[State, str]] = {}
+        self.selections: dict[str, list[Mapping[str, Any]]] = {}
         self._open: StudyRecord | None = None
 
     def open(self, record: StudyRecord) -> None:
@@ -84,6 +85,9 @@ class MemoryTracker:
             raise StoreError(f"no weights are kept for trial {uid}")
         return self.kept[uid]
 
+    def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
+        self.selections.setdefault(uid, []).append(selection)
+
     def log_test(self, uid: str, reading: TestReading) -> None:
         self.readings.setdefault(uid, []).append(reading)
 
@@ -94,8 +98,16 @@ class MemoryTracker:
     def log_file(self, uid: str, path: Path) -> None:
         self.files.setdefault(uid, []).append(path.name)
 
-    def close(self, uid: str, state: State, note: str, metrics: Mapping[str, float]) -> None:
-        self.closed[uid] = (state, note, dict(metrics))
+    def close(
+        self,
+        uid: str,
+        state: State,
+        *,
+        reason: str = "",
+        note: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        self.closed[uid] = (state, reason)
 
     def read(self, name: str) -> StudyRun | None:
         if name not in self.records:

@@ -37,6 +37,8 @@ class StudyRecord:
     dataset_source: str
     sizes: dict[str, int]
     classes: tuple[str, ...]
+    continued: bool = False
+    """Whether trials of it are on record already."""
     set_aside: str | None = None
     """Where --fresh put an older study away: the suffix of its name."""
 

@@ -139,6 +139,7 @@ def test_a_worker_that_cannot_start_says_why(digits: Prepared) -> None:
 
 def test_close_leaves_no_process(digits: Prepared) -> None:
     executor = ProcessExecutor(digits.training, [CPU, CPU])
+    executor.start()
     processes = [worker.process for worker in executor._workers]
     executor.submit(trials(replace(SPEC, epochs=10**6)))
     executor.wait(60)

@@ -114,7 +114,7 @@ def test_the_page_stands_alone_and_shows_hostile_text_as_text(
 ) -> None:
     read = replace(study, readings=(READING,))
     path = tmp_path / "report" / "index.html"
-    page.write(Verdict.of(read, read.best_first()[0], path), path)
+    page.write(Verdict.of(read, read.best_first()[0], path, "sqlite:///mlruns/mlflow.db"), path)
     text = path.read_text()
     assert "<script>alert" not in text
     ours = text.replace(get_plotlyjs(), "")
@@ -129,14 +129,17 @@ def test_the_page_stands_alone_and_shows_hostile_text_as_text(
 
 def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
-    lines = dict(Verdict.of(read, read.best_first()[0], None).lines)
+    lines = dict(Verdict.of(read, read.best_first()[0], Path("r.html"), "http://h/").lines)
     assert lines["champion"].startswith("trial 2: 32-16")
     assert lines["validation"] == "accuracy 0.8000, loss 0.7000 (epoch 2 of 2)"
     assert lines["test"] == "accuracy 0.8667, loss 0.5000 (30 examples, read once)"
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
     assert "70.0 % (hardest)" in lines["classes"]
     twice = replace(study, readings=(replace(READING, number=0), READING))
-    assert "look number 2" in dict(Verdict.of(twice, read.best_first()[0], None).lines)["test"]
+    assert (
+        "look number 2"
+        in dict(Verdict.of(twice, read.best_first()[0], Path("r.html"), "http://h/").lines)["test"]
+    )
 
 
 def test_durations_read_well() -> None:

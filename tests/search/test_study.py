@@ -86,23 +86,54 @@ def test_a_study_killed_twice_asks_what_an_undisturbed_one_asks(
         search.ask()  # and the driver dies
     with open_search(config, tmp_path / "torn") as search:
         assert search.stale == [12]
-        assert search.interrupt(12, "the driver died") == 13
+        assert requeued(search, 12) == 13
         torn += run(search, 3)
         search.ask()
     with open_search(config, tmp_path / "torn") as search:
         for number in search.stale:
-            search.interrupt(number, "the driver died")
+            requeued(search, number)
         torn += run(search, 5)
         assert search.counts.done == 20
     assert torn == whole
 
 
-def test_a_third_interruption_is_final(config: StudyConfig, tmp_path: Path) -> None:
+def requeued(search: Search, number: int, blamed: bool = False) -> int | None:
+    successor = search.requeue(number, "interrupted", blamed)
+    search.tell_interrupted(number, successor)
+    return successor
+
+
+def test_a_user_may_interrupt_a_trial_any_number_of_times(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        first = search.ask()
+        number = first.number
+        for _ in range(7):
+            successor = requeued(search, number)
+            again = search.ask()
+            assert (again.number, again.spec, again.attempt) == (successor, first.spec, 1)
+            number = again.number
+        assert search.counts.done == 0
+
+
+def test_dying_while_closing_an_attempt_queues_it_once(config: StudyConfig, tmp_path: Path) -> None:
+    with open_search(config, tmp_path) as search:
+        number = search.ask().number
+        successor = search.requeue(number, "interrupted", blamed=False)  # and the driver dies
+    with open_search(config, tmp_path) as search:
+        assert search.stale == [number]
+        assert requeued(search, number) == successor
+        assert search.ask().number == successor
+        assert search.ask().number == successor + 1
+
+
+def test_a_third_death_of_its_worker_is_final(config: StudyConfig, tmp_path: Path) -> None:
     with open_search(config, tmp_path) as search:
         first = search.ask()
         attempts = [(first.number, first.attempt)]
         for _ in range(3):
-            successor = search.interrupt(attempts[-1][0], "worker 0 died")
+            successor = requeued(search, attempts[-1][0], blamed=True)
             if successor is not None:
                 again = search.ask()
                 assert (again.number, again.spec) == (successor, first.spec)
@@ -228,7 +259,7 @@ def test_a_torn_journal_is_mended_at_every_byte(config: StudyConfig, tmp_path: P
     journal.write_bytes(whole[: len(whole) - 1])
     with open_search(config, tmp_path) as search:
         for number in search.stale:
-            search.interrupt(number, "the driver died")
+            requeued(search, number)
         run(search, 1)
     for line in journal.read_bytes().splitlines():
         json.loads(line)

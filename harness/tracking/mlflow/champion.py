@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 
@@ -37,10 +38,15 @@ def log_champion(
         Schema([TensorSpec(np.dtype(np.uint8), (-1, *example.shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, classes))]),
     )
-    with _global_store(store.uri), mlflow.start_run(run_id=parent):
-        info = mlflow.pytorch.log_model(
-            model,
+    with _global_store(store.uri):
+        # mlflow.pytorch.log_model, but for the run's id: that function wants an active run, and
+        # whoever calls us from Python may have one of his own.
+        info = Model.log(
+            artifact_path=None,
             name="champion",
+            flavor=mlflow.pytorch,
+            run_id=parent,
+            pytorch_model=model,
             signature=signature,
             input_example=example,
             # Named here, because finding them out takes MLflow 11 to 21 s.
@@ -75,12 +81,17 @@ def _register(
 
 @contextmanager
 def _global_store(uri: str) -> Iterator[None]:
-    """mlflow.pytorch knows only MLflow's global state: lend it ours and take it back."""
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    """mlflow.pytorch knows only MLflow's global state: lend it ours and take it back.
+
+    MLflow keeps that state in the environment too, where it would redirect later runs.
+    """
+    before = [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")]
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+        mlflow.set_tracking_uri(before[0])  # type: ignore[arg-type]  # None: back to unset
+        mlflow.set_registry_uri(before[1])  # type: ignore[arg-type]
+        if before[1] is None:
+            os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which MLflow forgets to

@@ -35,12 +35,6 @@ def metric_part(name: str) -> str:
     return "".join(c if c.isalnum() or c in "_-. " else "_" for c in name)
 
 
-def masked(uri: str) -> str:
-    """The address without its password."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri
-
-
 def by_class(prefix: str, classes: Sequence[str], values: Sequence[float]) -> dict[str, float]:
     """One metric for each class that has a value; a class without examples has none."""
     return {

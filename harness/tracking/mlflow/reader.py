@@ -18,18 +18,14 @@ READINGS = "test_readings.json"
 
 
 def read(store: Store, name: str) -> StudyRun | None:
-    """A study with its trials' curves, which lie in one file a run."""
+    """A study with its trials' curves, which lie in one file a run; the latest of that name."""
     with store.errors():
         experiment = store.client.get_experiment_by_name(name)
         parents = store.runs(experiment.experiment_id, "study") if experiment else []
         if not parents:
             return None
         parent = parents[0]
-        trials = [
-            _with_curves(store, run)
-            for run in store.runs(parent.info.experiment_id, "trial")
-            if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
-        ]
+        trials = [_with_curves(store, run) for run in _trials(store, parent)]
     return _study(store, name, parent, sorted(trials, key=lambda run: run.number))
 
 
@@ -39,11 +35,17 @@ def studies(store: Store) -> list[StudyRun]:
         found = []
         for experiment in store.client.search_experiments():
             for parent in store.runs(experiment.experiment_id, "study"):
-                runs = store.runs(experiment.experiment_id, "trial")
-                found.append(
-                    _study(store, experiment.name, parent, list(map(_summary_record, runs)))
-                )
+                trials = map(_summary_record, _trials(store, parent))
+                found.append(_study(store, experiment.name, parent, list(trials)))
         return found
+
+
+def _trials(store: Store, parent: Run) -> list[Run]:
+    return [
+        run
+        for run in store.runs(parent.info.experiment_id, "trial")
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
 
 
 def _with_curves(store: Store, run: Run) -> RunRecord:
@@ -53,6 +55,8 @@ def _with_curves(store: Store, run: Run) -> RunRecord:
     try:
         document = json.loads(store.artifact(run, "trial.json"))
     except (MlflowException, OSError):
+        if record.state in ("COMPLETE", "PRUNED"):
+            raise
         return record  # it ended before its first epoch
     return replace(record, **read_document(document))
 
@@ -76,7 +80,7 @@ def _summary_record(run: Run) -> RunRecord:
 
 def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) -> StudyRun:
     tags = parent.data.tags
-    kept = ("kind", "uid", "classes", "definition", "test_readings", "state")
+    kept = ("kind", "uid", "classes", "definition", "state")
     facts = {
         key.removeprefix("harness."): value
         for key, value in tags.items()
@@ -99,7 +103,7 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
 
 def readings(store: Store, run: Run) -> tuple[TestReading, ...]:
     """Every opening of the test set on record, oldest first."""
-    if "harness.test_readings" not in run.data.tags:
+    if not any(file.path == READINGS for file in store.client.list_artifacts(run.info.run_id)):
         return ()
     stored = json.loads(store.artifact(run, READINGS))
     return tuple(TestReading.from_dict(values) for values in stored)

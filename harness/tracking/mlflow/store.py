@@ -13,8 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.errors import StoreError
-from harness.tracking.mlflow.names import masked
+from harness.errors import StoreError, masked
 
 
 class Store:
@@ -31,7 +30,7 @@ class Store:
         """Whatever the store raises, as a StoreError of one line, the password masked."""
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             where = masked(self.uri)
             raise StoreError(f"MLflow at {where}: {first.replace(self.uri, where)}") from error

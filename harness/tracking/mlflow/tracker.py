@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from harness.errors import StoreError
+from harness.errors import StoreError, StudyError, masked
 from harness.tracking import view
 from harness.tracking.mlflow import champion, reader
-from harness.tracking.mlflow.names import by_class, curves, masked, shown, summary
+from harness.tracking.mlflow.names import by_class, curves, shown, summary
 from harness.tracking.mlflow.reader import READINGS, readings
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import (
@@ -40,6 +40,8 @@ STATUS = {
 }
 MOST_METRICS = 1000
 """In one log_batch: MLflow's limit."""
+NOTE = "mlflow.note.content"
+"""MLflow shows this tag as markdown."""
 WEIGHTS = "weights.safetensors"
 
 
@@ -59,6 +61,7 @@ class MlflowTracker:
         self._facts = {f"harness.{key}": value for key, value in record.facts.items()} | {
             "harness.classes": json.dumps(record.classes),
             "harness.definition": json.dumps(record.definition),
+            "harness.state": "RUNNING",
         }
         with self._store.errors():
             self._experiment_id = self._experiment(record)
@@ -66,21 +69,23 @@ class MlflowTracker:
                 return
             found = self._store.find(record.uid, self._experiment_id)
             if found is None:
+                if record.continued:
+                    raise StudyError(
+                        f"study '{record.name}' has trials in its journal, but none of them in "
+                        f"{masked(self._store.uri)}; give back what was deleted there, or start "
+                        "over with --fresh"
+                    )
+                tags = {"harness.kind": "study", "harness.uid": record.uid} | self._facts
                 run = self._store.client.create_run(
-                    self._experiment_id,
-                    run_name=record.name,
-                    tags={
-                        "harness.kind": "study",
-                        "harness.uid": record.uid,
-                    },
+                    self._experiment_id, run_name=record.name, tags=tags
                 )
                 found = self._store.remember(record.uid, run.info.run_id)
                 self._store.client.log_text(found, record.text, "study.toml")
                 self._store.client.log_inputs(found, [_dataset_input(record)])
             else:
                 self._store.client.update_run(found, status="RUNNING")
-            tags = [RunTag(key, value) for key, value in self._facts.items()]
-            self._store.client.log_batch(found, tags=tags)
+                changed = [RunTag(key, value) for key, value in self._facts.items()]
+                self._store.client.log_batch(found, tags=changed)
             self._parent = found
 
     def start(self, trial: Trial) -> None:
@@ -96,7 +101,7 @@ class MlflowTracker:
         if self._parent:
             tags["mlflow.parentRunId"] = self._parent
         else:
-            tags |= self._facts
+            tags = self._facts | tags
         params = [Param(name, shown(value)) for name, value in spec.to_dict().items()]
         with self._store.errors():
             name = f"{trial.number:03d} · {spec.describe()}"
@@ -148,6 +153,13 @@ class MlflowTracker:
             )
             self._store.client.set_terminated(run_id, STATUS[state])
 
+    def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
+        content = json.dumps(selection, indent=1).encode()
+        with self._store.errors():
+            self._store.log_bytes(
+                self._id(uid), f"selection-{selection['hash'][:12]}.json", content
+            )
+
     def log_test(self, uid: str, reading: TestReading) -> None:
         run_id = self._id(uid)
         with self._store.errors():
@@ -160,7 +172,6 @@ class MlflowTracker:
             self._store.client.log_batch(
                 run_id,
                 metrics=[Metric(key, value, when, step) for key, value in metrics.items()],
-                tags=[RunTag("harness.test_readings", str(step))],
                 synchronous=True,
             )
 
@@ -187,16 +198,26 @@ class MlflowTracker:
         with self._store.errors():
             self._store.client.log_artifact(self._id(uid), str(path))
 
-    def close(self, uid: str, state: State, note: str, metrics: Mapping[str, float]) -> None:
+    def close(
+        self,
+        uid: str,
+        state: State,
+        *,
+        reason: str = "",
+        note: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         run_id, now = self._id(uid), int(time.time() * 1000)
         with self._store.errors():
             self._store.client.log_batch(
                 run_id,
-                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-                tags=[RunTag("harness.state", state), RunTag("mlflow.note.content", note)],
+                metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
+                tags=[RunTag("harness.state", state), RunTag("harness.reason", reason)],
                 synchronous=True,
             )
-            self._store.client.set_experiment_tag(self._experiment_id, "mlflow.note.content", note)
+            if note:
+                self._store.client.set_tag(run_id, NOTE, note)
+                self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state])
 
     def read(self, name: str) -> StudyRun | None:
@@ -210,10 +231,10 @@ class MlflowTracker:
         if found is not None and found.lifecycle_stage == "deleted":
             raise StoreError(
                 f"the experiment '{record.name}' was deleted in {masked(self._store.uri)}; "
-                f"restore it (mlflow experiments restore -x {found.experiment_id}) or give the "
-                "study another name"
+                f"give the study another name, or restore it: MLFLOW_TRACKING_URI="
+                f"{masked(self._store.uri)} mlflow experiments restore -x {found.experiment_id}"
             )
-        if found is not None and record.set_aside:
+        if found is not None and record.set_aside and not self._ours(found.experiment_id, record):
             self._store.client.rename_experiment(
                 found.experiment_id, f"{record.name}.{record.set_aside}"
             )
@@ -223,6 +244,13 @@ class MlflowTracker:
         location = (self._artifacts / record.name).as_uri() if self._artifacts else None
         tags = view.tags(record.definition["study"]["objective"])
         return str(self._store.client.create_experiment(record.name, location, tags))
+
+    def _ours(self, experiment_id: str, record: StudyRecord) -> bool:
+        """Whether the study is in this experiment already, rather than the one set aside."""
+        return any(
+            run.data.tags["harness.uid"] == record.uid
+            for run in self._store.runs(experiment_id, "study")
+        )
 
     def _id(self, uid: str) -> str:
         found = self._store.find(uid, self._experiment_id)
