@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,8 +22,13 @@ from harness.data.parts import SealedTest
 from harness.errors import ConfigError, StudyError
 from harness.facts import git_commit
 from harness.home import Home
+from harness.listing import listing, table
+from harness.plan import plan
+from harness.progress.quiet import Quiet
+from harness.reports.again import write_again
 from harness.run import StudyResult, run_study
 from harness.search.study import Search
+from harness.train import train
 from harness.trial import SPEC_FIELDS
 
 STUDY = """# harness run-study tiny
@@ -174,7 +180,9 @@ def test_the_registered_model_says_what_it_is(client: MlflowClient, result: Stud
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial"] == str(result.champion.number)
     assert version.run_id == result.verdict.study.run_id
-    info = mlflow.models.Model.load(client.get_logged_model(version.model_id).artifact_location)
+    info = mlflow.models.Model.load(
+        client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    )
     assert info.signature is not None
     assert info.signature.inputs.inputs[0].type == np.dtype(np.uint8)
     assert info.signature.inputs.inputs[0].shape == (-1, 8, 8)
@@ -262,6 +270,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_json_lines_end_with_the_verdict(folder: Path) -> None:
     done = command(
         folder, "run-study", "./tiny.toml", "--cpu", "--trials", "2", "--format", "json",
@@ -283,35 +292,65 @@ def test_json_lines_end_with_the_verdict(folder: Path) -> None:
     )
 
 
-def test_train_report_and_studies_from_the_command_line(folder: Path) -> None:
-    done = command(
-        folder, "train", "./tiny.toml", "--cpu", "--test", "--set", "train.hidden=[16]",
-        "--format", "json",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    trained = json.loads(done.stdout.splitlines()[-1])
-    assert trained["spec"]["hidden"] == [16]
-    assert 0 < trained["test"]["accuracy"] <= 1
-    uri = Home(folder / "mlruns").local_uri
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("tiny-train")
+def test_train_stands_alone_and_opens_the_test_set_only_when_asked(
+    folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(
+        folder / "tiny.toml",
+        home=folder / "mlruns",
+        device="cpu",
+        overrides=["train.hidden=[16]", "study.name=single"],
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedTest, "open", None)
+        untested = train(planned, test=False, watcher=Quiet())
+    tested = train(planned, test=True, watcher=Quiet())
+    assert untested.reading is None
+    assert untested.result.weights == tested.result.weights
+    assert tested.reading is not None
+    client = MlflowClient(Home(folder / "mlruns").local_uri)
+    experiment = client.get_experiment_by_name("single-train")
     assert experiment is not None
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert (run.data.tags["harness.kind"], run.info.status) == ("train", "FINISHED")
-    assert run.data.params["hidden"] == "[16]"
-    assert math.isclose(run.data.metrics["test/accuracy"], trained["test"]["accuracy"])
+    latest, first = client.search_runs([experiment.experiment_id])
+    for run in (latest, first):
+        assert (run.data.tags["harness.kind"], run.info.status) == ("train", "FINISHED")
+        assert run.data.params["hidden"] == "[16]"
+        assert "harness.split_hash" in run.data.tags
+    assert "test/accuracy" not in first.data.metrics
+    assert math.isclose(latest.data.metrics["test/accuracy"], tested.reading.accuracy)
 
-    listed = command(folder, "studies", "--format", "json")
-    names = {row["name"] for row in json.loads(listed.stdout)}
-    assert "tiny" in names
-    assert "tiny-train" not in names
-    page = Home(folder / "mlruns").report("tiny")
+
+def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -> None:
+    home = Home(folder / "mlruns")
+    rows = {row["name"]: row for row in listing(home, None)}
+    assert rows["tiny"]["dataset"] == "digits"
+    assert rows["tiny"]["test"] is not None
+    assert not any(name.endswith("-train") for name in rows)
+    lines = table(list(rows.values())).splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[0].split() == ["study", "dataset", "trials", "best", "objective", "test", "when"]
+    page = home.report("tiny")
     page.unlink()
-    assert command(folder, "report", "tiny").returncode == 0
-    assert page.is_file()
-    unknown = command(folder, "report", "tinny")
-    assert unknown.returncode == 2
-    assert "no study 'tinny' on record; did you mean 'tiny'?" in unknown.stderr
+    assert write_again(home, "tiny", None) == page
+    assert "Leaderboard" in page.read_text()
+    with pytest.raises(StudyError, match=r"no study 'tinny' on record; did you mean 'tiny'\?"):
+        write_again(home, "tinny", None)
+
+
+@pytest.mark.slow
+def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    assert "no studies yet" in command(tmp_path, "studies").stdout
+    assert command(tmp_path, "report", "tiny").returncode == 2
+    done = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", "2")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
+    assert len(done.stderr.splitlines()) == 4, "the opening, two trials, the choice"
+    done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
+    assert 0 < json.loads(done.stdout.splitlines()[-1])["test"]["accuracy"] <= 1
+    (row,) = json.loads(command(tmp_path, "studies", "--format", "json").stdout)
+    assert (row["name"], row["done"]) == ("tiny", 2)
+    assert command(tmp_path, "report", "tiny").stdout.strip() == "mlruns/reports/tiny/index.html"
 
 
 def test_a_dry_run_shows_everything_and_touches_nothing(
