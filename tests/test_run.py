@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -335,6 +336,43 @@ def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -
     assert "Leaderboard" in page.read_text()
     with pytest.raises(StudyError, match=r"no study 'tinny' on record; did you mean 'tiny'\?"):
         write_again(home, "tinny", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_for", ["trial 4 ", "4 trials on CPU"])
+def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, wait_for: str
+) -> None:
+    """Ctrl-C reaches every process of the terminal's group, the workers too."""
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    arguments = [
+        *(sys.executable, "-m", "harness", "run-study", "./tiny.toml", "--cpu"),
+        *("--trials", "4000" if wait_for == "trial 4 " else "4"),
+    ]
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if wait_for in line:
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        said += process.stderr.readlines()
+        assert process.wait(30) == 130
+    assert not any("Traceback" in line for line in said), said
+    assert "the same command goes on" in said[-1]
+    uri = Home(tmp_path / "mlruns").local_uri
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    states = {run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert "RUNNING" not in states
+    done = len([line for line in said if "  trial " in line and "interrupted" not in line])
+    again = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", str(done + 2))
+    assert again.returncode == 0, again.stderr
+    assert "complete" in again.stdout
 
 
 @pytest.mark.slow

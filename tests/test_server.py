@@ -116,25 +116,27 @@ def test_ui_serves_the_record_here_alone_and_leaves_nothing_behind(tmp_path: Pat
         overrides=["train.epochs=2"],
         home=tmp_path / "mlruns",
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "harness", "ui"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/#/experiments/\d+/runs\?viewState.*", address)
-    assert match
-    port = match[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-        assert answer.status == 200
-    listening = subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout
-    if listening:
-        (line,) = (line for line in listening.splitlines() if f":{port} " in line)
-        assert f"127.0.0.1:{port}" in line
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        match = re.fullmatch(
+            r"http://127\.0\.0\.1:(\d+)/#/experiments/\d+/runs\?viewState.*", address
+        )
+        assert match
+        port = match[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            assert answer.status == 200
+        listening = subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout
+        if listening:
+            (line,) = (line for line in listening.splitlines() if f":{port} " in line)
+            assert f"127.0.0.1:{port}" in line
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", int(port)))
