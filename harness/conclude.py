@@ -43,7 +43,7 @@ def conclude(
         watcher.message(f"chosen: trial {champion.number}; keeping its model, reading the test set")
         study = _keep_and_read(planned, prepared, sealed, tracker, selection, study, stop)
     verdict = _report(planned, study, selection)
-    tracker.log_file(search.uid, verdict.report)
+    tracker.log_file(search.uid, "report.html", verdict.report)
     assert champion.best is not None
     metrics = {
         "best/val_accuracy": champion.best.val_accuracy,

@@ -138,7 +138,7 @@ def test_the_parent_holds_what_a_reader_needs(client: MlflowClient, result: Stud
     assert tags["harness.device"].startswith("CPU")
     assert tags["harness.git_commit"] == git_commit()
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert {"study.toml", "index.html", "test_readings.json"} <= files
+    assert {"study.toml", "report.html", "test_readings.json"} <= files
     text = Path(client.download_artifacts(parent.info.run_id, "study.toml")).read_text()
     assert text == STUDY
     (dataset,) = parent.inputs.dataset_inputs

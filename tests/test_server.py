@@ -88,7 +88,7 @@ def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
     assert (kinds.count("study"), kinds.count("trial")) == (1, 6)
     assert all(run.info.status == "FINISHED" for run in runs)
     (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
-    page = client.download_artifacts(parent.info.run_id, "index.html")
+    page = client.download_artifacts(parent.info.run_id, "report.html")
     assert "Leaderboard" in Path(page).read_text()
     kept = [
         run

@@ -80,7 +80,7 @@ class Group:
             self.optimizer.step(self.learning_rates(first + index))
         seen = self.steps_per_epoch * self.specs[0].batch_size
         # The epoch's only wait for the device.
-        return (loss / self.steps_per_epoch).tolist(), (correct / seen).tolist()
+        return (loss / self.steps_per_epoch).tolist(), [n / seen for n in correct.tolist()]
 
     def learning_rates(self, step: int) -> list[float]:
         return [
@@ -120,7 +120,7 @@ def train(specs: Sequence[TrialSpec], data: Resident, objective: Objective) -> T
         epoch_started = time.perf_counter()
         train_loss, train_accuracy = group.train_epoch(epoch)
         val_loss, confusion, predictions = group.validate()
-        val_accuracy = (confusion.diagonal(dim1=1, dim2=2).sum(1) / len(data.val_labels)).tolist()
+        hits = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
         penalties = group.optimizer.penalties()
         rates = group.learning_rates(epoch * group.steps_per_epoch - 1)
         seconds = time.perf_counter() - epoch_started
@@ -133,7 +133,7 @@ def train(specs: Sequence[TrialSpec], data: Resident, objective: Objective) -> T
                 train_accuracy=train_accuracy[member],
                 penalty=penalties[member],
                 val_loss=val_loss[member],
-                val_accuracy=val_accuracy[member],
+                val_accuracy=hits[member] / len(data.val_labels),
                 learning_rate=rates[member],
                 seconds=seconds,
                 time=time.time(),

@@ -60,8 +60,7 @@ def write(verdict: Verdict, path: Path) -> None:
             study.classes, reading.class_accuracy if reading else champion.class_accuracy
         ),
         lines=[line for line in verdict.lines if line[0] not in ("report", "browse")],
-        columns=leaderboard.COLUMNS,
-        rows=leaderboard.data(study),
+        leaderboard=leaderboard.data(study),
         plots=plots,
         facts=sorted(study.facts.items()),
         plotly=Markup(get_plotlyjs()),

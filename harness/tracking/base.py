@@ -53,7 +53,7 @@ class Tracker(Protocol):
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         """Keep and register the best model as `name`; returns the address it loads from."""
 
-    def log_file(self, uid: str, path: Path) -> None: ...
+    def log_file(self, uid: str, name: str, path: Path) -> None: ...
 
     def close(
         self,

@@ -95,8 +95,8 @@ class MemoryTracker:
         self.models[name] = model
         return f"models:/{name}@champion"
 
-    def log_file(self, uid: str, path: Path) -> None:
-        self.files.setdefault(uid, []).append(path.name)
+    def log_file(self, uid: str, name: str, path: Path) -> None:
+        self.files.setdefault(uid, []).append(name)
 
     def close(
         self,

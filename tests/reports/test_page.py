@@ -103,10 +103,20 @@ def test_confusion_is_shared_out_by_true_class(study: StudyRun) -> None:
 
 
 def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
-    rows = leaderboard.data(study)
+    found = leaderboard.data(study)
+    rows = found.rows
+    assert "dropout" not in found.columns, "it is the same everywhere"
     assert [row.number for row in rows] == [2, 0, 1, 3]
     assert rows[0].cells[:3] == ("0.8000", "0.7000", "2/2")
     assert rows[3].state.startswith("failed: diverged")
+
+
+def test_the_leaderboard_shows_every_setting_that_differs(study: StudyRun) -> None:
+    other = replace(study.trials[0], number=9, spec=TrialSpec(hidden=(4,), dropout=0.25))
+    found = leaderboard.data(replace(study, trials=(*study.trials, other)))
+    cells = next(row.cells for row in found.rows if row.number == 9)
+    assert cells[found.columns.index("dropout")] == "0.25"
+    assert cells[found.columns.index("hidden")] == "4"
 
 
 def test_the_page_stands_alone_and_shows_hostile_text_as_text(

@@ -194,9 +194,9 @@ class MlflowTracker:
                 self._store, self._parent, name, model, example, len(self._classes), note, tags
             )
 
-    def log_file(self, uid: str, path: Path) -> None:
+    def log_file(self, uid: str, name: str, path: Path) -> None:
         with self._store.errors():
-            self._store.client.log_artifact(self._id(uid), str(path))
+            self._store.log_bytes(self._id(uid), name, path.read_bytes())
 
     def close(
         self,
