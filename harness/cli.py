@@ -276,5 +276,6 @@ def _show_plan(plan: dict[str, Any], output: Format) -> None:
     for table in ("study", "train", "space"):
         for key, value in plan[table].items():
             print(f"{table:<8} {key} = {json.dumps(value)}")
-    each = f"{plan['seconds_a_trial']:.1f} s a trial"
-    print(f"time     about {duration(plan['seconds'])} without pruning ({each}, measured now)")
+    each = f"{plan['seconds_a_trial']:.1f} s a trial, measured now"
+    print(f"time     about {duration(plan['seconds'])} for random settings, unpruned ({each});")
+    print("         a search that comes to favour large networks takes longer")

@@ -103,7 +103,7 @@ def _read(tracker: Tracker, planned: Plan) -> StudyRun:
 
 
 def _report(planned: Plan, study: StudyRun, selection: Selection) -> Verdict:
-    path = planned.home.report(study.name)
+    path = planned.home.report(study.name, planned.store)
     verdict = Verdict.of(study, selection.champion, path, planned.home.shown(planned.store))
     page.write(verdict, path)
     return verdict

@@ -23,19 +23,22 @@ class Home:
     root: Path
 
     def journals(self, tracking_uri: str) -> Path:
-        """Where the journals of the studies recorded in that store lie: each store has its own."""
-        folder = self.root / "optuna"
-        if tracking_uri == self.local_uri:
-            return folder
-        address = tracking_uri.partition("://")[2].rpartition("@")[2]
-        return folder / "".join(c if c.isalnum() or c in "-." else "_" for c in address)[:100]
+        """Where the journals of the studies recorded in that store lie."""
+        return self._of_store(self.root / "optuna", tracking_uri)
 
     @property
     def database(self) -> Path:
         return self.root / "mlflow.db"
 
-    def report(self, study: str) -> Path:
-        return self.root / "reports" / study / "index.html"
+    def report(self, study: str, tracking_uri: str) -> Path:
+        return self._of_store(self.root / "reports", tracking_uri) / study / "index.html"
+
+    def _of_store(self, folder: Path, tracking_uri: str) -> Path:
+        """Each store has its own: the same study in another store is another study."""
+        if tracking_uri == self.local_uri:
+            return folder
+        address = tracking_uri.partition("://")[2].rpartition("@")[2]
+        return folder / "".join(c if c.isalnum() or c in "-." else "_" for c in address)[:100]
 
     def tracking_uri(self, given: str | None = None) -> str:
         """`given`, else $MLFLOW_TRACKING_URI, else the local database."""

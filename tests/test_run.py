@@ -330,7 +330,7 @@ def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -
     lines = table(list(rows.values())).splitlines()
     assert len(lines) == 1 + len(rows)
     assert lines[0].split() == ["study", "dataset", "trials", "best", "objective", "test", "when"]
-    page = home.report("tiny")
+    page = home.report("tiny", home.local_uri)
     page.unlink()
     assert write_again(home, "tiny", None) == page
     assert "Leaderboard" in page.read_text()

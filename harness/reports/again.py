@@ -21,6 +21,7 @@ def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
         known = [each.name for each in tracker.studies()]
         raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
     champion = freeze(study).champion
-    path = home.report(name)
-    page.write(Verdict.of(study, champion, path, home.shown(home.tracking_uri(tracking_uri))), path)
+    uri = home.tracking_uri(tracking_uri)
+    path = home.report(name, uri)
+    page.write(Verdict.of(study, champion, path, home.shown(uri)), path)
     return path
