@@ -7,6 +7,7 @@ initial values and their meaning.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 
 import safetensors.torch
@@ -106,7 +107,10 @@ class MLP(nn.Module):
 
 def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
     """The trained network from the safetensors bytes of a `TrialResult`, in eval mode."""
-    state = safetensors.torch.load(weights)
+    with warnings.catch_warnings():
+        # Before safetensors 0.6 the tensors share the bytes; they are copied into the model below.
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        state = safetensors.torch.load(weights)
     model = MLP(spec, classes, state["mean"], state["inv_std"])
     model.load_state_dict(state)
     return model.eval()
