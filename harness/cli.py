@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -65,6 +65,23 @@ Set = Annotated[
 Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"harness {version('harness')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command(
     "run-study", epilog="Example: harness run-study fashion-mnist --trials 50 --timeout 30m"
 )
@@ -111,8 +128,10 @@ def run_study(
         )
         if dry_run:
             from harness.estimate import dry_run as estimate
+            from harness.estimate import in_words
 
-            _show_plan(estimate(planned), output)
+            resolved = estimate(planned)
+            print(json.dumps(resolved) if output is Format.json else in_words(resolved))
             return
         from harness.run import execute
 
@@ -169,7 +188,7 @@ def train(
             print(f"test        accuracy {reading.accuracy:.4f}, loss {reading.loss:.4f}")
         accuracy = reading.class_accuracy if reading else done.result.class_accuracy
         print(f"classes     {ranked_classes(done.classes, accuracy)}")
-        print(f"browse      harness ui, experiment {done.experiment}")
+        print(f"browse      harness ui {done.experiment}")
 
 
 @app.command(epilog="Example: harness report fashion-mnist")
@@ -193,19 +212,20 @@ def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> N
         print(json.dumps(rows) if output is Format.json else table(rows))
 
 
-@app.command(epilog="Example: harness ui --port 5001")
+@app.command(epilog="Example: harness ui fashion-mnist --port 5001")
 def ui(
     study: Annotated[
         str | None, typer.Argument(metavar="[STUDY]", help="Open this study's view [the latest].")
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="[a free one]")] = None,
+    tracking_uri: TrackingUri = None,
 ) -> None:
-    """Serve MLflow's UI on the local record, on this machine only, until Ctrl-C."""
+    """Serve MLflow's UI on what was recorded, to this machine only, until Ctrl-C."""
     from harness.home import Home
     from harness.ui import serve
 
     with reported():
-        serve(Home(Path("mlruns")), study, port)
+        serve(Home(Path("mlruns")), tracking_uri, study, port)
 
 
 def run() -> NoReturn:
@@ -260,22 +280,3 @@ def _watcher(output: Format) -> Iterator[Watcher]:
 
     with LiveTable(console) as live:
         yield live
-
-
-def _show_plan(plan: dict[str, Any], output: Format) -> None:
-    if output is Format.json:
-        print(json.dumps(plan))
-        return
-    from harness.verdict import duration
-
-    print(f"{plan['name']}  ({plan['file']}), {plan['trials']} trials")
-    print(f"device   {plan['device']}, {plan['workers']} workers")
-    sizes = ", ".join(f"{size:,} {part}" for part, size in plan["sizes"].items())
-    print(f"data     {plan['data']['name']} from {plan['data_from']}: {sizes}")
-    print(f"split    {plan['split_hash']}")
-    for table in ("study", "train", "space"):
-        for key, value in plan[table].items():
-            print(f"{table:<8} {key} = {json.dumps(value)}")
-    each = f"{plan['seconds_a_trial']:.1f} s a trial, measured now"
-    print(f"time     about {duration(plan['seconds'])} for random settings, unpruned ({each});")
-    print("         a search that comes to favour large networks takes longer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -25,6 +25,9 @@ class _Table(BaseModel):
 
 
 T = TypeVar("T", bound=_Table)
+Given = Mapping[tuple[str, str], str]
+"""The --set that gave a table's key, where one did."""
+Wrong = Callable[[str, str], ConfigError]
 
 
 class StudyTable(_Table):
@@ -114,10 +117,9 @@ def load(
             raise ConfigError(f"{path}: {name}: must be a table; write [{name}]")
     tables = {name: dict(tables.get(name, {})) for name in TABLES}
     tables["study"].setdefault("name", path.stem)
-    for override in overrides:
-        _apply(override, tables)
+    given = {_apply(override, tables): f"--set {override}" for override in overrides}
     tables["study"] |= options or {}
-    return _resolve(tables, str(path), text)
+    return _resolve(tables, str(path), text, given)
 
 
 def find_study(study: str | Path) -> Path:
@@ -151,7 +153,8 @@ def seconds(duration: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def _apply(override: str, tables: dict[str, dict[str, Any]]) -> None:
+def _apply(override: str, tables: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    """Put a --set into its table; returns the table and the key."""
     match = re.fullmatch(r"([a-z]+)\.(\w+)=(.*)", override, re.DOTALL)
     if not match or match[1] not in TABLES:
         raise ConfigError(
@@ -162,7 +165,9 @@ def _apply(override: str, tables: dict[str, dict[str, Any]]) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         if not re.fullmatch(r"[\w./-]+", text):
-            raise ConfigError(f"--set {override}: {text!r} is no TOML value") from None
+            raise ConfigError(
+                f"--set {override}: {text!r} is no TOML value; write lists as [300,100]"
+            ) from None
         value = text
     if table == "train":
         for name in ("hidden", *LAYERS) if key == "hidden" else (key,):
@@ -170,47 +175,55 @@ def _apply(override: str, tables: dict[str, dict[str, Any]]) -> None:
     if table == "space":
         tables["train"].pop("hidden" if key in LAYERS else key, None)
     tables[table][key] = value
+    return table, key
 
 
-def _resolve(tables: dict[str, dict[str, Any]], source: str, text: str) -> StudyConfig:
-    study = _table(StudyTable, "study", tables["study"], source)
-    data = _table(DataTable, "data", tables["data"], source)
+def _resolve(
+    tables: dict[str, dict[str, Any]], source: str, text: str, given: Given
+) -> StudyConfig:
+    def wrong(table: str, message: str) -> ConfigError:
+        """An error about the key that `message` starts with, where that key was given."""
+        key = re.split(r"[:.]", message, maxsplit=1)[0]
+        return ConfigError(f"{given.get((table, key), source)}: [{table}] {message}")
+
+    study = _table(StudyTable, "study", tables["study"], wrong)
+    data = _table(DataTable, "data", tables["data"], wrong)
     train: dict[str, Any] = {}
     for key, value in tables["train"].items():
         if key == "seed":
-            raise ConfigError(f"{source}: [train] seed: belongs into [study]; all trials share it")
+            raise wrong("train", "seed: belongs into [study]; all trials share it")
+        if key in LAYERS:
+            raise wrong("train", f"{key}: belongs into [space]; fixed widths are hidden = [300]")
         if key not in TRAINED:
-            raise ConfigError(f"{source}: [train] {key}: unknown key{did_you_mean(key, TRAINED)}")
+            raise wrong("train", f"{key}: unknown key{did_you_mean(key, TRAINED)}")
         try:
             train[key] = check_value(key, value)
         except ValueError as error:
-            raise ConfigError(f"{source}: [train] {error}") from None
+            raise wrong("train", str(error)) from None
     try:
         TrialSpec(**train)
     except ValueError as error:
-        raise ConfigError(f"{source}: [train] {error}") from None
+        raise wrong("train", str(error)) from None
     try:
         space = Space.parse(tables["space"])
     except ValueError as error:
-        raise ConfigError(f"{source}: [space] {error}") from None
+        raise wrong("space", str(error)) from None
     for key in sorted(space.fields & train.keys()):
-        raise ConfigError(f"{source}: [train] {key}: also sampled in [space]; leave out one")
+        raise wrong("train", f"{key}: also sampled in [space]; leave out one")
     return StudyConfig(study, data, train, space, source, text)
 
 
-def _table(model: type[T], name: str, values: dict[str, Any], source: str) -> T:
+def _table(model: type[T], name: str, values: dict[str, Any], wrong: Wrong) -> T:
     for key in values:
         if key not in model.model_fields:
-            hint = did_you_mean(key, model.model_fields)
-            raise ConfigError(f"{source}: [{name}] {key}: unknown key{hint}")
+            raise wrong(name, f"{key}: unknown key{did_you_mean(key, model.model_fields)}")
     try:
         return model.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
         message = problem["msg"].removeprefix("Value error, ")
-        given = (
+        shown = (
             "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r}"
         )
-        message = message[0].lower() + message[1:]
-        raise ConfigError(f"{source}: [{name}] {key}: {message}{given}") from None
+        raise wrong(name, f"{key}: {message[0].lower()}{message[1:]}{shown}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import tempfile
 import time
@@ -17,8 +18,10 @@ from harness.data.parts import load_splits
 from harness.engine import Resident
 from harness.engine.loop import Group
 from harness.errors import ConfigError
+from harness.executors.devices import available_cores
 from harness.plan import Plan
 from harness.trial import TrialSpec
+from harness.verdict import duration
 
 DRAWS = 8
 """Settings drawn from the space and timed."""
@@ -36,6 +39,7 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         prepared = planned.prepare(cache=Path(cache), download=False)
         trial_seconds = _trial_seconds(planned, prepared)
     workers = len(planned.devices)
+    at_once = min(workers, available_cores()) if planned.devices[0] == "cpu" else workers
     return config.definition() | {
         "name": config.study.name,
         "file": config.source,
@@ -46,8 +50,35 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         "sizes": prepared.sizes,
         "split_hash": prepared.split_hash,
         "seconds_a_trial": trial_seconds,
-        "seconds": trial_seconds * config.study.trials / workers,
+        "seconds": trial_seconds * config.study.trials / at_once,
     }
+
+
+def in_words(resolved: dict[str, Any]) -> str:
+    """What `dry_run` found, for people."""
+    sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
+    lines = [
+        f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
+        f"device   {resolved['device']}, {resolved['workers']} workers",
+        f"data     {resolved['data']['name']} from {resolved['data_from']}: {sizes}",
+        f"split    {resolved['split_hash']}",
+    ]
+    for table in ("study", "train", "space"):
+        lines += [f"{table:<8} {key} = {_shown(value)}" for key, value in resolved[table].items()]
+    each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
+    about = duration(resolved["seconds"])
+    lines.append(f"time     about {about} of training for random settings, unpruned ({each});")
+    lines.append("         a search that comes to favour large networks takes longer")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    """A setting as a study file would have it, a range in words."""
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    text = f"{value['low']:g} to {value['high']:g}"
+    text += ", log" if value.get("log") else ""
+    return text + (f", {value['zero']:.0%} zeros" if value.get("zero") else "")
 
 
 def _trial_seconds(planned: Plan, prepared: Prepared) -> float:

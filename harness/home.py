@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import StoreError, masked
+from harness.errors import ConfigError, StoreError, StudyError, masked
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -54,33 +56,54 @@ class Home:
             return f"sqlite:///{self.database}"
         return masked(tracking_uri)
 
-    def exists(self) -> bool:
-        """Whether there is anything to read; looking must not make a database."""
-        return self.database.is_file() or bool(os.environ.get(TRACKING_VARIABLE))
+    def open_tracker(self, given: str | None = None, reading: bool = False) -> Tracker:
+        """The record; makes a local database where there is none, but for `reading`.
 
-    def open_tracker(self, given: str | None = None) -> Tracker:
-        """The record; makes the local database where there is none. Imports mlflow, 3 s."""
+        Imports mlflow, 3 s. Raises ConfigError, StudyError, StoreError.
+        """
         uri = self.tracking_uri(given)
-        local = uri.startswith("sqlite:")
-        if uri == self.local_uri:
-            self._check_database()
+        local = uri.startswith("sqlite:///")
+        if not uri.startswith(("sqlite:///", "http://", "https://", "postgresql", "mysql")):
+            raise ConfigError(
+                f"the tracking address {masked(uri)!r} is none; write http://HOST:PORT or "
+                "sqlite:///PATH"
+            )
+        if local:
+            self._check_database(Path(uri.removeprefix("sqlite:///")), reading)
+        if uri.startswith("http"):
+            _check_server(uri)
         hush_mlflow()
         from harness.tracking.mlflow import MlflowTracker
 
         return MlflowTracker(uri, (self.root / "artifacts").resolve() if local else None)
 
-    def _check_database(self) -> None:
+    def _check_database(self, path: Path, reading: bool) -> None:
         """SQLAlchemy would try a damaged file for minutes before it says so."""
+        if reading and not path.is_file():
+            raise StudyError(f"no record in {path}; start with: harness run-study quickstart")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            head = _head(self.database)
+            head = _head(path)
         except OSError as error:
-            raise StoreError(f"{self.root}: cannot be used ({error.strerror})") from None
+            raise StoreError(f"{path}: cannot be used ({error.strerror})") from None
         if head and head != b"SQLite format 3\0":
             raise StoreError(
-                f"{self.database} is no SQLite database or is damaged; it was not touched: move it "
-                "away, or give back a copy"
+                f"{path} is no SQLite database or is damaged; it was not touched: move it away, or "
+                "give back a copy"
             )
+
+
+def _check_server(uri: str) -> None:
+    """MLflow would try an address where nobody answers for more than a minute."""
+    address = urllib.parse.urlsplit(uri)
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname or "", port), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"no MLflow server answers at {masked(uri)} ({error}); start it, or leave the tracking "
+            "address out to record here"
+        ) from None
 
 
 def _head(path: Path) -> bytes:

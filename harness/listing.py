@@ -11,10 +11,8 @@ from harness.verdict import count_states
 
 def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
     """One row a study, the latest first."""
-    if tracking_uri is None and not home.exists():
-        return []
     rows = []
-    for study in home.open_tracker(tracking_uri).studies():
+    for study in home.open_tracker(tracking_uri, reading=True).studies():
         counts = count_states(study)
         ranked = study.best_first()
         rows.append(

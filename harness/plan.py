@@ -10,7 +10,7 @@ from typing import Any
 from harness import config as configs
 from harness.config import StudyConfig
 from harness.data.files import Prepared, prepare
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
 from harness.executors.devices import Demand, choose
 from harness.executors.processes import ProcessExecutor
@@ -47,16 +47,20 @@ class Plan:
 
     def prepare(self, cache: Path | None = None, download: bool = True) -> Prepared:
         data = self.config.data
-        prepared = prepare(
-            data.name,
-            validation=data.validation,
-            test=data.test,
-            split_seed=data.split_seed,
-            normalize=data.normalize,
-            data_dir=self.data_dir,
-            cache=cache,
-            download=download,
-        )
+        try:
+            prepared = prepare(
+                data.name,
+                validation=data.validation,
+                test=data.test,
+                split_seed=data.split_seed,
+                normalize=data.normalize,
+                data_dir=self.data_dir,
+                cache=cache,
+                download=download,
+            )
+        except DataError as error:
+            where = f"{self.config.source}: " if str(error).startswith("[data]") else ""
+            raise DataError(f"{where}{error}") from error
         self._check_batches(prepared.sizes["train"])
         return prepared
 
@@ -119,6 +123,8 @@ def plan(
     if device not in ("gpu", "cpu", None):
         raise ConfigError(f"device: {device!r} is none of 'gpu', 'cpu' and None")
     for name, value, least in (("trials", trials, 1), ("workers", workers, 0), ("seed", seed, 0)):
+        if value is not None and not isinstance(value, int):
+            raise ConfigError(f"--{name}: must be a whole number, not {value!r}")
         if value is not None and value < least:
             raise ConfigError(f"--{name}: must be at least {least}, not {value}")
     if timeout is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from harness import config as configs
 from harness.driver import Best, Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.executors.base import Executor
+from harness.executors.devices import Demand
 from harness.plan import Plan, plan
 from harness.progress.quiet import Quiet
 from harness.search import Search, open_search
@@ -67,16 +68,37 @@ class StudyResult:
 def run_study(
     study: str | Path = "fashion-mnist",
     *,
+    trials: int | None = None,
+    device: Demand = None,
+    workers: int | None = None,
+    timeout: str | None = None,
+    seed: int | None = None,
+    data_dir: str | Path | None = None,
+    tracking_uri: str | None = None,
+    overrides: Sequence[str] = (),
+    home: str | Path = "mlruns",
     fresh: bool = False,
     watcher: Watcher | None = None,
-    **options: Any,
 ) -> StudyResult:
-    """Run a study to its end, or go on where it stopped.
+    """Run a study to its end, or go on where it stopped. Raises HarnessError.
 
-    Takes `plan`'s options: trials, device ("gpu", "cpu" or None), workers, timeout, seed, data_dir,
-    tracking_uri, overrides (["train.epochs=3"]), home. Raises HarnessError.
+    The options are those of `harness run-study`: `device` is "gpu", "cpu" or None for what is
+    there, `overrides` are ["train.epochs=3", ...], `home` is where records lie. Silent unless a
+    `watcher` is given, such as `harness.progress.plain.Plain()`.
     """
-    return execute(plan(study, **options), fresh=fresh, watcher=watcher or Quiet())
+    planned = plan(
+        study,
+        trials=trials,
+        device=device,
+        workers=workers,
+        timeout=timeout,
+        seed=seed,
+        data_dir=data_dir,
+        tracking_uri=tracking_uri,
+        overrides=overrides,
+        home=home,
+    )
+    return execute(planned, fresh=fresh, watcher=watcher or Quiet())
 
 
 def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
@@ -164,7 +186,9 @@ def _sweep(
     ).run(stop)
     done = f"{search.counts.done} of {study.trials} trials"
     if ending == "interrupted":
-        raise Interruption(f"interrupted after {done}; nothing is lost, the same command goes on")
+        raise Interruption(
+            f"interrupted after {done}; what ran is tried again, the same command goes on"
+        )
     if ending == "timeout":
         watcher.message(f"stopped after {study.timeout} with {done}; the same command goes on")
 
@@ -172,7 +196,7 @@ def _sweep(
 def _opening(planned: Plan, search: Search) -> str:
     name, target, done = planned.config.study.name, planned.config.study.trials, search.counts.done
     if done >= target:
-        return f"{name}: {done} of {target} trials are done already, nothing to train"
+        return f"{name}: {done} trials are done already, nothing to train for {target}"
     workers = "in this process" if planned.inline else f"{len(planned.devices)} workers"
     where = f"on {planned.device} ({workers})"
     if done:

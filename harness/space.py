@@ -122,8 +122,10 @@ def check_value(name: str, value: Any) -> Any:
     try:
         parsed = TypeAdapter(TYPES[name]).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise ValueError(f"{name}: {_lower(problem['msg'])}, not {value!r}") from None
+        wanted = _lower(error.errors()[0]["msg"])
+        if name == "hidden":
+            wanted = "must be a list of widths such as [300, 100]"
+        raise ValueError(f"{name}: {wanted}, not {value!r}") from None
     except TypeError:
         raise ValueError(f"{name}: {value!r} is no value for it") from None
     if name in LAYERS:

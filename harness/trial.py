@@ -98,7 +98,7 @@ class TrialSpec:
         parts = ["-".join(map(str, self.hidden)) or "linear"]
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
-        parts.append(f"{self.optimizer} {self.learning_rate:.2g}")
+        parts.append(f"{self.optimizer} {self.learning_rate:.3g}")
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:

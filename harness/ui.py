@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-from harness.errors import HarnessError, StudyError, UserError, did_you_mean
+from harness.errors import HarnessError, StudyError, UserError, did_you_mean, masked
 from harness.home import Home
 from harness.signals import interruptible
 from harness.tracking import view
@@ -21,26 +21,32 @@ from harness.tracking import view
 START_SECONDS = 90
 
 
-def serve(home: Home, study: str | None, port: int | None) -> None:
-    """Run MLflow's server until Ctrl-C; print the address of the study's view once it answers."""
-    if not home.database.is_file():
-        raise UserError(f"no record in {home.root}/; start with: harness run-study quickstart")
-    found = {each.name: each for each in home.open_tracker(home.local_uri).studies()}
-    if study is not None and study not in found:
-        raise StudyError(f"no study '{study}' in {home.database}{did_you_mean(study, found)}")
-    latest = max(found.values(), key=lambda each: each.started, default=None)
-    shown = found[study] if study is not None else latest
+def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | None) -> None:
+    """Run MLflow's server until Ctrl-C; print the address of the study's view once it answers.
+
+    Where the record is on a server already, its address is printed and nothing is started.
+    """
+    uri = home.tracking_uri(tracking_uri)
+    found = home.open_tracker(uri, reading=True).experiments()
+    if name is not None and name not in found:
+        raise StudyError(f"no study '{name}' in {home.shown(uri)}{did_you_mean(name, found)}")
+    experiment = found[name] if name is not None else next(iter(found.values()), None)
+    path = view.address(experiment) if experiment else ""
+    if uri.startswith("http"):
+        print(masked(uri).rstrip("/") + path)
+        return
     if port is not None and not 1 <= port <= 65535:
         raise UserError(f"--port {port}: a port is a number from 1 to 65535")
     port = port or _free_port()
     if _answers(port):
         raise UserError(f"--port {port}: something answers there already; leave it out, or another")
     base = f"http://127.0.0.1:{port}"
+    print("starting MLflow's server, which takes 10 to 20 s ...", file=sys.stderr)
     with interruptible() as stop, tempfile.TemporaryFile("w+") as said:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server"),
-                *("--backend-store-uri", home.local_uri),
+                *("--backend-store-uri", uri),
                 *("--default-artifact-root", str(home.root.resolve() / "artifacts")),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             ],
@@ -59,8 +65,7 @@ def serve(home: Home, study: str | None, port: int | None) -> None:
                 if stop.requested:
                     return
                 time.sleep(0.2)
-            address = base + (view.address(shown.experiment_id) if shown else "")
-            print(f"{address}\nCtrl-C stops it", flush=True)
+            print(f"{base}{path}\nCtrl-C stops it", flush=True)
             while not stop.requested and server.poll() is None:
                 time.sleep(0.2)
         finally:

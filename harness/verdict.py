@@ -11,6 +11,9 @@ from typing import Any
 from harness.tracking import view
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 
+LOCAL = "sqlite:///mlruns/mlflow.db"
+"""The store that commands use where they are not told of another."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -39,7 +42,8 @@ class Verdict:
         """A command, or an address where the store is a server."""
         if self.store.startswith("http"):
             return self.store.rstrip("/") + view.address(self.study.experiment_id)
-        return f"harness ui {self.study.name}"
+        elsewhere = "" if self.store == LOCAL else f" --tracking-uri {self.store}"
+        return f"harness ui {self.study.name}{elsewhere}"
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -47,6 +51,7 @@ class Verdict:
         assert best is not None
         lines = [
             ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
+            ("settings", self.settings),
             (
                 "validation",
                 f"accuracy {best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
@@ -69,6 +74,16 @@ class Verdict:
         lines.append(("model", f"{self.model} in {self.store}"))
         lines.append(("browse", self.browse))
         return lines
+
+    @property
+    def settings(self) -> str:
+        """The champion's value of everything that was sampled."""
+        sampled = {
+            "hidden" if name in ("depth", "width") else name
+            for name in self.study.definition.get("space", {})
+        }
+        values = self.champion.spec.to_dict()
+        return ", ".join(f"{name} = {_short(values[name])}" for name in values if name in sampled)
 
     @property
     def trials(self) -> str:
@@ -116,6 +131,10 @@ class Verdict:
             "model": self.model,
             "browse": self.browse,
         }
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:

@@ -157,6 +157,10 @@ def test_each_mistake_is_one_line_with_file_table_and_key(tmp_path: Path, name: 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("train.epoch=3", r"^--set train\.epoch=3: \[train\] epoch: unknown"),
+        ("space.l1={low=0.0,high=1.0,log=true}", r"^--set space.*: \[space\] l1: a log range"),
+        ("train.hidden=300", r"must be a list of widths such as \[300, 100\], not 300"),
+        ("train.width=300", r"width: belongs into \[space\]"),
         ("epochs=3", "write TABLE.KEY=VALUE"),
         ("trial.epochs=3", "write TABLE.KEY=VALUE with TABLE one of study, data, train, space"),
         ("train.epoch=3", "did you mean 'epochs'"),

@@ -90,7 +90,7 @@ def test_plain_lines_are_dated_and_say_how_each_trial_ended(progress: Progress) 
     assert "val 0.8765 at epoch 7 of 12  [best 0.8765, 3 min 10 s left]" in lines[0]
     assert "of 4, pruned" in lines[1]
     assert "failed: diverged: x" in lines[2]
-    assert "interrupted: worker 0 died (signal 9)" in lines[3]
+    assert "worker 0 died (signal 9)" in lines[3]
 
 
 def test_json_lines_parse_one_by_one(progress: Progress) -> None:

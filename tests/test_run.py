@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from mlflow import MlflowClient
 
 from harness.data.files import prepare
 from harness.data.parts import SealedTest
-from harness.errors import ConfigError, StudyError
+from harness.errors import ConfigError, StoreError, StudyError
 from harness.facts import git_commit
 from harness.home import Home
 from harness.listing import listing, table
@@ -181,12 +182,36 @@ def test_the_registered_model_says_what_it_is(client: MlflowClient, result: Stud
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial"] == str(result.champion.number)
     assert version.run_id == result.verdict.study.run_id
-    info = mlflow.models.Model.load(
-        client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
-    )
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
+    assert logged.source_run_id == version.run_id
+    info = mlflow.models.Model.load(logged.artifact_location.removeprefix("file://"))
     assert info.signature is not None
     assert info.signature.inputs.inputs[0].type == np.dtype(np.uint8)
     assert info.signature.inputs.inputs[0].shape == (-1, 8, 8)
+
+
+def test_nothing_is_left_outside_its_own_folders(folder: Path, result: StudyResult) -> None:
+    found = {path.name for path in (folder / "mlruns").iterdir()}
+    assert found == {"mlflow.db", "artifacts", "optuna", "reports"}
+    assert not Path("mlflow.db").exists()
+
+
+def test_a_server_that_does_not_answer_is_said_at_once(folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://me:canary@127.0.0.1:{port}"
+    with pytest.raises(StoreError, match="no MLflow server answers at http://") as raised:
+        Home(folder / "mlruns").open_tracker(address)
+    assert "canary" not in str(raised.value)
+
+
+def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.database.write_bytes(b"not a database at all")
+    with pytest.raises(StoreError, match=r"mlflow\.db is no SQLite database or is damaged"):
+        home.open_tracker()
+    assert home.database.read_bytes() == b"not a database at all"
 
 
 def test_the_result_is_a_frame_and_a_champion(result: StudyResult) -> None:
@@ -215,7 +240,7 @@ def test_running_it_again_does_nothing_and_more_trials_go_on(
         patch.setattr(Search, "ask", None)  # nothing may be asked
         patch.setattr(SealedTest, "open", None)  # nor the test set opened
         again = sweep(folder, watcher=Listening())
-    assert said == ["tiny: 6 of 6 trials are done already, nothing to train"]
+    assert said == ["tiny: 6 trials are done already, nothing to train for 6"]
     assert again.champion.uid == result.champion.uid
     assert again.test == result.test
 
@@ -378,7 +403,7 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_goes_on(
 @pytest.mark.slow
 def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
-    assert "no studies yet" in command(tmp_path, "studies").stdout
+    assert "no record in" in command(tmp_path, "studies").stderr
     assert command(tmp_path, "report", "tiny").returncode == 2
     done = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", "2")
     assert done.returncode == 0, done.stderr
@@ -423,7 +448,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no trials": (["run-study", "quickstart", "--trials", "0"], "--trials: must be at least 1"),
     "no duration": (["run-study", "quickstart", "--timeout", "soon"], "--timeout: 'soon' is no"),
     "no workers": (["train", "quickstart", "--seed", "-1"], "--seed: must be at least 0"),
-    "no record": (["ui"], "no record in mlruns/"),
+    "no record": (["ui"], "mlruns/mlflow.db; start with: harness run-study quickstart"),
+    "no address": (["studies", "--tracking-uri", "foo"], "'foo' is none; write http://HOST:PORT"),
 }
 
 

@@ -90,6 +90,7 @@ def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
     (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
     page = client.download_artifacts(parent.info.run_id, "report.html")
     assert "Leaderboard" in Path(page).read_text()
+    assert Path.cwd().joinpath("mlruns/0").exists() is False
     kept = [
         run
         for run in runs

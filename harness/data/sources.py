@@ -160,9 +160,9 @@ def _download(name: str, root: Path) -> None:
     try:
         getattr(torchvision.datasets, class_name)(root=str(root), train=True, download=True)
     except (RuntimeError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        said = " ".join(str(error).split()) or repr(error)
         raise DataError(
-            f"{name}: not in {root} and could not be downloaded into it ({first}); point "
+            f"{name}: not in {root} and could not be downloaded into it ({said}); point "
             f"--data-dir or ${DATA_DIR_VARIABLE} at a folder that holds {class_name}/raw; "
             f"{NEEDS_NONE}"
         ) from error

@@ -18,7 +18,7 @@ def outcome_text(state: State, outcome: Outcome | None, reason: str) -> str:
         best = outcome.best
         at = f"val {best.val_accuracy:.4f} at epoch {best.epoch} of {outcome.epochs}"
         return f"{at}, pruned" if state == "PRUNED" else at
-    return f"{state.lower()}: {reason}"
+    return reason if state == "INTERRUPTED" else f"{state.lower()}: {reason}"
 
 
 class Plain:

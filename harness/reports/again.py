@@ -13,9 +13,7 @@ from harness.verdict import Verdict
 
 def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
     """Write the report of the study `name`; returns its path. Raises StudyError."""
-    if tracking_uri is None and not home.exists():
-        raise StudyError(f"no record in {home.root}/; start with: harness run-study {name}")
-    tracker = home.open_tracker(tracking_uri)
+    tracker = home.open_tracker(tracking_uri, reading=True)
     study = tracker.read(name)
     if study is None:
         known = [each.name for each in tracker.studies()]

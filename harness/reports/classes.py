@@ -37,8 +37,11 @@ def data(study: StudyRun, champion: RunRecord, reading: TestReading | None) -> C
 
 def figure(classes: ClassAccuracy) -> go.Figure:
     made = go.Figure()
-    series = [("validation", classes.validation, COLOURS[0]), ("test", classes.test, COLOURS[1])]
-    for name, values, colour in series:
+    series = [
+        ("validation", classes.validation, {"color": COLOURS[0], "symbol": "circle-open"}),
+        ("test", classes.test, {"color": COLOURS[1], "symbol": "circle"}),
+    ]
+    for name, values, marker in series:
         if values:
             made.add_trace(
                 go.Scatter(
@@ -46,7 +49,8 @@ def figure(classes: ClassAccuracy) -> go.Figure:
                     y=classes.names,
                     mode="markers",
                     name=name,
-                    marker={"color": colour, "size": 11},
+                    marker=marker
+                    | {"size": 13 if name == "validation" else 8, "line": {"width": 2}},
                     hovertemplate="%{y}: %{x:.4f}",
                 )
             )

@@ -77,6 +77,8 @@ def figure(curves: Curves) -> go.Figure:
                 row,
                 column,
             )
+    longest = max((max(curve.epochs) for curve in (*curves.strong, *curves.faint)), default=1)
+    made.update_xaxes(tick0=0, dtick=max(1, round(longest / 6)))
     made.update_xaxes(title_text="epoch", row=2)
     return layout(made, 680, legend={"orientation": "h", "y": -0.12})
 

@@ -23,7 +23,6 @@ def layout(figure: go.Figure, height: int, **more: Any) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "size": 13},
         colorway=COLOURS,
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": ACCENT},
         **more,
     )
     figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID)

@@ -69,5 +69,8 @@ class Tracker(Protocol):
     def read(self, name: str) -> StudyRun | None:
         """A study with all its trials; None where there is none of that name."""
 
+    def experiments(self) -> dict[str, str]:
+        """Ids by name of all experiments that hold our runs, the one used last first."""
+
     def studies(self) -> list[StudyRun]:
         """Every study, without its trials' curves."""

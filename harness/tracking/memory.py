@@ -128,6 +128,9 @@ class MemoryTracker:
             trials=tuple(sorted(trials, key=lambda run: run.number)),
         )
 
+    def experiments(self) -> dict[str, str]:
+        return {name: name for name in reversed(self.records)}
+
     def studies(self) -> list[StudyRun]:
         found = [self.read(name) for name in self.records]
         return [study for study in found if study is not None]

@@ -29,13 +29,13 @@ def address(experiment_id: str) -> str:
     )
 
 
-def tags(objective: str) -> dict[str, str]:
-    """The experiment's tags: trials best first, with the columns that people compare."""
+def tags(objective: str, kind: str) -> dict[str, str]:
+    """The experiment's tags: its runs of `kind` best first, with the columns people compare."""
     metric, maximise = (
         ("best/val_accuracy", True) if objective == "val/accuracy" else ("best/val_loss", False)
     )
     view = {
-        "searchFilter": "tags.`harness.kind` = 'trial'",
+        "searchFilter": f"tags.`harness.kind` = '{'trial' if kind == 'study' else kind}'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": not maximise,
         "startTime": "ALL",

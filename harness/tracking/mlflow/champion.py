@@ -38,12 +38,14 @@ def log_champion(
         Schema([TensorSpec(np.dtype(np.uint8), (-1, *example.shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, classes))]),
     )
+    experiment = store.client.get_run(parent).info.experiment_id
+    logged = store.client.create_logged_model(experiment, "champion", source_run_id=parent)
     with _global_store(store.uri):
         # mlflow.pytorch.log_model, but for the run's id: that function wants an active run, and
         # whoever calls us from Python may have one of his own.
         info = Model.log(
             artifact_path=None,
-            name="champion",
+            model_id=logged.model_id,
             flavor=mlflow.pytorch,
             run_id=parent,
             pytorch_model=model,

@@ -10,6 +10,7 @@ from typing import cast
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from harness.tracking import view
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading, read_document
 from harness.trial import TrialSpec
@@ -27,6 +28,14 @@ def read(store: Store, name: str) -> StudyRun | None:
         parent = parents[0]
         trials = [_with_curves(store, run) for run in _trials(store, parent)]
     return _study(store, name, parent, sorted(trials, key=lambda run: run.number))
+
+
+def experiments(store: Store) -> dict[str, str]:
+    """Ids by name of the experiments that carry our view, the one used last first."""
+    with store.errors():
+        found = store.client.search_experiments(order_by=["last_update_time DESC"])
+        ours = [each for each in found if f"mlflow.sharedViewState.{view.KEY}" in each.tags]
+        return {each.name: str(each.experiment_id) for each in ours}
 
 
 def studies(store: Store) -> list[StudyRun]:
@@ -80,11 +89,11 @@ def _summary_record(run: Run) -> RunRecord:
 
 def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) -> StudyRun:
     tags = parent.data.tags
-    kept = ("kind", "uid", "classes", "definition", "state")
+    kept = ("kind", "uid", "classes", "definition", "state", "reason")
     facts = {
         key.removeprefix("harness."): value
         for key, value in tags.items()
-        if key.startswith("harness.") and key.removeprefix("harness.") not in kept
+        if key.startswith("harness.") and value and key.removeprefix("harness.") not in kept
     }
     return StudyRun(
         name=name,

@@ -223,6 +223,9 @@ class MlflowTracker:
     def read(self, name: str) -> StudyRun | None:
         return reader.read(self._store, name)
 
+    def experiments(self) -> dict[str, str]:
+        return reader.experiments(self._store)
+
     def studies(self) -> list[StudyRun]:
         return reader.studies(self._store)
 
@@ -242,7 +245,7 @@ class MlflowTracker:
         if found is not None:
             return str(found.experiment_id)
         location = (self._artifacts / record.name).as_uri() if self._artifacts else None
-        tags = view.tags(record.definition["study"]["objective"])
+        tags = view.tags(record.definition["study"]["objective"], record.kind)
         return str(self._store.client.create_experiment(record.name, location, tags))
 
     def _ours(self, experiment_id: str, record: StudyRecord) -> bool:
