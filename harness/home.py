@@ -82,7 +82,8 @@ class Home:
         if reading and not path.is_file():
             raise StudyError(f"no record in {path}; start with: harness run-study quickstart")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            if not reading:
+                self.root.mkdir(parents=True, exist_ok=True)
             head = _head(path)
         except OSError as error:
             raise StoreError(f"{path}: cannot be used ({error.strerror})") from None
