@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import statistics
 import tempfile
@@ -10,16 +9,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 
 from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.engine import Resident
-from harness.engine.loop import Group
-from harness.errors import ConfigError
+from harness.engine.arrangement import together
+from harness.engine.member import Member
 from harness.executors.devices import available_cores
 from harness.plan import Plan
+from harness.search import random_specs
 from harness.trial import TrialSpec
 from harness.verdict import duration
 
@@ -38,6 +37,8 @@ def dry_run(planned: Plan) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as cache:
         prepared = planned.prepare(cache=Path(cache), download=False)
         trial_seconds = _trial_seconds(planned, prepared)
+        slots = planned.slots(prepared)
+        gain = planned.gain(prepared) if planned.devices[0] == "cpu" and slots > 1 else 1.0
     workers = len(planned.devices)
     at_once = min(workers, available_cores()) if planned.devices[0] == "cpu" else workers
     return config.definition() | {
@@ -46,11 +47,12 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         "trials": config.study.trials,
         "device": planned.device,
         "workers": workers,
+        "trials_a_worker": slots,
         "data_from": prepared.where,
         "sizes": prepared.sizes,
         "split_hash": prepared.split_hash,
-        "seconds_a_trial": trial_seconds,
-        "seconds": trial_seconds * config.study.trials / at_once,
+        "seconds_a_trial": trial_seconds / gain,
+        "seconds": trial_seconds / gain * config.study.trials / at_once,
     }
 
 
@@ -59,7 +61,8 @@ def in_words(resolved: dict[str, Any]) -> str:
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
-        f"device   {resolved['device']}, {resolved['workers']} workers",
+        f"device   {resolved['device']}, {resolved['workers']} workers, each training "
+        f"{_count(resolved['trials_a_worker'])} at once",
         f"data     {resolved['data']['name']} from {resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
     ]
@@ -81,40 +84,36 @@ def _shown(value: Any) -> str:
     return text + (f", {value['zero']:.0%} zeros" if value.get("zero") else "")
 
 
+def _count(trials: int) -> str:
+    return f"{trials} trials" if trials > 1 else "one trial"
+
+
 def _trial_seconds(planned: Plan, prepared: Prepared) -> float:
-    """Mean over settings drawn at random: a few steps of each, times all it would do."""
+    """Mean over settings drawn at random: a few steps of each alone, times all it would do."""
     device = planned.devices[0]
     threads = torch.get_num_threads()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    config = planned.config
     try:
         if device == "cpu":
             torch.set_num_threads(1)
         data = Resident(load_splits(prepared.training), device)
-        try:
-            specs = [config.space.suggest(study.ask(), config.fixed()) for _ in range(DRAWS)]
-        except ValueError as error:
-            where = f"{config.source}: [space]"
-            raise ConfigError(f"{where} draws what cannot be trained: {error}") from None
+        specs = random_specs(planned.config, DRAWS)
         return statistics.fmean(spec.epochs * _epoch_seconds(spec, data) for spec in specs)
     finally:
         torch.set_num_threads(threads)
 
 
 def _epoch_seconds(spec: TrialSpec, data: Resident) -> float:
-    group = Group([spec], data)
-    batches = (batch for epoch in itertools.count(1) for batch in data.batches([spec], epoch))
-    for index, (x, y) in enumerate(batches):
-        if index == WARM:
-            started = _now(data)
-        if index == WARM + TIMED:
-            break
-        group.network.gradients(x, y)
-        group.optimizer.step([spec.learning_rate])
+    cell = together([Member.fresh("", spec, data)], data)
+    cell.begin_epoch()
+    cell.train_steps(min(WARM, cell.steps))
+    started = _now(data)
+    cell.begin_epoch()
+    steps = min(TIMED, cell.steps)
+    cell.train_steps(steps)
     trained = _now(data)
-    group.validate()
-    return (trained - started) / TIMED * group.steps_per_epoch + _now(data) - trained
+    cell.validate()
+    evaluated = (_now(data) - trained) / spec.evaluate_every
+    return (trained - started) / steps * cell.steps + evaluated
 
 
 def _now(data: Resident) -> float:

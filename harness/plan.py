@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import config as configs
+from harness import packing
 from harness.config import StudyConfig
 from harness.data.files import Prepared, prepare
 from harness.errors import ConfigError, DataError
@@ -16,9 +19,16 @@ from harness.executors.devices import Demand, choose
 from harness.executors.processes import ProcessExecutor
 from harness.facts import facts
 from harness.home import Home
+from harness.search import random_specs
 from harness.space import Choice, Range
 from harness.tracking.records import StudyRecord
 from harness.trial import TrialSpec
+
+GPU_SLOTS = 64
+"""Trials that a GPU worker is given at once; what its memory does not hold waits there."""
+WORTHWHILE, DRAWS = 1.15, 16
+"""More trials in flight leave the sampler less to learn from: they must gain this much, by the
+mean over so many random sets."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,35 @@ class Plan:
 
     def executor(self, prepared: Prepared, trials: int) -> Executor:
         """For so many trials: no more workers than that."""
-        objective = self.config.study.objective
-        setups = [Setup(objective, device) for device in self.devices[:trials]]
+        objective, devices = self.config.study.objective, self.devices[:trials]
+        slots = 1 if trials <= len(devices) or self.inline else self.slots(prepared)
+        setups = [Setup(objective, device, slots) for device in devices]
         if self.inline:
             from harness.executors.inline import InlineExecutor
 
             return InlineExecutor(prepared.training, setups[0])
         return ProcessExecutor(prepared.training, setups)
+
+    def slots(self, prepared: Prepared) -> int:
+        """How many trials a worker trains at once.
+
+        A CPU core alone trains one at a time: then a sweep repeats bit for bit.
+        """
+        if self.devices[0] != "cpu":
+            return GPU_SLOTS
+        if len(self.devices) == 1 or self.gain(prepared) < WORTHWHILE:
+            return 1
+        return packing.CPU_SLOTS
+
+    def gain(self, prepared: Prepared) -> float:
+        """How many times faster a core is with as many trials at once as it may have."""
+        training = prepared.training
+        size = packing.CPU_SLOTS
+        specs = random_specs(self.config, DRAWS * size)
+        return statistics.fmean(
+            packing.gain(specs[i : i + size], math.prod(training.shape), len(training.classes))
+            for i in range(0, len(specs), size)
+        )
 
     def record(self, prepared: Prepared, uid: str, **more: Any) -> StudyRecord:
         return StudyRecord(

@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 BatchNorm = Literal["none", "before", "after"]
 Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
-OptimizerName = Literal["sgd", "adam"]
-Schedule = Literal["constant", "cosine"]
+OptimizerName = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 Objective = Literal["val/accuracy", "val/loss"]
 Stopped = Literal["finished", "early", "pruned"]
 
@@ -50,9 +50,16 @@ class TrialSpec:
     optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
-    """For sgd; adam's are torch's (0.9, 0.999)."""
+    """For sgd; those of adam and adamw are torch's (0.9, 0.999)."""
+    nesterov: bool = False
+    """For sgd with momentum; without, it changes nothing."""
+    weight_decay: float = 0.01
+    """For adamw: each step takes learning_rate * weight_decay of every parameter away, beside the
+    loss; 0.01 is torch's."""
     schedule: Schedule = "constant"
-    """`cosine` falls from learning_rate to 0 over all steps."""
+    """`step` divides the rate by 10 after half and again after three quarters of all steps;
+    `cosine` falls from learning_rate to 0; `one-cycle` rises to learning_rate over the first 30 %
+    and falls to nearly 0, as torch's OneCycleLR."""
     batch_size: int = 64
     """An epoch is as many full batches as there are; the rest, another one each epoch, waits."""
     l1: float = 0.0
@@ -63,6 +70,8 @@ class TrialSpec:
     epochs: int = 10
     patience: int = 0
     """Stop after so many epochs without improvement of the objective; 0 never stops."""
+    evaluate_every: int = 1
+    """Validate, report and judge every so many epochs, and after the last."""
     seed: int = 0
     """Seeds the initial weights, the order of the batches and dropout."""
 
@@ -77,14 +86,19 @@ class TrialSpec:
                 raise ValueError(f"{name}: must be in [0, 1), not {getattr(self, name)}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate: must be above 0, not {self.learning_rate}")
-        for name in ("l1", "l2"):
+        for name in ("l1", "l2", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: must be 0 or more, not {getattr(self, name)}")
-        for name, least in (("batch_size", 1), ("epochs", 1), ("patience", 0), ("seed", 0)):
+        leasts = {"batch_size": 1, "epochs": 1, "patience": 0, "evaluate_every": 1, "seed": 0}
+        for name, least in leasts.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: must be at least {least}, not {getattr(self, name)}")
         if self.batch_norm != "none" and self.batch_size < 2:
             raise ValueError("batch_size: BatchNorm needs at least 2 examples in a batch, not 1")
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether this epoch is validated and reported."""
+        return epoch % self.evaluate_every == 0 or epoch == self.epochs
 
     @property
     def layer_biases(self) -> tuple[bool, ...]:

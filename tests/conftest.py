@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness.data.files import Prepared, prepare
 
@@ -25,6 +26,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("HARNESS_DATA_DIR", raising=False)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As workers train: one thread's bits are promised, and small tensors are no faster on two."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ PACKAGE = Path(harness.__file__).parent
 ORDER = [
     ["errors", "signals"],
     ["trial"],
-    ["config", "space", "data", "model"],
+    ["config", "space", "data", "model", "packing"],
     ["engine", "tracking"],
     ["executors", "search", "verdict", "home", "facts", "selection", "reports"],
     ["driver"],

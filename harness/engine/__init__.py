@@ -1,16 +1,27 @@
 """The shared training core: forward, backward, optimisers and the epoch loop, written by hand.
 
-The leading axis of every tensor is the trial. A group of K members of equal structure trains as
-one program; one trial is a group of one.
+A population of unequal trials trains as one program; one trial is a population of one.
 
-    K  members (trials)      B  examples of a batch    D  inputs    H  width of a hidden layer
-    P  parameters of one     N  training examples      C  classes
+    population    members join, train an epoch, are judged, leave
+    arrangement   which member trains in which cell
+    cell          a program of K slots: trains and validates them an epoch at a time
+    layout        how unequal networks lie padded side by side
+    arena, switches    the members' parameters, and what tells the members apart
+    network, activations, randomness, optimizers, schedules    one training step
+    graph         the step captured for CUDA
+    resident      the data on the device, gathered batch by batch
+    member        one trial: its state, its best epoch, how it ends
+
+The axes, in this order:
+
+    B  examples of a batch    K  slots of a cell    D  inputs    H  width of a hidden layer
+    P  parameters of a slot   N  training examples  C  classes   T  inputs of the output layer
 
 Activations lie in memory as [B, K, H], so that BatchNorm sees B rows of K * H columns, and are
-read by the matrix products through their [K, B, H] view.
+read by the matrix products through their [K, B, H] view; parameters have K in front.
 """
 
-from harness.engine.loop import train
+from harness.engine.population import Population, Report
 from harness.engine.resident import Resident
 
-__all__ = ["Resident", "train"]
+__all__ = ["Population", "Report", "Resident"]

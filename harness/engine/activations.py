@@ -32,3 +32,23 @@ BACKWARD: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "tanh": lambda dh, z, h: aten.tanh_backward(dh, h),
     "sigmoid": lambda dh, z, h: aten.sigmoid_backward(dh, h),
 }
+
+NOT_ZERO_AT_ZERO = {"sigmoid"}
+"""Their padded columns must be masked; the others keep a zero."""
+
+
+def forward(z: Tensor, members: dict[str, Tensor]) -> Tensor:
+    """Each member's own activation of z [B, K, H]; `members` are masks [1, K, 1] by name."""
+    (first, _), *others = members.items()
+    h = FORWARD[first](z)
+    for name, mask in others:
+        h = torch.where(mask[:, : z.shape[1]], FORWARD[name](z), h)
+    return h
+
+
+def backward(dh: Tensor, z: Tensor, h: Tensor, members: dict[str, Tensor]) -> Tensor:
+    (first, _), *others = members.items()
+    dz = BACKWARD[first](dh, z, h)
+    for name, mask in others:
+        dz = torch.where(mask[:, : z.shape[1]], BACKWARD[name](dh, z, h), dz)
+    return dz

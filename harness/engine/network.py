@@ -1,6 +1,7 @@
-"""Forward and backward of K networks at once, by hand: no graph is built and none is walked.
+"""Forward and backward of K unequal networks at once, by hand: no graph is built or walked.
 
-Held against `harness.model.MLP` under autograd by the tests, to 1e-12 in float64.
+Held against `harness.model.MLP` under autograd by the tests, to 1e-12 in float64. Nothing here
+waits for the device or looks at a value, so that a whole step can be captured as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness.engine.activations import BACKWARD, FORWARD
+from harness.engine import activations
 from harness.engine.arena import Arena
-from harness.trial import TrialSpec
+from harness.engine.randomness import Dropout
+from harness.engine.switches import Switches
 
 MOMENTUM, EPSILON = 0.1, 1e-5  # torch.nn.BatchNorm1d's defaults
 native_batch_norm = torch.ops.aten.native_batch_norm
 native_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
 
 
-class Layer(NamedTuple):
+class Hidden(NamedTuple):
     """What the backward pass needs of a hidden layer's forward pass; [B, K, H] each."""
 
     inputs: Tensor
@@ -34,154 +36,222 @@ class Layer(NamedTuple):
 
 
 class Network:
-    """The members' networks over one arena. `specs` agree in everything that shapes a layer."""
+    """The members' networks over one arena; the switches say which member does what."""
 
-    def __init__(self, specs: list[TrialSpec], classes: int, arena: Arena) -> None:
-        first = specs[0]
-        self.depth = len(first.hidden)
-        self.activation, self.batch_norm = first.activation, first.batch_norm
-        self.biased = first.layer_biases
-        self.arena = arena
+    def __init__(self, arena: Arena, switches: Switches) -> None:
+        layout = self.layout = arena.layout
+        self.arena, self.switches = arena, switches
+        self.prefixes = [layout.prefix(layer) for layer in range(len(layout.widths))]
+        needs_mask = activations.NOT_ZERO_AT_ZERO.intersection(layout.activations)
+        self.masked = bool(needs_mask) and not layout.exact
         device = arena.params.device
-        self.dropouts = [spec.dropout for spec in specs]
-        self.generators = [torch.Generator(device) for _ in specs]
-        """Dropout's, one a member; the epoch loop seeds them at each epoch's start."""
-        smoothing = [spec.label_smoothing for spec in specs]
-        self.smooths = any(smoothing)
-        as_row = torch.tensor(smoothing, dtype=arena.params.dtype, device=device).view(1, -1, 1)
-        self.true_weight = 1 - as_row
-        """[1, K, 1]: weight of the true class in the target, beside that of every class."""
-        self.every_weight = as_row / classes
+        widest = max(layout.widths, default=0)
+        self.dropout = (
+            Dropout(layout.slots, layout.batch_size, widest, device) if layout.dropout else None
+        )
 
     def gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of the mean loss into the arena; x [B, K, D], y [B, K].
 
         Returns each member's mean loss [K] and number of correct predictions [K].
         """
-        layers: list[Layer] = []
-        h = x
-        for index in range(self.depth):
-            h = self._hidden(index, h, layers)
-        logits = self._linear(self.depth, h)  # [B, K, C]
+        saved: list[Hidden] = []
+        top, outs = x, []
+        for layer, slots in enumerate(self.prefixes):
+            top = self._hidden(layer, top[:, :slots], saved)
+            outs.append(top)
+        if self.layout.mixed_depth:
+            top = self._top(outs)
+        logits = self._linear("out", top)  # [B, K, C]
 
         correct = (logits.argmax(2) == y).sum(0)
         log_p = torch.log_softmax(logits, 2)
-        true = y.unsqueeze(2)
-        loss = -(log_p.gather(2, true) * self.true_weight).mean(0).squeeze(1)
-        if self.smooths:
-            loss -= (log_p * self.every_weight).sum(2).mean(0)
+        true, switches = y.unsqueeze(2), self.switches
+        loss = -(log_p.gather(2, true) * switches.true_weight).mean(0).squeeze(1)
+        if self.layout.smoothing:
+            loss -= (log_p * switches.every_weight).sum(2).mean(0)
         dz = log_p.exp_()  # d loss / d logits = (softmax - target) / B
-        dz.scatter_add_(2, true, -self.true_weight.expand(true.shape))
-        if self.smooths:
-            dz -= self.every_weight
+        dz.scatter_add_(2, true, -switches.true_weight.expand(true.shape))
+        if self.layout.smoothing:
+            dz -= switches.every_weight
         dz *= 1 / len(x)
 
-        dh = self._linear_backward(self.depth, h, dz, wanted=self.depth > 0)
-        for index in reversed(range(self.depth)):
+        dtop = self._linear_backward("out", top, dz, wanted=bool(saved))
+        dh = None if self.layout.mixed_depth else dtop
+        for layer in reversed(range(len(saved))):
+            if self.layout.mixed_depth:
+                assert dtop is not None
+                dh = self._from_above(layer, dtop, dh)
             assert dh is not None
-            dz = self._hidden_backward(index, layers[index], dh)
+            dz = self._hidden_backward(layer, saved[layer], dh)
             # Nobody needs the gradient of the images: a sixth of a step saved.
-            dh = self._linear_backward(index, layers[index].inputs, dz, wanted=index > 0)
+            dh = self._linear_backward(layer, saved[layer].inputs, dz, wanted=layer > 0)
         return loss, correct
 
     def logits(self, x: Tensor) -> Tensor:
         """Inference: x [B, K, D] to logits [B, K, C], with the running statistics, no dropout."""
-        h = x
-        for index in range(self.depth):
-            z = self._linear(index, h)
-            if self.batch_norm == "before":
-                z, _, _ = self._norm(index, z, training=False)
-            h = FORWARD[self.activation](z)
-            if self.batch_norm == "after":
-                h, _, _ = self._norm(index, h, training=False)
-        return self._linear(self.depth, h)
+        top, outs = x, []
+        for layer, slots in enumerate(self.prefixes):
+            z = self._linear(layer, top[:, :slots])
+            if "before" in self.layout.batch_norms:
+                z = self._where_normed("before", self._norm(layer, z, training=False)[0], z)
+            top = activations.forward(z, self.switches.activation)
+            if "after" in self.layout.batch_norms:
+                top = self._where_normed("after", self._norm(layer, top, training=False)[0], top)
+            top = self._mask(layer, top)
+            outs.append(top)
+        return self._linear("out", self._top(outs) if self.layout.mixed_depth else top)
 
-    def _linear(self, index: int, h: Tensor) -> Tensor:
+    def _hidden(self, layer: int, inputs: Tensor, saved: list[Hidden]) -> Tensor:
+        """One hidden layer: Linear, BatchNorm before or after the activation, dropout."""
+        normed = kept = None
+        z = self._linear(layer, inputs)
+        norms, act = self.layout.batch_norms, self.switches.activation
+        if norms == ("none",):
+            h = out = activations.forward(z, act)
+        elif "after" not in norms:
+            out, mean, inv_std = self._norm(layer, z, training=True)
+            normed, z = (z, mean, inv_std), self._where_normed("before", out, z)
+            h = out = activations.forward(z, act)
+        elif "before" not in norms:
+            h = activations.forward(z, act)
+            out, mean, inv_std = self._norm(layer, h, training=True)
+            normed, out = (h, mean, inv_std), self._where_normed("after", out, h)
+        else:
+            # Both placements: one BatchNorm, of z for some members and of h for the others.
+            x = self._where_normed("before", z, activations.forward(z, act))
+            out, mean, inv_std = self._norm(layer, x, training=True)
+            normed, z = (x, mean, inv_std), self._where_normed("before", out, z)
+            h = activations.forward(z, act)
+            out = self._where_normed("after", out, h)
+        if self.dropout is not None:
+            kept = self._dropout_mask(self.dropout, layer, out)
+            out = out * kept
+        out = self._mask(layer, out)
+        saved.append(Hidden(inputs, z, h, normed, kept))
+        return out
+
+    def _hidden_backward(self, layer: int, saved: Hidden, dout: Tensor) -> Tensor:
+        norms = self.layout.batch_norms
+        if saved.kept is not None:
+            dout = dout * saved.kept
+        if norms == ("none",):
+            return self._activation_backward(dout, saved)
+        if "after" not in norms:
+            dz = self._activation_backward(dout, saved)
+            return self._where_normed("before", self._norm_backward(layer, saved, dz), dz)
+        if "before" not in norms:
+            dh = self._where_normed("after", self._norm_backward(layer, saved, dout), dout)
+            return self._activation_backward(dh, saved)
+        # The gradient of BatchNorm's output, wherever it stands; none where there is no BatchNorm.
+        dz = self._activation_backward(dout, saved)
+        dx = self._norm_backward(layer, saved, self._where_normed("before", dz, dout))
+        dz = self._activation_backward(self._where_normed("after", dx, dout), saved)
+        return self._where_normed("before", dx, dz)
+
+    def _activation_backward(self, dh: Tensor, saved: Hidden) -> Tensor:
+        return activations.backward(dh, saved.z, saved.h, self.switches.activation)
+
+    def _where_normed(self, placement: str, normed: Tensor, other: Tensor) -> Tensor:
+        """`normed` for the members with BatchNorm at this place, `other` for the rest."""
+        if len(self.layout.batch_norms) == 1:
+            return normed
+        return torch.where(self.switches.batch_norm[placement][:, : other.shape[1]], normed, other)
+
+    def _top(self, outs: list[Tensor]) -> Tensor:
+        """Each member's last hidden activation, [B, K, T]."""
+        last = outs[0].new_zeros(len(outs[0]), self.layout.slots, self.layout.top(0))
+        for ends, out in zip(self.switches.ends, outs, strict=True):
+            _, slots, width = out.shape
+            part = last[:, :slots, :width]
+            part.copy_(torch.where(ends[:, :slots], out, part))
+        return last
+
+    def _from_above(self, layer: int, dtop: Tensor, above: Tensor | None) -> Tensor:
+        """Gradient of a hidden layer's output: from the output layer where the member ends here,
+        from the layer above where it goes on, else zero."""
+        slots, width = self.prefixes[layer], self.layout.widths[layer]
+        whole = dtop.new_zeros(len(dtop), slots, width)
+        if above is not None:
+            whole[:, : above.shape[1]] = above
+        return torch.where(self.switches.ends[layer][:, :slots], dtop[:, :slots, :width], whole)
+
+    def _linear(self, layer: int | str, h: Tensor) -> Tensor:
         """[B, K, in] to [B, K, out], each member by its own weights."""
-        weight = self.arena.param[f"linears.{index}.weight"]  # [K, out, in]
+        param = self.arena.param
+        weight = param[f"linears.{layer}.weight"]  # [K, out, in]
         z = h.new_empty(h.shape[0], h.shape[1], weight.shape[1])
         h_by_member, z_by_member = h.transpose(0, 1), z.transpose(0, 1)
-        if self.biased[index]:
-            bias = self.arena.param[f"linears.{index}.bias"].unsqueeze(1)  # [K, 1, out]
-            torch.baddbmm(bias, h_by_member, weight.transpose(1, 2), out=z_by_member)
+        bias = param.get(f"linears.{layer}.bias")
+        if bias is not None:
+            torch.baddbmm(bias.unsqueeze(1), h_by_member, weight.transpose(1, 2), out=z_by_member)
         else:
             torch.bmm(h_by_member, weight.transpose(1, 2), out=z_by_member)
         return z
 
-    def _linear_backward(self, index: int, h: Tensor, dz: Tensor, wanted: bool) -> Tensor | None:
+    def _linear_backward(
+        self, layer: int | str, h: Tensor, dz: Tensor, wanted: bool
+    ) -> Tensor | None:
         """Weight and bias gradients into the arena; the input's gradient where it is wanted."""
         grad, dz_by_member = self.arena.grad, dz.transpose(0, 1)  # [K, B, out]
         torch.bmm(
-            dz_by_member.transpose(1, 2), h.transpose(0, 1), out=grad[f"linears.{index}.weight"]
+            dz_by_member.transpose(1, 2), h.transpose(0, 1), out=grad[f"linears.{layer}.weight"]
         )
-        if self.biased[index]:
-            torch.sum(dz, 0, out=grad[f"linears.{index}.bias"])
+        bias = grad.get(f"linears.{layer}.bias")
+        if bias is not None:
+            if self.layout.exact:
+                torch.sum(dz, 0, out=bias)
+            else:
+                has = self.switches.biased[-1 if layer == "out" else int(layer)][: dz.shape[1]]
+                bias.copy_(torch.where(has, dz.sum(0), 0))
         if not wanted:
             return None
-        dh = torch.empty_like(h)
-        weight = self.arena.param[f"linears.{index}.weight"]
+        dh = torch.empty_like(h, memory_format=torch.contiguous_format)
+        weight = self.arena.param[f"linears.{layer}.weight"]
         torch.bmm(dz_by_member, weight, out=dh.transpose(0, 1))
         return dh
 
-    def _hidden(self, index: int, inputs: Tensor, layers: list[Layer]) -> Tensor:
-        normed = kept = None
-        z = self._linear(index, inputs)
-        if self.batch_norm == "before":
-            out, mean, inv_std = self._norm(index, z, training=True)
-            normed, z = (z, mean, inv_std), out
-        h = out = FORWARD[self.activation](z)
-        if self.batch_norm == "after":
-            out, mean, inv_std = self._norm(index, h, training=True)
-            normed = (h, mean, inv_std)
-        if any(self.dropouts):
-            kept = self._dropout_mask(out)
-            out = out * kept
-        layers.append(Layer(inputs, z, h, normed, kept))
-        return out
-
-    def _hidden_backward(self, index: int, layer: Layer, dout: Tensor) -> Tensor:
-        if layer.kept is not None:
-            dout = dout * layer.kept
-        if self.batch_norm == "after":
-            dout = self._norm_backward(index, layer, dout)
-        dz = BACKWARD[self.activation](dout, layer.z, layer.h)
-        return self._norm_backward(index, layer, dz) if self.batch_norm == "before" else dz
-
-    def _norm(self, index: int, x: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _norm(self, layer: int, x: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         """BatchNorm of [B, K, H] over B, as B rows of K * H columns; updates running statistics."""
-        param, buffer, name = self.arena.param, self.arena.buffer, f"norms.{index}"
+        param, statistic, name = self.arena.param, self.arena.statistic, f"norms.{layer}"
         out, mean, inv_std = native_batch_norm(
             x.flatten(1),
             param[f"{name}.weight"].reshape(-1),
             param[f"{name}.bias"].reshape(-1),
-            buffer[f"{name}.running_mean"].view(-1),
-            buffer[f"{name}.running_var"].view(-1),
+            statistic[f"{name}.running_mean"].view(-1),
+            statistic[f"{name}.running_var"].view(-1),
             training,
             MOMENTUM,
             EPSILON,
         )
-        if training:
-            buffer[f"{name}.num_batches_tracked"] += 1
         return out.view(x.shape), mean, inv_std
 
-    def _norm_backward(self, index: int, layer: Layer, dout: Tensor) -> Tensor:
-        assert layer.normed is not None
-        x, mean, inv_std = layer.normed
-        weight = self.arena.param[f"norms.{index}.weight"].reshape(-1)
+    def _norm_backward(self, layer: int, saved: Hidden, dout: Tensor) -> Tensor:
+        assert saved.normed is not None
+        x, mean, inv_std = saved.normed
+        weight = self.arena.param[f"norms.{layer}.weight"].reshape(-1)
         wanted = [True, True, True]
         dx, dweight, dbias = native_batch_norm_backward(
             dout.flatten(1), x.flatten(1), weight, None, None, mean, inv_std, True, EPSILON, wanted
         )
-        grad = self.arena.grad
-        grad[f"norms.{index}.weight"].copy_(dweight.view(x.shape[1:]))
-        grad[f"norms.{index}.bias"].copy_(dbias.view(x.shape[1:]))
+        grad, shape = self.arena.grad, x.shape[1:]
+        dweight, dbias = dweight.view(shape), dbias.view(shape)
+        if "none" in self.layout.batch_norms:
+            has = ~self.switches.batch_norm["none"][0, : shape[0]]
+            dweight, dbias = torch.where(has, dweight, 0), torch.where(has, dbias, 0)
+        grad[f"norms.{layer}.weight"].copy_(dweight)
+        grad[f"norms.{layer}.bias"].copy_(dbias)
         out: Tensor = dx.view(x.shape)
         return out
 
-    def _dropout_mask(self, like: Tensor) -> Tensor:
-        """[B, K, H], each member's columns drawn from its own generator."""
-        mask = torch.empty_like(like)
-        for member, (p, generator) in enumerate(zip(self.dropouts, self.generators, strict=True)):
-            drawn = like.new_empty(like.shape[0], like.shape[2])
-            mask[:, member] = drawn.bernoulli_(1 - p, generator=generator).div_(1 - p)
-        return mask
+    def _dropout_mask(self, dropout: Dropout, layer: int, out: Tensor) -> Tensor:
+        """[B, K, H]: 0 where a unit is dropped, 1 / (1 - p) where it is kept."""
+        _, slots, width = out.shape
+        keep = dropout.keep(layer, self.switches.dropped[:, :slots], width)
+        return keep * self.switches.kept_scale[:, :slots]
+
+    def _mask(self, layer: int, out: Tensor) -> Tensor:
+        """Zero in the columns that a member does not have."""
+        if not self.masked:
+            return out
+        return torch.where(self.switches.columns[layer][:, : out.shape[1]], out, 0)

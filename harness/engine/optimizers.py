@@ -1,4 +1,8 @@
-"""One optimiser step for each member, on its whole row of the arena, by torch's fused kernels.
+"""One optimiser step for every member, on its row of the arena.
+
+Two ways, the same arithmetic: `Rowwise` calls torch's fused CPU kernels once a member, `Vectorised`
+does all members in a dozen operations whose every coefficient is a tensor, which a CUDA graph can
+replay. Penalties enter as gradients, l1 sign(p) + 2 l2 p.
 
 The kernels behind `torch.optim.SGD(fused=True)` and `Adam(fused=True)` are called without the
 classes: building one imports torch._dynamo, 3 s and 160 MiB in every worker.
@@ -7,7 +11,7 @@ classes: building one imports torch._dynamo, 3 s and 160 MiB in every worker.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,76 +22,138 @@ from harness.trial import TrialSpec
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's defaults
 
 
-class Optimizer:
-    """Moments and step counts of K members. Penalties enter as gradients: l1 sign(p) + 2 l2 p."""
+class Optimizer(Protocol):
+    """Both ways; the tests hold them to torch.optim."""
 
-    def __init__(self, specs: Sequence[TrialSpec], arena: Arena) -> None:
-        self.specs = list(specs)
-        self.arena = arena
-        self.first_moment = torch.zeros_like(arena.params)
-        self.second_moment = torch.zeros_like(arena.params)
-        self.steps = [torch.zeros((), device=arena.params.device) for _ in specs]
+    def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
+        """A member that has done so many steps comes into a slot."""
 
-    def step(self, learning_rates: Sequence[float]) -> None:
-        params, grads = self.arena.params, self.arena.grads
-        for member, (spec, rate) in enumerate(zip(self.specs, learning_rates, strict=True)):
-            param, grad = params[member], grads[member]
+    def begin(self, rates: Tensor) -> None:
+        """An epoch starts; learning rates [steps, K], float64."""
+
+    def step(self, step: Tensor) -> None:
+        """Step number `step` of the epoch, an int64 tensor [1]."""
+
+
+class Rowwise:
+    """torch's fused kernels, a member at a time: one pass over its memory each."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._specs: list[TrialSpec | None] = [None] * arena.layout.slots
+        self._steps = [torch.zeros(()) for _ in self._specs]
+
+    def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
+        self._specs[slot] = spec
+        self._steps[slot].fill_(steps)
+
+    def begin(self, rates: Tensor) -> None:
+        self._rates = iter(rates.tolist())
+
+    def step(self, step: Tensor) -> None:
+        arena = self._arena
+        for slot, (spec, rate) in enumerate(zip(self._specs, next(self._rates), strict=True)):
+            if spec is None:
+                continue
+            param, grad = arena.params[slot], arena.grads[slot]
             if spec.l1:
                 grad.add_(param.sign(), alpha=spec.l1)
-            if spec.optimizer == "adam":
-                self._adam(member, param, grad, rate, 2 * spec.l2)
+            if spec.optimizer == "sgd":
+                self._sgd(slot, spec, param, grad, rate)
             else:
-                self._sgd(member, param, grad, rate, 2 * spec.l2, spec.momentum)
+                self._adam(slot, spec, param, grad, rate)
 
-    def _adam(self, member: int, param: Tensor, grad: Tensor, rate: float, decay: float) -> None:
-        self.steps[member] += 1
-        torch._fused_adam_(
+    def _adam(self, slot: int, spec: TrialSpec, param: Tensor, grad: Tensor, rate: float) -> None:
+        decoupled = spec.optimizer == "adamw"
+        if decoupled and spec.l2:
+            grad.add_(param, alpha=2 * spec.l2)
+        self._steps[slot] += 1
+        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        kernel(
             [param],
             [grad],
-            [self.first_moment[member]],
-            [self.second_moment[member]],
+            [self._arena.first_moment[slot]],
+            [self._arena.second_moment[slot]],
             [],
-            [self.steps[member]],
+            [self._steps[slot]],
             lr=rate,
             beta1=BETA1,
             beta2=BETA2,
-            weight_decay=decay,
+            weight_decay=spec.weight_decay if decoupled else 2 * spec.l2,
             eps=EPSILON,
             amsgrad=False,
             maximize=False,
         )
 
-    def _sgd(
-        self, member: int, param: Tensor, grad: Tensor, rate: float, decay: float, momentum: float
-    ) -> None:
+    def _sgd(self, slot: int, spec: TrialSpec, param: Tensor, grad: Tensor, rate: float) -> None:
         torch._fused_sgd_(
             [param],
             [grad],
-            [self.first_moment[member]] if momentum else [],
-            weight_decay=decay,
-            momentum=momentum,
+            [self._arena.first_moment[slot]] if spec.momentum else [],
+            weight_decay=2 * spec.l2,
+            momentum=spec.momentum,
             lr=rate,
             dampening=0.0,
-            nesterov=False,
+            nesterov=spec.nesterov and spec.momentum > 0,
             maximize=False,
             is_first_step=False,  # the buffer starts at zero, so the first step fills it
         )
 
-    def penalties(self) -> list[float]:
-        """l1 * sum |p| + l2 * sum p^2 of each member, as its parameters stand."""
-        return [
-            spec.l1 * row.abs().sum().item() + spec.l2 * row.square().sum().item()
-            if spec.l1 or spec.l2
-            else 0.0
-            for spec, row in zip(self.specs, self.arena.params, strict=True)
-        ]
 
+class Vectorised:
+    """All rows at once. SGD and Adam are one formula with different coefficients, [K, 1] each:
 
-def learning_rate(spec: TrialSpec, step: int, steps: int) -> float:
-    """The rate of step `step` of `steps`, both over the whole training, counted from 0.
-
-    `cosine` is torch's CosineAnnealingLR with eta_min 0, stepped every batch.
+    m <- keep m + take g
+    v <- BETA2 v + (root g)^2
+    p <- shrink p - size (from_m m + from_g g) / (scale sqrt(v) + floor)
     """
-    if spec.schedule == "cosine":
-        return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return spec.learning_rate
+
+    def __init__(self, arena: Arena, steps: int) -> None:
+        self._arena = arena
+        slots = arena.layout.slots
+        self._fixed = arena.params.new_zeros(8, slots, 1)
+        """l1, 2 l2, keep, take, root, from_m, from_g, floor; zeros leave an empty slot alone."""
+        self._fixed[7] = 1
+        self._by_step = arena.params.new_zeros(steps, 3, slots)
+        """shrink, size and scale of each step of this epoch."""
+        self._done = torch.zeros(slots, dtype=torch.float64)
+        self._decay = torch.zeros_like(self._done)
+        self._adaptive = torch.zeros(slots, dtype=torch.bool)
+
+    def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
+        sgd, momentum = spec.optimizer == "sgd", spec.momentum
+        self._done[slot], self._adaptive[slot] = steps, not sgd
+        self._decay[slot] = spec.weight_decay if spec.optimizer == "adamw" else 0.0
+        nesterov = spec.nesterov and momentum > 0
+        if sgd:
+            moments = (momentum, 1.0, 0.0, momentum if nesterov else 1.0, float(nesterov), 1.0)
+        else:
+            moments = (BETA1, 1 - BETA1, math.sqrt(1 - BETA2), 1.0, 0.0, EPSILON)
+        self._fixed[:, slot, 0] = self._fixed.new_tensor((spec.l1, 2 * spec.l2, *moments))
+
+    def begin(self, rates: Tensor) -> None:
+        counts = self._done + torch.arange(1, len(rates) + 1).unsqueeze(1)  # [steps, K]
+        size = torch.where(self._adaptive, rates / (1 - BETA1**counts), rates)
+        scale = torch.where(self._adaptive, (1 - BETA2**counts).rsqrt(), 0)
+        table = torch.stack([1 - rates * self._decay, size, scale], dim=1)
+        self._by_step.copy_(table)  # in place: a captured graph reads it
+        self._done += len(rates)
+
+    def step(self, step: Tensor) -> None:
+        arena = self._arena
+        p, g, m, v = arena.params, arena.grads, arena.first_moment, arena.second_moment
+        l1, twice_l2, keep, take, root, from_m, from_g, floor = self._fixed
+        shrink, size, scale = self._by_step.index_select(0, step)[0].unsqueeze(2)
+        g.addcmul_(p.sign(), l1).addcmul_(p, twice_l2)
+        p.mul_(shrink)
+        m.mul_(keep).addcmul_(g, take)
+        rooted = g * root
+        v.mul_(BETA2).addcmul_(rooted, rooted)
+        numerator = (g * from_g).addcmul_(m, from_m).mul_(size)
+        p.addcdiv_(numerator, v.sqrt().mul_(scale).add_(floor), value=-1)
+
+
+def penalty(spec: TrialSpec, params: Tensor) -> float:
+    """l1 * sum |p| + l2 * sum p^2 of one member's row."""
+    l1 = spec.l1 * params.abs().sum().item() if spec.l1 else 0.0
+    return l1 + (spec.l2 * params.square().sum().item() if spec.l2 else 0.0)

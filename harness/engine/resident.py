@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from harness.data.parts import Splits
-from harness.trial import TrialSpec, derived_seed
+from harness.engine.randomness import permutations
+from harness.trial import derived_seed
 
 
 class Resident:
@@ -38,15 +39,21 @@ class Resident:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batches(self, specs: list[TrialSpec], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch: x [B, K, D] normalised and y [B, K]; x is overwritten by the next batch."""
-        size, members = specs[0].batch_size, len(specs)
-        raw = self.images.new_empty(size * members, self.images.shape[1])
-        x = torch.empty(size, members, self.images.shape[1], dtype=self.dtype, device=self.device)
-        for rows in self.order(specs, epoch):
-            torch.index_select(self.images, 0, rows.flatten(), out=raw)
-            x.copy_(raw.view(x.shape)).sub_(self.mean).mul_(self.inv_std)
-            yield x, self.labels[rows]
+    @property
+    def inputs(self) -> int:
+        """D, the size of an example."""
+        return self.images.shape[1]
+
+    def order(self, seeds: Sequence[int], epochs: Sequence[int], batch_size: int) -> Tensor:
+        """[steps, B, K]: rows of `images`, each member's in its own order.
+
+        A member's order is a function of (its seed, its epoch) alone, the same on every device: a
+        permutation cut into full batches. Examples that fill none wait for another epoch.
+        """
+        keys = [derived_seed("order", *key) for key in zip(seeds, epochs, strict=True)]
+        permuted = permutations(torch.tensor(keys, device=self.device), len(self))  # [K, N]
+        steps = len(self) // batch_size
+        return self.rows[permuted[:, : steps * batch_size].t()].view(steps, batch_size, len(keys))
 
     def validation(self, members: int, size: int = 2000) -> Iterator[tuple[Tensor, Tensor]]:
         """x [B, K, D], the same examples for every member, and y [B]."""
@@ -55,17 +62,24 @@ class Resident:
             x = (raw - self.mean) * self.inv_std
             yield x.unsqueeze(1).expand(-1, members, -1), self.val_labels[start : start + size]
 
-    def order(self, specs: list[TrialSpec], epoch: int) -> Tensor:
-        """[steps, B, K]: rows of `images`, each member's in its own order.
 
-        A member's order is a function of (its seed, epoch) alone: a permutation cut into full
-        batches. Examples that fill none wait for another epoch.
-        """
-        columns = []
-        for spec in specs:
-            generator = torch.Generator().manual_seed(derived_seed("order", spec.seed, epoch))
-            columns.append(torch.randperm(len(self), generator=generator).to(self.device))
-        size = specs[0].batch_size
-        steps = len(self) // size
-        permuted = self.rows[torch.stack(columns, dim=1)]  # [N, K]
-        return permuted[: steps * size].view(steps, size, len(specs))
+class Batches:
+    """Gathers each step's batch of every member into the same two buffers."""
+
+    def __init__(self, data: Resident, batch_size: int, members: int) -> None:
+        self._data = data
+        size = batch_size * members
+        self._raw = data.images.new_empty(size, data.inputs)
+        self._x = data.mean.new_empty(batch_size, members, data.inputs)
+        self._y = data.labels.new_empty(batch_size, members)
+        steps = len(data) // batch_size
+        self.order = data.rows.new_empty(steps, batch_size, members)
+        """Of this epoch, written in place."""
+
+    def at(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, K, D] normalised and y [B, K] of a step, an int64 [1]; the next overwrites them."""
+        data, rows = self._data, self.order.index_select(0, step).flatten()
+        torch.index_select(data.images, 0, rows, out=self._raw)
+        self._x.copy_(self._raw.view(self._x.shape)).sub_(data.mean).mul_(data.inv_std)
+        torch.index_select(data.labels, 0, rows, out=self._y.view(-1))
+        return self._x, self._y

@@ -35,7 +35,8 @@ class Ended:
 
 @dataclass(frozen=True)
 class Lost:
-    """A trial's worker died under it. The trial may be submitted again."""
+    """A trial's worker died under it. The trial may be submitted again: a second attempt gets a
+    worker to itself, so that no trial is blamed for another's fault for long."""
 
     uid: str
     worker: str
@@ -87,3 +88,5 @@ class Setup:
     objective: Objective
     device: str
     """`cpu` or `cuda:0`."""
+    slots: int = 1
+    """How many trials it trains at once."""

@@ -11,14 +11,14 @@ import torch
 
 from harness.data.files import TrainingFiles
 from harness.data.parts import load_splits
-from harness.engine import Resident
-from harness.executors.base import Ended, Epoch, Event, Setup
-from harness.executors.worker import Run, start
+from harness.engine import Population, Resident
+from harness.executors.base import Epoch, Event, Setup
+from harness.executors.workbench import Workbench
 from harness.trial import Trial
 
 
 class InlineExecutor:
-    """Steps the training generator itself; a breakpoint in the engine stops where it stands."""
+    """Trains when it is waited for; a breakpoint in the engine stops where it stands."""
 
     slots = 1
 
@@ -26,43 +26,32 @@ class InlineExecutor:
         self._threads = torch.get_num_threads()
         if setup.device == "cpu":
             torch.set_num_threads(1)  # as workers do: one thread's bits are promised
-        self._data = Resident(load_splits(files), setup.device)
-        self._objective = setup.objective
+        data = Resident(load_splits(files), setup.device)
+        self._workbench = Workbench(Population(data, setup.objective), "inline")
         self._queue: deque[Trial] = deque()
-        self._run: tuple[str, Run] | None = None
-        self._keep: bool | None = None
-        """The answer that the running trial waits for; None while it has not come."""
+        self._running: str | None = None
 
     def submit(self, trials: Sequence[Trial]) -> None:
         self._queue.extend(trials)
 
     def answer(self, uid: str, keep: bool) -> None:
-        assert self._run is not None
-        assert self._run[0] == uid, f"{uid} is not the running trial"
-        self._keep = keep
+        self._workbench.answer(uid, keep)
 
     def wait(self, timeout: float) -> list[Event]:
-        try:
-            if self._run is None:
-                if not self._queue:
-                    return []
-                trial = self._queue.popleft()
-                self._run = (trial.uid, start(trial.spec, self._data, self._objective))
-                metrics = next(self._run[1])
-            elif self._keep is None:
-                return []
-            else:
-                keep, self._keep = self._keep, None
-                metrics = self._run[1].send(keep)
-        except StopIteration as end:
-            assert self._run is not None
-            uid, self._run = self._run[0], None
-            return [Ended(uid, "inline", end.value)]
-        return [Epoch(self._run[0], "inline", metrics)]
+        events: list[Event] = []
+        while not events:
+            if self._running is None and self._queue:
+                self._running = self._queue[0].uid
+                self._workbench.submit(self._queue.popleft())
+            if not self._workbench.busy:
+                break
+            events = [event for some in self._workbench.step() for event in some]
+        if any(not isinstance(event, Epoch) for event in events):
+            self._running = None
+        return events
 
     def close(self) -> None:
         self._queue.clear()
-        self._run = None
         torch.set_num_threads(self._threads)
 
     def __enter__(self) -> Self:

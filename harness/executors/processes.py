@@ -1,4 +1,4 @@
-"""Trials in worker processes of this machine: one per core, or one per GPU.
+"""Trials in worker processes of this machine: a worker a core, or a GPU.
 
 A worker and the driver share one pipe; a dead worker shows as its end of file. Workers come from a
 fork server that has imported torch once: half the memory and start-up time of fresh interpreters.
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
@@ -23,7 +23,7 @@ from typing import Self, cast
 
 from harness.data.files import TrainingFiles
 from harness.errors import HarnessError
-from harness.executors.base import READY, Ended, Event, Lost, Setup
+from harness.executors.base import READY, Epoch, Event, Lost, Setup
 from harness.trial import Trial
 
 FAILED_STARTS = 3
@@ -37,11 +37,12 @@ class Worker:
     process: BaseProcess
     connection: Connection
     ready: bool = False
-    trial: Trial | None = None
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """By uid: what it was given and has not ended."""
 
 
 class ProcessExecutor:
-    """One worker for each of `setups`, each with a trial at a time. Dead workers are replaced."""
+    """One worker for each of `setups`, trials spread evenly. Dead workers are replaced."""
 
     def __init__(self, files: TrainingFiles, setups: Sequence[Setup]) -> None:
         self._files = files
@@ -58,7 +59,7 @@ class ProcessExecutor:
 
     @property
     def slots(self) -> int:
-        return len(self._setups)
+        return sum(setup.slots for setup in self._setups)
 
     def start(self) -> None:
         """Start the workers, if they are not; blocks until the fork server is ready."""
@@ -74,8 +75,8 @@ class ProcessExecutor:
 
     def answer(self, uid: str, keep: bool) -> None:
         for worker in self._workers:
-            if worker.trial is not None and worker.trial.uid == uid:
-                self._send(worker, keep)
+            if uid in worker.trials:
+                self._send(worker, (uid, keep))
 
     def wait(self, timeout: float) -> list[Event]:
         """The first events to come; a worker's getting ready or being replaced is none."""
@@ -118,12 +119,17 @@ class ProcessExecutor:
         self.close()
 
     def _feed(self) -> None:
-        for worker in self._workers:
-            if self._queue and worker.ready and worker.trial is None:
-                worker.trial = self._queue.popleft()
-                self._send(worker, worker.trial)
+        """Give waiting trials to the workers that have least to do, in the order they came."""
+        while self._queue:
+            trial = self._queue[0]
+            free = [worker for worker in self._workers if _has_room(worker, trial)]
+            if not free:
+                break  # also for those behind it, or one that needs a worker to itself would starve
+            worker = min(free, key=lambda worker: len(worker.trials))
+            worker.trials[trial.uid] = self._queue.popleft()
+            self._send(worker, trial)
 
-    def _send(self, worker: Worker, message: Trial | bool) -> None:
+    def _send(self, worker: Worker, message: Trial | tuple[str, bool]) -> None:
         # Where the worker is dead, the next read finds its end of file and reports the trial lost.
         with suppress(BrokenPipeError, ConnectionResetError):
             worker.connection.send(message)
@@ -140,9 +146,9 @@ class ProcessExecutor:
             device = worker.setup.device
             hint = "" if device == "cpu" else "; --cpu trains without the GPU"
             raise HarnessError(f"{worker.name} on {device} cannot start: {message}{hint}")
-        if isinstance(message, Ended):
-            worker.trial = None
         event: Event = message
+        if not isinstance(event, Epoch):
+            del worker.trials[event.uid]
         return [event]
 
     def _replace(self, worker: Worker) -> list[Event]:
@@ -156,7 +162,7 @@ class ProcessExecutor:
             raise HarnessError(f"{how} before it was ready, {FAILED_STARTS} times in a row")
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._start(worker.name, worker.setup)
-        return [Lost(worker.trial.uid, worker.name, how)] if worker.trial else []
+        return [Lost(uid, worker.name, how) for uid in worker.trials]
 
     def _start(self, name: str, setup: Setup) -> Worker:
         ours, theirs = self._context.Pipe()
@@ -174,6 +180,15 @@ def _serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str
     from harness.executors.worker import serve
 
     serve(connection, files, setup, name)
+
+
+def _has_room(worker: Worker, trial: Trial) -> bool:
+    """A trial whose worker died before gets one to itself: another death is its own fault."""
+    if not worker.ready or len(worker.trials) >= worker.setup.slots:
+        return False
+    return not worker.trials or all(
+        other.attempt == 1 for other in (trial, *worker.trials.values())
+    )
 
 
 def _describe(exitcode: int | None) -> str:

@@ -1,36 +1,21 @@
-"""What runs inside a worker: take a trial, train it, send its events, wait for each verdict."""
+"""What runs inside a worker process: take trials, train them, send events, hear verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from multiprocessing.connection import Connection
 
 import torch
 
 from harness.data.files import TrainingFiles
 from harness.data.parts import load_splits
-from harness.engine import Resident, train
+from harness.engine import Population, Resident
 from harness.errors import HarnessError
-from harness.executors.base import READY, Ended, Epoch, Setup
-from harness.trial import EpochMetrics, Objective, Outcome, Trial, TrialFailure, TrialSpec
+from harness.executors.base import READY, Ended, Lost, Setup
+from harness.executors.workbench import Workbench
+from harness.trial import Trial
 
-Run = Generator[EpochMetrics, bool, Outcome]
-"""One trial: yields each epoch's metrics, is sent whether to go on, returns the outcome."""
-
-
-def start(spec: TrialSpec, data: Resident, objective: Objective) -> Run:
-    """Train one spec; whatever goes wrong inside is the trial's failure, not the worker's."""
-    try:
-        training = train([spec], data, objective)
-        _, metrics = next(training)
-        while True:
-            _, metrics = training.send((yield metrics))
-    except StopIteration as end:
-        outcome: Outcome = end.value[0]
-        return outcome
-    except (RuntimeError, ValueError, MemoryError) as error:
-        first = (str(error).strip() or "no message").splitlines()[0]
-        return TrialFailure(reason=f"{type(error).__name__}: {first}")
+REFILL_SECONDS = 0.005
+"""After a trial ended, the next epoch waits so long for another to take its slot."""
 
 
 def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
@@ -47,20 +32,25 @@ def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str)
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)
-        while True:
-            _train(connection, connection.recv(), data, setup.objective, name)
+        _train(connection, Workbench(Population(data, setup.objective), name))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver died; nobody is left to tell
 
 
-def _train(
-    connection: Connection, trial: Trial, data: Resident, objective: Objective, name: str
-) -> None:
-    run = start(trial.spec, data, objective)
-    try:
-        metrics = next(run)
-        while True:
-            connection.send(Epoch(trial.uid, name, metrics))
-            metrics = run.send(connection.recv())
-    except StopIteration as end:
-        connection.send(Ended(trial.uid, name, end.value))
+def _train(connection: Connection, workbench: Workbench) -> None:
+    patience = 0.0
+    while True:
+        while not workbench.busy or connection.poll(patience):
+            message = connection.recv()
+            if isinstance(message, Trial):
+                workbench.submit(message)
+            else:
+                workbench.answer(*message)
+        patience = 0.0
+        for events in workbench.step():
+            for event in events:
+                connection.send(event)
+                if isinstance(event, Lost):
+                    return  # a fault that may have left the device unusable: start afresh
+                if isinstance(event, Ended):
+                    patience = REFILL_SECONDS

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from harness.data.files import Prepared
 from harness.data.parts import load_splits
-from harness.engine import Resident, train
-from harness.engine.loop import Group
-from harness.model import MLP
-from harness.trial import Outcome, TrialFailure, TrialResult, TrialSpec
+from harness.engine import Resident
+from harness.engine.arrangement import Refill, width_class
+from harness.trial import CHOICES, TrialSpec
+from tests.engine.oracle import cell_of, check, losses_of
 
-STEPS = 100
+# Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
+# conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
+BASE = TrialSpec(hidden=(24, 12), batch_size=64, epochs=6, learning_rate=1e-3)
+ACTIVATIONS, BATCH_NORMS = CHOICES["activation"], CHOICES["batch_norm"]
+BOTH = pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
+
+
+def changed(spec: TrialSpec, **values: Any) -> TrialSpec:
+    return TrialSpec.from_dict(spec.to_dict() | values)
 
 
 @pytest.fixture(scope="module")
@@ -24,77 +31,27 @@ def data(digits: Prepared) -> Resident:
     return Resident(load_splits(digits.training), dtype=torch.float64)
 
 
-def oracle(
-    spec: TrialSpec, data: Resident, group: Group, member: int, steps: int
-) -> tuple[MLP, list[float]]:
-    """The same steps by autograd: the trained model and each step's loss."""
-    model = MLP(spec, data.classes, data.mean, data.inv_std, torch.float64).train()
-    model.load_state_dict(group.arena.snapshot(member))
-    parameters = list(model.parameters())
-    if spec.optimizer == "adam":
-        optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate)
-    else:
-        optimizer = torch.optim.SGD(parameters, lr=spec.learning_rate, momentum=spec.momentum)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, spec.epochs * group.steps_per_epoch
+@BOTH
+@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_equals_autograd(
+    data: Resident, activation: str, batch_norm: str, optimizer: str, vectorised: bool
+) -> None:
+    spec = changed(
+        BASE,
+        activation=activation,
+        batch_norm=batch_norm,
+        optimizer=optimizer,
+        l1=1e-4,
+        l2=1e-3,
+        momentum=0.9,
     )
-    losses = []
-    order = (rows for epoch in itertools.count(1) for rows in data.order([spec], epoch))
-    for rows in itertools.islice(order, steps):
-        x, y = data.images[rows[:, 0]], data.labels[rows[:, 0]]
-        loss = F.cross_entropy(model(x), y, label_smoothing=spec.label_smoothing)
-        penalty = spec.l1 * sum(p.abs().sum() for p in parameters)
-        penalty += spec.l2 * sum(p.square().sum() for p in parameters)
-        optimizer.zero_grad()
-        (loss + penalty).backward()
-        optimizer.step()
-        if spec.schedule == "cosine":
-            schedule.step()
-        losses.append(loss.item())
-    return model, losses
+    cell = cell_of([spec], data, vectorised)
+    check(cell, losses_of(cell), data)
 
 
-def steps_of(group: Group, data: Resident, steps: int) -> list[list[float]]:
-    """The engine's losses, [steps][K]."""
-    losses = []
-    batches = itertools.chain.from_iterable(
-        data.batches(group.specs, epoch) for epoch in itertools.count(1)
-    )
-    for index, (x, y) in enumerate(itertools.islice(batches, steps)):
-        loss, _ = group.network.gradients(x, y)
-        group.optimizer.step(group.learning_rates(index))
-        losses.append(loss.tolist())
-    return losses
-
-
-def check(specs: list[TrialSpec], data: Resident) -> None:
-    group = Group(specs, data)
-    fresh = Group(specs, data)
-    ours = steps_of(group, data, STEPS)
-    for member, spec in enumerate(specs):
-        model, theirs = oracle(spec, data, fresh, member, STEPS)
-        assert [row[member] for row in ours] == pytest.approx(theirs, rel=0, abs=1e-12)
-        weights = group.arena.snapshot(member)
-        for name, expected in model.state_dict().items():
-            torch.testing.assert_close(weights[name], expected, rtol=0, atol=1e-9)
-
-
-# Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
-# conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
-BASE = TrialSpec(hidden=(24, 12), batch_size=64, epochs=5, learning_rate=1e-3)
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("batch_norm", ["none", "before", "after"])
-@pytest.mark.parametrize(
-    "activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
-)
-def test_equals_autograd(data: Resident, activation: str, batch_norm: str, optimizer: str) -> None:
-    values = {"activation": activation, "batch_norm": batch_norm, "optimizer": optimizer}
-    spec = TrialSpec.from_dict(BASE.to_dict() | values | {"l1": 1e-4, "l2": 1e-3, "momentum": 0.9})
-    check([spec], data)
-
-
+@BOTH
 @pytest.mark.parametrize(
     "changes",
     [
@@ -104,69 +61,85 @@ def test_equals_autograd(data: Resident, activation: str, batch_norm: str, optim
         {"bias": True, "batch_norm": "before", "optimizer": "sgd", "learning_rate": 0.05},
         {"label_smoothing": 0.1},
         {"schedule": "cosine"},
+        {"schedule": "step"},
+        {"schedule": "one-cycle"},
+        {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "one-cycle"},
+        {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "learning_rate": 0.05},
+        {"optimizer": "sgd", "momentum": 0.0, "nesterov": True, "learning_rate": 0.05},
         {"init": "xavier_uniform"},
+        {"init": "xavier_normal"},
+        {"init": "kaiming_uniform"},
         {"init": "kaiming_normal", "optimizer": "sgd", "momentum": 0.0},
     ],
     ids=str,
 )
-def test_equals_autograd_in_every_option(data: Resident, changes: dict[str, object]) -> None:
-    check([TrialSpec.from_dict(BASE.to_dict() | changes)], data)
+def test_equals_autograd_in_every_option(
+    data: Resident, changes: dict[str, object], vectorised: bool
+) -> None:
+    cell = cell_of([changed(BASE, **changes)], data, vectorised)
+    check(cell, losses_of(cell), data)
 
 
-def test_a_group_equals_autograd_member_by_member(data: Resident) -> None:
-    check(
-        [
-            replace(BASE, batch_norm="before", seed=1),
-            replace(BASE, batch_norm="before", seed=2, learning_rate=1e-2, l1=1e-3),
-            replace(BASE, batch_norm="before", seed=3, optimizer="sgd", label_smoothing=0.2),
-        ],
-        data,
+MIXED = [
+    changed(BASE, hidden=[24, 12], seed=1),
+    changed(BASE, hidden=[9, 30], batch_norm="before", seed=2, learning_rate=1e-2, l1=1e-3),
+    changed(BASE, hidden=[17], batch_norm="after", seed=3, optimizer="sgd", momentum=0.9),
+    changed(BASE, hidden=[5, 8, 13], activation="sigmoid", label_smoothing=0.2, seed=4),
+    changed(BASE, hidden=[30, 7], activation="sigmoid", batch_norm="before", l2=1e-3, seed=5),
+    changed(BASE, hidden=[11], activation="gelu", batch_norm="after", bias=True, seed=6),
+    changed(BASE, hidden=[16, 4, 4], activation="tanh", bias=False, optimizer="adamw", seed=7),
+]
+
+
+@BOTH
+def test_a_mixed_population_equals_autograd_member_by_member(
+    data: Resident, vectorised: bool
+) -> None:
+    cell = cell_of(MIXED, data, vectorised)
+    check(cell, losses_of(cell), data)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+def test_padding_stays_zero(data: Resident, activation: str, batch_norm: str) -> None:
+    specs = [
+        changed(BASE, hidden=hidden, activation=activation, batch_norm=batch_norm, l1=1e-4)
+        for hidden in ([24, 12], [7, 20], [10, 5, 3])
+    ]
+    cell = cell_of(specs, data)
+    check(cell, losses_of(cell, 30), data)
+
+
+def test_a_cell_with_room_equals_autograd(data: Resident) -> None:
+    """As a GPU's are: wider and deeper than any member, slots to spare."""
+    layout = Refill(data, lambda: 2**40)._roomy(width_class(MIXED[0]), MIXED)
+    assert (layout.slots, layout.widths) == (8, (128, 128, 128))
+    cell = cell_of(MIXED, data, vectorised=True, layout=layout)
+    check(cell, losses_of(cell), data)
+
+
+@BOTH
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+def test_a_diverging_member_touches_no_other(
+    data: Resident, batch_norm: str, vectorised: bool
+) -> None:
+    specs = [
+        changed(BASE, seed=1, batch_norm=batch_norm),
+        changed(BASE, hidden=[30], seed=2, activation="tanh", batch_norm="after"),
+        changed(BASE, hidden=[10, 10, 10], seed=3, activation="sigmoid", dropout=0.1),
+    ]
+    wild = changed(BASE, hidden=[9, 9], optimizer="sgd", learning_rate=1e200, seed=9)
+    tame = replace(wild, learning_rate=1e-3)
+    beside_wild = cell_of([*specs, wild], data, vectorised)
+    beside_tame = cell_of([*specs, tame], data, vectorised)
+    with_wild, with_tame = losses_of(beside_wild), losses_of(beside_tame)
+    (slot,) = (
+        slot for slot, member in enumerate(beside_wild.members) if member and member.spec == wild
     )
-
-
-def outcomes(specs: list[TrialSpec], data: Resident) -> list[Outcome]:
-    """Train to the end, pruning nobody."""
-    training = train(specs, data, "val/accuracy")
-    next(training)
-    while True:
-        try:
-            training.send(True)
-        except StopIteration as end:
-            ended: list[Outcome] = end.value
-            return ended
-
-
-def run(specs: list[TrialSpec], data: Resident) -> list[TrialResult]:
-    results = [outcome for outcome in outcomes(specs, data) if isinstance(outcome, TrialResult)]
-    assert len(results) == len(specs)
-    return results
-
-
-def test_a_trial_gives_the_same_bits_again(digits: Prepared) -> None:
-    data = Resident(load_splits(digits.training))
-    spec = replace(BASE, batch_norm="after", dropout=0.3, seed=5)
-    first, second = run([spec], data)[0], run([spec], data)[0]
-    assert first.weights == second.weights
-    assert first.predictions == second.predictions
-    assert run([replace(spec, seed=6)], data)[0].weights != first.weights
-
-
-def test_a_member_trains_beside_others_as_alone(data: Resident) -> None:
-    specs = [replace(BASE, dropout=0.2, seed=seed) for seed in range(3)]
-    together = run(specs, data)
-    for spec, member in zip(specs, together, strict=True):
-        alone = run([spec], data)[0]
-        assert member.best.val_loss == pytest.approx(alone.best.val_loss, rel=0, abs=1e-12)
-        assert member.predictions == alone.predictions
-
-
-def test_a_diverging_member_touches_no_other(data: Resident) -> None:
-    good = replace(BASE, hidden=(24,), optimizer="sgd", learning_rate=0.1)
-    wild = replace(good, learning_rate=1e200, seed=9)
-    spared, failed = outcomes([good, wild], data)
-    beside_a_good_one = outcomes([good, replace(good, seed=9)], data)[0]
-    assert isinstance(failed, TrialFailure)
-    assert failed.reason.startswith("diverged: train/loss is nan in epoch 1")
-    assert isinstance(spared, TrialResult)
-    assert isinstance(beside_a_good_one, TrialResult)
-    assert spared.weights == beside_a_good_one.weights
+    assert with_wild[-1][slot] != with_wild[-1][slot], "NaN"
+    assert not torch.isfinite(beside_wild.arena.params[slot]).all()
+    others = [other for other in range(4) if other != slot]
+    for one, two in zip(with_wild, with_tame, strict=True):
+        assert [one[other] for other in others] == [two[other] for other in others]
+    for other in others:
+        assert torch.equal(beside_wild.arena.params[other], beside_tame.arena.params[other])

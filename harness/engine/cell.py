@@ -1,0 +1,159 @@
+"""A program of K slots: the members in them train and are validated an epoch at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness.engine.arena import Arena, Named
+from harness.engine.graph import captured
+from harness.engine.layout import Layout
+from harness.engine.member import Member
+from harness.engine.network import Network
+from harness.engine.optimizers import Optimizer, Rowwise, Vectorised, penalty
+from harness.engine.randomness import as_int32
+from harness.engine.resident import Batches, Resident
+from harness.engine.schedules import learning_rates
+from harness.engine.switches import Switches
+from harness.trial import TrialSpec, derived_seed
+
+
+class Trained(NamedTuple):
+    """What an epoch of training measured, by slot."""
+
+    loss: list[float]
+    accuracy: list[float]
+    learning_rate: list[float]
+    """Of the last step."""
+
+
+class Validated(NamedTuple):
+    """What an epoch's validation measured, by slot."""
+
+    loss: list[float]
+    confusion: Tensor
+    """[K, C, C], examples by [true][predicted]."""
+    predictions: Tensor
+    """[K, n] uint8."""
+
+
+class Cell:
+    """Members of equal batch size in the slots of one layout. Slots are filled between epochs."""
+
+    def __init__(self, layout: Layout, data: Resident, vectorised: bool | None = None) -> None:
+        self.layout, self.data = layout, data
+        self.members: list[Member | None] = [None] * layout.slots
+        self.steps = len(data) // layout.batch_size
+        device, dtype = data.device, data.dtype
+        self.arena = Arena(layout, data.inputs, data.classes, device, dtype)
+        self.switches = Switches(layout, data.classes, device, dtype)
+        self.network = Network(self.arena, self.switches)
+        self.optimizer: Optimizer
+        if device.type == "cuda" if vectorised is None else vectorised:
+            self.optimizer = Vectorised(self.arena, self.steps)
+        else:
+            self.optimizer = Rowwise(self.arena)
+        self._batches = Batches(data, layout.batch_size, layout.slots)
+        self._step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._loss = data.mean.new_zeros(layout.slots)
+        self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
+        self._replay = captured(self._train_step, device) if device.type == "cuda" else None
+
+    def load(self, slot: int, member: Member) -> None:
+        """Put a member into a slot, as it was when it last left one."""
+        assert member.state is not None
+        self.members[slot] = member
+        self.switches.load(slot, member.spec)
+        self.arena.load(slot, member.spec, member.state)
+        self.optimizer.load(slot, member.spec, member.epochs * self.steps)
+        member.state = None
+
+    def unload(self, slot: int) -> Member:
+        """Take a member out, to go on elsewhere."""
+        member = self.members[slot]
+        assert member is not None
+        member.state = self.arena.unload(slot, member.spec)
+        self.members[slot] = None
+        return member
+
+    def begin_epoch(self) -> Tensor:
+        """Write what the epoch's steps read; returns the learning rates [steps, K]."""
+        specs = [member.spec if member else None for member in self.members]
+        epochs = [member.epochs + 1 if member else 0 for member in self.members]
+        seeds = [spec.seed if spec else 0 for spec in specs]
+        size = self.layout.batch_size
+        self._batches.order.copy_(self.data.order(seeds, epochs, size))
+        pairs = zip(specs, epochs, strict=True)
+        rates = torch.stack([self._rates(spec, epoch) for spec, epoch in pairs], dim=1)
+        self.optimizer.begin(rates)
+        if self.network.dropout is not None:
+            keys = [
+                as_int32(derived_seed("dropout", *pair)) for pair in zip(seeds, epochs, strict=True)
+            ]
+            epoch_keys = self.network.dropout.epoch_keys
+            epoch_keys.copy_(torch.tensor(keys, dtype=torch.int32).view_as(epoch_keys))
+        for counter in (self._step, self._loss, self._correct):
+            counter.zero_()
+        return rates
+
+    def train_epoch(self) -> Trained:
+        """One pass over the training part, every member in its own order."""
+        rates = self.begin_epoch()
+        self.train_steps(self.steps)
+        for member in self.members:
+            if member is not None:
+                member.epochs += 1
+        seen = self.steps * self.layout.batch_size
+        # The epoch's only wait for the device.
+        loss, correct = (self._loss / self.steps).tolist(), self._correct.tolist()
+        return Trained(loss, [hits / seen for hits in correct], rates[-1].tolist())
+
+    def train_steps(self, count: int) -> None:
+        """The next steps of the epoch that was begun; on a GPU they are only launched."""
+        step = self._replay or self._train_step
+        for _ in range(count):
+            step()
+
+    def _train_step(self) -> None:
+        x, y = self._batches.at(self._step)
+        if self.network.dropout is not None:
+            self.network.dropout.step(self._step)
+        loss, correct = self.network.gradients(x, y)
+        self._loss += loss
+        self._correct += correct
+        self.optimizer.step(self._step)
+        self._step += 1
+
+    def _rates(self, spec: TrialSpec | None, epoch: int) -> Tensor:
+        if spec is None:
+            return torch.zeros(self.steps, dtype=torch.float64)
+        return learning_rates(spec, (epoch - 1) * self.steps, self.steps, spec.epochs * self.steps)
+
+    def validate(self) -> Validated:
+        """Every slot's mean loss, confusion matrix and predictions on the validation part."""
+        slots, classes = self.layout.slots, self.data.classes
+        loss = self._loss.new_zeros(slots)
+        predictions = []
+        for x, y in self.data.validation(slots):
+            logits = self.network.logits(x)  # [B, K, C]
+            true = y.view(-1, 1, 1).expand(-1, slots, 1)
+            loss -= torch.log_softmax(logits, 2).gather(2, true).sum((0, 2))
+            predictions.append(logits.argmax(2))
+        predicted = torch.cat(predictions)  # [n, K]
+        slot = torch.arange(slots, device=loss.device)
+        cells = (slot * classes + self.data.val_labels.unsqueeze(1)) * classes + predicted
+        confusion = torch.bincount(cells.flatten(), minlength=slots * classes**2)
+        return Validated(
+            (loss / len(predicted)).tolist(),
+            confusion.view(slots, classes, classes),
+            predicted.t().to(torch.uint8),
+        )
+
+    def penalty(self, slot: int, spec: TrialSpec) -> float:
+        return penalty(spec, self.arena.params[slot])
+
+    def weights(self, slot: int, spec: TrialSpec) -> Named:
+        """Copies, by the names of `MLP`'s state dict."""
+        return self.arena.weights(slot, spec)

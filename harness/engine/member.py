@@ -1,0 +1,101 @@
+"""One trial under training: what it is, how far it has come, its best epoch, how it ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import safetensors.torch
+from torch import Tensor
+
+from harness.engine.arena import Named, State
+from harness.engine.resident import Resident
+from harness.model import MLP
+from harness.trial import EpochMetrics, Objective, Stopped, TrialResult, TrialSpec
+
+
+@dataclass
+class Best:
+    """A member's best epoch so far."""
+
+    metrics: EpochMetrics
+    weights: Named
+    confusion: Tensor
+    """[C, C], validation examples by [true][predicted]."""
+    predictions: Tensor
+    """[n] uint8."""
+
+
+@dataclass(eq=False)
+class Member:
+    """A trial between its joining and its end."""
+
+    uid: str
+    spec: TrialSpec
+    state: State | None
+    """As it was when it last left a cell; None while it is in one."""
+    epochs: int = 0
+    """Trained."""
+    best: Best | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def fresh(cls, uid: str, spec: TrialSpec, data: Resident) -> Member:
+        """With its initial weights. Raises ValueError where it cannot train on this data."""
+        if spec.batch_size > len(data):
+            raise ValueError(
+                f"batch_size {spec.batch_size} is more than the {len(data)} training examples"
+            )
+        model = MLP(spec, data.classes, data.mean.cpu(), data.inv_std.cpu(), data.dtype)
+        params = {name: tensor.detach() for name, tensor in model.named_parameters()}
+        return cls(uid, spec, State(params))
+
+    def ends(self, keep: bool) -> Stopped | None:
+        """Why the member ends after the epoch it was judged on, or None where it goes on."""
+        assert self.best is not None
+        if self.epochs == self.spec.epochs:
+            return "finished"
+        if not keep:
+            return "pruned"
+        if self.spec.patience and self.epochs - self.best.metrics.epoch >= self.spec.patience:
+            return "early"
+        return None
+
+    def result(self, stopped: Stopped, data: Resident) -> TrialResult:
+        """The best epoch's metrics, predictions and weights, which load into `MLP`."""
+        best = self.best
+        assert best is not None
+        weights = {"mean": data.mean, "inv_std": data.inv_std} | best.weights
+        steps = best.metrics.epoch * (len(data) // self.spec.batch_size)
+        if self.spec.batch_norm != "none":
+            for layer in range(len(self.spec.hidden)):
+                weights[f"norms.{layer}.num_batches_tracked"] = data.labels.new_tensor(steps)
+        return TrialResult(
+            best=best.metrics,
+            epochs=self.epochs,
+            stopped=stopped,
+            parameters=sum(
+                tensor.numel()
+                for name, tensor in best.weights.items()
+                if not name.rpartition(".")[2].startswith("running")
+            ),
+            seconds=time.perf_counter() - self.started,
+            confusion=tuple(tuple(row) for row in best.confusion.tolist()),
+            predictions=best.predictions.cpu().numpy().tobytes(),
+            weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),
+        )
+
+
+def divergence(epoch: int, **losses: float) -> str | None:
+    """Which of an epoch's losses is no number, in words."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            return f"diverged: {name.replace('_', '/')} is {value} in epoch {epoch}"
+    return None
+
+
+def improves(metrics: EpochMetrics, best: EpochMetrics, objective: Objective) -> bool:
+    """Strictly better: of equal epochs the first is kept."""
+    now, before = metrics.objective(objective), best.objective(objective)
+    return now > before if objective == "val/accuracy" else now < before

@@ -1,0 +1,138 @@
+"""Many unequal trials training at once: the one training loop.
+
+A population trains an epoch of each cell, reports it, and stands still until every member was
+judged. Members join and leave between epochs. A member's result does not depend on the others:
+bit for bit where it trains alone on one thread, to rounding where it is fused with others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.engine.arrangement import Arrangement, Refill, Repack, device_memory
+from harness.engine.cell import Cell
+from harness.engine.member import Best, Member, divergence, improves
+from harness.engine.resident import Resident
+from harness.trial import EpochMetrics, Objective, TrialFailure, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an epoch brought for one member."""
+
+    uid: str
+    outcome: EpochMetrics | TrialFailure
+    """Metrics wait for `judge`; after a failure the member is gone."""
+
+
+class Population:
+    """The trials of one device. `add` and `drop` take effect at the next epoch's start."""
+
+    def __init__(
+        self, data: Resident, objective: Objective, arrangement: Arrangement | None = None
+    ) -> None:
+        self.data, self.objective = data, objective
+        self.cells: list[Cell] = []
+        self._waiting: list[Member] = []
+        self._changed = False
+        self._arrangement = arrangement or _arrangement(data)
+
+    def __len__(self) -> int:
+        return len(self._waiting) + sum(member is not None for member in self._members())
+
+    def add(self, uid: str, spec: TrialSpec) -> None:
+        """Let a trial join. Raises ValueError where it cannot train on this data."""
+        self._waiting.append(Member.fresh(uid, spec, self.data))
+        self._changed = True
+
+    def drop(self, uid: str) -> None:
+        """Free a trial's slot; nothing is kept of it."""
+        self._waiting = [member for member in self._waiting if member.uid != uid]
+        for cell in self.cells:
+            for slot, member in enumerate(cell.members):
+                if member is not None and member.uid == uid:
+                    cell.members[slot] = None
+                    self._changed = True
+
+    def clear(self) -> list[str]:
+        """Drop every trial; returns their uids."""
+        members = [*self._waiting, *filter(None, self._members())]
+        self._waiting, self.cells = [], []
+        return [member.uid for member in members]
+
+    def train_epoch(self) -> Iterator[list[Report]]:
+        """Train each cell an epoch; yields the reports of its members, if any are due.
+
+        Every member reported with metrics must be judged before the next call.
+        """
+        if self._changed:
+            self._waiting, refused = self._arrangement.arrange(self.cells, self._waiting)
+            self._changed = bool(self._waiting)
+            if refused:
+                reason = f"needs more memory than {self.data.device} has"
+                yield [Report(member.uid, TrialFailure(reason=reason)) for member in refused]
+        for cell in list(self.cells):
+            if any(cell.members):
+                reports = self._train(cell)
+                if reports:
+                    yield reports
+
+    def judge(self, uid: str, keep: bool) -> TrialResult | None:
+        """Let a reported member go on, or end it; its result where it ended."""
+        (member,) = (member for member in self._members() if member and member.uid == uid)
+        stopped = member.ends(keep)
+        if stopped is None:
+            return None
+        result = member.result(stopped, self.data)
+        self.drop(uid)
+        return result
+
+    def _members(self) -> list[Member | None]:
+        return [member for cell in self.cells for member in cell.members]
+
+    def _train(self, cell: Cell) -> list[Report]:
+        started = time.perf_counter()
+        trained = cell.train_epoch()
+        members = [(slot, member) for slot, member in enumerate(cell.members) if member]
+        due = [(slot, member) for slot, member in members if member.spec.evaluates(member.epochs)]
+        validated = cell.validate() if due else None
+        hits = validated.confusion.diagonal(dim1=1, dim2=2).sum(1).tolist() if validated else []
+        seconds = time.perf_counter() - started
+        reports = []
+        for slot, member in members:
+            losses = {"train_loss": trained.loss[slot]}
+            evaluated = validated is not None and (slot, member) in due
+            if validated is not None and evaluated:
+                losses["val_loss"] = validated.loss[slot]
+            diverged = divergence(member.epochs, **losses)
+            if diverged:
+                self.drop(member.uid)
+                reports.append(Report(member.uid, TrialFailure(reason=diverged)))
+            elif validated is not None and evaluated:
+                metrics = EpochMetrics(
+                    epoch=member.epochs,
+                    **losses,
+                    train_accuracy=trained.accuracy[slot],
+                    penalty=cell.penalty(slot, member.spec),
+                    val_accuracy=hits[slot] / len(self.data.val_labels),
+                    learning_rate=trained.learning_rate[slot],
+                    seconds=seconds,
+                    time=time.time(),
+                )
+                if member.best is None or improves(metrics, member.best.metrics, self.objective):
+                    member.best = Best(
+                        metrics,
+                        cell.weights(slot, member.spec),
+                        validated.confusion[slot],
+                        validated.predictions[slot],
+                    )
+                reports.append(Report(member.uid, metrics))
+        return reports
+
+
+def _arrangement(data: Resident) -> Arrangement:
+    if data.device.type != "cuda":
+        return Repack(data)
+    return Refill(data, lambda: device_memory(data.device))

@@ -1,0 +1,21 @@
+"""What a study's trials look like before any was asked for: settings drawn at random."""
+
+from __future__ import annotations
+
+import optuna
+
+from harness.config import StudyConfig
+from harness.errors import ConfigError
+from harness.trial import TrialSpec
+
+
+def random_specs(config: StudyConfig, count: int) -> list[TrialSpec]:
+    """The same each time. Raises ConfigError where the space holds what cannot be trained."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    try:
+        return [config.space.suggest(study.ask(), config.fixed()) for _ in range(count)]
+    except ValueError as error:
+        raise ConfigError(
+            f"{config.source}: [space] draws a trial that cannot be trained: {error}"
+        ) from None

@@ -1,0 +1,150 @@
+"""The same training by torch.nn and torch.optim under autograd, which the engine is held to."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.optim import lr_scheduler
+
+from harness.engine import Resident
+from harness.engine.cell import Cell
+from harness.engine.layout import Layout
+from harness.engine.member import Member
+from harness.model import MLP
+from harness.trial import TrialSpec
+
+STEPS = 100
+
+
+@dataclass
+class Trained:
+    """A model and the loss of each of its steps."""
+
+    model: MLP
+    losses: list[float]
+
+
+@functools.lru_cache(maxsize=32)
+def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
+    model = MLP(spec, data.classes, data.mean, data.inv_std, data.dtype).train()
+    parameters = list(model.parameters())
+    optimizer = optimizer_of(spec, parameters)
+    schedule = schedule_of(spec, optimizer, spec.epochs * (len(data) // spec.batch_size))
+    losses = []
+    batches = (
+        rows
+        for epoch in itertools.count(1)
+        for rows in data.order([spec.seed], [epoch], spec.batch_size)
+    )
+    for rows in itertools.islice(batches, steps):
+        x, y = data.images[rows[:, 0]], data.labels[rows[:, 0]]
+        loss = F.cross_entropy(model(x), y, label_smoothing=spec.label_smoothing)
+        penalty = spec.l1 * sum(p.abs().sum() for p in parameters)
+        penalty += spec.l2 * sum(p.square().sum() for p in parameters)
+        optimizer.zero_grad()
+        (loss + penalty).backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return Trained(model, losses)
+
+
+def optimizer_of(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    if spec.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=spec.learning_rate)
+    if spec.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        lr=spec.learning_rate,
+        momentum=spec.momentum,
+        nesterov=spec.nesterov and spec.momentum > 0,
+    )
+
+
+def schedule_of(
+    spec: TrialSpec, optimizer: torch.optim.Optimizer, steps: int
+) -> lr_scheduler.LRScheduler:
+    if spec.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    if spec.schedule == "one-cycle":
+        return lr_scheduler.OneCycleLR(
+            optimizer, spec.learning_rate, total_steps=steps, cycle_momentum=False
+        )
+    if spec.schedule == "step":
+        return lr_scheduler.MultiStepLR(optimizer, [steps // 2, 3 * steps // 4])
+    return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def losses_of(cell: Cell, steps: int = STEPS) -> list[list[float]]:
+    """Train a cell's members so many steps: [steps][K]. Their epochs end where the data does."""
+    losses = []
+    for step in range(steps):
+        if step % cell.steps == 0:
+            if step:
+                for member in filter(None, cell.members):
+                    member.epochs += 1
+            cell.begin_epoch()
+        cell._loss.zero_()
+        cell._train_step()
+        losses.append(cell._loss.tolist())
+    return losses
+
+
+def check(cell: Cell, losses: Sequence[Sequence[float]], data: Resident) -> None:
+    """Every member's losses equal autograd's to 1e-12 and its weights to 1e-9; the padding is 0."""
+    for slot, member in enumerate(cell.members):
+        if member is None:
+            continue
+        expected = by_autograd(member.spec, data, len(losses))
+        assert [row[slot] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-12)
+        weights = cell.weights(slot, member.spec)
+        named = dict(expected.model.named_parameters()) | {
+            name: buffer for name, buffer in expected.model.named_buffers() if "running" in name
+        }
+        assert weights.keys() == named.keys()
+        for name, tensor in named.items():
+            torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-9)
+    check_padding(cell)
+
+
+def check_padding(cell: Cell) -> None:
+    """What no member uses is exactly zero, in the parameters and in both moments."""
+    arena = cell.arena
+    for views, flat in (
+        (arena.param, arena.params),
+        (arena._first, arena.first_moment),
+        (arena._second, arena.second_moment),
+    ):
+        for slot, member in enumerate(cell.members):
+            if member is None:
+                continue
+            row = flat[slot].clone()
+            for own in arena._cut(views, slot, member.spec).values():
+                own.zero_()
+            assert not flat[slot].any(), f"slot {slot}, {member.spec}"
+            flat[slot] = row
+
+
+def cell_of(
+    specs: Sequence[TrialSpec],
+    data: Resident,
+    vectorised: bool = False,
+    layout: Layout | None = None,
+) -> Cell:
+    """The specs' trials, deepest first, in a cell of their own."""
+    members = sorted(
+        (Member.fresh(str(index), spec, data) for index, spec in enumerate(specs)),
+        key=lambda member: -len(member.spec.hidden),
+    )
+    layout = layout or Layout.tight([member.spec for member in members])
+    cell = Cell(layout, data, vectorised)
+    for slot, member in enumerate(members, start=layout.slots - len(members)):
+        cell.load(slot, member)
+    return cell
