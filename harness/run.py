@@ -115,8 +115,11 @@ def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
             if verdict is not None:
                 return StudyResult(verdict)
         with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:
-            # The workers' fork server imports torch while mlflow is imported here.
+            # The workers' fork server imports torch while mlflow is imported here, and the
+            # workers map the data while the store is opened.
             tracker = home.open_tracker(planned.store)
+            if executor is not None:
+                executor.wait(0)
             with _closed(tracker, search):
                 record = planned.record(
                     prepared,

@@ -12,7 +12,7 @@ from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
 from harness.space import Space
 from harness.tracking.records import TestReading
-from harness.trial import TrialResult, TrialSpec
+from harness.trial import TrialFailure, TrialResult, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     spec = TrialSpec(**config.fixed())
     prepared = planned.prepare()
     experiment = f"{config.study.name}-train"
-    source = FixedSearch(uuid.uuid4().hex[:12], spec)
+    source = FixedSearch(uuid.uuid4().hex[:12], [spec])
     with interruptible() as stop, planned.executor(prepared, 1) as executor:
         watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
         tracker = planned.home.open_tracker(planned.tracking_uri)
@@ -42,15 +42,16 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
     if ending == "interrupted":
         raise Interruption("interrupted; the run is closed as such")
-    if not isinstance(source.outcome, TrialResult):
-        raise HarnessError(f"the training failed: {source.reason}")
+    outcome = source.outcomes[0]
+    if isinstance(outcome, TrialFailure):
+        raise HarnessError(f"the training failed: {outcome.reason}")
     reading = None
     if test:
         from harness.data.parts import SealedTest
         from harness.model import load_mlp
         from harness.selection import read_test
 
-        model = load_mlp(spec, len(prepared.training.classes), source.outcome.weights)
+        model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
         reading = read_test(f"fixed settings {source.uid}", 0, model, SealedTest.of(prepared))
         tracker.log_test(source.uid, reading)
-    return TrainResult(spec, source.outcome, reading, experiment, prepared.training.classes)
+    return TrainResult(spec, outcome, reading, experiment, prepared.training.classes)

@@ -46,10 +46,11 @@ class Arena:
         self.grads, self.first_moment, self.second_moment = (
             torch.zeros_like(self.params) for _ in range(3)
         )
-        self.param, self.grad = _views(self.params, shapes), _views(self.grads, shapes)
-        self._first, self._second = (
-            _views(moment, shapes) for moment in (self.first_moment, self.second_moment)
-        )
+        self.param = _views(self.params, shapes)
+        self.grad = _views(self.grads, shapes)
+        """Where `Products.weight_gradient` left a gradient elsewhere, that tensor."""
+        self.first = _views(self.first_moment, shapes)
+        self.second = _views(self.second_moment, shapes)
         self.statistic = {
             name: torch.zeros(shape, dtype=dtype, device=device)
             for name, shape in statistics.items()
@@ -61,8 +62,8 @@ class Arena:
             flat[slot].zero_()
         for views, named in (
             (self.param, state.params),
-            (self._first, state.first_moment),
-            (self._second, state.second_moment),
+            (self.first, state.first_moment),
+            (self.second, state.second_moment),
         ):
             own = self._cut(views, slot, spec)
             for name, tensor in named.items():
@@ -78,7 +79,7 @@ class Arena:
         """Copies of what a slot's member is made of, without the padding."""
         params, first, second, statistics = (
             {name: view.clone() for name, view in self._cut(views, slot, spec).items()}
-            for views in (self.param, self._first, self._second, self.statistic)
+            for views in (self.param, self.first, self.second, self.statistic)
         )
         return State(params, first, second, statistics)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.engine import activations
 from harness.engine.arena import Arena
+from harness.engine.products import Products
 from harness.engine.randomness import Dropout
 from harness.engine.switches import Switches
 
@@ -38,9 +39,9 @@ class Hidden(NamedTuple):
 class Network:
     """The members' networks over one arena; the switches say which member does what."""
 
-    def __init__(self, arena: Arena, switches: Switches) -> None:
+    def __init__(self, arena: Arena, switches: Switches, products: Products) -> None:
         layout = self.layout = arena.layout
-        self.arena, self.switches = arena, switches
+        self.arena, self.switches, self.products = arena, switches, products
         self.prefixes = [layout.prefix(layer) for layer in range(len(layout.widths))]
         needs_mask = activations.NOT_ZERO_AT_ZERO.intersection(layout.activations)
         self.masked = bool(needs_mask) and not layout.exact
@@ -178,26 +179,16 @@ class Network:
 
     def _linear(self, layer: int | str, h: Tensor) -> Tensor:
         """[B, K, in] to [B, K, out], each member by its own weights."""
-        param = self.arena.param
-        weight = param[f"linears.{layer}.weight"]  # [K, out, in]
-        z = h.new_empty(h.shape[0], h.shape[1], weight.shape[1])
-        h_by_member, z_by_member = h.transpose(0, 1), z.transpose(0, 1)
-        bias = param.get(f"linears.{layer}.bias")
-        if bias is not None:
-            torch.baddbmm(bias.unsqueeze(1), h_by_member, weight.transpose(1, 2), out=z_by_member)
-        else:
-            torch.bmm(h_by_member, weight.transpose(1, 2), out=z_by_member)
-        return z
+        param, name = self.arena.param, f"linears.{layer}"
+        return self.products.forward(h, param[f"{name}.weight"], param.get(f"{name}.bias"))
 
     def _linear_backward(
         self, layer: int | str, h: Tensor, dz: Tensor, wanted: bool
     ) -> Tensor | None:
         """Weight and bias gradients into the arena; the input's gradient where it is wanted."""
-        grad, dz_by_member = self.arena.grad, dz.transpose(0, 1)  # [K, B, out]
-        torch.bmm(
-            dz_by_member.transpose(1, 2), h.transpose(0, 1), out=grad[f"linears.{layer}.weight"]
-        )
-        bias = grad.get(f"linears.{layer}.bias")
+        grad, name = self.arena.grad, f"linears.{layer}"
+        grad[f"{name}.weight"] = self.products.weight_gradient(dz, h, grad[f"{name}.weight"])
+        bias = grad.get(f"{name}.bias")
         if bias is not None:
             if self.layout.exact:
                 torch.sum(dz, 0, out=bias)
@@ -206,10 +197,7 @@ class Network:
                 bias.copy_(torch.where(has, dz.sum(0), 0))
         if not wanted:
             return None
-        dh = torch.empty_like(h, memory_format=torch.contiguous_format)
-        weight = self.arena.param[f"linears.{layer}.weight"]
-        torch.bmm(dz_by_member, weight, out=dh.transpose(0, 1))
-        return dh
+        return self.products.input_gradient(dz, self.arena.param[f"{name}.weight"])
 
     def _norm(self, layer: int, x: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         """BatchNorm of [B, K, H] over B, as B rows of K * H columns; updates running statistics."""

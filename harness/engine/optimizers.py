@@ -11,6 +11,7 @@ classes: building one imports torch._dynamo, 3 s and 160 MiB in every worker.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -35,47 +36,69 @@ class Optimizer(Protocol):
         """Step number `step` of the epoch, an int64 tensor [1]."""
 
 
+@dataclass
+class Row:
+    """One member's tensors, a list over its layers each."""
+
+    spec: TrialSpec
+    names: list[str]
+    params: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]
+    signs: list[Tensor]
+    """Room for the parameters' signs where there is an l1 penalty: a temporary as large as the
+    network, taken and freed every step, cost more than the arithmetic."""
+    steps: list[Tensor]
+    """The same counter for every layer."""
+
+
 class Rowwise:
     """torch's fused kernels, a member at a time: one pass over its memory each."""
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._specs: list[TrialSpec | None] = [None] * arena.layout.slots
-        self._steps = [torch.zeros(()) for _ in self._specs]
+        self._rows: dict[int, Row] = {}
 
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
-        self._specs[slot] = spec
-        self._steps[slot].fill_(steps)
+        arena = self._arena
+        names = [name for name, view in arena.param.items() if slot < len(view)]
+        params, first, second = (
+            [views[name][slot] for name in names]
+            for views in (arena.param, arena.first, arena.second)
+        )
+        signs = [torch.empty_like(param) for param in params] if spec.l1 else []
+        counters = [torch.tensor(float(steps))] * len(names)
+        self._rows[slot] = Row(spec, names, params, first, second, signs, counters)
 
     def begin(self, rates: Tensor) -> None:
         self._rates = iter(rates.tolist())
 
     def step(self, step: Tensor) -> None:
-        arena = self._arena
-        for slot, (spec, rate) in enumerate(zip(self._specs, next(self._rates), strict=True)):
-            if spec is None:
-                continue
-            param, grad = arena.params[slot], arena.grads[slot]
-            if spec.l1:
-                grad.add_(param.sign(), alpha=spec.l1)
-            if spec.optimizer == "sgd":
-                self._sgd(slot, spec, param, grad, rate)
+        rates, grad = next(self._rates), self._arena.grad
+        for slot, row in self._rows.items():
+            grads = [grad[name][slot] for name in row.names]
+            if row.spec.l1:
+                for param, grad_, sign in zip(row.params, grads, row.signs, strict=True):
+                    grad_.add_(torch.sign(param, out=sign), alpha=row.spec.l1)
+            if row.spec.optimizer == "sgd":
+                self._sgd(row, grads, rates[slot])
             else:
-                self._adam(slot, spec, param, grad, rate)
+                self._adam(row, grads, rates[slot])
 
-    def _adam(self, slot: int, spec: TrialSpec, param: Tensor, grad: Tensor, rate: float) -> None:
+    def _adam(self, row: Row, grads: list[Tensor], rate: float) -> None:
+        spec = row.spec
         decoupled = spec.optimizer == "adamw"
         if decoupled and spec.l2:
-            grad.add_(param, alpha=2 * spec.l2)
-        self._steps[slot] += 1
+            torch._foreach_add_(grads, row.params, alpha=2 * spec.l2)
+        row.steps[0].add_(1)
         kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
         kernel(
-            [param],
-            [grad],
-            [self._arena.first_moment[slot]],
-            [self._arena.second_moment[slot]],
+            row.params,
+            grads,
+            row.first,
+            row.second,
             [],
-            [self._steps[slot]],
+            row.steps,
             lr=rate,
             beta1=BETA1,
             beta2=BETA2,
@@ -85,11 +108,12 @@ class Rowwise:
             maximize=False,
         )
 
-    def _sgd(self, slot: int, spec: TrialSpec, param: Tensor, grad: Tensor, rate: float) -> None:
+    def _sgd(self, row: Row, grads: list[Tensor], rate: float) -> None:
+        spec = row.spec
         torch._fused_sgd_(
-            [param],
-            [grad],
-            [self._arena.first_moment[slot]] if spec.momentum else [],
+            row.params,
+            grads,
+            row.first if spec.momentum else [],
             weight_decay=2 * spec.l2,
             momentum=spec.momentum,
             lr=rate,

@@ -29,7 +29,15 @@ def make_processes(digits: Prepared) -> Executor:
     return ProcessExecutor(digits.training, [CPU, CPU])
 
 
-@pytest.fixture(scope="module", params=[make_inline, make_processes], ids=["inline", "processes"])
+def make_processes_with_slots(digits: Prepared) -> Executor:
+    return ProcessExecutor(digits.training, [replace(CPU, slots=3)])
+
+
+@pytest.fixture(
+    scope="module",
+    params=[make_inline, make_processes, make_processes_with_slots],
+    ids=["inline", "processes", "slots"],
+)
 def executor(request: pytest.FixtureRequest, digits: Prepared) -> Iterator[Executor]:
     make: Callable[[Prepared], Executor] = request.param
     with make(digits) as executor:
@@ -105,6 +113,45 @@ def test_every_executor_gives_the_same_bits(executor: Executor, digits: Prepared
     with InlineExecutor(digits.training, CPU) as inline:
         expected = result_of(drive(inline, [alone]), alone)
     assert result_of(drive(executor, [trial]), trial).weights == expected.weights
+
+
+def test_a_worker_with_slots_trains_several_at_once(digits: Prepared) -> None:
+    with make_processes_with_slots(digits) as executor:
+        assert executor.slots == 3
+        submitted = trials(*(replace(SPEC, seed=seed) for seed in range(5)))
+        events = drive(executor, submitted)
+    first_three = {event.uid for event in events[:3]}
+    assert first_three <= {trial.uid for trial in submitted[:3]}
+    ends = [index for index, event in enumerate(events) if isinstance(event, Ended)]
+    fourth = next(index for index, event in enumerate(events) if event.uid == submitted[3].uid)
+    assert ends[0] < fourth < ends[-1], "a freed slot is refilled while others train"
+
+
+def test_trials_that_lost_their_worker_together_are_tried_again_alone(digits: Prepared) -> None:
+    endless = trials(*(replace(SPEC, epochs=10**6, seed=seed) for seed in range(2)))
+    with make_processes_with_slots(digits) as executor:
+        assert isinstance(executor, ProcessExecutor)
+        executor.submit(endless)
+        seen: set[str] = set()
+        while len(seen) < 2:
+            for event in executor.wait(60):
+                assert isinstance(event, Epoch)
+                seen.add(event.uid)
+                executor.answer(event.uid, True)
+        pid = executor._workers[0].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        lost: list[Event] = []
+        while len(lost) < 2:
+            lost += [event for event in executor.wait(60) if isinstance(event, Lost)]
+        assert {event.uid for event in lost} == seen
+        again = [replace(trial, attempt=2, spec=SPEC) for trial in endless]
+        fresh = trials(replace(SPEC, seed=7))
+        events = drive(executor, [*again, *fresh])
+    order = [event.uid for event in events]
+    for uid in {trial.uid for trial in again}:
+        first, last = order.index(uid), len(order) - 1 - order[::-1].index(uid)
+        assert set(order[first : last + 1]) == {uid}, "beside no other"
 
 
 def test_waits_no_longer_than_asked(executor: Executor) -> None:

@@ -119,8 +119,8 @@ def check_padding(cell: Cell) -> None:
     arena = cell.arena
     for views, flat in (
         (arena.param, arena.params),
-        (arena._first, arena.first_moment),
-        (arena._second, arena.second_moment),
+        (arena.first, arena.first_moment),
+        (arena.second, arena.second_moment),
     ):
         for slot, member in enumerate(cell.members):
             if member is None:
