@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.search_space import IntersectionSearchSpace
 
 from harness.config import StudyConfig, load
 from harness.errors import ConfigError, StoreError, StudyError
@@ -101,6 +102,30 @@ def requeued(search: Search, number: int, blamed: bool = False) -> int | None:
     successor = search.requeue(number, "interrupted", blamed)
     search.tell_interrupted(number, successor)
     return successor
+
+
+def test_what_the_samplers_remember_of_the_space_changes_no_draw(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    drawn = []
+    for forgetful in (False, True):
+        with open_search(config, tmp_path / str(forgetful)) as search:
+            specs, running = [], []
+            for _ in range(40):
+                if forgetful:
+                    search._space = IntersectionSearchSpace(include_pruned=True)
+                running.append(search.ask())
+                specs.append(running[-1].spec)
+                if len(running) == 4:  # which end in another order than they began
+                    ended = running.pop(len(specs) % 4)
+                    # Only pruned trials have one layer: they count as well.
+                    stopped: Stopped = "pruned" if len(ended.spec.hidden) == 1 else "finished"
+                    if len(specs) % 7:
+                        search.tell_result(ended.number, result(score(ended.spec), stopped))
+                    else:
+                        requeued(search, ended.number)
+        drawn.append(specs)
+    assert drawn[0] == drawn[1]
 
 
 def test_a_user_may_interrupt_a_trial_any_number_of_times(
