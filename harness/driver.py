@@ -25,6 +25,8 @@ KEPT = 5
 """The weights of so many best trials stay in the record."""
 FLUSH_SECONDS = 1.0
 """Points of a curve wait so long for others before they are written."""
+LAST = 3
+"""Trials a slot that count as a sweep's last."""
 HOPELESS = 10, 0.9
 """A study stops when, of at least so many trials that ended, this share failed."""
 
@@ -150,11 +152,17 @@ class Driver:
         return self._timeout is not None and self.progress.elapsed > self._timeout
 
     def _refill(self) -> None:
-        """Keep every slot busy, and one trial in reserve for the slot that is free next."""
-        running = self.progress.running
+        """Keep every slot busy, and one trial in reserve for the slot that is free next.
+
+        Where nothing is learnt from what comes back, the last trials are asked for together: the
+        executor takes the longest first, and no worker is left with one when the others are done.
+        """
+        running, slots = self.progress.running, self._executor.slots
+        limit = self._source.in_flight_limit
+        left = self.progress.target - self._source.counts.done - len(running)
+        at_once = slots + 1 if limit is not None or left > LAST * slots else sys.maxsize
         while (
-            len(running)
-            < min(self._executor.slots + 1, self._source.in_flight_limit or sys.maxsize)
+            len(running) < min(at_once, limit or sys.maxsize)
             and self._source.counts.done + len(running) < self.progress.target
             and not self._out_of_time
         ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 
 import safetensors.torch
 import torch
@@ -50,12 +51,13 @@ class MLP(nn.Module):
         self.register_buffer("mean", mean.to(dtype).clone())
         self.register_buffer("inv_std", inv_std.to(dtype).clone())
         widths = (mean.numel(), *spec.hidden, classes)
-        self.linears = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, fan_in, fan_out, bias=bias, dtype=dtype)  # type: ignore[no-untyped-call]
-            for fan_in, fan_out, bias in zip(
-                widths[:-1], widths[1:], spec.layer_biases, strict=True
+        # Not nn.utils.skip_init: its first use imports sympy, 1.4 s in every worker. What Linear
+        # draws for itself is overwritten below, and the caller's random state left as it was.
+        with torch.random.fork_rng(devices=[]):
+            self.linears = nn.ModuleList(
+                nn.Linear(fan_in, fan_out, bias=bias, dtype=dtype)
+                for (fan_in, fan_out), bias in zip(pairwise(widths), spec.layer_biases, strict=True)
             )
-        )
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(width, dtype=dtype) if spec.batch_norm != "none" else nn.Identity()
             for width in spec.hidden

@@ -1,4 +1,4 @@
-"""Which trials train together in one program: arithmetic on their settings alone.
+"""Which trials train together, and how long each takes: arithmetic on their settings alone.
 
 On one CPU core, a step costs its matrix products and a fixed part, some 80 operations that each
 take a microsecond to start. Trials that train together share the fixed part and pay for their
@@ -34,6 +34,12 @@ def step_flops(hidden: Sequence[int], batch_size: int, inputs: int, classes: int
     widths = (inputs, *hidden, classes)
     first, *others = [wide * high for wide, high in pairwise(widths)]
     return batch_size * (4 * first + 6 * sum(others))
+
+
+def work(spec: TrialSpec, inputs: int, classes: int) -> float:
+    """Of a whole trial, in operations for each training example, a step's fixed part included."""
+    step = _flops(spec, inputs, classes) + FIXED_FLOPS
+    return spec.epochs * step / spec.batch_size
 
 
 def groups(specs: Sequence[TrialSpec], inputs: int, classes: int) -> list[list[int]]:

@@ -48,7 +48,8 @@ class Arena:
         )
         self.param = _views(self.params, shapes)
         self.grad = _views(self.grads, shapes)
-        """Where `Products.weight_gradient` left a gradient elsewhere, that tensor."""
+        self.elsewhere: Named = {}
+        """Gradients of the only member that were left where they came to be; they count."""
         self.first = _views(self.first_moment, shapes)
         self.second = _views(self.second_moment, shapes)
         self.statistic = {

@@ -53,10 +53,10 @@ class Cell:
         self.optimizer: Optimizer
         products: Products
         if device.type == "cuda" if vectorised is None else vectorised:
-            self.optimizer, products = Vectorised(self.arena, self.steps), Batched()
+            self.optimizer, products = Vectorised(self.arena, self.steps), Batched(self.arena)
         else:
             self.optimizer = Rowwise(self.arena)
-            products = products_for(layout.slots, device, dtype)
+            products = products_for(self.arena)
         self.network = Network(self.arena, self.switches, products)
         self._batches = Batches(data, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)

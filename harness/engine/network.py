@@ -59,20 +59,22 @@ class Network:
         saved: list[Hidden] = []
         top, outs = x, []
         for layer, slots in enumerate(self.prefixes):
-            top = self._hidden(layer, top[:, :slots], saved)
+            top = self._hidden(layer, _first(slots, top), saved)
             outs.append(top)
         if self.layout.mixed_depth:
             top = self._top(outs)
-        logits = self._linear("out", top)  # [B, K, C]
+        logits = self.products.forward("linears.out", top)  # [B, K, C]
 
         correct = (logits.argmax(2) == y).sum(0)
         log_p = torch.log_softmax(logits, 2)
         true, switches = y.unsqueeze(2), self.switches
-        loss = -(log_p.gather(2, true) * switches.true_weight).mean(0).squeeze(1)
+        of_target = log_p.gather(2, true)
         if self.layout.smoothing:
-            loss -= (log_p * switches.every_weight).sum(2).mean(0)
+            of_target *= switches.true_weight
+            of_target += (log_p * switches.every_weight).sum(2, keepdim=True)
+        loss = of_target.mean((0, 2)).neg_()
         dz = log_p.exp_()  # d loss / d logits = (softmax - target) / B
-        dz.scatter_add_(2, true, -switches.true_weight.expand(true.shape))
+        dz.scatter_add_(2, true, switches.minus_true_weight.expand(true.shape))
         if self.layout.smoothing:
             dz -= switches.every_weight
         dz *= 1 / len(x)
@@ -93,29 +95,34 @@ class Network:
         """Inference: x [B, K, D] to logits [B, K, C], with the running statistics, no dropout."""
         top, outs = x, []
         for layer, slots in enumerate(self.prefixes):
-            z = self._linear(layer, top[:, :slots])
             if "before" in self.layout.batch_norms:
+                z = self.products.forward(f"linears.{layer}", _first(slots, top))
                 z = self._where_normed("before", self._norm(layer, z, training=False)[0], z)
-            top = activations.forward(z, self.switches.activation)
+                top = activations.forward(z, self.switches.activation)
+            else:
+                _, top = self._activated(layer, _first(slots, top))
             if "after" in self.layout.batch_norms:
                 top = self._where_normed("after", self._norm(layer, top, training=False)[0], top)
             top = self._mask(layer, top)
             outs.append(top)
-        return self._linear("out", self._top(outs) if self.layout.mixed_depth else top)
+        top = self._top(outs) if self.layout.mixed_depth else top
+        return self.products.forward("linears.out", top)
 
     def _hidden(self, layer: int, inputs: Tensor, saved: list[Hidden]) -> Tensor:
         """One hidden layer: Linear, BatchNorm before or after the activation, dropout."""
         normed = kept = None
-        z = self._linear(layer, inputs)
         norms, act = self.layout.batch_norms, self.switches.activation
+        if "before" in norms:
+            z = self.products.forward(f"linears.{layer}", inputs)
+        else:
+            z, h = self._activated(layer, inputs)
         if norms == ("none",):
-            h = out = activations.forward(z, act)
+            out = h
         elif "after" not in norms:
             out, mean, inv_std = self._norm(layer, z, training=True)
             normed, z = (z, mean, inv_std), self._where_normed("before", out, z)
             h = out = activations.forward(z, act)
         elif "before" not in norms:
-            h = activations.forward(z, act)
             out, mean, inv_std = self._norm(layer, h, training=True)
             normed, out = (h, mean, inv_std), self._where_normed("after", out, h)
         else:
@@ -177,27 +184,30 @@ class Network:
             whole[:, : above.shape[1]] = above
         return torch.where(self.switches.ends[layer][:, :slots], dtop[:, :slots, :width], whole)
 
-    def _linear(self, layer: int | str, h: Tensor) -> Tensor:
-        """[B, K, in] to [B, K, out], each member by its own weights."""
-        param, name = self.arena.param, f"linears.{layer}"
-        return self.products.forward(h, param[f"{name}.weight"], param.get(f"{name}.bias"))
+    def _activated(self, layer: int, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Into and out of the activation; where both come in one go, what comes out twice."""
+        act = self.switches.activation
+        if len(act) == 1:
+            out = self.products.activated(f"linears.{layer}", h, *act)
+            if out is not None:
+                return out, out
+        z = self.products.forward(f"linears.{layer}", h)
+        return z, activations.forward(z, act)
 
     def _linear_backward(
         self, layer: int | str, h: Tensor, dz: Tensor, wanted: bool
     ) -> Tensor | None:
         """Weight and bias gradients into the arena; the input's gradient where it is wanted."""
-        grad, name = self.arena.grad, f"linears.{layer}"
-        grad[f"{name}.weight"] = self.products.weight_gradient(dz, h, grad[f"{name}.weight"])
-        bias = grad.get(f"{name}.bias")
+        name = f"linears.{layer}"
+        self.products.weight_gradient(name, dz, h)
+        bias = self.arena.grad.get(f"{name}.bias")
         if bias is not None:
             if self.layout.exact:
                 torch.sum(dz, 0, out=bias)
             else:
                 has = self.switches.biased[-1 if layer == "out" else int(layer)][: dz.shape[1]]
                 bias.copy_(torch.where(has, dz.sum(0), 0))
-        if not wanted:
-            return None
-        return self.products.input_gradient(dz, self.arena.param[f"{name}.weight"])
+        return self.products.input_gradient(name, dz) if wanted else None
 
     def _norm(self, layer: int, x: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         """BatchNorm of [B, K, H] over B, as B rows of K * H columns; updates running statistics."""
@@ -243,3 +253,8 @@ class Network:
         if not self.masked:
             return out
         return torch.where(self.switches.columns[layer][:, : out.shape[1]], out, 0)
+
+
+def _first(slots: int, h: Tensor) -> Tensor:
+    """[B, K, H] of the first slots alone."""
+    return h if h.shape[1] == slots else h[:, :slots]

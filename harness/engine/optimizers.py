@@ -22,6 +22,8 @@ from harness.trial import TrialSpec
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's defaults
 
+CHUNK = 2**16
+
 
 class Optimizer(Protocol):
     """Both ways; the tests hold them to torch.optim."""
@@ -43,11 +45,11 @@ class Row:
     spec: TrialSpec
     names: list[str]
     params: list[Tensor]
+    grads: list[Tensor]
     first: list[Tensor]
     second: list[Tensor]
-    signs: list[Tensor]
-    """Room for the parameters' signs where there is an l1 penalty: a temporary as large as the
-    network, taken and freed every step, cost more than the arithmetic."""
+    sign: Tensor
+    """Room for the signs of CHUNK parameters, which stay in the cache."""
     steps: list[Tensor]
     """The same counter for every layer."""
 
@@ -62,24 +64,24 @@ class Rowwise:
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
         arena = self._arena
         names = [name for name, view in arena.param.items() if slot < len(view)]
-        params, first, second = (
+        params, grads, first, second = (
             [views[name][slot] for name in names]
-            for views in (arena.param, arena.first, arena.second)
+            for views in (arena.param, arena.grad, arena.first, arena.second)
         )
-        signs = [torch.empty_like(param) for param in params] if spec.l1 else []
+        sign = params[0].new_empty(CHUNK)
         counters = [torch.tensor(float(steps))] * len(names)
-        self._rows[slot] = Row(spec, names, params, first, second, signs, counters)
+        self._rows[slot] = Row(spec, names, params, grads, first, second, sign, counters)
 
     def begin(self, rates: Tensor) -> None:
         self._rates = iter(rates.tolist())
 
     def step(self, step: Tensor) -> None:
-        rates, grad = next(self._rates), self._arena.grad
+        rates, elsewhere = next(self._rates), self._arena.elsewhere
         for slot, row in self._rows.items():
-            grads = [grad[name][slot] for name in row.names]
+            pairs = zip(row.names, row.grads, strict=True)
+            grads = [elsewhere.get(name, grad) for name, grad in pairs] if elsewhere else row.grads
             if row.spec.l1:
-                for param, grad_, sign in zip(row.params, grads, row.signs, strict=True):
-                    grad_.add_(torch.sign(param, out=sign), alpha=row.spec.l1)
+                _add_signs(row, grads)
             if row.spec.optimizer == "sgd":
                 self._sgd(row, grads, rates[slot])
             else:
@@ -122,6 +124,16 @@ class Rowwise:
             maximize=False,
             is_first_step=False,  # the buffer starts at zero, so the first step fills it
         )
+
+
+def _add_signs(row: Row, grads: list[Tensor]) -> None:
+    """The gradient of l1 sum |p|, a piece at a time."""
+    for param, grad in zip(row.params, grads, strict=True):
+        pieces = zip(
+            torch.split(param.view(-1), CHUNK), torch.split(grad.view(-1), CHUNK), strict=True
+        )
+        for piece, room in pieces:
+            room.add_(torch.sign(piece, out=row.sign[: len(piece)]), alpha=row.spec.l1)
 
 
 class Vectorised:

@@ -72,6 +72,7 @@ class Batches:
         self._raw = data.images.new_empty(size, data.inputs)
         self._x = data.mean.new_empty(batch_size, members, data.inputs)
         self._y = data.labels.new_empty(batch_size, members)
+        self._raw_of_x, self._flat_y = self._raw.view(self._x.shape), self._y.view(-1)
         steps = len(data) // batch_size
         self.order = data.rows.new_empty(steps, batch_size, members)
         """Of this epoch, written in place."""
@@ -80,6 +81,6 @@ class Batches:
         """x [B, K, D] normalised and y [B, K] of a step, an int64 [1]; the next overwrites them."""
         data, rows = self._data, self.order.index_select(0, step).flatten()
         torch.index_select(data.images, 0, rows, out=self._raw)
-        self._x.copy_(self._raw.view(self._x.shape)).sub_(data.mean).mul_(data.inv_std)
-        torch.index_select(data.labels, 0, rows, out=self._y.view(-1))
+        self._x.copy_(self._raw_of_x).sub_(data.mean).mul_(data.inv_std)
+        torch.index_select(data.labels, 0, rows, out=self._flat_y)
         return self._x, self._y

@@ -42,6 +42,7 @@ class Switches:
         """1 / (1 - p)."""
         self.true_weight = per_slot(1.0, dtype)
         """Label smoothing: weight of the true class in the target, beside that of every class."""
+        self.minus_true_weight = per_slot(-1.0, dtype)
         self.every_weight = per_slot(0.0, dtype)
 
     def load(self, slot: int, spec: TrialSpec) -> None:
@@ -60,4 +61,5 @@ class Switches:
         self.dropped[0, slot] = threshold(spec.dropout)
         self.kept_scale[0, slot] = 1 / (1 - spec.dropout)
         self.true_weight[0, slot] = 1 - spec.label_smoothing
+        self.minus_true_weight[0, slot] = spec.label_smoothing - 1
         self.every_weight[0, slot] = spec.label_smoothing / self._classes

@@ -6,11 +6,11 @@ fork server that has imported torch once: half the memory and start-up time of f
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType, TracebackType
 from typing import Self, cast
 
+from harness import packing
 from harness.data.files import TrainingFiles
 from harness.errors import HarnessError
 from harness.executors.base import READY, Epoch, Event, Lost, Setup
@@ -54,7 +55,7 @@ class ProcessExecutor:
             self._context.set_forkserver_preload(["harness.executors.worker"])
             with _sigint_blocked():
                 forkserver.ensure_running()  # returns at once; torch is imported meanwhile
-        self._queue: deque[Trial] = deque()
+        self._queue: list[Trial] = []
         self._failed_starts = 0
 
     @property
@@ -119,15 +120,21 @@ class ProcessExecutor:
         self.close()
 
     def _feed(self) -> None:
-        """Give waiting trials to the workers that have least to do, in the order they came."""
+        """Give waiting trials to the workers that have least to do, the longest trial first."""
         while self._queue:
-            trial = self._queue[0]
+            trial = max(self._queue, key=self._urgency)
             free = [worker for worker in self._workers if _has_room(worker, trial)]
             if not free:
-                break  # also for those behind it, or one that needs a worker to itself would starve
+                break  # also for the others, or one that needs a worker to itself would starve
             worker = min(free, key=lambda worker: len(worker.trials))
-            worker.trials[trial.uid] = self._queue.popleft()
+            worker.trials[trial.uid] = trial
+            self._queue.remove(trial)
             self._send(worker, trial)
+
+    def _urgency(self, trial: Trial) -> tuple[int, float]:
+        files = self._files
+        work = packing.work(trial.spec, math.prod(files.shape), len(files.classes))
+        return trial.attempt, work
 
     def _send(self, worker: Worker, message: Trial | tuple[str, bool]) -> None:
         # Where the worker is dead, the next read finds its end of file and reports the trial lost.

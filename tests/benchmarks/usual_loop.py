@@ -70,8 +70,8 @@ class UsualLoop:
             [transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))]
         )
         dataset = torchvision.datasets.FashionMNIST(str(folder), train=True, transform=normalised)
-        self._training = Subset(dataset, splits.train.rows.tolist())
-        self._validation = Subset(dataset, splits.validation.rows.tolist())
+        self.training = Subset(dataset, splits.train.rows.tolist())
+        self.validation = Subset(dataset, splits.validation.rows.tolist())
         self._device = device
 
     def __enter__(self) -> UsualLoop:
@@ -121,8 +121,8 @@ class UsualLoop:
 
     def _loaders(self, spec: TrialSpec) -> tuple[Loader, Loader]:
         return (
-            DataLoader(self._training, batch_size=spec.batch_size, shuffle=True),
-            DataLoader(self._validation, batch_size=spec.batch_size),
+            DataLoader(self.training, batch_size=spec.batch_size, shuffle=True),
+            DataLoader(self.validation, batch_size=spec.batch_size),
         )
 
 

@@ -32,7 +32,8 @@ class Trained:
 
 @functools.lru_cache(maxsize=32)
 def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
-    model = MLP(spec, data.classes, data.mean, data.inv_std, data.dtype).train()
+    model = MLP(spec, data.classes, data.mean.cpu(), data.inv_std.cpu(), data.dtype)
+    model = model.to(data.device).train()
     parameters = list(model.parameters())
     optimizer = optimizer_of(spec, parameters)
     schedule = schedule_of(spec, optimizer, spec.epochs * (len(data) // spec.batch_size))
