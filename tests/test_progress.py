@@ -77,6 +77,26 @@ def test_the_live_table_fits_its_terminal(progress: Progress, width: int) -> Non
         assert "256-128 · bn before · adam 0.003" in text
 
 
+@pytest.mark.parametrize("height", [12, 30])
+def test_the_live_table_keeps_its_summary_in_sight_however_many_run(
+    progress: Progress, height: int
+) -> None:
+    progress.running = {
+        str(number): Running(Trial(number=number, uid=str(number), spec=SPEC))
+        for number in range(64)
+    }
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, height=height, force_terminal=True, color_system=None)
+    with LiveTable(console) as live:
+        for _ in range(9):
+            live.ended(progress, TRIAL, "COMPLETE", RESULT, "")
+        live.refresh(progress)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    assert len(text.rstrip().splitlines()) <= height
+    assert "12/50 trials" in text
+    assert f"and {64 - max(1, height - 12)} more" in text
+
+
 def test_plain_lines_are_dated_and_say_how_each_trial_ended(progress: Progress) -> None:
     stream = io.StringIO()
     plain = Plain(stream)

@@ -37,7 +37,13 @@ class Arena:
     """
 
     def __init__(
-        self, layout: Layout, inputs: int, classes: int, device: torch.device, dtype: torch.dtype
+        self,
+        layout: Layout,
+        inputs: int,
+        classes: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        lone: bool = False,
     ) -> None:
         self.layout = layout
         shapes, statistics = _shapes(layout, inputs, classes)
@@ -48,8 +54,9 @@ class Arena:
         )
         self.param = _views(self.params, shapes)
         self.grad = _views(self.grads, shapes)
+        self.lone = lone
+        """Whether gradients may be left where they came to be: in `elsewhere`, without K."""
         self.elsewhere: Named = {}
-        """Gradients of the only member that were left where they came to be; they count."""
         self.first = _views(self.first_moment, shapes)
         self.second = _views(self.second_moment, shapes)
         self.statistic = {

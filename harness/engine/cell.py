@@ -13,7 +13,7 @@ from harness.engine.layout import Layout
 from harness.engine.member import Member
 from harness.engine.network import Network
 from harness.engine.optimizers import Optimizer, Rowwise, Vectorised, penalty
-from harness.engine.products import Batched, Products, products_for
+from harness.engine.products import products_for
 from harness.engine.randomness import as_int32
 from harness.engine.resident import Batches, Resident
 from harness.engine.schedules import learning_rates
@@ -48,16 +48,15 @@ class Cell:
         self.members: list[Member | None] = [None] * layout.slots
         self.steps = len(data) // layout.batch_size
         device, dtype = data.device, data.dtype
-        self.arena = Arena(layout, data.inputs, data.classes, device, dtype)
+        if vectorised is None:
+            vectorised = device.type == "cuda"
+        lone = layout.slots == 1 and not vectorised
+        self.arena = Arena(layout, data.inputs, data.classes, device, dtype, lone)
         self.switches = Switches(layout, data.classes, device, dtype)
-        self.optimizer: Optimizer
-        products: Products
-        if device.type == "cuda" if vectorised is None else vectorised:
-            self.optimizer, products = Vectorised(self.arena, self.steps), Batched(self.arena)
-        else:
-            self.optimizer = Rowwise(self.arena)
-            products = products_for(self.arena)
-        self.network = Network(self.arena, self.switches, products)
+        self.network = Network(self.arena, self.switches, products_for(self.arena))
+        self.optimizer: Optimizer = (
+            Vectorised(self.arena, self.steps) if vectorised else Rowwise(self.arena)
+        )
         self._batches = Batches(data, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = data.mean.new_zeros(layout.slots)

@@ -45,6 +45,7 @@ class Network:
         self.prefixes = [layout.prefix(layer) for layer in range(len(layout.widths))]
         needs_mask = activations.NOT_ZERO_AT_ZERO.intersection(layout.activations)
         self.masked = bool(needs_mask) and not layout.exact
+        self._flat_norms: dict[int, tuple[Tensor, ...]] = {}
         device = arena.params.device
         widest = max(layout.widths, default=0)
         self.dropout = (
@@ -211,36 +212,52 @@ class Network:
 
     def _norm(self, layer: int, x: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         """BatchNorm of [B, K, H] over B, as B rows of K * H columns; updates running statistics."""
-        param, statistic, name = self.arena.param, self.arena.statistic, f"norms.{layer}"
-        out, mean, inv_std = native_batch_norm(
-            x.flatten(1),
-            param[f"{name}.weight"].reshape(-1),
-            param[f"{name}.bias"].reshape(-1),
-            statistic[f"{name}.running_mean"].view(-1),
-            statistic[f"{name}.running_var"].view(-1),
-            training,
-            MOMENTUM,
-            EPSILON,
+        weight, bias, mean, variance = self._flat_norm(layer)
+        out, batch_mean, inv_std = native_batch_norm(
+            x.flatten(1), weight, bias, mean, variance, training, MOMENTUM, EPSILON
         )
-        return out.view(x.shape), mean, inv_std
+        return out.view(x.shape), batch_mean, inv_std
 
     def _norm_backward(self, layer: int, saved: Hidden, dout: Tensor) -> Tensor:
         assert saved.normed is not None
         x, mean, inv_std = saved.normed
-        weight = self.arena.param[f"norms.{layer}.weight"].reshape(-1)
+        weight = self._flat_norm(layer)[0]
         wanted = [True, True, True]
         dx, dweight, dbias = native_batch_norm_backward(
             dout.flatten(1), x.flatten(1), weight, None, None, mean, inv_std, True, EPSILON, wanted
         )
-        grad, shape = self.arena.grad, x.shape[1:]
+        self._keep_norm_gradients(f"norms.{layer}", dweight, dbias)
+        out: Tensor = dx.view(x.shape)
+        return out
+
+    def _flat_norm(self, layer: int) -> tuple[Tensor, ...]:
+        """Weight, bias, running mean and variance over K * H columns; views where K is 1."""
+        if layer not in self._flat_norms:
+            param, statistic, name = self.arena.param, self.arena.statistic, f"norms.{layer}"
+            flat = (
+                param[f"{name}.weight"].reshape(-1),
+                param[f"{name}.bias"].reshape(-1),
+                statistic[f"{name}.running_mean"].view(-1),
+                statistic[f"{name}.running_var"].view(-1),
+            )
+            if self.layout.slots > 1:
+                return flat
+            self._flat_norms[layer] = flat
+        return self._flat_norms[layer]
+
+    def _keep_norm_gradients(self, name: str, dweight: Tensor, dbias: Tensor) -> None:
+        if self.arena.lone:
+            self.arena.elsewhere[f"{name}.weight"] = dweight
+            self.arena.elsewhere[f"{name}.bias"] = dbias
+            return
+        grad = self.arena.grad
+        shape = grad[f"{name}.weight"].shape
         dweight, dbias = dweight.view(shape), dbias.view(shape)
         if "none" in self.layout.batch_norms:
             has = ~self.switches.batch_norm["none"][0, : shape[0]]
             dweight, dbias = torch.where(has, dweight, 0), torch.where(has, dbias, 0)
-        grad[f"norms.{layer}.weight"].copy_(dweight)
-        grad[f"norms.{layer}.bias"].copy_(dbias)
-        out: Tensor = dx.view(x.shape)
-        return out
+        grad[f"{name}.weight"].copy_(dweight)
+        grad[f"{name}.bias"].copy_(dbias)
 
     def _dropout_mask(self, dropout: Dropout, layer: int, out: Tensor) -> Tensor:
         """[B, K, H]: 0 where a unit is dropped, 1 / (1 - p) where it is kept."""

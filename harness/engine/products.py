@@ -115,10 +115,10 @@ class Single:
 def products_for(arena: Arena) -> Products:
     """The same on every machine of a kind, never by a measurement: bits must not depend on it."""
     params = arena.params
-    alone = len(params) == 1 and params.device.type == "cpu" and params.dtype == torch.float32
+    plain = arena.lone and params.device.type == "cpu" and params.dtype == torch.float32
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return Single(arena) if alone and x86 and onednn else Batched(arena)
+    return Single(arena) if plain and x86 and onednn else Batched(arena)
 
 
 def _linears(arena: Arena, part: str) -> dict[str, Tensor]:

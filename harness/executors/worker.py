@@ -16,7 +16,7 @@ from harness.executors.base import READY, Ended, Lost, Setup
 from harness.executors.workbench import Workbench
 from harness.trial import Trial
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3  # from glibc's malloc.h
 REFILL_SECONDS = 0.005
 """After a trial ended, the next epoch waits so long for another to take its slot."""
 
@@ -68,5 +68,6 @@ def _keep_freed_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MXFAST, 0)  # nothing small to merge with what is freed
         mallopt(M_TRIM_THRESHOLD, 2**30)
         mallopt(M_MMAP_THRESHOLD, 2**30)

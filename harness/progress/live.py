@@ -21,6 +21,8 @@ from harness.verdict import duration
 REDRAW_SECONDS = 0.25
 LAST = 5
 """Trials that ended stay visible for so many others."""
+OTHER_LINES = 7
+"""Beside the trials that ended and those that run."""
 COLOUR = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "INTERRUPTED": "red"}
 
 
@@ -70,7 +72,9 @@ class LiveTable:
         table.add_column("epoch", justify="right", no_wrap=True)
         table.add_column("val", justify="right", no_wrap=True)
         table.add_column("s/epoch", justify="right", no_wrap=True)
-        for running in progress.running.values():
+        running_now = list(progress.running.values())
+        shown = running_now[: max(1, self._console.size.height - LAST - OTHER_LINES)]
+        for running in shown:
             spec, last = running.trial.spec, running.epochs[-1] if running.epochs else None
             table.add_row(
                 str(running.trial.number),
@@ -79,7 +83,9 @@ class LiveTable:
                 f"{last.val_accuracy:.4f}" if last else "",
                 f"{last.seconds:.2f}" if last else "",
             )
-        return Group(*self._last, Text(), table, Text(), *_summary(progress))
+        hidden = len(running_now) - len(shown)
+        more = [Text(f"      and {hidden} more", style="dim")] if hidden else []
+        return Group(*self._last, Text(), table, *more, Text(), *_summary(progress))
 
 
 def _summary(progress: Progress) -> list[Text]:

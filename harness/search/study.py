@@ -278,8 +278,9 @@ def _pruner(config: StudyConfig) -> optuna.pruners.BasePruner:
         fixed = TrialSpec(**config.train).epochs
         epochs = max(sampled.values) if isinstance(sampled, Choice) else fixed
     if config.study.pruner == "median":
-        # A first epoch says little: a quarter of the epochs are free.
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 4))
+        # A first epoch says little: a quarter of the epochs are free. Ours are counted from 1.
+        free = max(1, epochs // 4)
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=free + 1)
     if config.study.pruner == "successive-halving":
         return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     if config.study.pruner == "hyperband":

@@ -24,10 +24,12 @@ from pathlib import Path
 
 from fixed_list import specs, step_flops
 
+from harness.executors.devices import Demand
+
 SHARE = 1 / 9
 
 
-def sweep(folder: Path) -> dict[str, float]:
+def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, float]:
     """Ours, in this process: seconds of wall time and of CPU time."""
     from harness.driver import Driver
     from harness.executors.processes import ProcessExecutor
@@ -37,9 +39,9 @@ def sweep(folder: Path) -> dict[str, float]:
     from harness.signals import Stop
     from harness.trial import TrialResult
 
-    trials = specs()
+    trials = specs(count, epochs=epochs)
     with tempfile.TemporaryDirectory() as home:
-        planned = plan("fashion-mnist", data_dir=folder, home=home)
+        planned = plan("fashion-mnist", data_dir=folder, home=home, device=device)
         prepared = planned.prepare()
         source = FixedSearch("sweep", trials)
         with planned.executor(prepared, len(trials)) as executor:
@@ -74,10 +76,20 @@ def cpu_seconds(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def whole_command(folder: Path) -> dict[str, float]:
+def whole_command(
+    folder: Path, count: int = 20, epochs: int = 3, device: Demand = "cpu"
+) -> dict[str, float]:
     """Ours, as a process of its own."""
     started = time.perf_counter()
-    command = [sys.executable, __file__, "--ours", str(folder)]
+    command = [
+        sys.executable,
+        __file__,
+        "--ours",
+        str(folder),
+        str(count),
+        str(epochs),
+        str(device),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     measured: dict[str, float] = json.loads(done.stdout)
     return measured | {"command": time.perf_counter() - started}
@@ -117,6 +129,8 @@ def main(folder: Path, rounds: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--ours":
-        print(json.dumps(sweep(Path(sys.argv[2]))))
+        _, _, where, how_many, how_long, on = sys.argv
+        demand: Demand = "gpu" if on == "gpu" else "cpu"
+        print(json.dumps(sweep(Path(where), int(how_many), int(how_long), demand)))
     else:
         main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3)

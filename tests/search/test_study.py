@@ -226,6 +226,23 @@ def test_pruners_stop_the_hopeless_and_none_stops_nobody(
     assert (stopped == 0) == (pruner == "none")
 
 
+@pytest.mark.parametrize(("epochs", "free"), [(2, 1), (12, 3)])
+def test_the_median_pruner_leaves_a_quarter_of_the_epochs_alone(
+    config: StudyConfig, tmp_path: Path, epochs: int, free: int
+) -> None:
+    study = config.study.model_copy(update={"pruner": "median", "trials": 100})
+    config = replace(config, study=study, train=config.train | {"epochs": epochs})
+    with open_search(config, tmp_path) as search:
+        for _ in range(6):
+            trial = search.ask()
+            for epoch in range(1, epochs + 1):
+                assert search.report(trial.number, metrics(0.9, epoch))
+            search.tell_result(trial.number, result(0.9))
+        bad = search.ask()
+        kept = [search.report(bad.number, metrics(0.1, e)) for e in range(1, epochs + 1)]
+        assert kept == [True] * free + [False] * (epochs - free)
+
+
 def test_a_changed_study_is_refused_with_the_difference(
     config: StudyConfig, tmp_path: Path
 ) -> None:
