@@ -1,11 +1,13 @@
 """Which trials train together, and how long each takes: arithmetic on their settings alone.
 
 On one CPU core, a step costs its matrix products and a fixed part, some 80 operations that each
-take a microsecond to start. Trials that train together share the fixed part and pay for their
-padding. Measured on one thread of an AMD EPYC at about 95 GFLOP/s (K = 4 against K = 1, time a
-trial and step, batch 64): 32 wide 1.4 times faster (6.6 MFLOP a step), 64-64 1.3 (15), 128-128
-1.1 (39), 300-100 1.0 (72); on 64 inputs instead of 784: 32 wide 2.1 (0.6), 128-128 1.4 (8.9),
-300-100 1.3 (17). So the fixed part is worth about 6 MFLOP, and above 20 nothing is gained.
+take a microsecond to start. Trials that train together share the fixed part; they pay for their
+padding, and their larger products are slower than those of a trial alone (see engine/products.py).
+Four at once against each alone, one thread of an AMD EPYC (Zen 5), `tests/benchmarks/fusing.py`,
+batch 64: 32 wide 1.5 times as fast (6.5 MFLOP a step), 64 wide 1.1 (13), 128 wide 0.85 (26), 300-100
+0.64 (72); on 64 inputs instead of 784: 32 wide 2.0 (0.6), 128 wide 1.65 (2.6), 128-128 1.4 (8.9),
+300-100 1.3 (17). So the fixed part is worth about 6 MFLOP, and trials above 10 train alone. Eight at
+once gain little over four.
 
 On a GPU a step's fixed part weighs far more, and every trial that fits is taken.
 """
@@ -19,10 +21,10 @@ from harness.trial import TrialSpec
 
 FIXED_FLOPS = 6e6
 """What a step costs beside its matrix products, as floating-point operations."""
-LARGEST_FLOPS = 20e6
+LARGEST_FLOPS = 10e6
 """Trials whose step does more train alone."""
 CPU_SLOTS = 4
-"""Trials that one core trains at once where they are small: eight gain little more."""
+"""Trials that one core trains at once where they are small."""
 
 
 def step_flops(hidden: Sequence[int], batch_size: int, inputs: int, classes: int) -> int:

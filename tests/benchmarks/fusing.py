@@ -1,0 +1,70 @@
+"""Does training several small trials as one program pay on a CPU core? Evidence for packing.py.
+
+    python tests/benchmarks/fusing.py DATA_DIR
+
+Seconds a trial and step with K = 4 and 8 trials of one shape in a cell against each alone, on one
+thread; FashionMNIST's 784 inputs and the digits' 64. Alternating, the best of five turns each.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from usual_loop import machine
+
+from harness import packing
+from harness.data.files import prepare
+from harness.data.parts import load_splits
+from harness.engine import Resident
+from harness.engine.arrangement import together
+from harness.engine.cell import Cell
+from harness.engine.member import Member
+from harness.trial import TrialSpec
+
+SHAPES = [(32,), (64,), (64, 64), (128,), (128, 128), (128, 64, 32), (300, 100)]
+SIZES, TURNS, STEPS = (1, 4, 8), 5, 160
+
+
+def cell(spec: TrialSpec, size: int, data: Resident) -> Cell:
+    members = [Member.fresh(str(seed), replace(spec, seed=seed), data) for seed in range(size)]
+    return together(members, data)
+
+
+def seconds(made: Cell, steps: int) -> float:
+    made.begin_epoch()
+    steps = min(steps, made.steps)
+    started = time.perf_counter()
+    made.train_steps(steps)
+    return (time.perf_counter() - started) / steps / made.layout.slots
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    print(machine("cpu"))
+    head = ("shape", 14), ("batch", 6), ("MFLOP", 8), ("alone, us", 11), ("K = 4", 8), ("K = 8", 8)
+    print(f"{'data':<14}" + "".join(f"{name:>{width}}" for name, width in head))
+    for name in ("fashion-mnist", "digits"):
+        prepared = prepare(
+            name, validation=0.1, test=0.2, split_seed=0, normalize=True, data_dir=folder
+        )
+        data = Resident(load_splits(prepared.training))
+        for hidden in SHAPES:
+            for batch in (32, 64, 128):
+                spec = TrialSpec(hidden=hidden, batch_size=batch)
+                cells = {size: cell(spec, size, data) for size in SIZES}
+                best = dict.fromkeys(SIZES, float("inf"))
+                for _ in range(TURNS):
+                    for size, made in cells.items():
+                        best[size] = min(best[size], seconds(made, STEPS // size))
+                flops = packing.step_flops(hidden, batch, data.inputs, data.classes) / 1e6
+                gains = "".join(f"{best[1] / best[size]:>7.2f}x" for size in SIZES[1:])
+                shape = "-".join(map(str, hidden))
+                print(f"{name:<14}{shape:>14}{batch:>6}{flops:>8.1f}{best[1] * 1e6:>11.0f}{gains}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
