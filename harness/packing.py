@@ -2,12 +2,20 @@
 
 On one CPU core, a step costs its matrix products and a fixed part, some 80 operations that each
 take a microsecond to start. Trials that train together share the fixed part; they pay for their
-padding, and their larger products are slower than those of a trial alone (see engine/products.py).
-Four at once against each alone, one thread of an AMD EPYC (Zen 5), `tests/benchmarks/fusing.py`,
-batch 64: 32 wide 1.5 times as fast (6.5 MFLOP a step), 64 wide 1.1 (13), 128 wide 0.85 (26), 300-100
-0.64 (72); on 64 inputs instead of 784: 32 wide 2.0 (0.6), 128 wide 1.65 (2.6), 128-128 1.4 (8.9),
-300-100 1.3 (17). So the fixed part is worth about 6 MFLOP, and trials above 10 train alone. Eight at
-once gain little over four.
+padding, and their larger products are slower than a lone trial's (see engine/products.py). Four at
+once against each alone, one thread of an AMD EPYC (Zen 5), batch 64, tests/benchmarks/fusing.py:
+
+    inputs  hidden   MFLOP a step  times as fast
+    784     32                6.5           1.5
+    784     64                 13           1.1
+    784     128                26           0.85
+    784     300-100            72           0.64
+    64      32                0.6           2.0
+    64      128               2.6           1.65
+    64      128-128           8.9           1.4
+
+So the fixed part is worth about 6 MFLOP, and trials above 10 train alone. Eight at once gain little
+over four.
 
 On a GPU a step's fixed part weighs far more, and every trial that fits is taken.
 """
