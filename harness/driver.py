@@ -7,7 +7,6 @@ between leaves the trial RUNNING, which the next one finds; never an ended trial
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +37,10 @@ class Source(Protocol):
 
     counts: Counts
     ranking: list[tuple[float, int]]
+
+    @property
+    def learns(self) -> bool:
+        """Whether what comes back decides what is asked next."""
 
     @property
     def in_flight_limit(self) -> int | None: ...
@@ -157,19 +160,20 @@ class Driver:
         Where nothing is learnt from what comes back, the last trials are asked for together: the
         executor takes the longest first, and no worker is left with one when the others are done.
         """
-        running, slots = self.progress.running, self._executor.slots
-        limit = self._source.in_flight_limit
-        left = self.progress.target - self._source.counts.done - len(running)
-        at_once = slots + 1 if limit is not None or left > LAST * slots else sys.maxsize
-        while (
-            len(running) < min(at_once, limit or sys.maxsize)
-            and self._source.counts.done + len(running) < self.progress.target
-            and not self._out_of_time
-        ):
+        while self._wants_another():
             trial = self._source.ask()
-            running[trial.uid] = Running(trial)
+            self.progress.running[trial.uid] = Running(trial)
             self._executor.submit([trial])
             self._tracker.start(trial)
+
+    def _wants_another(self) -> bool:
+        running, slots = len(self.progress.running), self._executor.slots
+        left = self.progress.target - self._source.counts.done - running
+        limit = self._source.in_flight_limit
+        if left <= 0 or self._out_of_time or (limit is not None and running >= limit):
+            return False
+        last = not self._source.learns and left <= LAST * slots
+        return last or running <= slots
 
     def _handle(self, event: Event) -> None:
         running = self.progress.running[event.uid]

@@ -71,7 +71,10 @@ def in_words(resolved: dict[str, Any]) -> str:
     each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
     about = duration(resolved["seconds"])
     lines.append(f"time     about {about} of training for random settings, unpruned ({each});")
-    lines.append("         a search that comes to favour large networks takes longer")
+    if resolved["device"].startswith("CPU"):
+        lines.append("         a search that comes to favour large networks takes longer")
+    else:
+        lines.append("         timed alone; trials that share the device take less")
     return "\n".join(lines)
 
 

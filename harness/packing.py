@@ -55,8 +55,8 @@ def work(spec: TrialSpec, inputs: int, classes: int) -> float:
 def groups(specs: Sequence[TrialSpec], inputs: int, classes: int) -> list[list[int]]:
     """Indices of the trials that are to train together on one core, deepest first in each group.
 
-    Greedy, in order of size: a trial joins the group before it where that is no slower by
-    the rule above.
+    Greedy, in order of size: a trial joins the group before it where that pays by the figures
+    above.
     """
     found: list[list[int]] = []
     order = sorted(range(len(specs)), key=lambda index: _alike(specs[index], inputs, classes))
@@ -95,6 +95,7 @@ def _pays(specs: Sequence[TrialSpec], inputs: int, classes: int) -> bool:
     alone = [_flops(spec, inputs, classes) for spec in specs]
     if max(alone) > LARGEST_FLOPS:
         return False
+    # Half of what sharing saves may go into padding; the estimate is too rough to spend it all.
     return _padded(specs, inputs, classes) - sum(alone) < FIXED_FLOPS * (len(specs) - 1) / 2
 
 

@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -15,7 +16,7 @@ from harness.config import StudyConfig, load
 from harness.data.files import Prepared
 from harness.driver import Driver, Progress
 from harness.errors import HarnessError
-from harness.executors.base import Executor, Setup
+from harness.executors.base import Event, Executor, Setup
 from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
 from harness.search import Search, open_search
@@ -206,6 +207,50 @@ def test_a_killed_workers_trial_is_tried_again(
     lost = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
     assert len(lost) <= 1
     assert all("died (signal 9)" in run.reason for run in lost)
+
+
+class Greedy:
+    """An executor with many slots that never answers: what is asked before anything came back."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots, self.submitted = slots, 0
+
+    def submit(self, trials: Sequence[Trial]) -> None:
+        self.submitted += len(trials)
+
+    def wait(self, timeout: float) -> list[Event]:
+        raise HarnessError("enough")
+
+    def answer(self, uid: str, keep: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("sampler", "slots", "trials", "asked"),
+    [
+        ("tpe", 2, 100, 3),
+        ("tpe", 64, 100, 25),
+        ("tpe", 8, 20, 9),  # the first ten draws are random, and need not wait
+        ("tpe", 64, 20, 10),
+        ("random", 2, 100, 3),
+        ("random", 8, 20, 20),
+    ],
+)
+def test_at_most_a_quarter_is_in_flight_where_the_sampler_learns(
+    config: StudyConfig, tmp_path: Path, sampler: str, slots: int, trials: int, asked: int
+) -> None:
+    options = [f"study.sampler={sampler}", f"study.trials={trials}"]
+    with open_search(load(config.source, options), tmp_path) as search:
+        tracker, executor = opened(config, search), Greedy(slots)
+        with pytest.raises(HarnessError, match="enough"):
+            driver(search, executor, tracker, Watched()).run(Stop())
+    assert executor.submitted == asked
 
 
 def test_timeout_starts_no_trial_more(

@@ -6,6 +6,7 @@ if they had stayed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -20,6 +21,8 @@ from harness.trial import TrialSpec
 
 NARROWEST, CLASS_RATIO = 128, 4
 """Widths of up to 128, 512, 2,048 ... are padded alike on a GPU."""
+Class = tuple[int, int]
+"""Batch size and padded width; no width for linear classifiers."""
 MEMORY_SHARE = 0.8
 """Of the device's free memory may be planned for; libraries and validation need the rest."""
 
@@ -74,82 +77,94 @@ class Refill:
         make: Callable[[Layout, Resident], Cell] = Cell,
     ) -> None:
         self._data, self._free_memory, self._make = data, free_memory, make
-        self._seen: dict[tuple[int, int], Layout] = {}
-        self.limit: int | None = None
-        """Members that the device holds, once an allocation has failed."""
+        self._seen: dict[Class, Layout] = {}
+        self._caps: dict[Class, int] = {}
+        """Members that a class's cell holds where memory sufficed for no more."""
 
     def arrange(
         self, cells: list[Cell], joining: Sequence[Member]
     ) -> tuple[list[Member], list[Member]]:
         waiting, refused = list[Member](), list[Member]()
-        without: dict[tuple[int, int], list[Member]] = {}
-        training = _training(cells)
+        homeless: dict[Class, list[Member]] = {}
         for member in joining:
-            if self.limit is not None and training >= self.limit:
-                waiting.append(member)
-                continue
-            training += 1
             if not _placed(cells, member):
-                without.setdefault(width_class(member.spec), []).append(member)
-        for key, newcomers in without.items():
-            later, never = self._grow(cells, key, newcomers)
+                homeless.setdefault(width_class(member.spec), []).append(member)
+        for key, newcomers in homeless.items():
+            if key in self._caps:
+                self._drop_empty(cells)
+            own = [cell for cell in cells if cell_class(cell) == key]
+            if sum(map(_occupied, own)) >= self._caps.get(key, sys.maxsize):
+                waiting += newcomers
+                continue
+            later, never = self._grow(cells, key, own, newcomers)
             waiting += later
             refused += never
         return waiting, refused
 
     def _grow(
-        self, cells: list[Cell], key: tuple[int, int], newcomers: list[Member]
+        self, cells: list[Cell], key: Class, own: list[Cell], newcomers: list[Member]
     ) -> tuple[list[Member], list[Member]]:
         """Make a class's cell anew with the newcomers in it: all of them, or as many as fit."""
-        members = newcomers
-        for old in [cell for cell in cells if cell_class(cell) == key]:
-            members = [*unload_all(old), *members]
-            cells.remove(old)
-            del old  # its memory is needed for the new one
-        count = len(members)
+        members = [member for cell in own for member in unload_all(cell)] + newcomers
+        cells[:] = [cell for cell in cells if cell not in own]
+        own.clear()  # its memory is needed for the new one
+        count = min(len(members), self._caps.get(key, len(members)))
         while True:
-            made, count = self._made(key, members, count)
+            made, count = self._made(cells, key, members, count)
             if made is not None:
+                if count < len(members):
+                    self._caps[key] = count
                 cells.append(filled(made, deepest_first(members[:count])))
                 return members[count:], []
-            if any(not any(cell.members) for cell in cells):
-                cells[:] = [cell for cell in cells if any(cell.members)]
-            elif count > 1:
+            if self._drop_empty(cells):
+                continue
+            if count > 1:
                 count //= 2
-                self.limit = _training(cells) + count
             elif cells:
+                self._caps[key] = 0
                 return members, []
             else:
                 return members[1:], members[:1]
 
     def _made(
-        self, key: tuple[int, int], members: list[Member], count: int
+        self, cells: list[Cell], key: Class, members: list[Member], count: int
     ) -> tuple[Cell | None, int]:
         """A cell for the first `count` members, or for fewer; None where the allocation failed."""
         layout = self._roomy(key, [member.spec for member in members[:count]])
-        room = int(self._free_memory() * MEMORY_SHARE / slot_bytes(layout, self._data))
-        if room < layout.slots:
+        if self._room(layout) < layout.slots:
+            self._drop_empty(cells)
             # One is tried whatever the estimate says.
-            count = max(1, min(count, room))
+            count = max(1, min(count, self._room(layout)))
             layout = self._roomy(key, [member.spec for member in members[:count]], spare=0)
         try:
-            cell = self._make(layout, self._data)
+            made = self._make(layout, self._data)
         except torch.OutOfMemoryError:
             return None, count
         self._seen[key] = layout
-        return cell, count
+        return made, count
 
-    def _roomy(
-        self, key: tuple[int, int], specs: Sequence[TrialSpec], spare: int | None = None
-    ) -> Layout:
-        """For these members and any like them: slots to the next power of two, all as wide as the
-        class, every feature that the class has had."""
+    def _room(self, layout: Layout) -> int:
+        """Slots that memory suffices for, by the estimate."""
+        return int(self._free_memory() * MEMORY_SHARE / slot_bytes(layout, self._data))
+
+    def _drop_empty(self, cells: list[Cell]) -> bool:
+        """Give back the memory of cells that nobody trains in, if there are any."""
+        before = len(cells)
+        cells[:] = [cell for cell in cells if _occupied(cell)]
+        if len(cells) < before:
+            self._caps.clear()
+        return len(cells) < before
+
+    def _roomy(self, key: Class, specs: Sequence[TrialSpec], spare: int | None = None) -> Layout:
+        """For these members and any like them: slots to the next power of two, half of them as deep
+        as any so far, all as wide as the class, with every feature that the class has had."""
         seen = self._seen.get(key)
         depths = sorted((len(spec.hidden) for spec in specs), reverse=True)
         if spare is None:
             spare = (1 << (len(specs) - 1).bit_length()) - len(specs)
         deepest = max(depths[0], seen.depths[0] if seen else 0)
-        depths = [deepest] * spare + depths
+        deep = max(spare, (spare + len(specs)) // 2)
+        depths = [deepest] * deep + depths[deep - spare :]
         activations = {spec.activation for spec in specs}
         batch_norms = {spec.batch_norm for spec in specs}
         return Layout(
@@ -171,8 +186,7 @@ def together(members: Sequence[Member], data: Resident) -> Cell:
     return filled(Cell(Layout.tight([member.spec for member in members]), data), members)
 
 
-def width_class(spec: TrialSpec) -> tuple[int, int]:
-    """(batch size, padded width); no width for a linear classifier."""
+def width_class(spec: TrialSpec) -> Class:
     if not spec.hidden:
         return spec.batch_size, 0
     width = NARROWEST
@@ -181,7 +195,7 @@ def width_class(spec: TrialSpec) -> tuple[int, int]:
     return spec.batch_size, width
 
 
-def cell_class(cell: Cell) -> tuple[int, int]:
+def cell_class(cell: Cell) -> Class:
     return cell.layout.batch_size, max(cell.layout.widths, default=0)
 
 
@@ -199,7 +213,7 @@ def device_memory(device: torch.device) -> int:
     """Bytes that torch could still allocate on a GPU."""
     torch.cuda.empty_cache()  # of cells that are gone
     free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free)
 
 
 def deepest_first(members: Sequence[Member]) -> list[Member]:
@@ -218,8 +232,8 @@ def unload_all(cell: Cell) -> list[Member]:
     return [cell.unload(slot) for slot, member in enumerate(cell.members) if member]
 
 
-def _training(cells: Sequence[Cell]) -> int:
-    return sum(member is not None for cell in cells for member in cell.members)
+def _occupied(cell: Cell) -> int:
+    return sum(member is not None for member in cell.members)
 
 
 def _placed(cells: Sequence[Cell], member: Member) -> bool:

@@ -61,7 +61,8 @@ class Cell:
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = data.mean.new_zeros(layout.slots)
         self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
-        self._replay = captured(self._train_step, device) if device.type == "cuda" else None
+        cuda = device.type == "cuda"
+        self._replay = captured(self._train_step, self._warm_up, device) if cuda else None
 
     def load(self, slot: int, member: Member) -> None:
         """Put a member into a slot, as it was when it last left one."""
@@ -118,6 +119,10 @@ class Cell:
         with torch.inference_mode():  # 5 % of a small step: no autograd bookkeeping at all
             for _ in range(count):
                 step()
+
+    def _warm_up(self) -> None:
+        self._step.zero_()  # an epoch may have fewer steps than there are warm-ups
+        self._train_step()
 
     def _train_step(self) -> None:
         x, y = self._batches.at(self._step)

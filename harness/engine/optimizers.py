@@ -127,13 +127,18 @@ class Rowwise:
 
 
 def _add_signs(row: Row, grads: list[Tensor]) -> None:
-    """The gradient of l1 sum |p|, a piece at a time."""
+    """The gradient of l1 sum |p|: of large tensors a piece at a time, so that its signs stay in the
+    cache; a temporary as large as the network, taken every step, cost more than the arithmetic."""
+    small_params, small_grads = [], []
     for param, grad in zip(row.params, grads, strict=True):
-        pieces = zip(
-            torch.split(param.view(-1), CHUNK), torch.split(grad.view(-1), CHUNK), strict=True
-        )
-        for piece, room in pieces:
+        if param.numel() <= CHUNK:
+            small_params.append(param)
+            small_grads.append(grad)
+            continue
+        flat = param.view(-1), grad.view(-1)
+        for piece, room in zip(*(torch.split(each, CHUNK) for each in flat), strict=True):
             room.add_(torch.sign(piece, out=row.sign[: len(piece)]), alpha=row.spec.l1)
+    torch._foreach_add_(small_grads, torch._foreach_sign(small_params), alpha=row.spec.l1)
 
 
 class Vectorised:

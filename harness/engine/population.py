@@ -35,20 +35,24 @@ class Population:
     ) -> None:
         self.data, self.objective = data, objective
         self.cells: list[Cell] = []
+        self._uids: dict[str, None] = {}
+        """Of every trial that is here, in the order they came, wherever it stands."""
         self._waiting: list[Member] = []
         self._changed = False
         self._arrangement = arrangement or _arrangement(data)
 
     def __len__(self) -> int:
-        return len(self._waiting) + sum(member is not None for member in self._members())
+        return len(self._uids)
 
     def add(self, uid: str, spec: TrialSpec) -> None:
         """Let a trial join. Raises ValueError where it cannot train on this data."""
         self._waiting.append(Member.fresh(uid, spec, self.data))
+        self._uids[uid] = None
         self._changed = True
 
     def drop(self, uid: str) -> None:
         """Free a trial's slot; nothing is kept of it."""
+        self._uids.pop(uid, None)
         self._waiting = [member for member in self._waiting if member.uid != uid]
         for cell in self.cells:
             for slot, member in enumerate(cell.members):
@@ -58,9 +62,9 @@ class Population:
 
     def clear(self) -> list[str]:
         """Drop every trial; returns their uids."""
-        members = [*self._waiting, *filter(None, self._members())]
-        self._waiting, self.cells = [], []
-        return [member.uid for member in members]
+        uids = list(self._uids)
+        self._uids, self._waiting, self.cells = {}, [], []
+        return uids
 
     def train_epoch(self) -> Iterator[list[Report]]:
         """Train each cell an epoch; yields the reports of its members, if any are due.
@@ -72,6 +76,8 @@ class Population:
             self._changed = bool(self._waiting)
             if refused:
                 reason = f"needs more memory than {self.data.device} has"
+                for member in refused:
+                    self.drop(member.uid)
                 yield [Report(member.uid, TrialFailure(reason=reason)) for member in refused]
         for cell in list(self.cells):
             if any(cell.members):

@@ -33,7 +33,9 @@ class Resident:
         self.images = train.inputs.flatten(1).to(self.device)  # [all, D], mapped, shared
         self.labels = train.labels.to(self.device)
         self.rows = train.rows.to(self.device)  # [N]: the rows of `images` to train on
-        self.val_images = validation.inputs[validation.rows].flatten(1).to(self.device)
+        # Seen whole after every epoch, in the same order, by every trial: normalised once.
+        raw = validation.inputs[validation.rows].flatten(1).to(self.device)
+        self.val_inputs = (raw.to(dtype) - self.mean) * self.inv_std  # [n, D]
         self.val_labels = validation.labels[validation.rows].to(self.device)
 
     def __len__(self) -> int:
@@ -57,10 +59,9 @@ class Resident:
 
     def validation(self, members: int, size: int = 2000) -> Iterator[tuple[Tensor, Tensor]]:
         """x [B, K, D], the same examples for every member, and y [B]."""
-        for start in range(0, len(self.val_images), size):
-            raw = self.val_images[start : start + size].to(self.dtype)
-            x = (raw - self.mean) * self.inv_std
-            yield x.unsqueeze(1).expand(-1, members, -1), self.val_labels[start : start + size]
+        for start in range(0, len(self.val_inputs), size):
+            x = self.val_inputs[start : start + size].unsqueeze(1)
+            yield x.expand(-1, members, -1), self.val_labels[start : start + size]
 
 
 class Batches:
@@ -74,7 +75,7 @@ class Batches:
         self._y = data.labels.new_empty(batch_size, members)
         self._raw_of_x, self._flat_y = self._raw.view(self._x.shape), self._y.view(-1)
         steps = len(data) // batch_size
-        self.order = data.rows.new_empty(steps, batch_size, members)
+        self.order = data.rows.new_zeros(steps, batch_size, members)
         """Of this epoch, written in place."""
 
     def at(self, step: Tensor) -> tuple[Tensor, Tensor]:

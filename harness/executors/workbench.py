@@ -20,6 +20,8 @@ class Workbench:
         self._refused: list[Event] = []
         self._unanswered: set[str] = set()
         self._answers: list[tuple[str, bool]] = []
+        self.broken = False
+        """Whether something went wrong that may have left the device unusable."""
 
     @property
     def busy(self) -> bool:
@@ -65,6 +67,7 @@ class Workbench:
                         events.append(self._ended(report.uid, report.outcome))
                 yield events
         except (RuntimeError, ValueError, MemoryError) as error:
+            self.broken = True
             self._unanswered.clear()
             uids, reason = self._population.clear(), in_words(error)
             if len(uids) == 1:

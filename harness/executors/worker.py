@@ -12,7 +12,7 @@ from harness.data.files import TrainingFiles
 from harness.data.parts import load_splits
 from harness.engine import Population, Resident
 from harness.errors import HarnessError
-from harness.executors.base import READY, Ended, Lost, Setup
+from harness.executors.base import READY, Ended, Setup
 from harness.executors.workbench import Workbench
 from harness.trial import Trial
 
@@ -31,6 +31,8 @@ def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str)
             if setup.device == "cpu":
                 torch.set_num_threads(1)
                 _keep_freed_memory()
+            else:
+                torch.cuda.set_device(setup.device)
             data = Resident(load_splits(files), setup.device)
         except (HarnessError, RuntimeError, AssertionError) as error:
             connection.send(f"{type(error).__name__}: {error}")
@@ -54,10 +56,10 @@ def _train(connection: Connection, workbench: Workbench) -> None:
         for events in workbench.step():
             for event in events:
                 connection.send(event)
-                if isinstance(event, Lost):
-                    return  # a fault that may have left the device unusable: start afresh
                 if isinstance(event, Ended):
                     patience = REFILL_SECONDS
+        if workbench.broken:
+            return  # the executor starts another in its place
 
 
 def _keep_freed_memory() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from harness.search.study import Counts
+from harness.search.study import ATTEMPTS, Counts
 from harness.trial import EpochMetrics, Outcome, Trial, TrialFailure, TrialResult, TrialSpec
 
 
@@ -13,22 +13,28 @@ class FixedSearch:
     """Trials of given specs, in order, through the same driver as a study's. Nothing is kept.
 
     A single trial's uid is `uid` itself, for its run stands alone; those of a list are
-    `uid/number`.
+    `uid/number`, and are tried again where their worker died.
     """
 
+    learns = False
     in_flight_limit = None
 
     def __init__(self, uid: str, specs: Sequence[TrialSpec]) -> None:
         self.uid = uid
         self.outcomes: dict[int, Outcome] = {}
-        """By number; an interrupted trial's is a failure."""
-        self._specs, self._asked = list(specs), 0
+        """By the number of a trial's first attempt; an interrupted trial's is a failure."""
         self.counts = Counts(0, 0, 0)
         self.ranking: list[tuple[float, int]] = []
+        self._alone = len(specs) == 1
+        self._waiting = [(number, spec, 1) for number, spec in enumerate(specs)]
+        """(number of the first attempt, spec, attempt), next first."""
+        self._asked: list[tuple[int, TrialSpec, int]] = []
+        """The same, by number."""
 
     def ask(self) -> Trial:
-        number, self._asked = self._asked, self._asked + 1
-        return Trial(number=number, uid=self.trial_uid(number), spec=self._specs[number])
+        number, (first, spec, attempt) = len(self._asked), self._waiting.pop(0)
+        self._asked.append((first, spec, attempt))
+        return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
 
     def report(self, number: int, metrics: EpochMetrics) -> bool:
         return True
@@ -37,24 +43,26 @@ class FixedSearch:
         return -value, number
 
     def tell_result(self, number: int, result: TrialResult) -> None:
-        self.outcomes[number] = result
         bisect.insort(self.ranking, self.rank(number, result.best.val_accuracy))
-        self._count()
+        self._end(number, result)
 
     def tell_failure(self, number: int, reason: str) -> None:
-        self.outcomes[number] = TrialFailure(reason=reason)
-        self._count()
+        self._end(number, TrialFailure(reason=reason))
 
     def trial_uid(self, number: int) -> str:
-        return self.uid if len(self._specs) == 1 else f"{self.uid}/{number}"
+        return self.uid if self._alone else f"{self.uid}/{number}"
 
     def requeue(self, number: int, reason: str, blamed: bool) -> int | None:
-        self.outcomes[number] = TrialFailure(reason=reason)
-        return None
+        first, spec, attempt = self._asked[number]
+        if not blamed or self._alone or attempt == ATTEMPTS:
+            self._end(number, TrialFailure(reason=reason))
+            return None
+        self._waiting.append((first, spec, attempt + 1))
+        return len(self._asked) + len(self._waiting) - 1
 
-    def tell_interrupted(self, number: int, successor: int | None) -> None:
-        self._count()
+    def tell_interrupted(self, number: int, successor: int | None) -> None: ...
 
-    def _count(self) -> None:
+    def _end(self, number: int, outcome: Outcome) -> None:
+        self.outcomes[self._asked[number][0]] = outcome
         failed = sum(isinstance(outcome, TrialFailure) for outcome in self.outcomes.values())
         self.counts = Counts(len(self.outcomes) - failed, 0, failed)

@@ -68,13 +68,17 @@ class Search:
         """`rank` of every complete trial, best first."""
 
     @property
+    def learns(self) -> bool:
+        return self.config.study.sampler == "tpe"
+
+    @property
     def in_flight_limit(self) -> int | None:
         """How many trials may run at once, or None for any number.
 
         A quarter of the study once TPE learns from what came back. Its first draws are random, as
         the other samplers' always are: they need not wait for anything.
         """
-        if self.config.study.sampler != "tpe" or self._ordinals < RANDOM_TRIALS:
+        if not self.learns or self._ordinals < RANDOM_TRIALS:
             return None
         return max(1, self.config.study.trials // 4)
 

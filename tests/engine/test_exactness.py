@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,9 @@ from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.engine import Resident
 from harness.engine.arrangement import Refill, width_class
+from harness.engine.products import Batched, Single
 from harness.trial import CHOICES, TrialSpec
-from tests.engine.oracle import cell_of, check, losses_of
+from tests.engine.oracle import by_autograd, cell_of, check, losses_of
 
 # Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
 # conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
@@ -78,6 +80,36 @@ def test_equals_autograd_in_every_option(
 ) -> None:
     cell = cell_of([changed(BASE, **changes)], data, vectorised)
     check(cell, losses_of(cell), data)
+
+
+@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_large_products_in_float32_equal_autograd_to_rounding(
+    digits: Prepared, activation: str, batch_norm: str, optimizer: str
+) -> None:
+    """A lone trial's products go to oneDNN, which has no float64."""
+    single = Resident(load_splits(digits.training))
+    spec = changed(
+        BASE,
+        hidden=[400, 300],
+        activation=activation,
+        batch_norm=batch_norm,
+        optimizer=optimizer,
+        learning_rate=1e-4,
+        momentum=0.9,
+        l1=1e-5,
+        l2=1e-4,
+    )
+    cell = cell_of([spec], single)
+    losses = losses_of(cell, 10)
+    expected = by_autograd(spec, single, 10)
+    assert [row[0] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-5)
+    weights = cell.weights(0, spec)
+    for name, tensor in expected.model.named_parameters():
+        torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-4)
+    products = cell.network.products
+    assert isinstance(products, Single if platform.machine() == "x86_64" else Batched)
 
 
 MIXED = [
