@@ -39,7 +39,11 @@ def main(folder: Path, trials: int, workers: int) -> None:
     command += ["--data-dir", str(folder.resolve())]
     with tempfile.TemporaryDirectory() as here:
         process = subprocess.Popen(
-            command, cwd=here, start_new_session=True, stdout=subprocess.DEVNULL
+            command,
+            cwd=here,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         peak: dict[str, float] = {}
         samples = 0
