@@ -158,7 +158,7 @@ class EpochMetrics:
     learning_rate: float
     """Of the epoch's last step."""
     seconds: float
-    """Wall time of the epoch, training and validation."""
+    """Wall time of the epoch, training and validation, of all trials that trained as one."""
     time: float
     """Unix time at the epoch's end."""
 
@@ -177,6 +177,7 @@ class TrialResult:
     parameters: int
     """Number of trainable parameters."""
     seconds: float
+    """Of training and validation: its own share where several trials trained as one."""
     confusion: tuple[tuple[int, ...], ...]
     """Validation images by [true class][predicted class], at the best epoch."""
     predictions: bytes

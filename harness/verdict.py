@@ -55,7 +55,7 @@ class Verdict:
             (
                 "validation",
                 f"accuracy {best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
-                f"(epoch {best.epoch} of {len(self.champion.epochs)})",
+                f"(epoch {best.epoch} of {self.champion.epochs[-1].epoch})",
             ),
         ]
         if reading is not None:

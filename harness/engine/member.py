@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import safetensors.torch
 from torch import Tensor
@@ -38,7 +37,8 @@ class Member:
     epochs: int = 0
     """Trained."""
     best: Best | None = None
-    started: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
+    """Its share of the time that its epochs took."""
 
     @classmethod
     def fresh(cls, uid: str, spec: TrialSpec, data: Resident) -> Member:
@@ -80,7 +80,7 @@ class Member:
                 for name, tensor in best.weights.items()
                 if not name.rpartition(".")[2].startswith("running")
             ),
-            seconds=time.perf_counter() - self.started,
+            seconds=self.seconds,
             confusion=tuple(tuple(row) for row in best.confusion.tolist()),
             predictions=best.predictions.cpu().numpy().tobytes(),
             weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),

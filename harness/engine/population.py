@@ -108,6 +108,7 @@ class Population:
         seconds = time.perf_counter() - started
         reports = []
         for slot, member in members:
+            member.seconds += seconds / len(members)
             losses = {"train_loss": trained.loss[slot]}
             evaluated = validated is not None and (slot, member) in due
             if validated is not None and evaluated:

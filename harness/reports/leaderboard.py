@@ -52,7 +52,7 @@ def data(study: StudyRun) -> Leaderboard:
 def _row(run: RunRecord, settings: Sequence[str]) -> Row:
     best = run.best
     measured = (
-        (f"{best.val_accuracy:.4f}", f"{best.val_loss:.4f}", f"{best.epoch}/{len(run.epochs)}")
+        (f"{best.val_accuracy:.4f}", f"{best.val_loss:.4f}", f"{best.epoch}/{run.epochs[-1].epoch}")
         if best
         else ("", "", "")
     )

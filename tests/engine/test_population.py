@@ -115,6 +115,7 @@ def test_only_every_so_many_epochs_are_evaluated_and_the_last(data: Resident) ->
     outcome, epochs = result(replace(SMALL, epochs=7, evaluate_every=3), data)
     assert [metrics.epoch for metrics in epochs] == [3, 6, 7]
     assert outcome.epochs == 7
+    assert outcome.seconds > sum(metrics.seconds for metrics in epochs), "of all seven"
     _, every = result(replace(SMALL, epochs=7), data)
     for metrics in epochs:
         same = every[metrics.epoch - 1]
@@ -144,6 +145,12 @@ def test_bits_do_not_depend_on_company_where_trials_train_alone(data: Resident) 
     for spec, outcome in zip(specs, together, strict=True):
         assert isinstance(outcome, TrialResult)
         assert outcome.weights == result(spec, data)[0].weights
+
+
+def test_trials_that_train_as_one_share_their_time(data: Resident) -> None:
+    outcomes, epochs = train([replace(SMALL, seed=seed) for seed in range(4)], data)
+    shares = sum(outcome.seconds for outcome in outcomes if isinstance(outcome, TrialResult))
+    assert shares == pytest.approx(sum(metrics.seconds for metrics in epochs[0]))
 
 
 def test_a_dropped_trial_frees_its_slot(data: Resident) -> None:

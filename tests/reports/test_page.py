@@ -137,6 +137,16 @@ def test_the_page_stands_alone_and_shows_hostile_text_as_text(
     assert "86.67 %" in text, "the test accuracy"
 
 
+def test_epochs_are_told_by_their_number_where_not_all_were_evaluated(study: StudyRun) -> None:
+    best = study.best_first()[0]
+    last = replace(best.epochs[-1], epoch=40)
+    sparse = replace(best, epochs=(*best.epochs[:-1], last), best=replace(last, epoch=35))
+    lines = dict(Verdict.of(study, sparse, Path("r.html"), "http://h/").lines)
+    assert "(epoch 35 of 40)" in lines["validation"]
+    rows = leaderboard.data(replace(study, trials=(sparse,))).rows
+    assert "35/40" in rows[0].cells
+
+
 def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
     lines = dict(Verdict.of(read, read.best_first()[0], Path("r.html"), "http://h/").lines)
