@@ -172,7 +172,7 @@ class Driver:
         limit = self._source.in_flight_limit
         if left <= 0 or self._out_of_time or (limit is not None and running >= limit):
             return False
-        last = not self._source.learns and left <= LAST * slots
+        last = self._timeout is None and not self._source.learns and left <= LAST * slots
         return last or running <= slots
 
     def _handle(self, event: Event) -> None:

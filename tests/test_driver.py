@@ -253,6 +253,17 @@ def test_at_most_a_quarter_is_in_flight_where_the_sampler_learns(
     assert executor.submitted == asked
 
 
+def test_with_a_timeout_no_trials_are_asked_for_together(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    options = ["study.sampler=random", "study.trials=20"]
+    with open_search(load(config.source, options), tmp_path) as search:
+        tracker, executor = opened(config, search), Greedy(8)
+        with pytest.raises(HarnessError, match="enough"):
+            driver(search, executor, tracker, Watched(), timeout=60.0).run(Stop())
+    assert executor.submitted == 9
+
+
 def test_timeout_starts_no_trial_more(
     config: StudyConfig, digits: Prepared, tmp_path: Path
 ) -> None:

@@ -87,8 +87,10 @@ class Refill:
         waiting, refused = list[Member](), list[Member]()
         homeless: dict[Class, list[Member]] = {}
         for member in joining:
-            if not _placed(cells, member):
-                homeless.setdefault(width_class(member.spec), []).append(member)
+            key = width_class(member.spec)
+            # Of a full class nobody overtakes one that is waiting for another cell.
+            if (key in homeless and key in self._caps) or not _placed(cells, member):
+                homeless.setdefault(key, []).append(member)
         for key, newcomers in homeless.items():
             if key in self._caps:
                 self._drop_empty(cells)
@@ -106,12 +108,15 @@ class Refill:
     ) -> tuple[list[Member], list[Member]]:
         """Make a class's cell anew with the newcomers in it: all of them, or as many as fit."""
         members = [member for cell in own for member in unload_all(cell)] + newcomers
+        residents, slots = len(members) - len(newcomers), sum(cell.layout.slots for cell in own)
         cells[:] = [cell for cell in cells if cell not in own]
         own.clear()  # its memory is needed for the new one
         count = min(len(members), self._caps.get(key, len(members)))
         while True:
             made, count = self._made(cells, key, members, count)
             if made is not None:
+                if made.layout.slots < slots:
+                    self._caps.clear()  # there is room again
                 if count < len(members):
                     self._caps[key] = count
                 cells.append(filled(made, deepest_first(members[:count])))
@@ -119,7 +124,7 @@ class Refill:
             if self._drop_empty(cells):
                 continue
             if count > 1:
-                count //= 2
+                count = residents if 0 < residents < count else count // 2
             elif cells:
                 self._caps[key] = 0
                 return members, []

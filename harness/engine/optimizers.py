@@ -138,7 +138,8 @@ def _add_signs(row: Row, grads: list[Tensor]) -> None:
         flat = param.view(-1), grad.view(-1)
         for piece, room in zip(*(torch.split(each, CHUNK) for each in flat), strict=True):
             room.add_(torch.sign(piece, out=row.sign[: len(piece)]), alpha=row.spec.l1)
-    torch._foreach_add_(small_grads, torch._foreach_sign(small_params), alpha=row.spec.l1)
+    if small_params:
+        torch._foreach_add_(small_grads, torch._foreach_sign(small_params), alpha=row.spec.l1)
 
 
 class Vectorised:

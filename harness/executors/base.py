@@ -79,6 +79,8 @@ class Executor(Protocol):
 
 READY = "ready"
 """A worker process's first message; any other text is why it cannot start."""
+LEAVING = "leaving"
+"""Its last but for the events of what broke it: it takes no more trials."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from typing import Self, cast
 from harness import packing
 from harness.data.files import TrainingFiles
 from harness.errors import HarnessError
-from harness.executors.base import READY, Epoch, Event, Lost, Setup
+from harness.executors.base import LEAVING, READY, Epoch, Event, Lost, Setup
 from harness.trial import Trial
 
 FAILED_STARTS = 3
@@ -38,6 +38,7 @@ class Worker:
     process: BaseProcess
     connection: Connection
     ready: bool = False
+    leaving: bool = False
     trials: dict[str, Trial] = field(default_factory=dict)
     """By uid: what it was given and has not ended."""
 
@@ -149,6 +150,9 @@ class ProcessExecutor:
         if message == READY:
             worker.ready, self._failed_starts = True, 0
             return []
+        if message == LEAVING:
+            worker.leaving = True
+            return []
         if isinstance(message, str):
             device = worker.setup.device
             hint = "" if device == "cpu" else "; --cpu trains without the GPU"
@@ -191,7 +195,7 @@ def _serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str
 
 def _has_room(worker: Worker, trial: Trial) -> bool:
     """A trial whose worker died before gets one to itself: another death is its own fault."""
-    if not worker.ready or len(worker.trials) >= worker.setup.slots:
+    if not worker.ready or worker.leaving or len(worker.trials) >= worker.setup.slots:
         return False
     return not worker.trials or all(
         other.attempt == 1 for other in (trial, *worker.trials.values())

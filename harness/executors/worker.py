@@ -12,7 +12,7 @@ from harness.data.files import TrainingFiles
 from harness.data.parts import load_splits
 from harness.engine import Population, Resident
 from harness.errors import HarnessError
-from harness.executors.base import READY, Ended, Setup
+from harness.executors.base import LEAVING, READY, Ended, Setup
 from harness.executors.workbench import Workbench
 from harness.trial import Trial
 
@@ -54,6 +54,8 @@ def _train(connection: Connection, workbench: Workbench) -> None:
                 workbench.answer(*message)
         patience = 0.0
         for events in workbench.step():
+            if workbench.broken:
+                connection.send(LEAVING)
             for event in events:
                 connection.send(event)
                 if isinstance(event, Ended):
@@ -72,4 +74,4 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MXFAST, 0)  # nothing small to merge with what is freed
         mallopt(M_TRIM_THRESHOLD, 2**30)
-        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)  # older glibc's most

@@ -112,6 +112,16 @@ def test_large_products_in_float32_equal_autograd_to_rounding(
     assert isinstance(products, Single if platform.machine() == "x86_64" else Batched)
 
 
+def test_the_signs_of_large_tensors_alone(digits: Prepared) -> None:
+    """No bias and no norm: not one tensor is small."""
+    single = Resident(load_splits(digits.training))
+    spec = changed(BASE, hidden=[7000], bias=False, l1=1e-5, learning_rate=1e-4)
+    cell = cell_of([spec], single)
+    losses = losses_of(cell, 3)
+    expected = by_autograd(spec, single, 3)
+    assert [row[0] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-4)
+
+
 MIXED = [
     changed(BASE, hidden=[24, 12], seed=1),
     changed(BASE, hidden=[9, 30], batch_norm="before", seed=2, learning_rate=1e-2, l1=1e-3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ from harness.engine import Population, Resident
 from harness.engine.arrangement import Repack, unload_all
 from harness.engine.cell import Cell
 from harness.engine.member import Member
-from harness.executors.base import Ended, Epoch, Event, Lost
+from harness.executors.base import LEAVING, Ended, Epoch, Event, Lost
 from harness.executors.workbench import Workbench
+from harness.executors.worker import _train
 from harness.trial import Trial, TrialFailure, TrialSpec
 
 SPEC = TrialSpec(hidden=(16,), epochs=5)
@@ -79,6 +81,18 @@ def test_a_trial_alone_has_failed(workbench: Workbench, arrangement: Breaking) -
     (event,) = events_of(workbench)
     assert event == Ended("u/0", "bench", TrialFailure(reason="RuntimeError: no memory"))
     assert workbench.broken, "its device may be unusable: a worker process ends here"
+
+
+def test_a_worker_that_broke_says_that_it_leaves_before_what_happened(
+    workbench: Workbench, arrangement: Breaking
+) -> None:
+    """Or its trial's end would bring it another, which would be lost with it."""
+    ours, theirs = multiprocessing.Pipe()
+    arrangement.breaks = True
+    ours.send(Trial(number=0, uid="u/0", spec=SPEC))
+    _train(theirs, workbench)
+    assert ours.recv() == LEAVING
+    assert isinstance(ours.recv(), Ended)
 
 
 def test_what_cannot_train_fails_and_breaks_nothing(workbench: Workbench) -> None:
