@@ -102,7 +102,7 @@ class Population:
         started = time.perf_counter()
         trained = cell.train_epoch()
         members = [(slot, member) for slot, member in enumerate(cell.members) if member]
-        due = [(slot, member) for slot, member in members if member.spec.evaluates(member.epochs)]
+        due = any(member.spec.evaluates(member.epochs) for _, member in members)
         validated = cell.validate() if due else None
         hits = validated.confusion.diagonal(dim1=1, dim2=2).sum(1).tolist() if validated else []
         seconds = time.perf_counter() - started
@@ -110,14 +110,14 @@ class Population:
         for slot, member in members:
             member.seconds += seconds / len(members)
             losses = {"train_loss": trained.loss[slot]}
-            evaluated = validated is not None and (slot, member) in due
-            if validated is not None and evaluated:
-                losses["val_loss"] = validated.loss[slot]
+            seen = validated if member.spec.evaluates(member.epochs) else None
+            if seen is not None:
+                losses["val_loss"] = seen.loss[slot]
             diverged = divergence(member.epochs, **losses)
             if diverged:
                 self.drop(member.uid)
                 reports.append(Report(member.uid, TrialFailure(reason=diverged)))
-            elif validated is not None and evaluated:
+            elif seen is not None:
                 metrics = EpochMetrics(
                     epoch=member.epochs,
                     **losses,
@@ -132,8 +132,8 @@ class Population:
                     member.best = Best(
                         metrics,
                         cell.weights(slot, member.spec),
-                        validated.confusion[slot],
-                        validated.predictions[slot],
+                        seen.confusion[slot],
+                        seen.predictions[slot],
                     )
                 reports.append(Report(member.uid, metrics))
         return reports

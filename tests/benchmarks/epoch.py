@@ -21,8 +21,6 @@ from fixed_list import step_flops
 from torch.utils.data import DataLoader
 from usual_loop import Fit, UsualLoop, machine
 
-from harness.data.files import prepare
-from harness.data.parts import load_splits
 from harness.engine import Resident
 from harness.engine.arrangement import together
 from harness.engine.member import Member
@@ -57,17 +55,9 @@ def show(name: str, values: list[float], unit: str) -> None:
 def main(folder: Path, rounds: int) -> None:
     torch.set_num_threads(1)
     print(machine("cpu"))
-    prepared = prepare(
-        "fashion-mnist",
-        validation=0.1,
-        test=0.2,
-        split_seed=0,
-        normalize=True,
-        data_dir=folder,
-    )
-    data = Resident(load_splits(prepared.training))
-    cell = together([Member.fresh("", SPEC, data)], data)
     loop, fit = UsualLoop(folder), Fit(SPEC, "cpu")
+    data = Resident(loop.splits)
+    cell = together([Member.fresh("", SPEC, data)], data)
     loader = DataLoader(loop.training, batch_size=SPEC.batch_size, shuffle=True)
     cell.train_epoch()  # warm
     usual, ours = [], []

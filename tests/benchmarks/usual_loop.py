@@ -64,7 +64,7 @@ class UsualLoop:
             normalize=True,
             data_dir=folder,
         )
-        splits = load_splits(prepared.training)
+        self.splits = splits = load_splits(prepared.training)
         transforms = torchvision.transforms
         normalised = transforms.Compose(
             [transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))]
