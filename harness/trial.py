@@ -158,7 +158,8 @@ class EpochMetrics:
     learning_rate: float
     """Of the epoch's last step."""
     seconds: float
-    """Wall time of the epoch, training and validation, of all trials that trained as one."""
+    """Of training and validation since the last evaluated epoch: the trial's own share where
+    several trained as one."""
     time: float
     """Unix time at the epoch's end."""
 

@@ -93,7 +93,8 @@ class Verdict:
         total = sum(counts[state] for state in named)
         extra = counts["INTERRUPTED"]
         again = f", {extra} interrupted and tried again" if extra else ""
-        spent = duration(busy_seconds(self.study))
+        busy = busy_seconds(self.study)
+        spent = duration(busy) if busy >= 1 else "less than 1 s"
         device = self.study.facts.get("device", "")
         return f"{total}: {', '.join(parts)}{again}; {spent} of training on {device}"
 
@@ -158,7 +159,7 @@ def count_states(study: StudyRun) -> dict[str, int]:
 
 
 def busy_seconds(study: StudyRun) -> float:
-    """Seconds in epochs, over all workers."""
+    """Seconds in epochs, over all workers; time that trials shared counts once."""
     return sum(epoch.seconds for run in study.trials for epoch in run.epochs)
 
 

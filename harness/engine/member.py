@@ -39,6 +39,8 @@ class Member:
     best: Best | None = None
     seconds: float = 0.0
     """Its share of the time that its epochs took."""
+    reported: float = 0.0
+    """How many of these seconds its metrics have told of."""
 
     @classmethod
     def fresh(cls, uid: str, spec: TrialSpec, data: Resident) -> Member:

@@ -125,9 +125,10 @@ class Population:
                     penalty=cell.penalty(slot, member.spec),
                     val_accuracy=hits[slot] / len(self.data.val_labels),
                     learning_rate=trained.learning_rate[slot],
-                    seconds=seconds,
+                    seconds=member.seconds - member.reported,
                     time=time.time(),
                 )
+                member.reported = member.seconds
                 if member.best is None or improves(metrics, member.best.metrics, self.objective):
                     member.best = Best(
                         metrics,
