@@ -158,11 +158,8 @@ def train(
     output: Output = Format.text,
 ) -> None:
     """Train once with fixed settings; [space] is ignored. Recorded in STUDY-train."""
-    from dataclasses import asdict
-
     from harness.plan import plan
     from harness.train import train as run
-    from harness.verdict import ranked_classes
 
     with reported():
         planned = plan(
@@ -175,20 +172,10 @@ def train(
         )
         with _watcher(output) as watcher:
             done = run(planned, test=test, watcher=watcher)
-        best, reading = done.result.best, done.reading
         if output is Format.json:
-            tested = reading and {"accuracy": reading.accuracy, "loss": reading.loss}
-            document = {"event": "trained", "experiment": done.experiment, "best": asdict(best)}
-            print(json.dumps(document | {"spec": done.spec.to_dict(), "test": tested}))
-            return
-        print(f"\nsettings    {done.spec.describe()}, {done.result.parameters:,} parameters")
-        at = f"epoch {best.epoch} of {done.result.epochs}, {done.result.seconds:.1f} s"
-        print(f"validation  accuracy {best.val_accuracy:.4f}, loss {best.val_loss:.4f} ({at})")
-        if reading is not None:
-            print(f"test        accuracy {reading.accuracy:.4f}, loss {reading.loss:.4f}")
-        accuracy = reading.class_accuracy if reading else done.result.class_accuracy
-        print(f"classes     {ranked_classes(done.classes, accuracy)}")
-        print(f"browse      harness ui {done.experiment}")
+            print(json.dumps({"event": "trained"} | done.to_dict()))
+        else:
+            print(f"\n{done.text()}")
 
 
 @app.command(epilog="Example: harness report fashion-mnist")
@@ -199,6 +186,33 @@ def report(study: Study, tracking_uri: TrackingUri = None) -> None:
 
     with reported():
         print(write_again(Home(Path("mlruns")), study, tracking_uri))
+
+
+@app.command(epilog="Example: harness compare fashion-mnist fashion-mnist/12")
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="A B [C ...]", help="Studies, trials (STUDY/12) or MLflow run ids."),
+    ],
+    tracking_uri: TrackingUri = None,
+    output: Output = Format.text,
+) -> None:
+    """Compare trials, or the champions of studies: settings, curves, classes, McNemar's test."""
+    from harness.compare import compare as run
+    from harness.compare import report_path
+    from harness.home import Home
+    from harness.reports.versus import report as page
+    from harness.verdict import aligned
+
+    with reported():
+        home = Home(Path("mlruns"))
+        found = run(home.open_tracker(tracking_uri, reading=True), names)
+        path = report_path(home, found, home.tracking_uri(tracking_uri))
+        page(found).write(path)
+        if output is Format.json:
+            print(json.dumps(found.to_dict() | {"report": str(path)}))
+            return
+        print(aligned([*found.lines, ("report", str(path))]))
 
 
 @app.command(epilog="Example: harness studies --format json")

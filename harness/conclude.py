@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness import mistakes
 from harness.data.files import Prepared
+from harness.data.parts import load_splits
 from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
 from harness.model import load_mlp
 from harness.plan import Plan
-from harness.reports import page
+from harness.reports.study import report
 from harness.search import Search
 from harness.selection import Selection, freeze, read_test
 from harness.signals import Stop
@@ -42,8 +44,8 @@ def conclude(
     if all(reading.number != champion.number for reading in study.readings):
         watcher.message(f"chosen: trial {champion.number}; keeping its model, reading the test set")
         study = _keep_and_read(planned, prepared, sealed, tracker, selection, study, stop)
-    verdict = _report(planned, study, selection)
-    tracker.log_file(search.uid, "report.html", verdict.report)
+    verdict = _report(planned, tracker, study, selection)
+    tracker.log_file(search.uid, "report.html", report(verdict).inlined().encode())
     assert champion.best is not None
     metrics = {
         "best/val_accuracy": champion.best.val_accuracy,
@@ -64,7 +66,7 @@ def settled(planned: Plan, tracker: Tracker, search: Search) -> Verdict | None:
     selection = freeze(study)
     if all(reading.number != selection.champion.number for reading in study.readings):
         return None
-    return _report(planned, study, selection)
+    return _report(planned, tracker, study, selection)
 
 
 def _keep_and_read(
@@ -89,6 +91,9 @@ def _keep_and_read(
     if stop.requested:
         raise Interruption("interrupted before the test set was read; the same command goes on")
     tracker.log_champion(planned.config.study.name, model, example, champion, note)
+    validation = load_splits(prepared.training).validation
+    found = mistakes.find(champion.number, model, validation)
+    tracker.log_file(study.uid, mistakes.FILE, found.to_file())
     tracker.log_selection(study.uid, selection.to_dict() | {"time": time.time()})
     reading = read_test(selection.hash, champion.number, model, sealed)
     tracker.log_test(study.uid, reading)
@@ -102,8 +107,9 @@ def _read(tracker: Tracker, planned: Plan) -> StudyRun:
     return study
 
 
-def _report(planned: Plan, study: StudyRun, selection: Selection) -> Verdict:
+def _report(planned: Plan, tracker: Tracker, study: StudyRun, selection: Selection) -> Verdict:
     path = planned.home.report(study.name, planned.store)
-    verdict = Verdict.of(study, selection.champion, path, planned.home.shown(planned.store))
-    page.write(verdict, path)
+    shown = planned.home.shown(planned.store)
+    verdict = Verdict.of(study, selection.champion, tracker, path, shown)
+    report(verdict).write(path)
     return verdict

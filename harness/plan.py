@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class Plan:
     home: Home
     data_dir: Path | None
     tracking_uri: str | None
+    command: str
+    """What to type for the same study; a path to data or a store is not in it."""
 
     @property
     def store(self) -> str:
@@ -113,12 +116,14 @@ class Plan:
                 "uid": uid,
                 "text": self.config.text,
                 "definition": self.config.definition(),
-                "facts": facts(prepared, self.device, len(self.devices)),
+                "facts": facts(prepared, self.device, len(self.devices))
+                | {"command": self.command},
                 "dataset": prepared.name,
                 "dataset_digest": prepared.digest,
                 "dataset_source": prepared.where,
                 "sizes": prepared.sizes,
                 "classes": prepared.training.classes,
+                "validation_labels": prepared.training.validation_labels(),
             }
             | more
         )
@@ -164,11 +169,18 @@ def plan(
             configs.seconds(timeout)
         except ValueError as error:
             raise ConfigError(f"--timeout: {error}") from None
-    given = {"trials": trials, "timeout": timeout, "seed": seed}
+    given: dict[str, Any] = {"trials": trials, "timeout": timeout, "seed": seed}
     options = {name: value for name, value in given.items() if value is not None}
     config = configs.load(study, overrides, options)
     found, described = choose(device)
     count = len(found) if workers is None else workers
     devices = tuple(found[index % len(found)] for index in range(max(1, count)))
     folder = Path(data_dir) if data_dir is not None else None
-    return Plan(config, devices, described, count == 0, Home(Path(home)), folder, tracking_uri)
+    options |= {"workers": workers} if workers is not None else {}
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    flags += [f"--{device}"] if device else []
+    sets = [part for override in overrides for part in ("--set", override)]
+    command = shlex.join(["harness", "run-study", str(study), *flags, *sets])
+    return Plan(
+        config, devices, described, count == 0, Home(Path(home)), folder, tracking_uri, command
+    )

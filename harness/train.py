@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
@@ -13,6 +14,7 @@ from harness.signals import interruptible
 from harness.space import Space
 from harness.tracking.records import TestReading
 from harness.trial import TrialFailure, TrialResult, TrialSpec
+from harness.verdict import aligned, interval, ranked_classes
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,30 @@ class TrainResult:
     reading: TestReading | None
     experiment: str
     classes: tuple[str, ...]
+
+    def text(self) -> str:
+        result, best, reading = self.result, self.result.best, self.reading
+        at = f"epoch {best.epoch} of {result.epochs}, {result.seconds:.1f} s"
+        validation = f"accuracy {best.val_accuracy:.4f}{interval(result.confusion)}"
+        lines = [
+            ("settings", f"{self.spec.describe()}, {result.parameters:,} parameters"),
+            ("validation", f"{validation}, loss {best.val_loss:.4f} ({at})"),
+        ]
+        if reading is not None:
+            accuracy = f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}"
+            lines.append(("test", f"{accuracy}, loss {reading.loss:.4f}"))
+        by_class = reading.class_accuracy if reading else result.class_accuracy
+        lines.append(("classes", ranked_classes(self.classes, by_class)))
+        lines.append(("browse", f"harness ui {self.experiment}"))
+        return aligned(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "experiment": self.experiment,
+            "best": asdict(self.result.best),
+            "spec": self.spec.to_dict(),
+            "test": self.reading and {"accuracy": self.reading.accuracy, "loss": self.reading.loss},
+        }
 
 
 def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:

@@ -19,6 +19,8 @@ from harness.signals import interruptible
 from harness.tracking import view
 
 START_SECONDS = 90
+PORT = 5151
+"""Tried first: a browser keeps what was set in MLflow's UI (a panel closed, dark) by address."""
 
 
 def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | None) -> None:
@@ -80,7 +82,12 @@ def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | No
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        # Without this a port counts as taken for a minute after a server on it has ended.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 

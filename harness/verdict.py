@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.intervals import wilson
+from harness.mistakes import FILE as MISTAKES
+from harness.mistakes import Mistakes
+from harness.paired import Paired, paired, read_predictions
 from harness.tracking import view
 from harness.tracking.records import RunRecord, StudyRun, TestReading
+
+if TYPE_CHECKING:
+    from harness.tracking.base import Tracker
 
 LOCAL = "sqlite:///mlruns/mlflow.db"
 """The store that commands use where they are not told of another."""
@@ -25,12 +33,28 @@ class Verdict:
     report: Path
     store: str
     """The tracking URI, without a password."""
+    runner_up: RunRecord | None = None
+    versus: Paired | None = None
+    """The champion, then the runner-up, on the same validation examples."""
+    mistakes: Mistakes | None = None
+    """The champion's on the validation part."""
 
     @classmethod
-    def of(cls, study: StudyRun, champion: RunRecord, report: Path, store: str) -> Verdict:
-        """The verdict on a study as it is on record."""
+    def of(
+        cls, study: StudyRun, champion: RunRecord, tracker: Tracker, report: Path, store: str
+    ) -> Verdict:
+        """The verdict on a study as it is on record in `tracker`."""
         reading = next((r for r in study.readings if r.number == champion.number), None)
-        return cls(study, champion, reading, report, store)
+        runner_up = next((r for r in study.best_first() if r.uid != champion.uid), None)
+        versus = None
+        if runner_up is not None:
+            mine, other = (read_predictions(tracker, run) for run in (champion, runner_up))
+            versus = paired(mine, other)
+        content = tracker.read_file(study.run_id, MISTAKES)
+        mistakes = Mistakes.from_file(content) if content else None
+        if mistakes is not None and mistakes.number != champion.number:
+            mistakes = None  # an earlier champion's
+        return cls(study, champion, reading, report, store, runner_up, versus, mistakes)
 
     @property
     def model(self) -> str:
@@ -54,7 +78,8 @@ class Verdict:
             ("settings", self.settings),
             (
                 "validation",
-                f"accuracy {best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
+                f"accuracy {best.val_accuracy:.4f}{interval(self.champion.confusion)}, "
+                f"loss {best.val_loss:.4f} "
                 f"(epoch {best.epoch} of {self.champion.epochs[-1].epoch})",
             ),
         ]
@@ -64,11 +89,13 @@ class Verdict:
             lines.append(
                 (
                     "test",
-                    f"accuracy {reading.accuracy:.4f}, loss {reading.loss:.4f} "
-                    f"({reading.examples:,} examples, {read})",
+                    f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}, "
+                    f"loss {reading.loss:.4f} ({reading.examples:,} examples, {read})",
                 )
             )
             lines.append(("classes", ranked_classes(self.study.classes, reading.class_accuracy)))
+        if self.runner_up is not None:
+            lines.append(("runner-up", self.rivalry))
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
         lines.append(("model", f"{self.model} in {self.store}"))
@@ -86,6 +113,18 @@ class Verdict:
         return ", ".join(f"{name} = {_short(values[name])}" for name in values if name in sampled)
 
     @property
+    def rivalry(self) -> str:
+        """The runner-up, and whether the champion's lead over it is more than chance."""
+        assert self.runner_up is not None
+        assert self.runner_up.best is not None
+        said = f"trial {self.runner_up.number}, accuracy {self.runner_up.best.val_accuracy:.4f}"
+        if self.versus is None:
+            return said
+        shows = "a difference that shows" if self.versus.p < 0.05 else "no difference that shows"
+        examples, p = self.versus.examples, self.versus.p
+        return f"{said}: {shows} on {examples:,} examples (McNemar p = {p:.2g})"
+
+    @property
     def trials(self) -> str:
         counts = count_states(self.study)
         named = {"COMPLETE": "complete", "PRUNED": "pruned", "FAILED": "failed"}
@@ -99,13 +138,21 @@ class Verdict:
         return f"{total}: {', '.join(parts)}{again}; {spent} of training on {device}"
 
     def text(self) -> str:
-        width = max(len(label) for label, _ in self.lines)
-        return "\n".join(f"{label:<{width}}  {text}" for label, text in self.lines)
+        return aligned(self.lines)
 
     def markdown(self) -> str:
-        """For MLflow's description of the run."""
+        """For MLflow's description of the run and the experiment, which shows its first line."""
+        best, name = self.champion.best, self.study.name
+        assert best is not None
+        run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
+        tested = f", test {self.reading.accuracy:.4f}" if self.reading is not None else ""
+        head = (
+            f"**Trial {self.champion.number}: {self.champion.spec.describe()}** · "
+            f"validation {best.val_accuracy:.4f}{tested} · [report]({run}/artifacts/report.html) "
+            f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
+        )
         rows = "\n".join(f"| {label} | {text} |" for label, text in self.lines)
-        return f"### {self.study.name}\n\n| | |\n|---|---|\n{rows}\n"
+        return f"{head}\n\n| | |\n|---|---|\n{rows}\n"
 
     def to_dict(self) -> dict[str, Any]:
         best, reading = self.champion.best, self.reading
@@ -114,10 +161,15 @@ class Verdict:
         return {
             "study": self.study.name,
             "champion": {"trial": self.champion.number, "spec": self.champion.spec.to_dict()},
-            "validation": {"accuracy": best.val_accuracy, "loss": best.val_loss},
+            "validation": {
+                "accuracy": best.val_accuracy,
+                "interval": wilson(*right(self.champion.confusion)),
+                "loss": best.val_loss,
+            },
             "test": reading
             and {
                 "accuracy": reading.accuracy,
+                "interval": wilson(*right(reading.confusion)),
                 "loss": reading.loss,
                 "looks": len(self.study.readings),
                 "class_accuracy": {
@@ -132,6 +184,29 @@ class Verdict:
             "model": self.model,
             "browse": self.browse,
         }
+
+
+Matrix = Sequence[Sequence[int]]
+
+
+def right(confusion: Matrix) -> tuple[int, int]:
+    """(correct, all) examples of a [true][predicted] matrix."""
+    return sum(row[index] for index, row in enumerate(confusion)), sum(map(sum, confusion))
+
+
+def interval(confusion: Matrix) -> str:
+    """` (95 %: 0.9034 to 0.9178)`, by Wilson; nothing where nothing was counted."""
+    correct, n = right(confusion)
+    if n == 0:
+        return ""
+    low, high = wilson(correct, n)
+    return f" (95 %: {low:.4f} to {high:.4f})"
+
+
+def aligned(lines: Sequence[tuple[str, str]]) -> str:
+    """(label, text) pairs for a terminal."""
+    width = max(len(label) for label, _ in lines)
+    return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
 
 
 def _short(value: Any) -> str:

@@ -98,10 +98,10 @@ def test_one_parent_and_one_child_run_a_trial_with_whole_curves(
             client.get_metric_history(run.info.run_id, "val/accuracy"),
             key=lambda point: (point.value, -point.step),
         )
-        assert run.data.metrics["best_epoch"] == best.step
+        assert run.data.metrics["best/epoch"] == best.step
         assert run.data.metrics["best/val_accuracy"] == best.value
         classes = [run.data.metrics[f"val_class_accuracy/{digit}"] for digit in range(10)]
-        mean = run.data.metrics["val_class_accuracy_mean"]
+        mean = run.data.metrics["best/val_class_mean"]
         assert mean == pytest.approx(sum(classes) / 10)
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {"trial.json", "confusion.csv", "predictions.npy"} <= files
@@ -110,10 +110,11 @@ def test_one_parent_and_one_child_run_a_trial_with_whole_curves(
 def test_kept_predictions_are_the_best_epochs(client: MlflowClient, result: StudyResult) -> None:
     run_id = result.champion.run_id
     path = client.download_artifacts(run_id, "predictions.npy")
-    predictions = np.load(path)
+    true, predictions = np.load(path)
     files = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True).training
     labels = np.load(files.labels)[np.load(files.validation_rows)]
     assert predictions.dtype == np.uint8
+    np.testing.assert_array_equal(true, labels)
     assert result.champion.best is not None
     assert (predictions == labels).mean() == pytest.approx(result.champion.best.val_accuracy)
     pairs, counts = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)

@@ -16,10 +16,11 @@ PACKAGE = Path(harness.__file__).parent
 # Each room may import from rooms further left, and from itself.
 ORDER = [
     ["errors", "signals"],
-    ["trial"],
+    ["trial", "intervals"],
     ["config", "space", "data", "model", "packing"],
     ["engine", "tracking"],
-    ["executors", "search", "verdict", "home", "facts", "selection", "reports"],
+    ["executors", "search", "home", "facts", "selection", "paired", "mistakes"],
+    ["verdict", "compare", "reports"],
     ["driver"],
     ["progress", "plan", "listing", "ui"],
     ["conclude", "train", "estimate"],

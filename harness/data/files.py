@@ -46,6 +46,11 @@ class TrainingFiles:
     """Of the training part's values, in raw units (0..255 for images)."""
     std: float
 
+    def validation_labels(self) -> bytes:
+        """The class of every validation example in the split's order, one byte each."""
+        labels: Array = np.load(self.labels, mmap_mode="r")[np.load(self.validation_rows)]
+        return labels.astype(np.uint8).tobytes()
+
 
 @dataclass(frozen=True)
 class TestFiles:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import StudyError, did_you_mean
 from harness.home import Home
-from harness.reports import page
+from harness.reports.study import report
 from harness.selection import freeze
 from harness.verdict import Verdict
 
@@ -21,5 +21,5 @@ def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
     champion = freeze(study).champion
     uri = home.tracking_uri(tracking_uri)
     path = home.report(name, uri)
-    page.write(Verdict.of(study, champion, path, home.shown(uri)), path)
+    report(Verdict.of(study, champion, tracker, path, home.shown(uri))).write(path)
     return path

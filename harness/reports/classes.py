@@ -1,61 +1,104 @@
-"""Accuracy by class, hardest first: validation, and test where it was read."""
+"""Accuracy by class, hardest first, with 95 % intervals."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.reports.style import COLOURS, layout
-from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.intervals import wilson
+from harness.reports.style import COLOURS, label, layout
+
+Matrix = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Accuracies in the order of `ClassAccuracy.names`; None for a class without an example."""
+
+    name: str
+    accuracy: tuple[float | None, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """Parallel tuples, hardest class first; `test` is empty where the test set was not read."""
+    """Hardest class first, by the last series; classes that no series has are left out."""
 
     names: tuple[str, ...]
-    validation: tuple[float, ...]
-    test: tuple[float, ...]
+    series: tuple[Series, ...]
 
 
-def data(study: StudyRun, champion: RunRecord, reading: TestReading | None) -> ClassAccuracy:
-    validation = champion.class_accuracy
-    test = reading.class_accuracy if reading else ()
-    ranked_by = test or validation
-    order = sorted(
-        (index for index, value in enumerate(ranked_by) if not math.isnan(value)),
-        key=lambda index: ranked_by[index],
-    )
-    return ClassAccuracy(
-        tuple(study.classes[index] for index in order),
-        tuple(validation[index] for index in order),
-        tuple(test[index] for index in order) if test else (),
-    )
-
-
-def figure(classes: ClassAccuracy) -> go.Figure:
-    made = go.Figure()
-    series = [
-        ("validation", classes.validation, {"color": COLOURS[0], "symbol": "circle-open"}),
-        ("test", classes.test, {"color": COLOURS[1], "symbol": "circle"}),
+def data(classes: Sequence[str], confusions: Mapping[str, Matrix]) -> ClassAccuracy:
+    """Of named [true][predicted] matrices, such as {"validation": ..., "test": ...}."""
+    known = {name: matrix for name, matrix in confusions.items() if matrix}
+    counted = [
+        index
+        for index in range(len(classes))
+        if any(sum(matrix[index]) for matrix in known.values())
     ]
-    for name, values, marker in series:
-        if values:
-            made.add_trace(
-                go.Scatter(
-                    x=values,
-                    y=classes.names,
-                    mode="markers",
-                    name=name,
-                    marker=marker
-                    | {"size": 13 if name == "validation" else 8, "line": {"width": 2}},
-                    hovertemplate="%{y}: %{x:.4f}",
-                )
+    ranked_by = list(known.values())[-1] if known else ()
+
+    def accuracy(index: int) -> float:
+        n = sum(ranked_by[index])
+        return ranked_by[index][index] / n if n else 2.0
+
+    order = sorted(counted, key=accuracy)
+    series = []
+    for name, matrix in known.items():
+        rows = [(matrix[index][index], sum(matrix[index])) for index in order]
+        bounds = [wilson(correct, n) for correct, n in rows]
+        series.append(
+            Series(
+                name,
+                tuple(correct / n if n else None for correct, n in rows),
+                tuple(low for low, _ in bounds),
+                tuple(high for _, high in bounds),
             )
-    height = 120 + 34 * len(classes.names)
-    layout(made, height, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    made.update_yaxes(autorange="reversed", automargin=True)
-    made.update_xaxes(title_text="accuracy")
+        )
+    return ClassAccuracy(tuple(classes[index] for index in order), tuple(series))
+
+
+def figure(found: ClassAccuracy) -> go.Figure:
+    made = go.Figure()
+    count = len(found.series)
+    for place, (series, colour) in enumerate(zip(found.series, COLOURS, strict=False)):
+        shift = 0.14 * (place - (count - 1) / 2)
+        shown = [index for index, value in enumerate(series.accuracy) if value is not None]
+        accuracy = [series.accuracy[index] or 0.0 for index in shown]
+        made.add_trace(
+            go.Scatter(
+                x=accuracy,
+                y=[index + shift for index in shown],
+                text=[label(found.names[index]) for index in shown],
+                customdata=None,
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [
+                        series.high[index] - value
+                        for index, value in zip(shown, accuracy, strict=True)
+                    ],
+                    "arrayminus": [
+                        value - series.low[index]
+                        for index, value in zip(shown, accuracy, strict=True)
+                    ],
+                    "thickness": 1.5,
+                    "width": 3,
+                },
+                mode="markers",
+                name=label(series.name),
+                marker={"color": colour, "size": 9},
+                hovertemplate="%{text}: %{x:.4f} +%{error_x.array:.4f} -%{error_x.arrayminus:.4f}",
+            )
+        )
+    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    names = [label(name, 18) for name in found.names]
+    layout(made, 110 + 34 * len(names), showlegend=count > 1, legend=legend, margin={"t": 34})
+    made.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5]
+    )
+    made.update_xaxes(title_text="accuracy, 95 % interval", tickformat=".0%")
     return made

@@ -1,51 +1,63 @@
-"""The champion's confusion matrix: which class is taken for which."""
+"""The champion's confusion matrix: which class is taken for which, in counts and in shares."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.reports.style import ACCENT, layout
-from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.reports.style import ACCENT, Plot, label, layout
+
+LEGIBLE = 12
+"""So many classes have their numbers written into the cells."""
 
 
 @dataclass(frozen=True)
 class Confusion:
     """`counts` and `shares` by [true][predicted]; a share is of the true class's examples."""
 
-    part: str
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     shares: tuple[tuple[float, ...], ...]
 
 
-def data(study: StudyRun, champion: RunRecord, reading: TestReading | None) -> Confusion:
-    counts = reading.confusion if reading else champion.confusion
+def data(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Confusion:
     shares = tuple(tuple(n / max(1, sum(row)) for n in row) for row in counts)
-    return Confusion("test" if reading else "validation", study.classes, counts, shares)
+    return Confusion(tuple(classes), tuple(map(tuple, counts)), shares)
 
 
-def figure(confusion: Confusion) -> go.Figure:
-    few = len(confusion.names) <= 20
+def plots(found: Confusion) -> list[Plot]:
+    counts = [[str(n) if n else "" for n in row] for row in found.counts]
+    shares = [[f"{100 * share:.0f}" if share else "" for share in row] for row in found.shares]
+    return [
+        Plot("confusion-counts", "examples", _figure(found, counts)),
+        Plot("confusion-shares", "per cent of the true class", _figure(found, shares)),
+    ]
+
+
+def _figure(found: Confusion, texts: Sequence[Sequence[str]]) -> go.Figure:
+    # The diagonal would drown what the matrix is looked at for: colours stop at a fifth.
+    names = [label(name, 14) for name in found.names]
     made = go.Figure(
         go.Heatmap(
-            z=confusion.shares,
-            x=confusion.names,
-            y=confusion.names,
-            customdata=confusion.counts,
-            text=confusion.counts,
-            texttemplate="%{text}" if few else None,
+            z=found.shares,
+            x=names,
+            y=names,
+            customdata=found.counts,
+            text=texts,
+            texttemplate="%{text}" if len(names) <= LEGIBLE else None,
+            textfont={"size": 10},
             hovertemplate="%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
             colorscale=[[0, "rgba(47, 129, 247, 0.03)"], [1, ACCENT]],
+            zmin=0,
+            zmax=0.2,
             showscale=False,
             xgap=1,
             ygap=1,
         )
     )
-    layout(made, 140 + 44 * min(len(confusion.names), 20))
-    made.update_yaxes(
-        autorange="reversed", automargin=True, title_text="true", type="category", showgrid=False
-    )
-    made.update_xaxes(automargin=True, title_text="predicted", type="category", showgrid=False)
+    layout(made, 150 + 30 * min(len(names), 20))
+    made.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    made.update_xaxes(type="category", showgrid=False, tickangle=-45)
     return made

@@ -1,98 +1,114 @@
-"""Learning curves: every trial faint, the best few strong."""
+"""Learning curves: loss and accuracy of every trial against epochs, or against seconds."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from harness.reports.style import COLOURS, FAINT, layout
-from harness.tracking.records import RunRecord, StudyRun
+from harness.reports.style import FAINT, Plot, layout
+from harness.tracking.records import RunRecord
 
 PANELS = (
-    ("train_loss", "training loss"),
-    ("val_loss", "validation loss"),
-    ("train_accuracy", "training accuracy"),
     ("val_accuracy", "validation accuracy"),
+    ("train_accuracy", "training accuracy"),
+    ("val_loss", "validation loss"),
+    ("train_loss", "training loss"),
 )
+POINTS = 40_000
+"""On one panel, over all trials: longer curves are thinned to so many."""
+FEWEST = 8
+"""A curve keeps so many points whatever their number."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One trial's curves: {metric: value at each epoch}."""
+    """One trial's curves: columns of equal length, a row an epoch."""
 
-    name: str
+    key: int | str
+    """What the page knows the trial by: its number."""
     epochs: tuple[int, ...]
+    seconds: tuple[float, ...]
+    """Of training and validation so far, without the trials beside it."""
     values: dict[str, tuple[float, ...]]
+    """By the name of an EpochMetrics field."""
 
 
-@dataclass(frozen=True)
-class Curves:
-    strong: tuple[Curve, ...]
-    faint: tuple[Curve, ...]
+def data(runs: Sequence[tuple[int | str, RunRecord]]) -> tuple[Curve, ...]:
+    """The curves of (key, run) pairs; a pruned trial's ends where it was pruned."""
+    with_epochs = [(key, run) for key, run in runs if run.epochs]
+    most = max(FEWEST, POINTS // max(1, len(with_epochs)))
+    return tuple(_curve(key, run, most) for key, run in with_epochs)
 
 
-def data(study: StudyRun) -> Curves:
-    """The best trials' curves, best first, and all others'. A pruned trial's ends where it did."""
-    best = study.best_first()[: len(COLOURS)]
-    chosen = {run.uid for run in best}
-    others = [run for run in study.trials if run.uid not in chosen and run.epochs]
-    return Curves(tuple(map(_curve, best)), tuple(map(_curve, others)))
+def plots(curves: Sequence[Curve], called: str = "trial ") -> list[Plot]:
+    """`called` stands before a curve's key where the pointer is on it."""
+    return [
+        Plot(name.replace("_", "-"), title, _figure(curves, name, called)) for name, title in PANELS
+    ]
 
 
-def figure(curves: Curves) -> go.Figure:
-    made = make_subplots(
-        rows=2, cols=2, subplot_titles=[title for _, title in PANELS], vertical_spacing=0.14
-    )
-    for index, (metric, _) in enumerate(PANELS):
-        row, column = index // 2 + 1, index % 2 + 1
-        x, y = _joined(curves.faint, metric)
-        made.add_trace(
-            go.Scatter(
-                x=x,
-                y=y,
-                mode="lines",
-                line={"color": FAINT, "width": 1},
-                hoverinfo="skip",
-                name=f"{len(curves.faint)} others",
-                legendgroup="others",
-                showlegend=index == 0 and bool(curves.faint),
-            ),
-            row,
-            column,
-        )
-        for curve, colour in zip(curves.strong, COLOURS, strict=False):
-            made.add_trace(
-                go.Scatter(
-                    x=curve.epochs,
-                    y=curve.values[metric],
-                    mode="lines+markers" if len(curve.epochs) == 1 else "lines",
-                    line={"color": colour, "width": 2},
-                    name=curve.name,
-                    legendgroup=curve.name,
-                    showlegend=index == 0,
-                ),
-                row,
-                column,
-            )
-    longest = max((max(curve.epochs) for curve in (*curves.strong, *curves.faint)), default=1)
-    made.update_xaxes(tick0=0, dtick=max(1, round(longest / 6)))
-    made.update_xaxes(title_text="epoch", row=2)
-    return layout(made, 680, legend={"orientation": "h", "y": -0.12})
-
-
-def _curve(run: RunRecord) -> Curve:
-    values = {metric: tuple(getattr(epoch, metric) for epoch in run.epochs) for metric, _ in PANELS}
-    return Curve(f"trial {run.number}", tuple(epoch.epoch for epoch in run.epochs), values)
-
-
-def _joined(curves: Sequence[Curve], metric: str) -> tuple[list[int | None], list[float | None]]:
-    """Many lines as one trace, gaps between them: a page of 1,000 traces does not open."""
+def _figure(curves: Sequence[Curve], metric: str, called: str) -> go.Figure:
+    """All curves as one trace, gaps between them: a page of 1,000 traces does not open."""
     x: list[int | None] = []
+    seconds: list[float | None] = []
     y: list[float | None] = []
+    keys: list[int | str | None] = []
     for curve in curves:
         x += [*curve.epochs, None]
+        seconds += [*curve.seconds, None]
         y += [*curve.values[metric], None]
-    return x, y
+        keys += [*[curve.key] * len(curve.epochs), None]
+    made = go.Figure(
+        go.Scatter(
+            x=x,
+            y=y,
+            customdata=keys,
+            meta={"seconds": seconds},
+            # A curve of one epoch is a point; among longer ones points would only be in the way.
+            mode="lines" if any(len(curve.epochs) > 1 for curve in curves) else "markers",
+            line={"color": FAINT, "width": 1},
+            hovertemplate=called + "%{customdata}: %{y:.4f}<extra></extra>",
+        )
+    )
+    layout(made, 300, meta={"axes": {"epoch": "epoch", "seconds": "seconds of training"}})
+    made.update_xaxes(title_text="epoch")
+    if low_high := _range(curves, metric):
+        made.update_yaxes(range=low_high)
+    return made
+
+
+def _range(curves: Sequence[Curve], metric: str) -> tuple[float, float] | None:
+    """What to show of the y axis: the few worst values would flatten all the others."""
+    values = sorted(
+        value for curve in curves for value in curve.values[metric] if math.isfinite(value)
+    )
+    if not values:
+        return None
+    low, high = values[0], values[-1]
+    if metric.endswith("loss"):
+        high = values[int(0.97 * (len(values) - 1))]
+    else:
+        low = values[int(0.03 * (len(values) - 1))]
+    margin = 0.04 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _curve(key: int | str, run: RunRecord, most: int) -> Curve:
+    seconds = list(itertools.accumulate(epoch.seconds for epoch in run.epochs))
+    last = len(run.epochs) - 1
+    count = min(most, last + 1)
+    kept = sorted({round(index * last / max(1, count - 1)) for index in range(count)})
+    epochs = [run.epochs[index] for index in kept]
+    values = {
+        metric: tuple(round(getattr(epoch, metric), 5) for epoch in epochs) for metric, _ in PANELS
+    }
+    return Curve(
+        key,
+        tuple(epoch.epoch for epoch in epochs),
+        tuple(round(seconds[index], 2) for index in kept),
+        values,
+    )

@@ -11,15 +11,22 @@ from harness.trial import SPEC_FIELDS
 
 
 @dataclass(frozen=True)
+class Cell:
+    """What is shown, and what it is sorted and filtered by."""
+
+    text: str
+    value: float | str | None
+    """None sorts last, whichever way."""
+
+
+@dataclass(frozen=True)
 class Row:
-    """One trial as text, ready to show."""
+    """One trial; `cells` as the leaderboard's columns."""
 
     number: int
-    state: str
-    cells: tuple[str, ...]
+    cells: tuple[Cell, ...]
 
 
-MEASURED = ("val accuracy", "val loss", "epoch")
 ALWAYS = ("hidden", "batch_norm", "optimizer", "learning_rate")
 
 
@@ -45,30 +52,41 @@ def data(study: StudyRun) -> Leaderboard:
         if name not in ALWAYS and len({getattr(spec, name) for spec in specs}) > 1
     ]
     settings = (*ALWAYS, *differing)
-    columns = (*MEASURED, *(name.replace("_", " ") for name in settings), "parameters", "seconds")
+    columns = ("trial", "val_accuracy", "val_loss", "epoch", *settings)
+    columns += ("parameters", "seconds", "state")
     return Leaderboard(columns, tuple(_row(run, settings) for run in (*ranked, *rest)))
 
 
 def _row(run: RunRecord, settings: Sequence[str]) -> Row:
-    best = run.best
-    measured = (
-        (f"{best.val_accuracy:.4f}", f"{best.val_loss:.4f}", f"{best.epoch}/{run.epochs[-1].epoch}")
-        if best
-        else ("", "", "")
-    )
+    best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
+    state = run.state.lower() + (f": {run.reason}" if run.reason else "")
+    measured = [Cell("", None)] * 3
+    if best is not None:
+        measured = [
+            Cell(f"{best.val_accuracy:.4f}", best.val_accuracy),
+            Cell(f"{best.val_loss:.4f}", best.val_loss),
+            Cell(f"{best.epoch}/{run.epochs[-1].epoch}", best.epoch),
+        ]
     return Row(
         run.number,
-        run.state.lower() + (f": {run.reason}" if run.reason else ""),
         (
+            Cell(str(run.number), run.number),
             *measured,
-            *(_text(getattr(run.spec, name)) for name in settings),
-            f"{run.parameters:,}" if run.parameters else "",
-            f"{sum(epoch.seconds for epoch in run.epochs):.1f}",
+            *(_setting(getattr(run.spec, name)) for name in settings),
+            Cell(f"{run.parameters:,}" if run.parameters else "", run.parameters or None),
+            Cell(f"{seconds:.1f}", seconds),
+            Cell(state, state),
         ),
     )
 
 
-def _text(value: Any) -> str:
+def _setting(value: Any) -> Cell:
+    """A setting as a person would write it. Widths are sorted by their number, then by size."""
     if isinstance(value, tuple):
-        return "-".join(map(str, value)) or "none"
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+        text = "-".join(map(str, value)) or "none"
+        return Cell(text, " ".join([str(len(value)), *(f"{width:06}" for width in value)]))
+    if isinstance(value, bool) or value is None:
+        return Cell("auto" if value is None else str(value).lower(), str(value))
+    if isinstance(value, float):
+        return Cell(f"{value:.2g}", value)
+    return Cell(str(value), value)

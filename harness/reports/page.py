@@ -1,79 +1,108 @@
-"""One self-contained page about a study: it opens without a network, and without harness."""
+"""Sections with plots and text as one page: it opens without a network, and without harness.
+
+templates/page.html is the frame, page.css its look, page.js what happens on a click; each other
+template shows the values of one kind of section. Jinja escapes every text; what goes into a script
+is JSON that cannot end it.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from harness.reports import classes, confusion, curves, leaderboard
-from harness.verdict import Verdict, hardest
+from harness.reports.style import COLOURS, Plot
+
+PLOTLY = "plotly.min.js"
 
 
-@dataclass(frozen=True)
-class Plot:
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One question and its answer: text, then what a template shows, then plots."""
+
+    name: str
+    """The id of its heading."""
     title: str
-    says: str
-    figure: go.Figure
+    says: str = ""
+    template: str = ""
+    """Of templates/, without `.html`; it finds `values` under their names."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    plots: Sequence[Plot] = ()
 
 
-def write(verdict: Verdict, path: Path) -> None:
-    """Write the page about a verdict's study, whole or not at all."""
-    study, champion, reading = verdict.study, verdict.champion, verdict.reading
-    part = "test" if reading else "validation"
-    by_class = classes.data(study, champion, reading)
-    plots = [
-        Plot(
-            "Learning curves",
-            "The best trials in colour, all others in grey; a pruned trial ends where it was "
-            "pruned.",
-            curves.figure(curves.data(study)),
-        ),
-        Plot(
-            "Accuracy by class",
-            f"The champion's, hardest class on top, ranked on the {part} part.",
-            classes.figure(by_class),
-        ),
-        Plot(
-            "Confusion matrix",
-            f"The champion on the {part} part: rows are true classes, columns predicted ones.",
-            confusion.figure(confusion.data(study, champion, reading)),
-        ),
-    ]
-    environment = Environment(
-        loader=PackageLoader("harness.reports", "."), autoescape=True, undefined=StrictUndefined
-    )
-    data = study.definition["data"]
-    page = environment.get_template("page.html").render(
-        study=study,
-        champion=champion,
-        reading=reading,
-        dataset=data["name"],
-        when=time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started)),
-        hardest=hardest(
-            study.classes, reading.class_accuracy if reading else champion.class_accuracy
-        ),
-        lines=[line for line in verdict.lines if line[0] not in ("report", "browse")],
-        leaderboard=leaderboard.data(study),
-        plots=plots,
-        facts=sorted(study.facts.items()),
-        plotly=Markup(get_plotlyjs()),
-        figures=Markup(",\n".join(_embedded(plot.figure) for plot in plots)),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(page, encoding="utf-8")
-    new.replace(path)
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What is written, and what page.js has to know of the trials on it."""
+
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+    trials: Mapping[int, str] | Mapping[str, str]
+    """What each is called, by the key that the plots know it by."""
+    selected: Sequence[int | str]
+    """Drawn in colour from the start; at most as many as there are colours."""
+
+    def write(self, path: Path) -> None:
+        """Write the page, whole or not at all, with plotly.js beside it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path.with_name(PLOTLY), get_plotlyjs())
+        _replace(path, self._render(""))
+
+    def inlined(self) -> str:
+        """The page as one file, plotly.js in it: it draws wherever scripts run."""
+        return self._render(get_plotlyjs())
+
+    def _render(self, plotly: str) -> str:
+        environment = Environment(
+            loader=PackageLoader("harness.reports", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        parts = {
+            section.name: Markup(
+                environment.get_template(f"{section.template}.html").render(section.values)
+            )
+            for section in self.sections
+            if section.template
+        }
+        plots = [plot for section in self.sections for plot in section.plots]
+        known = {
+            "colours": COLOURS,
+            "trials": self.trials,
+            "selected": self.selected,
+            "plots": [{"name": plot.name} | _figure(plot) for plot in plots],
+        }
+        return environment.get_template("page.html").render(
+            page=self,
+            parts=parts,
+            plotly_file=PLOTLY,
+            plotly=Markup(plotly),
+            known=Markup(embedded(known)),
+        )
 
 
-def _embedded(figure: go.Figure) -> str:
-    """A figure's JSON where a script may hold it: no text in it can end the script."""
-    parsed = json.loads(figure.to_json())
-    text = json.dumps({"data": parsed["data"], "layout": parsed["layout"]})
+def embedded(values: Any) -> str:
+    """JSON where a script may hold it: no text in it can end the script."""
+    text = json.dumps(values, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _figure(plot: Plot) -> dict[str, Any]:
+    """Data and layout alone: Plotly's default template is 7 kB in every figure."""
+    drawn: dict[str, Any] = json.loads(plot.figure.to_json())
+    drawn["layout"].pop("template", None)
+    return {"data": drawn["data"], "layout": drawn["layout"]}
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

@@ -8,7 +8,6 @@ read or written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
@@ -53,7 +52,8 @@ class Tracker(Protocol):
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         """Keep and register the best model as `name`; returns the address it loads from."""
 
-    def log_file(self, uid: str, name: str, path: Path) -> None: ...
+    def log_file(self, uid: str, name: str, content: bytes) -> None:
+        """Keep a file beside the run, in the place of an older one of that name."""
 
     def close(
         self,
@@ -68,6 +68,15 @@ class Tracker(Protocol):
 
     def read(self, name: str) -> StudyRun | None:
         """A study with all its trials; None where there is none of that name."""
+
+    def read_run(self, run_id: str) -> StudyRun | None:
+        """The study that a run belongs to, with that trial alone; a study's own run gives all.
+
+        A run of `train`, which has no study, stands for one with a single trial.
+        """
+
+    def read_file(self, run_id: str, name: str) -> bytes | None:
+        """A file of a run; None where it has none of that name."""
 
     def experiments(self) -> dict[str, str]:
         """Ids by name of all experiments that hold our runs, the one used last first."""

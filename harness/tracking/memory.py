@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.tracking.predictions import FILE, Predictions
 from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
 
@@ -20,7 +20,7 @@ class MemoryTracker:
         self.kept: dict[str, bytes] = {}
         self.readings: dict[str, list[TestReading]] = {}
         self.models: dict[str, Any] = {}
-        self.files: dict[str, list[str]] = {}
+        self.files: dict[str, dict[str, bytes]] = {}
         self.closed: dict[str, tuple[State, str]] = {}
         self.selections: dict[str, list[Mapping[str, Any]]] = {}
         self._open: StudyRecord | None = None
@@ -71,6 +71,9 @@ class MemoryTracker:
                 parameters=outcome.parameters,
                 confusion=outcome.confusion,
             )
+            if self._open is not None and self._open.validation_labels:
+                predictions = Predictions(self._open.validation_labels, outcome.predictions)
+                self.log_file(trial.uid, FILE, predictions.to_file())
         self.runs[trial.uid] = run
 
     def save_weights(self, uid: str, weights: bytes) -> None:
@@ -95,8 +98,8 @@ class MemoryTracker:
         self.models[name] = model
         return f"models:/{name}@champion"
 
-    def log_file(self, uid: str, name: str, path: Path) -> None:
-        self.files.setdefault(uid, []).append(name)
+    def log_file(self, uid: str, name: str, content: bytes) -> None:
+        self.files.setdefault(uid, {})[name] = content
 
     def close(
         self,
@@ -127,6 +130,19 @@ class MemoryTracker:
             ended=None,
             trials=tuple(sorted(trials, key=lambda run: run.number)),
         )
+
+    def read_run(self, run_id: str) -> StudyRun | None:
+        for record in self.records.values():
+            study = self.read(record.name)
+            if study is not None and run_id == study.run_id:
+                return study
+            found = [run for run in study.trials if run.run_id == run_id] if study else []
+            if study is not None and found:
+                return replace(study, trials=tuple(found))
+        return None
+
+    def read_file(self, run_id: str, name: str) -> bytes | None:
+        return self.files.get(run_id, {}).get(name)
 
     def experiments(self) -> dict[str, str]:
         return {name: name for name in reversed(self.records)}

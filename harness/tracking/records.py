@@ -37,6 +37,8 @@ class StudyRecord:
     dataset_source: str
     sizes: dict[str, int]
     classes: tuple[str, ...]
+    validation_labels: bytes = b""
+    """The true class of every validation example in the split's order, one byte each."""
     continued: bool = False
     """Whether trials of it are on record already."""
     set_aside: str | None = None

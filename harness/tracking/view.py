@@ -1,25 +1,34 @@
 """How a study's page looks in MLflow's UI: a saved view, as MLflow 3.17 keeps it in a tag.
 
 Undocumented: MLflow reads the experiment tag `mlflow.sharedViewState.<key>` when the address
-carries `viewStateShareKey=<key>`.
+carries `viewStateShareKey=<key>`. tests/browser/test_mlflow_ui.py opens it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 KEY = "harness"
-COLUMNS = (
-    "attributes.`Duration`",
-    "metrics.`best/val_accuracy`",
-    "metrics.`best/val_loss`",
-    "metrics.`best_epoch`",
-    "params.`hidden`",
-    "params.`batch_norm`",
-    "params.`optimizer`",
-    "params.`learning_rate`",
-    "tags.`harness.state`",
-)
+SETTINGS = ("batch_norm", "optimizer", "learning_rate")
+"""Columns of a study that does not say what it samples."""
+SECTIONS = {"val": True, "train": True, "best": True, "val_class_accuracy": False, "cost": False}
+"""Metrics by the part of their name before the slash, and whether their charts are unfolded.
+
+Without it MLflow goes by the alphabet, and the curves stand below everything else."""
+WIDTHS = {
+    "1": 73,  # the boxes that select a run
+    "attributes.`Run Name`": 320,
+    "metrics.`best/val_accuracy`": 145,
+    "metrics.`best/val_loss`": 110,
+    "metrics.`best/epoch`": 90,
+    "params.`hidden`": 150,
+    "params.`learning_rate`": 110,
+    "duration": 80,
+    "runDateAndNestInfo": 140,
+}
+"""In pixels, by the ids of MLflow's table; 110 for a column that is not named."""
 
 
 def address(experiment_id: str) -> str:
@@ -29,12 +38,22 @@ def address(experiment_id: str) -> str:
     )
 
 
-def tags(objective: str, kind: str) -> dict[str, str]:
-    """The experiment's tags: its runs of `kind` best first, with the columns people compare."""
+def tags(objective: str, kind: str, sampled: Iterable[str] = SETTINGS) -> dict[str, str]:
+    """The experiment's tags: its runs of `kind` best first, with the columns people compare.
+
+    `sampled` are the names in the study's search space. MLflow nests runs under their parent only
+    while it sorts by date, so this view has the trials alone. It ignores pinned and expanded runs.
+    """
     metric, maximise = (
         ("best/val_accuracy", True) if objective == "val/accuracy" else ("best/val_loss", False)
     )
-    view = {
+    settings = dict.fromkeys(
+        ["hidden", *("hidden" if name in ("depth", "width") else name for name in sampled)]
+    )
+    measured = ["metrics.`best/val_accuracy`", "metrics.`best/val_loss`", "metrics.`best/epoch`"]
+    described = [*(f"params.`{name}`" for name in settings), "tags.`harness.state`"]
+    order = ["1", "attributes.`Run Name`", *measured, *described, "duration", "runDateAndNestInfo"]
+    state: dict[str, Any] = {
         "searchFilter": f"tags.`harness.kind` = '{'trial' if kind == 'study' else kind}'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": not maximise,
@@ -42,22 +61,25 @@ def tags(objective: str, kind: str) -> dict[str, str]:
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
-        "selectedColumns": list(COLUMNS),
-        "runsExpanded": {},
-        "runsPinned": [],
+        "selectedColumns": [*measured, *described, "attributes.`Duration`"],
+        "columnOrder": order,
+        "columnWidths": {name: WIDTHS.get(name, 110) for name in order},
         "runsHidden": [],
         "compareRunCharts": [],
-        "compareRunSections": [],
+        "compareRunSections": [
+            {"uuid": name, "name": name, "display": unfolded, "isReordered": False}
+            for name, unfolded in SECTIONS.items()
+        ],
         "viewMaximized": False,
         "runListHidden": False,
-        "isAccordionReordered": False,
+        "isAccordionReordered": True,
         "useGroupedValuesInCharts": True,
         "groupBy": None,
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
     }
     return {
-        f"mlflow.sharedViewState.{KEY}": json.dumps(view),
+        f"mlflow.sharedViewState.{KEY}": json.dumps(state),
         "mlflow.experiment.primaryMetric.name": metric,
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(maximise),
     }

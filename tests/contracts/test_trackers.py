@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from harness.errors import StoreError
 from harness.tracking.base import Tracker
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.mlflow import MlflowTracker
+from harness.tracking.predictions import Predictions
 from harness.tracking.records import StudyRecord, StudyRun, TestReading
 from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
 
@@ -27,6 +29,7 @@ RECORD = StudyRecord(
     dataset_source="somewhere",
     sizes={"train": 54000, "validation": 6000, "test": 10000},
     classes=("T-shirt/top", "Trouser", "never seen"),
+    validation_labels=b"\0\0",
 )
 READING = TestReading(
     selection="cafe", number=1, time=1.7e9, loss=0.4, confusion=((8, 2, 0), (1, 9, 0), (0, 0, 0))
@@ -123,6 +126,68 @@ def test_a_study_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> 
     assert [run.number for run in study.best_first()] == [0]
     assert first.ended is not None
     assert [found.uid for found in reopen().studies()] == ["abc123"]
+
+
+def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    mine, other = trial(30), trial(31)
+    for each in (mine, other):
+        tracker.start(each)
+        curve = (epoch(1, 0.5),)
+        tracker.finish(each, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    study = reopen_opened(reopen)
+    whole = reopen().read_run(study.run_id)
+    assert whole is not None
+    assert len(whole.trials) == len(study.trials) > 1
+    (run,) = (run for run in study.trials if run.number == 31)
+    alone = reopen().read_run(run.run_id)
+    assert alone is not None
+    assert (alone.name, alone.run_id, alone.facts) == (study.name, study.run_id, study.facts)
+    assert alone.trials == (run,)
+    assert reopen().read_run("0" * 32) is None
+
+
+def test_predictions_are_kept_beside_what_is_true(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    curve, mine = (epoch(1, 0.5),), trial(40)
+    tracker.start(mine)
+    tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    (run,) = (run for run in reopen_opened(reopen).trials if run.number == 40)
+    content = reopen().read_file(run.run_id, "predictions.npy")
+    assert content is not None
+    assert Predictions.from_file(content) == Predictions(true=b"\0\0", predicted=b"\0\1")
+
+
+def test_a_file_of_a_run_is_read_back_and_replaced(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    run_id = reopen_opened(reopen).run_id
+    assert reopen().read_file(run_id, "notes.json") is None
+    for content in (b"old", b"new"):
+        tracker.log_file(RECORD.uid, "notes.json", content)
+    assert reopen().read_file(run_id, "notes.json") == b"new"
+
+
+def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(replace(RECORD, name="alone-train", uid="t", kind="train"))
+    only = trial(0, "t")
+    tracker.start(only)
+    curve = (epoch(1, 0.5),)
+    tracker.finish(only, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    if isinstance(tracker, MlflowTracker):
+        run_id = (
+            MlflowClient(tracker._store.uri)
+            .search_runs([reopen().experiments()["alone-train"]])[0]
+            .info.run_id
+        )
+        study = reopen().read_run(run_id)
+        assert study is not None
+        assert (study.name, study.classes) == ("alone-train", RECORD.classes)
+        assert study.facts == RECORD.facts
+        assert [run.epochs for run in study.trials] == [curve]
 
 
 def test_weights_are_kept_until_dropped(reopen: Callable[[], Tracker]) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs
 
-from harness.reports import classes, confusion, curves, leaderboard, page
+from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard
+from harness.reports.study import report, train_command
+from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading
 from harness.trial import EpochMetrics, TrialSpec
 from harness.verdict import Verdict, duration
@@ -77,29 +79,90 @@ READING = TestReading(
 )
 
 
-def test_curves_keep_every_epoch_and_gaps_between_trials(study: StudyRun) -> None:
-    found = curves.data(study)
-    assert [curve.name for curve in found.strong] == ["trial 2", "trial 0"]
-    assert [curve.epochs for curve in found.faint] == [(1,)], "the pruned trial ends where it did"
-    assert found.strong[1].values["val_accuracy"] == (0.5, 0.7, 0.6)
-    drawn = curves.figure(found).to_dict()["data"]
-    assert len(drawn) == 4 * (1 + 2)
-
-
-def test_classes_are_ranked_hardest_first_on_what_was_read_last(study: StudyRun) -> None:
+def verdict(study: StudyRun, tmp_path: Path = Path("r.html")) -> Verdict:
     champion = study.best_first()[0]
-    on_validation = classes.data(study, champion, None)
-    assert on_validation.names == ("Coat", "Bag", HOSTILE)
-    assert on_validation.validation == (0.6, 0.8, 0.9)
-    on_test = classes.data(study, champion, READING)
-    assert on_test.names == (HOSTILE, "Bag", "Coat")
-    assert on_test.test == (0.7, 0.9, 1.0)
+    return Verdict.of(study, champion, MemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
+
+
+def numbered(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
+    return [(run.number, run) for run in study.trials]
+
+
+def test_curves_keep_every_epoch_and_gaps_between_trials(study: StudyRun) -> None:
+    found = curves.data(numbered(study))
+    assert [(curve.key, curve.epochs) for curve in found] == [
+        (0, (1, 2, 3)),
+        (1, (1,)),
+        (2, (1, 2)),
+    ], "the pruned trial ends where it did, the failed one has none"
+    assert found[0].values["val_accuracy"] == (0.5, 0.7, 0.6)
+    assert found[0].seconds == (0.5, 1.0, 1.5)
+    (drawn,) = curves.plots(found)[0].figure.data
+    assert drawn.customdata == (0, 0, 0, None, 1, None, 2, 2, None)
+    assert drawn.y == (0.5, 0.7, 0.6, None, 0.9, None, 0.6, 0.8, None)
+    assert drawn.meta["seconds"][:3] == [0.5, 1.0, 1.5]
+
+
+def test_long_curves_are_thinned_to_what_a_page_holds(study: StudyRun) -> None:
+    long = run(0, "COMPLETE", [0.5 + index / 10_000 for index in range(900)])
+    many = [(number, long) for number in range(curves.POINTS // 100)]
+    found = curves.data(many)
+    assert len(found[0].epochs) == 100
+    assert (found[0].epochs[0], found[0].epochs[-1]) == (1, 900)
+    assert found[0].seconds[-1] == 450, "the seconds of the epochs left out are in it"
+
+
+def test_classes_are_ranked_hardest_first_by_the_last_part(study: StudyRun) -> None:
+    champion = study.best_first()[0]
+    validation = {"validation": champion.confusion}
+    found = classes.data(study.classes, validation)
+    assert found.names == ("Coat", "Bag", HOSTILE)
+    assert found.series[0].accuracy == (0.6, 0.8, 0.9)
+    assert found.series[0].low[0] == pytest.approx(0.3127, abs=1e-4), "Wilson's, 6 of 10"
+    both = classes.data(study.classes, validation | {"test": READING.confusion})
+    assert both.names == (HOSTILE, "Bag", "Coat")
+    assert both.series[1].accuracy == (0.7, 0.9, 1.0)
+
+
+def test_a_class_without_an_example_is_left_out() -> None:
+    found = classes.data(("a", "b"), {"validation": ((3, 1), (0, 0))})
+    assert found.names == ("a",)
 
 
 def test_confusion_is_shared_out_by_true_class(study: StudyRun) -> None:
-    found = confusion.data(study, study.best_first()[0], READING)
-    assert found.part == "test"
+    found = confusion.data(study.classes, READING.confusion)
     assert found.shares[1] == (0.3, 0.7, 0.0)
+    counts, shares = (plot.figure.data[0].text for plot in confusion.plots(found))
+    assert (counts[1][1], shares[1][1]) == ("7", "70")
+
+
+def test_the_class_map_tells_each_lead_over_the_median(study: StudyRun) -> None:
+    other = replace(study.trials[0], number=7, confusion=((10, 0, 0), (1, 9, 0), (6, 0, 4)))
+    found = classmap.data(replace(study, trials=(study.trials[2], other)))
+    assert found.numbers == (2, 7)
+    assert found.classes == ("Coat", "Bag", HOSTILE), "the hardest first"
+    assert found.lead[1] == pytest.approx((-0.1, 0.1, 0.0))
+    assert classmap.figure(found).data[0].meta["rows"] == [2, 7]
+
+
+def test_the_class_map_keeps_the_best_and_an_even_part_of_the_rest(study: StudyRun) -> None:
+    many = [
+        replace(study.trials[2], number=n, metrics={"best/val_accuracy": 1 - n / 1000})
+        for n in range(500)
+    ]
+    found = classmap.data(replace(study, trials=tuple(many)))
+    assert found.numbers[:20] == tuple(range(20))
+    assert (len(found.numbers), found.numbers[-1], found.of) == (40, 499, 500)
+
+
+def test_contenders_are_tied_within_the_champions_interval(study: StudyRun) -> None:
+    found = contenders.data(study, READING)
+    assert [each.number for each in found.best] == [2, 0]
+    assert found.tied == 1
+    assert found.test is not None
+    assert found.test.accuracy == pytest.approx(26 / 30)
+    worse = replace(study.trials[0], confusion=((1, 9, 0), (9, 1, 0), (9, 0, 1)))
+    assert contenders.data(replace(study, trials=(study.trials[2], worse)), None).tied == 0
 
 
 def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
@@ -107,59 +170,92 @@ def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
     rows = found.rows
     assert "dropout" not in found.columns, "it is the same everywhere"
     assert [row.number for row in rows] == [2, 0, 1, 3]
-    assert rows[0].cells[:3] == ("0.8000", "0.7000", "2/2")
-    assert rows[3].state.startswith("failed: diverged")
+    assert [cell.text for cell in rows[0].cells[:4]] == ["2", "0.8000", "0.7000", "2/2"]
+    assert rows[3].cells[-1].text.startswith("failed: diverged")
+    assert rows[3].cells[1].value is None
 
 
 def test_the_leaderboard_shows_every_setting_that_differs(study: StudyRun) -> None:
     other = replace(study.trials[0], number=9, spec=TrialSpec(hidden=(4,), dropout=0.25))
     found = leaderboard.data(replace(study, trials=(*study.trials, other)))
     cells = next(row.cells for row in found.rows if row.number == 9)
-    assert cells[found.columns.index("dropout")] == "0.25"
-    assert cells[found.columns.index("hidden")] == "4"
+    assert cells[found.columns.index("dropout")].text == "0.25"
+    assert cells[found.columns.index("hidden")].text == "4"
+
+
+def test_widths_are_sorted_by_depth_then_width(study: StudyRun) -> None:
+    specs = [(300, 100), (64,), (1024,), (32, 16)]
+    trials = [
+        replace(study.trials[0], number=n, spec=TrialSpec(hidden=hidden))
+        for n, hidden in enumerate(specs)
+    ]
+    found = leaderboard.data(replace(study, trials=tuple(trials)))
+    column = found.columns.index("hidden")
+    keyed = sorted((str(row.cells[column].value), row.cells[column].text) for row in found.rows)
+    assert [text for _, text in keyed] == ["64", "1024", "32-16", "300-100"]
 
 
 def test_the_page_stands_alone_and_shows_hostile_text_as_text(
     study: StudyRun, tmp_path: Path
 ) -> None:
-    read = replace(study, readings=(READING,))
     path = tmp_path / "report" / "index.html"
-    page.write(Verdict.of(read, read.best_first()[0], path, "sqlite:///mlruns/mlflow.db"), path)
+    made = report(verdict(replace(study, readings=(READING,)), path))
+    made.write(path)
     text = path.read_text()
+    assert {file.name for file in path.parent.iterdir()} == {"index.html", "plotly.min.js"}
     assert "<script>alert" not in text
-    ours = text.replace(get_plotlyjs(), "")
-    assert len(ours) < 60_000
-    assert not re.search(r"https?://", ours), "nothing is fetched from anywhere"
-    assert text.count("</script>") == 2, "plotly's and ours, and no text ended either"
-    figures = json.loads("[" + text.split("const plots = [")[1].split("];\nplots")[0] + "]")
-    assert len(figures) == 3
-    assert HOSTILE in figures[1]["data"][0]["y"]
+    assert not re.search(r"https?://", text), "nothing is fetched from anywhere"
+    assert text.count("</script>") == 3, "plotly's, the data's and ours, and no text ended one"
+    known = json.loads(text.split('id="known">')[1].split("</script>")[0])
+    assert {plot["name"] for plot in known["plots"]} >= {"val-accuracy", "classes", "history"}
     assert "86.67 %" in text, "the test accuracy"
+
+
+def test_the_inlined_page_needs_no_second_file(study: StudyRun) -> None:
+    text = report(verdict(study)).inlined()
+    assert get_plotlyjs()[:1000] in text
+    assert "plotly.min.js" not in text.replace(get_plotlyjs(), "")
+    assert "localStorage" not in text.replace(get_plotlyjs(), ""), "it throws in MLflow's frame"
+
+
+def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
+    facts = {"command": "harness run-study shirts --trials=9 --set data.validation=0.3"}
+    definition = study.definition | {
+        "train": {"epochs": 3},
+        "space": {"depth": {}, "width": {}, "batch_norm": ["none"]},
+    }
+    made = verdict(replace(study, facts=facts, definition=definition))
+    assert train_command(made) == (
+        "harness train shirts --seed=0 --set data.validation=0.3 --set 'train.hidden=[32,16]' "
+        "--set train.batch_norm=none --set train.epochs=10"
+    )
 
 
 def test_epochs_are_told_by_their_number_where_not_all_were_evaluated(study: StudyRun) -> None:
     best = study.best_first()[0]
     last = replace(best.epochs[-1], epoch=40)
     sparse = replace(best, epochs=(*best.epochs[:-1], last), best=replace(last, epoch=35))
-    lines = dict(Verdict.of(study, sparse, Path("r.html"), "http://h/").lines)
+    lines = dict(replace(verdict(study), champion=sparse).lines)
     assert "(epoch 35 of 40)" in lines["validation"]
     rows = leaderboard.data(replace(study, trials=(sparse,))).rows
-    assert "35/40" in rows[0].cells
+    assert rows[0].cells[3].text == "35/40"
 
 
 def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
-    lines = dict(Verdict.of(read, read.best_first()[0], Path("r.html"), "http://h/").lines)
+    lines = dict(verdict(read).lines)
     assert lines["champion"].startswith("trial 2: 32-16")
-    assert lines["validation"] == "accuracy 0.8000, loss 0.7000 (epoch 2 of 2)"
-    assert lines["test"] == "accuracy 0.8667, loss 0.5000 (30 examples, read once)"
+    assert (
+        lines["validation"]
+        == "accuracy 0.8000 (95 %: 0.5907 to 0.8821), loss 0.7000 (epoch 2 of 2)"
+    )
+    assert lines["test"] == (
+        "accuracy 0.8667 (95 %: 0.7032 to 0.9469), loss 0.5000 (30 examples, read once)"
+    )
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
     assert "70.0 % (hardest)" in lines["classes"]
     twice = replace(study, readings=(replace(READING, number=0), READING))
-    assert (
-        "look number 2"
-        in dict(Verdict.of(twice, read.best_first()[0], Path("r.html"), "http://h/").lines)["test"]
-    )
+    assert "look number 2" in dict(verdict(twice).lines)["test"]
 
 
 def test_durations_read_well() -> None:

@@ -7,6 +7,7 @@ experiment <study>            tags: the view of the study in MLflow's UI
 
 tracker   the write side
 reader    the read side
+artifacts the files of a trial's run
 store     a client whose errors are one line, runs found by uid
 champion  the best model, logged and registered
 names     how values and metrics are called and shown

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow.entities import LoggedModelOutput, Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from harness.tracking.mlflow.store import Store
+
+STAR = "★ "
 
 
 def log_champion(
@@ -38,8 +44,14 @@ def log_champion(
         Schema([TensorSpec(np.dtype(np.uint8), (-1, *example.shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, classes))]),
     )
-    experiment = store.client.get_run(parent).info.experiment_id
-    logged = store.client.create_logged_model(experiment, "champion", source_run_id=parent)
+    trial = store.client.get_run(tags["harness.trial_run"])
+    logged = store.client.create_logged_model(
+        trial.info.experiment_id,
+        f"trial-{tags['harness.trial']}",
+        source_run_id=parent,
+        tags={**tags, "mlflow.note.content": note},
+        params=trial.data.params,
+    )
     with _global_store(store.uri):
         # mlflow.pytorch.log_model, but for the run's id: that function wants an active run, and
         # whoever calls us from Python may have one of his own.
@@ -48,6 +60,7 @@ def log_champion(
             model_id=logged.model_id,
             flavor=mlflow.pytorch,
             run_id=parent,
+            step=len(_models(store.client.get_run(parent))),
             pytorch_model=model,
             signature=signature,
             input_example=example,
@@ -56,8 +69,44 @@ def log_champion(
             serialization_format="pt2",
         )
         version = _register(store, parent, name, info, note, tags)
+    _measure(store, parent, logged.model_id, trial)
+    _mark(store, trial)
     store.client.set_registered_model_alias(name, "champion", version)
     return f"models:/{name}@champion"
+
+
+def model_id(run: Run) -> str | None:
+    """The model that was logged last on a study's run: the next reading is of that one."""
+    models = _models(run)
+    return max(models, key=lambda model: model.step).model_id if models else None
+
+
+def _models(run: Run) -> list[LoggedModelOutput]:
+    return run.outputs.model_outputs if run.outputs else []
+
+
+def _mark(store: Store, trial: Run) -> None:
+    """A star before the run's name: among equals MLflow's tables show another one first."""
+    marked = store.client.search_runs(
+        [trial.info.experiment_id], f"attributes.run_name LIKE '{STAR}%'"
+    )
+    for run in marked:
+        store.client.update_run(run.info.run_id, name=run.info.run_name.removeprefix(STAR))
+    name = trial.info.run_name.removeprefix(STAR)
+    store.client.update_run(trial.info.run_id, name=f"{STAR}{name}")
+
+
+def _measure(store: Store, parent: str, model: str, trial: Run) -> None:
+    """How the trial did, on the model's own page, with the data it did so on."""
+    now, inputs = int(time.time() * 1000), store.client.get_run(parent).inputs
+    data = inputs.dataset_inputs[0].dataset if inputs and inputs.dataset_inputs else None
+    named = {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
+    metrics = [
+        Metric(key, value, now, 0, model_id=model, **named)
+        for key, value in trial.data.metrics.items()
+        if key.startswith("best/")
+    ]
+    store.client.log_batch(parent, metrics=metrics, synchronous=True)
 
 
 def _register(
@@ -78,6 +127,9 @@ def _register(
         description=note,
         model_id=info.model_id,
     )
+    # The model's page knows of the version by this tag alone; mlflow.register_model sets it too.
+    versions = json.dumps([{"name": name, "version": version.version}])
+    store.client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: versions})
     return str(version.version)
 
 

@@ -1,4 +1,8 @@
-"""How values and metrics are called and shown in MLflow, whose charts group by the slash."""
+"""How values and metrics are called and shown in MLflow, whose charts group by the slash.
+
+Groups: train, val (curves), best, val_class_accuracy (one value a trial), cost; view.py orders
+them. A metric without a group would stand in a section of its own.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ def curves(epoch: EpochMetrics) -> dict[str, float]:
         "train/penalty": epoch.penalty,
         "val/loss": epoch.val_loss,
         "val/accuracy": epoch.val_accuracy,
-        "learning_rate": epoch.learning_rate,
-        "epoch_seconds": epoch.seconds,
+        "train/learning_rate": epoch.learning_rate,
+        "cost/epoch_seconds": epoch.seconds,
     }
 
 
@@ -48,10 +52,10 @@ def summary(result: TrialResult, classes: Sequence[str]) -> dict[str, float]:
     """A trial's metrics at its best epoch."""
     known = [value for value in result.class_accuracy if not math.isnan(value)]
     return by_class("val_class_accuracy", classes, result.class_accuracy) | {
-        "val_class_accuracy_mean": sum(known) / len(known),
         "best/val_accuracy": result.best.val_accuracy,
         "best/val_loss": result.best.val_loss,
-        "best_epoch": result.best.epoch,
-        "parameters": result.parameters,
-        "seconds": result.seconds,
+        "best/val_class_mean": sum(known) / len(known),
+        "best/epoch": result.best.epoch,
+        "cost/parameters": result.parameters,
+        "cost/seconds": result.seconds,
     }

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from harness.errors import StoreError
 from harness.tracking import view
-from harness.tracking.mlflow.store import Store
+from harness.tracking.mlflow.store import Store, in_bulk
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading, read_document
 from harness.trial import TrialSpec
 
 READINGS = "test_readings.json"
+READERS = 8
+"""Files read at once: from a server each takes as long as its way there and back."""
+NO_FACTS = (
+    *("kind", "uid", "classes", "definition", "state", "reason"),
+    *("number", "attempt", "spec", "worker"),
+)
+"""Tags of ours that are told otherwise."""
 
 
 def read(store: Store, name: str) -> StudyRun | None:
@@ -25,9 +35,7 @@ def read(store: Store, name: str) -> StudyRun | None:
         parents = store.runs(experiment.experiment_id, "study") if experiment else []
         if not parents:
             return None
-        parent = parents[0]
-        trials = [_with_curves(store, run) for run in _trials(store, parent)]
-    return _study(store, name, parent, sorted(trials, key=lambda run: run.number))
+        return _whole(store, name, parents[0])
 
 
 def experiments(store: Store) -> dict[str, str]:
@@ -47,6 +55,13 @@ def studies(store: Store) -> list[StudyRun]:
                 trials = map(_summary_record, _trials(store, parent))
                 found.append(_study(store, experiment.name, parent, list(trials)))
         return found
+
+
+def _whole(store: Store, name: str, parent: Run) -> StudyRun:
+    runs = _trials(store, parent)
+    with in_bulk(), ThreadPoolExecutor(READERS) as pool:
+        trials = list(pool.map(partial(_with_curves, store), runs))
+    return _study(store, name, parent, sorted(trials, key=lambda run: run.number))
 
 
 def _trials(store: Store, parent: Run) -> list[Run]:
@@ -89,11 +104,10 @@ def _summary_record(run: Run) -> RunRecord:
 
 def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) -> StudyRun:
     tags = parent.data.tags
-    kept = ("kind", "uid", "classes", "definition", "state", "reason")
     facts = {
         key.removeprefix("harness."): value
         for key, value in tags.items()
-        if key.startswith("harness.") and value and key.removeprefix("harness.") not in kept
+        if key.startswith("harness.") and value and key.removeprefix("harness.") not in NO_FACTS
     }
     return StudyRun(
         name=name,
@@ -112,7 +126,38 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
 
 def readings(store: Store, run: Run) -> tuple[TestReading, ...]:
     """Every opening of the test set on record, oldest first."""
-    if not any(file.path == READINGS for file in store.client.list_artifacts(run.info.run_id)):
-        return ()
-    stored = json.loads(store.artifact(run, READINGS))
-    return tuple(TestReading.from_dict(values) for values in stored)
+    stored = read_file(store, run.info.run_id, READINGS)
+    return tuple(TestReading.from_dict(values) for values in json.loads(stored or "[]"))
+
+
+def read_run(store: Store, run_id: str) -> StudyRun | None:
+    """The study around one run of ours; None for an unknown id or a run of somebody else's."""
+    try:
+        with store.errors():
+            run = store.client.get_run(run_id)
+    except StoreError as error:
+        if isinstance(error.__cause__, MlflowException) and _unknown(error.__cause__):
+            return None
+        raise
+    kind = run.data.tags.get("harness.kind")
+    if kind not in ("study", "trial", "train"):
+        return None
+    with store.errors():
+        name = store.client.get_experiment(run.info.experiment_id).name
+        if kind == "study":
+            return _whole(store, name, run)
+        parent = run.data.tags.get("mlflow.parentRunId")
+        owner = store.client.get_run(parent) if parent else run
+        return _study(store, name, owner, [_with_curves(store, run)])
+
+
+def read_file(store: Store, run_id: str, name: str) -> bytes | None:
+    with store.errors():
+        run = store.client.get_run(run_id)
+        if not any(file.path == name for file in store.client.list_artifacts(run_id)):
+            return None
+        return store.artifact(run, name)
+
+
+def _unknown(error: MlflowException) -> bool:
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

@@ -5,7 +5,6 @@ MLflow's asynchronous logging takes 50 times as long and drops batches after its
 
 from __future__ import annotations
 
-import csv
 import json
 import tempfile
 import time
@@ -13,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from harness.errors import StoreError, StudyError, masked
 from harness.tracking import view
 from harness.tracking.mlflow import champion, reader
+from harness.tracking.mlflow.artifacts import write_files
 from harness.tracking.mlflow.names import by_class, curves, shown, summary
 from harness.tracking.mlflow.reader import READINGS, readings
 from harness.tracking.mlflow.store import Store
@@ -52,12 +51,13 @@ class MlflowTracker:
         self._store, self._artifacts = Store(uri), artifacts
         self._experiment_id = ""
         self._classes: tuple[str, ...] = ()
+        self._validation_labels = b""
         self._facts: dict[str, str] = {}
         self._parent = ""
         """The study's run id; empty for `train`, whose runs stand alone."""
 
     def open(self, record: StudyRecord) -> None:
-        self._classes = record.classes
+        self._classes, self._validation_labels = record.classes, record.validation_labels
         self._facts = {f"harness.{key}": value for key, value in record.facts.items()} | {
             "harness.classes": json.dumps(record.classes),
             "harness.definition": json.dumps(record.definition),
@@ -143,7 +143,9 @@ class MlflowTracker:
             if epochs:
                 document = trial_document(trial.spec, epochs, worker, result)
                 with tempfile.TemporaryDirectory() as folder:
-                    _write_files(Path(folder), document, result, self._classes)
+                    write_files(
+                        Path(folder), document, result, self._classes, self._validation_labels
+                    )
                     self._store.client.log_artifacts(run_id, folder)
             self._store.client.log_batch(
                 run_id,
@@ -163,15 +165,20 @@ class MlflowTracker:
     def log_test(self, uid: str, reading: TestReading) -> None:
         run_id = self._id(uid)
         with self._store.errors():
-            all_readings = [*readings(self._store, self._store.client.get_run(run_id)), reading]
+            run = self._store.client.get_run(run_id)
+            all_readings = [*readings(self._store, run), reading]
             metrics = {"test/loss": reading.loss, "test/accuracy": reading.accuracy}
             metrics |= by_class("test_class_accuracy", self._classes, reading.class_accuracy)
-            step, when = len(all_readings), int(reading.time * 1000)
+            # The model's page shows them too. From step 0, as one value each, they are bars.
+            model = champion.model_id(run)
+            step, when = len(all_readings) - 1, int(reading.time * 1000)
             content = json.dumps([each.to_dict() for each in all_readings]).encode()
             self._store.log_bytes(run_id, READINGS, content)
             self._store.client.log_batch(
                 run_id,
-                metrics=[Metric(key, value, when, step) for key, value in metrics.items()],
+                metrics=[
+                    Metric(key, value, when, step, model_id=model) for key, value in metrics.items()
+                ],
                 synchronous=True,
             )
 
@@ -194,9 +201,9 @@ class MlflowTracker:
                 self._store, self._parent, name, model, example, len(self._classes), note, tags
             )
 
-    def log_file(self, uid: str, name: str, path: Path) -> None:
+    def log_file(self, uid: str, name: str, content: bytes) -> None:
         with self._store.errors():
-            self._store.log_bytes(self._id(uid), name, path.read_bytes())
+            self._store.log_bytes(self._id(uid), name, content)
 
     def close(
         self,
@@ -223,6 +230,12 @@ class MlflowTracker:
     def read(self, name: str) -> StudyRun | None:
         return reader.read(self._store, name)
 
+    def read_run(self, run_id: str) -> StudyRun | None:
+        return reader.read_run(self._store, run_id)
+
+    def read_file(self, run_id: str, name: str) -> bytes | None:
+        return reader.read_file(self._store, run_id, name)
+
     def experiments(self) -> dict[str, str]:
         return reader.experiments(self._store)
 
@@ -245,7 +258,9 @@ class MlflowTracker:
         if found is not None:
             return str(found.experiment_id)
         location = (self._artifacts / record.name).as_uri() if self._artifacts else None
-        tags = view.tags(record.definition["study"]["objective"], record.kind)
+        definition = record.definition
+        sampled = definition.get("space") or view.SETTINGS
+        tags = view.tags(definition["study"]["objective"], record.kind, sampled)
         return str(self._store.client.create_experiment(record.name, location, tags))
 
     def _ours(self, experiment_id: str, record: StudyRecord) -> bool:
@@ -263,20 +278,8 @@ class MlflowTracker:
 
     def _summary(self, result: TrialResult) -> list[Metric]:
         values, when = summary(result, self._classes), int(result.best.time * 1000)
-        return [Metric(key, value, when, result.best.epoch) for key, value in values.items()]
-
-
-def _write_files(
-    folder: Path, document: dict[str, Any], result: TrialResult | None, classes: Sequence[str]
-) -> None:
-    (folder / "trial.json").write_text(json.dumps(document))
-    if result is None:
-        return
-    with (folder / "confusion.csv").open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(["true \\ predicted", *classes])
-        table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
-    np.save(folder / "predictions.npy", np.frombuffer(result.predictions, np.uint8))
+        # Step 0, whatever the epoch: MLflow draws one value at a later step as a line of one dot.
+        return [Metric(key, value, when, 0) for key, value in values.items()]
 
 
 def _dataset_input(record: StudyRecord) -> DatasetInput:

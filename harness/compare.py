@@ -1,0 +1,197 @@
+"""`harness compare`: two trials or more beside one another, whichever studies they are of."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StudyError, UserError, did_you_mean
+from harness.home import Home
+from harness.intervals import holm
+from harness.paired import Paired, paired, read_predictions
+from harness.selection import freeze
+from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.trial import SPEC_FIELDS, EpochMetrics
+from harness.verdict import interval
+
+if TYPE_CHECKING:
+    from harness.tracking.base import Tracker
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those that are compared."""
+
+    letter: str
+    study: StudyRun
+    run: RunRecord
+
+    @property
+    def name(self) -> str:
+        """As it can be asked for again."""
+        return f"{self.study.name}/{self.run.number}"
+
+    @property
+    def best(self) -> EpochMetrics:
+        assert self.run.best is not None  # else `compare` refused it
+        return self.run.best
+
+    @property
+    def reading(self) -> TestReading | None:
+        """Of the test set, where it was opened for this very trial."""
+        return next((r for r in self.study.readings if r.number == self.run.number), None)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Everything that determines the result, as text: the trial's own and the data's."""
+        own = {name: _text(getattr(self.run.spec, name)) for name in SPEC_FIELDS}
+        data = {f"data.{key}": str(v) for key, v in self.study.definition.get("data", {}).items()}
+        return own | data | {"split": self.study.facts.get("split_hash", "unknown")[:12]}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`against_first` has one entry for each side but the first: None where they cannot be paired.
+
+    `p` are the p-values of McNemar's test, adjusted by Holm for their number.
+    """
+
+    sides: tuple[Side, ...]
+    against_first: tuple[Paired | None, ...]
+    p: tuple[float | None, ...]
+
+    @property
+    def differing(self) -> dict[str, tuple[str, ...]]:
+        """The settings that differ somewhere, each side's value."""
+        found = {}
+        for name in dict.fromkeys(key for side in self.sides for key in side.settings):
+            values = tuple(side.settings.get(name, "") for side in self.sides)
+            if len(set(values)) > 1:
+                found[name] = values
+        return found
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """(label, text) pairs for a terminal."""
+        lines = []
+        for side in self.sides:
+            said = f"{side.name}: {side.run.spec.describe()}; validation accuracy "
+            found = f"{side.best.val_accuracy:.4f}{interval(side.run.confusion)}"
+            lines.append((side.letter, said + found))
+        lines += [(name, " | ".join(values)) for name, values in self.differing.items()]
+        for index in range(len(self.sides) - 1):
+            lines.append((f"A and {self.sides[index + 1].letter}", self.verdict(index)))
+        return lines
+
+    def verdict(self, index: int) -> str:
+        """Whether the side after the first differs from it by more than chance."""
+        found, p, letter = self.against_first[index], self.p[index], self.sides[index + 1].letter
+        if found is None or p is None:
+            return "not tested: not validated on the same examples, or no predictions kept"
+        shows = "a difference that shows" if p < 0.05 else "no difference that shows"
+        return (
+            f"{shows} on {found.examples:,} examples: A alone has {found.only_first} right, "
+            f"{letter} alone {found.only_second} (McNemar p = {p:.2g})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "sides": [
+                {
+                    "letter": side.letter,
+                    "name": side.name,
+                    "run_id": side.run.run_id,
+                    "validation": side.best.val_accuracy,
+                    "test": side.reading and side.reading.accuracy,
+                }
+                for side in self.sides
+            ],
+            "differing": self.differing,
+            "against_first": [
+                found
+                and {
+                    "examples": found.examples,
+                    "only_first": found.only_first,
+                    "only_other": found.only_second,
+                    "p": p,
+                }
+                for found, p in zip(self.against_first, self.p, strict=True)
+            ],
+        }
+
+
+def compare(tracker: Tracker, names: Sequence[str]) -> Comparison:
+    """Compare a study's champion, `STUDY/12` or an MLflow run id, two or more. Raises UserError."""
+    if not 2 <= len(names) <= 8:
+        raise UserError(f"compare takes two to eight names, not {len(names)}: harness compare A B")
+    found = [_find(tracker, name) for name in names]
+    sides = tuple(
+        Side(letter, study, run)
+        for letter, (study, run) in zip(string.ascii_uppercase, found, strict=False)
+    )
+    for index, side in enumerate(sides):
+        for earlier in sides[:index]:
+            if side.run.run_id == earlier.run.run_id:
+                raise UserError(
+                    f"{names[index]} and {names[sides.index(earlier)]} are the same trial, "
+                    f"{side.name}; name two that differ"
+                )
+    predictions = [read_predictions(tracker, side.run) for side in sides]
+    tested = []
+    for side, others in zip(sides[1:], predictions[1:], strict=True):
+        same = side.settings["split"] == sides[0].settings["split"]
+        tested.append(paired(predictions[0], others) if same else None)
+    adjusted = iter(holm([each.p for each in tested if each]))
+    return Comparison(
+        sides, tuple(tested), tuple(next(adjusted) if each else None for each in tested)
+    )
+
+
+def report_path(home: Home, comparison: Comparison, uri: str) -> Path:
+    """Where the page on these sides lies: the same for the same ones, in their order."""
+    names = [side.name.replace("/", "-") for side in comparison.sides]
+    digest = hashlib.sha256(" ".join(side.run.run_id for side in comparison.sides).encode())
+    folder = home.report("compare", uri).parent
+    return folder / f"{'-vs-'.join(names)[:80]}-{digest.hexdigest()[:8]}" / "index.html"
+
+
+def _find(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
+    if re.fullmatch(r"[0-9a-f]{32}", name):
+        study = tracker.read_run(name)
+        if study is None:
+            raise StudyError(f"no run of harness has the id {name}; `harness ui` shows them")
+        run = study.trials[0] if study.run_id != name and study.trials else freeze(study).champion
+        return study, _with_result(study, run)
+    title, slash, number = name.partition("/")
+    study = tracker.read(title)
+    if study is None:
+        known = [each.name for each in tracker.studies()]
+        raise StudyError(f"no study '{title}' on record{did_you_mean(title, known)}")
+    if not slash:
+        return study, freeze(study).champion
+    matching = [run for run in study.trials if str(run.number) == number]
+    if not matching:
+        last = max((run.number for run in study.trials), default=None)
+        known_numbers = "it has none" if last is None else f"its trials are 0 to {last}"
+        raise StudyError(f"no trial '{number}' in study '{title}'; {known_numbers}")
+    return study, _with_result(study, matching[0])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value)) or "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _with_result(study: StudyRun, run: RunRecord) -> RunRecord:
+    if run.best is None:
+        why = f" ({run.reason})" if run.reason else ""
+        raise StudyError(
+            f"{study.name}/{run.number} has nothing to compare: it is {run.state.lower()}{why}"
+        )
+    return run

@@ -1,0 +1,277 @@
+"""What to try next, as far as the record says: each advice holds only where its evidence does."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.intervals import wilson
+from harness.reports.edges import end_of, widened
+from harness.reports.factors import as_text, ended, factors
+from harness.space import LAYERS
+from harness.tracking.records import RunRecord, StudyRun
+from harness.trial import EpochMetrics, Objective
+from harness.verdict import right
+
+MOST = 5
+LATE = 0.9
+"""Of the epochs: a best epoch from there on is nearly the last."""
+STILL_FALLS = 0.02
+"""Relative fall of the error from one fifth of the epochs to the next that is worth going on."""
+OVERFIT = 0.03
+"""Training accuracy above validation accuracy."""
+BY_CHANCE = 0.05
+LEAST_TRIALS = 20
+"""With fewer, how a search went says nothing."""
+LEAST_CONFUSED = 3
+"""Images of one class taken for another: fewer may be chance."""
+REGULARISERS = {
+    "dropout": {"low": 0.0, "high": 0.5},
+    "l2": {"low": 1e-6, "high": 1e-2, "log": True, "zero": 0.3},
+    "label_smoothing": {"low": 0.0, "high": 0.2},
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Plain text; `command` is a shell's, to be run where the study was."""
+
+    title: str
+    why: str
+    command: str = ""
+
+
+def data(study: StudyRun, champion: RunRecord | None) -> tuple[Advice, ...]:
+    """At most five, the likeliest gains first; none without a champion."""
+    if champion is None or champion.best is None:
+        return ()
+    found = (
+        _wider(study, champion),
+        _longer(study, champion),
+        _regularised(study, champion, champion.best),
+        _smaller(study, champion),
+        _more(study),
+        _settled(study),
+        _confused(study, champion),
+    )
+    return tuple(advice for advice in found if advice is not None)[:MOST]
+
+
+def _wider(study: StudyRun, champion: RunRecord) -> Advice | None:
+    """The champion stands at the end of a range: what is beyond was never tried."""
+    best, reasons, sets, names = _best(study), [], [], []
+    for factor in factors(study):
+        table = study.definition["space"][factor.name]
+        end, wider = end_of(factor, table, champion.number), widened(factor, table, champion.number)
+        if end is None or wider is None:
+            continue
+        near = sum(end_of(factor, table, run.number) == end for run in best)
+        names.append(factor.name)
+        reasons.append(
+            f"the champion's {factor.name}, {factor.shown[champion.number]}, is at the "
+            f"{'lower' if end == 'low' else 'upper'} end of {as_text(table['low'])} to "
+            f"{as_text(table['high'])}, as that of {near} of the best {len(best)} trials"
+        )
+        sets.append(f"space.{factor.name}={_toml(wider)}")
+    if not names:
+        return None
+    why = "; ".join(reasons)
+    return Advice(
+        f"Widen the range of {' and '.join(names)}",
+        f"{why[0].upper()}{why[1:]}. What lies beyond was not tried.",
+        _anew(study, "wider", *sets),
+    )
+
+
+def _longer(study: StudyRun, champion: RunRecord) -> Advice | None:
+    """The champion's best epoch is nearly its last, and its curve still improves."""
+    if "epochs" in study.definition.get("space", {}) or champion.best is None:
+        return None
+    budget, epochs = champion.spec.epochs, champion.epochs
+    fifth = math.ceil(len(epochs) / 5)
+    if champion.best.epoch < LATE * budget or len(epochs) < 2 * fifth:
+        return None
+    before = _error(epochs[-2 * fifth : -fifth], study.objective)
+    last = _error(epochs[-fifth:], study.objective)
+    _, images = right(champion.confusion)
+    least = STILL_FALLS * before
+    if study.objective == "val/accuracy" and images:
+        least = max(least, 1 / images)  # less than one image is no improvement
+    if before - last < least:
+        return None
+    what = "error" if study.objective == "val/accuracy" else "loss"
+    schedule = champion.spec.schedule
+    caveat = "" if schedule == "constant" else f" (some of that is the {schedule} schedule's end)"
+    return Advice(
+        "Train longer",
+        f"The champion's best epoch is {champion.best.epoch} of {budget}, and its mean validation "
+        f"{what} was still falling: {before:.4f}, then {last:.4f} over the last {fifth} "
+        f"{'epoch' if fifth == 1 else 'evaluations'}{caveat}.",
+        _anew(study, "longer", f"train.epochs={2 * budget}"),
+    )
+
+
+def _error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
+    values = [epoch.objective(objective) for epoch in epochs]
+    mean = sum(values) / len(values)
+    return 1 - mean if objective == "val/accuracy" else mean
+
+
+def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
+    """The champion fits its training images better than others."""
+    gap = best.train_accuracy - best.val_accuracy
+    new = {
+        name: REGULARISERS[name]
+        for name in REGULARISERS
+        if name not in study.definition.get("space", {}) and not getattr(champion.spec, name)
+    }
+    if gap <= OVERFIT or not new:
+        return None
+    return Advice(
+        f"Regularise: sample {' and '.join(new)}",
+        f"At its best epoch the champion has {_percent(best.train_accuracy)} of its training "
+        f"images right and {_percent(best.val_accuracy)} of the validation images: it overfits.",
+        _anew(study, "regularised", *(f"space.{name}={_toml(new[name])}" for name in new)),
+    )
+
+
+def _smaller(study: StudyRun, champion: RunRecord) -> Advice | None:
+    """A trial that the validation images do not tell from the champion, much smaller."""
+    correct, n = right(champion.confusion)
+    if n == 0 or not champion.parameters:
+        return None
+    low, high = wilson(correct, n)
+    tied = [
+        run
+        for run in study.best_first()
+        if run.best and low <= run.best.val_accuracy <= high and run.number != champion.number
+    ]
+    small = [run for run in tied if 0 < run.parameters < champion.parameters / 2]
+    if not small:
+        return None
+    other = small[0]
+    accuracy = other.best.val_accuracy if other.best else 0.0
+    return Advice(
+        f"Consider trial {other.number}: {champion.parameters / other.parameters:.1f} times fewer "
+        "parameters",
+        f"It has {accuracy:.4f} on validation with {other.parameters:,} parameters, the champion "
+        f"{correct / n:.4f} with {champion.parameters:,}. {len(tied)} trials lie within the "
+        f"champion's 95 % interval ({low:.4f} to {high:.4f}, {n:,} images): by this measure they "
+        "are tied.",
+    )
+
+
+def _more(study: StudyRun) -> Advice | None:
+    """Whether the search was still finding better trials when it ended."""
+    sign = -1 if study.objective == "val/accuracy" else 1
+    trials = sorted(ended(study), key=lambda run: run.number)
+    best, found = math.inf, 0
+    for index, run in enumerate(trials, 1):
+        value = run.value(study.objective)
+        if run.state == "COMPLETE" and value is not None and sign * value < best:
+            best, found = sign * value, index
+    if len(trials) < LEAST_TRIALS or not found:
+        return None
+    since = len(trials) - found
+    if since >= len(trials) / 2:
+        return Advice(
+            "Change the space rather than run more trials",
+            f"The best trial was number {found} of {len(trials)} that ended; the {since} after it "
+            "did not improve on it. More of the same are unlikely to gain much.",
+        )
+    if since >= len(trials) / 5:
+        return None
+    return Advice(
+        "Go on: the search was still improving",
+        f"The best trial came as number {found} of {len(trials)} that ended.",
+        _command(study, "--trials", str(2 * len(trials))),
+    )
+
+
+def _settled(study: StudyRun) -> Advice | None:
+    """The best trials share one value of a choice, by more than the sampler's preference."""
+    best = _best(study)
+    if len(study.best_first()) < LEAST_TRIALS:
+        return None
+    for factor in factors(study):
+        values = {factor.positions.get(run.number) for run in best}
+        value = values.pop()
+        if factor.kind != "choice" or values or value is None:
+            continue
+        share = list(factor.positions.values()).count(value) / len(factor.positions)
+        if share ** len(best) >= BY_CHANCE:
+            continue
+        shown = factor.shown[best[0].number]
+        fixed = _value(best[0], factor.name)
+        table = "space" if factor.name in LAYERS else "train"
+        text = _toml([fixed] if factor.name in LAYERS else fixed)
+        return Advice(
+            f"Fix {factor.name} = {shown}",
+            f"The best {len(best)} trials all have it, against {_percent(share)} of all trials: "
+            "the search need not spend trials on the other choices.",
+            _anew(study, "fixed", f"{table}.{factor.name}={text}"),
+        )
+    return None
+
+
+def _confused(study: StudyRun, champion: RunRecord) -> Advice | None:
+    """The pair of classes that the champion confuses most, by the true class's images."""
+    pairs = [
+        (count / sum(row), count, sum(row), true, predicted)
+        for true, row in enumerate(champion.confusion)
+        for predicted, count in enumerate(row)
+        if true != predicted and count >= LEAST_CONFUSED
+    ]
+    if not pairs:
+        return None
+    share, count, images, true, predicted = max(pairs)
+    return Advice(
+        f"Look at {study.classes[true]}, taken for {study.classes[predicted]}",
+        f"{study.classes[true]} is taken for {study.classes[predicted]} in {_percent(share)} of "
+        f"its validation images ({count} of {images}), more than any other pair: the gallery of "
+        "mistakes shows whether a person could tell them apart.",
+    )
+
+
+def _best(study: StudyRun) -> list[RunRecord]:
+    """The best tenth of the complete trials, and at least five where there are so many."""
+    ranked = study.best_first()
+    return ranked[: max(5, math.ceil(len(ranked) / 10))]
+
+
+def _value(run: RunRecord, name: str) -> Any:
+    if name == "depth":
+        return len(run.spec.hidden)
+    value = getattr(run.spec, name)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _anew(study: StudyRun, suffix: str, *sets: str) -> str:
+    """The command for the study changed, which needs another name."""
+    name = f"study.name={study.name}-{suffix}"
+    return _command(study, *(word for each in (name, *sets) for word in ("--set", each)))
+
+
+def _command(study: StudyRun, *words: str) -> str:
+    """What was typed for this study, with more after it, which wins."""
+    typed = shlex.split(study.facts.get("command", "")) or ["harness", "run-study", study.name]
+    if "--trials" in words:
+        typed = [word for word in typed if not word.startswith("--trials=")]
+    return shlex.join([*typed, *words])
+
+
+def _toml(value: Any) -> str:
+    """A TOML value on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}={_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")

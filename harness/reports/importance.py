@@ -1,0 +1,135 @@
+"""How much each sampled setting decides over who is among the best tenth: PED-ANOVA.
+
+Source: S. Watanabe, A. Bansal, F. Hutter, PED-ANOVA, IJCAI 2023, as Optuna computes it. It compares
+how the best tenth spread over a setting with how all trials do, so it says what mattered where the
+sampler went; a setting that the sampler had settled early looks less important than it is.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import optuna
+import plotly.graph_objects as go
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+from harness.reports.factors import Factor, ended, factors
+from harness.reports.points import measured
+from harness.reports.style import ACCENT, label, layout
+from harness.tracking.records import StudyRun
+
+LEAST_COMPLETE = 10
+"""A tenth of fewer is nobody."""
+BEST_SHARE = 0.1
+BINS = 4
+"""Of a range: about as many as a choice has, for finer ones differ more by chance."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Empty where there are too few trials, where all are alike or where nothing was varied."""
+
+    shares: tuple[tuple[str, float], ...] = ()
+    """(setting, share of the total in [0, 1]), greatest first."""
+    best: int = 0
+    """Trials in the best tenth: with fewer than 5 the shares are little more than a guess."""
+    trials: int = 0
+    """Trials in all."""
+
+
+def data(study: StudyRun) -> Importance:
+    """All ended trials take part: PED-ANOVA asks only what tells the best tenth from all."""
+    ranks = _ranks(study)
+    varying = [factor for factor in factors(study) if factor.varies]
+    varying = [factor for factor in varying if ranks.keys() <= factor.positions.keys()]
+    complete = sum(run.state == "COMPLETE" for run in ended(study))
+    if complete < LEAST_COMPLETE or not varying:
+        return Importance()
+    cutoff = sorted(ranks.values())[math.ceil(BEST_SHARE * len(ranks)) - 1]
+    best = sum(rank <= cutoff for rank in ranks.values())
+    if best == len(ranks):
+        return Importance()  # all tie: nothing tells them apart
+    shares = _shares(varying, ranks)
+    ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    return Importance(tuple(ranked), best, len(ranks))
+
+
+def figure(importance: Importance) -> go.Figure:
+    rising = importance.shares[::-1]  # Plotly puts the first category at the bottom
+    made = go.Figure(
+        go.Bar(
+            x=[share for _, share in rising],
+            y=[label(name) for name, _ in rising],
+            orientation="h",
+            marker={"color": ACCENT},
+            text=[f"{100 * share:.0f} %" for _, share in rising],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )
+    layout(made, 60 + 30 * max(1, len(rising)), margin={"l": 8, "r": 40, "t": 8, "b": 8})
+    made.update_xaxes(visible=False, rangemode="tozero")
+    made.update_yaxes(showgrid=False, ticksuffix=" ")
+    return made
+
+
+def _ranks(study: StudyRun) -> dict[int, int]:
+    """Each ended trial's rank by its number, 0 the best, equals sharing one.
+
+    Complete trials rank by the objective. A pruned one ranks behind all of them, by its own best
+    epoch: it was stopped because it lagged, and was measured after less training. A failed one is
+    last.
+    """
+    sign = -1 if study.objective == "val/accuracy" else 1
+    scores: dict[int, tuple[int, float]] = {}
+    for run in ended(study):
+        value = measured(run, study.objective)
+        if value is None:
+            scores[run.number] = (2, 0.0)
+        else:
+            scores[run.number] = (0 if run.state == "COMPLETE" else 1, sign * value)
+    order = {score: rank for rank, score in enumerate(sorted(set(scores.values())))}
+    return {number: order[score] for number, score in scores.items()}
+
+
+def _shares(varying: list[Factor], ranks: Mapping[int, int]) -> dict[str, float]:
+    binned = {factor.name: _binned(factor) for factor in varying}
+    distributions: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(sorted(set(bins.values()))) for name, bins in binned.items()
+    }
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study that it makes
+    try:
+        study = optuna.create_study(direction="minimize")
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    study.add_trials(
+        optuna.create_trial(
+            params={name: bins[number] for name, bins in binned.items()},
+            distributions=distributions,
+            value=float(rank),
+        )
+        for number, rank in ranks.items()
+    )
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
+    return dict(get_param_importances(study, evaluator=evaluator))
+
+
+def _binned(factor: Factor) -> dict[int, int]:
+    """Each trial's choice, or the bin of its value among BINS that hold equally many trials.
+
+    Optuna's own density estimate of a range takes its bandwidth from the spread of the values.
+    Where most are exactly 0, or where the sampler stayed at one place, that is nearly nothing, and
+    one setting gets all the importance.
+    """
+    positions = factor.positions
+    if factor.apart:
+        return {number: round(position) for number, position in positions.items()}
+    ordered = sorted(positions.values())
+    edges = sorted({ordered[len(ordered) * index // BINS] for index in range(1, BINS)})
+    return {number: bisect.bisect_right(edges, each) for number, each in positions.items()}

@@ -1,0 +1,273 @@
+"""A study's page: what won, how sure we are, why it won, what to try next."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import time
+from typing import Any
+
+from harness.intervals import wilson
+from harness.reports import (
+    advice,
+    classes,
+    classmap,
+    confusion,
+    contenders,
+    curves,
+    history,
+    importance,
+    leaderboard,
+    parallel,
+    slices,
+    timeline,
+    tradeoffs,
+)
+from harness.reports.page import Page, Section
+from harness.reports.style import Plot
+from harness.tracking.records import StudyRun
+from harness.verdict import Matrix, Verdict, hardest, right
+
+SELECTED = 3
+"""The best trials, in colour from the start."""
+
+
+def report(verdict: Verdict) -> Page:
+    """The page on a study; `write` or `inlined` makes the file."""
+    study = verdict.study
+    sections = [
+        _verdict(verdict),
+        _sureness(verdict),
+        _leaderboard(verdict),
+        _curves(study),
+        _classes(verdict),
+        _mistakes(verdict),
+        _why(study),
+        _course(study),
+        Section(
+            name="next",
+            title="What to try next",
+            says="What the record suggests; each with its evidence.",
+            template="advice",
+            values={"advice": advice.data(study, verdict.champion)},
+        ),
+    ]
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
+    facts = [study.definition["data"]["name"], when, study.facts.get("device", "")]
+    return Page(
+        title=study.name,
+        subtitle=" · ".join(filter(None, facts)),
+        sections=sections,
+        trials={run.number: f"{run.number} · {run.spec.describe()}" for run in study.trials},
+        selected=[run.number for run in study.best_first()[:SELECTED]],
+    )
+
+
+def _verdict(verdict: Verdict) -> Section:
+    champion, reading = verdict.champion, verdict.reading
+    assert champion.best is not None
+    figures = [
+        _figure(f"{100 * champion.best.val_accuracy:.2f} %", "validation", champion.confusion)
+    ]
+    if reading is not None:
+        figures.insert(0, _figure(f"{100 * reading.accuracy:.2f} %", "test", reading.confusion))
+    else:
+        figures.insert(0, {"value": "sealed", "label": "test set, not read", "note": ""})
+    accuracies = reading.class_accuracy if reading else champion.class_accuracy
+    figures.append(
+        {"value": hardest(verdict.study.classes, accuracies), "label": "hardest class", "note": ""}
+    )
+    return Section(
+        name="verdict",
+        title="What won",
+        template="verdict",
+        values={
+            "figures": figures,
+            "lines": [line for line in verdict.lines if line[0] not in ("report", "browse")],
+            "commands": _commands(verdict),
+            "facts": sorted(verdict.study.facts.items()),
+        },
+    )
+
+
+def _figure(value: str, part: str, matrix: Matrix) -> dict[str, str]:
+    correct, n = right(matrix)
+    low, high = wilson(correct, n)
+    note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)" if n else ""
+    return {"value": value, "label": f"{part} accuracy", "note": note}
+
+
+def _commands(verdict: Verdict) -> list[dict[str, str]]:
+    study = verdict.study
+    load = (
+        "import mlflow\n\n"
+        f'mlflow.set_tracking_uri("{verdict.store}")\n'
+        f'model = mlflow.pytorch.load_model("{verdict.model}")\n'
+        "logits = model(inputs)  # uint8, any batch size; normalisation is inside"
+    )
+    commands = [{"title": "Load the model", "text": load, "note": ""}]
+    command = study.facts.get("command", "")
+    if command:
+        workers = study.facts.get("workers", "")
+        note = "It repeats exactly, on one kind of machine and with these versions."
+        if workers not in ("0", "1"):
+            note = (
+                f"It ran on {workers} workers, where the order in which trials end steers the "
+                "sampler: the settings it draws will differ a little. With one worker a study "
+                "repeats exactly."
+            )
+        again = f"{command}\n{train_command(verdict)}"
+        commands.append(
+            {
+                "title": "Do it again: the study, or the champion alone",
+                "text": again,
+                "note": f"{note} The study file as it was: study.toml on its run in MLflow.",
+            }
+        )
+    return commands
+
+
+def train_command(verdict: Verdict) -> str:
+    """`harness train` with the champion's settings, on the same data and split."""
+    words = shlex.split(verdict.study.facts["command"])
+    definition = verdict.study.definition
+    spec = verdict.champion.spec.to_dict()
+    space = definition.get("space", {})
+    sampled = {"hidden" if name in ("depth", "width") else name for name in space}
+    fields = [name for name in spec if name in sampled | definition.get("train", {}).keys()]
+    sets = [f"train.{name}={_toml(spec[name])}" for name in fields if spec[name] is not None]
+    data = [
+        given
+        for option, given in itertools.pairwise(words)
+        if option == "--set" and given.startswith(("data.", "study."))
+    ]
+    parts = ["harness", "train", words[2], f"--seed={definition['study'].get('seed', 0)}"]
+    return shlex.join(parts + [part for each in (*data, *sets) for part in ("--set", each)])
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
+
+
+def _sureness(verdict: Verdict) -> Section:
+    found = contenders.data(verdict.study, verdict.reading)
+    complete = len(verdict.study.best_first())
+    says = (
+        f"The champion is the best of {complete} complete trials by the validation part, which "
+        "flatters it: luck was chosen along with skill. The bars say what drawing these examples "
+        f"leaves open. {found.tied} other {'trial lies' if found.tied == 1 else 'trials lie'} "
+        "within the champion's interval."
+    )
+    if verdict.reading is not None:
+        says += " The test set was opened after the choice, and had no part in it."
+    plot = Plot("contenders", "The best trials", contenders.figure(found), wide=True)
+    return Section(name="sure", title="How sure", says=says, plots=[plot] if found.best else [])
+
+
+def _leaderboard(verdict: Verdict) -> Section:
+    return Section(
+        name="leaderboard",
+        title="Leaderboard",
+        says="A click on a row colours its trial in every plot; a click on a column sorts by it.",
+        template="leaderboard",
+        values={"board": leaderboard.data(verdict.study), "champion": verdict.champion.number},
+    )
+
+
+def _curves(study: StudyRun) -> Section:
+    drawn = curves.data([(run.number, run) for run in study.trials])
+    return Section(
+        name="curves",
+        title="Learning curves",
+        says="Every trial in grey, the selected ones in colour; a pruned trial ends where it was "
+        "pruned.",
+        plots=curves.plots(drawn),
+    )
+
+
+def _classes(verdict: Verdict) -> Section:
+    study, champion, reading = verdict.study, verdict.champion, verdict.reading
+    parts = {"validation": champion.confusion} | ({"test": reading.confusion} if reading else {})
+    grid = classmap.data(study)
+    ranked = classes.figure(classes.data(study.classes, parts))
+    part, counts = list(parts.items())[-1]
+    plots = [
+        Plot("classes", "The champion's accuracy by class", ranked),
+        *confusion.plots(confusion.data(study.classes, counts)),
+    ]
+    if len(grid.numbers) > 1:
+        shown = f"{len(grid.numbers)} of {grid.of} complete trials"
+        title = f"Which settings help which class: {shown}, accuracy against the class's median"
+        plots.append(Plot("classmap", title, classmap.figure(grid), wide=True))
+    return Section(
+        name="classes",
+        title="Class by class",
+        says=f"Hardest class first. The confusion matrices are the champion's on the {part} part: "
+        "rows are what is true, columns what it said.",
+        plots=plots,
+    )
+
+
+def _mistakes(verdict: Verdict) -> Section:
+    found, names = verdict.mistakes, verdict.study.classes
+    shown = [
+        {
+            "row": each.row,
+            "true": names[each.true],
+            "predicted": names[each.predicted],
+            "confidence": each.confidence,
+            "png": each.png,
+        }
+        for each in (found.shown if found else ())
+    ]
+    return Section(
+        name="mistakes",
+        title="Most confident mistakes",
+        template="gallery",
+        values={
+            "mistakes": shown,
+            "total": found.total if found else 0,
+            "number": verdict.champion.number,
+            "why_not": "None on the validation part, or none that are pictures."
+            if found
+            else "Not on record for this champion.",
+        },
+    )
+
+
+def _why(study: StudyRun) -> Section:
+    weights = importance.data(study)
+    plots = []
+    says = (
+        "A sampler looks where it is good, so these plots show where it looked as well as what it "
+        "found."
+    )
+    if weights.shares:
+        plots.append(Plot("importance", "Importance of the settings", importance.figure(weights)))
+        says = (
+            f"Importance is PED-ANOVA's: what sets the best {weights.best} of {weights.trials} "
+            f"trials apart from the rest{', which is little to go by' if weights.best < 5 else ''}."
+            f" {says}"
+        )
+    plots += slices.plots(slices.data(study))
+    lines = parallel.data(study)
+    if lines.axes:
+        plots.append(Plot("parallel", "All settings at once", parallel.figure(lines), wide=True))
+    plots += tradeoffs.plots(tradeoffs.data(study))
+    return Section(
+        name="why",
+        title="Why it won",
+        says=says,
+        plots=plots,
+    )
+
+
+def _course(study: StudyRun) -> Section:
+    return Section(
+        name="course",
+        title="How the search went",
+        plots=[
+            Plot("history", "The best so far", history.figure(history.data(study)), wide=True),
+            Plot("timeline", "What ran where", timeline.figure(timeline.data(study)), wide=True),
+        ],
+    )

@@ -1,0 +1,240 @@
+"use strict";
+// What happens on the page. A trial is known by its key: every scatter trace that shows trials has
+// their keys in `customdata`, every heat map whose rows are trials has them in `meta.rows`, and
+// points that a figure has but does not draw lie in `layout.meta.hidden`. From these a selected
+// trial is found in every plot and drawn again on top, in its colour.
+
+const known = JSON.parse(document.getElementById("known").textContent);
+const colours = new Map();  // selected key -> colour, the earliest first
+const plots = known.plots.map(plot => ({...plot, element: document.getElementById("plot-" + plot.name)}));
+const root = document.documentElement, rows = [...document.querySelectorAll("#leaderboard tbody tr")];
+const harness = window.harness = {drawn: false, plots};  // for whoever watches: the tests
+
+// --- selecting
+
+function toggle(key) {
+  key = String(key);
+  if (!(key in known.trials)) return;
+  if (!colours.delete(key)) {
+    if (colours.size === known.colours.length) colours.delete(colours.keys().next().value);
+    const taken = new Set(colours.values());
+    colours.set(key, known.colours.find(colour => !taken.has(colour)));
+  }
+  show();
+}
+
+function show() {
+  for (const row of rows) {
+    const colour = colours.get(row.dataset.key);
+    row.classList.toggle("selected", Boolean(colour));
+    row.setAttribute("aria-selected", Boolean(colour));
+    row.style.setProperty("--colour", colour || "");
+  }
+  const list = document.getElementById("selected");
+  list.replaceChildren(...[...colours].map(([key, colour]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = known.trials[key] + " ×";
+    button.style.setProperty("--colour", colour);
+    button.onclick = () => toggle(key);
+    return button;
+  }));
+  document.getElementById("selection").hidden = colours.size === 0;
+  harness.selected = [...colours.keys()];
+  return draw().then(() => { harness.highlightedAt = performance.now(); });
+}
+
+// --- drawing
+
+// Where a plot shows each trial: key -> [[trace, where its points are], ...].
+function places(plot) {
+  const found = new Map();
+  const add = (keys, trace, points) => keys.forEach((key, index) => {
+    if (key === null || key === undefined) return;
+    const mine = found.get(String(key)) || [];
+    found.set(String(key), mine);
+    const last = mine[mine.length - 1];
+    if (last && last.points === points) last.indices.push(index);
+    else mine.push({trace, points, indices: [index]});
+  });
+  plot.data.forEach(trace => {
+    if (trace.type === "scatter" && Array.isArray(trace.customdata)) add(trace.customdata, trace, trace);
+    if (trace.meta && trace.meta.rows) add(trace.meta.rows, trace, null);
+  });
+  for (const hidden of (plot.layout.meta || {}).hidden || []) add(hidden.customdata, plot.data[hidden.trace], hidden);
+  return found;
+}
+
+function overlay({trace, points, indices}, key, colour) {
+  const ink = style("--ink"), common = {type: "scatter", showlegend: false, name: "selected", meta: {selected: key}, hovertemplate: trace.hovertemplate};
+  if (trace.type === "heatmap") {
+    const y = trace.y[indices[0]], right = trace.x.length - .5;  // a frame around the row
+    return {...common, x: [-.5, right, right, -.5, -.5], y: [y - .5, y - .5, y + .5, y + .5, y - .5], mode: "lines", line: {color: colour, width: 2.5}, hoverinfo: "skip", hovertemplate: null};
+  }
+  const x = [], y = [], text = [], customdata = [];
+  indices.forEach((index, place) => {
+    if (place && index !== indices[place - 1] + 1) { x.push(null); y.push(null); text.push(null); customdata.push(null); }
+    x.push(points.x[index]); y.push(points.y[index]); customdata.push(key);
+    const texts = Array.isArray(points.text) ? points.text : Array.isArray(trace.text) && points === trace ? trace.text : null;
+    text.push(texts ? texts[index] : null);
+  });
+  const lines = (trace.mode || "").includes("lines") && x.length > 1;
+  return {...common, x, y, text, customdata, mode: lines ? "lines" : "markers",
+    line: {color: colour, width: Math.max(2.5, (trace.line || {}).width || 0), shape: (trace.line || {}).shape},
+    marker: {color: colour, size: 11, line: {color: ink, width: 1.5}}};
+}
+
+function style(name) { return getComputedStyle(root).getPropertyValue(name).trim(); }
+
+function themed(layout) {
+  const ink = style("--soft"), grid = style("--grid");
+  const made = {...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    hoverlabel: {bgcolor: style("--tint"), bordercolor: grid, font: {color: style("--ink")}}};
+  for (const name of Object.keys(made)) if (/^[xy]axis/.test(name)) made[name] = {...made[name], gridcolor: grid, zerolinecolor: grid};
+  return made;
+}
+
+async function drawOne(plot) {
+  plot.places = plot.places || places(plot);
+  const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map(place => overlay(place, key, colour)));
+  await Plotly.react(plot.element, [...plot.data, ...selected], themed(plot.layout), {responsive: true, displaylogo: false, displayModeBar: false});
+  if (plot.listens) return;
+  plot.listens = true;
+  plot.element.on("plotly_click", event => {
+    const point = event.points[0], lines = point.data.meta && point.data.meta.rows;
+    const key = lines ? lines[point.pointIndex ? point.pointIndex[0] : point.pointNumber[0]] : point.customdata;
+    if (key !== undefined && key !== null && !Array.isArray(key)) toggle(key);
+  });
+}
+
+// Plots in sight first; a newer call takes over what an older one has left.
+let latest = 0;
+async function draw() {
+  const mine = ++latest, far = plot => Math.abs(plot.element.getBoundingClientRect().top - innerHeight / 3);
+  for (const plot of [...plots].sort((a, b) => far(a) - far(b))) {
+    if (mine !== latest) return;
+    await drawOne(plot);
+    await new Promise(resolve => setTimeout(resolve));  // let the page breathe
+  }
+}
+
+// --- light and dark, on screen and on paper
+
+function setTheme(theme) { root.dataset.theme = theme; }
+const dark = matchMedia("(prefers-color-scheme: dark)");
+setTheme(dark.matches ? "dark" : "light");
+dark.addEventListener("change", () => { setTheme(dark.matches ? "dark" : "light"); draw(); });
+document.getElementById("theme").onclick = () => { setTheme(root.dataset.theme === "dark" ? "light" : "dark"); draw(); };
+
+addEventListener("beforeprint", () => {
+  harness.screen = root.dataset.theme;
+  setTheme("light");
+  document.body.style.width = "680px";  // the paper's: a plot does not shrink by itself
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  for (const plot of plots) Plotly.relayout(plot.element, {...themed({}), width: 680});
+});
+addEventListener("afterprint", () => {
+  setTheme(harness.screen);
+  document.body.style.width = "";
+  draw();
+});
+
+// --- switching the x axis of a section's plots
+
+for (const section of document.querySelectorAll("section")) {
+  const mine = plots.filter(plot => section.contains(plot.element) && (plot.layout.meta || {}).axes);
+  if (!mine.length) continue;
+  const bar = document.createElement("p");
+  bar.className = "tools axes";
+  bar.append("against");
+  for (const [axis, title] of Object.entries(mine[0].layout.meta.axes)) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = title;
+    button.dataset.axis = axis;
+    button.onclick = () => { mine.forEach(plot => setAxis(plot, axis, title)); press(bar, button); draw(); };
+    bar.append(button);
+  }
+  press(bar, bar.querySelector("button"));
+  section.querySelector(".plots").before(bar);
+}
+
+function press(bar, pressed) {
+  for (const button of bar.querySelectorAll("button")) button.setAttribute("aria-pressed", button === pressed);
+}
+
+function setAxis(plot, axis, title) {
+  for (const trace of plot.data) {
+    if (!trace.meta) continue;
+    trace.meta.first = trace.meta.first || trace.x;
+    trace.x = trace.meta[axis] || trace.meta.first;
+  }
+  plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, autorange: true}};
+}
+
+// --- the table
+
+for (const row of rows) {
+  row.onclick = () => { if (!String(getSelection())) toggle(row.dataset.key); };
+  row.onkeydown = event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(row.dataset.key); } };
+}
+
+const heads = [...document.querySelectorAll("#leaderboard th")];
+const names = heads.map(head => head.textContent.trim().replaceAll(" ", "_"));
+function value(row, column) {
+  const cell = row.cells[column], text = (cell.dataset.value ?? cell.textContent).trim();
+  return text === "" ? null : isNaN(text) ? text : Number(text);
+}
+
+function sort(column) {
+  const head = heads[column], down = head.getAttribute("aria-sort") === "ascending";
+  heads.forEach(each => each.removeAttribute("aria-sort"));
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const keyed = rows.map(row => [value(row, column), row]);
+  keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null)
+    : (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b))) * (down ? -1 : 1));
+  document.querySelector("#leaderboard tbody").append(...keyed.map(([, row]) => row));
+}
+heads.forEach((head, column) => { head.querySelector("button").onclick = () => sort(column); });
+
+// Words must all occur in the row; `name<number`, `name>number` and `name=text` look at one column,
+// whose name may be cut short: `val_acc>0.9`.
+function matches(row, terms) {
+  return terms.every(term => {
+    const [, name, sign, wanted] = term.match(/^([a-z_]+)(<=|>=|<|>|=)(.+)$/) || [];
+    const column = name ? names.findIndex(each => each.startsWith(name)) : -1;
+    if (column < 0) return row.textContent.toLowerCase().includes(term);
+    const found = value(row, column), number = Number(wanted);
+    if (found === null) return false;
+    if (sign === "=") return row.cells[column].textContent.toLowerCase() === wanted || found === number;
+    return {"<": found < number, ">": found > number, "<=": found <= number, ">=": found >= number}[sign];
+  });
+}
+const filter = document.getElementById("filter");
+function applyFilter() {
+  const terms = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let left = 0;
+  for (const row of rows) { row.hidden = !matches(row, terms); left += !row.hidden; }
+  document.getElementById("shown").textContent = `${left} of ${rows.length}`;
+}
+if (filter) { filter.oninput = applyFilter; applyFilter(); }
+
+// --- copying
+
+for (const copy of document.querySelectorAll(".copy")) {
+  const button = copy.querySelector("button"), text = copy.querySelector("pre");
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "copied";
+    } catch {  // in a frame that may not: select it, Ctrl-C does the rest
+      getSelection().selectAllChildren(text);
+      button.textContent = "Ctrl-C";
+    }
+    setTimeout(() => { button.textContent = "copy"; }, 2000);
+  };
+}
+
+document.getElementById("clear").onclick = () => { colours.clear(); show(); };
+known.selected.forEach((key, index) => colours.set(String(key), known.colours[index]));
+show().then(() => { harness.drawn = true; harness.drawnAt = performance.now(); });

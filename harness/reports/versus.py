@@ -1,0 +1,130 @@
+"""The page of `harness compare`: what differs between trials, and whether it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from harness.intervals import wilson
+from harness.reports import classes, curves
+from harness.reports.page import Page, Section
+from harness.reports.style import COLOURS, NEUTRAL, Plot, label, layout
+from harness.verdict import right
+
+if TYPE_CHECKING:
+    from harness.compare import Comparison, Side
+
+Table = list[list[str]]
+
+
+def report(comparison: Comparison) -> Page:
+    """The page on a comparison; `write` or `inlined` makes the file."""
+    sides = comparison.sides
+    return Page(
+        title=" against ".join(side.name for side in sides),
+        subtitle="; ".join(
+            f"{side.letter} is {side.name}, {side.run.spec.describe()}" for side in sides
+        ),
+        sections=[_result(comparison), _settings(comparison), _curves(sides), _classes(sides)],
+        trials={side.letter: f"{side.letter} · {side.name}" for side in sides},
+        selected=[side.letter for side in sides],
+    )
+
+
+def _result(comparison: Comparison) -> Section:
+    sides = comparison.sides
+    table = [["", *(f"{side.letter} · {side.name}" for side in sides)]]
+    table.append(["validation accuracy", *(_accuracy(side.run.confusion) for side in sides)])
+    table.append(["validation loss", *(f"{side.best.val_loss:.4f}" for side in sides)])
+    tested = [side.reading for side in sides]
+    if any(tested):
+        table.append(
+            ["test accuracy", *(_accuracy(each.confusion) if each else "sealed" for each in tested)]
+        )
+    table.append(["best epoch", *(str(side.best.epoch) for side in sides)])
+    table.append(["parameters", *(f"{side.run.parameters:,}" for side in sides)])
+    seconds = [sum(epoch.seconds for epoch in side.run.epochs) for side in sides]
+    table.append(["seconds of training", *(f"{each:.1f}" for each in seconds)])
+    said = [
+        f"A and {side.letter}: {comparison.verdict(index)}." for index, side in enumerate(sides[1:])
+    ]
+    if len(sides) > 2 and any(comparison.against_first):
+        said.append("The p-values are adjusted for their number, by Holm.")
+    return Section(
+        name="result",
+        title="Who is better",
+        template="table",
+        values={"table": table, "said": said},
+    )
+
+
+def _settings(comparison: Comparison) -> Section:
+    head = ["", *(f"{side.letter} · {side.name}" for side in comparison.sides)]
+    rows = [[name, *values] for name, values in comparison.differing.items()]
+    return Section(
+        name="settings",
+        title="Settings that differ",
+        says="" if rows else "None: they are the same settings on the same data.",
+        template="table",
+        values={"table": [head, *rows] if rows else [], "said": []},
+    )
+
+
+def _curves(sides: tuple[Side, ...]) -> Section:
+    drawn = curves.data([(side.letter, side.run) for side in sides])
+    return Section(name="curves", title="Learning curves", plots=curves.plots(drawn, called=""))
+
+
+def _classes(sides: tuple[Side, ...]) -> Section:
+    if len({side.study.classes for side in sides}) > 1:
+        says = "They were trained on different classes."
+        return Section(name="classes", title="Class by class", says=says)
+    matrices = {f"{side.letter} · {side.name}": side.run.confusion for side in sides}
+    ranked = classes.data(sides[0].study.classes, matrices)
+    plots = [Plot("classes", "Accuracy on the validation part", classes.figure(ranked))]
+    plots.append(Plot("differences", "Difference to A, in points", differences(ranked)))
+    return Section(
+        name="classes",
+        title="Class by class",
+        says="The hardest class for the last one first.",
+        plots=plots,
+    )
+
+
+def differences(found: classes.ClassAccuracy) -> go.Figure:
+    """Bars of accuracy less that of the first series, by class."""
+    made = go.Figure()
+    names = [label(name, 18) for name in found.names]
+    first, *others = found.series
+    for series, colour in zip(others, COLOURS[1:] or [NEUTRAL], strict=False):
+        made.add_trace(
+            go.Bar(
+                x=[
+                    None if mine is None or base is None else 100 * (mine - base)
+                    for mine, base in zip(series.accuracy, first.accuracy, strict=True)
+                ],
+                y=list(range(len(names))),
+                orientation="h",
+                name=label(series.name),
+                marker={"color": colour},
+                text=names,
+                textposition="none",
+                hovertemplate="%{text}: %{x:+.2f} points",
+            )
+        )
+    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+    layout(made, 110 + 34 * len(names), showlegend=True, legend=legend, margin={"t": 34})
+    made.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5]
+    )
+    made.update_xaxes(title_text="points of accuracy", zeroline=True)
+    return made
+
+
+def _accuracy(confusion: tuple[tuple[int, ...], ...]) -> str:
+    correct, n = right(confusion)
+    if n == 0:
+        return "unknown"
+    low, high = wilson(correct, n)
+    return f"{correct / n:.4f} (95 %: {low:.4f} to {high:.4f})"

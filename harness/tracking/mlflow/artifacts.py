@@ -1,0 +1,35 @@
+"""The files that a trial's run keeps beside its metrics."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.tracking.predictions import FILE, Predictions
+from harness.trial import TrialResult
+
+
+def write_files(
+    folder: Path,
+    document: dict[str, Any],
+    result: TrialResult | None,
+    classes: Sequence[str],
+    validation_labels: bytes,
+) -> None:
+    """Put `trial.json` into `folder`, and what a trial that has a result adds to it.
+
+    `validation_labels` as a StudyRecord has them; without them no predictions are kept.
+    """
+    (folder / "trial.json").write_text(json.dumps(document))
+    if result is None:
+        return
+    with (folder / "confusion.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["true \\ predicted", *classes])
+        table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
+    if validation_labels:
+        predictions = Predictions(validation_labels, result.predictions)
+        (folder / FILE).write_bytes(predictions.to_file())

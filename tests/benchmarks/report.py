@@ -1,0 +1,120 @@
+"""How long a study's report takes: to read the record, to build the page, to open it.
+
+    python tests/benchmarks/report.py [TRIALS ...]        # TRIALS: 200 2000
+
+A made-up study of 12 epochs goes into a fresh SQLite store; then, three times each: a new process
+reads it and writes the page (`start` is importing MLflow and opening the store), and Chromium
+opens the page from its file, until every plot is drawn, and selects a trial by a click on its row.
+Needs playwright and Chromium.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from driver_cost import processor
+from playwright.sync_api import Browser, sync_playwright
+
+from harness.home import Home
+from tests.synthetic import study, write
+
+ROUNDS = 3
+PATIENCE = 120_000
+"""Milliseconds that a page may take."""
+BUILD = """
+import sys, time
+from pathlib import Path
+
+clock = [time.perf_counter()]
+from harness.home import Home
+home = Home(Path(sys.argv[1]))
+tracker = home.open_tracker(reading=True)
+clock.append(time.perf_counter())
+study = tracker.read(sys.argv[2])
+clock.append(time.perf_counter())
+from harness.reports.study import report
+from harness.verdict import Verdict
+path = home.report(study.name, home.local_uri)
+verdict = Verdict.of(study, study.best_first()[0], tracker, path, home.local_uri)
+report(verdict).write(path)
+clock.append(time.perf_counter())
+tracker.studies()
+clock.append(time.perf_counter())
+print(*(after - before for before, after in zip(clock, clock[1:])))
+"""
+SELECT = """() => {
+    const row = document.querySelector("#leaderboard tbody tr:not(.selected)");
+    window.clickedAt = performance.now();
+    row.click();
+}"""
+
+
+def build(folder: Path, name: str) -> list[float]:
+    """Seconds of a new process: to start, to read, to build the page, to list the studies."""
+    command = [sys.executable, "-c", BUILD, str(folder), name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [float(seconds) for seconds in done.stdout.split()]
+
+
+def show(browser: Browser, page: Path) -> list[float]:
+    """Seconds from the navigation until all is drawn, and from a click until all shows it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(page.as_uri())
+    tab.wait_for_function("window.harness && window.harness.drawn")
+    drawn = tab.evaluate("window.harness.drawnAt")
+    tab.evaluate(SELECT)
+    tab.wait_for_function("window.harness.highlightedAt > window.clickedAt")
+    highlighted = tab.evaluate("window.harness.highlightedAt - window.clickedAt")
+    context.close()
+    return [drawn / 1000, highlighted / 1000]
+
+
+def shown(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):6.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def measure(trials: int, browser: Browser) -> None:
+    made = study(trials)
+    with tempfile.TemporaryDirectory() as here:
+        home = Home(Path(here))
+        started = time.perf_counter()
+        write(made, home.open_tracker(home.local_uri))
+        print(f"{trials} trials, recorded in {time.perf_counter() - started:.0f} s")
+        built = [build(home.root, made.name) for _ in range(ROUNDS)]
+        page = home.report(made.name, home.local_uri)
+        seen = [show(browser, page) for _ in range(ROUNDS)]
+        size = page.stat().st_size / 1e6
+    names = ("start", "read", "build", "list the studies", "draw all plots", "select a trial")
+    rounds = [[*one, *other] for one, other in zip(built, seen, strict=True)]
+    for name, seconds in zip(names, zip(*rounds, strict=True), strict=True):
+        print(f"  {name:<18}{shown(seconds)}")
+    print(f"  {'page':<18}{size:6.2f} MB, beside plotly.js")
+
+
+def main(sizes: Sequence[int]) -> None:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("mlflow", "plotly", "playwright"))
+    print(f"{processor()}, {os.cpu_count()} cores, {platform.platform()}")
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        print(f"Python {platform.python_version()}, {packages}, Chromium {browser.version}")
+        print(f"median (least to most) of {ROUNDS}")
+        for trials in sizes:
+            measure(trials, browser)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main([int(given) for given in sys.argv[1:]] or [200, 2000])

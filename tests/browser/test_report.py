@@ -1,0 +1,304 @@
+"""The report in a real browser: it draws, it answers clicks, it shows hostile text as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from harness.reports.study import report
+from harness.tracking.memory import MemoryTracker
+from harness.tracking.records import StudyRun
+from harness.verdict import Verdict
+from tests import synthetic
+
+HOSTILE = "</script><script>window.hacked = 1</script>\"'&<b>bold</b>" + "x" * 10_000
+SECTIONS = ("verdict", "sure", "leaderboard", "curves", "classes", "mistakes", "why", "course")
+
+
+def write(study: StudyRun, path: Path) -> Path:
+    champion = study.best_first()[0]
+    verdict = Verdict.of(study, champion, MemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
+    report(verdict).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study() -> StudyRun:
+    return synthetic.study(60, epochs=5)
+
+
+@pytest.fixture(scope="module")
+def written(study: StudyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(study, tmp_path_factory.mktemp("report") / "index.html")
+
+
+class Watched:
+    """A page, and what it complained of or asked for."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.said, self.requested = page, list[str](), list[str]()
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("request", lambda request: self.requested.append(request.url))
+
+    def open(self, path: Path) -> Page:
+        self.page.goto(path.as_uri())
+        self.page.wait_for_function("window.harness && window.harness.drawn")
+        return self.page
+
+
+@pytest.fixture
+def watched(chromium: Browser) -> Iterator[Watched]:
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
+    yield Watched(context.new_page())
+    context.close()
+
+
+def coloured(page: Page, key: int) -> set[str]:
+    """The plots in which a trial is drawn on top of the others."""
+    found: list[str] = page.evaluate(
+        """key => harness.plots.filter(plot => plot.element.data.some(
+             trace => trace.meta && trace.meta.selected === String(key)
+                      && trace.x.length)).map(plot => plot.name)""",
+        key,
+    )
+    return set(found)
+
+
+def first_column(page: Page) -> list[str]:
+    shown = page.locator("#leaderboard tbody tr:not([hidden]) td:first-child")
+    return shown.all_inner_texts()
+
+
+def test_every_section_draws_without_a_complaint_or_a_request(
+    watched: Watched, written: Path
+) -> None:
+    page = watched.open(written)
+    for name in (*SECTIONS, "next"):
+        expect(page.locator(f"section#{name} h2")).to_be_visible()
+    plots = page.locator(".plot")
+    names = page.evaluate("harness.plots.map(plot => plot.name)")
+    assert plots.count() == len(names) > 15
+    undrawn = page.evaluate(
+        "harness.plots.filter(p => !p.element.querySelector('.main-svg')).map(p => p.name)"
+    )
+    assert undrawn == []
+    assert page.locator(".scatterlayer .js-line").count() > 10, "lines are drawn, not axes alone"
+    assert watched.said == []
+    folder = written.parent.as_uri()
+    elsewhere = [url for url in watched.requested if not url.startswith((folder, "data:"))]
+    assert elsewhere == []
+
+
+def test_a_click_on_a_row_colours_its_trial_in_every_plot(
+    watched: Watched, written: Path, study: StudyRun
+) -> None:
+    page = watched.open(written)
+    number = study.best_first()[5].number
+    assert coloured(page, number) == set()
+    row = page.locator(f"#leaderboard tr[data-key='{number}']")
+    row.click()
+    page.wait_for_function(f"harness.selected.includes('{number}')")
+    page.wait_for_function(
+        """key => harness.plots.find(p => p.name === 'timeline').element.data.some(
+             trace => trace.meta && trace.meta.selected === key)""",
+        arg=str(number),
+    )
+    assert coloured(page, number) == set(page.evaluate("harness.plots.map(plot => plot.name)")) - {
+        "classes",
+        "confusion-counts",
+        "confusion-shares",
+        "importance",
+    }, "all but those that are about the champion or about no trial"
+    curve = page.evaluate(
+        """key => harness.plots.find(p => p.name === 'val-accuracy').element.data
+             .find(trace => trace.meta.selected === key).y""",
+        str(number),
+    )
+    expected = [round(epoch.val_accuracy, 5) for epoch in study.trials[number].epochs]
+    assert curve == expected, "the very trial's curve"
+    assert row.get_attribute("aria-selected") == "true"
+    row.click()
+    page.wait_for_function(f"!harness.selected.includes('{number}')")
+    expect(row).to_have_attribute("aria-selected", "false")
+
+
+def test_rows_answer_the_keyboard_and_points_answer_clicks(
+    watched: Watched, written: Path, study: StudyRun
+) -> None:
+    page = watched.open(written)
+    page.locator("#clear").click()
+    assert page.evaluate("harness.selected") == []
+    number = study.best_first()[4].number
+    page.locator(f"#leaderboard tr[data-key='{number}']").press("Enter")
+    assert page.evaluate("harness.selected") == [str(number)]
+    page.evaluate(
+        """() => { const plot = harness.plots.find(p => p.name === 'history');
+             plot.element.emit('plotly_click', {points: [{data: {}, customdata: 3}]}); }"""
+    )
+    assert page.evaluate("harness.selected") == [str(number), "3"]
+    page.locator("#selected button").first.click()
+    assert page.evaluate("harness.selected") == ["3"]
+
+
+def test_the_table_sorts_by_any_column_and_filters(
+    watched: Watched, written: Path, study: StudyRun
+) -> None:
+    page = watched.open(written)
+    everyone = len(study.trials)
+    assert len(first_column(page)) == everyone
+    head = page.locator("#leaderboard th", has_text="learning rate")
+    head.get_by_role("button").click()
+    rates = [study.trials[int(number)].spec.learning_rate for number in first_column(page)]
+    assert rates == sorted(rates)
+    head.get_by_role("button").click()
+    rates = [study.trials[int(number)].spec.learning_rate for number in first_column(page)]
+    assert rates == sorted(rates, reverse=True)
+    accuracy = page.locator("#leaderboard th", has_text="val accuracy").get_by_role("button")
+    for _ in range(2):
+        accuracy.click()
+        last = study.trials[int(first_column(page)[-1])]
+        assert last.best is None, "what has no value comes last, whichever way"
+
+    box = page.locator("#filter")
+    box.fill("pruned")
+    pruned = {str(run.number) for run in study.trials if run.state == "PRUNED"}
+    assert set(first_column(page)) == pruned
+    box.fill("complete learning_rate<0.003 optimizer=adam")
+    wanted = {
+        str(run.number)
+        for run in study.trials
+        if run.state == "COMPLETE"
+        and run.spec.learning_rate < 0.003
+        and run.spec.optimizer == "adam"
+    }
+    assert 0 < len(wanted) < everyone
+    assert set(first_column(page)) == wanted
+    expect(page.locator("#shown")).to_have_text(f"{len(wanted)} of {everyone}")
+    box.fill("")
+    assert len(first_column(page)) == everyone
+
+
+def test_curves_are_shown_against_seconds_too(watched: Watched, written: Path) -> None:
+    page = watched.open(written)
+
+    def axis() -> list[float]:
+        found: list[float] = page.evaluate(
+            "harness.plots.find(p => p.name === 'val-loss').element.data[0].x.slice(0, 2)"
+        )
+        return found
+
+    assert axis() == [1, 2]
+    page.locator("[data-axis=seconds]").click()
+    page.wait_for_function(
+        "harness.plots.find(p => p.name === 'val-loss').element.data[0].x[0] !== 1"
+    )
+    assert axis()[0] > 0
+    assert axis() == sorted(axis()) != [1, 2]
+    page.locator("[data-axis=epoch]").click()
+    page.wait_for_function(
+        "harness.plots.find(p => p.name === 'val-loss').element.data[0].x[0] === 1"
+    )
+
+
+def test_dark_follows_the_system_and_the_button(watched: Watched, written: Path) -> None:
+    page = watched.open(written)
+
+    def background() -> str:
+        found: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return found
+
+    def text() -> str:
+        found: str = page.evaluate("harness.plots[0].element._fullLayout.font.color")
+        return found
+
+    light, ink = background(), text()
+    assert light == "rgb(255, 255, 255)"
+    page.locator("#theme").click()
+    page.wait_for_function(
+        "ink => harness.plots[0].element._fullLayout.font.color !== ink", arg=ink
+    )
+    assert background() == "rgb(13, 17, 23)"
+    page.locator("#theme").click()
+    assert background() == light
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert background() == "rgb(13, 17, 23)"
+
+
+def test_hostile_text_is_shown_as_text(watched: Watched, study: StudyRun, tmp_path: Path) -> None:
+    failed = next(run for run in study.trials if run.state == "FAILED")
+    pruned = next(run for run in study.trials if run.state == "PRUNED")
+    odd = replace(pruned.spec)
+    object.__setattr__(odd, "activation", HOSTILE)  # as a setting of the user's own may be
+    trials = list(study.trials)
+    trials[failed.number] = replace(failed, reason=HOSTILE, worker=HOSTILE)
+    trials[pruned.number] = replace(pruned, spec=odd, worker=HOSTILE)
+    space = study.definition["space"] | {"activation": ["relu", HOSTILE]}
+    hostile = replace(
+        study,
+        name=HOSTILE,
+        classes=(HOSTILE, *study.classes[1:]),
+        trials=tuple(trials),
+        facts=study.facts | {"device": HOSTILE, HOSTILE: HOSTILE},
+        definition=study.definition | {"space": space},
+    )
+    page = watched.open(write(hostile, tmp_path / "index.html"))
+    assert page.evaluate("window.hacked") is None
+    assert watched.said == []
+    assert page.locator("h1").inner_text() == HOSTILE
+    assert page.title().startswith("</script>")
+    row = page.locator(f"#leaderboard tr[data-key='{pruned.number}']")
+    assert HOSTILE in row.inner_text()
+    assert page.locator(".plot b, .plot script").count() == 0
+    ticks = page.locator("#plot-classes .ytick text").all_text_contents()
+    assert any(tick.startswith("</script><script>") for tick in ticks)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1400, "nothing sticks out"
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_nothing_sticks_out_of_a_phone_or_a_screen(
+    chromium: Browser, written: Path, width: int
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 800})
+    page = Watched(context.new_page()).open(written)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    widths = page.evaluate(
+        "harness.plots.map(p => p.element.querySelector('.main-svg').clientWidth)"
+    )
+    assert max(widths) <= width
+    context.close()
+
+
+def test_it_prints_within_the_paper(watched: Watched, written: Path) -> None:
+    page = watched.open(written)
+    page.locator("#theme").click()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    widths = page.evaluate(
+        "harness.plots.map(p => p.element.querySelector('.main-svg').clientWidth)"
+    )
+    assert max(widths) <= 690
+    expect(page.locator("#selection")).to_be_hidden()
+    expect(page.locator("details dl").first).to_be_visible()
+
+
+def test_it_opens_from_one_file_in_a_frame_that_may_do_nothing_else(
+    watched: Watched, study: StudyRun, tmp_path: Path
+) -> None:
+    """As MLflow's artifact viewer shows it: a sandboxed frame, where storage throws."""
+    champion = study.best_first()[0]
+    verdict = Verdict.of(study, champion, MemoryTracker(), tmp_path, "http://tracking:5000")
+    (tmp_path / "report.html").write_text(report(verdict).inlined())
+    (tmp_path / "frame.html").write_text(
+        '<iframe sandbox="allow-scripts" src="report.html" width="660" height="600"></iframe>'
+    )
+    watched.page.goto((tmp_path / "frame.html").as_uri())
+    frame = watched.page.frame_locator("iframe")
+    expect(frame.locator("#plot-timeline .main-svg").first).to_be_visible(timeout=30_000)
+    assert watched.said == []

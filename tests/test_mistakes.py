@@ -1,0 +1,46 @@
+"""The gallery's pictures: the wrong ones, the surest first, of the validation part."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+
+from harness import mistakes
+from harness.data.files import Prepared
+from harness.data.parts import load_splits
+from harness.mistakes import Mistakes
+from harness.model import MLP
+from harness.trial import TrialSpec
+
+
+def test_the_surest_mistakes_come_first_with_their_pictures(digits: Prepared) -> None:
+    splits = load_splits(digits.training)
+    part = splits.validation
+    torch.manual_seed(0)
+    model = MLP(TrialSpec(hidden=(), seed=1), 10, splits.mean, splits.inv_std).eval()
+    found = mistakes.find(7, model, part)
+    with torch.inference_mode():
+        probability = model(part.inputs[part.rows]).softmax(1)
+    wrong = probability.argmax(1) != part.labels[part.rows]
+    assert (found.number, found.total) == (7, int(wrong.sum()))
+    assert len(found.shown) == mistakes.MOST < found.total, "an untrained model errs often"
+    confidences = [each.confidence for each in found.shown]
+    assert confidences == sorted(confidences, reverse=True)
+    assert confidences[0] == probability.max(1).values[wrong].max()
+    first = found.shown[0]
+    assert first.true == part.labels[first.row] != first.predicted
+    assert first.row in set(part.rows.tolist()), "no test picture is ever shown"
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.png))))
+    scaled = part.inputs[first.row].numpy() * (255 / 16)
+    np.testing.assert_allclose(picture, scaled, atol=0.51)
+
+
+def test_they_come_back_from_their_file(digits: Prepared) -> None:
+    splits = load_splits(digits.training)
+    model = MLP(TrialSpec(hidden=()), 10, splits.mean, splits.inv_std).eval()
+    found = mistakes.find(0, model, splits.validation)
+    assert Mistakes.from_file(found.to_file()) == found
