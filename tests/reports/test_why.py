@@ -11,8 +11,11 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import optuna
 import plotly.graph_objects as go
 import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from harness import config
 from harness.reports import (
@@ -280,6 +283,27 @@ def test_importance_finds_what_decides(many: StudyRun) -> None:
     assert sum(share for _, share in found.shares) == pytest.approx(1)
     assert found.trials == 2000
     assert found.best == pytest.approx(200, abs=5)
+
+
+def test_importance_is_optunas_on_the_same_bins(many: StudyRun) -> None:
+    ranks = importance._ranks(many)
+    bins = {factor.name: importance._binned(factor) for factor in factors.factors(many)}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    theirs = optuna.create_study(direction="minimize")
+    theirs.add_trials(
+        optuna.create_trial(
+            params={name: each[number] for name, each in bins.items()},
+            distributions={
+                name: CategoricalDistribution(sorted(set(each.values())))
+                for name, each in bins.items()
+            },
+            value=float(rank),
+        )
+        for number, rank in ranks.items()
+    )
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=importance.BEST_SHARE)
+    expected = get_param_importances(theirs, evaluator=evaluator)
+    assert dict(importance.data(many).shares) == pytest.approx(expected, abs=1e-9)
 
 
 def test_importance_needs_trials_that_differ() -> None:
