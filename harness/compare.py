@@ -169,6 +169,11 @@ def _find(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
         return study, _with_result(study, run)
     title, slash, number = name.partition("/")
     study = tracker.read(title)
+    if study is None and title in tracker.experiments():
+        raise StudyError(
+            f"'{title}' is no study, its runs stand alone; name one by its MLflow run id, which "
+            f"`harness ui {title}` shows"
+        )
     if study is None:
         known = [each.name for each in tracker.studies()]
         raise StudyError(f"no study '{title}' on record{did_you_mean(title, known)}")
