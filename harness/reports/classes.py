@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from harness.intervals import wilson
-from harness.reports.style import COLOURS, label, layout
+from harness.reports.style import COLOURS, label, layout, whiskers
 
 Matrix = Sequence[Sequence[int]]
 
@@ -73,21 +73,11 @@ def figure(found: ClassAccuracy) -> go.Figure:
                 x=accuracy,
                 y=[index + shift for index in shown],
                 text=[label(found.names[index]) for index in shown],
-                customdata=None,
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [
-                        series.high[index] - value
-                        for index, value in zip(shown, accuracy, strict=True)
-                    ],
-                    "arrayminus": [
-                        value - series.low[index]
-                        for index, value in zip(shown, accuracy, strict=True)
-                    ],
-                    "thickness": 1.5,
-                    "width": 3,
-                },
+                error_x=whiskers(
+                    accuracy,
+                    [series.low[index] for index in shown],
+                    [series.high[index] for index in shown],
+                ),
                 mode="markers",
                 name=label(series.name),
                 marker={"color": colour, "size": 9},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from harness.intervals import wilson
-from harness.reports.style import COLOURS, NEUTRAL, label, layout
+from harness.reports.style import COLOURS, NEUTRAL, label, layout, whiskers
 from harness.tracking.records import StudyRun, TestReading
 from harness.verdict import right
 
@@ -60,14 +60,11 @@ def figure(found: Contenders) -> go.Figure:
             y=rows,
             text=[label(each.name) for each in found.best],
             customdata=[each.number for each in found.best],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [each.high - each.accuracy for each in found.best],
-                "arrayminus": [each.accuracy - each.low for each in found.best],
-                "thickness": 1.5,
-                "width": 3,
-            },
+            error_x=whiskers(
+                [each.accuracy for each in found.best],
+                [each.low for each in found.best],
+                [each.high for each in found.best],
+            ),
             mode="markers",
             marker={"color": NEUTRAL, "size": 8},
             name="validation",
@@ -79,14 +76,7 @@ def figure(found: Contenders) -> go.Figure:
             go.Scatter(
                 x=[found.test.accuracy],
                 y=[0.3],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [found.test.high - found.test.accuracy],
-                    "arrayminus": [found.test.accuracy - found.test.low],
-                    "thickness": 1.5,
-                    "width": 3,
-                },
+                error_x=whiskers([found.test.accuracy], [found.test.low], [found.test.high]),
                 mode="markers",
                 marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
                 name="the champion on the test set",

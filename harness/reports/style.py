@@ -11,6 +11,7 @@ transparent and its width open, and the page gives text and grid their colours.
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,20 @@ def label(text: str, longest: int = LONGEST) -> str:
     """`text` as Plotly shows it letter by letter: it would read tags and entities otherwise."""
     short = text if len(text) <= longest else text[: longest - 1] + "…"
     return html.escape(short, quote=False)
+
+
+def whiskers(
+    values: Sequence[float], low: Sequence[float], high: Sequence[float]
+) -> dict[str, Any]:
+    """Error bars from `low` to `high` around each value."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [end - value for value, end in zip(values, high, strict=True)],
+        "arrayminus": [value - end for value, end in zip(values, low, strict=True)],
+        "thickness": 1.5,
+        "width": 3,
+    }
 
 
 def layout(figure: go.Figure, height: int, **more: Any) -> go.Figure:
