@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from harness.compare import Comparison, Side
+from harness.paired import Paired
+from harness.reports import versus
 from harness.reports.study import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import StudyRun
 from harness.verdict import Verdict
 from tests import synthetic
 
-HOSTILE = "</script><script>window.hacked = 1</script>\"'&<b>bold</b>" + "x" * 10_000
+HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
 SECTIONS = ("verdict", "sure", "leaderboard", "curves", "classes", "mistakes", "why", "course")
 
 
@@ -251,12 +254,12 @@ def test_hostile_text_is_shown_as_text(watched: Watched, study: StudyRun, tmp_pa
     assert page.evaluate("window.hacked") is None
     assert watched.said == []
     assert page.locator("h1").inner_text() == HOSTILE
-    assert page.title().startswith("</script>")
+    assert page.title().startswith("<b>bold</b></script>")
     row = page.locator(f"#leaderboard tr[data-key='{pruned.number}']")
     assert HOSTILE in row.inner_text()
     assert page.locator(".plot b, .plot script").count() == 0
     ticks = page.locator("#plot-classes .ytick text").all_text_contents()
-    assert any(tick.startswith("</script><script>") for tick in ticks)
+    assert any(tick.startswith("<b>bold</b></scri") for tick in ticks)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400, "nothing sticks out"
 
 
@@ -302,3 +305,24 @@ def test_it_opens_from_one_file_in_a_frame_that_may_do_nothing_else(
     frame = watched.page.frame_locator("iframe")
     expect(frame.locator("#plot-timeline .main-svg").first).to_be_visible(timeout=30_000)
     assert watched.said == []
+
+
+def test_a_comparison_draws_both_sides_in_colour(
+    watched: Watched, study: StudyRun, tmp_path: Path
+) -> None:
+    first, second = study.best_first()[:2]
+    hostile = replace(study, name=HOSTILE)
+    sides = (Side("A", study, first), Side("B", hostile, second))
+    path = tmp_path / "index.html"
+    versus.report(Comparison(sides, (Paired(6000, 40, 20, 0.01),), (0.01,))).write(path)
+    page = watched.open(path)
+    drawn = page.evaluate(
+        """() => { const plot = harness.plots.find(p => p.name === 'val-accuracy');
+             return plot.element.data.slice(1).map(t => [t.meta.selected, t.y.length]); }"""
+    )
+    assert drawn == [["A", len(first.epochs)], ["B", len(second.epochs)]]
+    assert "a difference that shows on 6,000 examples" in page.locator("#result").inner_text()
+    assert page.locator("#plot-differences .bars .point").count() == len(study.classes)
+    assert page.evaluate("window.hacked") is None
+    assert watched.said == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1400

@@ -11,6 +11,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard
+from harness.reports.page import embedded
 from harness.reports.study import report, train_command
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading
@@ -209,6 +210,12 @@ def test_the_page_stands_alone_and_shows_hostile_text_as_text(
     known = json.loads(text.split('id="known">')[1].split("</script>")[0])
     assert {plot["name"] for plot in known["plots"]} >= {"val-accuracy", "classes", "history"}
     assert "86.67 %" in text, "the test accuracy"
+
+
+def test_no_text_ends_the_script_that_holds_it() -> None:
+    text = embedded({HOSTILE: [HOSTILE]})
+    assert "<" not in text
+    assert json.loads(text) == {HOSTILE: [HOSTILE]}
 
 
 def test_the_inlined_page_needs_no_second_file(study: StudyRun) -> None:
