@@ -33,8 +33,9 @@ class Side:
 
     @property
     def name(self) -> str:
-        """As it can be asked for again."""
-        return f"{self.study.name}/{self.run.number}"
+        """`STUDY/12`; by its run's id where it stands alone, for they all have the number 0."""
+        alone = self.study.run_id == self.run.run_id
+        return f"{self.study.name}/{self.run.run_id[:8] if alone else self.run.number}"
 
     @property
     def best(self) -> EpochMetrics:

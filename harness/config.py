@@ -122,6 +122,15 @@ def load(
     return _resolve(tables, str(path), text, given)
 
 
+def as_toml(value: Any) -> str:
+    """A value on one line, as --set takes it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}={as_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def find_study(study: str | Path) -> Path:
     """The file of a study: a path as it is, a name from ./studies, then from those shipped."""
     if isinstance(study, Path) or study.endswith(".toml") or "/" in study:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.intervals import mcnemar
+from harness.intervals import mcnemar, wilson
 from harness.tracking.predictions import FILE, Predictions
-from harness.tracking.records import RunRecord
+from harness.tracking.records import RunRecord, StudyRun, right
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
+
+LIKELY = 10
+"""So many are tested at most: each is a file to read."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,18 @@ class Paired:
     """McNemar's exact test that both err alike."""
 
     @property
-    def difference(self) -> float:
-        """Accuracy of the second less that of the first."""
-        return (self.only_second - self.only_first) / self.examples
+    def shows(self) -> bool:
+        """Whether the difference is more than chance, at the usual 5 %."""
+        return self.p < 0.05
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A trial beside the champion."""
+
+    run: RunRecord
+    paired: Paired | None
+    """The champion, then this one; None where their predictions were not kept."""
 
 
 def read_predictions(tracker: Tracker, run: RunRecord) -> Predictions | None:
@@ -46,3 +58,34 @@ def paired(first: Predictions | None, second: Predictions | None) -> Paired | No
         only_second += other == true != one
     p = mcnemar(only_first, only_second)
     return Paired(len(first.true), only_first, only_second, p)
+
+
+def runner_up(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Rival | None:
+    """The best of the other complete trials."""
+    others = [run for run in study.best_first() if run.uid != champion.uid]
+    return _rival(tracker, champion, others[0]) if others else None
+
+
+def smaller(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Rival | None:
+    """The best trial with less than half the champion's parameters that is as good, by all we see.
+
+    Its accuracy lies in the champion's interval, and on the same examples no difference shows.
+    """
+    low, high = wilson(*right(champion.confusion))
+    likely = [
+        run
+        for run in study.best_first()
+        if run.best
+        and low <= run.best.val_accuracy <= high
+        and 0 < run.parameters < champion.parameters / 2
+    ]
+    for run in likely[:LIKELY]:
+        rival = _rival(tracker, champion, run)
+        if rival.paired and not rival.paired.shows:
+            return rival
+    return None
+
+
+def _rival(tracker: Tracker, champion: RunRecord, run: RunRecord) -> Rival:
+    mine, other = (read_predictions(tracker, each) for each in (champion, run))
+    return Rival(run, paired(mine, other))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from harness.intervals import wilson
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
-from harness.paired import Paired, paired, read_predictions
+from harness.paired import Rival, runner_up, smaller
 from harness.tracking import view
-from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.tracking.records import Matrix, RunRecord, StudyRun, TestReading, right
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -33,9 +33,9 @@ class Verdict:
     report: Path
     store: str
     """The tracking URI, without a password."""
-    runner_up: RunRecord | None = None
-    versus: Paired | None = None
-    """The champion, then the runner-up, on the same validation examples."""
+    runner_up: Rival | None = None
+    smaller: Rival | None = None
+    """With less than half the parameters, and no difference that shows."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
 
@@ -45,16 +45,20 @@ class Verdict:
     ) -> Verdict:
         """The verdict on a study as it is on record in `tracker`."""
         reading = next((r for r in study.readings if r.number == champion.number), None)
-        runner_up = next((r for r in study.best_first() if r.uid != champion.uid), None)
-        versus = None
-        if runner_up is not None:
-            mine, other = (read_predictions(tracker, run) for run in (champion, runner_up))
-            versus = paired(mine, other)
         content = tracker.read_file(study.run_id, MISTAKES)
         mistakes = Mistakes.from_file(content) if content else None
         if mistakes is not None and mistakes.number != champion.number:
             mistakes = None  # an earlier champion's
-        return cls(study, champion, reading, report, store, runner_up, versus, mistakes)
+        return cls(
+            study,
+            champion,
+            reading,
+            report,
+            store,
+            runner_up(tracker, study, champion),
+            smaller(tracker, study, champion),
+            mistakes,
+        )
 
     @property
     def model(self) -> str:
@@ -114,15 +118,18 @@ class Verdict:
 
     @property
     def rivalry(self) -> str:
-        """The runner-up, and whether the champion's lead over it is more than chance."""
+        """The runner-up, and whether it and the champion differ by more than chance."""
         assert self.runner_up is not None
-        assert self.runner_up.best is not None
-        said = f"trial {self.runner_up.number}, accuracy {self.runner_up.best.val_accuracy:.4f}"
-        if self.versus is None:
+        run, found = self.runner_up.run, self.runner_up.paired
+        assert run.best is not None
+        said = f"trial {run.number}, accuracy {run.best.val_accuracy:.4f}"
+        if found is None:
             return said
-        shows = "a difference that shows" if self.versus.p < 0.05 else "no difference that shows"
-        examples, p = self.versus.examples, self.versus.p
-        return f"{said}: {shows} on {examples:,} examples (McNemar p = {p:.2g})"
+        shows = "no difference that shows"
+        if found.shows:  # by another objective, the runner-up may be the more accurate one
+            ahead = "runner-up" if found.only_second > found.only_first else "champion"
+            shows = f"a difference that shows, in the {ahead}'s favour,"
+        return f"{said}: {shows} on {found.examples:,} examples (McNemar p = {found.p:.2g})"
 
     @property
     def trials(self) -> str:
@@ -186,14 +193,6 @@ class Verdict:
         }
 
 
-Matrix = Sequence[Sequence[int]]
-
-
-def right(confusion: Matrix) -> tuple[int, int]:
-    """(correct, all) examples of a [true][predicted] matrix."""
-    return sum(row[index] for index, row in enumerate(confusion)), sum(map(sum, confusion))
-
-
 def interval(confusion: Matrix) -> str:
     """` (95 %: 0.9034 to 0.9178)`, by Wilson; nothing where nothing was counted."""
     correct, n = right(confusion)
@@ -216,16 +215,17 @@ def _short(value: Any) -> str:
 def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:
     """`Shirt 71.0 % (hardest), Coat 83.2 %, ...`: hardest first."""
     known = sorted(
-        (value, name) for name, value in zip(classes, accuracy, strict=True) if value >= 0
+        (value, name) for name, value in zip(classes, accuracy, strict=False) if value >= 0
     )
+    if not known:
+        return "none was counted"
     parts = [f"{name} {value:.1%}".replace("%", " %") for value, name in known]
     return ", ".join([f"{parts[0]} (hardest)", *parts[1:]])
 
 
 def hardest(classes: Sequence[str], accuracy: Sequence[float]) -> str:
-    return min((value, name) for name, value in zip(classes, accuracy, strict=True) if value >= 0)[
-        1
-    ]
+    known = [(value, name) for name, value in zip(classes, accuracy, strict=False) if value >= 0]
+    return min(known)[1] if known else "unknown"
 
 
 def count_states(study: StudyRun) -> dict[str, int]:

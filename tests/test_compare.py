@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness.compare import compare
 from harness.errors import HarnessError, StudyError, UserError
-from harness.paired import Paired, paired
+from harness.intervals import wilson
+from harness.paired import Paired, paired, smaller
 from harness.reports.versus import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.predictions import Predictions
-from harness.tracking.records import StudyRecord
+from harness.tracking.records import StudyRecord, right
 from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
+from harness.verdict import Verdict
 
 TRUE = bytes([0, 1] * 20)
 RECORD = StudyRecord(
@@ -37,7 +40,14 @@ def wrong_at(*places: int) -> bytes:
     return bytes(1 - true if place in places else true for place, true in enumerate(TRUE))
 
 
-def finish(tracker: MemoryTracker, uid: str, number: int, predicted: bytes, width: int) -> None:
+def finish(
+    tracker: MemoryTracker,
+    uid: str,
+    number: int,
+    predicted: bytes,
+    width: int,
+    parameters: int = 10,
+) -> None:
     correct = sum(map(int.__eq__, TRUE, predicted))
     accuracy = correct / len(TRUE)
     confusion = [[0, 0], [0, 0]]
@@ -59,7 +69,7 @@ def finish(tracker: MemoryTracker, uid: str, number: int, predicted: bytes, widt
         best=epoch,
         epochs=1,
         stopped="finished",
-        parameters=10,
+        parameters=parameters,
         seconds=1.0,
         confusion=tuple(map(tuple, confusion)),
         predictions=predicted,
@@ -93,7 +103,6 @@ def test_a_study_stands_for_its_champion(tracker: MemoryTracker) -> None:
     (only,) = found.against_first
     assert only is not None
     assert (only.examples, only.only_first, only.only_second) == (40, 12, 1)
-    assert only.difference == pytest.approx(-11 / 40)
     assert found.p[0] == pytest.approx(0.00341796875)
     assert "a difference that shows on 40 examples" in found.verdict(0)
 
@@ -119,6 +128,46 @@ def test_other_examples_are_not_paired(tracker: MemoryTracker) -> None:
     assert found.differing["split"] == ("same", "another")
     assert paired(None, Predictions(TRUE, TRUE)) is None
     assert paired(Predictions(TRUE[1:], TRUE[1:]), Predictions(TRUE, TRUE)) is None
+
+
+def test_a_smaller_trial_counts_only_where_no_difference_shows() -> None:
+    made = MemoryTracker()
+    made.open(RECORD)
+    finish(made, "u1", 0, wrong_at(*range(10)), 8, parameters=1000)
+    finish(made, "u1", 1, wrong_at(*range(10, 21)), 8, parameters=400)
+    study = made.read("one")
+    assert study is not None
+    champion, other = study.best_first()
+    found = smaller(made, study, champion)
+    assert found is not None
+    assert found.run == other
+    assert found.paired == Paired(40, 11, 10, 1.0)
+    half = replace(study, trials=(champion, replace(other, parameters=500)))
+    assert smaller(made, half, champion) is None, "not less than half"
+
+    # Within the champion's interval, and yet a difference shows on the same examples.
+    finish(made, "u1", 2, wrong_at(*range(16)), 8, parameters=100)
+    study = made.read("one")
+    assert study is not None
+    worse = study.trials[2]
+    correct, n = right(champion.confusion)
+    assert worse.best is not None
+    assert wilson(correct, n)[0] <= worse.best.val_accuracy
+    assert smaller(made, replace(study, trials=(champion, worse)), champion) is None
+    del made.files["u1/1"]
+    assert smaller(made, half, champion) is None, "without predictions nothing is known"
+
+
+def test_the_runner_up_may_be_the_more_accurate_one() -> None:
+    made = MemoryTracker()
+    by_loss = replace(RECORD, definition=RECORD.definition | {"study": {"objective": "val/loss"}})
+    made.open(by_loss)
+    finish(made, "u1", 0, wrong_at(*range(20)), 8)
+    finish(made, "u1", 1, wrong_at(0), 8)
+    study = made.read("one")
+    assert study is not None
+    verdict = Verdict.of(study, study.trials[0], made, Path("r.html"), "http://h/")
+    assert "a difference that shows, in the runner-up's favour, on 40" in verdict.rivalry
 
 
 def test_pairs_that_agree_say_nothing() -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.intervals import wilson
+from harness.config import as_toml
+from harness.paired import Rival
 from harness.reports.edges import end_of, widened
 from harness.reports.factors import as_text, ended, factors
 from harness.space import LAYERS
-from harness.tracking.records import RunRecord, StudyRun
+from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective
-from harness.verdict import right
 
 MOST = 5
 LATE = 0.9
@@ -45,15 +43,17 @@ class Advice:
     command: str = ""
 
 
-def data(study: StudyRun, champion: RunRecord | None) -> tuple[Advice, ...]:
-    """At most five, the likeliest gains first; none without a champion."""
-    if champion is None or champion.best is None:
-        return ()
+def data(study: StudyRun, champion: RunRecord, rival: Rival | None) -> tuple[Advice, ...]:
+    """At most five, the likeliest gains first; `rival` is a smaller trial as good as the champion.
+
+    The champion is a complete trial: it has a best epoch.
+    """
+    assert champion.best is not None
     found = (
         _wider(study, champion),
-        _longer(study, champion),
+        _longer(study, champion, champion.best),
         _regularised(study, champion, champion.best),
-        _smaller(study, champion),
+        _smaller(champion, rival),
         _more(study),
         _settled(study),
         _confused(study, champion),
@@ -76,7 +76,7 @@ def _wider(study: StudyRun, champion: RunRecord) -> Advice | None:
             f"{'lower' if end == 'low' else 'upper'} end of {as_text(table['low'])} to "
             f"{as_text(table['high'])}, as that of {near} of the best {len(best)} trials"
         )
-        sets.append(f"space.{factor.name}={_toml(wider)}")
+        sets.append(f"space.{factor.name}={as_toml(wider)}")
     if not names:
         return None
     why = "; ".join(reasons)
@@ -87,13 +87,13 @@ def _wider(study: StudyRun, champion: RunRecord) -> Advice | None:
     )
 
 
-def _longer(study: StudyRun, champion: RunRecord) -> Advice | None:
+def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
     """The champion's best epoch is nearly its last, and its curve still improves."""
-    if "epochs" in study.definition.get("space", {}) or champion.best is None:
+    if "epochs" in study.definition.get("space", {}):
         return None
     budget, epochs = champion.spec.epochs, champion.epochs
     fifth = math.ceil(len(epochs) / 5)
-    if champion.best.epoch < LATE * budget or len(epochs) < 2 * fifth:
+    if best.epoch < LATE * budget or len(epochs) < 2 * fifth:
         return None
     before = _error(epochs[-2 * fifth : -fifth], study.objective)
     last = _error(epochs[-fifth:], study.objective)
@@ -108,9 +108,9 @@ def _longer(study: StudyRun, champion: RunRecord) -> Advice | None:
     caveat = "" if schedule == "constant" else f" (some of that is the {schedule} schedule's end)"
     return Advice(
         "Train longer",
-        f"The champion's best epoch is {champion.best.epoch} of {budget}, and its mean validation "
+        f"The champion's best epoch is {best.epoch} of {budget}, and its mean validation "
         f"{what} was still falling: {before:.4f}, then {last:.4f} over the last {fifth} "
-        f"{'epoch' if fifth == 1 else 'evaluations'}{caveat}.",
+        f"{'evaluation' if fifth == 1 else 'evaluations'}{caveat}.",
         _anew(study, "longer", f"train.epochs={2 * budget}"),
     )
 
@@ -135,33 +135,23 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
         f"Regularise: sample {' and '.join(new)}",
         f"At its best epoch the champion has {_percent(best.train_accuracy)} of its training "
         f"images right and {_percent(best.val_accuracy)} of the validation images: it overfits.",
-        _anew(study, "regularised", *(f"space.{name}={_toml(new[name])}" for name in new)),
+        _anew(study, "regularised", *(f"space.{name}={as_toml(new[name])}" for name in new)),
     )
 
 
-def _smaller(study: StudyRun, champion: RunRecord) -> Advice | None:
-    """A trial that the validation images do not tell from the champion, much smaller."""
-    correct, n = right(champion.confusion)
-    if n == 0 or not champion.parameters:
+def _smaller(champion: RunRecord, rival: Rival | None) -> Advice | None:
+    """A much smaller trial that the validation examples do not tell from the champion."""
+    if rival is None or rival.paired is None or rival.run.best is None:
         return None
-    low, high = wilson(correct, n)
-    tied = [
-        run
-        for run in study.best_first()
-        if run.best and low <= run.best.val_accuracy <= high and run.number != champion.number
-    ]
-    small = [run for run in tied if 0 < run.parameters < champion.parameters / 2]
-    if not small:
-        return None
-    other = small[0]
-    accuracy = other.best.val_accuracy if other.best else 0.0
+    other, found = rival.run, rival.paired
+    assert champion.best is not None
     return Advice(
         f"Consider trial {other.number}: {champion.parameters / other.parameters:.1f} times fewer "
         "parameters",
-        f"It has {accuracy:.4f} on validation with {other.parameters:,} parameters, the champion "
-        f"{correct / n:.4f} with {champion.parameters:,}. {len(tied)} trials lie within the "
-        f"champion's 95 % interval ({low:.4f} to {high:.4f}, {n:,} images): by this measure they "
-        "are tied.",
+        f"It has {rival.run.best.val_accuracy:.4f} on validation with {other.parameters:,} "
+        f"parameters, the champion {champion.best.val_accuracy:.4f} with {champion.parameters:,}. "
+        f"On the same {found.examples:,} examples no difference shows (McNemar p = {found.p:.2g}), "
+        "which is no proof that there is none.",
     )
 
 
@@ -180,14 +170,14 @@ def _more(study: StudyRun) -> Advice | None:
     if since >= len(trials) / 2:
         return Advice(
             "Change the space rather than run more trials",
-            f"The best trial was number {found} of {len(trials)} that ended; the {since} after it "
-            "did not improve on it. More of the same are unlikely to gain much.",
+            f"The best trial came {_th(found)} of the {len(trials)} that ended; the {since} after "
+            "it did not improve on it. More of the same are unlikely to gain much.",
         )
     if since >= len(trials) / 5:
         return None
     return Advice(
         "Go on: the search was still improving",
-        f"The best trial came as number {found} of {len(trials)} that ended.",
+        f"The best trial came {_th(found)} of the {len(trials)} that ended.",
         _command(study, "--trials", str(2 * len(trials))),
     )
 
@@ -208,7 +198,7 @@ def _settled(study: StudyRun) -> Advice | None:
         shown = factor.shown[best[0].number]
         fixed = _value(best[0], factor.name)
         table = "space" if factor.name in LAYERS else "train"
-        text = _toml([fixed] if factor.name in LAYERS else fixed)
+        text = as_toml([fixed] if factor.name in LAYERS else fixed)
         return Advice(
             f"Fix {factor.name} = {shown}",
             f"The best {len(best)} trials all have it, against {_percent(share)} of all trials: "
@@ -232,8 +222,8 @@ def _confused(study: StudyRun, champion: RunRecord) -> Advice | None:
     return Advice(
         f"Look at {study.classes[true]}, taken for {study.classes[predicted]}",
         f"{study.classes[true]} is taken for {study.classes[predicted]} in {_percent(share)} of "
-        f"its validation images ({count} of {images}), more than any other pair: the gallery of "
-        "mistakes shows whether a person could tell them apart.",
+        f"its validation images ({count} of {images}), the largest share of the pairs that were "
+        f"confused {LEAST_CONFUSED} times or more. Could a person tell them apart?",
     )
 
 
@@ -264,13 +254,10 @@ def _command(study: StudyRun, *words: str) -> str:
     return shlex.join([*typed, *words])
 
 
-def _toml(value: Any) -> str:
-    """A TOML value on one line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}={_toml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
-        return str(int(value))
-    return value if isinstance(value, str) else json.dumps(value)
+def _th(number: int) -> str:
+    """`1st`, `12th`, `23rd`."""
+    last = number % 10 if number % 100 not in (11, 12, 13) else 0
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
 def _percent(share: float) -> str:

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from harness.intervals import wilson
 from harness.reports.style import COLOURS, label, layout, whiskers
-
-Matrix = Sequence[Sequence[int]]
+from harness.tracking.records import Matrix
 
 
 @dataclass(frozen=True)

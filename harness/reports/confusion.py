@@ -38,17 +38,26 @@ def plots(found: Confusion) -> list[Plot]:
 
 def _figure(found: Confusion, texts: Sequence[Sequence[str]]) -> go.Figure:
     # The diagonal would drown what the matrix is looked at for: colours stop at a fifth.
-    names = [label(name, 14) for name in found.names]
+    # By number, not by name: two long names may be cut to the same letters.
+    names, places = [label(name, 14) for name in found.names], list(range(len(found.names)))
+    cells = [
+        [
+            f"{label(found.names[true])} taken for {label(found.names[said])}: "
+            f"{found.counts[true][said]} ({found.shares[true][said]:.1%})"
+            for said in places
+        ]
+        for true in places
+    ]
     made = go.Figure(
         go.Heatmap(
             z=found.shares,
-            x=names,
-            y=names,
-            customdata=found.counts,
+            x=places,
+            y=places,
+            customdata=cells,
             text=texts,
             texttemplate="%{text}" if len(names) <= LEGIBLE else None,
             textfont={"size": 10},
-            hovertemplate="%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
+            hovertemplate="%{customdata}<extra></extra>",
             colorscale=[[0, "rgba(47, 129, 247, 0.03)"], [1, ACCENT]],
             zmin=0,
             zmax=0.2,
@@ -58,6 +67,7 @@ def _figure(found: Confusion, texts: Sequence[Sequence[str]]) -> go.Figure:
         )
     )
     layout(made, 150 + 30 * min(len(names), 20))
-    made.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    made.update_xaxes(type="category", showgrid=False, tickangle=-45)
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False}
+    made.update_yaxes(autorange="reversed", **ticks)
+    made.update_xaxes(tickangle=-45, **ticks)
     return made

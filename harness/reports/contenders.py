@@ -8,8 +8,7 @@ import plotly.graph_objects as go
 
 from harness.intervals import wilson
 from harness.reports.style import COLOURS, NEUTRAL, label, layout, whiskers
-from harness.tracking.records import StudyRun, TestReading
-from harness.verdict import right
+from harness.tracking.records import StudyRun, TestReading, right
 
 SHOWN = 15
 
@@ -31,7 +30,7 @@ class Contenders:
 
     best: tuple[Contender, ...]
     test: Contender | None
-    tied: int
+    within: int
     """Complete trials whose accuracy lies in the champion's interval, the champion apart."""
 
 
@@ -43,12 +42,14 @@ def data(study: StudyRun, reading: TestReading | None) -> Contenders:
             found.append(
                 Contender(run.number, run.spec.describe(), correct / n, *wilson(correct, n))
             )
-    tied = sum(each.accuracy >= found[0].low for each in found[1:]) if found else 0
+    within = 0
+    if found:
+        within = sum(found[0].low <= each.accuracy <= found[0].high for each in found[1:])
     test = None
     if reading is not None:
         correct, n = right(reading.confusion)
         test = Contender(reading.number, "test", correct / n, *wilson(correct, n))
-    return Contenders(tuple(found[:SHOWN]), test, tied)
+    return Contenders(tuple(found[:SHOWN]), test, within)
 
 
 def figure(found: Contenders) -> go.Figure:

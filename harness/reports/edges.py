@@ -41,7 +41,7 @@ def widened(factor: Factor, table: Any, number: int) -> dict[str, Any] | None:
     None where it stands at none, or where the setting takes no value beyond.
     """
     end = end_of(factor, table, number)
-    if end is None:
+    if end is None or factor.name == "batch_size":  # whose end is the size of the training part
         return None
     low, high = float(table["low"]), float(table["high"])
     whole = TYPES.get(factor.name) is int
@@ -51,9 +51,10 @@ def widened(factor: Factor, table: Any, number: int) -> dict[str, Any] | None:
     else:
         more = MORE * (high - low)
         beyond = max(0.0, low - more) if end == "low" else high + more
-    beyond = float(f"{beyond:.3g}")
     if whole:
         beyond = max(1, math.floor(beyond)) if end == "low" else math.ceil(beyond)
+    else:
+        beyond = float(f"{beyond:.3g}")
     if beyond == table[end] or not _allowed(factor.name, beyond):
         return None
     return {**table, end: beyond}

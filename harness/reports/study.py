@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import shlex
 import time
-from typing import Any
 
+from harness.config import as_toml
 from harness.intervals import wilson
 from harness.reports import (
     advice,
@@ -25,8 +25,8 @@ from harness.reports import (
 )
 from harness.reports.page import Page, Section
 from harness.reports.style import Plot
-from harness.tracking.records import StudyRun
-from harness.verdict import Matrix, Verdict, hardest, right
+from harness.tracking.records import Matrix, StudyRun, right
+from harness.verdict import Verdict, hardest
 
 SELECTED = 3
 """The best trials, in colour from the start."""
@@ -49,7 +49,7 @@ def report(verdict: Verdict) -> Page:
             title="What to try next",
             says="What the record suggests; each with its evidence.",
             template="advice",
-            values={"advice": advice.data(study, verdict.champion)},
+            values={"advice": advice.data(study, verdict.champion, verdict.smaller)},
         ),
     ]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
@@ -108,14 +108,11 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
     commands = [{"title": "Load the model", "text": load, "note": ""}]
     command = study.facts.get("command", "")
     if command:
-        workers = study.facts.get("workers", "")
-        note = "It repeats exactly, on one kind of machine and with these versions."
-        if workers not in ("0", "1"):
-            note = (
-                f"It ran on {workers} workers, where the order in which trials end steers the "
-                "sampler: the settings it draws will differ a little. With one worker a study "
-                "repeats exactly."
-            )
+        note = (
+            "On one CPU worker, without a timeout, a study repeats exactly, on one kind of machine "
+            "and with these versions. Elsewhere the order in which trials end steers the sampler, "
+            "and what it draws differs a little. The champion alone repeats in any case."
+        )
         again = f"{command}\n{train_command(verdict)}"
         commands.append(
             {
@@ -135,7 +132,7 @@ def train_command(verdict: Verdict) -> str:
     space = definition.get("space", {})
     sampled = {"hidden" if name in ("depth", "width") else name for name in space}
     fields = [name for name in spec if name in sampled | definition.get("train", {}).keys()]
-    sets = [f"train.{name}={_toml(spec[name])}" for name in fields if spec[name] is not None]
+    sets = [f"train.{name}={as_toml(spec[name])}" for name in fields if spec[name] is not None]
     data = [
         given
         for option, given in itertools.pairwise(words)
@@ -145,20 +142,20 @@ def train_command(verdict: Verdict) -> str:
     return shlex.join(parts + [part for each in (*data, *sets) for part in ("--set", each)])
 
 
-def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
-
-
 def _sureness(verdict: Verdict) -> Section:
     found = contenders.data(verdict.study, verdict.reading)
     complete = len(verdict.study.best_first())
     says = (
         f"The champion is the best of {complete} complete trials by the validation part, which "
         "flatters it: luck was chosen along with skill. The bars say what drawing these examples "
-        f"leaves open. {found.tied} other {'trial lies' if found.tied == 1 else 'trials lie'} "
+        f"leaves open. {found.within} other {'trial lies' if found.within == 1 else 'trials lie'} "
         "within the champion's interval."
     )
-    if verdict.reading is not None:
+    if verdict.runner_up is not None:
+        says += f" The runner-up is {verdict.rivalry}."
+    if len(verdict.study.readings) > 1:
+        says += " The test set was read before, for an earlier champion: its result was known."
+    elif verdict.reading is not None:
         says += " The test set was opened after the choice, and had no part in it."
     plot = Plot("contenders", "The best trials", contenders.figure(found), wide=True)
     return Section(name="sure", title="How sure", says=says, plots=[plot] if found.best else [])
@@ -240,7 +237,8 @@ def _why(study: StudyRun) -> Section:
     plots = []
     says = (
         "A sampler looks where it is good, so these plots show where it looked as well as what it "
-        "found."
+        "found. Their axes hold the good trials; the others lie beyond, and a double click shows "
+        "them."
     )
     if weights.shares:
         plots.append(Plot("importance", "Importance of the settings", importance.figure(weights)))
@@ -263,11 +261,16 @@ def _why(study: StudyRun) -> Section:
 
 
 def _course(study: StudyRun) -> Section:
+    course = history.data(study)
     return Section(
         name="course",
         title="How the search went",
+        says=f"{course.outside} of {len(course.points)} trials lie beyond the axis of accuracy or "
+        "loss; a double click shows them."
+        if course.outside
+        else "",
         plots=[
-            Plot("history", "The best so far", history.figure(history.data(study)), wide=True),
+            Plot("history", "The best so far", history.figure(course), wide=True),
             Plot("timeline", "What ran where", timeline.figure(timeline.data(study)), wide=True),
         ],
     )

@@ -55,7 +55,7 @@ def data(study: StudyRun) -> Timeline:
     first = spans[0][1]
     lasted = max(end for *_, end in spans) - first - sum(length for _, length in gaps)
     per, unit = next((per, unit) for below, per, unit in UNITS if lasted < below)
-    left = CUT * lasted
+    left = min(CUT * lasted, LONGEST_GAP)
 
     def since(when: float) -> float:
         passed = [length - left for start, length in gaps if start < when]

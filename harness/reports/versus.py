@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from harness.intervals import wilson
 from harness.reports import classes, curves
 from harness.reports.page import Page, Section
-from harness.reports.style import COLOURS, NEUTRAL, Plot, label, layout
-from harness.verdict import right
+from harness.reports.style import COLOURS, Plot, label, layout
+from harness.tracking.records import right
 
 if TYPE_CHECKING:
     from harness.compare import Comparison, Side
@@ -51,6 +51,9 @@ def _result(comparison: Comparison) -> Section:
     ]
     if len(sides) > 2 and any(comparison.against_first):
         said.append("The p-values are adjusted for their number, by Holm.")
+    said.append(
+        "A study's champion was chosen for its accuracy on these very examples, which flatters it."
+    )
     return Section(
         name="result",
         title="Who is better",
@@ -97,7 +100,7 @@ def differences(found: classes.ClassAccuracy) -> go.Figure:
     made = go.Figure()
     names = [label(name, 18) for name in found.names]
     first, *others = found.series
-    for series, colour in zip(others, COLOURS[1:] or [NEUTRAL], strict=False):
+    for series, colour in zip(others, COLOURS[1:], strict=False):
         made.add_trace(
             go.Bar(
                 x=[

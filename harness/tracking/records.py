@@ -18,6 +18,15 @@ State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
 Kind = Literal["study", "train"]
 
 
+Matrix = Sequence[Sequence[int]]
+"""Examples by [true class][predicted class]."""
+
+
+def right(confusion: Matrix) -> tuple[int, int]:
+    """(correct, all) examples."""
+    return sum(row[index] for index, row in enumerate(confusion)), sum(map(sum, confusion))
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
     """A study as it is opened: what its parent run says."""
@@ -62,12 +71,12 @@ class TestReading:
 
     @property
     def accuracy(self) -> float:
-        correct = sum(row[index] for index, row in enumerate(self.confusion))
-        return correct / self.examples
+        correct, examples = right(self.confusion)
+        return correct / examples
 
     @property
     def examples(self) -> int:
-        return sum(map(sum, self.confusion))
+        return right(self.confusion)[1]
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:

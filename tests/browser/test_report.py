@@ -182,6 +182,9 @@ def test_the_table_sorts_by_any_column_and_filters(
     assert 0 < len(wanted) < everyone
     assert set(first_column(page)) == wanted
     expect(page.locator("#shown")).to_have_text(f"{len(wanted)} of {everyone}")
+    box.fill("l1 > 0")
+    wanted = {str(run.number) for run in study.trials if run.spec.l1 > 0}
+    assert set(first_column(page)) == wanted
     box.fill("")
     assert len(first_column(page)) == everyone
 
@@ -277,6 +280,18 @@ def test_nothing_sticks_out_of_a_phone_or_a_screen(
     context.close()
 
 
+def test_a_zoom_outlives_a_selection_and_a_theme(watched: Watched, written: Path) -> None:
+    page = watched.open(written)
+    plot = "harness.plots.find(p => p.name === 'val-loss').element"
+    page.evaluate(f"Plotly.relayout({plot}, {{'xaxis.range': [2, 3]}})")
+    page.locator("#clear").click()
+    page.locator("#theme").click()
+    page.wait_for_function("harness.plots.at(-1).element.data.every(t => !t.meta?.selected)")
+    assert page.evaluate(f"{plot}._fullLayout.xaxis.range") == [2, 3]
+    page.locator("[data-axis=seconds]").click()
+    page.wait_for_function(f"{plot}._fullLayout.xaxis.range[1] !== 3")
+
+
 def test_it_prints_within_the_paper(watched: Watched, written: Path) -> None:
     page = watched.open(written)
     page.locator("#theme").click()
@@ -289,6 +304,12 @@ def test_it_prints_within_the_paper(watched: Watched, written: Path) -> None:
     assert max(widths) <= 690
     expect(page.locator("#selection")).to_be_hidden()
     expect(page.locator("details dl").first).to_be_visible()
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(
+        "harness.plots.some(p => p.element.querySelector('.main-svg').clientWidth > 1000)"
+    )
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark", "as before"
 
 
 def test_it_opens_from_one_file_in_a_frame_that_may_do_nothing_else(

@@ -18,6 +18,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from harness import config
+from harness.paired import Paired, Rival
 from harness.reports import (
     advice,
     edges,
@@ -532,14 +533,15 @@ def test_little_is_no_error(made: StudyRun) -> None:
     for plot in drawn(made):
         plain(plot.figure)
     ranked = made.best_first()
-    advice.data(made, ranked[0] if ranked else None)
+    if ranked and ranked[0].best:
+        advice.data(made, ranked[0], None)
 
 
 # --- advice
 
 
 def titles(made: StudyRun) -> list[str]:
-    return [each.title for each in advice.data(made, made.best_first()[0])]
+    return [each.title for each in advice.data(made, made.best_first()[0], None)]
 
 
 def wide(number: int, accuracy: float | list[float] = 0.9, **more: Any) -> RunRecord:
@@ -549,13 +551,11 @@ def wide(number: int, accuracy: float | list[float] = 0.9, **more: Any) -> RunRe
 
 def test_no_evidence_no_advice() -> None:
     assert titles(study([wide(0, 0.999), wide(1, 0.8)])) == []
-    assert advice.data(study([]), None) == ()
 
 
 def test_a_champion_at_an_edge_widens_the_range() -> None:
-    (found,) = advice.data(
-        study([wide(0, 0.999, learning_rate=0.09), wide(1)]), wide(0, 0.999, learning_rate=0.09)
-    )
+    champion = wide(0, 0.999, learning_rate=0.09)
+    (found,) = advice.data(study([champion, wide(1)]), champion, None)
     assert found.title == "Widen the range of learning_rate"
     assert "1 of the best 2" in found.why
     made = config.load("quickstart", list(overrides(found.command)))
@@ -594,7 +594,7 @@ def test_a_range_is_widened_where_there_is_anything_beyond(
 
 def test_a_curve_that_still_rises_asks_for_more_epochs() -> None:
     rising = wide(0, [0.99 + 0.0009 * index for index in range(10)])
-    (found,) = advice.data(study([rising]), rising)
+    (found,) = advice.data(study([rising]), rising, None)
     assert found.title == "Train longer"
     assert "epoch is 10 of 10" in found.why
     assert config.load("quickstart", list(overrides(found.command))).train["epochs"] == 20
@@ -610,7 +610,7 @@ def test_overfitting_asks_for_what_is_not_sampled_yet() -> None:
     space = {"dropout": SPACE["dropout"]}
     (found,) = [
         each
-        for each in advice.data(study([overfitted], space), overfitted)
+        for each in advice.data(study([overfitted], space), overfitted, None)
         if "sample" in each.title
     ]
     assert found.title == "Regularise: sample l2 and label_smoothing"
@@ -622,17 +622,13 @@ def test_overfitting_asks_for_what_is_not_sampled_yet() -> None:
     assert "Regularise: sample l2 and label_smoothing" in titles(study([with_dropout], {}))
 
 
-def test_a_smaller_trial_within_the_error_is_named() -> None:
-    trials = [
-        wide(0, 0.998, parameters=4100),
-        wide(1, 0.997, parameters=3000),
-        wide(2, 0.996, parameters=1000),
-        wide(3, 0.7, parameters=10),
-    ]
-    (found,) = advice.data(study(trials), trials[0])
+def test_a_smaller_trial_that_tests_as_good_is_named() -> None:
+    champion, other = wide(0, 0.998, parameters=4100), wide(2, 0.996, parameters=1000)
+    rival = Rival(other, Paired(1000, 3, 1, 0.625))
+    (found,) = advice.data(study([champion, other]), champion, rival)
     assert found.title == "Consider trial 2: 4.1 times fewer parameters"
-    assert "2 trials lie within" in found.why
-    assert titles(study([trials[0], trials[1], trials[3]])) == []
+    assert "On the same 1,000 examples no difference shows (McNemar p = 0.62)" in found.why
+    assert titles(study([champion, other])) == [], "without the test nothing is said"
 
 
 @pytest.mark.parametrize(
@@ -641,13 +637,15 @@ def test_a_smaller_trial_within_the_error_is_named() -> None:
 )
 def test_how_the_search_went(best_at: int, title: str | None) -> None:
     trials = [wide(number, 0.999 if number == best_at else 0.9) for number in range(40)]
-    found = [each for each in advice.data(study(trials), trials[best_at]) if each.title[0] in "CG"]
+    found = [
+        each for each in advice.data(study(trials), trials[best_at], None) if each.title[0] in "CG"
+    ]
     assert [each.title.startswith(title or "") for each in found] == [True] * bool(title)
     if title == "Go on":
         assert found[0].command == "harness run-study quickstart --trials 80"
         typed = "harness run-study my.toml --trials=40 --seed=3 --set train.epochs=2"
         recorded = replace(study(trials), facts={"command": typed})
-        commands = [each.command for each in advice.data(recorded, trials[best_at])]
+        commands = [each.command for each in advice.data(recorded, trials[best_at], None)]
         assert commands == ["harness run-study my.toml --seed=3 --set train.epochs=2 --trials 80"]
 
 
@@ -656,7 +654,9 @@ def test_a_choice_that_all_the_best_share_is_fixed() -> None:
         wide(number, 0.999 - 0.001 * number, batch_norm="before" if number < 12 else "none")
         for number in range(30)
     ]
-    found = [each for each in advice.data(study(trials), trials[0]) if each.title.startswith("Fix")]
+    found = [
+        each for each in advice.data(study(trials), trials[0], None) if each.title.startswith("Fix")
+    ]
     assert [each.title for each in found] == ["Fix batch_norm = before"]
     made = config.load("quickstart", list(overrides(found[0].command)))
     assert made.train["batch_norm"] == "before"
@@ -667,15 +667,15 @@ def test_a_choice_that_all_the_best_share_is_fixed() -> None:
 
 def test_the_pair_that_is_confused_most_is_named() -> None:
     champion = replace(wide(0), confusion=((88, 12), (2, 98)))
-    (found,) = advice.data(study([champion]), champion)
+    (found,) = advice.data(study([champion]), champion, None)
     assert found.why.startswith("Shirt is taken for Coat in 12.0 % of its validation images (12 ")
     rare = replace(champion, confusion=((98, 2), (2, 98)))
-    assert advice.data(study([rare]), rare) == ()
+    assert advice.data(study([rare]), rare, None) == ()
 
 
 def test_advice_is_short(many: StudyRun) -> None:
     champion = many.best_first()[0]
-    found = advice.data(many, champion)
+    found = advice.data(many, champion, None)
     assert 1 <= len(found) <= advice.MOST
     for each in found:
         config.load("quickstart", list(overrides(each.command)))

@@ -88,7 +88,7 @@ function style(name) { return getComputedStyle(root).getPropertyValue(name).trim
 
 function themed(layout) {
   const ink = style("--soft"), grid = style("--grid");
-  const made = {...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+  const made = {uirevision: "kept", ...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     hoverlabel: {bgcolor: style("--tint"), bordercolor: grid, font: {color: style("--ink")}}};
   for (const name of Object.keys(made)) if (/^[xy]axis/.test(name)) made[name] = {...made[name], gridcolor: grid, zerolinecolor: grid};
   return made;
@@ -113,7 +113,7 @@ async function draw() {
   const mine = ++latest, far = plot => Math.abs(plot.element.getBoundingClientRect().top - innerHeight / 3);
   for (const plot of [...plots].sort((a, b) => far(a) - far(b))) {
     if (mine !== latest) return;
-    await drawOne(plot);
+    try { await drawOne(plot); } catch (error) { console.error(plot.name, error); }
     await new Promise(resolve => setTimeout(resolve));  // let the page breathe
   }
 }
@@ -131,12 +131,12 @@ addEventListener("beforeprint", () => {
   setTheme("light");
   document.body.style.width = "680px";  // the paper's: a plot does not shrink by itself
   for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const plot of plots) Plotly.relayout(plot.element, {...themed({}), width: 680});
+  for (const plot of plots) if (plot.listens) Plotly.relayout(plot.element, {...themed({}), width: 680});
 });
 addEventListener("afterprint", () => {
   setTheme(harness.screen);
   document.body.style.width = "";
-  draw();
+  draw().then(() => dispatchEvent(new Event("resize")));  // by which Plotly finds its width again
 });
 
 // --- switching the x axis of a section's plots
@@ -169,7 +169,7 @@ function setAxis(plot, axis, title) {
     trace.meta.first = trace.meta.first || trace.x;
     trace.x = trace.meta[axis] || trace.meta.first;
   }
-  plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, autorange: true}};
+  plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, autorange: true, uirevision: axis}};
 }
 
 // --- the table
@@ -201,7 +201,7 @@ heads.forEach((head, column) => { head.querySelector("button").onclick = () => s
 // whose name may be cut short: `val_acc>0.9`.
 function matches(row, terms) {
   return terms.every(term => {
-    const [, name, sign, wanted] = term.match(/^([a-z_]+)(<=|>=|<|>|=)(.+)$/) || [];
+    const [, name, sign, wanted] = term.match(/^([a-z0-9_]+)(<=|>=|<|>|=)(.+)$/) || [];
     const column = name ? names.findIndex(each => each.startsWith(name)) : -1;
     if (column < 0) return row.textContent.toLowerCase().includes(term);
     const found = value(row, column), number = Number(wanted);
@@ -212,7 +212,8 @@ function matches(row, terms) {
 }
 const filter = document.getElementById("filter");
 function applyFilter() {
-  const terms = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const joined = filter.value.toLowerCase().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1");
+  const terms = joined.split(/\s+/).filter(Boolean);
   let left = 0;
   for (const row of rows) { row.hidden = !matches(row, terms); left += !row.hidden; }
   document.getElementById("shown").textContent = `${left} of ${rows.length}`;

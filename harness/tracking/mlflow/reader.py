@@ -140,7 +140,7 @@ def read_run(store: Store, run_id: str) -> StudyRun | None:
             return None
         raise
     kind = run.data.tags.get("harness.kind")
-    if kind not in ("study", "trial", "train"):
+    if run.info.lifecycle_stage == "deleted" or kind not in ("study", "trial", "train"):
         return None
     with store.errors():
         name = store.client.get_experiment(run.info.experiment_id).name
