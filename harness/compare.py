@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import StudyError, UserError, did_you_mean
 from harness.home import Home
-from harness.intervals import holm
+from harness.intervals import holm, wilson
 from harness.paired import Paired, paired, read_predictions
 from harness.selection import freeze
-from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.tracking.records import RunRecord, StudyRun, TestReading, right
 from harness.trial import SPEC_FIELDS, EpochMetrics
 from harness.verdict import interval
 
@@ -41,6 +41,12 @@ class Side:
     def best(self) -> EpochMetrics:
         assert self.run.best is not None  # else `compare` refused it
         return self.run.best
+
+    @property
+    def state(self) -> str:
+        """`pruned after 4 of 12 epochs`."""
+        trained, budget = self.run.epochs[-1].epoch, self.run.spec.epochs
+        return f"{self.run.state.lower()} after {trained} of {budget} epochs"
 
     @property
     def reading(self) -> TestReading | None:
@@ -83,10 +89,12 @@ class Comparison:
         for side in self.sides:
             said = f"{side.name}: {side.run.spec.describe()}; validation accuracy "
             found = f"{side.best.val_accuracy:.4f}{interval(side.run.confusion)}"
-            lines.append((side.letter, said + found))
+            lines.append((side.letter, f"{said}{found}, {side.state}"))
         lines += [(name, " | ".join(values)) for name, values in self.differing.items()]
         for index in range(len(self.sides) - 1):
             lines.append((f"A and {self.sides[index + 1].letter}", self.verdict(index)))
+        if sum(p is not None for p in self.p) > 1:
+            lines.append(("", "the p-values are adjusted for their number, by Holm"))
         return lines
 
     def verdict(self, index: int) -> str:
@@ -107,7 +115,9 @@ class Comparison:
                     "letter": side.letter,
                     "name": side.name,
                     "run_id": side.run.run_id,
+                    "state": side.run.state,
                     "validation": side.best.val_accuracy,
+                    "interval": wilson(*right(side.run.confusion)),
                     "test": side.reading and side.reading.accuracy,
                 }
                 for side in self.sides

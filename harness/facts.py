@@ -22,6 +22,7 @@ def facts(prepared: Prepared, device: str, workers: int) -> dict[str, str]:
         "platform": f"{platform.system()} {platform.machine()}",
         "git_commit": git_commit(),
         "data": f"{prepared.name} ({sizes})",
+        "input": f"uint8 {list(prepared.training.shape)}",
         "split_hash": prepared.split_hash,
     }
 

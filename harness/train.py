@@ -39,7 +39,8 @@ class TrainResult:
             accuracy = f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}"
             lines.append(("test", f"{accuracy}, loss {reading.loss:.4f}"))
         by_class = reading.class_accuracy if reading else result.class_accuracy
-        lines.append(("classes", ranked_classes(self.classes, by_class)))
+        part = "test" if reading else "validation"
+        lines.append(("classes", f"on {part}: {ranked_classes(self.classes, by_class)}"))
         lines.append(("browse", f"harness ui {self.experiment}"))
         return aligned(lines)
 

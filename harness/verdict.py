@@ -79,7 +79,7 @@ class Verdict:
         assert best is not None
         lines = [
             ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
-            ("settings", self.settings),
+            ("settings", self.settings or "nothing was sampled"),
             (
                 "validation",
                 f"accuracy {best.val_accuracy:.4f}{interval(self.champion.confusion)}, "
@@ -97,7 +97,8 @@ class Verdict:
                     f"loss {reading.loss:.4f} ({reading.examples:,} examples, {read})",
                 )
             )
-            lines.append(("classes", ranked_classes(self.study.classes, reading.class_accuracy)))
+            ranked = ranked_classes(self.study.classes, reading.class_accuracy)
+            lines.append(("classes", f"on test: {ranked}"))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
         lines.append(("trials", self.trials))
@@ -158,7 +159,10 @@ class Verdict:
             f"validation {best.val_accuracy:.4f}{tested} · [report]({run}/artifacts/report.html) "
             f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
         )
-        rows = "\n".join(f"| {label} | {text} |" for label, text in self.lines)
+        told = [line for line in self.lines if line[0] not in ("report", "browse")]
+        rows = "\n".join(
+            f"| {label} | {text.replace('|', chr(92) + '|')} |" for label, text in told
+        )
         return f"{head}\n\n| | |\n|---|---|\n{rows}\n"
 
     def to_dict(self) -> dict[str, Any]:

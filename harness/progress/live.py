@@ -62,7 +62,7 @@ class LiveTable:
         line = Text(
             f"{trial.number:>4}  {trial.spec.describe()}  ", overflow="ellipsis", no_wrap=True
         )
-        line.append(outcome_text(state, outcome, reason), style=COLOUR[state])
+        line.append(outcome_text(state, outcome, reason, progress.objective), style=COLOUR[state])
         self._last.append(line)
 
     def _draw(self, progress: Progress) -> Group:

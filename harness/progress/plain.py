@@ -8,15 +8,16 @@ from typing import TextIO
 
 from harness.driver import Progress
 from harness.tracking.records import State
-from harness.trial import Outcome, Trial, TrialResult
+from harness.trial import Objective, Outcome, Trial, TrialResult
 from harness.verdict import duration
 
 
-def outcome_text(state: State, outcome: Outcome | None, reason: str) -> str:
+def outcome_text(state: State, outcome: Outcome | None, reason: str, objective: Objective) -> str:
     """`val 0.9071 at epoch 9 of 12`, or why not."""
     if isinstance(outcome, TrialResult):
         best = outcome.best
-        at = f"val {best.val_accuracy:.4f} at epoch {best.epoch} of {outcome.epochs}"
+        named = "val" if objective == "val/accuracy" else "val loss"
+        at = f"{named} {best.objective(objective):.4f} at epoch {best.epoch} of {outcome.epochs}"
         return f"{at}, pruned" if state == "PRUNED" else at
     return reason if state == "INTERRUPTED" else f"{state.lower()}: {reason}"
 
@@ -36,7 +37,7 @@ class Plain:
     ) -> None:
         done = f"{progress.counts.done}/{progress.target}"
         text = f"{done:>9}  trial {trial.number:<4} {trial.spec.describe():<48} "
-        text += outcome_text(state, outcome, reason)
+        text += outcome_text(state, outcome, reason, progress.objective)
         if progress.best:
             text += f"  [best {progress.best.value:.4f}"
             text += f", {duration(progress.left)} left]" if progress.left else "]"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from harness.config import as_toml
 from harness.paired import Rival
+from harness.reports import importance
+from harness.reports.commands import anew, extended
 from harness.reports.edges import end_of, widened
 from harness.reports.factors import as_text, ended, factors
 from harness.space import LAYERS
@@ -23,6 +24,12 @@ STILL_FALLS = 0.02
 OVERFIT = 0.03
 """Training accuracy above validation accuracy."""
 BY_CHANCE = 0.05
+FEW = 3
+"""Complete trials, and failed ones: fewer show nothing."""
+MOSTLY = 0.8
+"""Of the failed trials."""
+MATTERS = 0.05
+"""Share of importance below which a setting's range is not worth widening."""
 LEAST_TRIALS = 20
 """With fewer, how a search went says nothing."""
 LEAST_CONFUSED = 3
@@ -50,6 +57,7 @@ def data(study: StudyRun, champion: RunRecord, rival: Rival | None) -> tuple[Adv
     """
     assert champion.best is not None
     found = (
+        _failing(study),
         _wider(study, champion),
         _longer(study, champion, champion.best),
         _regularised(study, champion, champion.best),
@@ -61,10 +69,43 @@ def data(study: StudyRun, champion: RunRecord, rival: Rival | None) -> tuple[Adv
     return tuple(advice for advice in found if advice is not None)[:MOST]
 
 
+def _failing(study: StudyRun) -> Advice | None:
+    """Trials failed, nearly all beyond a value that no complete trial exceeds."""
+    failed = [run.number for run in study.trials if run.state == "FAILED"]
+    complete = [run.number for run in study.best_first()]
+    trials = len(ended(study))
+    if len(failed) < max(FEW, trials / 10):
+        return None
+    for factor in factors(study):
+        table = study.definition["space"][factor.name]
+        if factor.kind == "choice" or not complete:
+            continue
+        safe = max(complete, key=lambda number: factor.positions.get(number, -math.inf))
+        top = factor.positions[safe]
+        beyond = sum(factor.positions.get(number, top) > top for number in failed)
+        high = next(
+            getattr(run.spec, factor.name, None) for run in study.trials if run.number == safe
+        )
+        if beyond < MOSTLY * len(failed) or not isinstance(high, float | int):
+            continue
+        return Advice(
+            f"Lower the top of {factor.name}",
+            f"{len(failed)} of {trials} trials failed, {beyond} of them with a {factor.name} above "
+            f"{factor.shown[safe]}, the highest of a complete one.",
+            anew(study, "lower", f"space.{factor.name}={as_toml({**table, 'high': high})}"),
+        )
+    return None
+
+
 def _wider(study: StudyRun, champion: RunRecord) -> Advice | None:
     """The champion stands at the end of a range: what is beyond was never tried."""
     best, reasons, sets, names = _best(study), [], [], []
+    weights = dict(importance.data(study).shares)
+    if len(best) < FEW:
+        return None
     for factor in factors(study):
+        if weights.get(factor.name, 1.0) < MATTERS:
+            continue
         table = study.definition["space"][factor.name]
         end, wider = end_of(factor, table, champion.number), widened(factor, table, champion.number)
         if end is None or wider is None:
@@ -83,7 +124,7 @@ def _wider(study: StudyRun, champion: RunRecord) -> Advice | None:
     return Advice(
         f"Widen the range of {' and '.join(names)}",
         f"{why[0].upper()}{why[1:]}. What lies beyond was not tried.",
-        _anew(study, "wider", *sets),
+        anew(study, "wider", *sets),
     )
 
 
@@ -111,7 +152,7 @@ def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice 
         f"The champion's best epoch is {best.epoch} of {budget}, and its mean validation "
         f"{what} was still falling: {before:.4f}, then {last:.4f} over the last {fifth} "
         f"{'evaluation' if fifth == 1 else 'evaluations'}{caveat}.",
-        _anew(study, "longer", f"train.epochs={2 * budget}"),
+        anew(study, "longer", f"train.epochs={2 * budget}"),
     )
 
 
@@ -135,7 +176,7 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
         f"Regularise: sample {' and '.join(new)}",
         f"At its best epoch the champion has {_percent(best.train_accuracy)} of its training "
         f"images right and {_percent(best.val_accuracy)} of the validation images: it overfits.",
-        _anew(study, "regularised", *(f"space.{name}={as_toml(new[name])}" for name in new)),
+        anew(study, "regularised", *(f"space.{name}={as_toml(new[name])}" for name in new)),
     )
 
 
@@ -178,7 +219,7 @@ def _more(study: StudyRun) -> Advice | None:
     return Advice(
         "Go on: the search was still improving",
         f"The best trial came {_th(found)} of the {len(trials)} that ended.",
-        _command(study, "--trials", str(2 * len(trials))),
+        extended(study, "--trials", str(2 * len(trials))),
     )
 
 
@@ -203,7 +244,7 @@ def _settled(study: StudyRun) -> Advice | None:
             f"Fix {factor.name} = {shown}",
             f"The best {len(best)} trials all have it, against {_percent(share)} of all trials: "
             "the search need not spend trials on the other choices.",
-            _anew(study, "fixed", f"{table}.{factor.name}={text}"),
+            anew(study, "fixed", f"{table}.{factor.name}={text}"),
         )
     return None
 
@@ -238,20 +279,6 @@ def _value(run: RunRecord, name: str) -> Any:
         return len(run.spec.hidden)
     value = getattr(run.spec, name)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _anew(study: StudyRun, suffix: str, *sets: str) -> str:
-    """The command for the study changed, which needs another name."""
-    name = f"study.name={study.name}-{suffix}"
-    return _command(study, *(word for each in (name, *sets) for word in ("--set", each)))
-
-
-def _command(study: StudyRun, *words: str) -> str:
-    """What was typed for this study, with more after it, which wins."""
-    typed = shlex.split(study.facts.get("command", "")) or ["harness", "run-study", study.name]
-    if "--trials" in words:
-        typed = [word for word in typed if not word.startswith("--trials=")]
-    return shlex.join([*typed, *words])
 
 
 def _th(number: int) -> str:

@@ -71,7 +71,11 @@ def figure(found: ClassAccuracy) -> go.Figure:
             go.Scatter(
                 x=accuracy,
                 y=[index + shift for index in shown],
-                text=[label(found.names[index]) for index in shown],
+                text=[
+                    f"{label(found.names[index])}: {value:.1%} "
+                    f"({series.low[index]:.1%} to {series.high[index]:.1%})"
+                    for index, value in zip(shown, accuracy, strict=True)
+                ],
                 error_x=whiskers(
                     accuracy,
                     [series.low[index] for index in shown],
@@ -80,7 +84,7 @@ def figure(found: ClassAccuracy) -> go.Figure:
                 mode="markers",
                 name=label(series.name),
                 marker={"color": colour, "size": 9},
-                hovertemplate="%{text}: %{x:.4f} +%{error_x.array:.4f} -%{error_x.arrayminus:.4f}",
+                hovertemplate=f"{label(series.name)}<br>%{{text}}<extra></extra>",
             )
         )
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}

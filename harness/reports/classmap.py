@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.reports.style import ACCENT, COLOURS, label, layout
+from harness.reports.style import ACCENT, COLOURS, label, layout, slanted
 from harness.tracking.records import RunRecord, StudyRun
 
 ROWS = 40
 """At most so many trials: the best half of that, and evenly from the rest."""
+FAINTEST = 3
+"""Examples of a class that a full colour stands for at least: one more or less is chance."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class ClassMap:
     """The accuracy less the class's median over these trials."""
     of: int
     """Trials that there are."""
+    examples: int
+    """Of the class that has the fewest."""
 
 
 def data(study: StudyRun) -> ClassMap:
@@ -49,13 +53,15 @@ def data(study: StudyRun) -> ClassMap:
         tuple(tuple(values[index] for index in order) for values in by_run),
         tuple(tuple(values[index] - medians[index] for index in order) for values in by_run),
         len(ranked),
+        min((n for n in map(sum, shown[0].confusion) if n), default=1) if shown else 1,
     )
 
 
 def figure(found: ClassMap) -> go.Figure:
     # Above and below the median in two hues; a lead beyond this is as strong as the colours get.
     sizes = sorted(abs(value) for row in found.lead for value in row if not math.isnan(value))
-    strongest = max(0.005, sizes[int(0.95 * (len(sizes) - 1))]) if sizes else 1.0
+    strongest = sizes[int(0.95 * (len(sizes) - 1))] if sizes else 1.0
+    strongest = max(strongest, FAINTEST / found.examples)
     scale = [[0, COLOURS[1]], [0.5, "rgba(125, 133, 144, 0.08)"], [1, ACCENT]]
     made = go.Figure(
         go.Heatmap(
@@ -83,15 +89,15 @@ def figure(found: ClassMap) -> go.Figure:
     made.update_yaxes(
         autorange="reversed",
         tickvals=list(range(len(found.numbers))),
-        ticktext=[str(number) for number in found.numbers],
-        title_text="trial, the best on top",
+        ticktext=[label(trial, 28) for trial in found.trials],
+        tickfont={"size": 10},
         showgrid=False,
     )
     made.update_xaxes(
         tickvals=list(range(len(found.classes))),
         ticktext=[label(name, 18) for name in found.classes],
         showgrid=False,
-        tickangle=-45,
+        tickangle=slanted(found.classes),
     )
     return made
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.reports.style import ACCENT, Plot, label, layout
+from harness.reports.style import ACCENT, Plot, label, layout, slanted
 
 LEGIBLE = 12
 """So many classes have their numbers written into the cells."""
@@ -69,5 +69,5 @@ def _figure(found: Confusion, texts: Sequence[Sequence[str]]) -> go.Figure:
     layout(made, 150 + 30 * min(len(names), 20))
     ticks = {"tickvals": places, "ticktext": names, "showgrid": False}
     made.update_yaxes(autorange="reversed", **ticks)
-    made.update_xaxes(tickangle=-45, **ticks)
+    made.update_xaxes(tickangle=slanted(found.names), **ticks)
     return made

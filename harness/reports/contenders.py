@@ -59,7 +59,10 @@ def figure(found: Contenders) -> go.Figure:
         go.Scatter(
             x=[each.accuracy for each in found.best],
             y=rows,
-            text=[label(each.name) for each in found.best],
+            text=[
+                f"{label(each.name)}<br>{each.accuracy:.4f} ({each.low:.4f} to {each.high:.4f})"
+                for each in found.best
+            ],
             customdata=[each.number for each in found.best],
             error_x=whiskers(
                 [each.accuracy for each in found.best],
@@ -69,7 +72,7 @@ def figure(found: Contenders) -> go.Figure:
             mode="markers",
             marker={"color": NEUTRAL, "size": 8},
             name="validation",
-            hovertemplate="trial %{customdata}, %{text}: %{x:.4f}<extra></extra>",
+            hovertemplate="trial %{customdata}, %{text}<extra></extra>",
         )
     )
     if found.test is not None:

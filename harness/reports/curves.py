@@ -82,17 +82,17 @@ def _figure(curves: Sequence[Curve], metric: str, called: str) -> go.Figure:
 
 
 def _range(curves: Sequence[Curve], metric: str) -> tuple[float, float] | None:
-    """What to show of the y axis: the few worst values would flatten all the others."""
-    values = sorted(
-        value for curve in curves for value in curve.values[metric] if math.isfinite(value)
-    )
-    if not values:
+    """What to show of the y axis: the best third of the curves whole.
+
+    A trial that diverges on its way, or begins badly, would flatten all others.
+    """
+    loss = metric.endswith("loss")
+    finite = [[v for v in curve.values[metric] if math.isfinite(v)] for curve in curves]
+    ranked = sorted((min(values) if loss else -max(values), values) for values in finite if values)
+    if not ranked:
         return None
-    low, high = values[0], values[-1]
-    if metric.endswith("loss"):
-        high = values[int(0.97 * (len(values) - 1))]
-    else:
-        low = values[int(0.03 * (len(values) - 1))]
+    kept = [value for _, values in ranked[: math.ceil(len(ranked) / 3)] for value in values]
+    low, high = min(kept), max(kept)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin
 

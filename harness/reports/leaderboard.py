@@ -64,7 +64,7 @@ def _row(run: RunRecord, settings: Sequence[str]) -> Row:
     if best is not None:
         measured = [
             Cell(f"{best.val_accuracy:.4f}", best.val_accuracy),
-            Cell(f"{best.val_loss:.4f}", best.val_loss),
+            Cell(f"{best.val_loss:.{'4f' if best.val_loss < 1000 else '3g'}}", best.val_loss),
             Cell(f"{best.epoch}/{run.epochs[-1].epoch}", best.epoch),
         ]
     return Row(

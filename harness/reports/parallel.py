@@ -72,7 +72,12 @@ def data(study: StudyRun) -> Parallel:
     pruned = [value for run, value in pairs if run.state == "PRUNED"]
     low, high = focus(complete, pruned, study.objective)
     axes = [Axis(each.name, each.ends, _choices(each)) for each in found]
-    axes.append(Axis(study.objective.replace("/", " "), (f"{low:.3g}", f"{high:.3g}"), ()))
+    values = [value for _, value in pairs]
+    ends = (
+        f"{'≤ ' if min(values) < low else ''}{low:.3g}",
+        f"{'≥ ' if max(values) > high else ''}{high:.3g}",
+    )
+    axes.append(Axis(study.objective.replace("/", " "), ends, ()))
     lines = []
     for run, value in pairs:
         if any(run.number not in each.positions for each in found):

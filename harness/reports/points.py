@@ -128,7 +128,7 @@ def add_points(
                     "opacity": 0.8 if complete else 1.0,
                     "line": {"width": 0 if complete else 1.2, "color": colour},
                 },
-                hovertemplate=f"trial %{{customdata}}<br>{hover}<extra>{state.lower()}</extra>",
+                hovertemplate=f"trial %{{customdata}}, {state.lower()}<br>{hover}<extra></extra>",
             )
         )
         if others:

@@ -47,7 +47,7 @@ def data(study: StudyRun) -> tuple[Slice, ...]:
                 run.number,
                 round(factor.drawn(run.number), 4),
                 value,
-                factor.shown[run.number],
+                f"{factor.name} {factor.shown[run.number]}",
                 run.state == "COMPLETE",
             )
             for run, value in pairs

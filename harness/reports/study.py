@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import shlex
 import time
 
-from harness.config import as_toml
 from harness.intervals import wilson
 from harness.reports import (
     advice,
@@ -23,6 +20,7 @@ from harness.reports import (
     timeline,
     tradeoffs,
 )
+from harness.reports.commands import train_command
 from harness.reports.page import Page, Section
 from harness.reports.style import Plot
 from harness.tracking.records import Matrix, StudyRun, right
@@ -74,9 +72,16 @@ def _verdict(verdict: Verdict) -> Section:
     else:
         figures.insert(0, {"value": "sealed", "label": "test set, not read", "note": ""})
     accuracies = reading.class_accuracy if reading else champion.class_accuracy
-    figures.append(
-        {"value": hardest(verdict.study.classes, accuracies), "label": "hardest class", "note": ""}
-    )
+    name = hardest(verdict.study.classes, accuracies)
+    note = ""
+    if name in verdict.study.classes:
+        matrix = reading.confusion if reading else champion.confusion
+        index = verdict.study.classes.index(name)
+        correct, n = matrix[index][index], sum(matrix[index])
+        low, high = wilson(correct, n)
+        part = "test" if reading else "validation"
+        note = f"{correct / n:.1%} on {part} (95 %: {low:.1%} to {high:.1%})".replace("%", " %")
+    figures.append({"value": name, "label": "hardest class", "note": note.replace("95  %", "95 %")})
     return Section(
         name="verdict",
         title="What won",
@@ -99,58 +104,51 @@ def _figure(value: str, part: str, matrix: Matrix) -> dict[str, str]:
 
 def _commands(verdict: Verdict) -> list[dict[str, str]]:
     study = verdict.study
+    shape = study.facts.get("input", "").removeprefix("uint8 ").strip("[]")
     load = (
-        "import mlflow\n\n"
+        "import mlflow, torch\n\n"
         f'mlflow.set_tracking_uri("{verdict.store}")\n'
         f'model = mlflow.pytorch.load_model("{verdict.model}")\n'
-        "logits = model(inputs)  # uint8, any batch size; normalisation is inside"
+        f"inputs = torch.zeros(5, {shape or '...'}, dtype=torch.uint8)  # raw, any number of them\n"
+        "logits = model(inputs)"
     )
-    commands = [{"title": "Load the model", "text": load, "note": ""}]
+    local = "To be run in the folder that the study was run in. "
+    note = f"{'' if '://' in verdict.store[8:] else local}Normalisation is inside the model."
+    commands = [{"title": "Load the model", "text": load, "note": note}]
     command = study.facts.get("command", "")
     if command:
         note = (
-            "On one CPU worker, without a timeout, a study repeats exactly, on one kind of machine "
-            "and with these versions. Elsewhere the order in which trials end steers the sampler, "
-            "and what it draws differs a little. The champion alone repeats in any case."
+            "--fresh keeps this study under another name; its file as it was is study.toml on its "
+            "run in MLflow. On one CPU worker, without a timeout, a study repeats exactly, on one "
+            "kind of machine and with these versions. Elsewhere the order in which trials end may "
+            "steer the sampler, and what it draws differs a little."
         )
-        again = f"{command}\n{train_command(verdict)}"
-        commands.append(
+        commands += [
+            {"title": "Do the study again", "text": f"{command} --fresh", "note": note},
             {
-                "title": "Do it again: the study, or the champion alone",
-                "text": again,
-                "note": f"{note} The study file as it was: study.toml on its run in MLflow.",
-            }
-        )
+                "title": "Train the champion again",
+                "text": train_command(study, verdict.champion),
+                "note": "",
+            },
+        ]
     return commands
-
-
-def train_command(verdict: Verdict) -> str:
-    """`harness train` with the champion's settings, on the same data and split."""
-    words = shlex.split(verdict.study.facts["command"])
-    definition = verdict.study.definition
-    spec = verdict.champion.spec.to_dict()
-    space = definition.get("space", {})
-    sampled = {"hidden" if name in ("depth", "width") else name for name in space}
-    fields = [name for name in spec if name in sampled | definition.get("train", {}).keys()]
-    sets = [f"train.{name}={as_toml(spec[name])}" for name in fields if spec[name] is not None]
-    data = [
-        given
-        for option, given in itertools.pairwise(words)
-        if option == "--set" and given.startswith(("data.", "study."))
-    ]
-    parts = ["harness", "train", words[2], f"--seed={definition['study'].get('seed', 0)}"]
-    return shlex.join(parts + [part for each in (*data, *sets) for part in ("--set", each)])
 
 
 def _sureness(verdict: Verdict) -> Section:
     found = contenders.data(verdict.study, verdict.reading)
     complete = len(verdict.study.best_first())
-    says = (
-        f"The champion is the best of {complete} complete trials by the validation part, which "
-        "flatters it: luck was chosen along with skill. The bars say what drawing these examples "
-        f"leaves open. {found.within} other {'trial lies' if found.within == 1 else 'trials lie'} "
-        "within the champion's interval."
-    )
+    if not verdict.study.definition.get("space"):
+        says = "Nothing was sampled: every trial has the same settings."
+    elif complete == 1:
+        says = "Only one trial is complete: nothing was chosen among several."
+    else:
+        says = (
+            f"The champion is the best of {complete} complete trials by the validation part, which "
+            "flatters it: luck was chosen along with skill. "
+            f"{found.within} other {'trial lies' if found.within == 1 else 'trials lie'} within "
+            "its interval."
+        )
+    says += " The bars say what drawing these examples leaves open."
     if verdict.runner_up is not None:
         says += f" The runner-up is {verdict.rivalry}."
     if len(verdict.study.readings) > 1:
@@ -194,7 +192,7 @@ def _classes(verdict: Verdict) -> Section:
     ]
     if len(grid.numbers) > 1:
         shown = f"{len(grid.numbers)} of {grid.of} complete trials"
-        title = f"Which settings help which class: {shown}, accuracy against the class's median"
+        title = f"Trials against classes: {shown}, accuracy less the class's median"
         plots.append(Plot("classmap", title, classmap.figure(grid), wide=True))
     return Section(
         name="classes",
@@ -237,8 +235,8 @@ def _why(study: StudyRun) -> Section:
     plots = []
     says = (
         "A sampler looks where it is good, so these plots show where it looked as well as what it "
-        "found. Their axes hold the good trials; the others lie beyond, and a double click shows "
-        "them."
+        "found. Their axes hold the good trials; the others lie beyond, where a double click or "
+        "selecting one shows them. Choices are spread sideways, so that none hides another."
     )
     if weights.shares:
         plots.append(Plot("importance", "Importance of the settings", importance.figure(weights)))

@@ -28,7 +28,7 @@ NEUTRAL = "#8c959f"
 """Of what is not selected: colours are the selection's."""
 STATES = {
     "COMPLETE": NEUTRAL,
-    "PRUNED": "rgba(125, 133, 144, 0.45)",
+    "PRUNED": "rgba(125, 133, 144, 0.65)",
     "FAILED": "#e5534b",
     "INTERRUPTED": "#9a6dd7",
     "RUNNING": NEUTRAL,
@@ -52,6 +52,11 @@ def label(text: str, longest: int = LONGEST) -> str:
     """`text` as Plotly shows it letter by letter: it would read tags and entities otherwise."""
     short = text if len(text) <= longest else text[: longest - 1] + "…"
     return html.escape(short, quote=False)
+
+
+def slanted(names: Sequence[str]) -> int:
+    """The angle, in degrees, of class names below a matrix: short ones stand upright."""
+    return -45 if max(map(len, names), default=0) > 3 else 0
 
 
 def whiskers(

@@ -83,7 +83,8 @@ def figure(timeline: Timeline) -> go.Figure:
                     mode="lines",
                     line={"color": colour, "width": 0.66 * row},
                     name=state.lower(),
-                    hovertemplate=f"trial %{{customdata}}: %{{text}}<extra>{state.lower()}</extra>",
+                    hovertemplate=f"trial %{{customdata}}, {state.lower()}: %{{text}}"
+                    "<extra></extra>",
                 )
             )
     layout(

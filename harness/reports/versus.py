@@ -35,6 +35,7 @@ def report(comparison: Comparison) -> Page:
 def _result(comparison: Comparison) -> Section:
     sides = comparison.sides
     table = [["", *(f"{side.letter} · {side.name}" for side in sides)]]
+    table.append(["state", *(side.state for side in sides)])
     table.append(["validation accuracy", *(_accuracy(side.run.confusion) for side in sides)])
     table.append(["validation loss", *(f"{side.best.val_loss:.4f}" for side in sides)])
     tested = [side.reading for side in sides]

@@ -236,9 +236,9 @@ def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
     ]
     if changes:
         raise StudyError(
-            f"study '{name}' was started with other settings: {'; '.join(changes)}. Give it a new "
-            f"name (--set study.name={name}-2), or start over with --fresh, which keeps the old "
-            "study under another name"
+            f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
+            f"--set as then to go on, a new name (--set study.name={name}-2) for another study, or "
+            "--fresh to start over, which keeps the old one under another name"
         )
 
 

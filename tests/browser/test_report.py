@@ -130,6 +130,24 @@ def test_a_click_on_a_row_colours_its_trial_in_every_plot(
     expect(row).to_have_attribute("aria-selected", "false")
 
 
+def test_a_selected_trial_is_in_sight_however_bad(
+    watched: Watched, written: Path, study: StudyRun
+) -> None:
+    page = watched.open(written)
+    worst = min(
+        (run for run in study.trials if run.best),
+        key=lambda run: run.best.val_accuracy if run.best else 1,
+    )
+    assert worst.best is not None
+    bottom = "name => harness.plots.find(p => p.name === name).element._fullLayout.yaxis.range[0]"
+    assert page.evaluate(bottom, "history") > worst.best.val_accuracy
+    page.locator(f"#leaderboard tr[data-key='{worst.number}']").click()
+    for name in ("history", "slice-depth"):
+        page.wait_for_function(
+            f"([name, y]) => ({bottom})(name) < y", arg=[name, worst.best.val_accuracy]
+        )
+
+
 def test_rows_answer_the_keyboard_and_points_answer_clicks(
     watched: Watched, written: Path, study: StudyRun
 ) -> None:
@@ -185,6 +203,11 @@ def test_the_table_sorts_by_any_column_and_filters(
     box.fill("l1 > 0")
     wanted = {str(run.number) for run in study.trials if run.spec.l1 > 0}
     assert set(first_column(page)) == wanted
+    box.fill("batch norm = before")
+    wanted = {str(run.number) for run in study.trials if run.spec.batch_norm == "before"}
+    assert set(first_column(page)) == wanted
+    box.fill("nonsense>3")
+    expect(page.locator("#shown")).to_have_text(f"0 of {everyone}, no column nonsense")
     box.fill("")
     assert len(first_column(page)) == everyone
 

@@ -11,8 +11,9 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard
+from harness.reports.commands import train_command
 from harness.reports.page import embedded
-from harness.reports.study import report, train_command
+from harness.reports.study import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading
 from harness.trial import EpochMetrics, TrialSpec
@@ -234,8 +235,8 @@ def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
         "train": {"epochs": 3},
         "space": {"depth": {}, "width": {}, "batch_norm": ["none"]},
     }
-    made = verdict(replace(study, facts=facts, definition=definition))
-    assert train_command(made) == (
+    made = replace(study, facts=facts, definition=definition)
+    assert train_command(made, made.best_first()[0]) == (
         "harness train shirts --seed=0 --set data.validation=0.3 --set 'train.hidden=[32, 16]' "
         "--set train.batch_norm=none --set train.epochs=10"
     )

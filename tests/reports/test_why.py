@@ -32,6 +32,7 @@ from harness.reports import (
     tradeoffs,
 )
 from harness.reports.style import Plot
+from harness.space import Range
 from harness.tracking.records import RunRecord, State, StudyRun
 from harness.trial import EpochMetrics, TrialSpec
 
@@ -555,9 +556,11 @@ def test_no_evidence_no_advice() -> None:
 
 def test_a_champion_at_an_edge_widens_the_range() -> None:
     champion = wide(0, 0.999, learning_rate=0.09)
-    (found,) = advice.data(study([champion, wide(1)]), champion, None)
+    others = [wide(1), wide(2)]
+    assert advice.data(study([champion, others[0]]), champion, None) == (), "two show nothing"
+    (found,) = advice.data(study([champion, *others]), champion, None)
     assert found.title == "Widen the range of learning_rate"
-    assert "1 of the best 2" in found.why
+    assert "1 of the best 3" in found.why
     made = config.load("quickstart", list(overrides(found.command)))
     assert made.study.name == "quickstart-wider"
     wider: Any = made.space.dimensions["learning_rate"]
@@ -590,6 +593,29 @@ def test_a_range_is_widened_where_there_is_anything_beyond(
         if wider:
             found |= {key: wider[key] for key in wider if wider[key] != table[key]}
     assert found == (expected or {})
+
+
+def test_trials_that_fail_beyond_a_value_lower_the_top() -> None:
+    rates = {0: 1e-3, 1: 2e-3, 2: 3e-3}
+    good = [wide(number, 0.9, learning_rate=rate) for number, rate in rates.items()]
+    bad = [run(3 + n, state="FAILED", learning_rate=0.01 * (1 + n)) for n in range(4)]
+    (found,) = [
+        each
+        for each in advice.data(study([*good, *bad]), good[0], None)
+        if each.title.startswith("Lower")
+    ]
+    assert found.title == "Lower the top of learning_rate"
+    assert "4 of 7 trials failed, 4 of them with a learning_rate above 0.003" in found.why
+    made = config.load("quickstart", list(overrides(found.command)))
+    dimension = made.space.dimensions["learning_rate"]
+    assert isinstance(dimension, Range)
+    assert dimension.high == 0.003
+    mixed = [replace(each, spec=good[0].spec) for each in bad]
+    assert not [
+        each
+        for each in advice.data(study([*good, *mixed]), good[0], None)
+        if each.title.startswith("Lower")
+    ]
 
 
 def test_a_curve_that_still_rises_asks_for_more_epochs() -> None:

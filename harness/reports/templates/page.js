@@ -34,7 +34,10 @@ function show() {
   list.replaceChildren(...[...colours].map(([key, colour]) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = known.trials[key] + " ×";
+    const [name, ...rest] = known.trials[key].split(" · "), more = document.createElement("span");
+    more.textContent = rest.length ? " · " + rest.join(" · ") : "";
+    button.append(name, more, " ×");
+    button.title = "take its colour away";
     button.style.setProperty("--colour", colour);
     button.onclick = () => toggle(key);
     return button;
@@ -94,10 +97,22 @@ function themed(layout) {
   return made;
 }
 
+// A selected trial is in sight, however bad: the axis reaches as far as its point.
+function reaching(layout, selected) {
+  const range = (layout.yaxis || {}).range;
+  const found = selected.filter(trace => trace.mode === "markers").flatMap(trace => trace.y).filter(Number.isFinite);
+  if (!range || !found.length) return layout;
+  const low = Math.min(...range), high = Math.max(...range), margin = .05 * (high - low);
+  const least = Math.min(low, ...found.map(y => y - margin)), most = Math.max(high, ...found.map(y => y + margin));
+  const wanted = found.every(y => low <= y && y <= high) ? range : range[0] < range[1] ? [least, most] : [most, least];
+  return {...layout, yaxis: {...layout.yaxis, range: wanted}};
+}
+
 async function drawOne(plot) {
   plot.places = plot.places || places(plot);
   const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map(place => overlay(place, key, colour)));
-  await Plotly.react(plot.element, [...plot.data, ...selected], themed(plot.layout), {responsive: true, displaylogo: false, displayModeBar: false});
+  const inked = plot.data.map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
+  await Plotly.react(plot.element, [...inked, ...selected], themed(reaching(plot.layout, selected)), {responsive: true, displaylogo: false, displayModeBar: false});
   if (plot.listens) return;
   plot.listens = true;
   plot.element.on("plotly_click", event => {
@@ -187,7 +202,8 @@ function value(row, column) {
 }
 
 function sort(column) {
-  const head = heads[column], down = head.getAttribute("aria-sort") === "ascending";
+  const head = heads[column], sorted = head.getAttribute("aria-sort");
+  const down = sorted ? sorted === "ascending" : names[column] === "val_accuracy";  // the best on top first
   heads.forEach(each => each.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const keyed = rows.map(row => [value(row, column), row]);
@@ -195,15 +211,21 @@ function sort(column) {
     : (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b))) * (down ? -1 : 1));
   document.querySelector("#leaderboard tbody").append(...keyed.map(([, row]) => row));
 }
-heads.forEach((head, column) => { head.querySelector("button").onclick = () => sort(column); });
+heads.forEach((head, column) => { head.onclick = () => sort(column); });
 
 // Words must all occur in the row; `name<number`, `name>number` and `name=text` look at one column,
 // whose name may be cut short: `val_acc>0.9`.
+function columnOf(name) {
+  const first = names.findIndex(each => each.startsWith(name));
+  return first < 0 ? names.findIndex(each => each.includes(name)) : first;
+}
+
 function matches(row, terms) {
   return terms.every(term => {
     const [, name, sign, wanted] = term.match(/^([a-z0-9_]+)(<=|>=|<|>|=)(.+)$/) || [];
-    const column = name ? names.findIndex(each => each.startsWith(name)) : -1;
-    if (column < 0) return row.textContent.toLowerCase().includes(term);
+    if (!name) return row.textContent.toLowerCase().includes(term);
+    const column = columnOf(name);
+    if (column < 0) return false;
     const found = value(row, column), number = Number(wanted);
     if (found === null) return false;
     if (sign === "=") return row.cells[column].textContent.toLowerCase() === wanted || found === number;
@@ -213,10 +235,12 @@ function matches(row, terms) {
 const filter = document.getElementById("filter");
 function applyFilter() {
   const joined = filter.value.toLowerCase().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1");
-  const terms = joined.split(/\s+/).filter(Boolean);
+  const terms = names.reduce((text, name) => text.replaceAll(name.replaceAll("_", " "), name), joined).split(/\s+/).filter(Boolean);
   let left = 0;
   for (const row of rows) { row.hidden = !matches(row, terms); left += !row.hidden; }
-  document.getElementById("shown").textContent = `${left} of ${rows.length}`;
+  const named = terms.map(term => (term.match(/^([a-z0-9_]+)[<>=]/) || [])[1]).filter(Boolean);
+  const unknown = named.filter(name => columnOf(name) < 0).map(name => `, no column ${name}`);
+  document.getElementById("shown").textContent = `${left} of ${rows.length}${unknown.join("")}`;
 }
 if (filter) { filter.oninput = applyFilter; applyFilter(); }
 

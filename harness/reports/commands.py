@@ -1,0 +1,43 @@
+"""What to type: for the champion again, for a study that goes on, for a study with a change."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+
+from harness.config import as_toml
+from harness.tracking.records import RunRecord, StudyRun
+
+
+def extended(study: StudyRun, *words: str) -> str:
+    """What was typed for this study, with more after it, which wins."""
+    typed = _typed(study)
+    if "--trials" in words:
+        typed = [word for word in typed if not word.startswith("--trials=")]
+    return shlex.join([*typed, *words])
+
+
+def anew(study: StudyRun, suffix: str, *sets: str) -> str:
+    """The command for the study with a change, which needs another name."""
+    name = f"study.name={study.name}-{suffix}"
+    return extended(study, *(word for each in (name, *sets) for word in ("--set", each)))
+
+
+def train_command(study: StudyRun, run: RunRecord) -> str:
+    """`harness train` with a trial's settings, on the same data and split."""
+    words, definition, spec = _typed(study), study.definition, run.spec.to_dict()
+    space = definition.get("space", {})
+    sampled = {"hidden" if name in ("depth", "width") else name for name in space}
+    fields = [name for name in spec if name in sampled | definition.get("train", {}).keys()]
+    sets = [f"train.{name}={as_toml(spec[name])}" for name in fields if spec[name] is not None]
+    data = [
+        given
+        for option, given in itertools.pairwise(words)
+        if option == "--set" and given.startswith(("data.", "study."))
+    ]
+    parts = ["harness", "train", words[2], f"--seed={definition['study'].get('seed', 0)}"]
+    return shlex.join(parts + [part for each in (*data, *sets) for part in ("--set", each)])
+
+
+def _typed(study: StudyRun) -> list[str]:
+    return shlex.split(study.facts.get("command", "")) or ["harness", "run-study", study.name]
