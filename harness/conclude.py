@@ -92,10 +92,11 @@ def _keep_and_read(
         raise Interruption("interrupted before the test set was read; the same command goes on")
     tracker.log_champion(planned.config.study.name, model, example, champion, note)
     validation = load_splits(prepared.training).validation
-    found = mistakes.find(champion.number, model, validation)
+    found = mistakes.find(champion.number, model, validation, champion.spec.loss)
     tracker.log_file(study.uid, mistakes.FILE, found.to_file())
     tracker.log_selection(study.uid, selection.to_dict() | {"time": time.time()})
-    reading = read_test(selection.hash, champion.number, model, sealed)
+    loss = champion.spec.loss
+    reading = read_test(selection.hash, champion.number, model, sealed, loss)
     tracker.log_test(study.uid, reading)
     return replace(study, readings=(*study.readings, reading))
 

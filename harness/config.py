@@ -217,6 +217,10 @@ def _resolve(
         space = Space.parse(tables["space"])
     except ValueError as error:
         raise wrong("space", str(error)) from None
+    if "loss" in space.fields and study.objective == "val/loss":
+        raise wrong(
+            "space", "loss: the objective val/loss cannot rank unlike losses; use val/accuracy"
+        )
     for key in sorted(space.fields & train.keys()):
         raise wrong("train", f"{key}: also sampled in [space]; leave out one")
     return StudyConfig(study, data, train, space, source, text)

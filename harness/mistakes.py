@@ -16,6 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from harness.data.parts import Part
     from harness.model import MLP
+    from harness.trial import Loss
 
 FILE = "mistakes.json"
 MOST = 24
@@ -55,15 +56,17 @@ class Mistakes:
         return cls(**values | {"shown": tuple(Mistake(**each) for each in values["shown"])})
 
 
-def find(number: int, model: MLP, part: Part) -> Mistakes:
+def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy") -> Mistakes:
     """Those of `model`, trial `number`, on `part`; none are shown of what is no picture."""
     import torch  # here, so that a report is written from the record without it
+
+    from harness.engine.losses import probabilities
 
     confidence, predicted = [], []
     with torch.inference_mode():
         for start in range(0, len(part), BATCH):
-            probability = model(part.inputs[part.rows[start : start + BATCH]]).softmax(1)
-            best = probability.max(1)
+            logits = model(part.inputs[part.rows[start : start + BATCH]])
+            best = probabilities(trained_by, logits).max(1)
             confidence.append(best.values)
             predicted.append(best.indices)
     said, sure = torch.cat(predicted), torch.cat(confidence)

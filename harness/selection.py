@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from harness.data.parts import SealedTest
+from harness.engine.losses import of_examples
 from harness.errors import HarnessError
 from harness.model import MLP
 from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.trial import Loss
 
 RULE = "best {objective} of a complete trial, the earlier of equals"
 
@@ -59,7 +60,9 @@ def freeze(study: StudyRun) -> Selection:
     return Selection(ranked[0], RULE.format(objective=study.objective), uids)
 
 
-def read_test(selection: str, number: int, model: MLP, sealed: SealedTest) -> TestReading:
+def read_test(
+    selection: str, number: int, model: MLP, sealed: SealedTest, trained_by: Loss = "cross-entropy"
+) -> TestReading:
     """Open the test set for `model`, trial `number`, chosen by the selection of that hash."""
     part = sealed.open()
     classes = model.linears[-1].out_features
@@ -71,7 +74,7 @@ def read_test(selection: str, number: int, model: MLP, sealed: SealedTest) -> Te
             rows = part.rows[start : start + 2000]
             y = part.labels[rows]
             logits = model(part.inputs[rows])
-            loss += F.cross_entropy(logits, y, reduction="sum").item()
+            loss += of_examples(trained_by, logits, y).sum().item()
             cells = torch.bincount(y * classes + logits.argmax(1), minlength=classes**2)
             confusion += cells.view(classes, classes)
     return TestReading(

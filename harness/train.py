@@ -79,6 +79,7 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         from harness.selection import read_test
 
         model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
-        reading = read_test(f"fixed settings {source.uid}", 0, model, SealedTest.of(prepared))
+        sealed = SealedTest.of(prepared)
+        reading = read_test(f"fixed settings {source.uid}", 0, model, sealed, spec.loss)
         tracker.log_test(source.uid, reading)
     return TrainResult(spec, outcome, reading, experiment, prepared.training.classes)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 BatchNorm = Literal["none", "before", "after"]
 Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
+Loss = Literal["cross-entropy", "mse", "bce"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 Objective = Literal["val/accuracy", "val/loss"]
@@ -23,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "activation": get_args(Activation),
     "batch_norm": get_args(BatchNorm),
     "init": get_args(Init),
+    "loss": get_args(Loss),
     "optimizer": get_args(OptimizerName),
     "schedule": get_args(Schedule),
 }
@@ -47,6 +49,9 @@ class TrialSpec:
     """`default` is torch.nn.Linear's own."""
     dropout: float = 0.0
     """Probability that a hidden unit is dropped while training."""
+    loss: Loss = "cross-entropy"
+    """Beside it `mse`, of the logits to the one-hot target, and `bce`, of each class against the
+    others; both are means over the classes too."""
     optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
@@ -112,6 +117,8 @@ class TrialSpec:
         parts = ["-".join(map(str, self.hidden)) or "linear"]
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
+        if self.loss != "cross-entropy":
+            parts.append(self.loss)
         parts.append(f"{self.optimizer} {self.learning_rate:.3g}")
         return " · ".join(parts)
 
@@ -142,8 +149,8 @@ class Trial:
 class EpochMetrics:
     """What one epoch measured.
 
-    Losses are mean cross-entropies per example, without penalties; the training loss is the one
-    that was minimised, with label smoothing, the validation loss never has any.
+    Losses are means per example of the trial's own loss, without penalties; the training loss is
+    the one that was minimised, with label smoothing, the validation loss never has any.
     """
 
     epoch: int

@@ -174,6 +174,13 @@ def test_a_wrong_set_is_one_line(tmp_path: Path, override: str, message: str) ->
     assert "\n" not in str(raised.value)
 
 
+def test_unlike_losses_are_not_ranked_by_their_values(tmp_path: Path) -> None:
+    sampled = 'space.loss=["mse", "cross-entropy"]'
+    assert load(write(tmp_path), [sampled]).space.fields >= {"loss"}
+    with pytest.raises(ConfigError, match=r"loss: the objective val/loss cannot rank"):
+        load(write(tmp_path), [sampled, "study.objective=val/loss"])
+
+
 def test_finds_a_study_by_name_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shipped = find_study("quickstart")

@@ -172,12 +172,14 @@ class Refill:
         depths = [deepest] * deep + depths[deep - spare :]
         activations = {spec.activation for spec in specs}
         batch_norms = {spec.batch_norm for spec in specs}
+        losses = {spec.loss for spec in specs}
         return Layout(
             batch_size=key[0],
             depths=tuple(depths),
             widths=(key[1],) * depths[0],
             activations=tuple(sorted(activations.union(seen.activations if seen else ()))),
             batch_norms=tuple(sorted(batch_norms.union(seen.batch_norms if seen else ()))),
+            losses=tuple(sorted(losses.union(seen.losses if seen else ()))),
             biases=(True,) * (depths[0] + 1),
             dropout=any(spec.dropout for spec in specs) or bool(seen and seen.dropout),
             smoothing=any(spec.label_smoothing for spec in specs) or bool(seen and seen.smoothing),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from harness.engine import losses
 from harness.engine.arena import Arena, Named
 from harness.engine.graph import captured
 from harness.engine.layout import Layout
@@ -144,11 +145,16 @@ class Cell:
         """Every slot's mean loss, confusion matrix and predictions on the validation part."""
         slots, classes = self.layout.slots, self.data.classes
         loss = self._loss.new_zeros(slots)
+        names = list(self.switches.loss)
         predictions = []
         for x, y in self.data.validation(slots):
             logits = self.network.logits(x)  # [B, K, C]
-            true = y.view(-1, 1, 1).expand(-1, slots, 1)
-            loss -= torch.log_softmax(logits, 2).gather(2, true).sum((0, 2))
+            true = y.unsqueeze(1).expand(-1, slots)
+            mine = losses.of_examples(names[0], logits, true).sum(0)
+            for name in names[1:]:
+                other = losses.of_examples(name, logits, true).sum(0)
+                mine = torch.where(self.switches.loss[name][0, :, 0], other, mine)
+            loss += mine
             predictions.append(logits.argmax(2))
         predicted = torch.cat(predictions)  # [n, K]
         slot = torch.arange(slots, device=loss.device)

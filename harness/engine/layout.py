@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.trial import TrialSpec
+from harness.trial import Loss, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Layout:
     """Width of each hidden layer, the same in every slot."""
     activations: tuple[str, ...]
     batch_norms: tuple[str, ...]
+    losses: tuple[Loss, ...]
     biases: tuple[bool, ...]
     """For each hidden layer and the output layer, whether any member has one."""
     dropout: bool
@@ -58,6 +59,7 @@ class Layout:
             and all(mine <= room for mine, room in zip(spec.hidden, self.widths, strict=False))
             and spec.activation in self.activations
             and spec.batch_norm in self.batch_norms
+            and spec.loss in self.losses
             and all(self.biases[i] for i, has in enumerate(spec.layer_biases[:-1]) if has)
             and (self.biases[-1] or not output)
             and (self.dropout or not spec.dropout)
@@ -84,6 +86,7 @@ class Layout:
             widths=widths,
             activations=tuple(sorted({spec.activation for spec in specs})),
             batch_norms=tuple(sorted({spec.batch_norm for spec in specs})),
+            losses=tuple(sorted({spec.loss for spec in specs})),
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),

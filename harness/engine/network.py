@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness.engine import activations
+from harness.engine import activations, losses
 from harness.engine.arena import Arena
 from harness.engine.products import Products
 from harness.engine.randomness import Dropout
@@ -67,18 +67,7 @@ class Network:
         logits = self.products.forward("linears.out", top)  # [B, K, C]
 
         correct = (logits.argmax(2) == y).sum(0)
-        log_p = torch.log_softmax(logits, 2)
-        true, switches = y.unsqueeze(2), self.switches
-        of_target = log_p.gather(2, true)
-        if self.layout.smoothing:
-            of_target *= switches.true_weight
-            of_target += (log_p * switches.every_weight).sum(2, keepdim=True)
-        loss = of_target.mean((0, 2)).neg_()
-        dz = log_p.exp_()  # d loss / d logits = (softmax - target) / B
-        dz.scatter_add_(2, true, switches.minus_true_weight.expand(true.shape))
-        if self.layout.smoothing:
-            dz -= switches.every_weight
-        dz *= 1 / len(x)
+        loss, dz = losses.with_gradient(logits, y, self.switches, self.layout.smoothing)
 
         dtop = self._linear_backward("out", top, dz, wanted=bool(saved))
         dh = None if self.layout.mixed_depth else dtop

@@ -28,6 +28,7 @@ class Switches:
         self._classes = classes
         self.activation = {name: per_slot(0, torch.bool) for name in layout.activations}
         self.batch_norm = {name: per_slot(0, torch.bool) for name in layout.batch_norms}
+        self.loss = {name: per_slot(0, torch.bool) for name in layout.losses}
         self.ends = [per_slot(0, torch.bool) for _ in layout.widths]
         """Whether a hidden layer is the member's last."""
         self.columns = [
@@ -46,8 +47,13 @@ class Switches:
         self.every_weight = per_slot(0.0, dtype)
 
     def load(self, slot: int, spec: TrialSpec) -> None:
-        for name, switch in (*self.activation.items(), *self.batch_norm.items()):
-            switch[0, slot] = name in (spec.activation, spec.batch_norm)
+        for mine, switches in (
+            (spec.activation, self.activation),
+            (spec.batch_norm, self.batch_norm),
+            (spec.loss, self.loss),
+        ):
+            for name, switch in switches.items():
+                switch[0, slot] = name == mine
         depth = len(spec.hidden)
         for layer, (ends, columns) in enumerate(zip(self.ends, self.columns, strict=True)):
             ends[0, slot] = layer == depth - 1

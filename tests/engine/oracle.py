@@ -45,7 +45,7 @@ def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
     )
     for rows in itertools.islice(batches, steps):
         x, y = data.images[rows[:, 0]], data.labels[rows[:, 0]]
-        loss = F.cross_entropy(model(x), y, label_smoothing=spec.label_smoothing)
+        loss = loss_of(spec, model(x), y)
         penalty = spec.l1 * sum(p.abs().sum() for p in parameters)
         penalty += spec.l2 * sum(p.square().sum() for p in parameters)
         optimizer.zero_grad()
@@ -54,6 +54,16 @@ def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
         schedule.step()
         losses.append(loss.item())
     return Trained(model, losses)
+
+
+def loss_of(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    if spec.loss == "cross-entropy":
+        return F.cross_entropy(logits, y, label_smoothing=spec.label_smoothing)
+    smoothing, classes = spec.label_smoothing, logits.shape[1]
+    target = F.one_hot(y, classes).to(logits) * (1 - smoothing) + smoothing / classes
+    if spec.loss == "mse":
+        return F.mse_loss(logits, target)
+    return F.binary_cross_entropy_with_logits(logits, target)
 
 
 def optimizer_of(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

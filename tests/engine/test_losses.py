@@ -1,0 +1,55 @@
+"""The losses as they are validated and read on the test set, against torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.data.files import Prepared
+from harness.data.parts import load_splits
+from harness.engine import Resident
+from harness.engine.losses import of_examples, probabilities
+from harness.model import MLP
+from harness.trial import CHOICES, TrialSpec
+from tests.engine.oracle import cell_of, losses_of
+
+LOGITS = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+LABELS = torch.arange(50) % 4
+
+
+def by_torch(name: str, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    target = F.one_hot(y, logits.shape[1]).to(logits)
+    if name == "cross-entropy":
+        return F.cross_entropy(logits, y)
+    return (F.mse_loss if name == "mse" else F.binary_cross_entropy_with_logits)(logits, target)
+
+
+@pytest.mark.parametrize("name", CHOICES["loss"])
+def test_the_mean_over_examples_is_torchs(name: str) -> None:
+    found = of_examples(name, LOGITS, LABELS)
+    assert found.shape == (50,)
+    torch.testing.assert_close(found.mean(), by_torch(name, LOGITS, LABELS))
+
+
+@pytest.mark.parametrize("name", CHOICES["loss"])
+def test_probabilities_lie_between_0_and_1_and_rank_as_the_logits_do(name: str) -> None:
+    found = probabilities(name, LOGITS)
+    assert ((found >= 0) & (found <= 1)).all()
+    best = LOGITS.argmax(1, keepdim=True)
+    assert (found.gather(1, best) == found.max(1, keepdim=True).values).all()
+
+
+def test_unlike_losses_side_by_side_are_validated_each_by_its_own(digits: Prepared) -> None:
+    data = Resident(load_splits(digits.training), dtype=torch.float64)
+    specs = [TrialSpec(hidden=(8,), batch_size=64, loss=name) for name in ("mse", "bce")]
+    cell = cell_of([*specs, TrialSpec(hidden=(8,), batch_size=64)], data)
+    losses_of(cell, 5)
+    found = cell.validate()
+    raw = data.val_inputs / data.inv_std + data.mean
+    for slot, member in enumerate(cell.members):
+        assert member is not None
+        model = MLP(member.spec, data.classes, data.mean, data.inv_std, data.dtype).eval()
+        model.load_state_dict(cell.weights(slot, member.spec), strict=False)
+        expected = by_torch(member.spec.loss, model(raw), data.val_labels)
+        assert found.loss[slot] == pytest.approx(expected.item(), abs=1e-9)
