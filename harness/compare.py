@@ -89,7 +89,8 @@ class Comparison:
         for side in self.sides:
             said = f"{side.name}: {side.run.spec.describe()}; validation accuracy "
             found = f"{side.best.val_accuracy:.4f}{interval(side.run.confusion)}"
-            lines.append((side.letter, f"{said}{found}, {side.state}"))
+            ended = "" if side.run.state == "COMPLETE" else f", {side.state}"
+            lines.append((side.letter, said + found + ended))
         lines += [(name, " | ".join(values)) for name, values in self.differing.items()]
         for index in range(len(self.sides) - 1):
             lines.append((f"A and {self.sides[index + 1].letter}", self.verdict(index)))
