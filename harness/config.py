@@ -37,7 +37,8 @@ class StudyTable(_Table):
     trials: int = Field(default=50, ge=1)
     seed: int = Field(default=0, ge=0)
     objective: Objective = "val/accuracy"
-    sampler: Literal["tpe", "random", "qmc"] = "tpe"
+    sampler: Literal["tpe", "random", "qmc", "grid"] = "tpe"
+    """`grid` runs every combination of the lists in [space] once, by default without pruning."""
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
     timeout: str | None = None
     """No trial is started after this time: `90s`, `10m`, `2h`."""
@@ -195,7 +196,9 @@ def _resolve(
         key = re.split(r"[:.]", message, maxsplit=1)[0]
         return ConfigError(f"{given.get((table, key), source)}: [{table}] {message}")
 
-    study = _table(StudyTable, "study", tables["study"], wrong)
+    asked = tables["study"]
+    unpruned = {"pruner": "none"} if asked.get("sampler") == "grid" else {}
+    study = _table(StudyTable, "study", unpruned | asked, wrong)
     data = _table(DataTable, "data", tables["data"], wrong)
     train: dict[str, Any] = {}
     for key, value in tables["train"].items():
@@ -217,6 +220,14 @@ def _resolve(
         space = Space.parse(tables["space"])
     except ValueError as error:
         raise wrong("space", str(error)) from None
+    if study.sampler == "grid":
+        try:
+            points = len(space.grid())
+        except ValueError as error:
+            raise wrong("space", str(error)) from None
+        if "trials" in asked and study.trials > points:
+            raise wrong("study", f"trials: {study.trials}, but the grid has {points} points")
+        study = study.model_copy(update={} if "trials" in asked else {"trials": points})
     if "loss" in space.fields and study.objective == "val/loss":
         raise wrong(
             "space", "loss: the objective val/loss cannot rank unlike losses; use val/accuracy"

@@ -15,6 +15,7 @@ by that share, and what falls below `low` means 0: one dimension for the sampler
 
 from __future__ import annotations
 
+import itertools
 import json
 import typing
 from collections.abc import Mapping, Sequence
@@ -106,6 +107,37 @@ class Space:
             return trial.suggest_int(name, low, high, log=dimension.log)
         drawn = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
         return drawn if drawn >= dimension.low else 0.0
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination of the choices, as `suggest` draws them; the last one varies fastest.
+
+        Raises ValueError('key: what is wrong') where the space has no grid.
+        """
+        axes: list[list[dict[str, Any]]] = []
+        for name in self.dimensions:
+            values = self._values(name)
+            if name == "depth":
+                widths = [_key(width) for width in self._values("width")]
+                axes.append(
+                    [
+                        {"depth": depth}
+                        | {f"width_{layer}": width for layer, width in enumerate(drawn, 1)}
+                        for depth in values
+                        for drawn in itertools.product(widths, repeat=depth)
+                    ]
+                )
+            elif name != "width":
+                axes.append([{name: _key(value)} for value in values])
+        return [
+            {name: value for part in parts for name, value in part.items()}
+            for parts in itertools.product(*axes)
+        ]
+
+    def _values(self, name: str) -> tuple[Any, ...]:
+        dimension = self.dimensions[name]
+        if isinstance(dimension, Range):
+            raise ValueError(f"{name}: a grid needs a list of values, not a range")
+        return dimension.values
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for comparing and showing."""

@@ -174,6 +174,36 @@ def test_a_wrong_set_is_one_line(tmp_path: Path, override: str, message: str) ->
     assert "\n" not in str(raised.value)
 
 
+GRID = ["study.sampler=grid", "space.depth=[1, 2]", "space.width=[8, 16]", "space.l1=[0.0, 0.1]"]
+
+
+def grid_of(tmp_path: Path, *more: str) -> StudyConfig:
+    """STUDY with a grid of lists in the place of its space."""
+    text = STUDY.partition("[space]")[0].replace("trials = 7\n", "") + "[space]\n"
+    return load(write(tmp_path, text), [*GRID, *more])
+
+
+def test_a_grid_has_every_combination_once_and_that_many_trials(tmp_path: Path) -> None:
+    config = grid_of(tmp_path)
+    points = config.space.grid()
+    assert len(points) == config.study.trials == (2 + 4) * 2
+    assert len({tuple(sorted(point.items())) for point in points}) == 12
+    assert points[0] == {"depth": 1, "width_1": 8, "l1": 0.0}
+    assert points[-1] == {"depth": 2, "width_1": 16, "width_2": 16, "l1": 0.1}
+    assert config.study.pruner == "none"
+    assert grid_of(tmp_path, "study.pruner=median").study.pruner == "median"
+    assert grid_of(tmp_path, "study.trials=5").study.trials == 5
+
+
+def test_what_is_no_grid_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"learning_rate: a grid needs a list of values, not a r"):
+        grid_of(tmp_path, "space.learning_rate={low=0.1, high=1.0}")
+    with pytest.raises(ConfigError, match=r"width: a grid needs a list"):
+        grid_of(tmp_path, "space.width={low=1, high=2}")
+    with pytest.raises(ConfigError, match=r"trials: 13, but the grid has 12 points"):
+        grid_of(tmp_path, "study.trials=13")
+
+
 def test_unlike_losses_are_not_ranked_by_their_values(tmp_path: Path) -> None:
     sampled = 'space.loss=["mse", "cross-entropy"]'
     assert load(write(tmp_path), [sampled]).space.fields >= {"loss"}

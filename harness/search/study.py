@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import StudyConfig
 from harness.errors import ConfigError, StudyError
+from harness.search.grid import Point
 from harness.search.journal import locked, set_aside
 from harness.space import Choice, Range
 from harness.trial import EpochMetrics, Trial, TrialResult, TrialSpec, derived_seed
@@ -261,6 +262,8 @@ def _sampler(
         if config.study.pruner != "hyperband":  # which shows its samplers trials by bracket
             tpe._search_space = space
         return tpe
+    if config.study.sampler == "grid":
+        return Point(config.space.grid()[ordinal])
     random = optuna.samplers.RandomSampler(seed=seed)
     if config.study.sampler == "random":
         return random

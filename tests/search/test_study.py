@@ -323,3 +323,26 @@ def test_a_journal_damaged_in_the_middle_is_refused_and_left_alone(
     ):
         pass
     assert journal.read_bytes() == before
+
+
+def test_a_grid_is_run_through_once_whatever_is_interrupted(tmp_path: Path) -> None:
+    text = STUDY.partition("[space]")[0].replace("trials = 8\n", 'sampler = "grid"\n')
+    space = "[space]\nhidden = [[8], [16, 8]]\nlearning_rate = [1e-3, 1e-2, 1e-1]\n"
+    (tmp_path / "grid.toml").write_text(text + space)
+    config = load(tmp_path / "grid.toml")
+    assert config.study.trials == 6
+    with open_search(config, tmp_path) as search:
+        assert not search.learns
+        assert search.in_flight_limit is None
+        specs = [search.ask().spec, search.ask().spec]
+        search.tell_result(0, result(0.5))
+        successor = search.requeue(1, "its worker died", blamed=True)
+        search.tell_interrupted(1, successor)
+    with open_search(config, tmp_path) as search:  # as after an interruption
+        again = search.ask()
+        assert again.spec == specs[1]
+        search.tell_result(again.number, result(0.5))
+        specs += run(search, 4)
+        assert search.counts.done == 6
+    expected = [(hidden, rate) for hidden in ((8,), (16, 8)) for rate in (1e-3, 1e-2, 1e-1)]
+    assert [(spec.hidden, spec.learning_rate) for spec in specs] == expected
