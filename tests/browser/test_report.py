@@ -164,6 +164,13 @@ def test_rows_answer_the_keyboard_and_points_answer_clicks(
     assert page.evaluate("harness.selected") == [str(number), "3"]
     page.locator("#selected button").first.click()
     assert page.evaluate("harness.selected") == ["3"]
+    page.keyboard.press("Escape")
+    assert page.evaluate("harness.selected") == []
+    page.locator("#filter").fill("complete")
+    page.locator("#leaderboard tbody tr").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    assert page.evaluate("harness.selected") == [str(study.best_first()[1].number)]
 
 
 def test_the_table_sorts_by_any_column_and_filters(

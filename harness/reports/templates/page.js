@@ -191,7 +191,19 @@ function setAxis(plot, axis, title) {
 
 for (const row of rows) {
   row.onclick = () => { if (!String(getSelection())) toggle(row.dataset.key); };
-  row.onkeydown = event => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(row.dataset.key); } };
+  row.onkeydown = event => {
+    const next = {ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling"}[event.key];
+    if (event.key === "Enter" || event.key === " ") toggle(row.dataset.key);
+    else if (next) step(row, next);
+    else return;
+    event.preventDefault();
+  };
+}
+
+function step(row, next) {  // over what the filter hides
+  let other = row[next];
+  while (other && other.hidden) other = other[next];
+  if (other) other.focus();
 }
 
 const heads = [...document.querySelectorAll("#leaderboard th")];
@@ -260,6 +272,8 @@ for (const copy of document.querySelectorAll(".copy")) {
   };
 }
 
-document.getElementById("clear").onclick = () => { colours.clear(); show(); };
+function clear() { colours.clear(); show(); }
+document.getElementById("clear").onclick = clear;
+addEventListener("keydown", event => { if (event.key === "Escape" && colours.size) clear(); });
 known.selected.forEach((key, index) => colours.set(String(key), known.colours[index]));
 show().then(() => { harness.drawn = true; harness.drawnAt = performance.now(); });
