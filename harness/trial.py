@@ -15,6 +15,7 @@ Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmo
 BatchNorm = Literal["none", "before", "after"]
 Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
 Loss = Literal["cross-entropy", "mse", "bce"]
+AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 Objective = Literal["val/accuracy", "val/loss"]
@@ -72,6 +73,9 @@ class TrialSpec:
     l2: float = 0.0
     """Penalty l2 * sum p^2 over all parameters, added to the loss."""
     label_smoothing: float = 0.0
+    augment: tuple[AugmentName, ...] = ()
+    """What is done to each training picture anew: shift by up to 8 % of its side, rotate by up to
+    10 degrees, scale by up to 10 %, flip half of them, erase a square of half of them."""
     epochs: int = 10
     patience: int = 0
     """Stop after so many epochs without improvement of the objective; 0 never stops."""
@@ -86,6 +90,11 @@ class TrialSpec:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
+        for change in self.augment:
+            if change not in get_args(AugmentName):
+                raise ValueError(
+                    f"augment: {change!r} is none of {', '.join(get_args(AugmentName))}"
+                )
         for name in ("dropout", "momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be in [0, 1), not {getattr(self, name)}")
@@ -119,18 +128,21 @@ class TrialSpec:
             parts.append(f"bn {self.batch_norm}")
         if self.loss != "cross-entropy":
             parts.append(self.loss)
+        if self.augment:
+            parts.append("+".join(self.augment))
         parts.append(f"{self.optimizer} {self.learning_rate:.3g}")
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, `hidden` as a list: what goes into JSON and comes back by `from_dict`."""
-        return asdict(self) | {"hidden": list(self.hidden)}
+        """Plain values, tuples as lists: what goes into JSON and comes back by `from_dict`."""
+        return asdict(self) | {name: list(getattr(self, name)) for name in LISTS}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
-        return cls(**(values | {"hidden": tuple(values["hidden"])}))
+        return cls(**(values | {name: tuple(values.get(name, ())) for name in LISTS}))
 
 
+LISTS = ("hidden", "augment")
 SPEC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TrialSpec))
 
 

@@ -7,7 +7,7 @@ A population of unequal trials trains as one program; one trial is a population 
     cell          a program of K slots: trains and validates them an epoch at a time
     layout        how unequal networks lie padded side by side
     arena, switches    the members' parameters, and what tells the members apart
-    network, products, activations, losses, randomness, optimizers, schedules    a training step
+    network, products, activations, losses, augment, randomness, optimizers, schedules    a step
     graph         the step captured for CUDA
     resident      the data on the device, gathered batch by batch
     member        one trial: its state, its best epoch, how it ends

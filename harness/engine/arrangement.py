@@ -183,6 +183,7 @@ class Refill:
             biases=(True,) * (depths[0] + 1),
             dropout=any(spec.dropout for spec in specs) or bool(seen and seen.dropout),
             smoothing=any(spec.label_smoothing for spec in specs) or bool(seen and seen.smoothing),
+            augment=any(spec.augment for spec in specs) or bool(seen and seen.augment),
             mixed_depth=depths[0] > 1,
             exact=False,
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.engine import losses
 from harness.engine.arena import Arena, Named
+from harness.engine.augment import Augment
 from harness.engine.graph import captured
 from harness.engine.layout import Layout
 from harness.engine.member import Member
@@ -60,6 +61,11 @@ class Cell:
         )
         self._batches = Batches(data, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._augment = None
+        if layout.augment:
+            height, width = data.shape
+            black = -data.mean * data.inv_std
+            self._augment = Augment(layout.slots, layout.batch_size, (height, width), black)
         self._loss = data.mean.new_zeros(layout.slots)
         self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
         cuda = device.type == "cuda"
@@ -70,6 +76,8 @@ class Cell:
         assert member.state is not None
         self.members[slot] = member
         self.switches.load(slot, member.spec)
+        if self._augment is not None:
+            self._augment.load(slot, member.spec)
         self.arena.load(slot, member.spec, member.state)
         self.optimizer.load(slot, member.spec, member.epochs * self.steps)
         member.state = None
@@ -92,12 +100,13 @@ class Cell:
         pairs = zip(specs, epochs, strict=True)
         rates = torch.stack([self._rates(spec, epoch) for spec, epoch in pairs], dim=1)
         self.optimizer.begin(rates)
-        if self.network.dropout is not None:
-            keys = [
-                as_int32(derived_seed("dropout", *pair)) for pair in zip(seeds, epochs, strict=True)
-            ]
-            epoch_keys = self.network.dropout.epoch_keys
-            epoch_keys.copy_(torch.tensor(keys, dtype=torch.int32).view_as(epoch_keys))
+        for what, random in (("dropout", self.network.dropout), ("augment", self._augment)):
+            if random is not None:
+                keys = [
+                    as_int32(derived_seed(what, *pair)) for pair in zip(seeds, epochs, strict=True)
+                ]
+                written = torch.tensor(keys, dtype=torch.int32).view_as(random.epoch_keys)
+                random.epoch_keys.copy_(written)
         for counter in (self._step, self._loss, self._correct):
             counter.zero_()
         return rates
@@ -127,6 +136,8 @@ class Cell:
 
     def _train_step(self) -> None:
         x, y = self._batches.at(self._step)
+        if self._augment is not None:
+            x = self._augment(x, self._step)
         if self.network.dropout is not None:
             self.network.dropout.step(self._step)
         loss, correct = self.network.gradients(x, y)

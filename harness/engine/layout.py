@@ -29,6 +29,7 @@ class Layout:
     """For each hidden layer and the output layer, whether any member has one."""
     dropout: bool
     smoothing: bool
+    augment: bool
     mixed_depth: bool
     """Whether members may end at different layers."""
     exact: bool
@@ -64,6 +65,7 @@ class Layout:
             and (self.biases[-1] or not output)
             and (self.dropout or not spec.dropout)
             and (self.smoothing or not spec.label_smoothing)
+            and (self.augment or not spec.augment)
             and not self.exact
         )
 
@@ -90,6 +92,7 @@ class Layout:
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),
+            augment=any(spec.augment for spec in specs),
             mixed_depth=len(set(depths)) > 1,
             exact=all(
                 (spec.hidden, spec.layer_biases) == (first.hidden, first.layer_biases)

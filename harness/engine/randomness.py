@@ -30,18 +30,15 @@ class Dropout:
     """Masks of [B, K, H]: element [b, k, h] depends on member k's key, the step and layer alone."""
 
     def __init__(self, slots: int, batch_size: int, widest: int, device: torch.device) -> None:
-        def multiples(count: int, odd: int) -> Tensor:
-            return (torch.arange(count, device=device) * odd).to(torch.int32)
-
-        self._examples = multiples(batch_size, EXAMPLE).view(-1, 1, 1)
-        self._units = multiples(widest, UNIT)
+        self._examples = multiples(batch_size, EXAMPLE, device).view(-1, 1, 1)
+        self._units = multiples(widest, UNIT, device)
         self.epoch_keys = torch.zeros(1, slots, 1, dtype=torch.int32, device=device)
         """One a member, written at the start of its epoch."""
         self._keys = torch.zeros_like(self.epoch_keys)
 
     def step(self, step: Tensor) -> None:
         """Go to a step of the epoch, an int64 tensor [1] on the device."""
-        self._keys.copy_(_mix32(self.epoch_keys + (step * STEP).to(torch.int32)))
+        self._keys.copy_(mix32(self.epoch_keys + (step * STEP).to(torch.int32)))
 
     def keep(self, layer: int, threshold: Tensor, width: int) -> Tensor:
         """True where a unit is kept: where a hash, uniform over int32, is at least the threshold.
@@ -49,8 +46,13 @@ class Dropout:
         The threshold is int32 [1, K, 1]; the result [B, K, width].
         """
         keys = self._keys[:, : threshold.shape[1]] + as_int32(layer * LAYER)
-        rows = _mix32(self._examples + keys)  # [B, K, 1]
-        return _mix32(rows ^ self._units[:width]) >= threshold
+        rows = mix32(self._examples + keys)  # [B, K, 1]
+        return mix32(rows ^ self._units[:width]) >= threshold
+
+
+def multiples(count: int, odd: int, device: torch.device) -> Tensor:
+    """int32 [count]: 0, odd, 2 * odd, ..., wrapped around."""
+    return (torch.arange(count, device=device) * odd).to(torch.int32)
 
 
 def as_int32(value: int) -> int:
@@ -70,7 +72,8 @@ def _mix64(z: Tensor) -> Tensor:
     return z ^ ((z >> 31) & 0x1FFFFFFFF)
 
 
-def _mix32(z: Tensor) -> Tensor:
+def mix32(z: Tensor) -> Tensor:
+    """Each int32 to a hash of it, uniform over int32."""
     z = (z ^ ((z >> 16) & 0xFFFF)).mul_(-2048144789)
     z = (z ^ ((z >> 13) & 0x7FFFF)).mul_(-1028477387)
     return z ^ ((z >> 16) & 0xFFFF)

@@ -30,6 +30,8 @@ class Resident:
         self.mean = splits.mean.to(self.device, dtype)
         self.inv_std = splits.inv_std.to(self.device, dtype)
         train, validation = splits.train, splits.validation
+        self.shape = tuple(train.inputs.shape[1:])
+        """Of an example, before it is flattened."""
         self.images = train.inputs.flatten(1).to(self.device)  # [all, D], mapped, shared
         self.labels = train.labels.to(self.device)
         self.rows = train.rows.to(self.device)  # [N]: the rows of `images` to train on

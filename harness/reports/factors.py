@@ -84,7 +84,7 @@ def ended(study: StudyRun) -> list[RunRecord]:
 def as_text(value: Any) -> str:
     """A setting's value for people: `300-100`, `0.00376`, `before`."""
     if isinstance(value, list | tuple):
-        return "-".join(map(str, value)) or "linear"
+        return "-".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -84,7 +84,7 @@ def _setting(value: Any) -> Cell:
     """A setting as a person would write it. Widths are sorted by their number, then by size."""
     if isinstance(value, tuple):
         text = "-".join(map(str, value)) or "none"
-        return Cell(text, " ".join([str(len(value)), *(f"{width:06}" for width in value)]))
+        return Cell(text, " ".join([str(len(value)), *(f"{each:>6}" for each in value)]))
     if isinstance(value, bool) or value is None:
         return Cell("auto" if value is None else str(value).lower(), str(value))
     if isinstance(value, float):

@@ -13,11 +13,13 @@ import torch.nn.functional as F
 from torch.optim import lr_scheduler
 
 from harness.engine import Resident
+from harness.engine.augment import Augment
 from harness.engine.cell import Cell
 from harness.engine.layout import Layout
 from harness.engine.member import Member
+from harness.engine.randomness import as_int32
 from harness.model import MLP
-from harness.trial import TrialSpec
+from harness.trial import TrialSpec, derived_seed
 
 STEPS = 100
 
@@ -43,8 +45,10 @@ def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
         for epoch in itertools.count(1)
         for rows in data.order([spec.seed], [epoch], spec.batch_size)
     )
-    for rows in itertools.islice(batches, steps):
+    for step, rows in enumerate(itertools.islice(batches, steps)):
         x, y = data.images[rows[:, 0]], data.labels[rows[:, 0]]
+        if spec.augment:
+            x = augmented(spec, data, x, step)
         loss = loss_of(spec, model(x), y)
         penalty = spec.l1 * sum(p.abs().sum() for p in parameters)
         penalty += spec.l2 * sum(p.square().sum() for p in parameters)
@@ -54,6 +58,16 @@ def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
         schedule.step()
         losses.append(loss.item())
     return Trained(model, losses)
+
+
+def augmented(spec: TrialSpec, data: Resident, x: torch.Tensor, step: int) -> torch.Tensor:
+    """Raw pictures as the engine would see them in a step, counted from the first epoch's."""
+    epoch, step = divmod(step, len(data) // spec.batch_size)
+    made = Augment(1, len(x), (data.shape[0], data.shape[1]), -data.mean * data.inv_std)
+    made.load(0, spec)
+    made.epoch_keys.fill_(as_int32(derived_seed("augment", spec.seed, epoch + 1)))
+    normal = ((x.to(data.dtype) - data.mean) * data.inv_std).unsqueeze(1)
+    return made(normal, torch.tensor([step])).squeeze(1) / data.inv_std + data.mean
 
 
 def loss_of(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -50,6 +50,7 @@ def test_a_step_stays_on_the_device_and_looks_at_no_value(monkeypatch: Any) -> N
             dtype=torch.float32,
             classes=10,
             inputs=784,
+            shape=(28, 28),
             mean=torch.zeros(784, **on_device),
             inv_std=torch.ones(784, **on_device),
             images=torch.zeros(1200, 784, dtype=torch.uint8, **on_device),

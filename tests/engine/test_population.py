@@ -194,6 +194,7 @@ def specs(draw: st.DrawFn) -> TrialSpec:
         bias=one_of(*biases),
         dropout=one_of(0.0, 0.0, 0.3),
         loss=one_of(*CHOICES["loss"]),
+        augment=one_of((), (), ("flip",), ("shift", "rotate", "scale", "erase")),
         optimizer=one_of(*CHOICES["optimizer"]),
         learning_rate=one_of(1e-3, 1e-2),
         momentum=one_of(0.0, 0.9),

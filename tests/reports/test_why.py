@@ -227,7 +227,7 @@ def test_the_unforeseen_is_shown_by_its_text() -> None:
     }
     trials = [run(0, hidden=(300, 100)), run(1, hidden=()), run(2, batch_norm="after")]
     found = {each.name: each for each in factors.factors(study(trials, space))}
-    assert found["hidden"].shown == {0: "300-100", 1: "linear", 2: "32-96"}
+    assert found["hidden"].shown == {0: "300-100", 1: "none", 2: "32-96"}
     assert found["hidden"].positions == {0: 0, 1: 1, 2: 2}, "the last is not on the list"
     assert [text for _, text in found["batch_norm"].ticks] == ["none", "after"]
     assert found["optimizer"].shown[0] == "adam"
