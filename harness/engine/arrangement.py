@@ -14,7 +14,7 @@ import torch
 
 from harness import packing
 from harness.engine.cell import Cell
-from harness.engine.layout import Layout
+from harness.engine.layout import Layout, augments
 from harness.engine.member import Member
 from harness.engine.resident import Resident
 from harness.trial import TrialSpec
@@ -183,7 +183,7 @@ class Refill:
             biases=(True,) * (depths[0] + 1),
             dropout=any(spec.dropout for spec in specs) or bool(seen and seen.dropout),
             smoothing=any(spec.label_smoothing for spec in specs) or bool(seen and seen.smoothing),
-            augment=any(spec.augment for spec in specs) or bool(seen and seen.augment),
+            augments=tuple(sorted({*augments(specs), *(seen.augments if seen else ())})),
             mixed_depth=depths[0] > 1,
             exact=False,
         )

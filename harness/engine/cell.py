@@ -62,10 +62,11 @@ class Cell:
         self._batches = Batches(data, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._augment = None
-        if layout.augment:
+        if layout.augments:
             height, width = data.shape
             black = -data.mean * data.inv_std
-            self._augment = Augment(layout.slots, layout.batch_size, (height, width), black)
+            size = layout.slots, layout.batch_size
+            self._augment = Augment(layout.augments, *size, (height, width), black)
         self._loss = data.mean.new_zeros(layout.slots)
         self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
         cuda = device.type == "cuda"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.trial import Loss, TrialSpec
+from harness.trial import AugmentName, Loss, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Layout:
     """For each hidden layer and the output layer, whether any member has one."""
     dropout: bool
     smoothing: bool
-    augment: bool
+    augments: tuple[AugmentName, ...]
     mixed_depth: bool
     """Whether members may end at different layers."""
     exact: bool
@@ -65,7 +65,7 @@ class Layout:
             and (self.biases[-1] or not output)
             and (self.dropout or not spec.dropout)
             and (self.smoothing or not spec.label_smoothing)
-            and (self.augment or not spec.augment)
+            and set(spec.augment).issubset(self.augments)
             and not self.exact
         )
 
@@ -92,10 +92,15 @@ class Layout:
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),
-            augment=any(spec.augment for spec in specs),
+            augments=augments(specs),
             mixed_depth=len(set(depths)) > 1,
             exact=all(
                 (spec.hidden, spec.layer_biases) == (first.hidden, first.layer_biases)
                 for spec in specs
             ),
         )
+
+
+def augments(specs: Sequence[TrialSpec]) -> tuple[AugmentName, ...]:
+    """What any of them does to its pictures."""
+    return tuple(sorted({name for spec in specs for name in spec.augment}))
