@@ -223,8 +223,13 @@ def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:
     )
     if not known:
         return "none was counted"
-    parts = [f"{name} {value:.1%}".replace("%", " %") for value, name in known]
+    parts = [f"{name} {percent(value)}" for value, name in known]
     return ", ".join([f"{parts[0]} (hardest)", *parts[1:]])
+
+
+def percent(share: float) -> str:
+    """`71.0 %`."""
+    return f"{100 * share:.1f} %"
 
 
 def hardest(classes: Sequence[str], accuracy: Sequence[float]) -> str:

@@ -15,6 +15,7 @@ from harness.reports.factors import as_text, ended, factors
 from harness.space import LAYERS
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective
+from harness.verdict import percent
 
 MOST = 5
 LATE = 0.9
@@ -174,8 +175,8 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
         return None
     return Advice(
         f"Regularise: sample {' and '.join(new)}",
-        f"At its best epoch the champion has {_percent(best.train_accuracy)} of its training "
-        f"images right and {_percent(best.val_accuracy)} of the validation images: it overfits.",
+        f"At its best epoch the champion has {percent(best.train_accuracy)} of its training "
+        f"images right and {percent(best.val_accuracy)} of the validation images: it overfits.",
         anew(study, "regularised", *(f"space.{name}={as_toml(new[name])}" for name in new)),
     )
 
@@ -242,7 +243,7 @@ def _settled(study: StudyRun) -> Advice | None:
         text = as_toml([fixed] if factor.name in LAYERS else fixed)
         return Advice(
             f"Fix {factor.name} = {shown}",
-            f"The best {len(best)} trials all have it, against {_percent(share)} of all trials: "
+            f"The best {len(best)} trials all have it, against {percent(share)} of all trials: "
             "the search need not spend trials on the other choices.",
             anew(study, "fixed", f"{table}.{factor.name}={text}"),
         )
@@ -262,7 +263,7 @@ def _confused(study: StudyRun, champion: RunRecord) -> Advice | None:
     share, count, images, true, predicted = max(pairs)
     return Advice(
         f"Look at {study.classes[true]}, taken for {study.classes[predicted]}",
-        f"{study.classes[true]} is taken for {study.classes[predicted]} in {_percent(share)} of "
+        f"{study.classes[true]} is taken for {study.classes[predicted]} in {percent(share)} of "
         f"its validation images ({count} of {images}), the largest share of the pairs that were "
         f"confused {LEAST_CONFUSED} times or more. Could a person tell them apart?",
     )
@@ -285,7 +286,3 @@ def _th(number: int) -> str:
     """`1st`, `12th`, `23rd`."""
     last = number % 10 if number % 100 not in (11, 12, 13) else 0
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %")

@@ -24,7 +24,7 @@ from harness.reports.commands import train_command
 from harness.reports.page import Page, Section
 from harness.reports.style import Plot
 from harness.tracking.records import Matrix, StudyRun, right
-from harness.verdict import Verdict, hardest
+from harness.verdict import LOCAL, Verdict, hardest, percent
 
 SELECTED = 3
 """The best trials, in colour from the start."""
@@ -80,8 +80,8 @@ def _verdict(verdict: Verdict) -> Section:
         correct, n = matrix[index][index], sum(matrix[index])
         low, high = wilson(correct, n)
         part = "test" if reading else "validation"
-        note = f"{correct / n:.1%} on {part} (95 %: {low:.1%} to {high:.1%})".replace("%", " %")
-    figures.append({"value": name, "label": "hardest class", "note": note.replace("95  %", "95 %")})
+        note = f"{percent(correct / n)} on {part} (95 %: {percent(low)} to {percent(high)})"
+    figures.append({"value": name, "label": "hardest class", "note": note})
     return Section(
         name="verdict",
         title="What won",
@@ -112,8 +112,9 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
         f"inputs = torch.zeros(5, {shape or '...'}, dtype=torch.uint8)  # raw, any number of them\n"
         "logits = model(inputs)"
     )
-    local = "To be run in the folder that the study was run in. "
-    note = f"{'' if '://' in verdict.store[8:] else local}Normalisation is inside the model."
+    note = "Normalisation is inside the model."
+    if verdict.store == LOCAL:
+        note = f"To be run in the folder that the study was run in. {note}"
     commands = [{"title": "Load the model", "text": load, "note": note}]
     command = study.facts.get("command", "")
     if command:

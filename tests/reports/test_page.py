@@ -229,6 +229,13 @@ def test_the_inlined_page_needs_no_second_file(study: StudyRun) -> None:
     assert "localStorage" not in text.replace(get_plotlyjs(), ""), "it throws in MLflow's frame"
 
 
+def test_a_local_store_is_said_to_be_local(study: StudyRun) -> None:
+    local = verdict(study)
+    assert "To be run in the folder" in report(local).inlined()
+    server = replace(local, store="http://tracking:5000")
+    assert "To be run in the folder" not in report(server).inlined()
+
+
 def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
     facts = {"command": "harness run-study shirts --trials=9 --set data.validation=0.3"}
     definition = study.definition | {
