@@ -15,6 +15,7 @@ from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
 from harness.model import load_mlp
 from harness.plan import Plan
+from harness.reports.page import Page
 from harness.reports.study import report
 from harness.search import Search
 from harness.selection import Selection, freeze, read_test
@@ -44,8 +45,8 @@ def conclude(
     if all(reading.number != champion.number for reading in study.readings):
         watcher.message(f"chosen: trial {champion.number}; keeping its model, reading the test set")
         study = _keep_and_read(planned, prepared, sealed, tracker, selection, study, stop)
-    verdict = _report(planned, tracker, study, selection)
-    tracker.log_file(search.uid, "report.html", report(verdict).inlined().encode())
+    verdict, page = _report(planned, tracker, study, selection)
+    tracker.log_file(search.uid, "report.html", page.inlined().encode())
     assert champion.best is not None
     metrics = {
         "best/val_accuracy": champion.best.val_accuracy,
@@ -66,7 +67,7 @@ def settled(planned: Plan, tracker: Tracker, search: Search) -> Verdict | None:
     selection = freeze(study)
     if all(reading.number != selection.champion.number for reading in study.readings):
         return None
-    return _report(planned, tracker, study, selection)
+    return _report(planned, tracker, study, selection)[0]
 
 
 def _keep_and_read(
@@ -108,9 +109,13 @@ def _read(tracker: Tracker, planned: Plan) -> StudyRun:
     return study
 
 
-def _report(planned: Plan, tracker: Tracker, study: StudyRun, selection: Selection) -> Verdict:
+def _report(
+    planned: Plan, tracker: Tracker, study: StudyRun, selection: Selection
+) -> tuple[Verdict, Page]:
+    """The verdict, and its page, which is written."""
     path = planned.home.report(study.name, planned.store)
     shown = planned.home.shown(planned.store)
     verdict = Verdict.of(study, selection.champion, tracker, path, shown)
-    report(verdict).write(path)
-    return verdict
+    page = report(verdict)
+    page.write(path)
+    return verdict, page

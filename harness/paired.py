@@ -60,32 +60,28 @@ def paired(first: Predictions | None, second: Predictions | None) -> Paired | No
     return Paired(len(first.true), only_first, only_second, p)
 
 
-def runner_up(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Rival | None:
-    """The best of the other complete trials."""
-    others = [run for run in study.best_first() if run.uid != champion.uid]
-    return _rival(tracker, champion, others[0]) if others else None
+def rivals(
+    tracker: Tracker, study: StudyRun, champion: RunRecord
+) -> tuple[Rival | None, Rival | None]:
+    """The runner-up, and the best trial with less than half the parameters that is as good.
 
-
-def smaller(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Rival | None:
-    """The best trial with less than half the champion's parameters that is as good, by all we see.
-
-    Its accuracy lies in the champion's interval, and on the same examples no difference shows.
+    As good by all we see: its accuracy lies in the champion's interval, and on the same examples
+    no difference shows.
     """
+    mine = read_predictions(tracker, champion)
+
+    def rival(run: RunRecord) -> Rival:
+        return Rival(run, paired(mine, read_predictions(tracker, run)))
+
+    others = [run for run in study.best_first() if run.uid != champion.uid and run.best]
     low, high = wilson(*right(champion.confusion))
     likely = [
         run
-        for run in study.best_first()
+        for run in others
         if run.best
         and low <= run.best.val_accuracy <= high
         and 0 < run.parameters < champion.parameters / 2
     ]
-    for run in likely[:LIKELY]:
-        rival = _rival(tracker, champion, run)
-        if rival.paired and not rival.paired.shows:
-            return rival
-    return None
-
-
-def _rival(tracker: Tracker, champion: RunRecord, run: RunRecord) -> Rival:
-    mine, other = (read_predictions(tracker, each) for each in (champion, run))
-    return Rival(run, paired(mine, other))
+    tested = map(rival, likely[:LIKELY])  # read one by one, up to the first that will do
+    smaller = (each for each in tested if each.paired and not each.paired.shows)
+    return rival(others[0]) if others else None, next(smaller, None)

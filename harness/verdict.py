@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.intervals import wilson
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
-from harness.paired import Rival, runner_up, smaller
+from harness.paired import Rival, rivals
 from harness.tracking import view
 from harness.tracking.records import Matrix, RunRecord, StudyRun, TestReading, right
 
@@ -55,8 +55,7 @@ class Verdict:
             reading,
             report,
             store,
-            runner_up(tracker, study, champion),
-            smaller(tracker, study, champion),
+            *rivals(tracker, study, champion),
             mistakes,
         )
 

@@ -11,11 +11,11 @@ import pytest
 from harness.compare import compare
 from harness.errors import HarnessError, StudyError, UserError
 from harness.intervals import wilson
-from harness.paired import Paired, paired, smaller
+from harness.paired import Paired, Rival, paired, rivals
 from harness.reports.versus import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.predictions import Predictions
-from harness.tracking.records import StudyRecord, right
+from harness.tracking.records import RunRecord, StudyRecord, StudyRun, right
 from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
 from harness.verdict import Verdict
 
@@ -128,6 +128,10 @@ def test_other_examples_are_not_paired(tracker: MemoryTracker) -> None:
     assert found.differing["split"] == ("same", "another")
     assert paired(None, Predictions(TRUE, TRUE)) is None
     assert paired(Predictions(TRUE[1:], TRUE[1:]), Predictions(TRUE, TRUE)) is None
+
+
+def smaller(tracker: MemoryTracker, study: StudyRun, champion: RunRecord) -> Rival | None:
+    return rivals(tracker, study, champion)[1]
 
 
 def test_a_smaller_trial_counts_only_where_no_difference_shows() -> None:

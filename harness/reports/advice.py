@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from harness.config import as_toml
 from harness.paired import Rival
 from harness.reports import importance
 from harness.reports.commands import anew, extended
 from harness.reports.edges import end_of, widened
-from harness.reports.factors import as_text, ended, factors
+from harness.reports.factors import as_text, ended, factors, value_of
 from harness.space import LAYERS
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective
@@ -238,7 +237,7 @@ def _settled(study: StudyRun) -> Advice | None:
         if share ** len(best) >= BY_CHANCE:
             continue
         shown = factor.shown[best[0].number]
-        fixed = _value(best[0], factor.name)
+        fixed = value_of(best[0], factor.name)
         table = "space" if factor.name in LAYERS else "train"
         text = as_toml([fixed] if factor.name in LAYERS else fixed)
         return Advice(
@@ -273,13 +272,6 @@ def _best(study: StudyRun) -> list[RunRecord]:
     """The best tenth of the complete trials, and at least five where there are so many."""
     ranked = study.best_first()
     return ranked[: max(5, math.ceil(len(ranked) / 10))]
-
-
-def _value(run: RunRecord, name: str) -> Any:
-    if name == "depth":
-        return len(run.spec.hidden)
-    value = getattr(run.spec, name)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _th(number: int) -> str:

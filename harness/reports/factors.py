@@ -70,7 +70,7 @@ def factors(study: StudyRun) -> tuple[Factor, ...]:
     runs = ended(study)
     found = []
     for name, dimension in space.items():
-        values = {run.number: value for run in runs if (value := _value(run, name)) is not None}
+        values = {run.number: value for run in runs if (value := value_of(run, name)) is not None}
         if values:
             found.append(_factor(name, dimension, values))
     return tuple(found)
@@ -104,7 +104,7 @@ def log_ticks(low: float, high: float) -> Ticks:
     return tuple((math.log10(value), _short(value)) for value in fine)
 
 
-def _value(run: RunRecord, name: str) -> Any:
+def value_of(run: RunRecord, name: str) -> Any:
     """None where this setting says nothing about this trial."""
     hidden = run.spec.hidden
     if name == "depth":
