@@ -162,6 +162,19 @@ def test_a_smaller_trial_counts_only_where_no_difference_shows() -> None:
     assert smaller(made, half, champion) is None, "without predictions nothing is known"
 
 
+def test_a_smaller_trial_far_below_is_not_as_good_though_no_difference_shows() -> None:
+    made = MemoryTracker()
+    made.open(RECORD)
+    finish(made, "u1", 0, wrong_at(), 8, parameters=1000)
+    finish(made, "u1", 1, wrong_at(*range(5)), 8, parameters=100)
+    study = made.read("one")
+    assert study is not None
+    runner_up, small = rivals(made, study, study.trials[0])
+    assert runner_up is not None
+    assert runner_up.paired == Paired(40, 5, 0, 0.0625)
+    assert small is None, "0.875, below the champion's interval"
+
+
 def test_the_runner_up_may_be_the_more_accurate_one() -> None:
     made = MemoryTracker()
     by_loss = replace(RECORD, definition=RECORD.definition | {"study": {"objective": "val/loss"}})
