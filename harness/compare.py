@@ -51,7 +51,7 @@ class Side:
     @property
     def reading(self) -> TestReading | None:
         """Of the test set, where it was opened for this very trial."""
-        return next((r for r in self.study.readings if r.number == self.run.number), None)
+        return self.study.reading_of(self.run.number)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,15 @@ from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
-from harness.model import load_mlp
+from harness.model import MLP, load_mlp
 from harness.plan import Plan
 from harness.reports.page import Page
 from harness.reports.study import report
 from harness.search import Search
-from harness.selection import Selection, freeze, read_test
+from harness.selection import Selection, freeze, read_test, unread
 from harness.signals import Stop
-from harness.tracking.records import StudyRun
+from harness.tracking.predictions import TEST_FILE
+from harness.tracking.records import RunRecord, StudyRun
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -40,11 +42,17 @@ def conclude(
     """Draw the conclusion from what is on record and close the study's run."""
     study = _read(tracker, planned)
     selection = freeze(study)
-    champion = selection.champion
+    champion, waiting = selection.champion, unread(study)
     # One look for a champion: going on with a study that keeps it does not open the set again.
-    if all(reading.number != champion.number for reading in study.readings):
-        watcher.message(f"chosen: trial {champion.number}; keeping its model, reading the test set")
-        study = _keep_and_read(planned, prepared, sealed, tracker, selection, study, stop)
+    if waiting:
+        if study.reading_of(champion.number) is None:
+            watcher.message(f"chosen: trial {champion.number}; keeping its model")
+            _keep(planned, prepared, tracker, selection, study)
+        read = f"all {len(waiting)} trials of a fixed list" if study.given else "its model"
+        watcher.message(f"reading the test set, once, for {read}")
+        if stop.requested:
+            raise Interruption("interrupted before the test set was read; the same command goes on")
+        study = _open_test(tracker, sealed, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)
     tracker.log_file(search.uid, "report.html", page.inlined().encode())
     assert champion.best is not None
@@ -64,24 +72,17 @@ def settled(planned: Plan, tracker: Tracker, search: Search) -> Verdict | None:
     study = tracker.read(planned.config.study.name)
     if study is None or study.uid != search.uid or not study.best_first():
         return None
-    selection = freeze(study)
-    if all(reading.number != selection.champion.number for reading in study.readings):
+    if unread(study):
         return None
-    return _report(planned, tracker, study, selection)[0]
+    return _report(planned, tracker, study, freeze(study))[0]
 
 
-def _keep_and_read(
-    planned: Plan,
-    prepared: Prepared,
-    sealed: SealedTest,
-    tracker: Tracker,
-    selection: Selection,
-    study: StudyRun,
-    stop: Stop,
-) -> StudyRun:
-    """Register the champion's model, write the selection down, then open the test set."""
-    champion, classes = selection.champion, prepared.training.classes
-    model = load_mlp(champion.spec, len(classes), tracker.weights(champion.uid))
+def _keep(
+    planned: Plan, prepared: Prepared, tracker: Tracker, selection: Selection, study: StudyRun
+) -> None:
+    """Register the champion's model, and show its mistakes on the validation part."""
+    champion, classes = selection.champion, study.classes
+    model = _model(tracker, study, champion)
     example = np.zeros((2, *prepared.training.shape), np.uint8)
     assert champion.best is not None
     note = (
@@ -89,17 +90,35 @@ def _keep_and_read(
         f"accuracy {champion.best.val_accuracy:.4f}. Takes images as uint8, any batch size; gives "
         f"logits for {', '.join(classes)}."
     )
-    if stop.requested:
-        raise Interruption("interrupted before the test set was read; the same command goes on")
     tracker.log_champion(planned.config.study.name, model, example, champion, note)
     validation = load_splits(prepared.training).validation
     found = mistakes.find(champion.number, model, validation, champion.spec.loss)
     tracker.log_file(study.uid, mistakes.FILE, found.to_file())
+
+
+def _open_test(
+    tracker: Tracker,
+    sealed: SealedTest,
+    selection: Selection,
+    study: StudyRun,
+    waiting: Sequence[RunRecord],
+) -> StudyRun:
+    """Write the selection down, then open the test set for the trials that wait for it."""
     tracker.log_selection(study.uid, selection.to_dict() | {"time": time.time()})
-    loss = champion.spec.loss
-    reading = read_test(selection.hash, champion.number, model, sealed, loss)
-    tracker.log_test(study.uid, reading)
-    return replace(study, readings=(*study.readings, reading))
+    # One model at a time is in memory, and read from the store.
+    trained = ((run.number, _model(tracker, study, run), run.spec.loss) for run in waiting)
+    readings = []
+    for run, (reading, said) in zip(
+        waiting, read_test(selection.hash, sealed, trained), strict=True
+    ):
+        tracker.log_file(run.uid, TEST_FILE, said.to_file())
+        readings.append(reading)
+    tracker.log_test(study.uid, readings)
+    return replace(study, readings=(*study.readings, *readings))
+
+
+def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP:
+    return load_mlp(run.spec, len(study.classes), tracker.weights(run.uid))
 
 
 def _read(tracker: Tracker, planned: Plan) -> StudyRun:

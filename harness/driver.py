@@ -21,7 +21,7 @@ from harness.tracking.records import State
 from harness.trial import EpochMetrics, Objective, Outcome, Trial, TrialFailure, TrialResult
 
 KEPT = 5
-"""The weights of so many best trials stay in the record."""
+"""The weights of so many best trials stay in the record, where nobody says otherwise."""
 FLUSH_SECONDS = 1.0
 """Points of a curve wait so long for others before they are written."""
 LAST = 3
@@ -122,12 +122,14 @@ class Driver:
         *,
         target: int,
         objective: Objective,
+        keep: int = KEPT,
         timeout: float | None = None,
         best: Best | None = None,
     ) -> None:
+        """The weights of the `keep` best trials stay in the record."""
         self._source, self._executor = source, executor
         self._tracker, self._watcher = tracker, watcher
-        self._timeout = timeout
+        self._timeout, self._keep = timeout, keep
         self._flushed = time.monotonic()
         self.progress = Progress(target, objective, source.counts, best=best)
 
@@ -211,8 +213,8 @@ class Driver:
         else:
             self._source.tell_failure(trial.number, reason)
         self._close(running, state, outcome, reason)
-        if ranked and len(self._source.ranking) > KEPT:
-            _, displaced = self._source.ranking[KEPT]
+        if ranked and len(self._source.ranking) > self._keep:
+            _, displaced = self._source.ranking[self._keep]
             self._tracker.drop_weights(self._source.trial_uid(displaced))
         self._stop_if_hopeless()
 
@@ -223,7 +225,7 @@ class Driver:
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
         if not ranking or rank < ranking[0]:
             self.progress.best = Best(trial.number, value, trial.spec.describe())
-        if len(ranking) >= KEPT and ranking[KEPT - 1] < rank:
+        if len(ranking) >= self._keep and ranking[self._keep - 1] < rank:
             return False
         self._tracker.save_weights(trial.uid, outcome.weights)
         return True

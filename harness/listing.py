@@ -15,6 +15,7 @@ def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
     for study in home.open_tracker(tracking_uri, reading=True).studies():
         counts = count_states(study)
         ranked = study.best_first()
+        tested = study.reading_of(ranked[0].number) if ranked else None
         rows.append(
             {
                 "name": study.name,
@@ -22,7 +23,7 @@ def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
                 "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
                 "best": ranked[0].value(study.objective) if ranked else None,
                 "objective": study.objective,
-                "test": study.readings[-1].accuracy if study.readings else None,
+                "test": tested.accuracy if tested else None,
                 "started": study.started,
             }
         )

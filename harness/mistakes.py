@@ -73,7 +73,10 @@ def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy"
     true = part.labels[part.rows]
     wrong = (said != true).nonzero().flatten()
     ranked = wrong[sure[wrong].argsort(descending=True, stable=True)][:MOST].tolist()
-    pictures = part.inputs.ndim == 3 and part.inputs.dtype == torch.uint8
+    shape = part.inputs.shape[1:]
+    pictures = part.inputs.dtype == torch.uint8 and (
+        len(shape) == 2 or (len(shape) == 3 and shape[0] == 3)
+    )
     brightest = int(part.inputs[part.rows].max()) if pictures else 255
     shown = tuple(
         Mistake(
@@ -90,9 +93,11 @@ def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy"
 
 
 def _png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], brightest: int) -> str:
-    """A grey picture [height, width] of 0..brightest as PNG in base64."""
+    """A grey picture [height, width] or RGB [3, height, width] of 0..brightest as PNG in base64."""
     from PIL import Image
 
+    if picture.ndim == 3:
+        picture = picture.transpose(1, 2, 0)  # as Pillow has it
     stretched = picture.astype(np.float32) * (255 / max(1, brightest))
     stream = io.BytesIO()
     Image.fromarray(stretched.round().astype(np.uint8)).save(stream, "PNG")

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import config as configs
 from harness import packing
-from harness.config import StudyConfig
+from harness.config import StudyConfig, seconds
 from harness.data.files import Prepared, prepare
 from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
@@ -21,9 +20,8 @@ from harness.executors.processes import ProcessExecutor
 from harness.facts import facts
 from harness.home import Home
 from harness.search import random_specs
-from harness.space import Choice, Range
+from harness.studyfiles import load
 from harness.tracking.records import StudyRecord
-from harness.trial import TrialSpec
 
 GPU_SLOTS = 64
 """Trials that a GPU worker is given at once; what its memory does not hold waits there."""
@@ -67,6 +65,8 @@ class Plan:
                 test=data.test,
                 split_seed=data.split_seed,
                 normalize=data.normalize,
+                own_test=data.own_test,
+                classes=data.classes,
                 data_dir=self.data_dir,
                 cache=cache,
                 download=download,
@@ -129,13 +129,7 @@ class Plan:
         )
 
     def _check_batches(self, examples: int) -> None:
-        space = self.config.space.dimensions.get("batch_size")
-        if isinstance(space, Choice):
-            largest = max(space.values)
-        elif isinstance(space, Range):
-            largest = int(space.high)
-        else:
-            largest = TrialSpec(**self.config.train).batch_size
+        largest = self.config.largest("batch_size")
         if largest > examples:
             raise ConfigError(
                 f"{self.config.source}: batch_size {largest} is more than the {examples:,} "
@@ -166,12 +160,12 @@ def plan(
             raise ConfigError(f"--{name}: must be at least {least}, not {value}")
     if timeout is not None:
         try:
-            configs.seconds(timeout)
+            seconds(timeout)
         except ValueError as error:
             raise ConfigError(f"--timeout: {error}") from None
     given: dict[str, Any] = {"trials": trials, "timeout": timeout, "seed": seed}
     options = {name: value for name, value in given.items() if value is not None}
-    config = configs.load(study, overrides, options)
+    config = load(study, overrides, options)
     found, described = choose(device)
     count = len(found) if workers is None else workers
     devices = tuple(found[index % len(found)] for index in range(max(1, count)))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import config as configs
-from harness.driver import Best, Driver, Watcher
+from harness.config import GIVEN, seconds
+from harness.driver import KEPT, Best, Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.executors.base import Executor
 from harness.executors.devices import Demand
@@ -184,7 +184,8 @@ def _sweep(
         watcher,
         target=study.trials,
         objective=study.objective,
-        timeout=configs.seconds(study.timeout) if study.timeout else None,
+        keep=study.trials if study.sampler in GIVEN else KEPT,
+        timeout=seconds(study.timeout) if study.timeout else None,
         best=best,
     ).run(stop)
     done = f"{search.counts.done} of {study.trials} trials"

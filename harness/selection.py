@@ -2,6 +2,9 @@
 
 The only file that opens a `SealedTest`. What was chosen, from which trials and by which rule is
 written down and hashed before the test set is read; the reading carries that hash.
+
+Of a search the champion alone is read. A grid or list was decided on before any result was known:
+nothing is chosen, and one opening reads every trial of it.
 """
 
 from __future__ import annotations
@@ -9,19 +12,23 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from harness.data.parts import SealedTest
-from harness.engine.losses import of_examples
+from harness.engine.losses import of_examples, probabilities
 from harness.errors import HarnessError
 from harness.model import MLP
+from harness.tracking.predictions import TestPredictions
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 from harness.trial import Loss
 
+BATCH = 2000
 RULE = "best {objective} of a complete trial, the earlier of equals"
+RULE_GIVEN = "none: every complete trial of a fixed list is read; the model kept is that of the "
 
 
 @dataclass(frozen=True)
@@ -57,30 +64,41 @@ def freeze(study: StudyRun) -> Selection:
         why = f"; the last failure: {failed[-1]}" if failed else ""
         raise HarnessError(f"study '{study.name}' has no complete trial to choose from{why}")
     uids = tuple(sorted(run.uid for run in ranked))
-    return Selection(ranked[0], RULE.format(objective=study.objective), uids)
+    rule = (RULE_GIVEN if study.given else "") + RULE.format(objective=study.objective)
+    return Selection(ranked[0], rule, uids)
+
+
+def unread(study: StudyRun) -> list[RunRecord]:
+    """The trials that the test set is still to be read for, best first."""
+    ranked = study.best_first()
+    wanted = ranked if study.given else ranked[:1]
+    return [run for run in wanted if study.reading_of(run.number) is None]
 
 
 def read_test(
-    selection: str, number: int, model: MLP, sealed: SealedTest, trained_by: Loss = "cross-entropy"
-) -> TestReading:
-    """Open the test set for `model`, trial `number`, chosen by the selection of that hash."""
+    selection: str, sealed: SealedTest, trained: Iterable[tuple[int, MLP, Loss]]
+) -> Iterator[tuple[TestReading, TestPredictions]]:
+    """Open the test set for the selection of that hash: (number, model, its loss) of each trial."""
     part = sealed.open()
-    classes = model.linears[-1].out_features
-    assert isinstance(classes, int)
-    confusion = torch.zeros(classes, classes, dtype=torch.int64)
-    loss = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(part), 2000):
-            rows = part.rows[start : start + 2000]
-            y = part.labels[rows]
-            logits = model(part.inputs[rows])
-            loss += of_examples(trained_by, logits, y).sum().item()
-            cells = torch.bincount(y * classes + logits.argmax(1), minlength=classes**2)
-            confusion += cells.view(classes, classes)
-    return TestReading(
-        selection=selection,
-        number=number,
-        time=time.time(),
-        loss=loss / len(part),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-    )
+    true = part.labels[part.rows]
+    for number, model, trained_by in trained:
+        losses, sure, predicted = [], [], []
+        with torch.inference_mode():
+            for rows in torch.split(part.rows, BATCH):
+                logits = model(part.inputs[rows])
+                losses.append(of_examples(trained_by, logits, part.labels[rows]))
+                best = probabilities(trained_by, logits).max(1)
+                sure.append(best.values)
+                predicted.append(logits.argmax(1))
+        said = torch.cat(predicted)
+        classes = model.linears[-1].out_features
+        assert isinstance(classes, int)
+        cells = torch.bincount(true * classes + said, minlength=classes**2)
+        reading = TestReading(
+            selection=selection,
+            number=number,
+            time=time.time(),
+            loss=torch.cat(losses).mean().item(),
+            confusion=tuple(tuple(row) for row in cells.view(classes, classes).tolist()),
+        )
+        yield reading, TestPredictions(true.numpy(), said.numpy(), torch.cat(sure).numpy())

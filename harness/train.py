@@ -12,6 +12,7 @@ from harness.plan import Plan
 from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
 from harness.space import Space
+from harness.tracking.predictions import TEST_FILE
 from harness.tracking.records import TestReading
 from harness.trial import TrialFailure, TrialResult, TrialSpec
 from harness.verdict import aligned, interval, ranked_classes
@@ -80,6 +81,8 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
 
         model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
         sealed = SealedTest.of(prepared)
-        reading = read_test(f"fixed settings {source.uid}", 0, model, sealed, spec.loss)
-        tracker.log_test(source.uid, reading)
+        settings = f"fixed settings {source.uid}"
+        ((reading, said),) = read_test(settings, sealed, [(0, model, spec.loss)])
+        tracker.log_file(source.uid, TEST_FILE, said.to_file())
+        tracker.log_test(source.uid, [reading])
     return TrainResult(spec, outcome, reading, experiment, prepared.training.classes)

@@ -139,7 +139,7 @@ class TrialSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
-        return cls(**(values | {name: tuple(values.get(name, ())) for name in LISTS}))
+        return cls(**values | {name: tuple(values[name]) for name in LISTS if name in values})
 
 
 LISTS = ("hidden", "augment")

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import luck
 from harness.intervals import wilson
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.paired import Rival, rivals
+from harness.settings import setting_of, settings, varied_fields
 from harness.tracking import view
 from harness.tracking.records import Matrix, RunRecord, StudyRun, TestReading, right
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
 
+SHOWN_SETTINGS = 12
 LOCAL = "sqlite:///mlruns/mlflow.db"
 """The store that commands use where they are not told of another."""
 
@@ -38,6 +41,8 @@ class Verdict:
     """With less than half the parameters, and no difference that shows."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
+    luck: luck.Luck | None = None
+    """Of a grid or list: what choosing on the test set would have done."""
 
     @classmethod
     def of(
@@ -57,6 +62,7 @@ class Verdict:
             store,
             *rivals(tracker, study, champion),
             mistakes,
+            luck.find(tracker, study, champion),
         )
 
     @property
@@ -78,7 +84,7 @@ class Verdict:
         assert best is not None
         lines = [
             ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
-            ("settings", self.settings or "nothing was sampled"),
+            ("settings", self.settings),
             (
                 "validation",
                 f"accuracy {best.val_accuracy:.4f}{interval(self.champion.confusion)}, "
@@ -87,19 +93,18 @@ class Verdict:
             ),
         ]
         if reading is not None:
-            looks = len(self.study.readings)
-            read = "read once" if looks == 1 else f"look number {looks} at this test set"
             lines.append(
                 (
                     "test",
                     f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}, "
-                    f"loss {reading.loss:.4f} ({reading.examples:,} examples, {read})",
+                    f"loss {reading.loss:.4f} ({reading.examples:,} examples, {self.looked})",
                 )
             )
             ranked = ranked_classes(self.study.classes, reading.class_accuracy)
             lines.append(("classes", f"on test: {ranked}"))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
+        lines += self.by_setting
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
         lines.append(("model", f"{self.model} in {self.store}"))
@@ -108,13 +113,34 @@ class Verdict:
 
     @property
     def settings(self) -> str:
-        """The champion's value of everything that was sampled."""
-        sampled = {
-            "hidden" if name in ("depth", "width") else name
-            for name in self.study.definition.get("space", {})
-        }
-        values = self.champion.spec.to_dict()
-        return ", ".join(f"{name} = {_short(values[name])}" for name in values if name in sampled)
+        """The champion's value of everything that was varied."""
+        if self.study.given:
+            return f"{setting_of(self.study, self.champion)} (seed {self.champion.spec.seed})"
+        varied, values = varied_fields(self.study.definition), self.champion.spec.to_dict()
+        told = ", ".join(f"{name} = {_short(values[name])}" for name in values if name in varied)
+        return told or "nothing was sampled"
+
+    @property
+    def looked(self) -> str:
+        """How the test set was read."""
+        again = f"look number {self.study.looks} at this test set"
+        if not self.study.given:
+            return "read once" if self.study.looks == 1 else again
+        opened = "one opening" if self.study.looks == 1 else again
+        return f"{opened} for all {len(self.study.readings)} trials, for nothing is chosen by it"
+
+    @property
+    def by_setting(self) -> list[tuple[str, str]]:
+        """Of a grid or list: means and standard deviations over the seeds, best first."""
+        found = settings(self.study)
+        shown = found[:SHOWN_SETTINGS]
+        width = max((len(setting.name) for setting in shown), default=0)
+        lines = [f"{setting.name:<{width}}  {setting.text()}" for setting in shown]
+        if len(found) > len(shown):
+            lines.append(f"and {len(found) - len(shown)} more in the report")
+        if any(len(setting.runs) > 1 for setting in shown):
+            lines.insert(0, "mean ± standard deviation over seeds")
+        return [("" if place else "by setting", line) for place, line in enumerate(lines)]
 
     @property
     def rivalry(self) -> str:
@@ -181,13 +207,22 @@ class Verdict:
                 "accuracy": reading.accuracy,
                 "interval": wilson(*right(reading.confusion)),
                 "loss": reading.loss,
-                "looks": len(self.study.readings),
+                "looks": self.study.looks,
                 "class_accuracy": {
                     name: None if math.isnan(value) else value
                     for name, value in zip(named, reading.class_accuracy, strict=True)
                 },
                 "hardest_class": hardest(named, reading.class_accuracy),
             },
+            "settings": [
+                {
+                    "name": setting.name,
+                    "trials": [run.number for run in setting.runs],
+                    "validation": setting.validation.values,
+                    "test": setting.test and setting.test.values,
+                }
+                for setting in settings(self.study)
+            ],
             "trials": {state.lower(): n for state, n in count_states(self.study).items()},
             "report": str(self.report),
             "store": self.store,

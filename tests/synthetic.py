@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import config as configs
+from harness.studyfiles import load
 from harness.tracking.base import Tracker
 from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
@@ -96,7 +96,7 @@ def study(
     Of a run's metrics it has those of its best epoch alone.
     """
     rng = np.random.default_rng(seed)
-    config = configs.load(
+    config = load(
         "fashion-mnist", [*SPACE, f"train.epochs={epochs}"], {"name": name, "trials": trials}
     )
     dice: Any = Dice(rng)
@@ -186,8 +186,8 @@ def write(made: StudyRun, tracker: Tracker) -> None:
             reason=run.reason,
             successor=run.number + RETRIED_AFTER if run.state == "INTERRUPTED" else None,
         )
-    for reading in made.readings:
-        tracker.log_test(made.uid, reading)
+    if made.readings:
+        tracker.log_test(made.uid, made.readings)
     tracker.close(made.uid, "COMPLETE")
 
 

@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from harness.config import StudyConfig, load
+from harness.config import StudyConfig
 from harness.data.files import Prepared
 from harness.driver import Driver, Progress
 from harness.errors import HarnessError
@@ -21,6 +21,7 @@ from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
 from harness.search import Search, open_search
 from harness.signals import Stop, interruptible
+from harness.studyfiles import load
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import State, StudyRecord, StudyRun
 from harness.trial import Outcome, Trial

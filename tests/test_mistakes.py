@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from harness import mistakes
 from harness.data.files import Prepared
-from harness.data.parts import load_splits
+from harness.data.parts import Part, load_splits
 from harness.mistakes import Mistakes
 from harness.model import MLP
 from harness.trial import TrialSpec
@@ -37,6 +39,28 @@ def test_the_surest_mistakes_come_first_with_their_pictures(digits: Prepared) ->
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.png))))
     scaled = part.inputs[first.row].numpy() * (255 / 16)
     np.testing.assert_allclose(picture, scaled, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode"),
+    [((6, 4), "L"), ((3, 6, 4), "RGB"), ((2, 6, 4), None), ((24,), None)],
+    ids=str,
+)
+def test_grey_and_rgb_pictures_are_shown_and_nothing_else(
+    shape: tuple[int, ...], mode: str | None
+) -> None:
+    inputs = torch.arange(40 * math.prod(shape)).remainder(251).to(torch.uint8).view(40, *shape)
+    part = Part(inputs, torch.arange(40) % 10, torch.arange(40), 0.0, 255.0)
+    ones = torch.ones(math.prod(shape))
+    found = mistakes.find(0, MLP(TrialSpec(hidden=()), 10, 0 * ones, ones).eval(), part)
+    assert found.total > 0
+    assert bool(found.shown) == bool(mode)
+    for each in found.shown:
+        picture = Image.open(io.BytesIO(base64.b64decode(each.png)))
+        assert (picture.mode, picture.size) == (mode, (4, 6))
+        raw = inputs[each.row].numpy()
+        shown = raw if mode == "L" else np.stack(list(raw), axis=-1)
+        np.testing.assert_allclose(np.asarray(picture), shown * (255 / 250), atol=0.51)
 
 
 def test_they_come_back_from_their_file(digits: Prepared) -> None:

@@ -17,9 +17,9 @@ PACKAGE = Path(harness.__file__).parent
 ORDER = [
     ["errors", "signals"],
     ["trial", "intervals"],
-    ["config", "space", "data", "model", "packing"],
+    ["config", "studyfiles", "space", "data", "model", "packing"],
     ["engine", "tracking"],
-    ["executors", "search", "home", "facts", "selection", "paired", "mistakes"],
+    ["executors", "search", "home", "facts", "selection", "paired", "mistakes", "settings"],
     ["verdict", "compare", "reports"],
     ["driver"],
     ["progress", "plan", "listing", "ui"],

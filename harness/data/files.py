@@ -16,7 +16,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from harness.data import sources
-from harness.data.sources import Array, Decoded, Source
+from harness.data.held_out import digest_of, of_classes, stratified, with_test
+from harness.data.sources import Array, Decoded
 from harness.errors import DataError
 
 FORMAT = 1
@@ -82,6 +83,8 @@ def prepare(
     test: float,
     split_seed: int,
     normalize: bool,
+    own_test: bool = True,
+    classes: Sequence[str] = (),
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
@@ -89,15 +92,26 @@ def prepare(
     """Find, decode and split a dataset, or map what an earlier call left.
 
     `validation` and `test` are fractions, of the training part and of the whole; `test` counts
-    only where the set has no test part of its own. Both splits are stratified by class and follow
-    from `split_seed`. Raises DataError.
+    only where the set has no test part of its own, or where `own_test` is False. Both splits are
+    stratified by class and follow from `split_seed`. `classes` are those that are kept, all where
+    it is empty. Raises DataError.
     """
     source = sources.find(name, data_dir, download)
     cache = cache or sources.user_cache()
-    held_out = () if source.has_test else (test, split_seed)
-    decoded_key = _key(FORMAT, source.digest, *held_out)
+    own_test = own_test and source.has_test
+    held_out = () if own_test else (test, split_seed)
+    decoded_key = _key(FORMAT, source.digest, *held_out, *([classes] if classes else []))
     folder = cache / "decoded" / f"{name}-{decoded_key}"
-    _once(folder, lambda new: _write_decoded(new, source, test, split_seed))
+
+    def decoded() -> Decoded:
+        whole = source.decode()
+        kept = of_classes(whole, classes, name) if classes else whole
+        if own_test:
+            return kept
+        what = f"{name}: [data] test = {test}"
+        return with_test(kept, *stratified(kept.labels, test, split_seed, what))
+
+    _once(folder, lambda new: _write_decoded(new, decoded()))
     meta = _meta(folder)
     split = folder / f"split-{_key(validation, split_seed)}"
     _once(split, lambda new: _write_split(new, folder, name, validation, split_seed))
@@ -134,27 +148,21 @@ def _spoilt(folder: Path, error: Exception) -> DataError:
     )
 
 
-def _write_decoded(folder: Path, source: Source, test: float, seed: int) -> None:
-    decoded: Decoded = source.decode()
-    inputs, labels = decoded.inputs, decoded.labels
-    test_rows = ""
-    if decoded.test is None:
-        rest, held_out = stratified(labels, test, seed, f"{source.name}: [data] test = {test}")
-        test_rows = _digest(held_out)
-        sealed = inputs[held_out], labels[held_out]
-        inputs, labels = inputs[rest], labels[rest]
-    else:
-        sealed = decoded.test
-    for part, arrays in (("training", (inputs, labels)), ("sealed-test", sealed)):
+def _write_decoded(folder: Path, decoded: Decoded) -> None:
+    assert decoded.test is not None
+    for part, arrays in (
+        ("training", (decoded.inputs, decoded.labels)),
+        ("sealed-test", decoded.test),
+    ):
         (folder / part).mkdir()
         np.save(folder / part / "inputs.npy", np.ascontiguousarray(arrays[0]))
         np.save(folder / part / "labels.npy", arrays[1])
     meta = {
         "classes": decoded.classes,
-        "shape": inputs.shape[1:],
+        "shape": decoded.inputs.shape[1:],
         "scale": decoded.scale,
-        "test": len(sealed[0]),
-        "test_rows": test_rows,
+        "test": len(decoded.test[0]),
+        "test_rows": decoded.test_rows,
     }
     (folder / "meta.json").write_text(json.dumps(meta))
 
@@ -173,22 +181,9 @@ def _write_split(folder: Path, data: Path, name: str, validation: float, seed: i
         "std": float(inputs.std(dtype=np.float64)),
         "train": len(train),
         "validation": len(val),
-        "rows": _digest(train, val),
+        "rows": digest_of(train, val),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
-
-
-def stratified(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, Array]:
-    """Sorted row numbers (rest, held out), classes in proportion, by scikit-learn."""
-    from sklearn.model_selection import train_test_split
-
-    try:
-        rest, held_out = train_test_split(
-            np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed
-        )
-    except ValueError as error:
-        raise DataError(f"{what} cannot be held out class by class: {error}") from error
-    return np.sort(rest), np.sort(held_out)
 
 
 def _once(folder: Path, write: Callable[[Path], None]) -> None:
@@ -215,10 +210,3 @@ def _once(folder: Path, write: Callable[[Path], None]) -> None:
 
 def _key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-
-
-def _digest(*rows: Array) -> str:
-    digest = hashlib.sha256()
-    for part in rows:
-        digest.update(part.astype("<i8").tobytes() + b"|")
-    return digest.hexdigest()

@@ -1,7 +1,8 @@
-"""Where a dataset comes from: found, checked by its checksum, decoded once into arrays.
+"""Where a dataset comes from: found, checked, decoded once into arrays.
 
-FashionMNIST and MNIST are downloaded and decoded by torchvision; the digits are scikit-learn's own
-copy and need neither network nor files.
+FashionMNIST and MNIST are downloaded and decoded by torchvision, each file held to its checksum.
+CIFAR-10 is downloaded by torchvision's tools and read by `harness.data.cifar`. The digits are
+scikit-learn's own copy and need neither network nor files.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.data import cifar
 from harness.errors import DataError, did_you_mean
 
 Array = npt.NDArray[Any]
@@ -51,6 +53,8 @@ class Decoded:
     classes: tuple[str, ...]
     scale: float
     """The largest value an input can take."""
+    test_rows: str = ""
+    """Digest of the rows that were held out as the test part, where they were."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def find(name: str, data_dir: Path | None = None, download: bool = True) -> Sour
         return Source(
             "digits", "scikit-learn's bundled copy", "sklearn-digits-1", False, decode_digits
         )
+    if name == "cifar10":
+        return _cifar10(data_dir, download)
     if name in TORCHVISION:
         return _torchvision(name, data_dir, download)
     raise DataError(f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}")
@@ -98,29 +104,25 @@ def decode_digits() -> Decoded:
 
 
 TORCHVISION = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST"}
-DATASETS = ("digits", *TORCHVISION)
+DATASETS = ("cifar10", "digits", *TORCHVISION)
 
 
 def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
     class_name = TORCHVISION[name]
-    given = data_dir or (
-        Path(os.environ[DATA_DIR_VARIABLE]) if os.environ.get(DATA_DIR_VARIABLE) else None
-    )
-    root = given or user_cache() / "datasets"
-    raw = root / class_name / "raw"
+    root, given = _root(data_dir)
+    holds = f"{class_name}/raw"
+    raw = root / holds
     missing = [file for file in MD5[class_name] if not (raw / file).is_file()]
     if missing:
         archives = [raw / f"{file}.gz" for file in missing]
-        packed = given and download and all(archive.is_file() for archive in archives)
-        if not packed and (given or not download):
-            raise DataError(
-                f"{name}: no file {raw / missing[0]}; point --data-dir or ${DATA_DIR_VARIABLE} at "
-                f"a folder that holds {class_name}/raw, or leave both out to download; {NEEDS_NONE}"
-            )
-        if given:
-            _unpack(name, raw, archives)
+        if given and download and all(archive.is_file() for archive in archives):
+            known = _archive_md5s(class_name)
+            for archive in archives:
+                _unpack(name, archive, known[archive.name], raw)
+        elif given or not download:
+            raise _not_there(name, raw / missing[0], holds)
         else:
-            _download(name, root)
+            _download(name, root, holds, lambda: _torchvision_download(class_name, root))
     for file, md5 in MD5[class_name].items():
         with (raw / file).open("rb") as stream:
             found = hashlib.file_digest(stream, "md5").hexdigest()
@@ -134,38 +136,16 @@ def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
     return Source(name, str(raw), digest, True, lambda: _decode_torchvision(class_name, root))
 
 
-def _unpack(name: str, raw: Path, archives: list[Path]) -> None:
-    """Unpack the distributed archives where they lie, each checked first."""
+def _archive_md5s(class_name: str) -> dict[str, str]:
     import torchvision
 
-    tools = torchvision.datasets.utils
-    known = dict(getattr(torchvision.datasets, TORCHVISION[name]).resources)
-    for archive in archives:
-        if not tools.check_integrity(str(archive), known[archive.name]):
-            raise DataError(f"{name}: {archive} is cut off or altered; delete it and get it again")
-        try:
-            tools.extract_archive(str(archive), str(raw))
-        except OSError as error:
-            raise DataError(
-                f"{name}: {archive} cannot be unpacked where it lies ({error.strerror or error}); "
-                "unpack it, or copy it to a folder that can be written"
-            ) from None
+    return dict(getattr(torchvision.datasets, class_name).resources)
 
 
-def _download(name: str, root: Path) -> None:
-    """Have torchvision download what is not there, into the user's cache."""
+def _torchvision_download(class_name: str, root: Path) -> None:
     import torchvision
 
-    class_name = TORCHVISION[name]
-    try:
-        getattr(torchvision.datasets, class_name)(root=str(root), train=True, download=True)
-    except (RuntimeError, OSError) as error:
-        said = " ".join(str(error).split()) or repr(error)
-        raise DataError(
-            f"{name}: not in {root} and could not be downloaded into it ({said}); point "
-            f"--data-dir or ${DATA_DIR_VARIABLE} at a folder that holds {class_name}/raw; "
-            f"{NEEDS_NONE}"
-        ) from error
+    getattr(torchvision.datasets, class_name)(root=str(root), train=True, download=True)
 
 
 def _decode_torchvision(class_name: str, root: Path) -> Decoded:
@@ -181,3 +161,73 @@ def _decode_torchvision(class_name: str, root: Path) -> Decoded:
         classes,
         255.0,
     )
+
+
+def _cifar10(data_dir: Path | None, download: bool) -> Source:
+    name, holds = "cifar10", cifar.FOLDER
+    root, given = _root(data_dir)
+    folder = root / holds
+    missing = [file for file in cifar.FILES if not (folder / file).is_file()]
+    if missing:
+        archive = root / cifar.ARCHIVE
+        if given and download and archive.is_file():
+            _unpack(name, archive, cifar.MD5, root)
+        elif given or not download:
+            raise _not_there(name, folder / missing[0], f"{holds}, CIFAR-10's binary version")
+        else:
+            _download(name, root, holds, lambda: _cifar10_download(root))
+    return Source(name, str(folder), cifar.check(folder), True, lambda: _decode_cifar10(folder))
+
+
+def _cifar10_download(root: Path) -> None:
+    import torchvision
+
+    torchvision.datasets.utils.download_and_extract_archive(
+        cifar.URL, str(root), md5=cifar.MD5, remove_finished=True
+    )
+
+
+def _decode_cifar10(folder: Path) -> Decoded:
+    (inputs, labels), test, classes = cifar.read(folder)
+    return Decoded(inputs, labels, test, classes, 255.0)
+
+
+def _root(data_dir: Path | None) -> tuple[Path, bool]:
+    """The folder to look in, and whether the user gave it: then nothing is downloaded into it."""
+    given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return (Path(given), True) if given else (user_cache() / "datasets", False)
+
+
+def _not_there(name: str, path: Path, holds: str) -> DataError:
+    return DataError(
+        f"{name}: no file {path}; point --data-dir or ${DATA_DIR_VARIABLE} at a folder that holds "
+        f"{holds}, or leave both out to download; {NEEDS_NONE}"
+    )
+
+
+def _unpack(name: str, archive: Path, md5: str, folder: Path) -> None:
+    """Unpack a distributed archive, checked first, into `folder`."""
+    import torchvision
+
+    tools = torchvision.datasets.utils
+    if not tools.check_integrity(str(archive), md5):
+        raise DataError(f"{name}: {archive} is cut off or altered; delete it and get it again")
+    try:
+        tools.extract_archive(str(archive), str(folder))
+    except OSError as error:
+        raise DataError(
+            f"{name}: {archive} cannot be unpacked where it lies ({error.strerror or error}); "
+            "unpack it, or copy it to a folder that can be written"
+        ) from None
+
+
+def _download(name: str, root: Path, holds: str, get: Callable[[], None]) -> None:
+    """Have torchvision download what is not there, into the user's cache."""
+    try:
+        get()
+    except (RuntimeError, OSError) as error:
+        said = " ".join(str(error).split()) or repr(error)
+        raise DataError(
+            f"{name}: not in {root} and could not be downloaded into it ({said}); point "
+            f"--data-dir or ${DATA_DIR_VARIABLE} at a folder that holds {holds}; {NEEDS_NONE}"
+        ) from error

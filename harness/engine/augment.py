@@ -29,8 +29,9 @@ ERASED = 0.3
 
 
 class Augment:
-    """Of a program's K slots; [height, width] pictures that stand flat in [B, K, D].
+    """Of a program's K slots; pictures that stand flat in [B, K, D].
 
+    They are [height, width] or [channels, height, width]; all channels of a picture change alike.
     Moving, turning and scaling is one resampling, which takes longer than a small network's step;
     it is done only where a member wants it.
     """
@@ -40,18 +41,19 @@ class Augment:
         names: Sequence[AugmentName],
         slots: int,
         batch_size: int,
-        shape: tuple[int, int],
+        shape: tuple[int, ...],
         black: Tensor,
     ) -> None:
         """`names` are what any member does; `black` [D] is what a pixel of 0 is normalised."""
         device = black.device
-        self._shape, self._black = shape, black.view(shape)
+        self._shape = (1, *shape)[-3:]  # a grey picture has one channel
+        self._black = black.view(self._shape)
         self._examples = multiples(batch_size, EXAMPLE, device).view(-1, 1, 1)
         self._purposes = multiples(8, UNIT, device)
         self.epoch_keys = torch.zeros(1, slots, 1, dtype=torch.int32, device=device)
         """One a member, written at the start of its epoch."""
         self._amounts = {name: black.new_zeros(1, slots) for name in AMOUNTS}
-        self._resampled = torch.zeros(1, slots, 1, 1, dtype=torch.bool, device=device)
+        self._resampled = torch.zeros(1, slots, 1, 1, 1, dtype=torch.bool, device=device)
         self._names = frozenset(names)
 
     def load(self, slot: int, spec: TrialSpec) -> None:
@@ -67,7 +69,7 @@ class Augment:
         pictures = x.reshape(*x.shape[:2], *self._shape)
         if "flip" in self._names:
             mirrored = self._hit(u[..., 4], "flip")
-            pictures = torch.where(mirrored, pictures.flip(3), pictures)
+            pictures = torch.where(mirrored, pictures.flip(-1), pictures)
         if not RESAMPLED.isdisjoint(self._names):
             pictures = torch.where(self._resampled, self._moved(pictures, u), pictures)
         if "erase" in self._names:
@@ -81,21 +83,21 @@ class Augment:
         cos, sin = angle.cos() * zoom, angle.sin() * zoom
         rows = [cos, -sin, u[..., 0] * amount["shift"], sin, cos, u[..., 1] * amount["shift"]]
         theta = torch.stack(rows, -1).view(-1, 2, 3)
-        flat = (pictures - self._black).reshape(-1, 1, *self._shape)
+        flat = (pictures - self._black).reshape(-1, *self._shape)
         grid = F.affine_grid(theta, list(flat.shape), align_corners=False)
         moved = F.grid_sample(flat, grid, align_corners=False)
         return moved.view(pictures.shape) + self._black
 
     def _hit(self, u: Tensor, name: AugmentName) -> Tensor:
-        """[B, K, 1, 1]: which examples a change falls on."""
-        return (u.abs() < self._amounts[name])[..., None, None]
+        """[B, K, 1, 1, 1]: which examples a change falls on."""
+        return (u.abs() < self._amounts[name])[..., None, None, None]
 
     def _square(self, u: Tensor) -> Tensor:
-        """[B, K, height, width]: True in a square, each example's its own."""
+        """[B, K, 1, height, width]: True in a square, each example's its own."""
         inside = []
-        for side, where in zip(self._shape, (u[..., 5], u[..., 6]), strict=True):
+        for side, where in zip(self._shape[1:], (u[..., 5], u[..., 6]), strict=True):
             size = max(1, round(ERASED * side))
-            start = ((where + 1) / 2 * (side - size + 1)).floor().unsqueeze(-1)  # [B, K, 1]
+            start = ((where + 1) / 2 * (side - size + 1)).floor()[..., None, None]  # [B, K, 1, 1]
             place = torch.arange(side, device=u.device)
             inside.append((place >= start) & (place < start + size))
         return inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)

@@ -63,10 +63,9 @@ class Cell:
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._augment = None
         if layout.augments:
-            height, width = data.shape
             black = -data.mean * data.inv_std
             size = layout.slots, layout.batch_size
-            self._augment = Augment(layout.augments, *size, (height, width), black)
+            self._augment = Augment(layout.augments, *size, data.shape, black)
         self._loss = data.mean.new_zeros(layout.slots)
         self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
         cuda = device.type == "cuda"

@@ -49,7 +49,7 @@ class Member:
             raise ValueError(
                 f"batch_size {spec.batch_size} is more than the {len(data)} training examples"
             )
-        if spec.augment and len(data.shape) != 2:
+        if spec.augment and len(data.shape) not in (2, 3):
             raise ValueError(f"augment: for pictures; the examples are {list(data.shape)}")
         model = MLP(spec, data.classes, data.mean.cpu(), data.inv_std.cpu(), data.dtype)
         params = {name: tensor.detach() for name, tensor in model.named_parameters()}

@@ -14,7 +14,7 @@ def random_specs(config: StudyConfig, count: int) -> list[TrialSpec]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     try:
-        return [config.space.suggest(study.ask(), config.fixed()) for _ in range(count)]
+        return [config.spec(study.ask(), ordinal) for ordinal in range(count)]
     except ValueError as error:
         raise ConfigError(
             f"{config.source}: [space] draws a trial that cannot be trained: {error}"

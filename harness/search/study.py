@@ -20,7 +20,6 @@ from harness.config import StudyConfig
 from harness.errors import ConfigError, StudyError
 from harness.search.grid import Point
 from harness.search.journal import locked, set_aside
-from harness.space import Choice, Range
 from harness.trial import EpochMetrics, Trial, TrialResult, TrialSpec, derived_seed
 
 ATTEMPTS = 3
@@ -95,7 +94,7 @@ class Search:
         asked = self._study.ask()
         self._ordinals += not waiting
         try:
-            spec = self.config.space.suggest(asked, self.config.fixed())
+            spec = self.config.spec(asked, ordinal)
         except ValueError as error:
             self._study.tell(asked, state=TrialState.FAIL)
             raise ConfigError(
@@ -113,11 +112,11 @@ class Search:
     def trial(self, number: int) -> Trial:
         """A trial as it was asked for; the fixed fields alone if it was not drawn to its end."""
         frozen = self._study.get_trials(deepcopy=False)[number]
-        drawn = "ordinal" in frozen.user_attrs
+        ordinal = frozen.user_attrs.get("ordinal")
         spec = (
-            self.config.space.suggest(frozen, self.config.fixed())
-            if drawn
-            else TrialSpec(**self.config.fixed())
+            TrialSpec(**self.config.fixed())
+            if ordinal is None
+            else self.config.spec(frozen, ordinal)
         )
         attempt = frozen.user_attrs.get("attempt", 1)
         return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
@@ -230,10 +229,11 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
 
 def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
     changes = [
-        f"[{table}] {key}: {_show(before[table].get(key))} -> {_show(now[table].get(key))}"
-        for table in before
-        for key in sorted(before[table].keys() | now[table].keys())
-        if before[table].get(key) != now[table].get(key)
+        f"[{table}] {key}: {_show(old.get(key))} -> {_show(new.get(key))}"
+        for table in before | now
+        for old, new in [(before.get(table, {}), now.get(table, {}))]
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
     ]
     if changes:
         raise StudyError(
@@ -263,9 +263,10 @@ def _sampler(
             tpe._search_space = space
         return tpe
     if config.study.sampler == "grid":
-        return Point(config.space.grid()[ordinal])
+        points = config.points()
+        return Point(points[ordinal % len(points)])
     random = optuna.samplers.RandomSampler(seed=seed)
-    if config.study.sampler == "random":
+    if config.study.sampler in ("random", "list"):  # nothing of a list is drawn
         return random
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -278,12 +279,7 @@ def _sampler(
 
 
 def _pruner(config: StudyConfig) -> optuna.pruners.BasePruner:
-    sampled = config.space.dimensions.get("epochs")
-    if isinstance(sampled, Range):
-        epochs = int(sampled.high)
-    else:
-        fixed = TrialSpec(**config.train).epochs
-        epochs = max(sampled.values) if isinstance(sampled, Choice) else fixed
+    epochs = config.largest("epochs")
     if config.study.pruner == "median":
         # A first epoch says little: a quarter of the epochs are free. Ours are counted from 1.
         free = max(1, epochs // 4)

@@ -46,8 +46,11 @@ class Tracker(Protocol):
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         """Write a frozen selection down, before the test set is opened for it."""
 
-    def log_test(self, uid: str, reading: TestReading) -> None:
-        """Record one opening of the test set on the run `uid`."""
+    def log_test(self, uid: str, readings: Sequence[TestReading]) -> None:
+        """Record one opening of the test set on the run `uid`, whose figures are the first's.
+
+        Where the opening covers several trials, the run of each has its own figures too.
+        """
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         """Keep and register the best model as `name`; returns the address it loads from."""

@@ -91,8 +91,8 @@ class MemoryTracker:
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         self.selections.setdefault(uid, []).append(selection)
 
-    def log_test(self, uid: str, reading: TestReading) -> None:
-        self.readings.setdefault(uid, []).append(reading)
+    def log_test(self, uid: str, readings: Sequence[TestReading]) -> None:
+        self.readings.setdefault(uid, []).extend(readings)
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         self.models[name] = model

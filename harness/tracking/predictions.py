@@ -1,17 +1,24 @@
-"""`predictions.npy`: what a trial said of every validation example, beside what is true.
+"""What a trial said of every example of a part, beside what is true.
 
-A uint8 array [2, examples] in the split's order: row 0 the true classes, row 1 the predicted ones.
-So one file is enough to tell which examples a trial has right, whoever reads it.
+`predictions.npy`, of the validation part: a uint8 array [2, examples] in the split's order, row 0
+the true classes, row 1 the predicted ones. So one file is enough to tell which examples a trial
+has right, whoever reads it.
+
+`test-predictions.npz`, of the test part, written when that was opened: `true`, `predicted` (uint8)
+and `probability` (float32, the predicted class's), one value an example in the part's order.
 """
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 FILE = "predictions.npy"
+TEST_FILE = "test-predictions.npz"
 
 
 @dataclass(frozen=True)
@@ -32,3 +39,30 @@ class Predictions:
         """None for a file that does not hold the true classes too."""
         rows = np.load(io.BytesIO(content))
         return cls(rows[0].tobytes(), rows[1].tobytes()) if rows.shape[:1] == (2,) else None
+
+
+@dataclass(frozen=True)
+class TestPredictions:
+    """One value an example of the test part each."""
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    true: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
+    probability: npt.NDArray[Any]
+    """Of the predicted class, by the model."""
+
+    def to_file(self) -> bytes:
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            true=self.true.astype(np.uint8),
+            predicted=self.predicted.astype(np.uint8),
+            probability=self.probability.astype(np.float32),
+        )
+        return stream.getvalue()
+
+    @classmethod
+    def from_file(cls, content: bytes) -> TestPredictions:
+        with np.load(io.BytesIO(content)) as stored:
+            return cls(stored["true"], stored["predicted"], stored["probability"])

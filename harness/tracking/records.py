@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
+from harness.config import GIVEN
 from harness.trial import (
     EpochMetrics,
     Objective,
@@ -56,14 +57,14 @@ class StudyRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TestReading:
-    """One opening of the test set: for which selection, when, what was read."""
+    """What an opening of the test set showed of one trial: for which selection, when."""
 
     __test__ = False  # no test class, whatever pytest thinks of its name
 
     selection: str
     """Hash of the frozen selection."""
     number: int
-    """The trial that was selected."""
+    """The trial."""
     time: float
     """Unix time."""
     loss: float
@@ -134,7 +135,7 @@ class StudyRun:
     classes: tuple[str, ...]
     definition: dict[str, Any]
     readings: tuple[TestReading, ...]
-    """Every opening of the test set, oldest first."""
+    """What was read on the test set of each trial, the oldest opening's first."""
     started: float
     ended: float | None
     trials: Sequence[RunRecord] = field(default_factory=tuple)
@@ -142,6 +143,20 @@ class StudyRun:
     @property
     def objective(self) -> Objective:
         return cast(Objective, self.definition["study"]["objective"])
+
+    @property
+    def given(self) -> bool:
+        """Whether its settings were all known beforehand: a grid or a list."""
+        return self.definition["study"].get("sampler") in GIVEN
+
+    @property
+    def looks(self) -> int:
+        """How often the test set was opened; once for all trials of a grid or list."""
+        return len({reading.selection for reading in self.readings})
+
+    def reading_of(self, number: int) -> TestReading | None:
+        """What was read on the test set of trial `number`, if it was."""
+        return next((each for each in self.readings if each.number == number), None)
 
     def best_first(self) -> list[RunRecord]:
         """Complete trials by the objective, the earlier of equals first."""

@@ -31,13 +31,13 @@ from typing import Any, Self
 
 import optuna
 
-from harness import config as configs
 from harness.driver import Driver
 from harness.executors.base import Ended, Epoch, Event
 from harness.home import Home
 from harness.progress.quiet import Quiet
 from harness.search import open_search
 from harness.signals import Stop
+from harness.studyfiles import load
 from harness.tracking.records import StudyRecord
 from harness.trial import EpochMetrics, Stopped, Trial, TrialResult, TrialSpec
 
@@ -211,9 +211,7 @@ class Stub:
 
 def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
     """Every trial's cost in the order in which they ended, and how they ended."""
-    config = configs.load(
-        "fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials}
-    )
+    config = load("fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials})
     home = Home(folder)
     with open_search(config, home.journals(home.local_uri)) as search:
         tracker = home.open_tracker(home.local_uri)

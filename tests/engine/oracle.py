@@ -63,9 +63,7 @@ def by_autograd(spec: TrialSpec, data: Resident, steps: int = STEPS) -> Trained:
 def augmented(spec: TrialSpec, data: Resident, x: torch.Tensor, step: int) -> torch.Tensor:
     """Raw pictures as the engine would see them in a step, counted from the first epoch's."""
     epoch, step = divmod(step, len(data) // spec.batch_size)
-    made = Augment(
-        spec.augment, 1, len(x), (data.shape[0], data.shape[1]), -data.mean * data.inv_std
-    )
+    made = Augment(spec.augment, 1, len(x), data.shape, -data.mean * data.inv_std)
     made.load(0, spec)
     made.epoch_keys.fill_(as_int32(derived_seed("augment", spec.seed, epoch + 1)))
     normal = ((x.to(data.dtype) - data.mean) * data.inv_std).unsqueeze(1)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
+from harness.data.parts import Part, Splits
+from harness.engine import Resident
 from harness.engine.augment import ERASED, Augment
+from harness.engine.member import Member
 from harness.trial import AugmentName, TrialSpec
+from tests.engine.oracle import cell_of, check, losses_of
 
 SIDE, BATCH = 28, 400
 BLACK = -0.5
+ALL: tuple[AugmentName, ...] = ("shift", "rotate", "scale", "flip", "erase")
 
 
 def augment(x: Tensor, *names: AugmentName, key: int = 1, step: int = 0) -> Tensor:
-    """Pictures [B, SIDE, SIDE] as a trial alone would see them."""
-    made = Augment(names, 1, len(x), (SIDE, SIDE), torch.full((SIDE * SIDE,), BLACK))
+    """Pictures [B, H, W] or [B, C, H, W] as a trial alone would see them."""
+    made = Augment(names, 1, len(x), x.shape[1:], torch.full((x[0].numel(),), BLACK))
     made.load(0, TrialSpec(augment=names))
     made.epoch_keys.fill_(key)
-    return made(x.view(len(x), 1, -1), torch.tensor([step])).view(x.shape)
+    return made(x.reshape(len(x), 1, -1), torch.tensor([step])).view(x.shape)
 
 
 def dots(row: int, column: int) -> Tensor:
@@ -112,3 +118,43 @@ def test_a_member_that_does_not_augment_is_left_as_it_is() -> None:
     assert torch.equal(both[:, 0].view(NOISE.shape), NOISE)
     alone = augment(NOISE, "shift", "flip", "erase")
     assert torch.equal(both[:, 1].view(NOISE.shape), alone), "company changes nothing"
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in ALL), ALL], ids="+".join)
+def test_all_channels_of_a_picture_change_alike_each_as_a_grey_one(
+    names: tuple[AugmentName, ...],
+) -> None:
+    channels = [NOISE, NOISE.flip(1), NOISE.roll(5, 0)]
+    made = augment(torch.stack(channels, 1)[..., :20], *names)  # higher than wide
+    for index, channel in enumerate(channels):
+        assert torch.equal(made[:, index], augment(channel[..., :20], *names))
+
+
+def resident(*shape: int) -> Resident:
+    """Made-up examples of that shape in two classes."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(0, 256, (120, *shape), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(120) % 2
+    train, validation = (
+        Part(inputs, labels, rows, 127.0, 74.0)
+        for rows in (torch.arange(96), torch.arange(96, 120))
+    )
+    features = torch.ones(inputs[0].numel())
+    splits = Splits(train, validation, ("no", "yes"), 127 * features, features / 74)
+    return Resident(splits, dtype=torch.float64)
+
+
+def test_rgb_pictures_train_as_by_autograd() -> None:
+    specs = [
+        TrialSpec(hidden=(9,), batch_size=16, augment=ALL, seed=1),
+        TrialSpec(hidden=(7,), batch_size=16, seed=2),
+    ]
+    data = resident(3, 8, 6)
+    cell = cell_of(specs, data)
+    check(cell, losses_of(cell, 20), data)
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    spec = TrialSpec(augment=("flip",), batch_size=16)
+    with pytest.raises(ValueError, match=r"augment: for pictures; the examples are \[48\]"):
+        Member.fresh("0", spec, resident(48))

@@ -17,7 +17,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from harness import config
+from harness import studyfiles
 from harness.paired import Paired, Rival
 from harness.reports import (
     advice,
@@ -561,7 +561,7 @@ def test_a_champion_at_an_edge_widens_the_range() -> None:
     (found,) = advice.data(study([champion, *others]), champion, None)
     assert found.title == "Widen the range of learning_rate"
     assert "1 of the best 3" in found.why
-    made = config.load("quickstart", list(overrides(found.command)))
+    made = studyfiles.load("quickstart", list(overrides(found.command)))
     assert made.study.name == "quickstart-wider"
     wider: Any = made.space.dimensions["learning_rate"]
     assert (wider.low, wider.high, wider.log) == (1e-4, 1.0, True)
@@ -606,7 +606,7 @@ def test_trials_that_fail_beyond_a_value_lower_the_top() -> None:
     ]
     assert found.title == "Lower the top of learning_rate"
     assert "4 of 7 trials failed, 4 of them with a learning_rate above 0.003" in found.why
-    made = config.load("quickstart", list(overrides(found.command)))
+    made = studyfiles.load("quickstart", list(overrides(found.command)))
     dimension = made.space.dimensions["learning_rate"]
     assert isinstance(dimension, Range)
     assert dimension.high == 0.003
@@ -623,7 +623,7 @@ def test_a_curve_that_still_rises_asks_for_more_epochs() -> None:
     (found,) = advice.data(study([rising]), rising, None)
     assert found.title == "Train longer"
     assert "epoch is 10 of 10" in found.why
-    assert config.load("quickstart", list(overrides(found.command))).train["epochs"] == 20
+    assert studyfiles.load("quickstart", list(overrides(found.command))).train["epochs"] == 20
     flat = wide(0, [0.9981, *[0.9982] * 8, 0.9983])
     assert titles(study([flat])) == [], "the best epoch is the last, by next to nothing"
     early = wide(0, [0.99, 0.999, *[0.99] * 8])
@@ -641,7 +641,7 @@ def test_overfitting_asks_for_what_is_not_sampled_yet() -> None:
     ]
     assert found.title == "Regularise: sample l2 and label_smoothing"
     assert "99.0 %" in found.why
-    made = config.load("quickstart", list(overrides(found.command)))
+    made = studyfiles.load("quickstart", list(overrides(found.command)))
     assert "label_smoothing" in made.space.dimensions
     assert titles(study([wide(0, 0.998, train=0.002)], space)) == []
     with_dropout = wide(0, 0.95, train=0.04, l2=0.0)
@@ -684,7 +684,7 @@ def test_a_choice_that_all_the_best_share_is_fixed() -> None:
         each for each in advice.data(study(trials), trials[0], None) if each.title.startswith("Fix")
     ]
     assert [each.title for each in found] == ["Fix batch_norm = before"]
-    made = config.load("quickstart", list(overrides(found[0].command)))
+    made = studyfiles.load("quickstart", list(overrides(found[0].command)))
     assert made.train["batch_norm"] == "before"
     assert "batch_norm" not in made.space.dimensions
     alike = [replace(each, spec=replace(each.spec, batch_norm="before")) for each in trials]
@@ -704,4 +704,4 @@ def test_advice_is_short(many: StudyRun) -> None:
     found = advice.data(many, champion, None)
     assert 1 <= len(found) <= advice.MOST
     for each in found:
-        config.load("quickstart", list(overrides(each.command)))
+        studyfiles.load("quickstart", list(overrides(each.command)))

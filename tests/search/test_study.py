@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from optuna.search_space import IntersectionSearchSpace
 
-from harness.config import StudyConfig, load
+from harness.config import StudyConfig
 from harness.errors import ConfigError, StoreError, StudyError
 from harness.search import Search, open_search
 from harness.search.journal import mend
+from harness.studyfiles import load
 from harness.trial import EpochMetrics, Stopped, TrialResult, TrialSpec
 
 STUDY = """

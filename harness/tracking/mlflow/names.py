@@ -6,10 +6,12 @@ them. A metric without a group would stand in a section of its own.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.tracking.records import TestReading
 from harness.trial import EpochMetrics, TrialResult
 
 
@@ -23,6 +25,27 @@ def curves(epoch: EpochMetrics) -> dict[str, float]:
         "train/learning_rate": epoch.learning_rate,
         "cost/epoch_seconds": epoch.seconds,
     }
+
+
+LONGEST_TAG = 8000
+DEFINITION = "harness.definition"
+
+
+def definition_tags(definition: Mapping[str, Any]) -> dict[str, str]:
+    """A study's definition as JSON, in as many tags as it takes: a list of settings is long."""
+    text = json.dumps(definition)
+    parts = [text[start : start + LONGEST_TAG] for start in range(0, len(text), LONGEST_TAG)]
+    return {f"{DEFINITION}.{place}" if place else DEFINITION: p for place, p in enumerate(parts)}
+
+
+def read_definition(tags: Mapping[str, str]) -> dict[str, Any]:
+    """What `definition_tags` wrote."""
+    parts, key = [], DEFINITION
+    while key in tags:
+        parts.append(tags[key])
+        key = f"{DEFINITION}.{len(parts)}"
+    definition: dict[str, Any] = json.loads("".join(parts))
+    return definition
 
 
 def shown(value: Any) -> str:
@@ -59,3 +82,9 @@ def summary(result: TrialResult, classes: Sequence[str]) -> dict[str, float]:
         "cost/parameters": result.parameters,
         "cost/seconds": result.seconds,
     }
+
+
+def test_summary(reading: TestReading, classes: Sequence[str]) -> dict[str, float]:
+    """What the test set showed of a trial."""
+    figures = {"test/loss": reading.loss, "test/accuracy": reading.accuracy}
+    return figures | by_class("test_class_accuracy", classes, reading.class_accuracy)

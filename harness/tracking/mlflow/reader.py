@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from harness.errors import StoreError
 from harness.tracking import view
+from harness.tracking.mlflow.names import read_definition
 from harness.tracking.mlflow.store import Store, in_bulk
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading, read_document
 from harness.trial import TrialSpec
@@ -107,7 +108,7 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
     facts = {
         key.removeprefix("harness."): value
         for key, value in tags.items()
-        if key.startswith("harness.") and value and key.removeprefix("harness.") not in NO_FACTS
+        if key.startswith("harness.") and value and key.split(".")[1] not in NO_FACTS
     }
     return StudyRun(
         name=name,
@@ -116,7 +117,7 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
         experiment_id=parent.info.experiment_id,
         facts=facts,
         classes=tuple(json.loads(tags["harness.classes"])),
-        definition=json.loads(tags["harness.definition"]),
+        definition=read_definition(tags),
         readings=readings(store, parent),
         started=parent.info.start_time / 1000,
         ended=parent.info.end_time / 1000 if parent.info.end_time else None,

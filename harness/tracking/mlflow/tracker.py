@@ -18,8 +18,8 @@ from harness.errors import StoreError, StudyError, masked
 from harness.tracking import view
 from harness.tracking.mlflow import champion, reader
 from harness.tracking.mlflow.artifacts import write_files
-from harness.tracking.mlflow.names import by_class, curves, shown, summary
-from harness.tracking.mlflow.reader import READINGS, readings
+from harness.tracking.mlflow.names import curves, definition_tags, shown, summary, test_summary
+from harness.tracking.mlflow.reader import READINGS
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import (
     RunRecord,
@@ -58,10 +58,11 @@ class MlflowTracker:
 
     def open(self, record: StudyRecord) -> None:
         self._classes, self._validation_labels = record.classes, record.validation_labels
-        self._facts = {f"harness.{key}": value for key, value in record.facts.items()} | {
+        self._facts = {
+            **{f"harness.{key}": value for key, value in record.facts.items()},
             "harness.classes": json.dumps(record.classes),
-            "harness.definition": json.dumps(record.definition),
             "harness.state": "RUNNING",
+            **definition_tags(record.definition),
         }
         with self._store.errors():
             self._experiment_id = self._experiment(record)
@@ -162,25 +163,27 @@ class MlflowTracker:
                 self._id(uid), f"selection-{selection['hash'][:12]}.json", content
             )
 
-    def log_test(self, uid: str, reading: TestReading) -> None:
+    def log_test(self, uid: str, readings: Sequence[TestReading]) -> None:
         run_id = self._id(uid)
         with self._store.errors():
             run = self._store.client.get_run(run_id)
-            all_readings = [*readings(self._store, run), reading]
-            metrics = {"test/loss": reading.loss, "test/accuracy": reading.accuracy}
-            metrics |= by_class("test_class_accuracy", self._classes, reading.class_accuracy)
-            # The model's page shows them too. From step 0, as one value each, they are bars.
-            model = champion.model_id(run)
-            step, when = len(all_readings) - 1, int(reading.time * 1000)
-            content = json.dumps([each.to_dict() for each in all_readings]).encode()
+            before = reader.readings(self._store, run)
+            content = json.dumps([each.to_dict() for each in (*before, *readings)]).encode()
             self._store.log_bytes(run_id, READINGS, content)
-            self._store.client.log_batch(
-                run_id,
-                metrics=[
-                    Metric(key, value, when, step, model_id=model) for key, value in metrics.items()
-                ],
-                synchronous=True,
-            )
+            # The model's page shows them too. From step 0, as one value each, they are bars.
+            looks = len({each.selection for each in before})
+            self._log_reading(run_id, readings[0], looks, champion.model_id(run))
+            if len(readings) > 1:
+                for reading in readings:
+                    self._log_reading(self._id(f"{uid}/{reading.number}"), reading)
+
+    def _log_reading(
+        self, run_id: str, reading: TestReading, step: int = 0, model: str | None = None
+    ) -> None:
+        metrics = test_summary(reading, self._classes)
+        when = int(reading.time * 1000)
+        points = [Metric(key, value, when, step, model_id=model) for key, value in metrics.items()]
+        self._store.client.log_batch(run_id, metrics=points, synchronous=True)
 
     def save_weights(self, uid: str, weights: bytes) -> None:
         with self._store.errors():

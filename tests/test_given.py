@@ -1,0 +1,231 @@
+"""Grids and lists: every setting over its seeds, all read in one opening of the test set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.parts import SealedTest
+from harness.errors import ConfigError, Interruption
+from harness.home import Home
+from harness.run import StudyResult, run_study
+from harness.selection import freeze
+from harness.settings import Spread, settings
+from harness.studyfiles import load
+from harness.tracking.predictions import TEST_FILE, TestPredictions
+from harness.tracking.records import StudyRun, right
+
+LIST = """
+[study]
+seeds = 3
+seed = 5
+[data]
+name = "digits"
+validation = 0.2
+[train]
+epochs = 3
+batch_size = 32
+learning_rate = 3e-3
+[[trial]]
+name = "linear"
+hidden = []
+[[trial]]
+hidden = [24]
+batch_norm = "before"
+"""
+NAMES = ["linear", "hidden = [24], batch_norm = before"]
+
+
+def write(folder: Path, text: str = LIST) -> Path:
+    path = folder / "list.toml"
+    path.write_text(text)
+    return path
+
+
+def sweep(path: Path, **options: object) -> StudyResult:
+    return run_study(path, home=path.parent / "mlruns", workers=0, device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("given"))
+
+
+@pytest.fixture(scope="module")
+def study(path: Path) -> StudyRun:
+    return sweep(path).verdict.study
+
+
+def test_every_setting_runs_with_every_seed_the_settings_first(study: StudyRun) -> None:
+    ran = [(run.spec.hidden, run.spec.seed) for run in study.trials]
+    assert ran == [(hidden, seed) for seed in (5, 6, 7) for hidden in ((), (24,))]
+    assert [run.spec.batch_norm for run in study.trials[:2]] == ["none", "before"]
+    assert {run.spec.epochs for run in study.trials} == {3}
+
+
+def test_one_opening_covers_every_trial(study: StudyRun, path: Path) -> None:
+    assert sorted(reading.number for reading in study.readings) == list(range(6))
+    assert study.looks == 1
+    assert {reading.selection for reading in study.readings} == {freeze(study).hash}
+    tracker = Home(path.parent / "mlruns").open_tracker(None, reading=True)
+    for run in study.trials:
+        reading, kept = study.reading_of(run.number), tracker.read_file(run.run_id, TEST_FILE)
+        assert reading is not None
+        assert kept is not None
+        said = TestPredictions.from_file(kept)
+        assert right(reading.confusion) == (int((said.true == said.predicted).sum()), 360)
+        assert said.probability.min() > 0.1  # of ten classes, the one it says is the likeliest
+        assert tracker.read_file(run.run_id, "weights.safetensors")
+
+
+def test_settings_come_with_mean_and_spread(study: StudyRun) -> None:
+    found = {setting.name: setting for setting in settings(study)}
+    assert sorted(found) == sorted(NAMES)
+    deep = found[NAMES[1]]
+    assert [run.number for run in deep.runs] == [1, 3, 5]
+    values = [run.best.val_accuracy for run in study.trials[1::2] if run.best]
+    assert deep.validation.values == tuple(values)
+    assert deep.validation.mean == pytest.approx(np.mean(values))
+    assert deep.validation.deviation == pytest.approx(np.std(values, ddof=1))
+    assert deep.test is not None
+    assert len(deep.test.values) == 3
+    assert str(Spread((0.5, 0.6))) == "0.5500 ± 0.0707"
+    assert str(Spread((0.5,))) == "0.5000"
+
+
+def test_a_seed_is_the_same_noise_for_every_study_of_its_settings(tmp_path: Path) -> None:
+    """So that settings differ by what was set, not by their luck."""
+    alone = sweep(write(tmp_path), overrides=["study.seeds=1", "study.seed=6"], trials=1)
+    again = sweep(write(tmp_path), overrides=["study.name=two", "study.seed=5", "study.seeds=2"])
+    one, two = alone.verdict.study.trials[0], again.verdict.study.trials[2]
+    assert one.spec == two.spec
+    assert one.best is not None
+    assert two.best is not None
+    assert one.best.val_loss == two.best.val_loss
+
+
+def test_the_verdict_says_that_nothing_was_chosen(path: Path, study: StudyRun) -> None:
+    verdict = sweep(path).verdict
+    lines = dict(verdict.lines)
+    assert "one opening for all 6 trials, for nothing is chosen by it" in lines["test"]
+    best = settings(study)[0]
+    assert lines["by setting"] == "mean ± standard deviation over seeds"
+    assert f"{best.name}" in verdict.text()
+    assert best.text() in verdict.text()
+    assert lines["settings"] in [f"{name} (seed {seed})" for name in NAMES for seed in (5, 6, 7)]
+    document = json.loads(json.dumps(verdict.to_dict()))
+    assert [each["name"] for each in document["settings"]] == [s.name for s in settings(study)]
+    assert document["test"]["looks"] == 1
+
+
+def test_a_finished_list_opens_nothing_again(
+    path: Path, study: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    assert sweep(path).verdict.study.readings == study.readings
+
+
+def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    before = sweep(path, overrides=["study.seeds=1"]).verdict.study
+    after = sweep(path, overrides=["study.seeds=2"]).verdict
+    assert after.study.readings[:2] == before.readings
+    assert sorted(reading.number for reading in after.study.readings) == [0, 1, 2, 3]
+    assert after.study.looks == 2
+    assert "look number 2" in dict(after.lines)["test"]
+
+
+def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+
+    def stop(*_: object, **__: object) -> None:
+        raise Interruption("interrupted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.conclude.read_test", stop)
+        with pytest.raises(Interruption):
+            sweep(path, overrides=["study.seeds=1"])
+    study = sweep(path, overrides=["study.seeds=1"]).verdict.study
+    assert sorted(reading.number for reading in study.readings) == [0, 1]
+    assert study.looks == 1
+
+
+def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
+    """Its definition is longer than a tag of MLflow's may be."""
+    many = "".join(
+        f'[[trial]]\nname = "{"long " * 20}{number}"\nhidden = [{number}]\n'
+        for number in range(1, 101)
+    )
+    path = write(tmp_path, LIST.split("[[trial]]")[0].replace("seeds = 3", "") + many)
+    sweep(path, trials=1)
+    study = sweep(path, trials=2).verdict.study
+    assert len(study.definition["trial"]) == 100
+    assert {setting.name.split()[-1] for setting in settings(study)} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("hidden = []", "hiden = []"),
+            r"\[\[trial\]\] number 1: hiden: unknown key; did you mean",
+        ),
+        (("hidden = []", "seed = 3"), r"\[\[trial\]\] number 1: seed: belongs into \[study\]"),
+        (("hidden = [24]", "depth = 3"), r"number 2: depth: belongs into \[space\]"),
+        (("hidden = [24]", "hidden = [0]"), r"number 2: hidden: every width must be at least 1"),
+        (("hidden = [24]", "batch_size = 1"), r"number 2: batch_size: BatchNorm needs at least 2"),
+        (('name = "linear"', "name = 3"), r"number 1: name: must be a text, not 3"),
+        (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' was there before"),
+        (
+            ("seeds = 3", "seeds = 0"),
+            r"\[study\] seeds: input should be greater than or equal to 1",
+        ),
+        (("seeds = 3", "trials = 3"), r"trials: 3, but 2 settings with 1 seed make 2; raise seeds"),
+        (("seeds = 3", 'sampler = "tpe"'), r"sampler: tpe takes no \[\[trial\]\]"),
+        (("[[trial]]", "[trial]", 1), r"cannot be read as TOML|trial: must be tables of their own"),
+        (("[[trial]]", "[space]\nl1 = [0.0]\n[[trial]]", 1), r"\[space\] l1: nothing is drawn"),
+        (("[[trial]]", "[[trail]]", 1), r"\[trail\]: must be a table|unknown table; did you mean"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_each_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    path = write(tmp_path, LIST.replace(*change))
+    with pytest.raises(ConfigError, match=said) as raised:
+        load(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_seeds_and_lists_are_for_what_draws_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="seeds: repeats a grid or a list, not what tpe draws"):
+        load("quickstart", ["study.seeds=3"])
+    with pytest.raises(ConfigError, match=r"sampler: a list needs \[\[trial\]\] tables"):
+        load("quickstart", ["study.sampler=list"])
+    losses = LIST.replace("hidden = []", 'loss = "mse"')
+    with pytest.raises(ConfigError, match="objective: val/loss cannot rank unlike losses"):
+        load(write(tmp_path, losses), ["study.objective=val/loss"])
+
+
+def test_a_field_set_by_hand_is_the_same_in_every_setting(tmp_path: Path) -> None:
+    config = load(write(tmp_path), ["train.hidden=[7]"])
+    assert config.settings == {"linear": {}, "batch_norm = before": {"batch_norm": "before"}}
+    assert config.train["hidden"] == (7,)
+    assert config.study.trials == 6
+    assert config.study.pruner == "none"
+
+
+def test_a_grid_repeats_over_seeds_too(tmp_path: Path) -> None:
+    text = LIST.split("[[trial]]")[0].replace("seeds = 3", 'seeds = 2\nsampler = "grid"')
+    path = write(tmp_path, text + '[space]\nhidden = [[], [8]]\nbatch_norm = ["none", "after"]\n')
+    study = sweep(path).verdict.study
+    assert len(study.trials) == len(study.readings) == 8
+    assert {setting.name for setting in settings(study)} == {
+        f"hidden = {hidden}, batch_norm = {norm}"
+        for hidden in ("[]", "[8]")
+        for norm in ("none", "after")
+    }
+    assert all([run.spec.seed for run in s.runs] == [5, 6] for s in settings(study))
