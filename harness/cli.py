@@ -7,17 +7,26 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from harness.errors import ConfigError, HarnessError
-
-if TYPE_CHECKING:
-    from harness.driver import Watcher
-    from harness.executors.devices import Demand
+from harness.errors import HarnessError
+from harness.options import (
+    Cpu,
+    DataDir,
+    Format,
+    Gpu,
+    Output,
+    Seed,
+    Set,
+    Study,
+    TrackingUri,
+    Workers,
+    demand,
+    watching,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,42 +36,6 @@ app = typer.Typer(
     help="Sweeps over small networks: fast, hard to lose work with, honest about what they found.",
     epilog="Example: harness run-study quickstart",
 )
-
-
-class Format(StrEnum):
-    text = "text"
-    json = "json"
-
-
-Study = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A name from ./studies, a shipped one, or a path.")
-]
-Gpu = Annotated[bool, typer.Option("--gpu", help="Demand CUDA; an error where there is none.")]
-Cpu = Annotated[bool, typer.Option("--cpu", help="Forbid CUDA. Neither: take what is there.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Worker processes [one per core or GPU]; 0 trains in this one."),
-]
-Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="Seed of the sampler, the weights and the batches.")
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Where datasets lie [$HARNESS_DATA_DIR, else downloaded]."),
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(metavar="URI", help="MLflow [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="TABLE.KEY=VALUE",
-        help="Override the study file; a field set in [train] is no longer sampled.",
-    ),
-]
-Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
 def _version(wanted: bool) -> None:
@@ -118,7 +91,7 @@ def run_study(
         planned = plan(
             study,
             trials=trials,
-            device=_demand(gpu, cpu),
+            device=demand(gpu, cpu),
             workers=workers,
             timeout=timeout,
             seed=seed,
@@ -135,7 +108,7 @@ def run_study(
             return
         from harness.run import execute
 
-        with _watcher(output) as watcher:
+        with watching(output) as watcher:
             result = execute(planned, fresh=fresh, watcher=watcher)
         if output is Format.json:
             print(json.dumps({"event": "verdict"} | result.verdict.to_dict()))
@@ -164,13 +137,13 @@ def train(
     with reported():
         planned = plan(
             study,
-            device=_demand(gpu, cpu),
+            device=demand(gpu, cpu),
             seed=seed,
             data_dir=data_dir,
             tracking_uri=tracking_uri,
             overrides=overrides or (),
         )
-        with _watcher(output) as watcher:
+        with watching(output) as watcher:
             done = run(planned, test=test, watcher=watcher)
         if output is Format.json:
             print(json.dumps({"event": "trained"} | done.to_dict()))
@@ -213,6 +186,46 @@ def compare(
             print(json.dumps(found.to_dict() | {"report": str(path)}))
             return
         print(aligned([*found.lines, ("report", str(path))]))
+
+
+@app.command(epilog="Example: harness predict fashion-mnist --test 12 --wrong")
+def predict(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study, a trial (STUDY/12) or MLflow run id.")
+    ],
+    test: Annotated[int, typer.Option("--test", metavar="N", help="So many test images.")],
+    start: Annotated[int, typer.Option("--from", metavar="K", help="The first of them.")] = 0,
+    wrong: Annotated[bool, typer.Option("--wrong", help="The mistakes alone.")] = False,
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    output: Output = Format.text,
+) -> None:
+    """Look at test images one by one: the picture, what is true, what the model said.
+
+    That was kept when the test set was read; it is not opened again.
+    """
+    from harness.home import Home
+    from harness.predict import on_test
+
+    with reported():
+        found = on_test(
+            Home(Path("mlruns")),
+            study,
+            tracking_uri,
+            test,
+            start=start,
+            wrong=wrong,
+            data_dir=data_dir,
+        )
+        if output is Format.json:
+            for example in found.examples:
+                print(json.dumps(example.to_dict()))
+            return
+        from rich.console import Console
+
+        from harness.drawn import show
+
+        show(found, Console())
 
 
 @app.command(epilog="Example: harness studies --format json")
@@ -266,31 +279,3 @@ def reported() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
         raise typer.Exit(1) from None
-
-
-def _demand(gpu: bool, cpu: bool) -> Demand:
-    if gpu and cpu:
-        raise ConfigError("--gpu and --cpu exclude each other; give one of them, or neither")
-    return "gpu" if gpu else "cpu" if cpu else None
-
-
-@contextmanager
-def _watcher(output: Format) -> Iterator[Watcher]:
-    """JSON lines for programs, a live table in a terminal, dated lines elsewhere."""
-    if output is Format.json:
-        from harness.progress.jsonlines import JsonLines
-
-        yield JsonLines()
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        from harness.progress.plain import Plain
-
-        yield Plain()
-        return
-    from harness.progress.live import LiveTable
-
-    with LiveTable(console) as live:
-        yield live

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import StudyError, UserError, did_you_mean
+from harness.errors import UserError
 from harness.home import Home
 from harness.intervals import holm, wilson
+from harness.named import find_trial
 from harness.paired import Paired, paired, read_predictions
-from harness.selection import freeze
 from harness.tracking.records import RunRecord, StudyRun, TestReading, right
 from harness.trial import SPEC_FIELDS, EpochMetrics
 from harness.verdict import interval
@@ -141,7 +140,7 @@ def compare(tracker: Tracker, names: Sequence[str]) -> Comparison:
     """Compare a study's champion, `STUDY/12` or an MLflow run id, two or more. Raises UserError."""
     if not 2 <= len(names) <= 8:
         raise UserError(f"compare takes two to eight names, not {len(names)}: harness compare A B")
-    found = [_find(tracker, name) for name in names]
+    found = [find_trial(tracker, name) for name in names]
     sides = tuple(
         Side(letter, study, run)
         for letter, (study, run) in zip(string.ascii_uppercase, found, strict=False)
@@ -172,43 +171,7 @@ def report_path(home: Home, comparison: Comparison, uri: str) -> Path:
     return folder / f"{'-vs-'.join(names)[:80]}-{digest.hexdigest()[:8]}" / "index.html"
 
 
-def _find(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
-    if re.fullmatch(r"[0-9a-f]{32}", name):
-        study = tracker.read_run(name)
-        if study is None:
-            raise StudyError(f"no run of harness has the id {name}; `harness ui` shows them")
-        run = study.trials[0] if study.run_id != name and study.trials else freeze(study).champion
-        return study, _with_result(study, run)
-    title, slash, number = name.partition("/")
-    study = tracker.read(title)
-    if study is None and title in tracker.experiments():
-        raise StudyError(
-            f"'{title}' is no study, its runs stand alone; name one by its MLflow run id, which "
-            f"`harness ui {title}` shows"
-        )
-    if study is None:
-        known = [each.name for each in tracker.studies()]
-        raise StudyError(f"no study '{title}' on record{did_you_mean(title, known)}")
-    if not slash:
-        return study, freeze(study).champion
-    matching = [run for run in study.trials if str(run.number) == number]
-    if not matching:
-        last = max((run.number for run in study.trials), default=None)
-        known_numbers = "it has none" if last is None else f"its trials are 0 to {last}"
-        raise StudyError(f"no trial '{number}' in study '{title}'; {known_numbers}")
-    return study, _with_result(study, matching[0])
-
-
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return "-".join(map(str, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _with_result(study: StudyRun, run: RunRecord) -> RunRecord:
-    if run.best is None:
-        why = f" ({run.reason})" if run.reason else ""
-        raise StudyError(
-            f"{study.name}/{run.number} has nothing to compare: it is {run.state.lower()}{why}"
-        )
-    return run

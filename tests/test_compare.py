@@ -199,7 +199,7 @@ def test_pairs_that_agree_say_nothing() -> None:
         (["one", "one/1"], "one/1 and one are the same trial, one/1"),
         (["one", "tow"], "no study 'tow' on record; did you mean 'two'"),
         (["one", "one/7"], "no trial '7' in study 'one'; its trials are 0 to 2"),
-        (["one", "one/2"], "one/2 has nothing to compare: it is failed (diverged)"),
+        (["one", "one/2"], "one/2 has no result: it is failed (diverged)"),
         (["one", "f" * 32], "no run of harness has the id ffff"),
     ],
 )

@@ -19,13 +19,14 @@ ORDER = [
     ["trial", "intervals"],
     ["config", "studyfiles", "space", "data", "model", "packing"],
     ["engine", "tracking"],
-    ["executors", "search", "home", "facts", "selection", "paired", "mistakes", "settings"],
-    ["verdict", "compare", "reports"],
+    ["executors", "search", "home", "facts", "selection", "paired", "mistakes", "settings", "luck"],
+    ["named"],
+    ["verdict", "compare", "predict", "reports"],
     ["driver"],
     ["progress", "plan", "listing", "ui"],
     ["conclude", "train", "estimate"],
     ["run"],
-    ["cli"],
+    ["drawn", "options", "cli"],
     ["__main__", "__init__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -1,0 +1,45 @@
+"""A trial by the name that a person types."""
+
+from __future__ import annotations
+
+import re
+
+from harness.errors import StudyError, did_you_mean
+from harness.selection import freeze
+from harness.tracking.base import Tracker
+from harness.tracking.records import RunRecord, StudyRun
+
+
+def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
+    """A study's champion, `STUDY/12`, or an MLflow run id, with its study. Raises StudyError."""
+    if re.fullmatch(r"[0-9a-f]{32}", name):
+        study = tracker.read_run(name)
+        if study is None:
+            raise StudyError(f"no run of harness has the id {name}; `harness ui` shows them")
+        run = study.trials[0] if study.run_id != name and study.trials else freeze(study).champion
+        return study, _with_result(study, run)
+    title, slash, number = name.partition("/")
+    study = tracker.read(title)
+    if study is None and title in tracker.experiments():
+        raise StudyError(
+            f"'{title}' is no study, its runs stand alone; name one by its MLflow run id, which "
+            f"`harness ui {title}` shows"
+        )
+    if study is None:
+        known = [each.name for each in tracker.studies()]
+        raise StudyError(f"no study '{title}' on record{did_you_mean(title, known)}")
+    if not slash:
+        return study, freeze(study).champion
+    matching = [run for run in study.trials if str(run.number) == number]
+    if not matching:
+        last = max((run.number for run in study.trials), default=None)
+        known_numbers = "it has none" if last is None else f"its trials are 0 to {last}"
+        raise StudyError(f"no trial '{number}' in study '{title}'; {known_numbers}")
+    return study, _with_result(study, matching[0])
+
+
+def _with_result(study: StudyRun, run: RunRecord) -> RunRecord:
+    if run.best is None:
+        why = f" ({run.reason})" if run.reason else ""
+        raise StudyError(f"{study.name}/{run.number} has no result: it is {run.state.lower()}{why}")
+    return run

@@ -1,0 +1,82 @@
+"""What several commands share: their options, and who watches their progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import ConfigError
+
+if TYPE_CHECKING:
+    from harness.driver import Watcher
+    from harness.executors.devices import Demand
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+
+
+Study = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A name from ./studies, a shipped one, or a path.")
+]
+Gpu = Annotated[bool, typer.Option("--gpu", help="Demand CUDA; an error where there is none.")]
+Cpu = Annotated[bool, typer.Option("--cpu", help="Forbid CUDA. Neither: take what is there.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Worker processes [one per core or GPU]; 0 trains in this one."),
+]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Seed of the sampler, the weights and the batches.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where datasets lie [$HARNESS_DATA_DIR, else downloaded]."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="MLflow [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Override the study file; a field set in [train] is no longer sampled.",
+    ),
+]
+Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
+
+
+def demand(gpu: bool, cpu: bool) -> Demand:
+    """What --gpu and --cpu ask for."""
+    if gpu and cpu:
+        raise ConfigError("--gpu and --cpu exclude each other; give one of them, or neither")
+    return "gpu" if gpu else "cpu" if cpu else None
+
+
+@contextmanager
+def watching(output: Format) -> Iterator[Watcher]:
+    """JSON lines for programs, a live table in a terminal, dated lines elsewhere."""
+    if output is Format.json:
+        from harness.progress.jsonlines import JsonLines
+
+        yield JsonLines()
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        from harness.progress.plain import Plain
+
+        yield Plain()
+        return
+    from harness.progress.live import LiveTable
+
+    with LiveTable(console) as live:
+        yield live
