@@ -130,7 +130,7 @@ def train(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Train once with fixed settings; [space] is ignored. Recorded in STUDY-train."""
+    """Train once with the settings of [train]; recorded in STUDY-train."""
     from harness.plan import plan
     from harness.train import train as run
 

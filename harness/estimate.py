@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from harness.config import GIVEN, LIST
 from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.engine import Resident
@@ -68,13 +69,19 @@ def in_words(resolved: dict[str, Any]) -> str:
     ]
     for table in ("study", "train", "space"):
         lines += [f"{table:<8} {key} = {_shown(value)}" for key, value in resolved[table].items()]
+    lines += [
+        f"{LIST:<8} {name}" + "".join(f", {key} = {_shown(v)}" for key, v in fields.items())
+        for name, fields in resolved.get(LIST, {}).items()
+    ]
     each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
     about = duration(resolved["seconds"])
-    lines.append(f"time     about {about} of training for random settings, unpruned ({each});")
-    if resolved["device"].startswith("CPU"):
-        lines.append("         a search that comes to favour large networks takes longer")
-    else:
+    given = resolved["study"]["sampler"] in GIVEN
+    drawn = "the settings given" if given else "random settings"
+    lines.append(f"time     about {about} of training for {drawn}, unpruned ({each})")
+    if not resolved["device"].startswith("CPU"):
         lines.append("         timed alone; trials that share the device take less")
+    elif not given:
+        lines.append("         a search that comes to favour large networks takes longer")
     return "\n".join(lines)
 
 

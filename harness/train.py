@@ -55,8 +55,9 @@ class TrainResult:
 
 
 def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
-    """Train the study's fixed settings once; [space] is ignored. The run stands alone in MLflow."""
-    config = replace(planned.config, space=Space({}))
+    """Train what [train] says once, [space] and [[trial]] aside. The run stands alone in MLflow."""
+    study = planned.config.study.model_copy(update={"sampler": "random", "seeds": 1, "trials": 1})
+    config = replace(planned.config, study=study, space=Space({}), settings={})
     planned = replace(planned, config=config)
     spec = TrialSpec(**config.fixed())
     prepared = planned.prepare()

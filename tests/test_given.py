@@ -7,16 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from harness.data.parts import SealedTest
 from harness.errors import ConfigError, Interruption
 from harness.home import Home
+from harness.plan import plan
+from harness.predict import on_test
+from harness.progress.quiet import Quiet
 from harness.run import StudyResult, run_study
 from harness.selection import freeze
 from harness.settings import Spread, settings
 from harness.studyfiles import load
 from harness.tracking.predictions import TEST_FILE, TestPredictions
 from harness.tracking.records import StudyRun, right
+from harness.train import train
 
 LIST = """
 [study]
@@ -216,6 +221,26 @@ def test_a_field_set_by_hand_is_the_same_in_every_setting(tmp_path: Path) -> Non
     assert config.train["hidden"] == (7,)
     assert config.study.trials == 6
     assert config.study.pruner == "none"
+
+
+def test_train_takes_what_the_settings_share(path: Path) -> None:
+    home = path.parent / "mlruns"
+    planned = plan(path, home=home, workers=0, device="cpu", overrides=["train.hidden=[9]"])
+    done = train(planned, test=True, watcher=Quiet())
+    assert (done.spec.hidden, done.spec.batch_norm, done.spec.seed) == ((9,), "none", 5)
+    tracker = Home(home).open_tracker(None, reading=True)
+    (run_id,) = (
+        run.info.run_id
+        for run in MlflowClient(Home(home).local_uri).search_runs(
+            [tracker.experiments()["list-train"]]
+        )
+    )
+    study = tracker.read_run(run_id)
+    assert study is not None
+    assert not study.given
+    assert done.reading is not None
+    found = on_test(Home(home), run_id, None, 360)
+    assert found.right / found.total == done.reading.accuracy
 
 
 def test_a_grid_repeats_over_seeds_too(tmp_path: Path) -> None:
