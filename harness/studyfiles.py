@@ -138,7 +138,7 @@ def _resolve(
         grid = space.grid() if study.sampler == "grid" else []
     except ValueError as error:
         raise wrong("space", str(error)) from None
-    settings = _settings(listed, train, source)
+    settings = _settings(listed, train, source, any(table == "train" for table, _ in given))
     if "loss" in space.fields and study.objective == "val/loss":
         raise wrong(
             "space", "loss: the objective val/loss cannot rank unlike losses; use val/accuracy"
@@ -194,10 +194,14 @@ def _fields(
 
 
 def _settings(
-    listed: list[dict[str, Any]], train: dict[str, Any], source: str
+    listed: list[dict[str, Any]], train: dict[str, Any], source: str, merge: bool
 ) -> dict[str, dict[str, Any]]:
-    """The [[trial]] tables by their names, which their fields make where none is given."""
+    """The [[trial]] tables by their names, which their fields make where none is given.
+
+    Equal ones are a mistake, or where a --set has made them so (`merge`) the first of them.
+    """
     settings: dict[str, dict[str, Any]] = {}
+    specs: dict[TrialSpec, str] = {}
     for place, table in enumerate(listed, 1):
 
         def wrong(message: str, place: int = place) -> ConfigError:
@@ -209,9 +213,14 @@ def _settings(
         name = table.get("name", called or "as in [train]")
         if not isinstance(name, str) or not name.strip():
             raise wrong(f"name: must be a text, not {name!r}")
+        trained = TrialSpec(**train | fields)
+        if trained in specs:
+            if merge:
+                continue
+            raise wrong(f"the same settings as '{specs[trained]}'; leave out one of them")
         if name in settings:
             raise wrong(f"name: '{name}' was there before; give each setting its own")
-        settings[name] = fields
+        settings[name], specs[trained] = fields, name
     return settings
 
 

@@ -187,6 +187,10 @@ def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
         (('name = "linear"', "name = 3"), r"number 1: name: must be a text, not 3"),
         (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' was there before"),
         (
+            ('hidden = [24]\nbatch_norm = "before"', "hidden = []"),
+            r"2: the same settings as 'linear'",
+        ),
+        (
             ("seeds = 3", "seeds = 0"),
             r"\[study\] seeds: input should be greater than or equal to 1",
         ),
@@ -216,7 +220,8 @@ def test_seeds_and_lists_are_for_what_draws_nothing(tmp_path: Path) -> None:
 
 
 def test_a_field_set_by_hand_is_the_same_in_every_setting(tmp_path: Path) -> None:
-    config = load(write(tmp_path), ["train.hidden=[7]"])
+    path = write(tmp_path, LIST + "[[trial]]\nhidden = [30]\n[[trial]]\nhidden = [40]\n")
+    config = load(path, ["train.hidden=[7]"])  # those that it makes alike are one
     assert config.settings == {"linear": {}, "batch_norm = before": {"batch_norm": "before"}}
     assert config.train["hidden"] == (7,)
     assert config.study.trials == 6

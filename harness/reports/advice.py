@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 from harness.config import as_toml
 from harness.paired import Rival
-from harness.reports import importance
 from harness.reports.commands import anew, extended
-from harness.reports.edges import end_of, widened
-from harness.reports.factors import as_text, ended, factors, value_of
+from harness.reports.factors import ended, factors, value_of
+from harness.reports.ranges import Advice, best_tenth, failing, wider
+from harness.settings import settings, varied_fields
 from harness.space import LAYERS
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective
 from harness.verdict import percent
 
 MOST = 5
+SEEDS = 3
+"""To go on with, where each setting had one."""
 LATE = 0.9
 """Of the epochs: a best epoch from there on is nearly the last."""
 STILL_FALLS = 0.02
@@ -24,12 +26,6 @@ STILL_FALLS = 0.02
 OVERFIT = 0.03
 """Training accuracy above validation accuracy."""
 BY_CHANCE = 0.05
-FEW = 3
-"""Complete trials, and failed ones: fewer show nothing."""
-MOSTLY = 0.8
-"""Of the failed trials."""
-MATTERS = 0.05
-"""Share of importance below which a setting's range is not worth widening."""
 LEAST_TRIALS = 20
 """With fewer, how a search went says nothing."""
 LEAST_CONFUSED = 3
@@ -41,96 +37,44 @@ REGULARISERS = {
 }
 
 
-@dataclass(frozen=True)
-class Advice:
-    """Plain text; `command` is a shell's, to be run where the study was."""
-
-    title: str
-    why: str
-    command: str = ""
-
-
 def data(study: StudyRun, champion: RunRecord, rival: Rival | None) -> tuple[Advice, ...]:
     """At most five, the likeliest gains first; `rival` is a smaller trial as good as the champion.
 
     The champion is a complete trial: it has a best epoch.
     """
     assert champion.best is not None
+    of_search = not study.given  # a grid or list has no ranges, and nothing that went on searching
     found = (
-        _failing(study),
-        _wider(study, champion),
+        failing(study) if of_search else None,
+        wider(study, champion) if of_search else None,
+        _repeated(study),
         _longer(study, champion, champion.best),
         _regularised(study, champion, champion.best),
         _smaller(champion, rival),
-        _more(study),
-        _settled(study),
+        _more(study) if of_search else None,
+        _settled(study) if of_search else None,
         _confused(study, champion),
     )
     return tuple(advice for advice in found if advice is not None)[:MOST]
 
 
-def _failing(study: StudyRun) -> Advice | None:
-    """Trials failed, nearly all beyond a value that no complete trial exceeds."""
-    failed = [run.number for run in study.trials if run.state == "FAILED"]
-    complete = [run.number for run in study.best_first()]
-    trials = len(ended(study))
-    if len(failed) < max(FEW, trials / 10):
+def _repeated(study: StudyRun) -> Advice | None:
+    """Every setting of a grid or list was trained once."""
+    found = settings(study)
+    if len(found) < 2 or any(len(setting.runs) > 1 for setting in found):
         return None
-    for factor in factors(study):
-        table = study.definition["space"][factor.name]
-        if factor.kind == "choice" or not complete:
-            continue
-        safe = max(complete, key=lambda number: factor.positions.get(number, -math.inf))
-        top = factor.positions[safe]
-        beyond = sum(factor.positions.get(number, top) > top for number in failed)
-        high = next(
-            getattr(run.spec, factor.name, None) for run in study.trials if run.number == safe
-        )
-        if beyond < MOSTLY * len(failed) or not isinstance(high, float | int):
-            continue
-        return Advice(
-            f"Lower the top of {factor.name}",
-            f"{len(failed)} of {trials} trials failed, {beyond} of them with a {factor.name} above "
-            f"{factor.shown[safe]}, the highest of a complete one.",
-            anew(study, "lower", f"space.{factor.name}={as_toml({**table, 'high': high})}"),
-        )
-    return None
-
-
-def _wider(study: StudyRun, champion: RunRecord) -> Advice | None:
-    """The champion stands at the end of a range: what is beyond was never tried."""
-    best, reasons, sets, names = _best(study), [], [], []
-    weights = dict(importance.data(study).shares)
-    if len(best) < FEW:
-        return None
-    for factor in factors(study):
-        if weights.get(factor.name, 1.0) < MATTERS:
-            continue
-        table = study.definition["space"][factor.name]
-        end, wider = end_of(factor, table, champion.number), widened(factor, table, champion.number)
-        if end is None or wider is None:
-            continue
-        near = sum(end_of(factor, table, run.number) == end for run in best)
-        names.append(factor.name)
-        reasons.append(
-            f"the champion's {factor.name}, {factor.shown[champion.number]}, is at the "
-            f"{'lower' if end == 'low' else 'upper'} end of {as_text(table['low'])} to "
-            f"{as_text(table['high'])}, as that of {near} of the best {len(best)} trials"
-        )
-        sets.append(f"space.{factor.name}={as_toml(wider)}")
-    if not names:
-        return None
-    why = "; ".join(reasons)
+    asked = {replace(run.spec, seed=0) for run in study.trials}
     return Advice(
-        f"Widen the range of {' and '.join(names)}",
-        f"{why[0].upper()}{why[1:]}. What lies beyond was not tried.",
-        anew(study, "wider", *sets),
+        "Give each setting more seeds",
+        f"Each of the {len(found)} settings was trained once: the seed's part in their differences "
+        "cannot be told.",
+        extended(study, "--set", f"study.seeds={SEEDS}", "--trials", str(SEEDS * len(asked))),
     )
 
 
 def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
     """The champion's best epoch is nearly its last, and its curve still improves."""
-    if "epochs" in study.definition.get("space", {}):
+    if "epochs" in varied_fields(study.definition):
         return None
     budget, epochs = champion.spec.epochs, champion.epochs
     fifth = math.ceil(len(epochs) / 5)
@@ -165,18 +109,20 @@ def _error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
 def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
     """The champion fits its training images better than others."""
     gap = best.train_accuracy - best.val_accuracy
+    varied = varied_fields(study.definition)
     new = {
         name: REGULARISERS[name]
         for name in REGULARISERS
-        if name not in study.definition.get("space", {}) and not getattr(champion.spec, name)
+        if name not in varied and not getattr(champion.spec, name)
     }
     if gap <= OVERFIT or not new:
         return None
+    sets = [f"space.{name}={as_toml(new[name])}" for name in new]
     return Advice(
-        f"Regularise: sample {' and '.join(new)}",
+        f"Regularise: {'try' if study.given else 'sample'} {' and '.join(new)}",
         f"At its best epoch the champion has {percent(best.train_accuracy)} of its training "
         f"images right and {percent(best.val_accuracy)} of the validation images: it overfits.",
-        anew(study, "regularised", *(f"space.{name}={as_toml(new[name])}" for name in new)),
+        "" if study.given else anew(study, "regularised", *sets),
     )
 
 
@@ -225,7 +171,7 @@ def _more(study: StudyRun) -> Advice | None:
 
 def _settled(study: StudyRun) -> Advice | None:
     """The best trials share one value of a choice, by more than the sampler's preference."""
-    best = _best(study)
+    best = best_tenth(study)
     if len(study.best_first()) < LEAST_TRIALS:
         return None
     for factor in factors(study):
@@ -266,12 +212,6 @@ def _confused(study: StudyRun, champion: RunRecord) -> Advice | None:
         f"its validation images ({count} of {images}), the largest share of the pairs that were "
         f"confused {LEAST_CONFUSED} times or more. Could a person tell them apart?",
     )
-
-
-def _best(study: StudyRun) -> list[RunRecord]:
-    """The best tenth of the complete trials, and at least five where there are so many."""
-    ranked = study.best_first()
-    return ranked[: max(5, math.ceil(len(ranked) / 10))]
 
 
 def _th(number: int) -> str:

@@ -6,6 +6,7 @@ import itertools
 import shlex
 
 from harness.config import as_toml
+from harness.settings import varied_fields
 from harness.tracking.records import RunRecord, StudyRun
 
 
@@ -26,16 +27,15 @@ def anew(study: StudyRun, suffix: str, *sets: str) -> str:
 def train_command(study: StudyRun, run: RunRecord) -> str:
     """`harness train` with a trial's settings, on the same data and split."""
     words, definition, spec = _typed(study), study.definition, run.spec.to_dict()
-    space = definition.get("space", {})
-    sampled = {"hidden" if name in ("depth", "width") else name for name in space}
-    fields = [name for name in spec if name in sampled | definition.get("train", {}).keys()]
+    given = {*varied_fields(definition), *definition.get("train", {})}
+    fields = [name for name in spec if name in given]
     sets = [f"train.{name}={as_toml(spec[name])}" for name in fields if spec[name] is not None]
     data = [
-        given
-        for option, given in itertools.pairwise(words)
-        if option == "--set" and given.startswith(("data.", "study."))
+        value
+        for option, value in itertools.pairwise(words)
+        if option == "--set" and value.startswith(("data.", "study."))
     ]
-    parts = ["harness", "train", words[2], f"--seed={definition['study'].get('seed', 0)}"]
+    parts = ["harness", "train", words[2], f"--seed={run.spec.seed}"]
     return shlex.join(parts + [part for each in (*data, *sets) for part in ("--set", each)])
 
 

@@ -1,4 +1,4 @@
-"""A study's sampled settings as axes: where each trial stands on each."""
+"""A study's varied settings as axes: where each trial stands on each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.settings import varied_fields
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import SPEC_FIELDS
 
@@ -65,12 +66,16 @@ class Factor:
 
 
 def factors(study: StudyRun) -> tuple[Factor, ...]:
-    """Every setting of the study's space that some ended trial has, in the space's order."""
-    space = study.definition.get("space") or {}
+    """Every setting that was varied and that some ended trial has, in the study file's order."""
+    space = study.definition.get("space") or dict.fromkeys(varied_fields(study.definition))
     runs = ended(study)
     found = []
     for name, dimension in space.items():
         values = {run.number: value for run in runs if (value := value_of(run, name)) is not None}
+        if dimension is None:  # of a list: a choice
+            if len(set(map(as_text, values.values()))) < 2:
+                continue  # it says what is so anyway
+            dimension = sorted(values.values()) if _numbers(values.values()) else []
         if values:
             found.append(_factor(name, dimension, values))
     return tuple(found)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from harness.config import LIST
 from harness.reports.factors import Factor, ended, factors
 from harness.reports.points import measured
 from harness.reports.style import ACCENT, label, layout
@@ -41,7 +42,12 @@ class Importance:
 
 
 def data(study: StudyRun) -> Importance:
-    """All ended trials take part: PED-ANOVA asks only what tells the best tenth from all."""
+    """All ended trials take part: PED-ANOVA asks only what tells the best tenth from all.
+
+    Empty for a list, whose settings change together: a share of each cannot be told.
+    """
+    if LIST in study.definition:
+        return Importance()
     ranks = _ranks(study)
     varying = [factor for factor in factors(study) if factor.varies]
     varying = [factor for factor in varying if ranks.keys() <= factor.positions.keys()]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.config import LIST
+from harness.reports.settings import named
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import SPEC_FIELDS
 
@@ -39,7 +41,8 @@ class Leaderboard:
 def data(study: StudyRun) -> Leaderboard:
     """Complete trials best first, then the others by their best epoch, then by number.
 
-    The settings shown are those that people ask for first, and all others that differ somewhere.
+    The settings shown are those that people ask for first, and all others that differ somewhere;
+    of a list, the name of its setting too.
     """
     ranked = study.best_first()
     complete = {run.uid for run in ranked}
@@ -49,15 +52,19 @@ def data(study: StudyRun) -> Leaderboard:
     differing = [
         name
         for name in SPEC_FIELDS
-        if name not in ALWAYS and len({getattr(spec, name) for spec in specs}) > 1
+        if name not in (*ALWAYS, "seed") and len({getattr(spec, name) for spec in specs}) > 1
     ]
-    settings = (*ALWAYS, *differing)
-    columns = ("trial", "val_accuracy", "val_loss", "epoch", *settings)
-    columns += ("parameters", "seconds", "state")
-    return Leaderboard(columns, tuple(_row(run, settings) for run in (*ranked, *rest)))
+    seeds = ("seed",) if len({spec.seed for spec in specs}) > 1 else ()
+    settings = (*seeds, *ALWAYS, *differing)
+    called = named(study) if LIST in study.definition else {}
+    columns = ("trial", *(["setting"] if called else []), "val_accuracy", "val_loss", "epoch")
+    columns += (*settings, "parameters", "seconds", "state")
+    rows = (_row(run, settings, called) for run in (*ranked, *rest))
+    return Leaderboard(columns, tuple(rows))
 
 
-def _row(run: RunRecord, settings: Sequence[str]) -> Row:
+def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str]) -> Row:
+    name = [called[run.number]] if called else []
     best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
     state = run.state.lower() + (f": {run.reason}" if run.reason else "")
     measured = [Cell("", None)] * 3
@@ -71,6 +78,7 @@ def _row(run: RunRecord, settings: Sequence[str]) -> Row:
         run.number,
         (
             Cell(str(run.number), run.number),
+            *(Cell(text, text) for text in name),
             *measured,
             *(_setting(getattr(run.spec, name)) for name in settings),
             Cell(f"{run.parameters:,}" if run.parameters else "", run.parameters or None),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 
+from harness.config import LIST
 from harness.intervals import wilson
 from harness.reports import (
     advice,
     classes,
     classmap,
     confusion,
-    contenders,
     curves,
+    given,
     history,
     importance,
     leaderboard,
     parallel,
+    settings,
     slices,
+    sure,
     timeline,
     tradeoffs,
 )
@@ -28,6 +31,9 @@ from harness.verdict import LOCAL, Verdict, hardest, percent
 
 SELECTED = 3
 """The best trials, in colour from the start."""
+ELSEWHERE = ("report", "browse", "by setting", "")
+"""Lines of the verdict that the page needs not, or has as a table: the label, which is empty on
+further lines."""
 
 
 def report(verdict: Verdict) -> Page:
@@ -35,7 +41,8 @@ def report(verdict: Verdict) -> Page:
     study = verdict.study
     sections = [
         _verdict(verdict),
-        _sureness(verdict),
+        sure.section(verdict),
+        *given.sections(verdict),
         _leaderboard(verdict),
         _curves(study),
         _classes(verdict),
@@ -51,12 +58,16 @@ def report(verdict: Verdict) -> Page:
         ),
     ]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
+    names = settings.titles(study)
     facts = [study.definition["data"]["name"], when, study.facts.get("device", "")]
     return Page(
         title=study.name,
         subtitle=" · ".join(filter(None, facts)),
         sections=sections,
-        trials={run.number: f"{run.number} · {run.spec.describe()}" for run in study.trials},
+        trials={
+            run.number: f"{run.number} · {names.get(run.number) or run.spec.describe()}"
+            for run in study.trials
+        },
         selected=[run.number for run in study.best_first()[:SELECTED]],
     )
 
@@ -88,7 +99,7 @@ def _verdict(verdict: Verdict) -> Section:
         template="verdict",
         values={
             "figures": figures,
-            "lines": [line for line in verdict.lines if line[0] not in ("report", "browse")],
+            "lines": [line for line in verdict.lines if line[0] not in ELSEWHERE],
             "commands": _commands(verdict),
             "facts": sorted(verdict.study.facts.items()),
         },
@@ -118,11 +129,13 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
     commands = [{"title": "Load the model", "text": load, "note": note}]
     command = study.facts.get("command", "")
     if command:
+        elsewhere = "the order in which trials end may steer the sampler, and what it draws"
+        if study.given:
+            elsewhere = "small trials may train beside others, and their rounding"
         note = (
             "--fresh keeps this study under another name; its file as it was is study.toml on its "
             "run in MLflow. On one CPU worker, without a timeout, a study repeats exactly, on one "
-            "kind of machine and with these versions. Elsewhere the order in which trials end may "
-            "steer the sampler, and what it draws differs a little."
+            f"kind of machine and with these versions. Elsewhere {elsewhere} differs a little."
         )
         commands += [
             {"title": "Do the study again", "text": f"{command} --fresh", "note": note},
@@ -133,31 +146,6 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
             },
         ]
     return commands
-
-
-def _sureness(verdict: Verdict) -> Section:
-    found = contenders.data(verdict.study, verdict.reading)
-    complete = len(verdict.study.best_first())
-    if not verdict.study.definition.get("space"):
-        says = "Nothing was sampled: every trial has the same settings."
-    elif complete == 1:
-        says = "Only one trial is complete: nothing was chosen among several."
-    else:
-        says = (
-            f"The champion is the best of {complete} complete trials by the validation part, which "
-            "flatters it: luck was chosen along with skill. "
-            f"{found.within} other {'trial lies' if found.within == 1 else 'trials lie'} within "
-            "its interval."
-        )
-    says += " The bars say what drawing these examples leaves open."
-    if verdict.runner_up is not None:
-        says += f" The runner-up is {verdict.rivalry}."
-    if len(verdict.study.readings) > 1:
-        says += " The test set was read before, for an earlier champion: its result was known."
-    elif verdict.reading is not None:
-        says += " The test set was opened after the choice, and had no part in it."
-    plot = Plot("contenders", "The best trials", contenders.figure(found), wide=True)
-    return Section(name="sure", title="How sure", says=says, plots=[plot] if found.best else [])
 
 
 def _leaderboard(verdict: Verdict) -> Section:
@@ -235,9 +223,9 @@ def _why(study: StudyRun) -> Section:
     weights = importance.data(study)
     plots = []
     says = (
-        "A sampler looks where it is good, so these plots show where it looked as well as what it "
-        "found. Their axes hold the good trials; the others lie beyond, where a double click or "
-        "selecting one shows them. Choices are spread sideways, so that none hides another."
+        f"{_looked(study)} Their axes hold the good trials; the others lie beyond, where a double "
+        "click or selecting one shows them. Choices are spread sideways, so that none hides "
+        "another."
     )
     if weights.shares:
         plots.append(Plot("importance", "Importance of the settings", importance.figure(weights)))
@@ -259,7 +247,25 @@ def _why(study: StudyRun) -> Section:
     )
 
 
+def _looked(study: StudyRun) -> str:
+    """Where the trials of the plots come from."""
+    if LIST in study.definition:
+        return (
+            "These plots show what goes along with accuracy; where a list changes several settings "
+            "at once, they cannot tell which of them did it."
+        )
+    if study.given:
+        return "What was tried was decided beforehand; no sampler steered it."
+    return (
+        "A sampler looks where it is good, so these plots show where it looked as well as what it "
+        "found."
+    )
+
+
 def _course(study: StudyRun) -> Section:
+    ran = Plot("timeline", "What ran where", timeline.figure(timeline.data(study)), wide=True)
+    if study.given:  # whose order says nothing
+        return Section(name="course", title="How it went", plots=[ran])
     course = history.data(study)
     return Section(
         name="course",
@@ -270,6 +276,6 @@ def _course(study: StudyRun) -> Section:
         else "",
         plots=[
             Plot("history", "The best so far", history.figure(course), wide=True),
-            Plot("timeline", "What ran where", timeline.figure(timeline.data(study)), wide=True),
+            ran,
         ],
     )

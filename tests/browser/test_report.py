@@ -17,6 +17,7 @@ from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import StudyRun
 from harness.verdict import Verdict
 from tests import synthetic
+from tests.reports.listed import listed
 
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
 SECTIONS = ("verdict", "sure", "leaderboard", "curves", "classes", "mistakes", "why", "course")
@@ -377,3 +378,53 @@ def test_a_comparison_draws_both_sides_in_colour(
     assert page.evaluate("window.hacked") is None
     assert watched.said == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
+
+
+def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) -> None:
+    study, tracker = listed()
+    path = tmp_path / "index.html"
+    report(Verdict.of(study, study.best_first()[0], tracker, path, "http://h/")).write(path)
+    page = watched.open(path)
+    undrawn = page.evaluate(
+        "harness.plots.filter(p => !p.element.querySelector('.main-svg')).map(p => p.name)"
+    )
+    assert undrawn == []
+    assert page.locator("#plot-settings .scatterlayer .point").count() > 2 * len(study.trials)
+    assert page.locator("#plot-luck .bars .point").count() > 5
+    assert watched.said == []
+    page.locator("#clear").click()
+
+    row = page.locator("#settings tbody tr").nth(1)
+    assert row.get_attribute("data-key") == "1 4 7"
+    row.click()
+    assert page.evaluate("harness.selected") == ["1", "4", "7"]
+    expect(row).to_have_attribute("aria-selected", "true")
+    page.wait_for_function("harness.plots.at(-1).element.data.some(t => t.meta?.selected === '7')")
+    assert {"settings", "contenders", "history", "val-accuracy"} - coloured(page, 7) == {"history"}
+    drawn = page.evaluate(
+        """harness.plots.find(p => p.name === 'settings').element.data
+             .filter(t => t.meta?.selected === '4').map(t => [t.x[0], t.marker.symbol])"""
+    )
+    best, reading = study.trials[4].best, study.reading_of(4)
+    assert best is not None
+    assert reading is not None
+    assert drawn == [[best.val_accuracy, "circle"], [reading.accuracy, "diamond"]]
+    page.locator("#leaderboard tr[data-key='4']").click()
+    expect(row).to_have_attribute("aria-selected", "false")
+    row.press("Enter")
+    assert page.evaluate("harness.selected") == ["1", "4", "7"], "the rest of them too"
+    row.click()
+    assert page.evaluate("harness.selected") == []
+
+    point = page.locator("#plot-settings .scatterlayer .trace").first.locator(".point").first
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("harness.selected.length === 1")
+    assert page.evaluate("harness.selected") == ["2"], "the best setting's first seed"
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.wait_for_function(
+        "harness.plots.every(p => p.element.querySelector('.main-svg').clientWidth <= 360)"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -272,7 +272,7 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     )
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
     assert "70.0 % (hardest)" in lines["classes"]
-    twice = replace(study, readings=(replace(READING, number=0), READING))
+    twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
     assert "look number 2" in dict(verdict(twice).lines)["test"]
 
 

@@ -8,24 +8,30 @@ const known = JSON.parse(document.getElementById("known").textContent);
 const colours = new Map();  // selected key -> colour, the earliest first
 const plots = known.plots.map(plot => ({...plot, element: document.getElementById("plot-" + plot.name)}));
 const root = document.documentElement, rows = [...document.querySelectorAll("#leaderboard tbody tr")];
+const pickable = [...document.querySelectorAll("tr[data-key]")];  // a row elsewhere may stand for several trials
+const keysOf = row => row.dataset.key.split(" ").slice(0, known.colours.length);
 const harness = window.harness = {drawn: false, plots};  // for whoever watches: the tests
 
 // --- selecting
 
-function toggle(key) {
-  key = String(key);
-  if (!(key in known.trials)) return;
-  if (!colours.delete(key)) {
-    if (colours.size === known.colours.length) colours.delete(colours.keys().next().value);
-    const taken = new Set(colours.values());
-    colours.set(key, known.colours.find(colour => !taken.has(colour)));
-  }
+// All of them on, or off where all are on.
+function toggle(...chosen) {
+  const keys = chosen.map(String).filter(key => key in known.trials), on = keys.every(key => colours.has(key));
+  if (!keys.length) return;
+  for (const key of keys) colours.delete(key);
+  if (!on) keys.forEach(add);
   show();
 }
 
+function add(key) {
+  if (colours.size === known.colours.length) colours.delete(colours.keys().next().value);
+  const taken = new Set(colours.values());
+  colours.set(key, known.colours.find(colour => !taken.has(colour)));
+}
+
 function show() {
-  for (const row of rows) {
-    const colour = colours.get(row.dataset.key);
+  for (const row of pickable) {
+    const keys = keysOf(row), colour = keys.every(key => colours.has(key)) && colours.get(keys[0]);
     row.classList.toggle("selected", Boolean(colour));
     row.setAttribute("aria-selected", Boolean(colour));
     row.style.setProperty("--colour", colour || "");
@@ -81,10 +87,10 @@ function overlay({trace, points, indices}, key, colour) {
     const texts = Array.isArray(points.text) ? points.text : Array.isArray(trace.text) && points === trace ? trace.text : null;
     text.push(texts ? texts[index] : null);
   });
-  const lines = (trace.mode || "").includes("lines") && x.length > 1;
+  const lines = (trace.mode || "").includes("lines") && x.length > 1, symbol = (trace.marker || {}).symbol;
   return {...common, x, y, text, customdata, mode: lines ? "lines" : "markers",
     line: {color: colour, width: Math.max(2.5, (trace.line || {}).width || 0), shape: (trace.line || {}).shape},
-    marker: {color: colour, size: 11, line: {color: ink, width: 1.5}}};
+    marker: {color: colour, size: 11, symbol: symbol === "diamond" ? symbol : "circle", line: {color: ink, width: 1.5}}};
 }
 
 function style(name) { return getComputedStyle(root).getPropertyValue(name).trim(); }
@@ -102,7 +108,8 @@ function reaching(layout, selected) {
   const range = (layout.yaxis || {}).range;
   const found = selected.filter(trace => trace.mode === "markers").flatMap(trace => trace.y).filter(Number.isFinite);
   if (!range || !found.length) return layout;
-  const low = Math.min(...range), high = Math.max(...range), margin = .05 * (high - low);
+  const low = Math.min(...range), high = Math.max(...range);
+  const margin = .05 * (Math.max(high, ...found) - Math.min(low, ...found));
   const least = Math.min(low, ...found.map(y => y - margin)), most = Math.max(high, ...found.map(y => y + margin));
   const wanted = found.every(y => low <= y && y <= high) ? range : range[0] < range[1] ? [least, most] : [most, least];
   return {...layout, yaxis: {...layout.yaxis, range: wanted}};
@@ -187,13 +194,13 @@ function setAxis(plot, axis, title) {
   plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, autorange: true, uirevision: axis}};
 }
 
-// --- the table
+// --- the tables
 
-for (const row of rows) {
-  row.onclick = () => { if (!String(getSelection())) toggle(row.dataset.key); };
+for (const row of pickable) {
+  row.onclick = () => { if (!String(getSelection())) toggle(...keysOf(row)); };
   row.onkeydown = event => {
     const next = {ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling"}[event.key];
-    if (event.key === "Enter" || event.key === " ") toggle(row.dataset.key);
+    if (event.key === "Enter" || event.key === " ") toggle(...keysOf(row));
     else if (next) step(row, next);
     else return;
     event.preventDefault();

@@ -1,0 +1,80 @@
+"""How sure the answer is: the best trials' intervals, and what was chosen by what."""
+
+from __future__ import annotations
+
+from harness.reports import contenders, settings
+from harness.reports.page import Section
+from harness.reports.style import Plot
+from harness.tracking.records import StudyRun
+from harness.verdict import Verdict
+
+
+def section(verdict: Verdict) -> Section:
+    study, found = verdict.study, contenders.data(verdict.study, verdict.reading)
+    sentences = [
+        _chosen(study, found.within),
+        *(_by_setting(verdict) if study.given else []),
+        "The bars say what drawing these examples leaves open"
+        + (", not what other seeds would do." if study.given else "."),
+    ]
+    if verdict.runner_up is not None:
+        sentences.append(f"The runner-up is {verdict.rivalry}.")
+    sentences.append(_opened(verdict))
+    plot = Plot("contenders", "The best trials", contenders.figure(found), wide=True)
+    return Section(
+        name="sure",
+        title="How sure",
+        says=" ".join(filter(None, sentences)),
+        plots=[plot] if found.best else [],
+    )
+
+
+def _chosen(study: StudyRun, within: int) -> str:
+    complete = len(study.best_first())
+    if not study.given and not study.definition.get("space"):
+        return "Nothing was sampled: every trial has the same settings."
+    if complete == 1:
+        return "Only one trial is complete: nothing was chosen among several."
+    return (
+        f"The champion is the best of {complete} complete trials by the validation part, which "
+        "flatters it: luck was chosen along with skill. "
+        f"{within} other {'trial lies' if within == 1 else 'trials lie'} within its interval."
+    )
+
+
+def _by_setting(verdict: Verdict) -> list[str]:
+    """Of a grid or list: which setting leads by its mean."""
+    found = settings.data(verdict.study)
+    if len(found.entries) < 2:
+        alike = found.most_seeds > 1
+        return ["All trials have one setting, and differ by their seed."] if alike else []
+    if found.most_seeds == 1:
+        return ["Each setting was trained once: which of them leads may be its seed's doing."]
+    first, second = found.entries[:2]
+    told = (
+        f"Of {len(found.entries)} settings, the best by mean validation accuracy is {first.short}: "
+        f"{first.validation} (n = {len(first.numbers)}); the next is {second.short}: "
+        f"{second.validation} (n = {len(second.numbers)})."
+    )
+    if verdict.champion.number not in first.numbers:
+        told += " The champion is of another setting than the one that leads."
+    return [told]
+
+
+def _opened(verdict: Verdict) -> str:
+    study = verdict.study
+    if study.given and study.readings:
+        if study.looks == 1:
+            return (
+                f"The test set was opened once, for all {len(study.readings)} trials: nothing was "
+                "chosen by it."
+            )
+        return (
+            f"The test set was opened {study.looks} times, each time for the trials that were new: "
+            "the study went on when earlier results were known, but nothing was chosen by them."
+        )
+    if study.looks > 1:
+        return "The test set was read before, for an earlier champion: its result was known."
+    if verdict.reading is not None:
+        return "The test set was opened after the choice, and had no part in it."
+    return ""
