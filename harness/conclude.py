@@ -46,12 +46,13 @@ def conclude(
     # One look for a champion: going on with a study that keeps it does not open the set again.
     if waiting:
         if study.reading_of(champion.number) is None:
+            _go_on(stop)
             watcher.message(f"chosen: trial {champion.number}; keeping its model")
             _keep(planned, prepared, tracker, selection, study)
-        read = f"all {len(waiting)} trials of a fixed list" if study.given else "its model"
-        watcher.message(f"reading the test set, once, for {read}")
-        if stop.requested:
-            raise Interruption("interrupted before the test set was read; the same command goes on")
+        again = " again" if study.readings else ""
+        of = f"{len(waiting)} trials of a fixed list" if study.given else "it"
+        watcher.message(f"reading the test set{again}, in one opening, for {of}")
+        _go_on(stop)
         study = _open_test(tracker, sealed, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)
     tracker.log_file(search.uid, "report.html", page.inlined().encode())
@@ -72,7 +73,7 @@ def settled(planned: Plan, tracker: Tracker, search: Search) -> Verdict | None:
     study = tracker.read(planned.config.study.name)
     if study is None or study.uid != search.uid or not study.best_first():
         return None
-    if unread(study):
+    if unread(study) or study.state != "COMPLETE":
         return None
     return _report(planned, tracker, study, freeze(study))[0]
 
@@ -103,7 +104,12 @@ def _open_test(
     study: StudyRun,
     waiting: Sequence[RunRecord],
 ) -> StudyRun:
-    """Write the selection down, then open the test set for the trials that wait for it."""
+    """Write the selection down, then open the test set for the trials that wait for it.
+
+    What is read of a trial is recorded at once: after a crash, only those without are read.
+    """
+    for run in waiting:  # weights that are gone are found out before the seal is broken
+        _model(tracker, study, run)
     tracker.log_selection(study.uid, selection.to_dict() | {"time": time.time()})
     # One model at a time is in memory, and read from the store.
     trained = ((run.number, _model(tracker, study, run), run.spec.loss) for run in waiting)
@@ -112,9 +118,14 @@ def _open_test(
         waiting, read_test(selection.hash, sealed, trained), strict=True
     ):
         tracker.log_file(run.uid, TEST_FILE, said.to_file())
+        tracker.log_test(study.uid, reading, run.number == selection.champion.number)
         readings.append(reading)
-    tracker.log_test(study.uid, readings)
     return replace(study, readings=(*study.readings, *readings))
+
+
+def _go_on(stop: Stop) -> None:
+    if stop.requested:
+        raise Interruption("interrupted before the test set was read; the same command goes on")
 
 
 def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.space import Choice, Range, Space
+from harness.space import LAYERS, Choice, Range, Space
 from harness.trial import Objective, TrialSpec
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LIST = "trial"
 """The [[trial]] tables."""
 NEWER = ("own_test", "classes")
+"""Keys of [data] that studies recorded earlier do not have."""
 GIVEN = ("grid", "list")
 """Samplers that draw nothing: which settings are tried is known beforehand."""
 
@@ -60,13 +61,21 @@ class DataTable(Table):
     test: float = Field(default=0.2, gt=0, lt=1)
     """Fraction of the whole held out as the test part, where the set has none of its own."""
     own_test: bool = True
-    """False holds a stand-in for the test part out of the training part, as if the set had none of
-    its own, which then is not touched."""
+    """False holds a stand-in for the test part out of the training part, `test` of it; the set's
+    own is not used."""
     classes: list[str] = Field(default=[], min_length=2)
     """The classes that are kept; all where it is left out."""
     split_seed: int = Field(default=0, ge=0)
     normalize: bool = True
     """Subtract the training part's mean and divide by its standard deviation."""
+
+    @field_validator("classes")
+    @classmethod
+    def _are_unlike(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"'{name}' is there twice; leave out one of them")
+        return value
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,13 @@ class StudyConfig:
             tables[LIST] = dict(self.settings)
         plain: dict[str, Any] = json.loads(json.dumps(tables))
         return plain
+
+
+def varied_fields(definition: dict[str, Any]) -> list[str]:
+    """The TrialSpec fields that differ from trial to trial by the study's file, the seed apart."""
+    sampled = ["hidden" if name in LAYERS else name for name in definition.get("space", {})]
+    listed = [name for table in definition.get(LIST, {}).values() for name in table]
+    return list(dict.fromkeys(sampled + listed))
 
 
 def as_toml(value: Any) -> str:

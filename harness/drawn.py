@@ -26,7 +26,7 @@ def show(found: Predicted, console: Console) -> None:
         for example in found.examples:
             print(f"{example.row:>6}  {_said(example)}")
     if found.without_pictures:
-        console.print(f"without pictures: {found.without_pictures}", highlight=False)
+        print(f"without pictures: {found.without_pictures}")
     print(found.summary)
 
 

@@ -281,5 +281,5 @@ class Driver:
         if counts.done >= least and counts.failed >= share * counts.done:
             raise HarnessError(
                 f"{counts.failed} of {counts.done} trials failed; see their reasons in the record, "
-                "narrow the [space] (a lower learning_rate first) and start over with --fresh"
+                "choose tamer ones (a lower learning_rate first) and start over with --fresh"
             )

@@ -6,6 +6,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         "trials_a_worker": slots,
         "data_from": prepared.where,
         "sizes": prepared.sizes,
+        "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
         "seconds_a_trial": trial_seconds / gain,
         "seconds": trial_seconds / gain * config.study.trials / at_once,
@@ -64,13 +66,16 @@ def in_words(resolved: dict[str, Any]) -> str:
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
         f"device   {resolved['device']}, {resolved['workers']} workers, each training "
         f"{_count(resolved['trials_a_worker'])} at once",
-        f"data     {resolved['data']['name']} from {resolved['data_from']}: {sizes}",
+        f"data     {resolved['data']['name']}{_data(resolved['data'])} from "
+        f"{resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
     ]
+    if resolved["seeds"] > 1:
+        lines.append(f"study    seeds = {resolved['seeds']}")
     for table in ("study", "train", "space"):
         lines += [f"{table:<8} {key} = {_shown(value)}" for key, value in resolved[table].items()]
     lines += [
-        f"{LIST:<8} {name}" + "".join(f", {key} = {_shown(v)}" for key, v in fields.items())
+        f"{LIST:<8} {name}: {', '.join(f'{key} = {_shown(v)}' for key, v in fields.items())}"
         for name, fields in resolved.get(LIST, {}).items()
     ]
     each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
@@ -83,6 +88,12 @@ def in_words(resolved: dict[str, Any]) -> str:
     elif not given:
         lines.append("         a search that comes to favour large networks takes longer")
     return "\n".join(lines)
+
+
+def _data(table: Mapping[str, Any]) -> str:
+    """What is unusual about it."""
+    kept = f", {' and '.join(table['classes'])} alone" if table.get("classes") else ""
+    return kept + ("" if table.get("own_test", True) else ", with a stand-in for its test part,")
 
 
 def _shown(value: Any) -> str:

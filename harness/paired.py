@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.intervals import mcnemar, wilson
@@ -74,6 +74,9 @@ def rivals(
         return Rival(run, paired(mine, read_predictions(tracker, run)))
 
     others = [run for run in study.best_first() if run.uid != champion.uid and run.best]
+    if study.given:  # another seed of the same setting is no rival
+        own = replace(champion.spec, seed=0)
+        others = [run for run in others if replace(run.spec, seed=0) != own]
     low, high = wilson(*right(champion.confusion))
     likely = [
         run

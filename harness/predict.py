@@ -1,7 +1,7 @@
 """`harness predict STUDY --test N`: what a model said of test images, one by one.
 
-It was kept when the test set was opened; no model runs here and no seal is opened. The pictures
-come from the dataset's files, whose labels are not read.
+It was kept when the test set was opened; no model runs here and no seal is opened. Of the test
+part's own files the pictures alone are read.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _not_read(study: StudyRun, run: RunRecord) -> StudyError:
     named = f"{study.name}/{run.number}"
     if study.reading_of(run.number) is not None:
         return StudyError(
-            f"what {named} said of the test set was not kept; do the study again with --fresh"
+            f"what {named} said of the test set was not kept: it was read before harness kept it"
         )
     read = sorted(reading.number for reading in study.readings)
     known = f"; it was for {', '.join(f'{study.name}/{n}' for n in read[:8])}" if read else ""

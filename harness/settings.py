@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.config import LIST, as_toml
-from harness.space import LAYERS
+from harness.config import LIST, as_toml, varied_fields
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import TrialSpec
+
+SHOWN = 12
+"""In a terminal."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +46,44 @@ class Setting:
     """Accuracy at each trial's best epoch."""
     test: Spread | None
     """Accuracy; None where the test set was not read for all of them."""
+    tried: int
+    """Its trials that ended, complete or not."""
 
     def text(self) -> str:
         tested = f", test {self.test}" if self.test else ""
-        return f"validation {self.validation}{tested} (n = {len(self.runs)})"
+        of = f" of {self.tried}" if self.tried > len(self.runs) else ""
+        return f"validation {self.validation}{tested} (n = {len(self.runs)}{of})"
 
 
 def settings(study: StudyRun) -> list[Setting]:
-    """Of a grid or list, the best mean validation accuracy first; none of a search."""
-    if not study.given:
-        return []
-    names = _names(study.definition)
-    varied = varied_fields(study.definition)
-    grouped: dict[TrialSpec, list[RunRecord]] = {}
-    for run in study.trials:
-        if run.state == "COMPLETE" and run.best is not None:
-            grouped.setdefault(replace(run.spec, seed=0), []).append(run)
-    found = [
-        _setting(study, names.get(spec) or _called(spec, varied), runs)
-        for spec, runs in grouped.items()
+    """Of a grid or list, best mean of the objective first; those with a complete trial."""
+    sign = -1 if study.objective == "val/accuracy" else 1
+
+    def mean(setting: Setting) -> float:
+        values = [run.best.objective(study.objective) for run in setting.runs if run.best]
+        return sign * statistics.fmean(values)
+
+    grouped = _grouped(study).items()
+    found = [_setting(study, name, runs) for name, runs in grouped if any(map(_complete, runs))]
+    return sorted(found, key=mean)
+
+
+def in_lines(study: StudyRun) -> list[str]:
+    """The settings for a terminal; nothing of a search."""
+    found = settings(study)
+    shown = found[:SHOWN]
+    width = max((len(setting.name) for setting in shown), default=0)
+    lines = [f"{setting.name:<{width}}  {setting.text()}" for setting in shown]
+    if len(found) > len(shown):
+        lines.append(f"and {len(found) - len(shown)} more in the report")
+    lines += [
+        f"{name:<{width}}  none of {len(runs)} trials complete"
+        for name, runs in _grouped(study).items()
+        if not any(map(_complete, runs))
     ]
-    return sorted(found, key=lambda setting: -setting.validation.mean)
+    if any(len(setting.runs) > 1 for setting in shown):
+        lines.insert(0, "mean ± standard deviation over seeds")
+    return lines
 
 
 def setting_of(study: StudyRun, run: RunRecord) -> str:
@@ -73,21 +92,28 @@ def setting_of(study: StudyRun, run: RunRecord) -> str:
     return _names(study.definition).get(spec) or _called(spec, varied_fields(study.definition))
 
 
-def varied_fields(definition: dict[str, Any]) -> list[str]:
-    """The TrialSpec fields that differ from trial to trial by the study's file, the seed apart."""
-    sampled = ["hidden" if name in LAYERS else name for name in definition.get("space", {})]
-    listed = [name for table in definition.get(LIST, {}).values() for name in table]
-    return list(dict.fromkeys(sampled + listed))
+def _grouped(study: StudyRun) -> dict[str, list[RunRecord]]:
+    """The trials that ended for good by the name of their setting; nothing of a search."""
+    grouped: dict[TrialSpec, list[RunRecord]] = {}
+    for run in study.trials if study.given else ():
+        if run.state in ("COMPLETE", "PRUNED", "FAILED"):
+            grouped.setdefault(replace(run.spec, seed=0), []).append(run)
+    names, varied = _names(study.definition), varied_fields(study.definition)
+    return {names.get(spec) or _called(spec, varied): runs for spec, runs in grouped.items()}
+
+
+def _complete(run: RunRecord) -> bool:
+    return run.state == "COMPLETE" and run.best is not None
 
 
 def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
-    ordered = tuple(sorted(runs, key=lambda run: (run.spec.seed, run.number)))
+    complete = filter(_complete, runs)
+    ordered = tuple(sorted(complete, key=lambda run: (run.spec.seed, run.number)))
     read = [study.reading_of(run.number) for run in ordered]
     tested = tuple(reading.accuracy for reading in read if reading is not None)
     validated = tuple(run.best.val_accuracy for run in ordered if run.best is not None)
-    return Setting(
-        name, ordered, Spread(validated), Spread(tested) if len(tested) == len(ordered) else None
-    )
+    test = Spread(tested) if len(tested) == len(ordered) else None
+    return Setting(name, ordered, Spread(validated), test, len(runs))
 
 
 def _names(definition: dict[str, Any]) -> dict[TrialSpec, str]:

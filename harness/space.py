@@ -176,7 +176,11 @@ def _dimension(name: str, value: Any) -> Range | Choice:
     if isinstance(value, Sequence) and not isinstance(value, str):
         if not value:
             raise ValueError(f"{name}: an empty choice; give at least one value")
-        return Choice(tuple(check_value(name, item) for item in value))
+        values = tuple(check_value(name, item) for item in value)
+        for item in values:
+            if values.count(item) > 1:
+                raise ValueError(f"{name}: {_key(item)} is there twice; leave out one of them")
+        return Choice(values)
     if not isinstance(value, Mapping):
         raise ValueError(
             f"{name}: {value!r} is neither a list (a choice) nor a table (a range); "

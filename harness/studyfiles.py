@@ -16,6 +16,8 @@ from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.space import LAYERS, Space, check_value
 from harness.trial import SPEC_FIELDS, TrialSpec
 
+LONGEST_NAME = 80
+"""Of a setting: it stands in a line with its figures."""
 TABLES = ("study", "data", "train", "space")
 TRAINED = tuple(name for name in SPEC_FIELDS if name != "seed")
 
@@ -40,8 +42,11 @@ def load(
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be read as TOML: {reason}") from None
-    listed = tables.pop(LIST, [])
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+    given_list = tables.pop(LIST, None)
+    listed = given_list or []
+    if given_list is not None and not (
+        isinstance(listed, list) and listed and all(isinstance(each, dict) for each in listed)
+    ):
         raise ConfigError(f"{path}: {LIST}: must be tables of their own; write [[{LIST}]]")
     for name, table in tables.items():
         if name not in TABLES:
@@ -211,8 +216,10 @@ def _settings(
         fields = _fields(rest, train, wrong)
         called = ", ".join(f"{key} = {as_toml(value)}" for key, value in fields.items())
         name = table.get("name", called or "as in [train]")
-        if not isinstance(name, str) or not name.strip():
-            raise wrong(f"name: must be a text, not {name!r}")
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise wrong(f"name: must be a text on one line, not {name!r}")
+        if "name" in table and len(name) > LONGEST_NAME:
+            raise wrong(f"name: at most {LONGEST_NAME} letters, not {len(name)}: {name[:40]}...")
         trained = TrialSpec(**train | fields)
         if trained in specs:
             if merge:

@@ -85,5 +85,5 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         settings = f"fixed settings {source.uid}"
         ((reading, said),) = read_test(settings, sealed, [(0, model, spec.loss)])
         tracker.log_file(source.uid, TEST_FILE, said.to_file())
-        tracker.log_test(source.uid, [reading])
+        tracker.log_test(source.uid, reading)
     return TrainResult(spec, outcome, reading, experiment, prepared.training.classes)

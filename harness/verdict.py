@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import luck
+from harness.config import varied_fields
 from harness.intervals import wilson
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.paired import Rival, rivals
-from harness.settings import setting_of, settings, varied_fields
+from harness.settings import in_lines, setting_of, settings
 from harness.tracking import view
 from harness.tracking.records import Matrix, RunRecord, StudyRun, TestReading, right
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
 
-SHOWN_SETTINGS = 12
 LOCAL = "sqlite:///mlruns/mlflow.db"
 """The store that commands use where they are not told of another."""
 
@@ -93,9 +94,10 @@ class Verdict:
             ),
         ]
         if reading is not None:
+            own = self.study.definition.get("data", {}).get("own_test", True)
             lines.append(
                 (
-                    "test",
+                    "test" if own else "stand-in",
                     f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}, "
                     f"loss {reading.loss:.4f} ({reading.examples:,} examples, {self.looked})",
                 )
@@ -104,7 +106,8 @@ class Verdict:
             lines.append(("classes", f"on test: {ranked}"))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
-        lines += self.by_setting
+        told = in_lines(self.study)
+        lines += [("" if place else "by setting", line) for place, line in enumerate(told)]
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
         lines.append(("model", f"{self.model} in {self.store}"))
@@ -123,24 +126,13 @@ class Verdict:
     @property
     def looked(self) -> str:
         """How the test set was read."""
-        again = f"look number {self.study.looks} at this test set"
+        looks, read = self.study.looks, len(self.study.readings)
         if not self.study.given:
-            return "read once" if self.study.looks == 1 else again
-        opened = "one opening" if self.study.looks == 1 else again
-        return f"{opened} for all {len(self.study.readings)} trials, for nothing is chosen by it"
-
-    @property
-    def by_setting(self) -> list[tuple[str, str]]:
-        """Of a grid or list: means and standard deviations over the seeds, best first."""
-        found = settings(self.study)
-        shown = found[:SHOWN_SETTINGS]
-        width = max((len(setting.name) for setting in shown), default=0)
-        lines = [f"{setting.name:<{width}}  {setting.text()}" for setting in shown]
-        if len(found) > len(shown):
-            lines.append(f"and {len(found) - len(shown)} more in the report")
-        if any(len(setting.runs) > 1 for setting in shown):
-            lines.insert(0, "mean ± standard deviation over seeds")
-        return [("" if place else "by setting", line) for place, line in enumerate(lines)]
+            return "read once" if looks == 1 else f"look number {looks} at this test set"
+        complete = len(self.study.best_first())
+        of = f"all {read}" if read == complete else f"{read} of {complete}"
+        opened = "one opening" if looks == 1 else f"{looks} openings"
+        return f"{opened} for {of} trials; nothing is chosen by it"
 
     @property
     def rivalry(self) -> str:
@@ -185,9 +177,7 @@ class Verdict:
             f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
         )
         told = [line for line in self.lines if line[0] not in ("report", "browse")]
-        rows = "\n".join(
-            f"| {label} | {text.replace('|', chr(92) + '|')} |" for label, text in told
-        )
+        rows = "\n".join(f"| {label} | {_in_markdown(text)} |" for label, text in told)
         return f"{head}\n\n| | |\n|---|---|\n{rows}\n"
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,6 +234,11 @@ def aligned(lines: Sequence[tuple[str, str]]) -> str:
     """(label, text) pairs for a terminal."""
     width = max(len(label) for label, _ in lines)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
+
+
+def _in_markdown(text: str) -> str:
+    """As it is: no markup, one cell of a table."""
+    return re.sub(r"([\\|<*`_])", r"\\\1", text)
 
 
 def _short(value: Any) -> str:

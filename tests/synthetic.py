@@ -186,8 +186,8 @@ def write(made: StudyRun, tracker: Tracker) -> None:
             reason=run.reason,
             successor=run.number + RETRIED_AFTER if run.state == "INTERRUPTED" else None,
         )
-    if made.readings:
-        tracker.log_test(made.uid, made.readings)
+    for reading in made.readings:
+        tracker.log_test(made.uid, reading)
     tracker.close(made.uid, "COMPLETE")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.data.parts import SealedTest
-from harness.errors import ConfigError, Interruption
+from harness.errors import ConfigError, Interruption, StoreError, StudyError
 from harness.home import Home
 from harness.plan import plan
 from harness.predict import on_test
@@ -19,8 +20,9 @@ from harness.run import StudyResult, run_study
 from harness.selection import freeze
 from harness.settings import Spread, settings
 from harness.studyfiles import load
+from harness.tracking.mlflow import MlflowTracker
 from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.records import StudyRun, right
+from harness.tracking.records import StudyRun, TestReading, right
 from harness.train import train
 
 LIST = """
@@ -115,7 +117,7 @@ def test_a_seed_is_the_same_noise_for_every_study_of_its_settings(tmp_path: Path
 def test_the_verdict_says_that_nothing_was_chosen(path: Path, study: StudyRun) -> None:
     verdict = sweep(path).verdict
     lines = dict(verdict.lines)
-    assert "one opening for all 6 trials, for nothing is chosen by it" in lines["test"]
+    assert "one opening for all 6 trials; nothing is chosen by it" in lines["test"]
     best = settings(study)[0]
     assert lines["by setting"] == "mean ± standard deviation over seeds"
     assert f"{best.name}" in verdict.text()
@@ -140,7 +142,18 @@ def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
     assert after.study.readings[:2] == before.readings
     assert sorted(reading.number for reading in after.study.readings) == [0, 1, 2, 3]
     assert after.study.looks == 2
-    assert "look number 2" in dict(after.lines)["test"]
+    assert "2 openings for all 4 trials" in dict(after.lines)["test"]
+    home = Home(path.parent / "mlruns")
+    uri = home.local_uri
+    client = MlflowClient(uri, registry_uri=uri)
+    champion = freeze(after.study).champion
+    for run in after.study.trials:  # its own figures, on its own run
+        reading = after.study.reading_of(run.number)
+        assert reading is not None
+        assert client.get_run(run.run_id).data.metrics["test/accuracy"] == reading.accuracy
+        if run.uid == champion.uid:
+            study = client.get_run(after.study.run_id).data
+            assert study.metrics["test/accuracy"] == reading.accuracy
 
 
 def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
@@ -160,16 +173,85 @@ def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
     assert study.looks == 1
 
 
+def test_what_was_read_before_a_crash_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log_test = write(tmp_path), MlflowTracker.log_test
+    logged: list[int] = []
+
+    def crash(self: MlflowTracker, uid: str, reading: TestReading, champion: bool = True) -> None:
+        if len(logged) == 2:
+            raise StoreError("the disk is full")
+        logged.append(reading.number)
+        log_test(self, uid, reading, champion)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowTracker, "log_test", crash)
+        with pytest.raises(StoreError):
+            sweep(path, overrides=["study.seeds=2"])
+    study = sweep(path, overrides=["study.seeds=2"]).verdict.study
+    assert [reading.number for reading in study.readings][:2] == logged
+    assert sorted(reading.number for reading in study.readings) == [0, 1, 2, 3]
+    assert study.state == "RUNNING"  # as it was read; it is closed after that
+    again = sweep(path, overrides=["study.seeds=2"]).verdict.study
+    assert again.state == "COMPLETE"
+
+
+def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+    save = MlflowTracker.save_weights
+    monkeypatch.setattr(
+        MlflowTracker,
+        "save_weights",
+        lambda self, uid, weights: None if uid.endswith("/1") else save(self, uid, weights),
+    )
+    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
+    with pytest.raises(StoreError, match=r"weights\.safetensors"):
+        sweep(path, overrides=["study.seeds=1"])
+
+
+def test_settings_cannot_change_places(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    sweep(path, trials=1)
+    head, first, second = LIST.split("[[trial]]")
+    path.write_text("[[trial]]".join([head, f"{second}\n", first]))
+    with pytest.raises(StudyError, match=r"\[trial\] order: linear, hidden = \[24\]"):
+        sweep(path)
+
+
+def test_a_setting_that_fails_is_named(tmp_path: Path) -> None:
+    boom = '[[trial]]\nname = "boom"\noptimizer = "sgd"\nlearning_rate = 1e30\n'
+    verdict = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).verdict
+    assert re.search(r"boom +none of 1 trials complete", verdict.text())
+
+
+def test_names_of_settings_are_no_markup(tmp_path: Path) -> None:
+    named = LIST.replace('"linear"', "'a\\|b **bold** <script>'")
+    note = sweep(write(tmp_path, named), overrides=["study.seeds=1"]).verdict.markdown()
+    assert r"a\\\|b \*\*bold\*\* \<script>" in note
+
+
+def test_the_best_setting_is_so_by_the_objective(tmp_path: Path) -> None:
+    study = sweep(write(tmp_path), overrides=["study.objective=val/loss"]).verdict.study
+    losses = [
+        np.mean([run.best.val_loss for run in setting.runs if run.best])
+        for setting in settings(study)
+    ]
+    assert losses == sorted(losses)
+
+
 def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
     """Its definition is longer than a tag of MLflow's may be."""
     many = "".join(
-        f'[[trial]]\nname = "{"long " * 20}{number}"\nhidden = [{number}]\n'
-        for number in range(1, 101)
+        f'[[trial]]\nname = "{"long " * 15}{number}"\nhidden = [{number}]\n'
+        for number in range(1, 121)
     )
     path = write(tmp_path, LIST.split("[[trial]]")[0].replace("seeds = 3", "") + many)
     sweep(path, trials=1)
     study = sweep(path, trials=2).verdict.study
-    assert len(study.definition["trial"]) == 100
+    assert len(study.definition["trial"]) == 120
     assert {setting.name.split()[-1] for setting in settings(study)} == {"1", "2"}
 
 
@@ -180,11 +262,19 @@ def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
             ("hidden = []", "hiden = []"),
             r"\[\[trial\]\] number 1: hiden: unknown key; did you mean",
         ),
+        (
+            ('name = "linear"', 'name = "a\\nb"'),
+            r"number 1: name: must be a text on one line, not 'a",
+        ),
+        (
+            ('name = "linear"', f'name = "{"long" * 30}"'),
+            r"name: at most 80 letters, not 120: long",
+        ),
         (("hidden = []", "seed = 3"), r"\[\[trial\]\] number 1: seed: belongs into \[study\]"),
         (("hidden = [24]", "depth = 3"), r"number 2: depth: belongs into \[space\]"),
         (("hidden = [24]", "hidden = [0]"), r"number 2: hidden: every width must be at least 1"),
         (("hidden = [24]", "batch_size = 1"), r"number 2: batch_size: BatchNorm needs at least 2"),
-        (('name = "linear"', "name = 3"), r"number 1: name: must be a text, not 3"),
+        (('name = "linear"', "name = 3"), r"number 1: name: must be a text on one line, not 3"),
         (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' was there before"),
         (
             ('hidden = [24]\nbatch_norm = "before"', "hidden = []"),
@@ -196,9 +286,10 @@ def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
         ),
         (("seeds = 3", "trials = 3"), r"trials: 3, but 2 settings with 1 seed make 2; raise seeds"),
         (("seeds = 3", 'sampler = "tpe"'), r"sampler: tpe takes no \[\[trial\]\]"),
-        (("[[trial]]", "[trial]", 1), r"cannot be read as TOML|trial: must be tables of their own"),
+        (("[[trial]]", "[trial]", 1), r"cannot be read as TOML"),
+        (("[study]", "trial = []\n[study]"), r"cannot be read as TOML"),
         (("[[trial]]", "[space]\nl1 = [0.0]\n[[trial]]", 1), r"\[space\] l1: nothing is drawn"),
-        (("[[trial]]", "[[trail]]", 1), r"\[trail\]: must be a table|unknown table; did you mean"),
+        (("[[trial]]", "[[trail]]", 1), r"\[trail\]: unknown table; did you mean 'trial'"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -207,6 +298,13 @@ def test_each_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said:
     with pytest.raises(ConfigError, match=said) as raised:
         load(path)
     assert "\n" not in str(raised.value)
+
+
+def test_an_empty_list_is_a_mistake(tmp_path: Path) -> None:
+    for trial in ("trial = []", "trial = 3", "trial = [1]", "trial = {}"):
+        path = write(tmp_path, f"{trial}\n{LIST.split('[[trial]]')[0]}")
+        with pytest.raises(ConfigError, match="trial: must be tables of their own; write"):
+            load(path)
 
 
 def test_seeds_and_lists_are_for_what_draws_nothing(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from harness.config import as_toml
+from harness.config import as_toml, varied_fields
 from harness.paired import Rival
 from harness.reports.commands import anew, extended
 from harness.reports.factors import ended, factors, value_of
 from harness.reports.ranges import Advice, best_tenth, failing, wider
-from harness.settings import settings, varied_fields
+from harness.settings import settings
 from harness.space import LAYERS
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective

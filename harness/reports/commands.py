@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 
-from harness.config import as_toml
-from harness.settings import varied_fields
+from harness.config import as_toml, varied_fields
 from harness.tracking.records import RunRecord, StudyRun
 
 

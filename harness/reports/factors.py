@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.settings import varied_fields
+from harness.config import varied_fields
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import SPEC_FIELDS
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.config import LIST
+from harness.config import LIST, varied_fields
 from harness.reports.factors import as_text, ended, value_of
 from harness.reports.rows import Row, Table
 from harness.reports.style import COLOURS, INK, NEUTRAL, label, layout
-from harness.settings import Setting, Spread, setting_of, settings, varied_fields
+from harness.settings import Setting, Spread, setting_of, settings
 from harness.tracking.records import RunRecord, StudyRun
 
 SHOWN = 60

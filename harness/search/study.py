@@ -16,7 +16,7 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.config import StudyConfig
+from harness.config import GIVEN, LIST, StudyConfig
 from harness.errors import ConfigError, StudyError
 from harness.search.grid import Point
 from harness.search.journal import locked, set_aside
@@ -113,6 +113,8 @@ class Search:
         """A trial as it was asked for; the fixed fields alone if it was not drawn to its end."""
         frozen = self._study.get_trials(deepcopy=False)[number]
         ordinal = frozen.user_attrs.get("ordinal")
+        if ordinal is None and self.config.settings:  # of a list, nothing need be drawn
+            ordinal = self._ordinal(number)
         spec = (
             TrialSpec(**self.config.fixed())
             if ordinal is None
@@ -235,6 +237,12 @@ def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+    if before["study"]["sampler"] in GIVEN:  # whose trials are told by their place
+        changes += [
+            f"[{table}] order: {', '.join(before[table])} -> {', '.join(now[table])}"
+            for table in before.keys() & now.keys() & {"space", LIST}
+            if list(before[table]) != list(now[table]) and before[table] == now[table]
+        ]
     if changes:
         raise StudyError(
             f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "

@@ -46,10 +46,10 @@ class Tracker(Protocol):
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         """Write a frozen selection down, before the test set is opened for it."""
 
-    def log_test(self, uid: str, readings: Sequence[TestReading]) -> None:
-        """Record one opening of the test set on the run `uid`, whose figures are the first's.
+    def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
+        """Record on the run `uid` what the test set showed of a trial.
 
-        Where the opening covers several trials, the run of each has its own figures too.
+        Its figures go to the trial's own run, and the `champion`'s to `uid` and its model too.
         """
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:

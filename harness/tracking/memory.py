@@ -91,8 +91,8 @@ class MemoryTracker:
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         self.selections.setdefault(uid, []).append(selection)
 
-    def log_test(self, uid: str, readings: Sequence[TestReading]) -> None:
-        self.readings.setdefault(uid, []).extend(readings)
+    def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
+        self.readings.setdefault(uid, []).append(reading)
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         self.models[name] = model
@@ -128,6 +128,7 @@ class MemoryTracker:
             readings=tuple(self.readings.get(record.uid, ())),
             started=min((run.started for run in trials), default=0.0),
             ended=None,
+            state=self.closed.get(record.uid, ("RUNNING", ""))[0],
             trials=tuple(sorted(trials, key=lambda run: run.number)),
         )
 

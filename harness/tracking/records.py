@@ -138,6 +138,7 @@ class StudyRun:
     """What was read on the test set of each trial, the oldest opening's first."""
     started: float
     ended: float | None
+    state: State = "COMPLETE"
     trials: Sequence[RunRecord] = field(default_factory=tuple)
 
     @property

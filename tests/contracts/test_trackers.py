@@ -207,9 +207,9 @@ def test_weights_are_kept_until_dropped(reopen: Callable[[], Tracker]) -> None:
 def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(RECORD)
-    tracker.log_test(RECORD.uid, [READING])
+    tracker.log_test(RECORD.uid, READING)
     again = replace(READING, selection="beef", time=1.7e9 + 60)
-    tracker.log_test(RECORD.uid, [again])
+    tracker.log_test(RECORD.uid, again)
     study = reopen_opened(reopen)
     assert study.readings == (READING, again)
     assert study.looks == 2

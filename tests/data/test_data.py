@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from harness.data import sources
 from harness.data.files import Prepared, TrainingFiles, prepare
 from harness.data.parts import SealedTest, load_splits
 from harness.data.sources import MD5, find
 from harness.errors import DataError, HarnessError
+from tests import made_up
 
 
 def make(cache: Path, data_dir: Path | None = None, **changes: object) -> Prepared:
@@ -199,3 +202,36 @@ def test_a_cut_real_file_is_refused_though_the_cache_is_warm(
         stream.truncate(7_000_000)
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is cut off .*7,000,000 bytes"):
         make(isolated / "harness", tmp_path, name="fashion-mnist")
+
+
+@pytest.fixture
+def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Prepared]:
+    """A made-up one."""
+    monkeypatch.setattr(sources, "MD5", made_up.write(tmp_path))
+    return lambda **changes: make(tmp_path / "cache", tmp_path, name="mnist", **changes)
+
+
+def test_a_stand_in_is_held_out_of_the_training_part(mnist: Callable[..., Prepared]) -> None:
+    """As from a set that has no test part of its own."""
+    own = mnist()
+    stand_in = mnist(own_test=False, test=0.2)
+    assert (own.sizes["test"], stand_in.sizes["test"]) == (100, 120)
+    assert stand_in.sizes["train"] + stand_in.sizes["validation"] == 480
+    images = {bytes(each) for each in np.load(stand_in.test.inputs)}
+    assert images <= {bytes(each) for each in np.load(own.training.inputs)}
+    assert not images & {bytes(each) for each in np.load(stand_in.training.inputs)}
+    assert not images & {bytes(each) for each in np.load(own.test.inputs)}
+    assert own.split_hash != stand_in.split_hash
+
+
+def test_some_classes_alone_are_numbered_as_they_are_listed(mnist: Callable[..., Prepared]) -> None:
+    whole, two = mnist(), mnist(classes=["7", "2"])
+    assert two.training.classes == ("7", "2")
+    assert two.sizes["test"] == 20
+    for part, all_of_it in ((two.training, whole.training), (two.test, whole.test)):
+        labels, images = np.load(all_of_it.labels), np.load(all_of_it.inputs)
+        kept = np.isin(labels, [2, 7])
+        np.testing.assert_array_equal(np.load(part.inputs), images[kept])
+        np.testing.assert_array_equal(np.load(part.labels), (labels[kept] == 2).astype(int))
+    with pytest.raises(DataError, match=r"mnist: \[data\] classes: no class 'seven'"):
+        mnist(classes=["7", "seven"])

@@ -1,4 +1,4 @@
-"""The files that a trial's run keeps beside its metrics."""
+"""What runs keep beside parameters and metrics: a trial's files, a study's dataset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities import Dataset, DatasetInput, InputTag
+
 from harness.tracking.predictions import FILE, Predictions
+from harness.tracking.records import StudyRecord
 from harness.trial import TrialResult
 
 
@@ -33,3 +36,15 @@ def write_files(
     if validation_labels:
         predictions = Predictions(validation_labels, result.predictions)
         (folder / FILE).write_bytes(predictions.to_file())
+
+
+def dataset_input(record: StudyRecord) -> DatasetInput:
+    """What a study was trained on, as MLflow shows it."""
+    dataset = Dataset(
+        name=record.dataset,
+        digest=record.dataset_digest[:36],
+        source_type="local",
+        source=json.dumps({"uri": record.dataset_source}),
+        profile=json.dumps(record.sizes),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])

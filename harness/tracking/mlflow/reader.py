@@ -119,6 +119,7 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
         classes=tuple(json.loads(tags["harness.classes"])),
         definition=read_definition(tags),
         readings=readings(store, parent),
+        state=cast(State, tags["harness.state"]),
         started=parent.info.start_time / 1000,
         ended=parent.info.end_time / 1000 if parent.info.end_time else None,
         trials=tuple(trials),

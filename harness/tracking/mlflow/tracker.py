@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunTag
 
+from harness.config import GIVEN, varied_fields
 from harness.errors import StoreError, StudyError, masked
 from harness.tracking import view
-from harness.tracking.mlflow import champion, reader
-from harness.tracking.mlflow.artifacts import write_files
+from harness.tracking.mlflow import champion as champions
+from harness.tracking.mlflow import reader
+from harness.tracking.mlflow.artifacts import dataset_input, write_files
 from harness.tracking.mlflow.names import curves, definition_tags, shown, summary, test_summary
 from harness.tracking.mlflow.reader import READINGS
 from harness.tracking.mlflow.store import Store
@@ -82,7 +84,7 @@ class MlflowTracker:
                 )
                 found = self._store.remember(record.uid, run.info.run_id)
                 self._store.client.log_text(found, record.text, "study.toml")
-                self._store.client.log_inputs(found, [_dataset_input(record)])
+                self._store.client.log_inputs(found, [dataset_input(record)])
             else:
                 self._store.client.update_run(found, status="RUNNING")
                 changed = [RunTag(key, value) for key, value in self._facts.items()]
@@ -163,19 +165,20 @@ class MlflowTracker:
                 self._id(uid), f"selection-{selection['hash'][:12]}.json", content
             )
 
-    def log_test(self, uid: str, readings: Sequence[TestReading]) -> None:
+    def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
         run_id = self._id(uid)
         with self._store.errors():
             run = self._store.client.get_run(run_id)
             before = reader.readings(self._store, run)
-            content = json.dumps([each.to_dict() for each in (*before, *readings)]).encode()
+            if champion:
+                # The model's page shows them too. From step 0, as one value each, they are bars.
+                looks = len({each.selection for each in before})
+                self._log_reading(run_id, reading, looks, champions.model_id(run))
+            if self._parent:
+                self._log_reading(self._id(f"{uid}/{reading.number}"), reading)
+            # Last: where this fails, the trial counts as not read.
+            content = json.dumps([each.to_dict() for each in (*before, reading)]).encode()
             self._store.log_bytes(run_id, READINGS, content)
-            # The model's page shows them too. From step 0, as one value each, they are bars.
-            looks = len({each.selection for each in before})
-            self._log_reading(run_id, readings[0], looks, champion.model_id(run))
-            if len(readings) > 1:
-                for reading in readings:
-                    self._log_reading(self._id(f"{uid}/{reading.number}"), reading)
 
     def _log_reading(
         self, run_id: str, reading: TestReading, step: int = 0, model: str | None = None
@@ -200,7 +203,7 @@ class MlflowTracker:
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
         with self._store.errors():
-            return champion.log_champion(
+            return champions.log_champion(
                 self._store, self._parent, name, model, example, len(self._classes), note, tags
             )
 
@@ -262,7 +265,9 @@ class MlflowTracker:
             return str(found.experiment_id)
         location = (self._artifacts / record.name).as_uri() if self._artifacts else None
         definition = record.definition
-        sampled = definition.get("space") or view.SETTINGS
+        sampled = varied_fields(definition) or list(view.SETTINGS)
+        if definition["study"].get("sampler") in GIVEN:
+            sampled.append("seed")
         tags = view.tags(definition["study"]["objective"], record.kind, sampled)
         return str(self._store.client.create_experiment(record.name, location, tags))
 
@@ -283,14 +288,3 @@ class MlflowTracker:
         values, when = summary(result, self._classes), int(result.best.time * 1000)
         # Step 0, whatever the epoch: MLflow draws one value at a later step as a line of one dot.
         return [Metric(key, value, when, 0) for key, value in values.items()]
-
-
-def _dataset_input(record: StudyRecord) -> DatasetInput:
-    dataset = Dataset(
-        name=record.dataset,
-        digest=record.dataset_digest[:36],
-        source_type="local",
-        source=json.dumps({"uri": record.dataset_source}),
-        profile=json.dumps(record.sizes),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
