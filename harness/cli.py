@@ -81,7 +81,8 @@ def run_study(
     ] = False,
     output: Output = Format.text,
 ) -> None:
-    """Search a study's space, keep the best model, read the test set once, write the report.
+    """Search a study's space, or go through its grid or list; keep the best model, read the test
+    set once, write the report.
 
     The same command goes on where an earlier one stopped.
     """
@@ -193,9 +194,9 @@ def predict(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A study, a trial (STUDY/12) or MLflow run id.")
     ],
-    test: Annotated[int, typer.Option("--test", metavar="N", help="So many test images.")],
-    start: Annotated[int, typer.Option("--from", metavar="K", help="The first of them.")] = 0,
-    wrong: Annotated[bool, typer.Option("--wrong", help="The mistakes alone.")] = False,
+    test: Annotated[int, typer.Option("--test", metavar="N", help="Show so many test images.")],
+    start: Annotated[int, typer.Option("--from", metavar="K", help="Start at this image.")] = 0,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Show the mistakes alone.")] = False,
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,

@@ -50,8 +50,9 @@ def conclude(
             watcher.message(f"chosen: trial {champion.number}; keeping its model")
             _keep(planned, prepared, tracker, selection, study)
         again = " again" if study.readings else ""
-        of = f"{len(waiting)} trials of a fixed list" if study.given else "it"
-        watcher.message(f"reading the test set{again}, in one opening, for {of}")
+        of = f"{len(waiting)} trials" if study.given else "it"
+        part = "test set" if study.test_name == "test" else "stand-in for the test set"
+        watcher.message(f"reading the {part}{again}, in one opening, for {of}")
         _go_on(stop)
         study = _open_test(tracker, sealed, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)

@@ -63,7 +63,7 @@ class DataTable(Table):
     own_test: bool = True
     """False holds a stand-in for the test part out of the training part, `test` of it; the set's
     own is not used."""
-    classes: list[str] = Field(default=[], min_length=2)
+    classes: list[str] = []
     """The classes that are kept; all where it is left out."""
     split_seed: int = Field(default=0, ge=0)
     normalize: bool = True
@@ -72,6 +72,8 @@ class DataTable(Table):
     @field_validator("classes")
     @classmethod
     def _are_unlike(cls, value: list[str]) -> list[str]:
+        if len(value) == 1:
+            raise ValueError(f"'{value[0]}' alone is nothing to tell apart; give two or more")
         for name in value:
             if value.count(name) > 1:
                 raise ValueError(f"'{name}' is there twice; leave out one of them")

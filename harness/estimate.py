@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -55,7 +56,7 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
         "seconds_a_trial": trial_seconds / gain,
-        "seconds": trial_seconds / gain * config.study.trials / at_once,
+        "seconds": trial_seconds / gain * math.ceil(config.study.trials / at_once),
     }
 
 
@@ -75,7 +76,7 @@ def in_words(resolved: dict[str, Any]) -> str:
     for table in ("study", "train", "space"):
         lines += [f"{table:<8} {key} = {_shown(value)}" for key, value in resolved[table].items()]
     lines += [
-        f"{LIST:<8} {name}: {', '.join(f'{key} = {_shown(v)}' for key, v in fields.items())}"
+        f"{LIST:<8} {name}: {', '.join(f'{k} = {_shown(v)}' for k, v in fields.items()) or 'as is'}"
         for name, fields in resolved.get(LIST, {}).items()
     ]
     each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from harness.home import Home
+from harness.selection import freeze
 from harness.verdict import count_states
 
 
@@ -15,7 +16,7 @@ def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
     for study in home.open_tracker(tracking_uri, reading=True).studies():
         counts = count_states(study)
         ranked = study.best_first()
-        tested = study.reading_of(ranked[0].number) if ranked else None
+        tested = study.reading_of(freeze(study).champion.number) if ranked else None
         rows.append(
             {
                 "name": study.name,

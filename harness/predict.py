@@ -57,15 +57,22 @@ class Predicted:
     examples: tuple[Example, ...]
     right: int
     total: int
+    part: str = "test"
+    """`stand-in` where the test part is one."""
+    wrong: bool = False
+    """Whether the mistakes alone were asked for."""
     without_pictures: str = ""
     """Why there are none."""
 
     @property
     def summary(self) -> str:
-        shown = sum(each.right for each in self.examples)
+        shown = len(self.examples)
+        of = f"{sum(each.right for each in self.examples)} of these {shown} right"
+        if self.wrong:
+            of = f"{shown} of its {self.total - self.right:,} mistakes"
         return (
-            f"{self.name}: {shown} of these {len(self.examples)} right; {self.right:,} of all "
-            f"{self.total:,} test images ({self.right / self.total:.4f})"
+            f"{self.name}: {of}; {self.right:,} of all {self.total:,} {self.part} images are right "
+            f"({self.right / self.total:.4f})"
         )
 
 
@@ -110,7 +117,7 @@ def on_test(
         for place, row in enumerate(rows)
     )
     named = f"{study.name}/{run.number}"
-    return Predicted(named, examples, int(is_right.sum()), total, why_not)
+    return Predicted(named, examples, int(is_right.sum()), total, study.test_name, wrong, why_not)
 
 
 def _not_read(study: StudyRun, run: RunRecord) -> StudyError:

@@ -22,13 +22,17 @@ from harness.data.parts import SealedTest
 from harness.engine.losses import of_examples, probabilities
 from harness.errors import HarnessError
 from harness.model import MLP
+from harness.settings import settings
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 from harness.trial import Loss
 
 BATCH = 2000
 RULE = "best {objective} of a complete trial, the earlier of equals"
-RULE_GIVEN = "none: every complete trial of a fixed list is read; the model kept is that of the "
+RULE_GIVEN = (
+    "none: every complete trial of a grid or list is read; the model kept is the best by "
+    "{objective} of the setting that is best by its mean"
+)
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,20 @@ class Selection:
 
 
 def freeze(study: StudyRun) -> Selection:
-    """Choose the champion by validation alone. Raises HarnessError where no trial is complete."""
+    """Choose the champion by validation alone. Raises HarnessError where no trial is complete.
+
+    Of a grid or list it is the best trial of the setting with the best mean: among single trials
+    the luckiest seed would win.
+    """
     ranked = study.best_first()
     if not ranked:
         failed = [run.reason for run in study.trials if run.state == "FAILED"]
         why = f"; the last failure: {failed[-1]}" if failed else ""
         raise HarnessError(f"study '{study.name}' has no complete trial to choose from{why}")
     uids = tuple(sorted(run.uid for run in ranked))
-    rule = (RULE_GIVEN if study.given else "") + RULE.format(objective=study.objective)
-    return Selection(ranked[0], rule, uids)
+    rule = (RULE_GIVEN if study.given else RULE).format(objective=study.objective)
+    leading = settings(study)[0].runs if study.given else ranked[:1]
+    return Selection(min(leading, key=ranked.index), rule, uids)
 
 
 def unread(study: StudyRun) -> list[RunRecord]:

@@ -49,8 +49,8 @@ class Setting:
     tried: int
     """Its trials that ended, complete or not."""
 
-    def text(self) -> str:
-        tested = f", test {self.test}" if self.test else ""
+    def text(self, part: str = "test") -> str:
+        tested = f", {part} {self.test}" if self.test else ""
         of = f" of {self.tried}" if self.tried > len(self.runs) else ""
         return f"validation {self.validation}{tested} (n = {len(self.runs)}{of})"
 
@@ -73,7 +73,7 @@ def in_lines(study: StudyRun) -> list[str]:
     found = settings(study)
     shown = found[:SHOWN]
     width = max((len(setting.name) for setting in shown), default=0)
-    lines = [f"{setting.name:<{width}}  {setting.text()}" for setting in shown]
+    lines = [f"{setting.name:<{width}}  {setting.text(study.test_name)}" for setting in shown]
     if len(found) > len(shown):
         lines.append(f"and {len(found) - len(shown)} more in the report")
     lines += [
@@ -84,6 +84,15 @@ def in_lines(study: StudyRun) -> list[str]:
     if any(len(setting.runs) > 1 for setting in shown):
         lines.insert(0, "mean ± standard deviation over seeds")
     return lines
+
+
+def told(study: StudyRun, run: RunRecord) -> str:
+    """A trial's setting: its name, what that stands for, the seed."""
+    name, values = setting_of(study, run), run.spec.to_dict()
+    fields = study.definition.get(LIST, {}).get(name, {})
+    stands_for = ", ".join(f"{key} = {as_toml(values[key])}" for key in fields)
+    alone = not stands_for or stands_for == name
+    return f"{name} (seed {run.spec.seed})" + ("" if alone else f": {stands_for}")
 
 
 def setting_of(study: StudyRun, run: RunRecord) -> str:

@@ -139,7 +139,9 @@ def _resolve(
     try:
         space = Space.parse(tables["space"])
         if listed and space.dimensions:
-            raise ValueError(f"{next(iter(space.dimensions))}: nothing is drawn beside [[{LIST}]]")
+            raise ValueError(
+                f"{next(iter(space.dimensions))}: nothing is drawn beside [[{LIST}]]; leave out one"
+            )
         grid = space.grid() if study.sampler == "grid" else []
     except ValueError as error:
         raise wrong("space", str(error)) from None
@@ -163,7 +165,10 @@ def _counted(study: StudyTable, points: int, given: bool, wrong: Wrong) -> Study
     """With as many trials as a grid or list of so many `points` has, unless that was given."""
     if study.sampler not in GIVEN:
         if study.seeds > 1:
-            raise wrong("study", f"seeds: repeats a grid or a list, not what {study.sampler} draws")
+            raise wrong(
+                "study",
+                f"seeds: repeats a grid or a list, not what {study.sampler} draws; leave it out",
+            )
         return study
     most = points * study.seeds
     if given and study.trials > most:

@@ -26,6 +26,7 @@ class TrainResult:
     result: TrialResult
     reading: TestReading | None
     experiment: str
+    run_id: str
     classes: tuple[str, ...]
 
     def text(self) -> str:
@@ -42,12 +43,16 @@ class TrainResult:
         by_class = reading.class_accuracy if reading else result.class_accuracy
         part = "test" if reading else "validation"
         lines.append(("classes", f"on {part}: {ranked_classes(self.classes, by_class)}"))
+        lines.append(("run", self.run_id))
+        if reading is not None:
+            lines.append(("look", f"harness predict {self.run_id} --test 12"))
         lines.append(("browse", f"harness ui {self.experiment}"))
         return aligned(lines)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "experiment": self.experiment,
+            "run_id": self.run_id,
             "best": asdict(self.result.best),
             "spec": self.spec.to_dict(),
             "test": self.reading and {"accuracy": self.reading.accuracy, "loss": self.reading.loss},
@@ -86,4 +91,5 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         ((reading, said),) = read_test(settings, sealed, [(0, model, spec.loss)])
         tracker.log_file(source.uid, TEST_FILE, said.to_file())
         tracker.log_test(source.uid, reading)
-    return TrainResult(spec, outcome, reading, experiment, prepared.training.classes)
+    run_id = tracker.run_id(source.uid)
+    return TrainResult(spec, outcome, reading, experiment, run_id, prepared.training.classes)

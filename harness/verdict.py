@@ -16,7 +16,7 @@ from harness.intervals import wilson
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.paired import Rival, rivals
-from harness.settings import in_lines, setting_of, settings
+from harness.settings import in_lines, settings, told
 from harness.tracking import view
 from harness.tracking.records import Matrix, RunRecord, StudyRun, TestReading, right
 
@@ -94,20 +94,19 @@ class Verdict:
             ),
         ]
         if reading is not None:
-            own = self.study.definition.get("data", {}).get("own_test", True)
             lines.append(
                 (
-                    "test" if own else "stand-in",
+                    self.study.test_name,
                     f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}, "
                     f"loss {reading.loss:.4f} ({reading.examples:,} examples, {self.looked})",
                 )
             )
             ranked = ranked_classes(self.study.classes, reading.class_accuracy)
-            lines.append(("classes", f"on test: {ranked}"))
+            lines.append(("classes", f"on {self.study.test_name}: {ranked}"))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
-        told = in_lines(self.study)
-        lines += [("" if place else "by setting", line) for place, line in enumerate(told)]
+        for place, line in enumerate(in_lines(self.study)):
+            lines.append(("" if place else "by setting", line))
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
         lines.append(("model", f"{self.model} in {self.store}"))
@@ -118,10 +117,10 @@ class Verdict:
     def settings(self) -> str:
         """The champion's value of everything that was varied."""
         if self.study.given:
-            return f"{setting_of(self.study, self.champion)} (seed {self.champion.spec.seed})"
+            return told(self.study, self.champion)
         varied, values = varied_fields(self.study.definition), self.champion.spec.to_dict()
-        told = ", ".join(f"{name} = {_short(values[name])}" for name in values if name in varied)
-        return told or "nothing was sampled"
+        parts = [f"{name} = {_short(values[name])}" for name in values if name in varied]
+        return ", ".join(parts) or "nothing was sampled"
 
     @property
     def looked(self) -> str:
@@ -170,14 +169,18 @@ class Verdict:
         best, name = self.champion.best, self.study.name
         assert best is not None
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
-        tested = f", test {self.reading.accuracy:.4f}" if self.reading is not None else ""
+        tested = (
+            f", {self.study.test_name} {self.reading.accuracy:.4f}"
+            if self.reading is not None
+            else ""
+        )
         head = (
             f"**Trial {self.champion.number}: {self.champion.spec.describe()}** · "
             f"validation {best.val_accuracy:.4f}{tested} · [report]({run}/artifacts/report.html) "
             f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
         )
-        told = [line for line in self.lines if line[0] not in ("report", "browse")]
-        rows = "\n".join(f"| {label} | {_in_markdown(text)} |" for label, text in told)
+        shown = [line for line in self.lines if line[0] not in ("report", "browse")]
+        rows = "\n".join(f"| {label} | {_in_markdown(text)} |" for label, text in shown)
         return f"{head}\n\n| | |\n|---|---|\n{rows}\n"
 
     def to_dict(self) -> dict[str, Any]:
@@ -194,6 +197,7 @@ class Verdict:
             },
             "test": reading
             and {
+                "of": self.study.test_name,
                 "accuracy": reading.accuracy,
                 "interval": wilson(*right(reading.confusion)),
                 "loss": reading.loss,

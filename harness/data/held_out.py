@@ -45,7 +45,7 @@ def of_classes(decoded: Decoded, classes: Sequence[str], name: str) -> Decoded:
     for wanted in classes:
         if wanted not in decoded.classes:
             raise DataError(
-                f"{name}: [data] classes: no class '{wanted}'"
+                f"[data] classes: {name} has no class '{wanted}'"
                 f"{did_you_mean(wanted, decoded.classes)}"
             )
     numbers = np.full(len(decoded.classes), -1, np.int64)

@@ -73,13 +73,15 @@ def report(verdict: Verdict) -> Page:
 
 
 def _verdict(verdict: Verdict) -> Section:
-    champion, reading = verdict.champion, verdict.reading
+    study, champion, reading = verdict.study, verdict.champion, verdict.reading
     assert champion.best is not None
     figures = [
         _figure(f"{100 * champion.best.val_accuracy:.2f} %", "validation", champion.confusion)
     ]
     if reading is not None:
-        figures.insert(0, _figure(f"{100 * reading.accuracy:.2f} %", "test", reading.confusion))
+        figures.insert(
+            0, _figure(f"{100 * reading.accuracy:.2f} %", study.test_name, reading.confusion)
+        )
     else:
         figures.insert(0, {"value": "sealed", "label": "test set, not read", "note": ""})
     accuracies = reading.class_accuracy if reading else champion.class_accuracy
@@ -90,7 +92,7 @@ def _verdict(verdict: Verdict) -> Section:
         index = verdict.study.classes.index(name)
         correct, n = matrix[index][index], sum(matrix[index])
         low, high = wilson(correct, n)
-        part = "test" if reading else "validation"
+        part = study.test_name if reading else "validation"
         note = f"{percent(correct / n)} on {part} (95 %: {percent(low)} to {percent(high)})"
     figures.append({"value": name, "label": "hardest class", "note": note})
     return Section(

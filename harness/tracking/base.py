@@ -43,6 +43,9 @@ class Tracker(Protocol):
 
     def weights(self, uid: str) -> bytes: ...
 
+    def run_id(self, uid: str) -> str:
+        """The store's own name of a run."""
+
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         """Write a frozen selection down, before the test set is opened for it."""
 

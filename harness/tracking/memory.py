@@ -88,6 +88,9 @@ class MemoryTracker:
             raise StoreError(f"no weights are kept for trial {uid}")
         return self.kept[uid]
 
+    def run_id(self, uid: str) -> str:
+        return uid
+
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         self.selections.setdefault(uid, []).append(selection)
 

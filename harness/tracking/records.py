@@ -151,6 +151,12 @@ class StudyRun:
         return self.definition["study"].get("sampler") in GIVEN
 
     @property
+    def test_name(self) -> str:
+        """`test`, or `stand-in` where that was held out of the training part beside a test part."""
+        own = self.definition.get("data", {}).get("own_test", True)
+        return "test" if own else "stand-in"
+
+    @property
     def looks(self) -> int:
         """How often the test set was opened; once for all trials of a grid or list."""
         return len({reading.selection for reading in self.readings})

@@ -233,5 +233,7 @@ def test_some_classes_alone_are_numbered_as_they_are_listed(mnist: Callable[...,
         kept = np.isin(labels, [2, 7])
         np.testing.assert_array_equal(np.load(part.inputs), images[kept])
         np.testing.assert_array_equal(np.load(part.labels), (labels[kept] == 2).astype(int))
-    with pytest.raises(DataError, match=r"mnist: \[data\] classes: no class 'seven'"):
+    with pytest.raises(
+        DataError, match=r"\[data\] classes: mnist has no class 'seven'; known: 0, 1"
+    ):
         mnist(classes=["7", "seven"])

@@ -302,7 +302,7 @@ def test_the_page_of_a_list_has_its_sections_in_their_places(
     assert names[:5] == ["verdict", "sure", "settings", "luck", "leaderboard"]
     lines = dict(page.sections[0].values["lines"])
     assert "by setting" not in lines, "there is a table"
-    assert lines["settings"] == "deep (seed 2)"
+    assert lines["settings"] == "deep (seed 2): hidden = [64, 32], batch_norm = before"
     assert page.trials[5] == "5 · deep, seed 1"
     told = {section.name: section.says for section in page.sections}
     assert "sampler" not in told["why"] + told["course"]

@@ -121,7 +121,7 @@ class MlflowTracker:
         with self._store.errors():
             for start in range(0, len(points), MOST_METRICS):
                 self._store.client.log_batch(
-                    self._id(uid), metrics=points[start : start + MOST_METRICS], synchronous=True
+                    self.run_id(uid), metrics=points[start : start + MOST_METRICS], synchronous=True
                 )
 
     def finish(
@@ -137,7 +137,7 @@ class MlflowTracker:
     ) -> None:
         if self._store.find(trial.uid, self._experiment_id) is None:
             self.start(trial)  # the driver died between asking for the trial and recording it
-        run_id = self._id(trial.uid)
+        run_id = self.run_id(trial.uid)
         tags = {"harness.state": state, "harness.worker": worker, "harness.reason": reason}
         if successor is not None:
             tags["harness.successor"] = str(successor)
@@ -162,11 +162,11 @@ class MlflowTracker:
         content = json.dumps(selection, indent=1).encode()
         with self._store.errors():
             self._store.log_bytes(
-                self._id(uid), f"selection-{selection['hash'][:12]}.json", content
+                self.run_id(uid), f"selection-{selection['hash'][:12]}.json", content
             )
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        run_id = self._id(uid)
+        run_id = self.run_id(uid)
         with self._store.errors():
             run = self._store.client.get_run(run_id)
             before = reader.readings(self._store, run)
@@ -175,7 +175,7 @@ class MlflowTracker:
                 looks = len({each.selection for each in before})
                 self._log_reading(run_id, reading, looks, champions.model_id(run))
             if self._parent:
-                self._log_reading(self._id(f"{uid}/{reading.number}"), reading)
+                self._log_reading(self.run_id(f"{uid}/{reading.number}"), reading)
             # Last: where this fails, the trial counts as not read.
             content = json.dumps([each.to_dict() for each in (*before, reading)]).encode()
             self._store.log_bytes(run_id, READINGS, content)
@@ -190,15 +190,15 @@ class MlflowTracker:
 
     def save_weights(self, uid: str, weights: bytes) -> None:
         with self._store.errors():
-            self._store.log_bytes(self._id(uid), WEIGHTS, weights)
+            self._store.log_bytes(self.run_id(uid), WEIGHTS, weights)
 
     def drop_weights(self, uid: str) -> None:
         with self._store.errors():
-            self._store.delete_artifact(self._id(uid), WEIGHTS)
+            self._store.delete_artifact(self.run_id(uid), WEIGHTS)
 
     def weights(self, uid: str) -> bytes:
         with self._store.errors():
-            return self._store.artifact(self._store.client.get_run(self._id(uid)), WEIGHTS)
+            return self._store.artifact(self._store.client.get_run(self.run_id(uid)), WEIGHTS)
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
@@ -209,7 +209,7 @@ class MlflowTracker:
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         with self._store.errors():
-            self._store.log_bytes(self._id(uid), name, content)
+            self._store.log_bytes(self.run_id(uid), name, content)
 
     def close(
         self,
@@ -220,7 +220,7 @@ class MlflowTracker:
         note: str = "",
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        run_id, now = self._id(uid), int(time.time() * 1000)
+        run_id, now = self.run_id(uid), int(time.time() * 1000)
         with self._store.errors():
             self._store.client.log_batch(
                 run_id,
@@ -278,7 +278,7 @@ class MlflowTracker:
             for run in self._store.runs(experiment_id, "study")
         )
 
-    def _id(self, uid: str) -> str:
+    def run_id(self, uid: str) -> str:
         found = self._store.find(uid, self._experiment_id)
         if found is None:
             raise StoreError(f"no run for trial {uid} in {masked(self._store.uri)}")
