@@ -43,12 +43,12 @@ def conclude(
     study = _read(tracker, planned)
     selection = freeze(study)
     champion, waiting = selection.champion, unread(study)
+    if _kept(tracker, study) != champion.number:
+        _go_on(stop)
+        watcher.message(f"chosen: trial {champion.number}; keeping its model")
+        _keep(planned, prepared, tracker, selection, study)
     # One look for a champion: going on with a study that keeps it does not open the set again.
     if waiting:
-        if study.reading_of(champion.number) is None:
-            _go_on(stop)
-            watcher.message(f"chosen: trial {champion.number}; keeping its model")
-            _keep(planned, prepared, tracker, selection, study)
         again = " again" if study.readings else ""
         of = f"{len(waiting)} trials" if study.given else "it"
         part = "test set" if study.test_name == "test" else "stand-in for the test set"
@@ -56,11 +56,15 @@ def conclude(
         _go_on(stop)
         study = _open_test(tracker, sealed, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)
+    assert verdict.reading is not None
     tracker.log_file(search.uid, "report.html", page.inlined().encode())
     assert champion.best is not None
     metrics = {
         "best/val_accuracy": champion.best.val_accuracy,
         "best/val_loss": champion.best.val_loss,
+        # Of a list that went on, the champion may be a trial that was read before.
+        "test/accuracy": verdict.reading.accuracy,
+        "test/loss": verdict.reading.loss,
         "trials/complete": search.counts.complete,
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,
@@ -77,6 +81,12 @@ def settled(planned: Plan, tracker: Tracker, search: Search) -> Verdict | None:
     if unread(study) or study.state != "COMPLETE":
         return None
     return _report(planned, tracker, study, freeze(study))[0]
+
+
+def _kept(tracker: Tracker, study: StudyRun) -> int | None:
+    """The trial whose model is registered: its mistakes are written after it."""
+    content = tracker.read_file(study.run_id, mistakes.FILE)
+    return mistakes.Mistakes.from_file(content).number if content else None
 
 
 def _keep(

@@ -18,7 +18,7 @@ from harness.plan import plan
 from harness.predict import on_test
 from harness.progress.quiet import Quiet
 from harness.run import StudyResult, run_study
-from harness.selection import freeze
+from harness.selection import Selection, freeze
 from harness.settings import Spread, settings, told
 from harness.studyfiles import load
 from harness.tracking.mlflow import MlflowTracker
@@ -397,3 +397,25 @@ def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
         in on_test(Home(path.parent / "mlruns"), "list", None, 1).summary
     )
     assert "stand-in accuracy" in (path.parent / "mlruns/reports/list/index.html").read_text()
+
+
+def test_a_champion_that_was_read_before_is_kept_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+    before = sweep(path, overrides=["study.seeds=1"]).champion.number
+    other = 1 - before  # leads by its mean, once there are more seeds; here by decree
+
+    def decreed(study: StudyRun) -> Selection:
+        return replace(freeze(study), champion=study.trials[other])
+
+    monkeypatch.setattr("harness.conclude.freeze", decreed)
+    result = sweep(path, overrides=["study.seeds=2"])
+    reading = result.verdict.study.reading_of(other)
+    assert reading is not None
+    uri = Home(path.parent / "mlruns").local_uri
+    client = MlflowClient(uri, registry_uri=uri)
+    version = client.get_model_version_by_alias("list", "champion")
+    assert version.tags["harness.trial"] == str(other)
+    metrics = client.get_run(result.verdict.study.run_id).data.metrics
+    assert metrics["test/accuracy"] == reading.accuracy
