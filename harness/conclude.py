@@ -50,9 +50,9 @@ def conclude(
     # One look for a champion: going on with a study that keeps it does not open the set again.
     if waiting:
         again = " again" if study.readings else ""
-        of = f"{len(waiting)} trials" if study.given else "it"
+        of = f", in one opening, for {len(waiting)} trials" if study.given else ""
         part = "test set" if study.test_name == "test" else "stand-in for the test set"
-        watcher.message(f"reading the {part}{again}, in one opening, for {of}")
+        watcher.message(f"reading the {part}{again}{of}")
         _go_on(stop)
         study = _open_test(tracker, sealed, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)

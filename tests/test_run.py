@@ -409,7 +409,7 @@ def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
     done = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", "2")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
-    assert len(done.stderr.splitlines()) == 4, "the opening, two trials, the choice"
+    assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"
     done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
     assert 0 < json.loads(done.stdout.splitlines()[-1])["test"]["accuracy"] <= 1
     (row,) = json.loads(command(tmp_path, "studies", "--format", "json").stdout)
