@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from harness.settings import Spread, settings, told
 from harness.studyfiles import load
 from harness.tracking.mlflow import MlflowTracker
 from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.records import StudyRun, TestReading, right
+from harness.tracking.records import State, StudyRun, TestReading, right
 from harness.train import train
 
 LIST = """
@@ -203,12 +204,12 @@ def test_what_was_read_before_a_crash_is_not_read_again(
 def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path)
+    path = write(tmp_path, LIST.replace("hidden = []", "hidden = []\nlearning_rate = 1e-6"))
     save = MlflowTracker.save_weights
     monkeypatch.setattr(
         MlflowTracker,
-        "save_weights",
-        lambda self, uid, weights: None if uid.endswith("/1") else save(self, uid, weights),
+        "save_weights",  # of all but the linear one, which is no champion at that rate
+        lambda self, uid, weights: None if uid.endswith("/0") else save(self, uid, weights),
     )
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
     with pytest.raises(StoreError, match=r"weights\.safetensors"):
@@ -344,6 +345,7 @@ def test_train_takes_what_the_settings_share(path: Path) -> None:
     study = tracker.read_run(run_id)
     assert study is not None
     assert not study.given
+    assert "trial" not in study.definition
     assert done.reading is not None
     found = on_test(Home(home), run_id, None, 360)
     assert found.right / found.total == done.reading.accuracy
@@ -419,3 +421,24 @@ def test_a_champion_that_was_read_before_is_kept_all_the_same(
     assert version.tags["harness.trial"] == str(other)
     metrics = client.get_run(result.verdict.study.run_id).data.metrics
     assert metrics["test/accuracy"] == reading.accuracy
+
+
+def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, close = write(tmp_path), MlflowTracker.close
+
+    def crash(self: MlflowTracker, uid: str, state: State, **more: Any) -> None:
+        if state == "COMPLETE":
+            raise StoreError("the disk is full")
+        close(self, uid, state, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowTracker, "close", crash)
+        with pytest.raises(StoreError):
+            sweep(path, overrides=["study.seeds=1"])
+    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    sweep(path, overrides=["study.seeds=1"])
+    study = Home(path.parent / "mlruns").open_tracker(None, reading=True).read("list")
+    assert study is not None
+    assert study.state == "COMPLETE"
