@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from harness.home import Home
-from harness.selection import freeze
+from harness.settings import champion_of
 from harness.verdict import count_states
 
 
@@ -15,14 +15,14 @@ def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
     rows = []
     for study in home.open_tracker(tracking_uri, reading=True).studies():
         counts = count_states(study)
-        ranked = study.best_first()
-        tested = study.reading_of(freeze(study).champion.number) if ranked else None
+        champion = champion_of(study)
+        tested = study.reading_of(champion.number) if champion else None
         rows.append(
             {
                 "name": study.name,
                 "dataset": study.definition["data"]["name"],
                 "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
-                "best": ranked[0].value(study.objective) if ranked else None,
+                "best": champion.value(study.objective) if champion else None,
                 "objective": study.objective,
                 "test": tested.accuracy if tested else None,
                 "started": study.started,

@@ -22,7 +22,7 @@ from harness.data.parts import SealedTest
 from harness.engine.losses import of_examples, probabilities
 from harness.errors import HarnessError
 from harness.model import MLP
-from harness.settings import settings
+from harness.settings import champion_of
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 from harness.trial import Loss
@@ -61,20 +61,15 @@ class Selection:
 
 
 def freeze(study: StudyRun) -> Selection:
-    """Choose the champion by validation alone. Raises HarnessError where no trial is complete.
-
-    Of a grid or list it is the best trial of the setting with the best mean: among single trials
-    the luckiest seed would win.
-    """
-    ranked = study.best_first()
-    if not ranked:
+    """Choose the champion by validation alone. Raises HarnessError where no trial is complete."""
+    champion = champion_of(study)
+    if champion is None:
         failed = [run.reason for run in study.trials if run.state == "FAILED"]
         why = f"; the last failure: {failed[-1]}" if failed else ""
         raise HarnessError(f"study '{study.name}' has no complete trial to choose from{why}")
-    uids = tuple(sorted(run.uid for run in ranked))
+    uids = tuple(sorted(run.uid for run in study.best_first()))
     rule = (RULE_GIVEN if study.given else RULE).format(objective=study.objective)
-    leading = settings(study)[0].runs if study.given else ranked[:1]
-    return Selection(min(leading, key=ranked.index), rule, uids)
+    return Selection(champion, rule, uids)
 
 
 def unread(study: StudyRun) -> list[RunRecord]:

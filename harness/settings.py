@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.config import LIST, as_toml, varied_fields
 from harness.tracking.records import RunRecord, StudyRun
-from harness.trial import TrialSpec
+from harness.trial import Objective, TrialSpec
 
 SHOWN = 12
 """In a terminal."""
@@ -60,12 +60,22 @@ def settings(study: StudyRun) -> list[Setting]:
     sign = -1 if study.objective == "val/accuracy" else 1
 
     def mean(setting: Setting) -> float:
-        values = [run.best.objective(study.objective) for run in setting.runs if run.best]
-        return sign * statistics.fmean(values)
+        return sign * statistics.fmean(_values(setting.runs, study.objective))
 
     grouped = _grouped(study).items()
     found = [_setting(study, name, runs) for name, runs in grouped if any(map(_complete, runs))]
     return sorted(found, key=mean)
+
+
+def champion_of(study: StudyRun) -> RunRecord | None:
+    """The best trial by validation; of a grid or list, that of the setting with the best mean.
+
+    Among single trials the luckiest seed would win. None where no trial is complete.
+    """
+    ranked = study.best_first()
+    if not study.given or not ranked:
+        return ranked[0] if ranked else None
+    return min(settings(study)[0].runs, key=ranked.index)
 
 
 def in_lines(study: StudyRun) -> list[str]:
@@ -112,7 +122,7 @@ def _grouped(study: StudyRun) -> dict[str, list[RunRecord]]:
 
 
 def _complete(run: RunRecord) -> bool:
-    return run.state == "COMPLETE" and run.best is not None
+    return run.state == "COMPLETE" and run.value("val/accuracy") is not None
 
 
 def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
@@ -120,9 +130,14 @@ def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
     ordered = tuple(sorted(complete, key=lambda run: (run.spec.seed, run.number)))
     read = [study.reading_of(run.number) for run in ordered]
     tested = tuple(reading.accuracy for reading in read if reading is not None)
-    validated = tuple(run.best.val_accuracy for run in ordered if run.best is not None)
     test = Spread(tested) if len(tested) == len(ordered) else None
-    return Setting(name, ordered, Spread(validated), test, len(runs))
+    return Setting(name, ordered, Spread(_values(ordered, "val/accuracy")), test, len(runs))
+
+
+def _values(runs: Sequence[RunRecord], objective: Objective) -> tuple[float, ...]:
+    """At each trial's best epoch, which a record without curves has too."""
+    values = [run.value(objective) for run in runs]
+    return tuple(value for value in values if value is not None)
 
 
 def _names(definition: dict[str, Any]) -> dict[TrialSpec, str]:

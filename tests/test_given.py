@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from harness.data.parts import SealedTest
 from harness.errors import ConfigError, Interruption, StoreError, StudyError
 from harness.home import Home
+from harness.listing import listing
 from harness.plan import plan
 from harness.predict import on_test
 from harness.progress.quiet import Quiet
@@ -442,3 +443,13 @@ def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
     study = Home(path.parent / "mlruns").open_tracker(None, reading=True).read("list")
     assert study is not None
     assert study.state == "COMPLETE"
+
+
+def test_it_is_listed_with_its_champion(path: Path, study: StudyRun) -> None:
+    (row,) = (row for row in listing(Home(path.parent / "mlruns"), None) if row["name"] == "list")
+    champion = freeze(study).champion
+    reading = study.reading_of(champion.number)
+    assert reading is not None
+    assert champion.best is not None
+    assert row["done"] == 6
+    assert (row["best"], row["test"]) == (champion.best.val_accuracy, reading.accuracy)

@@ -35,9 +35,11 @@ def _chosen(study: StudyRun, within: int) -> str:
         return "Nothing was sampled: every trial has the same settings."
     if complete == 1:
         return "Only one trial is complete: nothing was chosen among several."
+    best = f"the best of {complete} complete trials by the validation part"
+    if study.given and len({run.spec.seed for run in study.best_first()}) > 1:
+        best = f"the best trial of the setting that leads by its mean, of {complete} complete ones"
     return (
-        f"The champion is the best of {complete} complete trials by the validation part, which "
-        "flatters it: luck was chosen along with skill. "
+        f"The champion is {best}, which flatters it: luck was chosen along with skill. "
         f"{within} other {'trial lies' if within == 1 else 'trials lie'} within its interval."
     )
 
@@ -56,8 +58,6 @@ def _by_setting(verdict: Verdict) -> list[str]:
         f"{first.validation} (n = {len(first.numbers)}); the next is {second.short}: "
         f"{second.validation} (n = {len(second.numbers)})."
     )
-    if verdict.champion.number not in first.numbers:
-        told += " The champion is of another setting than the one that leads."
     return [told]
 
 
