@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from harness.errors import HarnessError
+from harness.looking import looking
 from harness.options import (
     Cpu,
     DataDir,
@@ -25,6 +23,7 @@ from harness.options import (
     TrackingUri,
     Workers,
     demand,
+    reported,
     watching,
 )
 
@@ -152,131 +151,48 @@ def train(
             print(f"\n{done.text()}")
 
 
-@app.command(epilog="Example: harness report fashion-mnist")
-def report(study: Study, tracking_uri: TrackingUri = None) -> None:
-    """Write a study's report again, from what MLflow holds."""
-    from harness.home import Home
-    from harness.reports.again import write_again
-
-    with reported():
-        print(write_again(Home(Path("mlruns")), study, tracking_uri))
-
-
-@app.command(epilog="Example: harness compare fashion-mnist fashion-mnist/12")
-def compare(
-    names: Annotated[
-        list[str],
-        typer.Argument(metavar="A B [C ...]", help="Studies, trials (STUDY/12) or MLflow run ids."),
-    ],
-    tracking_uri: TrackingUri = None,
-    output: Output = Format.text,
-) -> None:
-    """Compare trials, or the champions of studies: settings, curves, classes, McNemar's test."""
-    from harness.compare import compare as run
-    from harness.compare import report_path
-    from harness.home import Home
-    from harness.reports.versus import report as page
-    from harness.verdict import aligned
-
-    with reported():
-        home = Home(Path("mlruns"))
-        found = run(home.open_tracker(tracking_uri, reading=True), names)
-        path = report_path(home, found, home.tracking_uri(tracking_uri))
-        page(found).write(path)
-        if output is Format.json:
-            print(json.dumps(found.to_dict() | {"report": str(path)}))
-            return
-        print(aligned([*found.lines, ("report", str(path))]))
-
-
-@app.command(epilog="Example: harness predict fashion-mnist --test 12 --wrong")
-def predict(
+@app.command(epilog="Example: harness sync fashion-mnist --tracking-uri http://127.0.0.1:5000")
+def sync(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study, a trial (STUDY/12) or MLflow run id.")
-    ],
-    test: Annotated[int, typer.Option("--test", metavar="N", help="Show so many test images.")],
-    start: Annotated[int, typer.Option("--from", metavar="K", help="Start at this image.")] = 0,
-    wrong: Annotated[bool, typer.Option("--wrong", help="Show the mistakes alone.")] = False,
-    data_dir: DataDir = None,
-    tracking_uri: TrackingUri = None,
-    output: Output = Format.text,
-) -> None:
-    """Look at test images one by one: the picture, what is true, what the model said.
-
-    That was kept when the test set was read; it is not opened again.
-    """
-    from harness.home import Home
-    from harness.predict import on_test
-
-    with reported():
-        found = on_test(
-            Home(Path("mlruns")),
-            study,
-            tracking_uri,
-            test,
-            start=start,
-            wrong=wrong,
-            data_dir=data_dir,
-        )
-        if output is Format.json:
-            for example in found.examples:
-                print(json.dumps(example.to_dict()))
-            return
-        from rich.console import Console
-
-        from harness.drawn import show
-
-        show(found, Console())
-
-
-@app.command(epilog="Example: harness studies --format json")
-def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> None:
-    """List the studies on record: dataset, trials, best, when."""
-    from harness.home import Home
-    from harness.listing import listing, table
-
-    with reported():
-        rows = listing(Home(Path("mlruns")), tracking_uri)
-        print(json.dumps(rows) if output is Format.json else table(rows))
-
-
-@app.command(epilog="Example: harness ui fashion-mnist --port 5001")
-def ui(
-    study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Open this study's view [the latest].")
+        str | None, typer.Argument(metavar="[STUDY]", help="This study's alone [every one's].")
     ] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="[a free one]")] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Serve MLflow's UI on what was recorded, to this machine only, until Ctrl-C."""
+    """Send what was recorded while MLflow was away."""
     from harness.home import Home
-    from harness.ui import serve
+    from harness.sync import sync as send
 
     with reported():
-        serve(Home(Path("mlruns")), tracking_uri, study, port)
+        send(Home(Path("mlruns")), study, tracking_uri)
+
+
+@app.command(epilog="Example: harness doctor fashion-mnist --repair")
+def doctor(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="This study alone [every one].")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended; without, only look.")
+    ] = False,
+    tracking_uri: TrackingUri = None,
+    output: Output = Format.text,
+) -> None:
+    """Check that Optuna's record, MLflow's and the files agree, and nothing is lost or double."""
+    from harness.doctor import examine
+    from harness.home import Home
+
+    with reported():
+        found = examine(Home(Path("mlruns")), study, tracking_uri, repair)
+        print(json.dumps(found.to_dict()) if output is Format.json else found.text())
+        if not found.healthy:
+            raise typer.Exit(1)
+
+
+app.add_typer(looking)
 
 
 def run() -> NoReturn:
-    """The console script."""
+    """The console script. What it leaves behind is for the user's eyes alone: 0600, 0700."""
+    os.umask(0o077)
     app()
     sys.exit(0)
-
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """Turn our errors into one line and their exit status."""
-    try:
-        yield
-    except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        print("harness: stopped at once", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
-        raise typer.Exit(1) from None

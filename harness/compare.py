@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
+from harness.harmless import harmless
 from harness.home import Home
 from harness.intervals import holm, wilson
 from harness.named import find_trial
@@ -34,7 +35,7 @@ class Side:
     def name(self) -> str:
         """`STUDY/12`; by its run's id where it stands alone, for they all have the number 0."""
         alone = self.study.run_id == self.run.run_id
-        return f"{self.study.name}/{self.run.run_id[:8] if alone else self.run.number}"
+        return f"{harmless(self.study.name)}/{self.run.run_id[:8] if alone else self.run.number}"
 
     @property
     def best(self) -> EpochMetrics:

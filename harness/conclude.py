@@ -14,6 +14,7 @@ from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
+from harness.failpoints import failpoint
 from harness.model import MLP, load_mlp
 from harness.plan import Plan
 from harness.reports.page import Page
@@ -28,13 +29,14 @@ from harness.verdict import Verdict
 if TYPE_CHECKING:
     from harness.data.parts import SealedTest
     from harness.tracking.base import Tracker
+    from harness.tracking.spool import SpooledTracker
 
 
 def conclude(
     planned: Plan,
     prepared: Prepared,
     sealed: SealedTest,
-    tracker: Tracker,
+    tracker: SpooledTracker,
     search: Search,
     watcher: Watcher,
     stop: Stop,
@@ -57,6 +59,7 @@ def conclude(
         study = _open_test(tracker, sealed, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)
     assert verdict.reading is not None
+    failpoint("conclude.reported")
     tracker.log_file(search.uid, "report.html", page.inlined().encode())
     assert champion.best is not None
     metrics = {
@@ -70,6 +73,8 @@ def conclude(
         "trials/failed": search.counts.failed,
     }
     tracker.close(search.uid, "COMPLETE", note=verdict.markdown(), metrics=metrics)
+    failpoint("conclude.closed")
+    tracker.flush()
     return verdict
 
 
@@ -105,6 +110,7 @@ def _keep(
     tracker.log_champion(planned.config.study.name, model, example, champion, note)
     validation = load_splits(prepared.training).validation
     found = mistakes.find(champion.number, model, validation, champion.spec.loss)
+    failpoint("conclude.champion")
     tracker.log_file(study.uid, mistakes.FILE, found.to_file())
 
 
@@ -122,6 +128,7 @@ def _open_test(
     for run in waiting:  # weights that are gone are found out before the seal is broken
         _model(tracker, study, run)
     tracker.log_selection(study.uid, selection.to_dict() | {"time": time.time()})
+    failpoint("conclude.selected")
     # One model at a time is in memory, and read from the store.
     trained = ((run.number, _model(tracker, study, run), run.spec.loss) for run in waiting)
     readings = []
@@ -129,7 +136,9 @@ def _open_test(
         waiting, read_test(selection.hash, sealed, trained), strict=True
     ):
         tracker.log_file(run.uid, TEST_FILE, said.to_file())
+        failpoint("conclude.opened")
         tracker.log_test(study.uid, reading, run.number == selection.champion.number)
+        failpoint("conclude.read")
         readings.append(reading)
     return replace(study, readings=(*study.readings, *readings))
 

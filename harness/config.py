@@ -20,6 +20,8 @@ LIST = "trial"
 """The [[trial]] tables."""
 NEWER = ("own_test", "classes")
 """Keys of [data] that studies recorded earlier do not have."""
+NO_PART = ("trials", "seeds", "timeout", "hung_after")
+"""Keys of [study] that may change from one start to the next."""
 GIVEN = ("grid", "list")
 """Samplers that draw nothing: which settings are tried is known beforehand."""
 
@@ -43,8 +45,10 @@ class StudyTable(Table):
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
     timeout: str | None = None
     """No trial is started after this time: `90s`, `10m`, `2h`."""
+    hung_after: str = "60s"
+    """A worker without an epoch for so long, and for ten times the slowest epoch, is replaced."""
 
-    @field_validator("timeout")
+    @field_validator("timeout", "hung_after")
     @classmethod
     def _is_duration(cls, value: str | None) -> str | None:
         if value is not None:
@@ -136,7 +140,7 @@ class StudyConfig:
             key for key in NEWER if getattr(self.data, key) == DataTable.model_fields[key].default
         }
         tables: dict[str, Any] = {
-            "study": self.study.model_dump(exclude={"name", "trials", "timeout", "seeds"}),
+            "study": self.study.model_dump(exclude={"name", *NO_PART}),
             "data": self.data.model_dump(exclude=unsaid),
             "train": dict(self.train),
             "space": self.space.to_dict(),

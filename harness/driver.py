@@ -1,8 +1,9 @@
 """The driver: ask -> submit -> report, prune -> track -> tell.
 
 Every change of state happens here, in one process: Optuna's record, MLflow's record, what runs.
-However a trial ends, its run is finished in MLflow before Optuna is told: a driver that dies in
-between leaves the trial RUNNING, which the next one finds; never an ended trial without its record.
+However a trial ends, that is written to the record, which stands on disk at once, before Optuna is
+told: a driver that dies in between leaves the trial RUNNING, and the next one tells what the record
+says. Never an ended trial without its record, never a trial that is trained again for nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal, Protocol
 
 from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Executor
+from harness.failpoints import failpoint
 from harness.search import Counts
 from harness.signals import Stop
 from harness.tracking.base import Tracker
@@ -22,8 +24,6 @@ from harness.trial import EpochMetrics, Objective, Outcome, Trial, TrialFailure,
 
 KEPT = 5
 """The weights of so many best trials stay in the record, where nobody says otherwise."""
-FLUSH_SECONDS = 1.0
-"""Points of a curve wait so long for others before they are written."""
 LAST = 3
 """Trials a slot that count as a sweep's last."""
 HOPELESS = 10, 0.9
@@ -61,8 +61,6 @@ class Running:
     trial: Trial
     worker: str = ""
     epochs: list[EpochMetrics] = field(default_factory=list)
-    sent: int = 0
-    """How many of the epochs the tracker has."""
 
 
 @dataclass(frozen=True)
@@ -130,26 +128,27 @@ class Driver:
         self._source, self._executor = source, executor
         self._tracker, self._watcher = tracker, watcher
         self._timeout, self._keep = timeout, keep
-        self._flushed = time.monotonic()
         self.progress = Progress(target, objective, source.counts, best=best)
 
     def run(self, stop: Stop) -> Ending:
         """Raises HarnessError for a hopeless study; what can be closed is closed before that."""
         try:
             while not stop.requested:
-                self._refill()
+                with stop.shielded():
+                    self._refill()
                 if not self.progress.running:
                     done = self._source.counts.done >= self.progress.target
                     return "done" if done else "timeout"
-                for event in self._executor.wait(0.25):
-                    self._handle(event)
-                self._flush()
+                events = self._executor.wait(0.25)
+                with stop.shielded():
+                    for event in events:
+                        self._handle(event)
                 self._watcher.refresh(self.progress)
-        except Exception as error:
-            with suppress(HarnessError):  # the first error is the one to tell
-                self._drain(f"the driver stopped: {type(error).__name__}")
+        except BaseException as error:
+            with suppress(HarnessError, OSError):  # the first error is the one to tell
+                self._drain(f"the driver stopped: {type(error).__name__}", stop)
             raise
-        self._drain(f"interrupted by {stop.requested}")
+        self._drain(f"interrupted by {stop.requested}", stop)
         return "interrupted"
 
     @property
@@ -166,6 +165,7 @@ class Driver:
             trial = self._source.ask()
             self.progress.running[trial.uid] = Running(trial)
             self._executor.submit([trial])
+            failpoint("driver.asked")
             self._tracker.start(trial)
 
     def _wants_another(self) -> bool:
@@ -181,8 +181,11 @@ class Driver:
         running = self.progress.running[event.uid]
         running.worker = event.worker
         if isinstance(event, Epoch):
+            self._tracker.log_epochs(event.uid, [event.metrics])
+            failpoint("driver.logged")
             keep = self._source.report(running.trial.number, event.metrics)
-            self._executor.answer(event.uid, keep)  # first: the worker waits
+            failpoint("driver.reported")
+            self._executor.answer(event.uid, keep)
             running.epochs.append(event.metrics)
             self.progress.epochs += 1
         elif isinstance(event, Ended):
@@ -198,8 +201,7 @@ class Driver:
             state, reason = "FAILED", outcome.reason
         else:
             state = "PRUNED" if outcome.stopped == "pruned" else "COMPLETE"
-        self._send(running)
-        ranked = state == "COMPLETE" and self._keep_weights(trial, outcome)
+        keep, displaced = self._place(trial, outcome) if state == "COMPLETE" else (False, "")
         self._tracker.finish(
             trial,
             state,
@@ -207,33 +209,34 @@ class Driver:
             epochs=running.epochs,
             outcome=outcome,
             reason=reason,
+            keep=keep,
+            displaced=displaced,
         )
+        failpoint("driver.recorded")
         if isinstance(outcome, TrialResult):
             self._source.tell_result(trial.number, outcome)
         else:
             self._source.tell_failure(trial.number, reason)
+        failpoint("driver.told")
         self._close(running, state, outcome, reason)
-        if ranked and len(self._source.ranking) > self._keep:
-            _, displaced = self._source.ranking[self._keep]
-            self._tracker.drop_weights(self._source.trial_uid(displaced))
         self._stop_if_hopeless()
 
-    def _keep_weights(self, trial: Trial, outcome: Outcome) -> bool:
-        """Save the weights of a trial that is among the best so far."""
+    def _place(self, trial: Trial, outcome: Outcome) -> tuple[bool, str]:
+        """Whether its weights are among the best so far, and whose go for them."""
         assert isinstance(outcome, TrialResult)
         value = outcome.best.objective(self.progress.objective)
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
         if not ranking or rank < ranking[0]:
             self.progress.best = Best(trial.number, value, trial.spec.describe())
-        if len(ranking) >= self._keep and ranking[self._keep - 1] < rank:
-            return False
-        self._tracker.save_weights(trial.uid, outcome.weights)
-        return True
+        if len(ranking) < self._keep:
+            return True, ""
+        last = ranking[self._keep - 1]
+        return (True, self._source.trial_uid(last[1])) if rank < last else (False, "")
 
     def _interrupt(self, running: Running, reason: str, blamed: bool) -> None:
         """The attempt came to nothing: queue its settings again, close its run."""
-        self._send(running)
         successor = self._source.requeue(running.trial.number, reason, blamed)
+        failpoint("driver.requeued")
         state: State = "FAILED" if blamed and successor is None else "INTERRUPTED"
         self._tracker.finish(
             running.trial,
@@ -243,6 +246,7 @@ class Driver:
             reason=reason,
             successor=successor,
         )
+        failpoint("driver.interrupted")
         self._source.tell_interrupted(running.trial.number, successor)
         self._close(running, state, None, reason)
 
@@ -252,29 +256,19 @@ class Driver:
         self.progress.ended += state != "INTERRUPTED"
         self._watcher.ended(self.progress, running.trial, state, outcome, reason)
 
-    def _drain(self, reason: str) -> None:
+    def _drain(self, reason: str, stop: Stop) -> None:
         """Close what runs as interrupted, each by itself: one that fails keeps no other open."""
-        self._executor.close()
+        with suppress(KeyboardInterrupt):  # the second Ctrl-C: then the workers were killed
+            self._executor.close()
         errors = []
-        for running in list(self.progress.running.values()):
-            try:
-                self._interrupt(running, reason, blamed=False)
-            except HarnessError as error:
-                errors.append(error)
+        with stop.shielded():
+            for running in list(self.progress.running.values()):
+                try:
+                    self._interrupt(running, reason, blamed=False)
+                except (HarnessError, OSError) as error:
+                    errors.append(error)
         if errors:
             raise errors[0]
-
-    def _flush(self) -> None:
-        if time.monotonic() - self._flushed < FLUSH_SECONDS:
-            return
-        for running in self.progress.running.values():
-            self._send(running)
-        self._flushed = time.monotonic()
-
-    def _send(self, running: Running) -> None:
-        if len(running.epochs) > running.sent:
-            self._tracker.log_epochs(running.trial.uid, running.epochs[running.sent :])
-            running.sent = len(running.epochs)
 
     def _stop_if_hopeless(self) -> None:
         counts, (least, share) = self._source.counts, HOPELESS

@@ -7,7 +7,9 @@
     │   ├── DeviceError     a device that is not there
     │   └── StudyError      a study: unknown, changed, or driven by somebody else
     ├── Interruption        exit status 130: the user stopped the run; nothing is lost
-    └── StoreError          a record on disk or on a server that cannot be read or written
+    ├── StoreError          a record on disk or on a server that cannot be read or written
+    │   └── Unavailable     a store that does not answer now; asked again later, it may
+    └── Unsent              exit status 75: a part of the record waits on disk for its store
 
 Every message is one line that names the thing, shows the value and says what to do.
 """
@@ -52,6 +54,16 @@ class Interruption(HarnessError):  # noqa: N818 - no error of anybody's
 
 class StoreError(HarnessError):
     """A journal, a tracking store or a server that cannot be read or written."""
+
+
+class Unavailable(StoreError):  # noqa: N818 - it may answer yet
+    """A store that does not answer now: a server away, a database locked, a disk full for now."""
+
+
+class Unsent(HarnessError):  # noqa: N818 - nothing is wrong with what was done
+    """The work is done, but its store was away: the record waits in the spool."""
+
+    exit_status = 75  # sysexits.h's EX_TEMPFAIL: try again later
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

@@ -6,14 +6,18 @@ import logging
 import os
 import socket
 import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ConfigError, StoreError, StudyError, masked
+from harness.errors import ConfigError, StoreError, StudyError, Unavailable, masked
+from harness.signals import Stop
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
+    from harness.tracking.spool import SpooledTracker
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -56,12 +60,35 @@ class Home:
             return f"sqlite:///{self.database}"
         return masked(tracking_uri)
 
+    def spools(self, tracking_uri: str) -> Path:
+        """Where writes wait for that store."""
+        return self._of_store(self.root / "spool", tracking_uri)
+
     def open_tracker(self, given: str | None = None, reading: bool = False) -> Tracker:
-        """The record; makes a local database where there is none, but for `reading`.
+        """The record itself; makes a local database where there is none, but for `reading`.
 
         Imports mlflow, 3 s. Raises ConfigError, StudyError, StoreError.
         """
-        uri = self.tracking_uri(given)
+        return self.connection(self.tracking_uri(given), reading)()
+
+    def open_spool(
+        self,
+        name: str,
+        given: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        stop: Stop | None = None,
+    ) -> SpooledTracker:
+        """The record, for writing: in a local database, which is made where there is none, or on a
+        server, which may be away. Imports mlflow. Raises ConfigError, StudyError, StoreError."""
+        from harness.tracking.spool import SpooledTracker
+
+        uri, stop = self.tracking_uri(given), stop or Stop()
+        connect = self.connection(uri)
+        sync = "harness sync" + (f" --tracking-uri {self.shown(uri)}" if given else "")
+        return SpooledTracker(self.spools(uri), name, connect, say, lambda: stop.requested, sync)
+
+    def connection(self, uri: str, reading: bool = False) -> Callable[[], Tracker]:
+        """Makes a tracker when called, in whichever thread; mlflow is imported in this one."""
         local = uri.startswith("sqlite:///")
         if not uri.startswith(("sqlite:///", "http://", "https://", "postgresql", "mysql")):
             raise ConfigError(
@@ -70,12 +97,16 @@ class Home:
             )
         if local:
             self._check_database(Path(uri.removeprefix("sqlite:///")), reading)
-        if uri.startswith("http"):
-            _check_server(uri)
-        hush_mlflow()
+        artifacts = (self.root / "artifacts").resolve() if local else None
+        hush_mlflow(retries=4 if reading else 0)
         from harness.tracking.mlflow import MlflowTracker
 
-        return MlflowTracker(uri, (self.root / "artifacts").resolve() if local else None)
+        def connect() -> Tracker:
+            if uri.startswith("http"):
+                _check_server(uri)
+            return MlflowTracker(uri, artifacts)
+
+        return connect
 
     def _check_database(self, path: Path, reading: bool) -> None:
         """SQLAlchemy would try a damaged file for minutes before it says so."""
@@ -101,10 +132,20 @@ def _check_server(uri: str) -> None:
         port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname or "", port), timeout=10).close()
     except (OSError, ValueError) as error:
-        raise StoreError(
+        raise Unavailable(
             f"no MLflow server answers at {masked(uri)} ({error}); start it, or leave the tracking "
             "address out to record here"
         ) from None
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """What is made inside is for the user's eyes alone: files 0600, folders 0700."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _head(path: Path) -> bytes:
@@ -114,11 +155,17 @@ def _head(path: Path) -> bytes:
         return stream.read(16)
 
 
-def hush_mlflow() -> None:
-    """No telemetry, no chatter about migrations; must come before mlflow is imported."""
+def hush_mlflow(retries: int = 4) -> None:
+    """No telemetry, no chatter about migrations; must come before mlflow is imported.
+
+    `retries` of a request over HTTP. None where we write: MLflow's own repeat even the making of a
+    run, whose lost answer then makes two; the spool looks first.
+    """
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Of a locked or full database it prints a traceback; what it raises is told by us.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from harness.harmless import harmless
 from harness.home import Home
 from harness.settings import champion_of
 from harness.verdict import count_states
@@ -37,8 +38,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     head = ("study", "dataset", "trials", "best", "objective", "test", "when")
     lines = [
         (
-            row["name"],
-            row["dataset"],
+            harmless(row["name"]),  # a store may hold what others named
+            harmless(row["dataset"]),
             str(row["done"]),
             "" if row["best"] is None else f"{row['best']:.4f}",
             row["objective"],

@@ -1,4 +1,4 @@
-"""A trial by the name that a person types."""
+"""A study or a trial by the name that a person types."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
         run = study.trials[0] if study.run_id != name and study.trials else freeze(study).champion
         return study, _with_result(study, run)
     title, slash, number = name.partition("/")
-    study = tracker.read(title)
+    study = _read(tracker, title)
     if study is None and title in tracker.experiments():
         raise StudyError(
             f"'{title}' is no study, its runs stand alone; name one by its MLflow run id, which "
             f"`harness ui {title}` shows"
         )
     if study is None:
-        known = [each.name for each in tracker.studies()]
-        raise StudyError(f"no study '{title}' on record{did_you_mean(title, known)}")
+        raise _unknown(tracker, title)
     if not slash:
         return study, freeze(study).champion
     matching = [run for run in study.trials if str(run.number) == number]
@@ -36,6 +35,27 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
         known_numbers = "it has none" if last is None else f"its trials are 0 to {last}"
         raise StudyError(f"no trial '{number}' in study '{title}'; {known_numbers}")
     return study, _with_result(study, matching[0])
+
+
+def find_study(tracker: Tracker, name: str) -> StudyRun:
+    """A study on record. Raises StudyError."""
+    study = _read(tracker, name)
+    if study is None:
+        raise _unknown(tracker, name)
+    return study
+
+
+def _read(tracker: Tracker, name: str) -> StudyRun | None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no text, which no store could look for
+        return None
+    return tracker.read(name)
+
+
+def _unknown(tracker: Tracker, name: str) -> StudyError:
+    known = [each.name for each in tracker.studies()]
+    return StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
 
 
 def _with_result(study: StudyRun, run: RunRecord) -> RunRecord:

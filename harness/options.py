@@ -1,7 +1,9 @@
-"""What several commands share: their options, and who watches their progress."""
+"""What several commands share: their options, and who watches their progress, how errors end."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HarnessError
 
 if TYPE_CHECKING:
     from harness.driver import Watcher
@@ -80,3 +82,23 @@ def watching(output: Format) -> Iterator[Watcher]:
 
     with LiveTable(console) as live:
         yield live
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn our errors into one line and their exit status."""
+    try:
+        yield
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        print("harness: stopped at once", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
+        raise typer.Exit(1) from None

@@ -86,7 +86,7 @@ class Plan:
             from harness.executors.inline import InlineExecutor
 
             return InlineExecutor(prepared.training, setups[0])
-        return ProcessExecutor(prepared.training, setups)
+        return ProcessExecutor(prepared.training, setups, seconds(self.config.study.hung_after))
 
     def slots(self, prepared: Prepared) -> int:
         """How many trials a worker trains at once.

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.data.arrays import mapped
 from harness.data.files import Prepared, prepare
-from harness.errors import DataError, StudyError, UserError
+from harness.errors import DataError, StoreError, StudyError, UserError
 from harness.home import Home
 from harness.named import find_trial
 from harness.tracking.predictions import TEST_FILE, TestPredictions
@@ -98,14 +99,18 @@ def on_test(
     if content is None:
         raise _not_read(study, run)
     said = TestPredictions.from_file(content)
-    total = len(said.true)
+    total, classes = len(said.true), study.classes
+    if total and max(said.true.max(), said.predicted.max()) >= len(classes):
+        raise StoreError(
+            f"{TEST_FILE} of {study.name}/{run.number} names classes that '{study.name}' has not; "
+            f"`harness doctor {study.name}` says more"
+        )
     if not 0 <= start < total:
         raise UserError(f"--from: the test images are 0 to {total - 1:,}, not {start}")
     is_right = said.true == said.predicted
     rows = np.arange(start, total)
     rows = (rows[~is_right[rows]] if wrong else rows)[:count]
     pictures, why_not = _pictures(study, rows, data_dir)
-    classes = study.classes
     examples = tuple(
         Example(
             int(row),
@@ -141,7 +146,10 @@ def _pictures(
         return None, str(error)
     if prepared.split_hash != study.facts.get("split_hash"):
         return None, f"{prepared.where} is not what the study was trained and tested on"
-    inputs = np.load(prepared.test.inputs, mmap_mode="r")
+    try:
+        inputs = mapped(prepared.test.inputs)
+    except DataError as error:
+        return None, str(error)
     if inputs.ndim == 3 or inputs.shape[1:2] == (3,):
         return np.asarray(inputs[rows]), ""
     return None, "its examples are no pictures"

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import GIVEN, seconds
+from harness.data.files import Prepared
 from harness.driver import KEPT, Best, Driver, Watcher
-from harness.errors import HarnessError, Interruption
+from harness.errors import HarnessError, Interruption, Unsent
 from harness.executors.base import Executor
 from harness.executors.devices import Demand
+from harness.home import private
 from harness.plan import Plan, plan
 from harness.progress.quiet import Quiet
+from harness.recovery import recover
 from harness.search import Search, open_search
 from harness.signals import Stop, interruptible
 from harness.tracking.records import RunRecord, State, TestReading
@@ -23,9 +26,7 @@ from harness.verdict import Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.tracking.base import Tracker
-
-DIED = "the driver died"
+    from harness.tracking.spool import SpooledTracker
 
 
 @dataclass(frozen=True)
@@ -104,70 +105,81 @@ def run_study(
 def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
     """Carry a plan out."""
     config, home = planned.config, planned.home
-    prepared = planned.prepare()
-    with interruptible() as stop, open_search(config, planned.journals, fresh) as search:
-        watcher.message(_opening(planned, search))
-        todo = config.study.trials - search.counts.done
-        if todo <= 0 and not search.stale:
-            from harness.conclude import settled
-
-            verdict = settled(planned, home.open_tracker(planned.store), search)
-            if verdict is not None:
-                return StudyResult(verdict)
-        with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:
-            # The workers' fork server imports torch while mlflow is imported here, and the
-            # workers map the data while the store is opened.
-            tracker = home.open_tracker(planned.store)
-            if executor is not None:
-                executor.wait(0)
-            with _closed(tracker, search):
-                record = planned.record(
-                    prepared,
-                    search.uid,
-                    continued=search.counts.done > 0,
-                    set_aside=search.set_aside,
-                )
-                tracker.open(record)
-                _close_stale(search, tracker)
+    with private(), interruptible() as stop:
+        prepared = planned.prepare()
+        with open_search(config, planned.journals, fresh) as search:
+            watcher.message(_opening(planned, search))
+            todo = config.study.trials - search.counts.done
+            with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:
+                # The workers' fork server imports torch while mlflow is imported here, and the
+                # workers map the data while the store is opened.
                 if executor is not None:
-                    _sweep(planned, search, executor, tracker, watcher, stop)
-                    executor.close()  # their memory is free before the champion is exported
-                from harness.conclude import conclude
-                from harness.data.parts import SealedTest
-
-                sealed = SealedTest.of(prepared)
-                verdict = conclude(planned, prepared, sealed, tracker, search, watcher, stop)
+                    executor.wait(0)
+                name = config.study.name
+                with home.open_spool(name, planned.tracking_uri, watcher.message, stop) as tracker:
+                    verdict = _execute(planned, prepared, search, executor, tracker, watcher, stop)
     return StudyResult(verdict)
 
 
+def _execute(
+    planned: Plan,
+    prepared: Prepared,
+    search: Search,
+    executor: Executor | None,
+    tracker: SpooledTracker,
+    watcher: Watcher,
+    stop: Stop,
+) -> Verdict:
+    tracker.in_order = search.settled
+    if executor is None and search.settled:
+        from harness.conclude import settled
+
+        verdict = settled(planned, tracker, search)
+        if verdict is not None:
+            return verdict
+    with _closed(tracker, search, stop):
+        continued = search.counts.done > 0
+        record = planned.record(
+            prepared, search.uid, continued=continued, set_aside=search.set_aside
+        )
+        tracker.open(record)
+        recover(search, tracker)
+        if executor is not None:
+            _sweep(planned, search, executor, tracker, watcher, stop)
+            executor.close()  # their memory is free before the champion is exported
+        try:
+            tracker.flush()
+        except Unsent as error:
+            done = f"{search.counts.done} of {planned.config.study.trials} trials are done"
+            raise Unsent(f"{done}; {error}") from None
+        from harness.conclude import conclude
+        from harness.data.parts import SealedTest
+
+        sealed = SealedTest.of(prepared)
+        return conclude(planned, prepared, sealed, tracker, search, watcher, stop)
+
+
 @contextmanager
-def _closed(tracker: Tracker, search: Search) -> Iterator[None]:
+def _closed(tracker: SpooledTracker, search: Search, stop: Stop) -> Iterator[None]:
     """Whatever happens inside, the study's run does not stay RUNNING."""
     state: State
     try:
         yield
     except BaseException as error:
-        stopped = isinstance(error, Interruption | KeyboardInterrupt)
+        stopped = isinstance(error, Interruption | KeyboardInterrupt | Unsent)
         state = "INTERRUPTED" if stopped else "FAILED"
-        with suppress(HarnessError):  # the first error is the one to tell
+        with suppress(HarnessError), stop.shielded():  # the first error is the one to tell
             tracker.close(search.uid, state, reason=str(error) or type(error).__name__)
         raise
-
-
-def _close_stale(search: Search, tracker: Tracker) -> None:
-    """Close what a dead driver left running, and queue it again."""
-    for number in search.stale:
-        successor = search.requeue(number, DIED, blamed=False)
-        trial = search.trial(number)
-        tracker.finish(trial, "INTERRUPTED", reason=DIED, successor=successor)
-        search.tell_interrupted(number, successor)
+    finally:
+        tracker.in_order = search.settled
 
 
 def _sweep(
     planned: Plan,
     search: Search,
     executor: Executor,
-    tracker: Tracker,
+    tracker: SpooledTracker,
     watcher: Watcher,
     stop: Stop,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
+from harness.home import private
 from harness.plan import Plan
 from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
@@ -68,28 +69,34 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     prepared = planned.prepare()
     experiment = f"{config.study.name}-train"
     source = FixedSearch(uuid.uuid4().hex[:12], [spec])
-    with interruptible() as stop, planned.executor(prepared, 1) as executor:
+    name = f"{experiment}.{source.uid}"
+    with (
+        private(),
+        interruptible() as stop,
+        planned.executor(prepared, 1) as executor,
+        planned.home.open_spool(name, planned.tracking_uri, watcher.message, stop) as tracker,
+    ):
+        tracker.in_order = True  # nobody goes on with it
         watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
-        tracker = planned.home.open_tracker(planned.tracking_uri)
         tracker.open(planned.record(prepared, source.uid, name=experiment, kind="train"))
         objective = config.study.objective
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
-    if ending == "interrupted":
-        raise Interruption("interrupted; the run is closed as such")
-    outcome = source.outcomes[0]
-    if isinstance(outcome, TrialFailure):
-        raise HarnessError(f"the training failed: {outcome.reason}")
-    reading = None
-    if test:
-        from harness.data.parts import SealedTest
-        from harness.model import load_mlp
-        from harness.selection import read_test
+        if ending == "interrupted":
+            raise Interruption("interrupted; the run is closed as such")
+        outcome = source.outcomes[0]
+        if isinstance(outcome, TrialFailure):
+            raise HarnessError(f"the training failed: {outcome.reason}")
+        reading = None
+        if test:
+            from harness.data.parts import SealedTest
+            from harness.model import load_mlp
+            from harness.selection import read_test
 
-        model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
-        sealed = SealedTest.of(prepared)
-        settings = f"fixed settings {source.uid}"
-        ((reading, said),) = read_test(settings, sealed, [(0, model, spec.loss)])
-        tracker.log_file(source.uid, TEST_FILE, said.to_file())
-        tracker.log_test(source.uid, reading)
-    run_id = tracker.run_id(source.uid)
-    return TrainResult(spec, outcome, reading, experiment, run_id, prepared.training.classes)
+            model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
+            sealed = SealedTest.of(prepared)
+            settings = f"fixed settings {source.uid}"
+            ((reading, said),) = read_test(settings, sealed, [(0, model, spec.loss)])
+            tracker.log_file(source.uid, TEST_FILE, said.to_file())
+            tracker.log_test(source.uid, reading)
+        run_id = tracker.run_id(source.uid)
+        return TrainResult(spec, outcome, reading, experiment, run_id, prepared.training.classes)

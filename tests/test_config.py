@@ -242,6 +242,16 @@ def test_every_shipped_study_is_valid_and_says_what_to_expect(path: Path) -> Non
     assert draws(config, 20)
 
 
+def test_hung_after_is_a_duration_and_no_part_of_what_the_study_is(tmp_path: Path) -> None:
+    config = load(write(tmp_path))
+    assert config.study.hung_after == "60s"
+    changed = load(write(tmp_path), ["study.hung_after=5m"])
+    assert changed.study.hung_after == "5m"
+    assert changed.definition() == config.definition()
+    with pytest.raises(ConfigError, match=r"hung_after: .*'soon' is no duration; write 90s"):
+        load(write(tmp_path), ["study.hung_after=soon"])
+
+
 def test_durations() -> None:
     assert [seconds(text) for text in ("90s", "10m", "2h", "45")] == [90, 600, 7200, 45]
     for wrong in ("", "ten", "5d", "0m", "-3s"):

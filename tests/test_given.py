@@ -206,11 +206,13 @@ def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, LIST.replace("hidden = []", "hidden = []\nlearning_rate = 1e-6"))
-    save = MlflowTracker.save_weights
+    finish = MlflowTracker.finish
     monkeypatch.setattr(
         MlflowTracker,
-        "save_weights",  # of all but the linear one, which is no champion at that rate
-        lambda self, uid, weights: None if uid.endswith("/0") else save(self, uid, weights),
+        "finish",  # keeps those of all but the linear one, which is no champion at that rate
+        lambda self, trial, state, *, keep, **more: finish(
+            self, trial, state, keep=keep and trial.number > 0, **more
+        ),
     )
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
     with pytest.raises(StoreError, match=r"weights\.safetensors"):

@@ -15,18 +15,18 @@ PACKAGE = Path(harness.__file__).parent
 
 # Each room may import from rooms further left, and from itself.
 ORDER = [
-    ["errors", "signals"],
+    ["errors", "signals", "failpoints", "appended"],
     ["trial", "intervals"],
     ["config", "studyfiles", "space", "data", "model", "packing"],
     ["engine", "tracking"],
     ["executors", "search", "home", "facts", "selection", "paired", "mistakes", "settings", "luck"],
     ["named"],
     ["verdict", "compare", "predict", "reports"],
-    ["driver"],
-    ["progress", "plan", "listing", "ui"],
+    ["driver", "recovery", "doctor"],
+    ["progress", "plan", "listing", "sync", "ui"],
     ["conclude", "train", "estimate"],
     ["run"],
-    ["drawn", "options", "cli"],
+    ["drawn", "options", "looking", "cli"],
     ["__main__", "__init__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from harness.data import sources
+from harness.data.arrays import mapped
 from harness.data.held_out import digest_of, of_classes, stratified, with_test
 from harness.data.sources import Array, Decoded
 from harness.errors import DataError
@@ -49,7 +50,7 @@ class TrainingFiles:
 
     def validation_labels(self) -> bytes:
         """The class of every validation example in the split's order, one byte each."""
-        labels: Array = np.load(self.labels, mmap_mode="r")[np.load(self.validation_rows)]
+        labels: Array = mapped(self.labels)[mapped(self.validation_rows)]
         return labels.astype(np.uint8).tobytes()
 
 
@@ -112,10 +113,10 @@ def prepare(
         return with_test(kept, *stratified(kept.labels, test, split_seed, what))
 
     _once(folder, lambda new: _write_decoded(new, decoded()))
-    meta = _meta(folder)
+    meta = _meta(folder, {"classes", "shape", "scale", "test", "test_rows"})
     split = folder / f"split-{_key(validation, split_seed)}"
     _once(split, lambda new: _write_split(new, folder, name, validation, split_seed))
-    facts = _meta(split)
+    facts = _meta(split, {"mean", "std", "train", "validation", "rows"})
     mean, std = (facts["mean"], facts["std"]) if normalize else (0.0, meta["scale"])
     training = TrainingFiles(
         inputs=folder / "training" / "inputs.npy",
@@ -133,19 +134,17 @@ def prepare(
     return Prepared(name, source.where, source.digest, digest.hexdigest(), sizes, training, sealed)
 
 
-def _meta(folder: Path) -> dict[str, Any]:
+def _meta(folder: Path, keys: set[str]) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+        if not isinstance(meta, dict) or keys - meta.keys():
+            raise ValueError(f"its meta.json does not say {', '.join(sorted(keys))}")
     except (OSError, ValueError) as error:
-        raise _spoilt(folder, error) from None
+        raise DataError(
+            f"the cached data in {folder} cannot be read ({error}); delete that folder, the next "
+            "run makes it again"
+        ) from None
     return meta
-
-
-def _spoilt(folder: Path, error: Exception) -> DataError:
-    return DataError(
-        f"the cached data in {folder} cannot be read ({error}); delete that folder, the next run "
-        "makes it again"
-    )
 
 
 def _write_decoded(folder: Path, decoded: Decoded) -> None:
@@ -168,14 +167,11 @@ def _write_decoded(folder: Path, decoded: Decoded) -> None:
 
 
 def _write_split(folder: Path, data: Path, name: str, validation: float, seed: int) -> None:
-    try:
-        labels = np.load(data / "training" / "labels.npy")
-    except (OSError, ValueError, EOFError) as error:
-        raise _spoilt(data, error) from None
+    labels = mapped(data / "training" / "labels.npy")
     train, val = stratified(labels, validation, seed, f"{name}: [data] validation = {validation}")
     np.save(folder / "train.npy", train)
     np.save(folder / "validation.npy", val)
-    inputs = np.load(data / "training" / "inputs.npy", mmap_mode="r")[train]
+    inputs = mapped(data / "training" / "inputs.npy")[train]
     meta = {
         "mean": float(inputs.mean(dtype=np.float64)),
         "std": float(inputs.std(dtype=np.float64)),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from harness.data.arrays import mapped
 from harness.data.files import Prepared, TestFiles, TrainingFiles
-from harness.errors import DataError, HarnessError
+from harness.errors import HarnessError
 
 
 class Part(Dataset[tuple[Tensor, int]]):
@@ -83,10 +83,4 @@ def load_splits(files: TrainingFiles) -> Splits:
 
 def _map(path: Path) -> Tensor:
     """Copy-on-write, so that a stray write harms neither the file nor another worker."""
-    try:
-        return torch.from_numpy(np.load(path, mmap_mode="c"))
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"the cached file {path} cannot be read ({error}); delete its folder "
-            f"{path.parent.parent}, the next run makes it again"
-        ) from error
+    return torch.from_numpy(mapped(path, "c"))

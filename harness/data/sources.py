@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,12 @@ def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
     root, given = _root(data_dir)
     holds = f"{class_name}/raw"
     raw = root / holds
-    missing = [file for file in MD5[class_name] if not (raw / file).is_file()]
+    files = MD5[class_name]
+    if not given and download:
+        for file in files:  # of our own, cut off while they were unpacked
+            if (raw / file).is_file() and _md5(name, raw / file) != files[file]:
+                (raw / file).unlink()
+    missing = [file for file in files if not (raw / file).is_file()]
     if missing:
         archives = [raw / f"{file}.gz" for file in missing]
         if given and download and all(archive.is_file() for archive in archives):
@@ -122,18 +128,29 @@ def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
         elif given or not download:
             raise _not_there(name, raw / missing[0], holds)
         else:
-            _download(name, root, holds, lambda: _torchvision_download(class_name, root))
-    for file, md5 in MD5[class_name].items():
-        with (raw / file).open("rb") as stream:
-            found = hashlib.file_digest(stream, "md5").hexdigest()
+            names = [archive.name for archive in archives]
+            _download(name, root, holds, lambda: _torchvision_download(class_name, raw, names))
+    for file, md5 in files.items():
+        found = _md5(name, raw / file)
         if found != md5:
             size = (raw / file).stat().st_size
             raise DataError(
                 f"{name}: {raw / file} is cut off or altered ({size:,} bytes, md5 {found} instead "
                 f"of {md5}); delete it and get it again"
             )
-    digest = hashlib.sha256("".join(MD5[class_name].values()).encode()).hexdigest()
-    return Source(name, str(raw), digest, True, lambda: _decode_torchvision(class_name, root))
+    digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()
+    return Source(name, str(raw), digest, True, lambda: _decode_torchvision(class_name, raw))
+
+
+def _md5(name: str, path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "md5").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"{name}: {path} cannot be read ({error.strerror or error}); make it readable, or "
+            "delete it and get it again"
+        ) from None
 
 
 def _archive_md5s(class_name: str) -> dict[str, str]:
@@ -142,25 +159,39 @@ def _archive_md5s(class_name: str) -> dict[str, str]:
     return dict(getattr(torchvision.datasets, class_name).resources)
 
 
-def _torchvision_download(class_name: str, root: Path) -> None:
+def _torchvision_download(class_name: str, raw: Path, archives: Sequence[str]) -> None:
+    """Each from the first mirror that has it whole."""
     import torchvision
 
-    getattr(torchvision.datasets, class_name)(root=str(root), train=True, download=True)
+    known = _archive_md5s(class_name)
+    for archive in archives:
+        failed = ""
+        for mirror in getattr(torchvision.datasets, class_name).mirrors:
+            try:
+                torchvision.datasets.utils.download_and_extract_archive(
+                    f"{mirror}{archive}", str(raw), filename=archive, md5=known[archive]
+                )
+                break
+            except (RuntimeError, OSError, HTTPException) as error:
+                failed += f"{mirror}{archive}: {error} "
+        else:
+            raise RuntimeError(failed)
 
 
-def _decode_torchvision(class_name: str, root: Path) -> Decoded:
+def _decode_torchvision(class_name: str, raw: Path) -> Decoded:
+    """Of the files that were checked: torchvision's classes take `processed/*.pt` in their stead
+    where that is there, which are pickles that no checksum covers."""
     import torchvision
+    from torchvision.datasets import mnist
 
-    dataset = getattr(torchvision.datasets, class_name)
-    train, test = (dataset(root=str(root), train=train) for train in (True, False))
-    classes = tuple(dataset.classes) if class_name == "FashionMNIST" else tuple("0123456789")
-    return Decoded(
-        train.data.numpy(),
-        train.targets.numpy(),
-        (test.data.numpy(), test.targets.numpy()),
-        classes,
-        255.0,
-    )
+    def part(prefix: str) -> tuple[Array, Array]:
+        images = mnist.read_image_file(str(raw / f"{prefix}-images-idx3-ubyte"))
+        labels = mnist.read_label_file(str(raw / f"{prefix}-labels-idx1-ubyte"))
+        return images.numpy(), labels.numpy()
+
+    names = getattr(torchvision.datasets, class_name).classes
+    classes = tuple(names) if class_name == "FashionMNIST" else tuple("0123456789")
+    return Decoded(*part("train"), part("t10k"), classes, 255.0)
 
 
 def _cifar10(data_dir: Path | None, download: bool) -> Source:
@@ -194,8 +225,19 @@ def _decode_cifar10(folder: Path) -> Decoded:
 
 def _root(data_dir: Path | None) -> tuple[Path, bool]:
     """The folder to look in, and whether the user gave it: then nothing is downloaded into it."""
-    given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    return (Path(given), True) if given else (user_cache() / "datasets", False)
+    given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
+    if not given:
+        return user_cache() / "datasets", False
+    try:
+        Path(given).stat()
+    except FileNotFoundError:
+        pass  # what is missing in it is told file by file
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"--data-dir or ${DATA_DIR_VARIABLE}: {given} is no folder ({why})"
+        ) from None
+    return Path(given), True
 
 
 def _not_there(name: str, path: Path, holds: str) -> DataError:
@@ -210,7 +252,7 @@ def _unpack(name: str, archive: Path, md5: str, folder: Path) -> None:
     import torchvision
 
     tools = torchvision.datasets.utils
-    if not tools.check_integrity(str(archive), md5):
+    if _md5(name, archive) != md5:
         raise DataError(f"{name}: {archive} is cut off or altered; delete it and get it again")
     try:
         tools.extract_archive(str(archive), str(folder))
@@ -225,7 +267,7 @@ def _download(name: str, root: Path, holds: str, get: Callable[[], None]) -> Non
     """Have torchvision download what is not there, into the user's cache."""
     try:
         get()
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, HTTPException) as error:
         said = " ".join(str(error).split()) or repr(error)
         raise DataError(
             f"{name}: not in {root} and could not be downloaded into it ({said}); point "

@@ -82,4 +82,7 @@ class Workbench:
 
 def in_words(error: Exception) -> str:
     first = (str(error).strip() or "no message").splitlines()[0]
+    _, mark, refused = first.partition("DefaultCPUAllocator: ")
+    if mark:  # behind its place in torch's source
+        return f"out of memory: {refused}"
     return f"{type(error).__name__}: {first}"

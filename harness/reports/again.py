@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import StudyError, did_you_mean
 from harness.home import Home
+from harness.named import find_study
 from harness.reports.study import report
 from harness.selection import freeze
 from harness.verdict import Verdict
@@ -14,10 +14,7 @@ from harness.verdict import Verdict
 def write_again(home: Home, name: str, tracking_uri: str | None) -> Path:
     """Write the report of the study `name`; returns its path. Raises StudyError."""
     tracker = home.open_tracker(tracking_uri, reading=True)
-    study = tracker.read(name)
-    if study is None:
-        known = [each.name for each in tracker.studies()]
-        raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
+    study = find_study(tracker, name)
     champion = freeze(study).champion
     uri = home.tracking_uri(tracking_uri)
     path = home.report(name, uri)

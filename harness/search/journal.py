@@ -18,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from harness import appended
 from harness.errors import StoreError, StudyError
 
 
@@ -58,36 +59,17 @@ def mend(journal: Path) -> None:
     """
     # Optuna's lock is a symbolic link to the journal, or a file where links are not to be had.
     Path(f"{journal}.lock").unlink(missing_ok=True)
-    if not journal.is_file():
-        return
-    content = journal.read_bytes()
-    lines, whole, kept = content.splitlines(keepends=True), 0, 0
-    for line in lines:
-        if not (line.endswith(b"\n") and _is_record(line)):
-            break
-        whole, kept = whole + 1, kept + len(line)
-    if kept == len(content):
-        return
-    if any(_is_record(line) for line in lines[whole + 1 :]):
-        raise StoreError(
-            f"{journal}: line {whole + 1} is damaged and whole records follow it; restore the "
-            "file from a copy, or start again with --fresh"
-        )
-    Path(f"{journal}.cut-{time.strftime('%Y%m%d-%H%M%S')}").write_bytes(content[kept:])
-    with journal.open("r+b") as stream:
-        stream.truncate(kept)
+    appended.mend(journal, is_record)
 
 
-def set_aside(journal: Path) -> str | None:
-    """Give the journal of an old study another name; returns the suffix, None if there is none."""
-    if not journal.is_file():
-        return None
+def aside(journal: Path) -> Path:
+    """Where the journal of an old study goes: a name with the time of its last write."""
     suffix = time.strftime("%Y%m%d-%H%M%S", time.localtime(journal.stat().st_mtime))
-    journal.rename(journal.with_name(f"{journal.stem}.{suffix}.journal"))
-    return suffix
+    return journal.with_name(f"{journal.stem}.{suffix}.journal")
 
 
-def _is_record(line: bytes) -> bool:
+def is_record(line: bytes) -> bool:
+    """Whether a line of a journal is whole."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:

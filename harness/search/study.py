@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import bisect
-import json
-import uuid
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.config import GIVEN, LIST, StudyConfig
-from harness.errors import ConfigError, StudyError
-from harness.search.grid import Point
-from harness.search.journal import locked, set_aside
-from harness.trial import EpochMetrics, Trial, TrialResult, TrialSpec, derived_seed
+from harness.config import StudyConfig
+from harness.errors import ConfigError
+from harness.failpoints import failpoint
+from harness.search.samplers import RANDOM_TRIALS, sampler
+from harness.trial import EpochMetrics, Outcome, Trial, TrialResult, TrialSpec
 
 ATTEMPTS = 3
 """A trial whose worker died so often has finally failed."""
-RANDOM_TRIALS = 10
-"""TPE draws so many trials at random before it models anything: Optuna's default."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ class Search:
         self._space = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
         frozen = study.get_trials(deepcopy=False)
         self.stale = [trial.number for trial in frozen if trial.state == TrialState.RUNNING]
-        """Trials that a dead driver left running; ours to interrupt."""
+        """Trials that a dead driver left running: ours to `adopt` or to interrupt."""
         self._ordinals = sum("retry_of" not in trial.user_attrs for trial in frozen)
         by_state = [
             sum(trial.state == state and not _interrupted(trial) for trial in frozen)
@@ -90,7 +80,7 @@ class Search:
         """
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         ordinal = waiting[0].user_attrs["ordinal"] if waiting else self._ordinals
-        self._study.sampler = _sampler(self.config, ordinal, self._space)
+        self._study.sampler = sampler(self.config, ordinal, self._space)
         asked = self._study.ask()
         self._ordinals += not waiting
         try:
@@ -134,21 +124,33 @@ class Search:
 
     def tell_result(self, number: int, result: TrialResult) -> None:
         """The best epoch's objective, not the last's."""
-        asked = self._asked.pop(number)
         if result.stopped == "pruned":
-            self._study.tell(asked, state=TrialState.PRUNED)
+            self._study.tell(number, state=TrialState.PRUNED)
             self._count(pruned=1)
         else:
             value = result.best.objective(self.config.study.objective)
-            self._study.tell(asked, value)
+            self._study.tell(number, value)
             bisect.insort(self.ranking, self.rank(number, value))
             self._count(complete=1)
+        self._settle(number)
 
     def tell_failure(self, number: int, reason: str) -> None:
-        asked = self._asked.pop(number)
-        asked.set_user_attr("reason", reason)
-        self._study.tell(asked, state=TrialState.FAIL)
+        self._explain(number, reason)
+        self._study.tell(number, state=TrialState.FAIL)
         self._count(failed=1)
+        self._settle(number)
+
+    def adopt(self, number: int, outcome: Outcome | None, reason: str) -> None:
+        """Tell of a stale trial what its record says: its driver died before it could."""
+        if isinstance(outcome, TrialResult):
+            self.tell_result(number, outcome)
+        else:
+            self.tell_failure(number, reason)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known of every trial how it ended."""
+        return not self._asked and not self.stale
 
     def requeue(self, number: int, reason: str, blamed: bool) -> int | None:
         """Queue the settings of an attempt that nothing came of; `tell_interrupted` closes it.
@@ -157,8 +159,8 @@ class Search:
         attempts. Returns the number under which it will run again, None after the last attempt.
         Called again for the same trial, by the next driver, it finds what is queued already.
         """
-        storage, trial = self._study._storage, self._study.get_trials(deepcopy=False)[number]
-        storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+        trial = self._study.get_trials(deepcopy=False)[number]
+        self._explain(number, reason)
         attempt = trial.user_attrs.get("attempt", 1) + blamed
         if attempt > ATTEMPTS:
             return None
@@ -173,15 +175,25 @@ class Search:
                     "ordinal": trial.user_attrs["ordinal"] if drawn else self._ordinal(number),
                 },
             )
+            failpoint("search.enqueued")
             successor = self._successor(number)
-        storage.set_trial_user_attr(trial._trial_id, "successor", successor)
+        self._study._storage.set_trial_user_attr(trial._trial_id, "successor", successor)
         return successor
 
     def tell_interrupted(self, number: int, successor: int | None) -> None:
-        self._asked.pop(number, None)
         self._study.tell(number, state=TrialState.FAIL)
         if successor is None:
             self._count(failed=1)
+        self._settle(number)
+
+    def _settle(self, number: int) -> None:
+        self._asked.pop(number, None)
+        if number in self.stale:
+            self.stale.remove(number)
+
+    def _explain(self, number: int, reason: str) -> None:
+        trial = self._study.get_trials(deepcopy=False)[number]
+        self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
 
     def _ordinal(self, number: int) -> int:
         """Of a trial that was interrupted before it said so itself."""
@@ -203,97 +215,5 @@ class Search:
         self.counts = Counts(now.complete + complete, now.pruned + pruned, now.failed + failed)
 
 
-@contextmanager
-def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Iterator[Search]:
-    """The study's record under its lock, made or continued.
-
-    Raises StudyError where another driver holds it, or where the study was changed under its name.
-    """
-    name = config.study.name
-    with locked(folder, name) as path:
-        suffix = set_aside(path) if fresh else None
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        backend = JournalFileBackend(str(path))
-        study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(backend),
-            study_name=name,
-            direction="maximize" if config.study.objective == "val/accuracy" else "minimize",
-            pruner=_pruner(config),
-            load_if_exists=True,
-        )
-        if "definition" not in study.user_attrs:
-            study.set_user_attr("uid", uuid.uuid4().hex[:12])
-            study.set_user_attr("set_aside", suffix)
-            study.set_user_attr("definition", config.definition())
-        _refuse_changes(name, study.user_attrs["definition"], config.definition())
-        yield Search(config, study)
-
-
-def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    changes = [
-        f"[{table}] {key}: {_show(old.get(key))} -> {_show(new.get(key))}"
-        for table in before | now
-        for old, new in [(before.get(table, {}), now.get(table, {}))]
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    if before["study"]["sampler"] in GIVEN:  # whose trials are told by their place
-        changes += [
-            f"[{table}] order: {', '.join(before[table])} -> {', '.join(now[table])}"
-            for table in before.keys() & now.keys() & {"space", LIST}
-            if list(before[table]) != list(now[table]) and before[table] == now[table]
-        ]
-    if changes:
-        raise StudyError(
-            f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
-            f"--set as then to go on, a new name (--set study.name={name}-2) for another study, or "
-            "--fresh to start over, which keeps the old one under another name"
-        )
-
-
-def _show(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value)
-
-
 def _interrupted(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and trial.user_attrs.get("successor") is not None
-
-
-def _sampler(
-    config: StudyConfig, ordinal: int, space: optuna.search_space.IntersectionSearchSpace
-) -> optuna.samplers.BaseSampler:
-    """`space` remembers the parameters that all trials share: looking them up anew in every trial
-    took a tenth of what the driver costs at 2,000 trials."""
-    seed = derived_seed("sampler", config.study.seed, ordinal) % 2**32
-    if config.study.sampler == "tpe":
-        tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
-        if config.study.pruner != "hyperband":  # which shows its samplers trials by bracket
-            tpe._search_space = space
-        return tpe
-    if config.study.sampler == "grid":
-        points = config.points()
-        return Point(points[ordinal % len(points)])
-    random = optuna.samplers.RandomSampler(seed=seed)
-    if config.study.sampler in ("random", "list"):  # nothing of a list is drawn
-        return random
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.QMCSampler(
-            seed=config.study.seed,  # one sequence; its place in it is kept in the journal
-            scramble=True,
-            independent_sampler=random,
-            warn_independent_sampling=False,
-        )
-
-
-def _pruner(config: StudyConfig) -> optuna.pruners.BasePruner:
-    epochs = config.largest("epochs")
-    if config.study.pruner == "median":
-        # A first epoch says little: a quarter of the epochs are free. Ours are counted from 1.
-        free = max(1, epochs // 4)
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=free + 1)
-    if config.study.pruner == "successive-halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
-    if config.study.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(2, epochs))
-    return optuna.pruners.NopPruner()

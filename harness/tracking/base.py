@@ -1,8 +1,10 @@
 """What every tracker promises; held by tests/contracts/test_trackers.py.
 
-Runs are named by uid: a trial's, or the study's for its parent run. All writes are synchronous and
-come from the driver's process alone. Every method raises StoreError where the store cannot be
-read or written.
+Runs are named by uid: a trial's, or the study's for its parent run. All writes come from the
+driver's process alone, and writing the same again changes nothing: a run is found by its uid
+before one is made, a file takes the place of an older one. `at` is when it happened, as Unix time,
+for what is written later than that. Every method raises StoreError where the store cannot be read
+or written, and of these Unavailable where it may answer later.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from harness.trial import EpochMetrics, Outcome, Trial
 
 
 class Tracker(Protocol):
-    def open(self, record: StudyRecord) -> None:
+    def open(self, record: StudyRecord, at: float | None = None) -> None:
         """Make or find the experiment and the parent run."""
 
-    def start(self, trial: Trial) -> None:
-        """Make the trial's run, its settings in it."""
+    def start(self, trial: Trial, at: float | None = None) -> None:
+        """Make the trial's run, its settings in it, or find it."""
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
         """Add points to a trial's curves."""
@@ -34,12 +36,15 @@ class Tracker(Protocol):
         outcome: Outcome | None = None,
         reason: str = "",
         successor: int | None = None,
+        keep: bool = False,
+        displaced: str = "",
+        at: float | None = None,
     ) -> None:
-        """End a trial's run. `epochs` are all of its epochs; they go into one file."""
+        """End a trial's run. `epochs` are all of its epochs; they go into one file.
 
-    def save_weights(self, uid: str, weights: bytes) -> None: ...
-
-    def drop_weights(self, uid: str) -> None: ...
+        `keep` keeps the outcome's weights too; `displaced` is the trial, by uid, whose weights
+        make room for them.
+        """
 
     def weights(self, uid: str) -> bytes: ...
 
@@ -69,6 +74,7 @@ class Tracker(Protocol):
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        at: float | None = None,
     ) -> None:
         """End the parent run; `note` describes it in markdown."""
 

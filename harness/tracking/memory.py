@@ -25,24 +25,28 @@ class MemoryTracker:
         self.selections: dict[str, list[Mapping[str, Any]]] = {}
         self._open: StudyRecord | None = None
 
-    def open(self, record: StudyRecord) -> None:
+    def open(self, record: StudyRecord, at: float | None = None) -> None:
         if record.set_aside and record.name in self.records:
             self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
         self._open = self.records[record.name] = record
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: Trial, at: float | None = None) -> None:
+        if trial.uid in self.runs:
+            return
         self.runs[trial.uid] = RunRecord(
             uid=trial.uid,
             run_id=trial.uid,
             number=trial.number,
             state="RUNNING",
             spec=trial.spec,
-            started=time.time(),
+            started=at or time.time(),
         )
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
         self._run(uid)
-        self.runs[uid] = replace(self.runs[uid], epochs=(*self.runs[uid].epochs, *metrics))
+        before = self.runs[uid].epochs
+        new = [each for each in metrics if each not in before]
+        self.runs[uid] = replace(self.runs[uid], epochs=(*before, *new))
 
     def finish(
         self,
@@ -54,11 +58,13 @@ class MemoryTracker:
         outcome: Outcome | None = None,
         reason: str = "",
         successor: int | None = None,
+        keep: bool = False,
+        displaced: str = "",
+        at: float | None = None,
     ) -> None:
-        if trial.uid not in self.runs:
-            self.start(trial)
+        self.start(trial)
         run = replace(
-            self.runs[trial.uid], state=state, worker=worker, reason=reason, ended=time.time()
+            self.runs[trial.uid], state=state, worker=worker, reason=reason, ended=at or time.time()
         )
         if isinstance(outcome, TrialResult):
             run = replace(
@@ -74,14 +80,10 @@ class MemoryTracker:
             if self._open is not None and self._open.validation_labels:
                 predictions = Predictions(self._open.validation_labels, outcome.predictions)
                 self.log_file(trial.uid, FILE, predictions.to_file())
+            if keep:
+                self.kept[trial.uid] = outcome.weights
+        self.kept.pop(displaced, None)
         self.runs[trial.uid] = run
-
-    def save_weights(self, uid: str, weights: bytes) -> None:
-        self._run(uid)
-        self.kept[uid] = weights
-
-    def drop_weights(self, uid: str) -> None:
-        self.kept.pop(uid, None)
 
     def weights(self, uid: str) -> bytes:
         if uid not in self.kept:
@@ -95,7 +97,11 @@ class MemoryTracker:
         self.selections.setdefault(uid, []).append(selection)
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        self.readings.setdefault(uid, []).append(reading)
+        known = self.readings.setdefault(uid, [])
+        if not any(
+            (each.selection, each.number) == (reading.selection, reading.number) for each in known
+        ):
+            known.append(reading)
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         self.models[name] = model
@@ -112,6 +118,7 @@ class MemoryTracker:
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        at: float | None = None,
     ) -> None:
         self.closed[uid] = (state, reason)
 

@@ -11,11 +11,15 @@ and `probability` (float32, the predicted class's), one value an example in the 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from harness.errors import StoreError
 
 FILE = "predictions.npy"
 TEST_FILE = "test-predictions.npz"
@@ -36,8 +40,11 @@ class Predictions:
 
     @classmethod
     def from_file(cls, content: bytes) -> Predictions | None:
-        """None for a file that does not hold the true classes too."""
-        rows = np.load(io.BytesIO(content))
+        """None for a file that does not hold the true classes too. Raises StoreError."""
+        with _readable(FILE):
+            rows = np.load(io.BytesIO(content), allow_pickle=False)
+            if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8:
+                raise ValueError("no array of bytes")
         return cls(rows[0].tobytes(), rows[1].tobytes()) if rows.shape[:1] == (2,) else None
 
 
@@ -64,5 +71,23 @@ class TestPredictions:
 
     @classmethod
     def from_file(cls, content: bytes) -> TestPredictions:
-        with np.load(io.BytesIO(content)) as stored:
-            return cls(stored["true"], stored["predicted"], stored["probability"])
+        """Raises StoreError."""
+        with _readable(TEST_FILE):
+            stored = np.load(io.BytesIO(content), allow_pickle=False)
+            said = cls(*(stored[name] for name in ("true", "predicted", "probability")))
+            kinds = [(values.dtype.kind, values.shape) for values in vars(said).values()]
+            if kinds != [(kind, (len(said.true),)) for kind in "uuf"]:
+                raise ValueError("its parts are not as long as one another, or no numbers")
+        return said
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What a damaged file raises, as one line; a pickle is refused unread."""
+    try:
+        yield
+    except Exception as error:  # damaged, an archive raises anything, zlib's errors among them
+        raise StoreError(
+            f"{name} of a run cannot be read ({error or type(error).__name__}); `harness doctor` "
+            "finds which"
+        ) from error

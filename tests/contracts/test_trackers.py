@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from harness.tracking.memory import MemoryTracker
 from harness.tracking.mlflow import MlflowTracker
 from harness.tracking.predictions import Predictions
 from harness.tracking.records import StudyRecord, StudyRun, TestReading
+from harness.tracking.spool import SpooledTracker
 from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
 
 RECORD = StudyRecord(
@@ -46,7 +48,26 @@ def make_sqlite(folder: Path) -> Callable[[], Tracker]:
     return lambda: MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
 
 
-@pytest.fixture(scope="module", params=[make_memory, make_sqlite], ids=["memory", "mlflow-sqlite"])
+def make_spooled(folder: Path) -> Callable[[], Tracker]:
+    """One driver's, whose reads wait until its writes arrived; another after one that failed."""
+    connect, last = make_sqlite(folder), list[SpooledTracker]()
+
+    def reopen() -> Tracker:
+        if last and last[0].error is not None:
+            last.pop().__exit__(None, None, None)
+            (folder / "spool" / "spooled.spool").unlink()
+        if not last:
+            last.append(SpooledTracker(folder / "spool", "spooled", connect))
+        return last[0]
+
+    return reopen
+
+
+@pytest.fixture(
+    scope="module",
+    params=[make_memory, make_sqlite, make_spooled],
+    ids=["memory", "mlflow-sqlite", "spooled"],
+)
 def reopen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], Tracker]:
@@ -190,18 +211,57 @@ def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker])
         assert [run.epochs for run in study.trials] == [curve]
 
 
-def test_weights_are_kept_until_dropped(reopen: Callable[[], Tracker]) -> None:
+def test_weights_are_kept_until_others_take_their_place(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(RECORD)
-    mine, other = trial(20), trial(21)
-    for each in (mine, other):
-        tracker.start(each)
-        tracker.save_weights(each.uid, f"weights of {each.number}".encode())
-    assert tracker.weights(mine.uid) == b"weights of 20"
-    tracker.drop_weights(mine.uid)
+    first, second, third = trial(20), trial(21), trial(22)
+    curve = (epoch(1),)
+    outcomes = [replace(result(curve[0]), weights=f"of {number}".encode()) for number in range(3)]
+    tracker.finish(first, "COMPLETE", epochs=curve, outcome=outcomes[0], keep=True)
+    tracker.finish(second, "COMPLETE", epochs=curve, outcome=outcomes[1], keep=False)
+    assert tracker.weights(first.uid) == b"of 0"
     with pytest.raises(StoreError):
-        tracker.weights(mine.uid)
-    assert tracker.weights(other.uid) == b"weights of 21"
+        tracker.weights(second.uid)
+    for _ in range(2):  # it may be said twice
+        tracker.finish(
+            third, "COMPLETE", epochs=curve, outcome=outcomes[2], keep=True, displaced=first.uid
+        )
+    assert tracker.weights(third.uid) == b"of 2"
+    with pytest.raises(StoreError):
+        tracker.weights(first.uid)
+
+
+def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    again = replace(RECORD, name="twice", uid="twice")
+    reading = replace(READING, number=30)
+    only = trial(30, "twice")
+    curve = (epoch(1), epoch(2))
+    for _ in range(2):
+        tracker.open(again, at=1.7e9)
+        tracker.start(only, at=1.7e9)
+        tracker.log_epochs(only.uid, curve)
+        tracker.finish(only, "COMPLETE", epochs=curve, outcome=result(curve[0]), at=1.7e9 + 9)
+        tracker.log_test(again.uid, reading)
+        tracker.close(again.uid, "COMPLETE", metrics={"best/val_accuracy": 0.5}, at=1.7e9 + 10)
+    study = reopen().read("twice")
+    assert study is not None
+    assert [(run.number, run.epochs, run.started) for run in study.trials] == [(30, curve, 1.7e9)]
+    assert study.readings == (reading,)
+    if isinstance(tracker, MlflowTracker):
+        client = MlflowClient(tracker._store.uri)
+        (run,) = (run for run in study.trials)
+        for key in ("val/loss", "best/val_accuracy", "test/accuracy"):
+            points = client.get_metric_history(run.run_id, key)
+            assert len(points) == (2 if key == "val/loss" else 1), key
+        assert (run.started, run.ended) == (1.7e9, 1.7e9 + 9)
+        tags = client.get_run(run.run_id).data.tags
+        files = {file.path for file in client.list_artifacts(run.run_id)}
+        assert files == {"trial.json", "confusion.csv", "predictions.npy"}
+        for name in files:
+            content = tracker.read_file(run.run_id, name)
+            assert content is not None
+            assert tags[f"harness.sha256.{name}"] == hashlib.sha256(content).hexdigest()
 
 
 def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
@@ -221,6 +281,7 @@ def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
     tracker.open(RECORD)
     with pytest.raises(StoreError, match="abc123/999"):
         tracker.log_epochs("abc123/999", [epoch(1)])
+        tracker.read(RECORD.name)  # at the latest
 
 
 def test_a_study_set_aside_stays_readable_under_another_name(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -15,27 +15,27 @@ from harness.tracking.records import StudyRecord
 from harness.trial import TrialResult
 
 
-def write_files(
-    folder: Path,
+def trial_files(
     document: dict[str, Any],
     result: TrialResult | None,
     classes: Sequence[str],
     validation_labels: bytes,
-) -> None:
-    """Put `trial.json` into `folder`, and what a trial that has a result adds to it.
+) -> dict[str, bytes]:
+    """`trial.json`, and what a trial that has a result adds to it, by name.
 
     `validation_labels` as a StudyRecord has them; without them no predictions are kept.
     """
-    (folder / "trial.json").write_text(json.dumps(document))
+    files = {"trial.json": json.dumps(document).encode()}
     if result is None:
-        return
-    with (folder / "confusion.csv").open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(["true \\ predicted", *classes])
-        table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
+        return files
+    lines = io.StringIO(newline="")
+    table = csv.writer(lines)
+    table.writerow(["true \\ predicted", *classes])
+    table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
+    files["confusion.csv"] = lines.getvalue().encode()
     if validation_labels:
-        predictions = Predictions(validation_labels, result.predictions)
-        (folder / FILE).write_bytes(predictions.to_file())
+        files[FILE] = Predictions(validation_labels, result.predictions).to_file()
+    return files
 
 
 def dataset_input(record: StudyRecord) -> DatasetInput:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import mlflow
 import numpy as np
 from mlflow.entities import LoggedModelOutput, Metric, Run
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.models.model import ModelInfo
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+from harness.failpoints import failpoint
 from harness.tracking.mlflow.store import Store
 
 STAR = "★ "
@@ -38,6 +38,50 @@ def log_champion(
     `example` is a uint8 array [2, *shape]: torch.export takes a batch axis of 1 for fixed. The
     format is pt2, a graph without pickle, which loads without harness.
     """
+    trial = store.client.get_run(tags["harness.trial_run"])
+    with _global_store(store.uri):
+        version = _registered(store, name, trial)
+        if version is None:
+            model_uri = _log(store, parent, model, example, classes, note, tags)
+            failpoint("champion.logged")
+            version = _register(store, parent, name, model_uri, note, tags)
+            failpoint("champion.registered")
+    # The model's page knows of the version by this tag alone; mlflow.register_model sets it too.
+    versions = json.dumps([{"name": name, "version": version.version}])
+    model_id = str(version.source).removeprefix("models:/")
+    store.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: versions})
+    _measure(store, parent, model_id, trial)
+    _mark(store, trial)
+    store.client.set_registered_model_alias(name, "champion", version.version)
+    return f"models:/{name}@champion"
+
+
+def _registered(store: Store, name: str, trial: Run) -> ModelVersion | None:
+    """The version that was made of this trial before, by a driver that died or was interrupted.
+
+    Models that such a driver logged, but did not come to register, are deleted.
+    """
+    for version in store.client.search_model_versions(f"name = '{name}'"):
+        if version.tags.get("harness.trial_run") == trial.info.run_id:
+            return version
+    half_made = store.client.search_logged_models(
+        [trial.info.experiment_id], f"tags.`harness.trial_run` = '{trial.info.run_id}'"
+    )
+    for model in half_made:
+        store.client.delete_logged_model(model.model_id)
+    return None
+
+
+def _log(
+    store: Store,
+    parent: str,
+    model: Any,
+    example: Any,
+    classes: int,
+    note: str,
+    tags: dict[str, str],
+) -> str:
+    """Export `model`; returns its address by id. MLflow finds our store as its global one."""
     import torch
 
     signature = ModelSignature(
@@ -52,27 +96,23 @@ def log_champion(
         tags={**tags, "mlflow.note.content": note},
         params=trial.data.params,
     )
-    with _global_store(store.uri):
-        # mlflow.pytorch.log_model, but for the run's id: that function wants an active run, and
-        # whoever calls us from Python may have one of his own.
-        info = Model.log(
-            artifact_path=None,
-            model_id=logged.model_id,
-            flavor=mlflow.pytorch,
-            run_id=parent,
-            step=len(_models(store.client.get_run(parent))),
-            pytorch_model=model,
-            signature=signature,
-            input_example=example,
-            # Named here, because finding them out takes MLflow 11 to 21 s.
-            pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
-            serialization_format="pt2",
-        )
-        version = _register(store, parent, name, info, note, tags)
-    _measure(store, parent, logged.model_id, trial)
-    _mark(store, trial)
-    store.client.set_registered_model_alias(name, "champion", version)
-    return f"models:/{name}@champion"
+    failpoint("champion.created")
+    # mlflow.pytorch.log_model, but for the run's id: that function wants an active run, and
+    # whoever calls us from Python may have one of his own.
+    info = Model.log(
+        artifact_path=None,
+        model_id=logged.model_id,
+        flavor=mlflow.pytorch,
+        run_id=parent,
+        step=len(_models(store.client.get_run(parent))),
+        pytorch_model=model,
+        signature=signature,
+        input_example=example,
+        # Named here, because finding them out takes MLflow 11 to 21 s.
+        pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
+        serialization_format="pt2",
+    )
+    return str(info.model_uri)
 
 
 def model_id(run: Run) -> str | None:
@@ -98,11 +138,12 @@ def _mark(store: Store, trial: Run) -> None:
 
 def _measure(store: Store, parent: str, model: str, trial: Run) -> None:
     """How the trial did, on the model's own page, with the data it did so on."""
-    now, inputs = int(time.time() * 1000), store.client.get_run(parent).inputs
+    inputs = store.client.get_run(parent).inputs
+    when = trial.info.end_time or trial.info.start_time  # the same each time this is done
     data = inputs.dataset_inputs[0].dataset if inputs and inputs.dataset_inputs else None
     named = {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
     metrics = [
-        Metric(key, value, now, 0, model_id=model, **named)
+        Metric(key, value, when, 0, model_id=model, **named)
         for key, value in trial.data.metrics.items()
         if key.startswith("best/")
     ]
@@ -110,8 +151,8 @@ def _measure(store: Store, parent: str, model: str, trial: Run) -> None:
 
 
 def _register(
-    store: Store, parent: str, name: str, info: ModelInfo, note: str, tags: dict[str, str]
-) -> str:
+    store: Store, parent: str, name: str, model_uri: str, note: str, tags: dict[str, str]
+) -> ModelVersion:
     """A new version of the registered model; finds the logged one through the global store."""
     try:
         store.client.create_registered_model(name)
@@ -119,18 +160,14 @@ def _register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     store.client.update_registered_model(name, description=note)
-    version = store.client.create_model_version(
+    return store.client.create_model_version(
         name,
-        info.model_uri,
+        model_uri,
         run_id=parent,
         tags=tags,
         description=note,
-        model_id=info.model_id,
+        model_id=model_uri.removeprefix("models:/"),
     )
-    # The model's page knows of the version by this tag alone; mlflow.register_model sets it too.
-    versions = json.dumps([{"name": name, "version": version.version}])
-    store.client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: versions})
-    return str(version.version)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ them. A metric without a group would stand in a section of its own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ def curves(epoch: EpochMetrics) -> dict[str, float]:
 
 LONGEST_TAG = 8000
 DEFINITION = "harness.definition"
+DIGEST = "harness.sha256"
 
 
 def definition_tags(definition: Mapping[str, Any]) -> dict[str, str]:
@@ -46,6 +48,11 @@ def read_definition(tags: Mapping[str, str]) -> dict[str, Any]:
         key = f"{DEFINITION}.{len(parts)}"
     definition: dict[str, Any] = json.loads("".join(parts))
     return definition
+
+
+def digest_tags(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The SHA-256 of each file by name, as tags of the run that keeps them."""
+    return {f"{DIGEST}.{name}": hashlib.sha256(files[name]).hexdigest() for name in files}
 
 
 def shown(value: Any) -> str:

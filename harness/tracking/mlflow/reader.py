@@ -24,7 +24,7 @@ READERS = 8
 """Files read at once: from a server each takes as long as its way there and back."""
 NO_FACTS = (
     *("kind", "uid", "classes", "definition", "state", "reason"),
-    *("number", "attempt", "spec", "worker"),
+    *("number", "attempt", "spec", "worker", "sha256"),
 )
 """Tags of ours that are told otherwise."""
 

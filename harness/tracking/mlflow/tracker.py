@@ -1,12 +1,13 @@
-"""The write side. Ids are passed explicitly and every write is synchronous.
+"""The write side. Ids are passed explicitly, every write is synchronous and may be repeated.
 
-MLflow's asynchronous logging takes 50 times as long and drops batches after its retries.
+MLflow's asynchronous logging takes 50 times as long and drops batches after its retries. A call
+whose answer was lost has been carried out: a run is looked up by its uid before one is made, points
+keep their time (MLflow drops exact doubles), files are overwritten.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +15,20 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from harness.config import GIVEN, varied_fields
 from harness.errors import StoreError, StudyError, masked
-from harness.tracking import view
+from harness.failpoints import failpoint
 from harness.tracking.mlflow import champion as champions
 from harness.tracking.mlflow import reader
-from harness.tracking.mlflow.artifacts import dataset_input, write_files
-from harness.tracking.mlflow.names import curves, definition_tags, shown, summary, test_summary
+from harness.tracking.mlflow.artifacts import dataset_input, trial_files
+from harness.tracking.mlflow.experiment import experiment_of
+from harness.tracking.mlflow.names import (
+    curves,
+    definition_tags,
+    digest_tags,
+    shown,
+    summary,
+    test_summary,
+)
 from harness.tracking.mlflow.reader import READINGS
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import (
@@ -58,7 +66,7 @@ class MlflowTracker:
         self._parent = ""
         """The study's run id; empty for `train`, whose runs stand alone."""
 
-    def open(self, record: StudyRecord) -> None:
+    def open(self, record: StudyRecord, at: float | None = None) -> None:
         self._classes, self._validation_labels = record.classes, record.validation_labels
         self._facts = {
             **{f"harness.{key}": value for key, value in record.facts.items()},
@@ -67,7 +75,7 @@ class MlflowTracker:
             **definition_tags(record.definition),
         }
         with self._store.errors():
-            self._experiment_id = self._experiment(record)
+            self._experiment_id = experiment_of(self._store, record, self._artifacts)
             if record.kind == "train":
                 return
             found = self._store.find(record.uid, self._experiment_id)
@@ -80,18 +88,19 @@ class MlflowTracker:
                     )
                 tags = {"harness.kind": "study", "harness.uid": record.uid} | self._facts
                 run = self._store.client.create_run(
-                    self._experiment_id, run_name=record.name, tags=tags
+                    self._experiment_id, _milliseconds(at), tags, record.name
                 )
                 found = self._store.remember(record.uid, run.info.run_id)
-                self._store.client.log_text(found, record.text, "study.toml")
-                self._store.client.log_inputs(found, [dataset_input(record)])
+                failpoint("mlflow.opened")
             else:
                 self._store.client.update_run(found, status="RUNNING")
                 changed = [RunTag(key, value) for key, value in self._facts.items()]
                 self._store.client.log_batch(found, tags=changed)
+            self._store.log_bytes(found, "study.toml", record.text.encode())
+            self._store.client.log_inputs(found, [dataset_input(record)])
             self._parent = found
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: Trial, at: float | None = None) -> None:
         spec = trial.spec
         tags = {
             "harness.kind": "trial" if self._parent else "train",
@@ -107,10 +116,15 @@ class MlflowTracker:
             tags = self._facts | tags
         params = [Param(name, shown(value)) for name, value in spec.to_dict().items()]
         with self._store.errors():
-            name = f"{trial.number:03d} · {spec.describe()}"
-            run = self._store.client.create_run(self._experiment_id, run_name=name, tags=tags)
-            self._store.remember(trial.uid, run.info.run_id)
-            self._store.client.log_batch(run.info.run_id, params=params, synchronous=True)
+            run_id = self._store.find(trial.uid, self._experiment_id)
+            if run_id is None:
+                name = f"{trial.number:03d} · {spec.describe()}"
+                run = self._store.client.create_run(
+                    self._experiment_id, _milliseconds(at), tags, name
+                )
+                run_id = self._store.remember(trial.uid, run.info.run_id)
+                failpoint("mlflow.created")
+            self._store.client.log_batch(run_id, params=params, synchronous=True)
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
         points = [
@@ -134,6 +148,9 @@ class MlflowTracker:
         outcome: Outcome | None = None,
         reason: str = "",
         successor: int | None = None,
+        keep: bool = False,
+        displaced: str = "",
+        at: float | None = None,
     ) -> None:
         if self._store.find(trial.uid, self._experiment_id) is None:
             self.start(trial)  # the driver died between asking for the trial and recording it
@@ -145,18 +162,22 @@ class MlflowTracker:
         with self._store.errors():
             if epochs:
                 document = trial_document(trial.spec, epochs, worker, result)
-                with tempfile.TemporaryDirectory() as folder:
-                    write_files(
-                        Path(folder), document, result, self._classes, self._validation_labels
-                    )
-                    self._store.client.log_artifacts(run_id, folder)
+                files = trial_files(document, result, self._classes, self._validation_labels)
+                if result is not None and keep:
+                    files[WEIGHTS] = result.weights
+                self._store.log_files(run_id, files)
+                tags |= digest_tags(files)
+                failpoint("mlflow.filed")
             self._store.client.log_batch(
                 run_id,
                 metrics=self._summary(result) if result else (),
                 tags=[RunTag(key, value) for key, value in tags.items() if value],
                 synchronous=True,
             )
-            self._store.client.set_terminated(run_id, STATUS[state])
+            failpoint("mlflow.tagged")
+            self._store.client.set_terminated(run_id, STATUS[state], _milliseconds(at))
+            if displaced:
+                self._store.delete_file(self.run_id(displaced), WEIGHTS)
 
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         content = json.dumps(selection, indent=1).encode()
@@ -169,7 +190,9 @@ class MlflowTracker:
         run_id = self.run_id(uid)
         with self._store.errors():
             run = self._store.client.get_run(run_id)
-            before = reader.readings(self._store, run)
+            known = reader.readings(self._store, run)
+            mine = reading.selection, reading.number
+            before = [each for each in known if (each.selection, each.number) != mine]
             if champion:
                 # The model's page shows them too. From step 0, as one value each, they are bars.
                 looks = len({each.selection for each in before})
@@ -187,14 +210,6 @@ class MlflowTracker:
         when = int(reading.time * 1000)
         points = [Metric(key, value, when, step, model_id=model) for key, value in metrics.items()]
         self._store.client.log_batch(run_id, metrics=points, synchronous=True)
-
-    def save_weights(self, uid: str, weights: bytes) -> None:
-        with self._store.errors():
-            self._store.log_bytes(self.run_id(uid), WEIGHTS, weights)
-
-    def drop_weights(self, uid: str) -> None:
-        with self._store.errors():
-            self._store.delete_artifact(self.run_id(uid), WEIGHTS)
 
     def weights(self, uid: str) -> bytes:
         with self._store.errors():
@@ -219,8 +234,9 @@ class MlflowTracker:
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        at: float | None = None,
     ) -> None:
-        run_id, now = self.run_id(uid), int(time.time() * 1000)
+        run_id, now = self.run_id(uid), _milliseconds(at)
         with self._store.errors():
             self._store.client.log_batch(
                 run_id,
@@ -231,7 +247,7 @@ class MlflowTracker:
             if note:
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
-            self._store.client.set_terminated(run_id, STATUS[state])
+            self._store.client.set_terminated(run_id, STATUS[state], now)
 
     def read(self, name: str) -> StudyRun | None:
         return reader.read(self._store, name)
@@ -248,36 +264,6 @@ class MlflowTracker:
     def studies(self) -> list[StudyRun]:
         return reader.studies(self._store)
 
-    def _experiment(self, record: StudyRecord) -> str:
-        found = self._store.client.get_experiment_by_name(record.name)
-        if found is not None and found.lifecycle_stage == "deleted":
-            raise StoreError(
-                f"the experiment '{record.name}' was deleted in {masked(self._store.uri)}; "
-                f"give the study another name, or restore it: MLFLOW_TRACKING_URI="
-                f"{masked(self._store.uri)} mlflow experiments restore -x {found.experiment_id}"
-            )
-        if found is not None and record.set_aside and not self._ours(found.experiment_id, record):
-            self._store.client.rename_experiment(
-                found.experiment_id, f"{record.name}.{record.set_aside}"
-            )
-            found = None
-        if found is not None:
-            return str(found.experiment_id)
-        location = (self._artifacts / record.name).as_uri() if self._artifacts else None
-        definition = record.definition
-        sampled = varied_fields(definition) or list(view.SETTINGS)
-        if definition["study"].get("sampler") in GIVEN:
-            sampled.append("seed")
-        tags = view.tags(definition["study"]["objective"], record.kind, sampled)
-        return str(self._store.client.create_experiment(record.name, location, tags))
-
-    def _ours(self, experiment_id: str, record: StudyRecord) -> bool:
-        """Whether the study is in this experiment already, rather than the one set aside."""
-        return any(
-            run.data.tags["harness.uid"] == record.uid
-            for run in self._store.runs(experiment_id, "study")
-        )
-
     def run_id(self, uid: str) -> str:
         found = self._store.find(uid, self._experiment_id)
         if found is None:
@@ -288,3 +274,7 @@ class MlflowTracker:
         values, when = summary(result, self._classes), int(result.best.time * 1000)
         # Step 0, whatever the epoch: MLflow draws one value at a later step as a line of one dot.
         return [Metric(key, value, when, 0) for key, value in values.items()]
+
+
+def _milliseconds(at: float | None) -> int:
+    return int((at or time.time()) * 1000)

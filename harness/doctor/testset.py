@@ -1,0 +1,159 @@
+"""Invariant 6: the test set was read once for each frozen selection, and every reading is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.doctor.choice import again, as_study, champion
+from harness.doctor.counts import latest
+from harness.doctor.evidence import Evidence
+from harness.doctor.finding import AddPoints, Finding
+from harness.settings import champion_of
+from harness.tracking.audit import READINGS, Point
+from harness.tracking.predictions import TEST_FILE, TestPredictions
+from harness.tracking.records import StudyRun, TestReading
+
+COPY = "restore the file from a copy"
+
+
+def read_once(evidence: Evidence) -> Iterator[Finding]:
+    """Invariant 6."""
+    journal, parent = evidence.journal, evidence.parent
+    if journal is None or not journal.begun or parent is None:
+        return
+    if evidence.readings is None:
+        yield Finding(6, READINGS, "cannot be read", remedy=COPY)
+        return
+    try:
+        study = as_study(evidence)
+    except (ValueError, KeyError, TypeError):
+        return  # told under invariant 5
+    frozen = selections(evidence)
+    seen: set[tuple[str, int]] = set()
+    for reading in evidence.readings:
+        where = f"reading of trial {reading.number}"
+        selection = frozen.get(reading.selection)
+        if (reading.selection, reading.number) in seen:
+            what = f"is there twice for selection {reading.selection[:12]}"
+            yield Finding(6, where, what, remedy="each reading beyond the first is one too many")
+        seen.add((reading.selection, reading.number))
+        if selection is None:
+            what = f"selection-{reading.selection[:12]}.json is missing, or its hash is another"
+            yield Finding(6, where, what, remedy=COPY)
+        elif not study.given and selection["champion"] != journal.trial_uid(reading.number):
+            chosen = str(selection["champion"]).partition("/")[2]
+            what = f"its selection had chosen trial {chosen}"
+            yield Finding(6, where, what, remedy="the test set was opened for another one")
+        yield from _figures(evidence, reading)
+        yield from _said(evidence, reading)
+    for place, selection in frozen.items():
+        yield from _chosen(study, place, selection)
+    yield from _untold(evidence, study)
+    yield from _of_the_champion(evidence, study)
+
+
+def selections(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """What was frozen, by the hash; without those whose hash is not theirs."""
+    found = {}
+    for name, file in (evidence.parent.files if evidence.parent else {}).items():
+        if not name.startswith("selection-") or file.content is None:
+            continue
+        try:
+            told = json.loads(file.content)
+            frozen = json.dumps([told["champion"], told["rule"], *told["candidates"]])
+            if hashlib.sha256(frozen.encode()).hexdigest() == told["hash"]:
+                found[told["hash"]] = told
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _figures(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
+    """The trial's own run shows what was read of it."""
+    where = f"reading of trial {reading.number}"
+    run = evidence.runs.get(reading.number)
+    if run is None:
+        if evidence.journal and reading.number >= len(evidence.journal.trials):
+            yield Finding(6, where, "there is no such trial")
+        return  # that it has no run is told under invariant 1
+    when = int(reading.time * 1000)
+    for key, value in (("test/loss", reading.loss), ("test/accuracy", reading.accuracy)):
+        told = run.metrics.get(key)
+        if told is None:
+            mend = AddPoints(run.run_id, (Point(key, 0, value, when),), READINGS)
+            yield Finding(6, where, f"the trial's run lacks {key} = {value:g}", mend)
+        elif told != value:
+            mend = AddPoints(run.run_id, (latest(run, key, value),), READINGS)
+            yield Finding(6, where, f"the trial's run has {key} {told:g}, not {value:g}", mend)
+
+
+def _said(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
+    """What the model said of each example comes to the reading's figures."""
+    run = evidence.runs.get(reading.number)
+    content = run.content(TEST_FILE) if run else None
+    if content is None:
+        return
+    where = f"trial {reading.number}'s {TEST_FILE}"
+    try:
+        said = TestPredictions.from_file(content)
+        classes = len(reading.confusion)
+        cells = said.true.astype(int) * classes + said.predicted
+        counted = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+    except Exception as error:
+        yield Finding(6, where, f"cannot be read ({type(error).__name__})", remedy=COPY)
+        return
+    if tuple(map(tuple, counted.tolist())) != reading.confusion:
+        yield Finding(6, where, "says something else than the reading", remedy=COPY)
+
+
+def _chosen(study: StudyRun, place: str, selection: dict[str, Any]) -> Iterator[Finding]:
+    """What was chosen is the best of what it was chosen from."""
+    where = f"selection {place[:12]}"
+    candidates = set(selection["candidates"])
+    those = [run for run in study.trials if run.uid in candidates]
+    if lacking := candidates - {run.uid for run in those if run.state == "COMPLETE"}:
+        numbers = ", ".join(sorted(uid.partition("/")[2] for uid in lacking))
+        yield Finding(6, where, f"chose among trials that are not complete: {numbers}")
+        return
+    best = champion_of(replace(study, trials=those))
+    if best is not None and best.uid != selection["champion"]:
+        chosen = str(selection["champion"]).partition("/")[2]
+        what = f"chose trial {chosen}, and the best of its candidates is trial {best.number}"
+        yield Finding(6, where, what)
+
+
+def _untold(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
+    """A figure on the test set that no reading accounts for, once the study went to its end.
+
+    Before that a driver may have died between the two: then the trial is read again.
+    """
+    for number, run in evidence.runs.items() if evidence.concluded else ():
+        if "test/accuracy" in run.metrics and study.reading_of(number) is None:
+            what = f"its run has test/accuracy, and no reading in {READINGS} tells of it"
+            yield Finding(6, f"trial {number}", what, remedy=COPY)
+
+
+def _of_the_champion(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
+    """Of a study that went to its end."""
+    best, parent = champion(evidence), evidence.parent
+    if not evidence.concluded or best is None or parent is None:
+        return
+    wanted = study.best_first() if study.given else [best]
+    for run in wanted:
+        if study.reading_of(run.number) is None:
+            what = "the test set was not read of it, and the study went to its end"
+            yield Finding(6, f"trial {run.number}", what, remedy=f"go on: {again(evidence)}")
+    reading = study.reading_of(best.number)
+    if reading is None:
+        return
+    for key, value in (("test/loss", reading.loss), ("test/accuracy", reading.accuracy)):
+        if (told := parent.metrics.get(key)) != value:
+            what = f"its run's {key} is {'missing' if told is None else f'{told:g}'}, the "
+            mend = AddPoints(parent.run_id, (latest(parent, key, value),), READINGS)
+            yield Finding(6, "the study", f"{what}reading of trial {best.number} {value:g}", mend)

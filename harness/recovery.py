@@ -1,0 +1,24 @@
+"""What a driver that died left running, closed by the next one."""
+
+from __future__ import annotations
+
+from harness.search import Search
+from harness.tracking.spool import SpooledTracker
+
+DIED = "the driver died"
+
+
+def recover(search: Search, tracker: SpooledTracker) -> None:
+    """Close what a dead driver left running: as its record says, else interrupted, to be run again.
+
+    What stands in its spool has happened, though it did not live to tell the study.
+    """
+    for number in list(search.stale):
+        trial = search.trial(number)
+        done = tracker.finished(trial.uid)
+        if done is not None and done.state != "INTERRUPTED":
+            search.adopt(number, done.outcome, done.reason)
+            continue
+        successor = search.requeue(number, DIED, blamed=False)
+        tracker.finish(trial, "INTERRUPTED", reason=DIED, successor=successor)
+        search.tell_interrupted(number, successor)

@@ -1,0 +1,128 @@
+"""Open a study's Optuna record: made or continued, under its lock, refused where it was changed."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages.journal import JournalFileBackend
+
+from harness.config import GIVEN, LIST, StudyConfig
+from harness.errors import StoreError, StudyError
+from harness.failpoints import failpoint
+from harness.search.journal import aside, locked
+from harness.search.samplers import pruner
+from harness.search.study import Search
+
+
+class Backend(JournalFileBackend):
+    """Optuna's journal file, whose disk may be full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise StoreError(
+                f"{self._path}: cannot be written ({error.strerror}); the same command goes on "
+                "when it can"
+            ) from None
+
+
+@contextmanager
+def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Iterator[Search]:
+    """The study's record under its lock, made or continued.
+
+    Raises StudyError where another driver holds it, or where the study was changed under its name.
+    """
+    name = config.study.name
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with locked(folder, name) as path:
+        begun = path.with_name(f"{path.name}.new")
+        if begun.is_file() and path.is_file():
+            begun.unlink()  # whoever made it died before it was finished
+        if begun.is_file():
+            begun.rename(path)
+        if fresh and path.is_file():
+            old = aside(path)
+            _create(config, begun, old.name.removesuffix(".journal").removeprefix(f"{name}."))
+            path.rename(old)
+            failpoint("search.aside")
+            begun.rename(path)
+        elif not path.is_file():
+            _create(config, begun, None)
+            begun.rename(path)
+        study = _load(config, path)
+        _refuse_changes(name, study.user_attrs["definition"], config.definition())
+        if study.user_attrs.get("requested", 0) < config.study.trials:
+            study.set_user_attr("requested", config.study.trials)
+        yield Search(config, study)
+
+
+def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
+    """A new record, beside the place where it will lie: it is there whole or not at all."""
+    path.unlink(missing_ok=True)
+    study = optuna.create_study(
+        storage=optuna.storages.JournalStorage(Backend(path)),
+        study_name=config.study.name,
+        direction="maximize" if config.study.objective == "val/accuracy" else "minimize",
+    )
+    failpoint("search.created")
+    study.set_user_attr("uid", uuid.uuid4().hex[:12])
+    study.set_user_attr("set_aside", suffix)
+    study.set_user_attr("definition", config.definition())
+    failpoint("search.defined")
+
+
+def _load(config: StudyConfig, path: Path) -> optuna.Study:
+    try:
+        study = optuna.load_study(
+            study_name=config.study.name,
+            storage=optuna.storages.JournalStorage(Backend(path)),
+            pruner=pruner(config),
+        )
+    except KeyError:
+        raise StoreError(
+            f"{path}: holds no study '{config.study.name}'; start over with --fresh, which keeps "
+            "the file under another name"
+        ) from None
+    if missing := {"uid", "set_aside", "definition"} - study.user_attrs.keys():
+        raise StoreError(
+            f"{path}: says nothing of {', '.join(sorted(missing))}, so it is no record of this "
+            "version; start over with --fresh, which keeps it under another name"
+        )
+    return study
+
+
+def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    changes = [
+        f"[{table}] {key}: {_show(old.get(key))} -> {_show(new.get(key))}"
+        for table in before | now
+        for old, new in [(before.get(table, {}), now.get(table, {}))]
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    if before["study"]["sampler"] in GIVEN:  # whose trials are told by their place
+        changes += [
+            f"[{table}] order: {', '.join(before[table])} -> {', '.join(now[table])}"
+            for table in before.keys() & now.keys() & {"space", LIST}
+            if list(before[table]) != list(now[table]) and before[table] == now[table]
+        ]
+    if changes:
+        raise StudyError(
+            f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
+            f"--set as then to go on, a new name (--set study.name={name}-2) for another study, or "
+            "--fresh to start over, which keeps the old one under another name"
+        )
+
+
+def _show(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value)

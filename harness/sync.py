@@ -1,0 +1,57 @@
+"""`harness sync`: send what waits in the spools."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.errors import StudyError, Unsent, UserError, did_you_mean
+from harness.home import Home, private
+from harness.signals import interruptible
+
+
+def sync(home: Home, study: str | None, tracking_uri: str | None) -> None:
+    """Send everything that waits for a store, or what `study` left; says what was sent.
+
+    Raises Unsent, after all others were tried, where something is still waiting.
+    """
+    from harness.tracking.spool import SUFFIX
+
+    uri = home.tracking_uri(tracking_uri)
+    folder, shown = home.spools(uri), home.shown(uri)
+    names = sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
+    if study is not None:
+        chosen = [name for name in names if name == study or name.startswith(f"{study}-train.")]
+        if not chosen:
+            _check_known(home, uri, study)
+        names = chosen
+    if not names:
+        print(f"nothing waits for {shown}{_elsewhere(home, folder)}")
+        return
+    failed: list[UserError | Unsent] = []
+    with private(), interruptible() as stop:
+        for name in names:
+            try:
+                sent = home.open_spool(name, tracking_uri, stop=stop).send()
+                print(f"{name}: {sent} writes sent to {shown}")
+            except (StudyError, Unsent) as error:
+                failed.append(error)
+    for other in failed[:-1]:
+        print(f"harness: {other}", file=sys.stderr)
+    if failed:
+        raise failed[-1]
+
+
+def _check_known(home: Home, uri: str, study: str) -> None:
+    journals = home.journals(uri).glob("*.journal")
+    known = [path.name.removesuffix(".journal") for path in journals]
+    if study not in known:
+        raise StudyError(f"nothing of a study {study!r} waits here{did_you_mean(study, known)}")
+
+
+def _elsewhere(home: Home, folder: Path) -> str:
+    """Spools of other stores, which only their own address can send."""
+    others = {path.parent for path in (home.root / "spool").rglob("*.spool")} - {folder}
+    if not others:
+        return ""
+    names = ", ".join(sorted(path.name for path in others))
+    return f"; something waits for another store ({names}): give its --tracking-uri"

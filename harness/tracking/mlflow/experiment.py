@@ -1,0 +1,44 @@
+"""The experiment that a study's runs lie in: made with its view, found again, set aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.config import GIVEN, varied_fields
+from harness.errors import StoreError, masked
+from harness.tracking import view
+from harness.tracking.mlflow.store import Store
+from harness.tracking.records import StudyRecord
+
+
+def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> str:
+    """Its id. One of an older study that --fresh put aside gets another name first.
+
+    `artifacts` is where a local store keeps files. Callers wrap this in `store.errors()`.
+    """
+    found = store.client.get_experiment_by_name(record.name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"the experiment '{record.name}' was deleted in {masked(store.uri)}; give the study "
+            f"another name, or restore it: MLFLOW_TRACKING_URI={masked(store.uri)} mlflow "
+            f"experiments restore -x {found.experiment_id}"
+        )
+    if found is not None and record.set_aside and not _holds(store, found.experiment_id, record):
+        store.client.rename_experiment(found.experiment_id, f"{record.name}.{record.set_aside}")
+        found = None
+    if found is not None:
+        return str(found.experiment_id)
+    location = (artifacts / record.name).as_uri() if artifacts else None
+    definition = record.definition
+    sampled = varied_fields(definition) or list(view.SETTINGS)
+    if definition["study"].get("sampler") in GIVEN:
+        sampled.append("seed")
+    tags = view.tags(definition["study"]["objective"], record.kind, sampled)
+    return str(store.client.create_experiment(record.name, location, tags))
+
+
+def _holds(store: Store, experiment_id: str, record: StudyRecord) -> bool:
+    """Whether the study is in this experiment already, rather than the one set aside."""
+    return any(
+        run.data.tags["harness.uid"] == record.uid for run in store.runs(experiment_id, "study")
+    )

@@ -1,0 +1,12 @@
+"""Writes to the record, on disk before they are sent: the store may be away, the driver may die.
+
+writes   what is written, as values
+file     the file that they stand in, and how far it was sent
+sender   the thread that sends them
+tracker  a Tracker in front of it all
+"""
+
+from harness.tracking.spool.file import SUFFIX
+from harness.tracking.spool.tracker import SpooledTracker
+
+__all__ = ["SUFFIX", "SpooledTracker"]

@@ -1,0 +1,136 @@
+"""The thread that sends a spool's writes, in order, to the tracker they are for.
+
+A tracker that does not answer is asked again and again, ever less often; any other error ends the
+thread, and whoever writes next hears of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import islice
+
+from harness.errors import HarnessError, Unavailable
+from harness.failpoints import failpoint
+from harness.tracking.base import Tracker
+from harness.tracking.spool.file import SpoolFile
+from harness.tracking.spool.writes import Points, Write, merged
+
+AT_ONCE = 500
+"""Writes that are looked at together, so that points of one curve go in one call."""
+POINTS_SECONDS = 1.0
+"""Points of a curve wait so long for others before they are sent."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds between attempts, twice as many each time."""
+
+
+class Sender:
+    def __init__(self, file: SpoolFile, connect: Callable[[], Tracker]) -> None:
+        """`connect` is called in the thread, again and again where it raises Unavailable."""
+        self._file, self._connect = file, connect
+        self.tracker: Tracker | None = None
+        self.changed = threading.Condition()
+        """Held by whoever touches the file; notified of what was written and what was sent."""
+        self.trouble = ""
+        """Why the last attempt came to nothing."""
+        self.error: HarnessError | None = None
+        """Why no more is sent."""
+        self._hurry = self._stopping = self._started = False
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+
+    def start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._thread.start()
+
+    def hurry(self) -> None:
+        """Wait neither for more points nor until the next attempt."""
+        with self.changed:
+            self._hurry = True
+            self.changed.notify_all()
+
+    def stop(self, timeout: float) -> None:
+        """Let the thread end; one that hangs in a call dies with the process."""
+        with self.changed:
+            self._stopping = True
+            self.changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    @property
+    def done(self) -> bool:
+        return self.tracker is not None and self._file.sent == self._file.size
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._stopping:
+            try:
+                if self.tracker is None:
+                    self._begin()
+                writes, place = self._next()
+                for write in merged(writes):
+                    assert self.tracker is not None
+                    write.send(self.tracker)
+                failpoint("spool.sent")
+                with self.changed:
+                    if writes:
+                        self._file.mark_sent(place, len(writes))
+                    self.trouble, pause = "", FIRST_PAUSE
+                    self.changed.notify_all()
+            except Unavailable as error:
+                with self.changed:
+                    self.trouble = str(error)
+                    self.changed.notify_all()
+                    self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            except Exception as error:
+                with self.changed:
+                    self.error = _ours(error)
+                    self.changed.notify_all()
+                return
+
+    def _begin(self) -> None:
+        """Make the tracker, and open it as the writes to come expect."""
+        tracker = self._connect()
+        with self.changed:
+            before = self._file.opened() if self._file.sent < self._file.size else None
+        if before is not None:
+            before.send(tracker)
+        with self.changed:
+            self.tracker = tracker
+            self.changed.notify_all()
+
+    def _next(self) -> tuple[list[Write], int]:
+        """What to send, and where it ends; waits for something, and a little for more points."""
+        found: list[Write] = []
+        since = 0.0
+        with self.changed:
+            place = self._file.sent
+            while not self._stopping:
+                for write, end in islice(self._file.read(place), AT_ONCE - len(found)):
+                    found.append(write)
+                    place, since = end, since or time.monotonic()
+                left = since + POINTS_SECONDS - time.monotonic() if found else None
+                few = len(found) < AT_ONCE and all(isinstance(write, Points) for write in found)
+                if found and (self._hurry or not few or (left is not None and left <= 0)):
+                    self._hurry = False
+                    return found, place
+                self.changed.wait(left)
+                place = place if found else self._file.sent  # the file may have begun anew
+        return [], place
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not (self._hurry or self._stopping) and time.monotonic() < until:
+            self.changed.wait(until - time.monotonic())
+        self._hurry = False
+
+
+def _ours(error: Exception) -> HarnessError:
+    """A bug is told as one too: the thread has nobody else to tell."""
+    if isinstance(error, HarnessError):
+        return error
+    wrapped = HarnessError(f"the record could not be written: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped

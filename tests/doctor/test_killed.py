@@ -1,0 +1,52 @@
+"""What SIGKILL leaves of a real driver, found and mended without starting the study again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.run import run_study
+from tests.doctor.prepared import STUDY, Record
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("place", "done"),
+    [
+        ("driver.recorded:3", 3),  # the trial's end stands in the spool, and is told the journal
+        ("driver.reported:5", 1),  # in the middle of a trial, which is tried again
+    ],
+)
+def test_a_killed_drivers_record_is_mended(tmp_path: Path, place: str, done: int) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    code = (
+        "import sys; from harness.run import run_study; "
+        "run_study(sys.argv[1], home=sys.argv[2], device='cpu', workers=0)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(path), str(tmp_path / "mlruns")],
+        env=os.environ | {"HARNESS_FAILPOINT": place},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    record = Record(tmp_path / "mlruns")
+    found = record.examined()
+    assert {each.invariant for each in found.findings} >= {3}, found.lines
+    record.check_mended()
+    states = [record.journal.state(trial) for trial in record.journal.trials]
+    ended = sum(state in ("COMPLETE", "PRUNED", "FAILED") for state in states)
+    assert ended == done
+    assert not (record.root / "spool" / "tiny.spool").exists()
+    run_study(path, home=record.root, device="cpu", workers=0)
+    after = record.examined()
+    assert after.healthy, after.lines
+    assert not after.notes
+    assert after.summary.startswith("6 trials, ")

@@ -1,0 +1,67 @@
+"""The same on a server, whose files and curves come over HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from mlflow import MlflowClient
+
+from harness.doctor import examine
+from tests.doctor.prepared import COMPLETE, PLACES, Record
+from tests.test_server import free_port, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(record: Record) -> Iterator[str]:
+    """Serves the record's own database and files."""
+    here = (record.root / "artifacts").as_uri()
+    for table, column in PLACES.items():
+        record.sql(f"UPDATE {table} SET {column} = replace({column}, ?, 'mlflow-artifacts:')", here)
+    port = free_port()
+    command = [
+        *("mlflow", "server", "--workers=1", "--host=127.0.0.1", f"--port={port}"),
+        f"--backend-store-uri={record.home.local_uri}",
+        f"--artifacts-destination={record.root / 'artifacts'}",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def test_a_study_on_a_server_is_examined_and_mended(record: Record, server: str) -> None:
+    folder = record.home.journals(server)
+    folder.mkdir(parents=True)
+    shutil.move(record.journal_path, folder / "tiny.journal")
+    found = examine(record.home, None, server)
+    assert found.healthy, found.text()
+    assert [study.name for study in found.studies] == ["tiny"]
+    (run,) = MlflowClient(server).search_runs(
+        ["1"], f"tags.`harness.number` = '{COMPLETE}'", max_results=2
+    )
+    record.sql(
+        "DELETE FROM metrics WHERE run_uuid = ? AND key = 'val/loss' AND step = 2", run.info.run_id
+    )
+    MlflowClient(server).delete_run(run.info.run_id)
+    (damaged,) = examine(record.home, "tiny", server).studies
+    assert [each.invariant for each in damaged.findings] == [1]
+    mended = examine(record.home, "tiny", server, repair=True)
+    assert mended.healthy, mended.text()
+    assert [each.invariant for each in mended.studies[0].mended] == [1, 2]

@@ -1,0 +1,267 @@
+"""Workers that die, hang or run out of memory: only their own trials notice."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from harness.data.files import Prepared
+from harness.errors import HarnessError
+from harness.executors.base import Ended, Epoch, Event, Lost
+from harness.executors.handle import GONE_AFTER, end
+from harness.executors.processes import ProcessExecutor
+from harness.trial import Trial, TrialFailure, TrialSpec
+from tests.contracts.test_executors import CPU, SPEC, drive, result_of, trials
+from tests.faults.alive import is_gone, wait_gone
+
+ENDLESS = replace(SPEC, epochs=10**6)
+
+
+def pid_of(executor: ProcessExecutor, index: int = 0) -> int:
+    pid = executor._workers[index].process.pid
+    assert pid is not None
+    return pid
+
+
+def events_of(executor: ProcessExecutor, seconds: float = 60) -> Iterator[Event]:
+    """What comes, every trial told to go on."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        events = executor.wait(0.2)
+        for event in events:  # all of them, whether they are looked at or not
+            if isinstance(event, Epoch):
+                executor.answer(event.uid, True)
+        yield from events
+    raise AssertionError(f"waited for {seconds} s")
+
+
+def all_train(executor: ProcessExecutor, submitted: list[Trial]) -> None:
+    """Wait until each has reported an epoch more."""
+    missing = {trial.uid for trial in submitted}
+    for event in events_of(executor):
+        assert isinstance(event, Epoch)
+        missing.discard(event.uid)
+        if not missing:
+            return
+
+
+HOW = {
+    signal.SIGKILL: r"worker 0 died \(signal 9\)",
+    signal.SIGSTOP: r"worker 0 hung: no epoch for \d+ s, killed",
+}
+
+
+@pytest.mark.parametrize("number", HOW, ids=lambda number: number.name)
+def test_a_workers_end_takes_its_own_trials_and_no_others(
+    digits: Prepared, number: signal.Signals
+) -> None:
+    setups = [replace(CPU, slots=3)] * 2
+    with ProcessExecutor(digits.training, setups, hung_after=1) as executor:
+        submitted = trials(*(replace(ENDLESS, seed=seed) for seed in range(6)))
+        executor.submit(submitted)
+        all_train(executor, submitted)
+        doomed, pid = dict(executor._workers[0].trials), pid_of(executor)
+        other = pid_of(executor, 1)
+        assert len(doomed) == 3
+        os.kill(pid, number)
+        lost = []
+        for event in events_of(executor):
+            lost += [event] if isinstance(event, Lost) else []
+            if len(lost) == 3:
+                break
+        assert {event.uid for event in lost} == set(doomed)
+        for event in lost:
+            assert event.worker == "worker 0"
+            assert re.fullmatch(HOW[number], event.reason)
+        assert is_gone(pid)
+        all_train(executor, [trial for trial in submitted if trial.uid not in doomed])
+        assert pid_of(executor, 1) == other
+        again = trials(SPEC)
+        executor.submit(again)
+        for event in events_of(executor):
+            assert not isinstance(event, Lost)
+            if isinstance(event, Ended):
+                assert (event.uid, event.worker) == (again[0].uid, "worker 0")
+                break
+
+
+def test_a_start_that_hangs_is_found_and_tried_three_times(digits: Prepared) -> None:
+    with ProcessExecutor(digits.training, [CPU], hung_after=0.1) as executor:
+        executor.start()
+        pids: set[int] = set()
+        what = r"worker 0 hung: not ready for 1 s, killed before it was ready, 3 times in a row"
+
+        def stop_each() -> None:
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                if pid_of(executor) not in pids:
+                    pids.add(pid_of(executor))
+                    os.kill(pid_of(executor), signal.SIGSTOP)
+                executor.wait(0.02)
+
+        with pytest.raises(HarnessError, match=what):
+            stop_each()
+    assert len(pids) == 3
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_worker_that_stops_within_a_message_does_not_stop_the_driver(digits: Prepared) -> None:
+    large = replace(SPEC, hidden=(512, 512), epochs=1)  # whose weights no pipe holds at once
+    with ProcessExecutor(digits.training, [CPU]) as executor:
+        (doomed,) = trials(large)
+        executor.submit([doomed])
+        (epoch,) = executor.wait(60)
+        assert isinstance(epoch, Epoch)
+        executor.answer(doomed.uid, True)
+        assert executor._workers[0].connection.poll(60), "it has begun to send the result"
+        time.sleep(0.1)
+        os.kill(pid_of(executor), signal.SIGSTOP)
+        (lost,) = executor.wait(60)
+        assert lost == Lost(
+            doomed.uid, "worker 0", "worker 0 hung in the middle of a message, killed"
+        )
+        (again,) = trials(large)
+        assert result_of(drive(executor, [again]), again).epochs == 1
+
+
+def test_who_waits_for_an_answer_or_for_work_is_not_hung(digits: Prepared) -> None:
+    with ProcessExecutor(digits.training, [CPU, CPU], hung_after=0.2) as executor:
+        (trial,) = trials(SPEC)
+        executor.submit([trial])
+        (first,) = executor.wait(60)
+        assert isinstance(first, Epoch)
+        pids = [pid_of(executor, index) for index in range(2)]
+        assert executor.wait(2.5) == [], "one waits for an answer, the other for a trial"
+        executor.answer(trial.uid, True)
+        events = drive(executor, [])
+        while not events or isinstance(events[-1], Epoch):
+            events += executor.wait(60)
+            executor.answer(trial.uid, True)
+        assert result_of(events, trial).epochs == 3
+        assert [pid_of(executor, index) for index in range(2)] == pids
+
+
+def started(digits: Prepared) -> ProcessExecutor:
+    executor = ProcessExecutor(digits.training, [CPU, CPU])
+    submitted = trials(ENDLESS, ENDLESS)
+    executor.submit(submitted)
+    all_train(executor, submitted)
+    return executor
+
+
+def test_close_waits_for_no_stopped_worker_and_may_be_called_twice(digits: Prepared) -> None:
+    executor = started(digits)
+    pids = [pid_of(executor, index) for index in range(2)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    before = time.monotonic()
+    executor.close()
+    executor.close()
+    assert time.monotonic() - before < GONE_AFTER + 1
+    assert all(is_gone(pid) for pid in pids)
+
+
+def interrupting(line: int) -> Callable[[FrameType, str, object], object]:
+    """A trace function that presses Ctrl-C at the so-many-th line that `end` comes to."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if frame.f_code is not end.__code__:
+            return None
+        left -= event == "line"
+        if left == 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def test_ctrl_c_at_any_line_of_close_leaves_no_worker(digits: Prepared) -> None:
+    for line in itertools.count(1):
+        executor = ProcessExecutor(digits.training, [CPU, CPU])
+        executor.start()
+        pids = [pid_of(executor, index) for index in range(2)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        before = sys.gettrace()
+        try:
+            sys.settrace(interrupting(line))
+            executor.close()
+        except KeyboardInterrupt:
+            continue
+        finally:
+            sys.settrace(before)
+            wait_gone(pids)
+        break
+    assert line > 8, "two workers, each of them killed and waited for"
+
+
+def limit_memory(pid: int, more: int) -> None:
+    """Let a process have so many bytes more than it has."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + more
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+
+
+@pytest.mark.parametrize("more", [50, 200], ids=lambda more: f"{more} MiB")
+def test_a_trial_that_needs_more_memory_than_there_is_fails_alone(
+    digits: Prepared, more: int
+) -> None:
+    """Where its weights do not fit it never trains; where they do, it is in an epoch."""
+    wide = replace(SPEC, hidden=(5000, 5000))  # 100 MB of weights
+    with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+        (steady,) = trials(ENDLESS)
+        executor.submit([steady])
+        all_train(executor, [steady])
+        for index in range(2):
+            limit_memory(pid_of(executor, index), more << 20)
+        others = trials(SPEC, replace(SPEC, seed=1))
+        (failing,) = trials(wide)
+        executor.submit([failing])
+        executor.submit(others)
+        ended: dict[str, Ended] = {}
+        for event in events_of(executor):
+            assert not isinstance(event, Lost)
+            if isinstance(event, Ended):
+                ended[event.uid] = event
+            if len(ended) == 3:
+                break
+        all_train(executor, [steady])
+    outcome = ended.pop(failing.uid).outcome
+    assert isinstance(outcome, TrialFailure)
+    assert outcome.reason.startswith("out of memory: can't allocate memory: you tried to allocate")
+    for trial in others:
+        assert result_of(list(ended.values()), trial).epochs == 3
+
+
+def test_a_trial_that_diverges_leaves_those_beside_it_what_they_are(digits: Prepared) -> None:
+    """To rounding, as fused training promises; see harness/engine/population.py."""
+    sound = [TrialSpec(hidden=(16,), epochs=4, seed=seed) for seed in range(2)]
+    absurd = replace(sound[0], optimizer="sgd", learning_rate=1e30)
+    setup = replace(CPU, slots=3)
+    with ProcessExecutor(digits.training, [setup]) as executor:
+        alone = trials(*sound)
+        expected = drive(executor, alone)
+        beside = trials(absurd, *sound)
+        events = drive(executor, beside)
+    (failure,) = (e for e in events if isinstance(e, Ended) and e.uid == beside[0].uid)
+    assert isinstance(failure.outcome, TrialFailure)
+    assert failure.outcome.reason.startswith("diverged: ")
+    for before, trial in zip(alone, beside[1:], strict=True):
+        one, other = result_of(expected, before), result_of(events, trial)
+        assert one.epochs == other.epochs == 4
+        assert other.best.val_loss == pytest.approx(one.best.val_loss, rel=1e-4)
+        assert other.best.val_accuracy == pytest.approx(one.best.val_accuracy, abs=0.01)

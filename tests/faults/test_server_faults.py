@@ -1,0 +1,313 @@
+"""Whole studies on a real server that goes away, comes back, is slow, refuses, or whose answers get
+lost: nothing of theirs is lost or double, and training does not wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from harness.doctor import examine
+from harness.driver import Progress
+from harness.errors import Unsent
+from harness.home import Home
+from harness.progress.quiet import Quiet
+from harness.run import StudyResult, run_study
+from harness.tracking.records import State
+from harness.trial import Outcome, Trial
+from tests.faults.proxy import Proxy
+from tests.faults.recorded import command
+from tests.faults.servers import Server
+
+pytestmark = pytest.mark.slow
+TRIALS, EPOCHS = 5, 3
+STUDY = f"""
+[study]
+trials = {TRIALS}
+pruner = "none"
+[data]
+name = "digits"
+validation = 0.2
+test = 0.2
+[train]
+epochs = {EPOCHS}
+hidden = [16]
+[space]
+learning_rate = {{ low = 1e-3, high = 1e-1, log = true }}
+"""
+CANARY = "c4n4ry!pass"
+QUOTED = "c4n4ry%21pass"
+
+
+@pytest.fixture
+def proxy(mlflow_process: Server) -> Iterator[Proxy]:
+    with Proxy(mlflow_process.port) as proxy:
+        yield proxy
+
+
+@dataclass
+class Watching(Quiet):
+    """Does something when so many trials have ended."""
+
+    then: dict[int, Callable[[], object]] = field(default_factory=dict)
+    ends: list[float] = field(default_factory=list)
+    """When each trial ended, monotonic."""
+    said: list[str] = field(default_factory=list)
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
+        self.ends.append(time.monotonic())
+        if len(self.ends) in self.then:
+            self.then[len(self.ends)]()
+
+
+@dataclass
+class Study:
+    """A study in a folder of its own, on a server under that study's name."""
+
+    folder: Path
+    name: str
+    uri: str
+
+    def __post_init__(self) -> None:
+        self.file.write_text(STUDY)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.name}.toml"
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder / "mlruns")
+
+    def run(self, watching: Watching | None = None) -> StudyResult:
+        return run_study(
+            self.file,
+            home=self.home.root,
+            tracking_uri=self.uri,
+            device="cpu",
+            workers=0,
+            watcher=watching,
+        )
+
+    def check(self, server: str) -> None:
+        """The invariants, by the doctor and without it."""
+        self.check_runs(MlflowClient(server, registry_uri=server))
+        found = examine(self.home, self.name, self.uri)
+        assert found.healthy, found.text()
+        assert not list((self.folder / "mlruns").rglob("*.spool"))
+
+    def check_runs(self, client: MlflowClient) -> None:
+        experiment = client.get_experiment_by_name(self.name)
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id])
+        uids = Counter(run.data.tags["harness.uid"] for run in runs)
+        assert set(uids.values()) == {1}, uids
+        kinds = Counter(run.data.tags["harness.kind"] for run in runs)
+        assert kinds == {"study": 1, "trial": TRIALS}
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        trials = [run for run in runs if run.data.tags["harness.kind"] == "trial"]
+        assert [key for run in trials for key in run.data.metrics if key.startswith("test/")]
+        for run in trials:
+            check_curves(client, run)
+        (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
+        readings = client.download_artifacts(parent.info.run_id, "test_readings.json")
+        assert len(json.loads(Path(readings).read_text())) == 1, "the test set is read once"
+        assert len(client.search_model_versions(f"name = '{self.name}'")) == 1
+        assert len(client.search_logged_models([experiment.experiment_id])) == 1
+
+
+def check_curves(client: MlflowClient, run: Run) -> None:
+    curves = [key for key in run.data.metrics if re.match("train/|val/|cost/epoch", key)]
+    assert len(curves) == 7
+    for key in curves:
+        points = client.get_metric_history(run.info.run_id, key)
+        assert sorted(point.step for point in points) == [1, 2, 3], f"{run.info.run_name}: {key}"
+
+
+# ---- absent at the start: in processes of their own while the other tests run
+
+RUN = ("run-study", "absent.toml", "--cpu", "--workers=0")
+Done = tuple[int, str]
+"""An exit status and all output."""
+
+
+@dataclass
+class Absent:
+    """A study and, after it, a sync, with nobody at the server's address; both wait 30 s for it."""
+
+    study: Study
+    proxy: Proxy
+    done: Future[list[Done]]
+
+
+def one_after_another(
+    folder: Path, uri: str, stop: threading.Event, *commands: Sequence[str]
+) -> list[Done]:
+    done = []
+    for arguments in commands:
+        with subprocess.Popen(
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=folder,
+            env=os.environ | {"MLFLOW_TRACKING_URI": uri},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            while process.poll() is None:
+                if stop.wait(0.1):
+                    process.kill()
+            assert process.stdout is not None
+            done.append((process.returncode, process.stdout.read()))
+    return done
+
+
+@pytest.fixture(scope="module", autouse=True)
+def absent(mlflow_process: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Absent]:
+    stop = threading.Event()
+    with Proxy(mlflow_process.port) as proxy, ThreadPoolExecutor(1) as pool:
+        proxy.refuse()
+        uri = proxy.url.replace("//", f"//bob:{QUOTED}@")
+        study = Study(tmp_path_factory.mktemp("absent"), "absent", uri)
+        done = pool.submit(one_after_another, study.folder, uri, stop, RUN, ("sync", "absent"))
+        try:
+            yield Absent(study, proxy, done)
+        finally:
+            stop.set()
+
+
+def test_lost_answers_are_no_lost_work_and_nothing_is_done_twice(
+    proxy: Proxy, tmp_path: Path, mlflow_server: str
+) -> None:
+    writes = {
+        "experiments/create": 1,
+        "runs/create": 3,  # the study's, two trials'
+        "runs/log-inputs": 1,
+        "runs/log-batch": 3,
+        "mlflow-artifacts/.*trial.json": 1,
+        "runs/update": 1,
+        "model-versions/create": 1,
+    }
+    rules = {path: proxy.lose(path, times=times) for path, times in writes.items()}
+    study = Study(tmp_path, "lost", proxy.url)
+    study.run()
+    assert {path: rule.hits for path, rule in rules.items()} == writes
+    study.check(mlflow_server)
+
+
+def test_refusals_pass(proxy: Proxy, tmp_path: Path, mlflow_server: str) -> None:
+    refused = [
+        proxy.answer(429, "experiments/get-by-name", times=1),
+        proxy.answer(503, "experiments/create", times=1),
+        proxy.answer(500, "runs/search", times=1),
+        proxy.answer(429, "runs/create", times=2),
+        proxy.answer(500, "runs/log-batch", times=2),
+        proxy.answer(503, "mlflow-artifacts", times=1),
+        proxy.answer(503, "runs/update", times=1),
+        proxy.answer(500, "registered-models/create", times=1),
+    ]
+    study = Study(tmp_path, "refused", proxy.url)
+    watching = Watching()
+    study.run(watching)
+    assert [rule.hits for rule in refused] == [rule.times for rule in refused]
+    assert any("it answers 429 Too Many Requests" in text for text in watching.said), watching.said
+    study.check(mlflow_server)
+
+
+def test_training_does_not_wait_for_a_slow_server(
+    proxy: Proxy, tmp_path: Path, mlflow_server: str
+) -> None:
+    """One that takes 30 s for some of what it is asked."""
+    began = time.monotonic()
+    slow = [proxy.delay(30, "runs/log-batch", times=1)]
+    study, watching = Study(tmp_path, "slow", proxy.url), Watching()
+    study.run(watching)
+    assert [rule.hits for rule in slow] == [1]
+    assert len(watching.ends) == TRIALS
+    assert watching.ends[-1] - began < 30 < time.monotonic() - began
+    study.check(mlflow_server)
+
+
+def test_a_server_that_was_absent_gets_everything_later(
+    absent: Absent, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = absent.study
+    (status, output), (again, told) = absent.done.result(180)
+    assert status == 75, output
+    assert f"{TRIALS} of {TRIALS} trials are done" in output
+    assert output.splitlines()[-1].endswith("harness sync absent, or the same command again")
+    assert again == 75, told
+    assert len(told.splitlines()) == 1, told
+
+    absent.proxy.accept()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", study.uri)
+    status, sent = command(study.folder, "sync")
+    assert status == 0, sent
+    assert re.fullmatch(r"absent: \d+ writes sent to http://\S+\n", sent)
+    status, concluded = command(study.folder, *RUN)
+    assert status == 0, concluded
+    study.check(mlflow_server)
+
+    texts = [output, told, sent, concluded, *map(str, files(study.folder))]
+    texts += [path.read_bytes().decode(errors="replace") for path in files(study.folder)]
+    assert not any(secret in text for text in texts for secret in (CANARY, QUOTED))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_server_may_be_killed_and_started_again(
+    mlflow_process: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    back: list[float] = []
+
+    def start() -> None:
+        mlflow_process.start()
+        back.append(time.monotonic())
+
+    starting = threading.Thread(target=start)
+
+    def kill() -> None:
+        proxy.wait_for("runs/create", times=2)  # the study's, a trial's
+        mlflow_process.kill()
+        starting.start()
+
+    study, watching = Study(tmp_path, "killed", proxy.url), Watching(then={2: kill})
+    try:
+        study.run(watching)
+    except Unsent:  # it may take longer to start than the study waits
+        starting.join()
+        study.run()
+    starting.join()
+    assert len(watching.ends) == TRIALS
+    assert watching.ends[-1] < back[0], "training went on without it"
+    study.check(mlflow_process.url)
+
+
+def test_late(
+    proxy: Proxy, tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    late = proxy.delay(4, "runs/create", times=3)
+    study = Study(tmp_path, "late", proxy.url)
+    study.run()
+    assert late.hits == 3
+    study.check(mlflow_server)

@@ -1,0 +1,470 @@
+"""What a store's faults are taken for: Unavailable where they may pass, StoreError where not."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import shutil
+import socket
+import sqlite3
+import threading
+import time
+import traceback
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Run, RunData, RunInfo
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
+
+from harness.errors import StoreError, Unavailable
+from harness.tracking.mlflow.failures import explained, tells_secrets
+from harness.tracking.mlflow.store import Store
+from tests.faults.answers import Answers, answering
+
+PASSWORD = "s3cr@t:ü/x"
+QUOTED = urllib.parse.quote(PASSWORD, safe="")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_harness_has_it() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        patch.setenv("NO_PROXY", "*")
+        yield
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Answers]:
+    with answering() as server:
+        yield server
+
+
+def with_password(address: str) -> str:
+    return f"http://bob:{QUOTED}@{address}"
+
+
+def run_with_files(uri: str) -> Run:
+    location = f"{uri}/api/2.0/mlflow-artifacts/artifacts/1/2/artifacts"
+    info = RunInfo("2", "1", "", "RUNNING", 0, None, "active", artifact_uri=location)
+    return Run(info, RunData())
+
+
+def put_file(store: Store) -> None:
+    location = run_with_files(store.uri).info.artifact_uri
+    get_artifact_repository(location, tracking_uri=store.uri).log_artifact(__file__)  # type: ignore[no-untyped-call]
+
+
+CALLS: dict[str, Callable[[Store], Any]] = {
+    "search": lambda store: store.client.search_experiments(),
+    "create": lambda store: store.client.create_run("1"),
+    "put": put_file,
+    "get": lambda store: store.artifact(run_with_files(store.uri), "trial.json"),
+}
+
+
+def failure(store: Store, call: Callable[[], Any]) -> StoreError:
+    """What `call` raises, once it is found to be one line without the password."""
+    with pytest.raises(StoreError) as raised, store.errors():
+        call()
+    error = raised.value
+    assert len(str(error).splitlines()) == 1
+    assert str(error).isprintable()
+    assert len(str(error)) < 500
+    told = "".join(traceback.format_exception(error))
+    for secret in (PASSWORD, QUOTED, PASSWORD.encode("unicode_escape").decode()):
+        assert secret not in told
+    assert "bob:" not in told
+    return error
+
+
+def check(error: StoreError, *, passes: bool, says: str) -> None:
+    assert says.lower() in str(error).lower()
+    assert isinstance(error, Unavailable) is passes, str(error)
+
+
+PASSING = (408, 429, 500, 502, 503, 504, 507, 520, 599)
+LASTING = (400, 401, 403, 404, 405, 409, 413, 422, 501, 505)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("status", PASSING + LASTING)
+def test_an_answer_passes_by_its_status(server: Answers, status: int, call: str) -> None:
+    server.way, store = str(status), Store(with_password(server.address))
+    error = failure(store, lambda: CALLS[call](store))
+    check(error, passes=status in PASSING, says=f"{server.address}: it answers {status}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "passes"),
+    [
+        ("500 INTERNAL_ERROR", True),
+        ("500 NO_SUCH_CODE", True),
+        ("503 TEMPORARILY_UNAVAILABLE", True),
+        ("429 REQUEST_LIMIT_EXCEEDED", True),
+        ("409 TEMPORARILY_UNAVAILABLE", True),
+        ("400 BAD_REQUEST", False),
+        ("400 INVALID_PARAMETER_VALUE", False),
+        ("403 PERMISSION_DENIED", False),
+        ("404 RESOURCE_DOES_NOT_EXIST", False),
+        ("403 NO_SUCH_CODE", False),
+    ],
+)
+def test_an_answer_of_mlflow_passes_by_its_code(server: Answers, answer: str, passes: bool) -> None:
+    server.way, store = answer, Store(with_password(server.address))
+    error = failure(store, lambda: store.client.search_experiments())
+    check(error, passes=passes, says=server.address)
+    assert passes or "one line and another" in str(error)
+
+
+WAYS = {
+    "cut": "its answer is cut off",
+    "cut_chunk": "its answer is cut off",
+    "silent": "closed connection without response",
+    "reset": "connection reset by peer",
+    "garbage": "",
+    "slow": "timed out",
+    "busy": "it answers 503",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_broken_answer_passes(server: Answers, way: str, call: str) -> None:
+    server.way, server.seconds = way, 1.2
+    server.requests, began = 0, time.monotonic()
+    store = Store(with_password(server.address))
+    check(failure(store, lambda: CALLS[call](store)), passes=True, says=WAYS[way])
+    assert server.requests == 1, "a repeated request does its work twice"
+    assert time.monotonic() - began < 30, "Retry-After is not for MLflow to wait for"
+
+
+def test_a_page_in_place_of_an_answer_passes(server: Answers) -> None:
+    """A proxy shows one while what is behind it is away."""
+    server.way, store = "200", Store(with_password(server.address))
+    error = failure(store, lambda: store.client.search_experiments())
+    check(error, passes=True, says="cut off, or not MLflow's")
+    location = run_with_files(store.uri).info.artifact_uri
+    repository = get_artifact_repository(location, tracking_uri=store.uri)
+    check(failure(store, repository.list_artifacts), passes=True, says="not MLflow's")
+
+
+def test_an_empty_answer_is_no_run(server: Answers) -> None:
+    server.way, store = "empty", Store(with_password(server.address))
+    run = store.client.create_run("1")
+    error = failure(store, lambda: store.remember("abc/1", run.info.run_id))
+    check(error, passes=True, says="its answer is empty")
+
+
+@pytest.mark.parametrize(
+    ("way", "says"), [("away", "redirects"), ("refusal", "sign in first")], ids=str
+)
+def test_a_login_does_not_pass(server: Answers, way: str, says: str) -> None:
+    server.way, store = way, Store(with_password(server.address))
+    error = failure(store, lambda: store.client.search_experiments())
+    check(error, passes=False, says=says)
+
+
+def closed_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_is_not_there_may_come(call: str, scheme: str) -> None:
+    store = Store(with_password(closed_port()).replace("http", scheme, 1))
+    check(failure(store, lambda: CALLS[call](store)), passes=True, says="connection refused")
+
+
+def test_a_name_that_is_not_known_may_become_known() -> None:
+    store = Store(with_password("nowhere.invalid"))
+    error = failure(store, lambda: store.client.search_experiments())
+    check(error, passes=True, says="nowhere.invalid: ")
+
+
+def test_a_server_without_tls_gets_none_by_asking_again(server: Answers) -> None:
+    store = Store(with_password(server.address).replace("http", "https", 1))
+    check(failure(store, lambda: store.client.get_run("1")), passes=False, says="ssl")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"http://bob:{QUOTED}@",
+        f"http://bob:{QUOTED}@[::1",
+        f"http://bob:{QUOTED}@host:port",
+        f"postgresql://bob:{QUOTED}@host:port/db",
+        f"postgresql+nodriver://bob:{QUOTED}@host/db",
+        f"postgresql+nodriver://host/db?user=bob&password={QUOTED}",
+        f"mysql+nodriver://bob:{QUOTED}@host/db",
+    ],
+)
+def test_an_address_that_is_none_does_not_pass(address: str) -> None:
+    def use() -> None:
+        store = Store(address)
+        with store.errors():
+            store.client.search_experiments()
+
+    with pytest.raises(StoreError) as raised:
+        use()
+    check(raised.value, passes=False, says="")
+    told = "".join(traceback.format_exception(raised.value))
+    assert PASSWORD not in told
+    assert QUOTED not in told
+
+
+# ---- databases
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    Store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(made, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """SQLite waits for a lock for 0.1 s; MLflow tells it to wait 20 s in every session."""
+
+    def hurry(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        return statement.replace("busy_timeout = 20000", "busy_timeout = 100"), parameters
+
+    event.listen(Engine, "before_cursor_execute", hurry, retval=True)
+    yield
+    event.remove(Engine, "before_cursor_execute", hurry)
+
+
+def write(store: Store) -> None:
+    store.client.create_experiment("abc")
+
+
+def test_a_locked_database_passes(database: Path, impatient: None) -> None:
+    store = Store(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        calls: tuple[Callable[[], Any], ...] = (
+            lambda: write(store),
+            lambda: store.runs("0", "study"),
+        )
+        for call in calls:
+            check(failure(store, call), passes=True, says=f"{database}: database is locked")
+        other.execute("ROLLBACK")
+    write(store)
+
+
+@pytest.mark.slow
+def test_a_database_that_is_locked_from_the_start_passes(database: Path) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable, match="database is locked"):
+            Store(f"sqlite:///{database}")
+    write(Store(f"sqlite:///{database}"))
+
+
+def test_a_full_database_passes(database: Path) -> None:
+    def fill(connection: Any, record: Any, proxy: Any) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # SQLite takes the size that it has
+
+    store = Store(f"sqlite:///{database}")
+    event.listen(Engine, "checkout", fill)
+    try:
+        tags = {str(place): "x" * 4000 for place in range(20)}
+        error = failure(store, lambda: store.client.create_experiment("abc", tags=tags))
+    finally:
+        event.remove(Engine, "checkout", fill)
+    check(error, passes=True, says=f"{database}: database or disk is full")
+
+
+def test_a_read_only_database_does_not_pass(database: Path) -> None:
+    store = Store(f"sqlite:///file:{database}?mode=ro&uri=true")
+    check(failure(store, lambda: write(store)), passes=False, says="readonly database")
+
+
+def test_a_database_that_was_deleted_does_not_pass(database: Path) -> None:
+    store = Store(f"sqlite:///{database}")
+    database.unlink()
+    check(failure(store, lambda: write(store)), passes=False, says="readonly database")
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["overwritten", "cut off"])
+def test_a_malformed_database_does_not_pass(database: Path, cut: bool) -> None:
+    with database.open("r+b") as stream:
+        if cut:
+            stream.truncate(database.stat().st_size // 2)
+        else:
+            stream.seek(4096)
+            stream.write(b"\xff" * (database.stat().st_size - 4096))
+    before = database.read_bytes()
+    with pytest.raises(StoreError, match=f"{database}: database disk image is malformed") as raised:
+        Store(f"sqlite:///{database}")
+    check(raised.value, passes=False, says="")
+    assert database.read_bytes() == before
+
+
+def test_a_database_without_its_tables_does_not_pass(database: Path) -> None:
+    store = Store(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("DROP TABLE runs")
+    error = failure(store, lambda: store.runs("0", "study"))
+    check(error, passes=False, says="no such table: runs")
+
+
+def test_a_database_of_another_mlflow_does_not_pass(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("UPDATE alembic_version SET version_num = 'abc'")
+    with pytest.raises(StoreError, match="out-of-date database schema") as raised:
+        Store(f"sqlite:///{database}")
+    check(raised.value, passes=False, says="mlflow db upgrade")
+
+
+def test_what_mlflow_refuses_does_not_pass(database: Path) -> None:
+    store = Store(f"sqlite:///{database}")
+    write(store)
+    error = failure(store, lambda: write(store))
+    check(error, passes=False, says="Experiment(name=abc) already exists")
+    error = failure(store, lambda: store.client.get_run("abc"))
+    check(error, passes=False, says="Run with id=abc not found")
+
+
+@pytest.mark.parametrize(
+    ("number", "passes"),
+    [
+        *((each, True) for each in (errno.ENOSPC, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT)),
+        *((each, True) for each in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED)),
+        *((each, False) for each in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)),
+    ],
+    ids=lambda value: errno.errorcode.get(value, "") if value > 1 else "",
+)
+def test_errors_of_files_pass_by_their_number(number: int, passes: bool, database: Path) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    store = Store(f"sqlite:///{database}")
+    check(failure(store, fail), passes=passes, says=os.strerror(number))
+
+
+def test_a_full_disk_passes(database: Path) -> None:
+    store = Store(f"sqlite:///{database}")
+    error = failure(store, lambda: Path("/dev/full").write_bytes(b"abc"))
+    check(error, passes=True, says="no space left on device")
+
+
+class PostgresError(Exception):
+    """An error as psycopg2 makes it; the database itself is not among the tests' needs."""
+
+    def __init__(self, text: str, pgcode: str | None = None) -> None:
+        super().__init__(text)
+        self.pgcode = pgcode
+
+
+@pytest.mark.parametrize(
+    ("inner", "passes"),
+    [
+        (PostgresError('connection to server at "db", port 5432 failed: Connection refused'), True),
+        (PostgresError("server closed the connection unexpectedly"), True),
+        (PostgresError('FATAL: password authentication failed for user "bob"'), False),
+        (PostgresError('FATAL: database "runs" does not exist'), False),
+        (PostgresError("too many connections", "53300"), True),
+        (PostgresError("the database system is starting up", "57P03"), True),
+        (PostgresError("permission denied for table runs", "42501"), False),
+        (Exception(2003, "Can't connect to MySQL server on 'db'"), True),
+        (Exception(1045, "Access denied for user 'bob'"), False),
+    ],
+    ids=str,
+)
+def test_other_databases_pass_by_what_their_driver_says(inner: Exception, passes: bool) -> None:
+    wrapped = OperationalError("SELECT 1", {}, inner)
+    error = MlflowException(str(wrapped))
+    error.__cause__ = wrapped  # as MLflow's sessions raise it
+    told = explained(error, f"postgresql://bob:{QUOTED}@db/runs")
+    check(told, passes=passes, says=str(inner.args[-1]))
+
+
+FORMS = {
+    "address": with_password("host:5000/base"),
+    "shorter address": with_password("host:5000"),
+    "user and password": f"bob:{PASSWORD}",
+    "without scheme": f"bob:{QUOTED}@host",
+    "plain": PASSWORD,
+    "quoted": QUOTED,
+    "quoted but for a slash": urllib.parse.quote(PASSWORD),
+    "as in a form": urllib.parse.quote_plus(PASSWORD),
+    "header": "Basic " + base64.b64encode(f"bob:{PASSWORD}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_password_is_told_in_no_form(form: str) -> None:
+    """A proxy may answer with all that it was given."""
+    uri = with_password("host:5000/base")
+    error = OSError(errno.EACCES, f"no way to <{FORMS[form]}>: ask again")
+    told = str(explained(error, uri))
+    assert "no way to <" in told
+    assert told.endswith(">: ask again")
+    secret = FORMS[form].removeprefix("Basic ")
+    for part in (secret, PASSWORD, QUOTED, "bob:"):
+        assert part not in told
+    assert tells_secrets(error, uri)
+    outer = OSError("a fault")
+    outer.__context__ = error
+    assert tells_secrets(outer, uri)
+    assert not tells_secrets(OSError("a fault"), uri)
+
+
+def test_what_happened_before_is_not_taken_for_the_cause(server: Answers) -> None:
+    store = Store(with_password(server.address))
+    try:
+        raise ConnectionResetError(errno.ECONNRESET, "an older fault")
+    except OSError:
+        server.way = "404"
+        error = failure(store, lambda: store.client.search_experiments())
+    check(error, passes=False, says="it answers 404")
+
+
+# ---- a database that is not there yet
+
+
+def tables(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        found = database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+        return int(found.fetchone()[0])
+
+
+def test_a_new_database_is_there_whole_or_not_at_all(made: Path, tmp_path: Path) -> None:
+    """Whoever is killed while MLflow makes its tables leaves what it could not open again."""
+    path = tmp_path / "mlflow.db"
+    half = path.with_name("mlflow.db.new")
+    half.write_bytes(made.read_bytes()[: 1 << 16])  # of one that was killed
+    seen = []
+
+    def watch() -> None:
+        while not path.exists():
+            time.sleep(0.001)
+        seen.append(tables(path))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    Store(f"sqlite:///{path}")
+    watcher.join()
+    assert seen == [tables(made)]
+    assert not half.exists()
+    write(Store(f"sqlite:///{path}"))
