@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from harness.errors import StudyError, Unsent, UserError, did_you_mean
 from harness.home import Home, private

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
 from harness.errors import HarnessError, StudyError, UserError, did_you_mean, masked
 from harness.home import Home
@@ -21,6 +19,12 @@ from harness.tracking import view
 START_SECONDS = 90
 PORT = 5151
 """Tried first: a browser keeps what was set in MLflow's UI (a panel closed, dark) by address."""
+QUIET = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+"""Whatever the user's own environment says: nothing is run for others, nothing told to them."""
 
 
 def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | None) -> None:
@@ -37,22 +41,26 @@ def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | No
     if uri.startswith("http"):
         print(masked(uri).rstrip("/") + path)
         return
-    if port is not None and not 1 <= port <= 65535:
+    if port is None:
+        port = _free_port()
+    elif not 1 <= port <= 65535:
         raise UserError(f"--port {port}: a port is a number from 1 to 65535")
-    port = port or _free_port()
-    if _answers(port):
-        raise UserError(f"--port {port}: something answers there already; leave it out, or another")
+    elif why := _refused(port):
+        raise UserError(f"--port {port}: cannot be had ({why}); leave it out, or give another")
+    from harness.tracking.mlflow.failures import without_secrets
+
     base = f"http://127.0.0.1:{port}"
     print("starting MLflow's server, which takes 10 to 20 s ...", file=sys.stderr)
     with interruptible() as stop, tempfile.TemporaryFile("w+") as said:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server"),
-                *("--backend-store-uri", uri),
                 *("--default-artifact-root", str(home.root.resolve() / "artifacts")),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             ],
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            # The address in the environment, which only we may read: it may hold a password.
+            env=os.environ | QUIET | {"MLFLOW_BACKEND_STORE_URI": uri},
+            umask=0o077,
             stdout=subprocess.DEVNULL,
             stderr=said,
             start_new_session=True,  # Ctrl-C reaches us alone; we end all of its processes
@@ -63,7 +71,8 @@ def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | No
                 if server.poll() is not None or time.monotonic() > deadline:
                     said.seek(0)
                     last = said.read().strip().splitlines()[-1:] or ["it did not answer"]
-                    raise HarnessError(f"MLflow's server did not start on {base}: {last[0]}")
+                    why = without_secrets(last[0], uri)
+                    raise HarnessError(f"MLflow's server did not start on {base}: {why}")
                 if stop.requested:
                     return
                 time.sleep(0.2)
@@ -81,22 +90,34 @@ def serve(home: Home, tracking_uri: str | None, name: str | None, port: int | No
 
 
 def _free_port() -> int:
+    if not _refused(PORT):
+        return PORT
     with socket.socket() as probe:
-        # Without this a port counts as taken for a minute after a server on it has ended.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", PORT))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
+        probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
+def _refused(port: int) -> str:
+    """Why nobody can listen there, whatever it is that does: an HTTP server or one that is mute."""
+    with socket.socket() as probe:
+        # Without this a port counts as taken for a minute after a server on it has ended.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
 def _answers(port: int) -> bool:
+    """Asked directly, past any proxy."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-            return True
-    except urllib.error.HTTPError:
+        connection.request("GET", "/health")
+        connection.getresponse()
         return True
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()

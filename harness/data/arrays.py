@@ -18,6 +18,8 @@ def mapped(path: Path, mode: Literal["r", "c"] = "r") -> npt.NDArray[Any]:
     """
     try:
         array: Any = np.load(path, mmap_mode=mode, allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            array.close()
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
             raise ValueError("it holds no array of numbers")
     except Exception as error:  # a damaged header raises anything, tokenize's errors among them

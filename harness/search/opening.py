@@ -62,9 +62,11 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
             begun.rename(path)
         study = _load(config, path)
         _refuse_changes(name, study.user_attrs["definition"], config.definition())
-        if study.user_attrs.get("requested", 0) < config.study.trials:
-            study.set_user_attr("requested", config.study.trials)
-        yield Search(config, study)
+        search = Search(config, study)
+        requested = max(config.study.trials, search.counts.done)
+        if study.user_attrs.get("requested", 0) < requested:
+            study.set_user_attr("requested", requested)
+        yield search
 
 
 def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:

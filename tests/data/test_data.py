@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import http.server
 import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +23,8 @@ from harness.data.parts import SealedTest, load_splits
 from harness.data.sources import MD5, find
 from harness.errors import DataError, HarnessError
 from tests import made_up
+
+Mnist = Callable[..., Prepared]
 
 
 def make(cache: Path, data_dir: Path | None = None, **changes: object) -> Prepared:
@@ -165,6 +171,99 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
     fake_raw(tmp_path)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered \(100 byt"):
         find("fashion-mnist", tmp_path)
+
+
+SPOILT = {
+    "zero bytes": b"",
+    "cut": made_up.idx(np.zeros((600, 28, 28)))[:-1],
+    "one byte too many": made_up.idx(np.zeros((600, 28, 28))) + b"x",
+    "a header that lies": made_up.idx(np.zeros((600, 28, 28)))[:4] + b"\xff" * 12,
+    "still packed": gzip.compress(made_up.idx(np.zeros((600, 28, 28)))),
+    "a page of a proxy": b"<html>404</html>",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_spoilt_file_is_refused_by_name(mnist: Mnist, tmp_path: Path, how: str) -> None:
+    mnist()
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(SPOILT[how])
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered"):
+        mnist()
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(mnist: Mnist, tmp_path: Path) -> None:
+    path = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"no file .*t10k-labels-idx1-ubyte"):
+        mnist()
+
+
+@pytest.mark.parametrize("packed", [b"", gzip.compress(b"x" * 5000)[:-9], b"no archive"])
+def test_a_cut_archive_is_refused_by_name(tmp_path: Path, packed: bytes) -> None:
+    raw = fake_raw(tmp_path)
+    for path in list(raw.iterdir()):
+        path.unlink()
+        (raw / f"{path.name}.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is cut off or altered"):
+        find("fashion-mnist", tmp_path)
+    assert not list(raw.glob("*ubyte"))
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """Archives of a made-up MNIST; of the one called `cut` the first answers end too early.
+
+    There are two: torchvision asks once more, to see where it is sent on to.
+    """
+
+    files: ClassVar[dict[str, bytes]] = {}
+    cut = "/t10k-images-idx3-ubyte.gz"
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        content = self.files[self.path]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        short = self.path == self.cut and self.asked.count(self.path) < 2
+        self.asked.append(self.path)
+        self.wfile.write(content[:100] if short else content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_download_that_was_cut_is_refused_and_then_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what was whole was cut afterwards, while it was unpacked."""
+    import torchvision
+
+    monkeypatch.setattr(sources, "MD5", made_up.write(tmp_path / "made up"))
+    raw = tmp_path / "made up" / "MNIST" / "raw"
+    Mirror.files.update({f"/{p.name}.gz": gzip.compress(p.read_bytes()) for p in raw.iterdir()})
+    known = [(path[1:], hashlib.md5(content).hexdigest()) for path, content in Mirror.files.items()]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", known)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        mirror = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [mirror])
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(DataError, match=r"could not be downloaded .*t10k-images-idx3-uby"):
+                make(tmp_path / "cache", name="mnist")
+            before = len(Mirror.asked)
+            assert make(tmp_path / "cache", name="mnist").sizes["test"] == 100
+            assert Mirror.cut in Mirror.asked[before:]
+            assert len(set(Mirror.asked[before:])) <= 2, "what was whole is not asked for again"
+            found = tmp_path / "cache" / "harness" / "datasets" / "MNIST" / "raw"
+            (found / "train-images-idx3-ubyte").write_bytes(b"half")
+            assert make(tmp_path / "other cache", name="mnist").sizes["test"] == 100
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_wrong_archive_is_refused_by_name(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
 
 import harness
 from harness.home import Home
-from harness.tracking.records import StudyRun
 from tests.faults.nursery import Done, Nursery
+from tests.faults.sameness import by_ordinal, read
 
 pytestmark = pytest.mark.slow
 STUDY = """
@@ -88,31 +87,6 @@ def folder(tmp_path: Path, database: Path) -> Path:
     (tmp_path / "mlruns").mkdir()
     shutil.copy(database, tmp_path / "mlruns")
     return tmp_path
-
-
-def read(folder: Path, name: str = "tiny") -> StudyRun:
-    study = Home(folder / "mlruns").open_tracker(None, reading=True).read(name)
-    assert study is not None
-    return study
-
-
-def by_ordinal(folder: Path) -> dict[int, object]:
-    """What came of each distinct setting, from Optuna's journal and from MLflow."""
-    journal = optuna.storages.journal.JournalFileBackend(
-        str(folder / "mlruns" / "optuna" / "tiny.journal")
-    )
-    study = optuna.load_study(study_name="tiny", storage=optuna.storages.JournalStorage(journal))
-    runs = {run.number: run for run in read(folder).trials}
-    found: dict[int, object] = {}
-    for trial in study.trials:
-        if trial.user_attrs.get("successor") is not None:
-            assert runs[trial.number].state == "INTERRUPTED"
-            continue
-        run, ordinal = runs[trial.number], trial.user_attrs["ordinal"]
-        assert ordinal not in found, f"the setting {ordinal} counts twice"
-        curve = [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy) for e in run.epochs]
-        found[ordinal] = trial.params, run.spec, run.state, trial.value, curve, run.confusion
-    return found
 
 
 def check(nursery: Nursery, folder: Path, status: int = 0) -> None:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.tracking.audit import DIGEST
 from harness.tracking.records import TestReading
 from harness.trial import EpochMetrics, TrialResult
 
@@ -30,7 +31,6 @@ def curves(epoch: EpochMetrics) -> dict[str, float]:
 
 LONGEST_TAG = 8000
 DEFINITION = "harness.definition"
-DIGEST = "harness.sha256"
 
 
 def definition_tags(definition: Mapping[str, Any]) -> dict[str, str]:
@@ -52,7 +52,7 @@ def read_definition(tags: Mapping[str, str]) -> dict[str, Any]:
 
 def digest_tags(files: Mapping[str, bytes]) -> dict[str, str]:
     """The SHA-256 of each file by name, as tags of the run that keeps them."""
-    return {f"{DIGEST}.{name}": hashlib.sha256(files[name]).hexdigest() for name in files}
+    return {f"{DIGEST}{name}": hashlib.sha256(files[name]).hexdigest() for name in files}
 
 
 def shown(value: Any) -> str:

@@ -14,12 +14,12 @@ from mlflow.exceptions import MlflowException
 
 from harness.errors import StoreError
 from harness.tracking import view
+from harness.tracking.audit import READINGS
 from harness.tracking.mlflow.names import read_definition
 from harness.tracking.mlflow.store import Store, in_bulk
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading, read_document
 from harness.trial import TrialSpec
 
-READINGS = "test_readings.json"
 READERS = 8
 """Files read at once: from a server each takes as long as its way there and back."""
 NO_FACTS = (

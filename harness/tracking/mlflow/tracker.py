@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from harness.errors import StoreError, StudyError, masked
 from harness.failpoints import failpoint
+from harness.tracking.audit import READINGS, WEIGHTS
 from harness.tracking.mlflow import champion as champions
 from harness.tracking.mlflow import reader
 from harness.tracking.mlflow.artifacts import dataset_input, trial_files
@@ -29,7 +30,6 @@ from harness.tracking.mlflow.names import (
     summary,
     test_summary,
 )
-from harness.tracking.mlflow.reader import READINGS
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import (
     RunRecord,
@@ -51,7 +51,6 @@ MOST_METRICS = 1000
 """In one log_batch: MLflow's limit."""
 NOTE = "mlflow.note.content"
 """MLflow shows this tag as markdown."""
-WEIGHTS = "weights.safetensors"
 
 
 class MlflowTracker:
@@ -240,7 +239,10 @@ class MlflowTracker:
         with self._store.errors():
             self._store.client.log_batch(
                 run_id,
-                metrics=[Metric(key, value, now, 0) for key, value in (metrics or {}).items()],
+                metrics=[
+                    Metric(key, value, now, self._last_step(run_id, key))
+                    for key, value in (metrics or {}).items()
+                ],
                 tags=[RunTag("harness.state", state), RunTag("harness.reason", reason)],
                 synchronous=True,
             )
@@ -248,6 +250,13 @@ class MlflowTracker:
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
+
+    def _last_step(self, run_id: str, key: str) -> int:
+        """Of what the test set showed: MLflow shows the value of the latest opening, not ours."""
+        if not key.startswith("test/"):
+            return 0
+        history = self._store.client.get_metric_history(run_id, key)
+        return max((point.step for point in history), default=0)
 
     def read(self, name: str) -> StudyRun | None:
         return reader.read(self._store, name)

@@ -1,0 +1,39 @@
+"""What a study found, so that an interrupted one can be held against one that was left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+
+from harness.home import Home
+from harness.tracking.records import StudyRun
+
+
+def read(folder: Path, name: str = "tiny") -> StudyRun:
+    study = Home(folder / "mlruns").open_tracker(None, reading=True).read(name)
+    assert study is not None
+    return study
+
+
+def by_ordinal(folder: Path) -> dict[int, object]:
+    """What came of each distinct setting, from Optuna's journal and from MLflow."""
+    runs = {run.number: run for run in read(folder).trials}
+    found: dict[int, object] = {}
+    for trial in journal(folder):
+        if trial.user_attrs.get("successor") is not None:
+            assert runs[trial.number].state == "INTERRUPTED"
+            continue
+        run, ordinal = runs[trial.number], trial.user_attrs["ordinal"]
+        assert ordinal not in found, f"the setting {ordinal} counts twice"
+        curve = [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy) for e in run.epochs]
+        found[ordinal] = trial.params, run.spec, run.state, trial.value, curve, run.confusion
+    return found
+
+
+def journal(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    """Optuna's trials."""
+    path = folder / "mlruns" / "optuna" / "tiny.journal"
+    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    storage = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name="tiny", storage=storage).trials
