@@ -23,7 +23,7 @@ from harness.executors.handle import GONE_AFTER, end
 from harness.executors.processes import ProcessExecutor
 from harness.trial import Trial, TrialFailure, TrialSpec
 from tests.contracts.test_executors import CPU, SPEC, drive, result_of, trials
-from tests.faults.alive import is_gone, wait_gone
+from tests.faults.alive import is_gone, stop, wait_gone
 
 ENDLESS = replace(SPEC, epochs=10**6)
 
@@ -107,7 +107,7 @@ def test_a_start_that_hangs_is_found_and_tried_three_times(digits: Prepared) -> 
             while time.monotonic() < deadline:
                 if pid_of(executor) not in pids:
                     pids.add(pid_of(executor))
-                    os.kill(pid_of(executor), signal.SIGSTOP)
+                    stop(pid_of(executor))
                 executor.wait(0.02)
 
         with pytest.raises(HarnessError, match=what):
@@ -126,7 +126,7 @@ def test_a_worker_that_stops_within_a_message_does_not_stop_the_driver(digits: P
         executor.answer(doomed.uid, True)
         assert executor._workers[0].connection.poll(60), "it has begun to send the result"
         time.sleep(0.1)
-        os.kill(pid_of(executor), signal.SIGSTOP)
+        stop(pid_of(executor))
         (lost,) = executor.wait(60)
         assert lost == Lost(
             doomed.uid, "worker 0", "worker 0 hung in the middle of a message, killed"
@@ -164,7 +164,7 @@ def test_close_waits_for_no_stopped_worker_and_may_be_called_twice(digits: Prepa
     executor = started(digits)
     pids = [pid_of(executor, index) for index in range(2)]
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
     before = time.monotonic()
     executor.close()
     executor.close()
@@ -195,7 +195,7 @@ def test_ctrl_c_at_any_line_of_close_leaves_no_worker(digits: Prepared) -> None:
         executor.start()
         pids = [pid_of(executor, index) for index in range(2)]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            stop(pid)
         before = sys.gettrace()
         try:
             sys.settrace(interrupting(line))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +36,13 @@ def descendants(pid: int) -> set[int]:
         more = {child for child, parent in parents.items() if parent in more}
         found |= more
     return found
+
+
+def stop(pid: int) -> None:
+    """Send SIGSTOP and see it take effect: a process on a busy machine goes on for a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    while _stat(pid)[0] != "T":
+        time.sleep(0.001)
 
 
 def wait_gone(pids: Iterable[int], seconds: float = 3) -> None:

@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not status.isdigit():
             getattr(self, status)()
         elif code:
-            document = {"error_code": code, "message": "one line\nand another"}
+            document = {"error_code": code, "message": "one line\n\n  and \x07another"}
             self._send(int(status), json.dumps(document).encode())
         else:
             self._send(int(status), PAGE)

@@ -140,10 +140,11 @@ def test_a_name_of_a_listed_trial(work: Path, name: str) -> None:
 
 
 @NAMES
-@pytest.mark.parametrize("which", ["run-study", "train", "report", "compare", "studies", "ui"])
+@pytest.mark.parametrize("which", ["run-study", "dry-run", "train", "report", "studies", "ui"])
 def test_tracking_uri(folder: Path, work: Path, which: str, name: str) -> None:
     arguments = {
         "run-study": ("run-study", "tiny.toml", "--cpu", "--workers=0"),
+        "dry-run": ("run-study", "tiny.toml", "--cpu", "--dry-run"),
         "train": ("train", "tiny.toml", "--cpu"),
         "report": ("report", "tiny"),
         "compare": ("compare", "tiny/0", "tiny/1"),

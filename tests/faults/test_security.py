@@ -435,6 +435,7 @@ ABSENT = [
     f"http://{USER}:{QUOTED}@\x1b[2J:9",
     f"postgresql://{USER}:{QUOTED}@127.0.0.1:9/db",
     f"postgresql://127.0.0.1:9/db?user={USER}&password={QUOTED}",
+    f"ftp://127.0.0.1:9/db?user={USER}&password={QUOTED}",
     f"mysql+pymysql://{USER}:{QUOTED}@127.0.0.1:9/db",
     f"postgresql+nonsense://{USER}:{QUOTED}@127.0.0.1:9/db",
 ]
@@ -451,6 +452,7 @@ def test_a_password_in_an_address_of_nobody(tmp_path: Path, uri: str) -> None:
         ("studies",),
         ("ui",),
         ("run-study", "tiny.toml", "--cpu", "--dry-run"),
+        ("sync",),
     ):
         for given in (("--tracking-uri", uri), ()):
             if not given:
@@ -459,9 +461,21 @@ def test_a_password_in_an_address_of_nobody(tmp_path: Path, uri: str) -> None:
                 status, output = command(tmp_path, *arguments, *given)
             finally:
                 os.environ.pop("MLFLOW_TRACKING_URI", None)
-            assert status in (1, 2) or "--dry-run" in arguments
+            assert status in (1, 2) or arguments[-1] in ("--dry-run", "sync")
             assert leaks(output.encode()) == [], output
             assert output.count("\n") == 1 or "--dry-run" in arguments, output
+    assert leaking(tmp_path) == []
+
+
+def test_a_password_among_an_addresss_options_names_no_folder(tmp_path: Path) -> None:
+    """Each store has its own, named after it."""
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    uri = f"postgresql+nonsense://127.0.0.1:9/db?user={USER}&password={QUOTED}"
+    study = ("run-study", "tiny.toml", "--cpu", "--workers=0", "--tracking-uri", uri)
+    status, output = command(tmp_path, *study)
+    assert status == 1
+    assert leaks(output.encode()) == [], output
+    assert len(list((tmp_path / "mlruns" / "optuna").iterdir())) == 1
     assert leaking(tmp_path) == []
 
 

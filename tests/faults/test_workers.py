@@ -25,7 +25,7 @@ from harness.plan import plan
 from harness.search import open_search
 from harness.signals import Stop
 from harness.studyfiles import load
-from tests.faults.alive import descendants, is_gone, wait_gone
+from tests.faults.alive import descendants, is_gone, stop, wait_gone
 from tests.test_driver import Watched, check_agreement, driver, opened, read
 
 POISON = 13
@@ -173,7 +173,7 @@ def test_no_process_outlives_a_killed_driver() -> None:
         family = descendants(process.pid)
         assert set(workers) < family
         assert len(family) == 4, "two workers, their fork server, the resource tracker"
-        os.kill(workers[0], signal.SIGSTOP)
+        stop(workers[0])
         process.kill()
         wait_gone(family)
 
@@ -185,7 +185,7 @@ def test_a_driver_that_was_stopped_finds_its_workers_well() -> None:
         says(process, 20)
         workers = workers_of(process)
         for pid in [*workers, process.pid]:
-            os.kill(pid, signal.SIGSTOP)
+            stop(pid)
         time.sleep(4)
         for pid in [process.pid, *workers]:
             with suppress(ProcessLookupError):  # what it says next tells
