@@ -46,20 +46,20 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
     name = config.study.name
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with locked(folder, name) as path:
-        begun = path.with_name(f"{path.name}.new")
-        if begun.is_file() and path.is_file():
-            begun.unlink()  # whoever made it died before it was finished
-        if begun.is_file():
-            begun.rename(path)
+        new = path.with_name(f"{path.name}.new")
+        if new.is_file() and path.is_file():
+            new.unlink()  # whoever made it died before the old one was put aside
+        if new.is_file():
+            new.rename(path)
         if fresh and path.is_file():
             old = aside(path)
-            _create(config, begun, old.name.removesuffix(".journal").removeprefix(f"{name}."))
+            suffix = old.name.removesuffix(".journal").removeprefix(f"{name}.")
+            _create(config, new, suffix)
             path.rename(old)
             failpoint("search.aside")
-            begun.rename(path)
+            new.rename(path)
         elif not path.is_file():
-            _create(config, begun, None)
-            begun.rename(path)
+            _create(config, path, None)
         study = _load(config, path)
         _refuse_changes(name, study.user_attrs["definition"], config.definition())
         search = Search(config, study)
@@ -70,10 +70,11 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
 
 
 def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
-    """A new record, beside the place where it will lie: it is there whole or not at all."""
-    path.unlink(missing_ok=True)
+    """A new record, which is there whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
     study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(Backend(path)),
+        storage=optuna.storages.JournalStorage(Backend(part)),
         study_name=config.study.name,
         direction="maximize" if config.study.objective == "val/accuracy" else "minimize",
     )
@@ -82,6 +83,7 @@ def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
     study.set_user_attr("set_aside", suffix)
     study.set_user_attr("definition", config.definition())
     failpoint("search.defined")
+    part.rename(path)
 
 
 def _load(config: StudyConfig, path: Path) -> optuna.Study:

@@ -38,7 +38,8 @@ learning_rate = { low = 1e-3, high = 1e-1, log = true }
 optimizer = ["sgd", "adam"]
 """
 RUN = ["run-study", "./tiny.toml", "--workers", "0", "--cpu"]
-ELSEWHERE = {"spool.compacting", "search.aside", "driver.requeued", "driver.interrupted"}
+DRAINING = ["search.enqueued", "driver.requeued", "driver.interrupted"]
+ELSEWHERE = {"spool.compacting", "search.aside", *DRAINING}
 """Places that this study does not come by of itself; each has a test of its own below."""
 
 
@@ -190,7 +191,7 @@ def test_a_signal_drains_and_leaves_nothing_running(
     check_same(nursery, folder, undisturbed)
 
 
-@pytest.mark.parametrize("name", ["driver.requeued", "driver.interrupted"])
+@pytest.mark.parametrize("name", DRAINING)
 def test_a_crash_while_it_drains(
     name: str, nursery: Nursery, folder: Path, undisturbed: Path
 ) -> None:
