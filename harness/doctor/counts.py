@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding
 from harness.doctor.journal import Journal
-from harness.search.study import ATTEMPTS
+from harness.search.study import ATTEMPTS, drawn_of
 from harness.tracking.audit import Point, RunAudit
 from harness.tracking.records import State
 
@@ -119,6 +119,6 @@ def in_order(evidence: Evidence) -> Iterator[Finding]:
         if journal.ordinal(first) != journal.ordinal(trial):
             what = f"takes up trial {before}, but not its ordinal"
             yield Finding(8, f"trial {trial.number}", what, remedy=_JOURNAL)
-        elif "ordinal" in first.user_attrs and trial.params and trial.params != first.params:
+        elif drawn_of(trial) != drawn_of(first) and None not in (drawn_of(trial), drawn_of(first)):
             what = f"takes up trial {before}, but not its settings"
             yield Finding(8, f"trial {trial.number}", what, remedy=_JOURNAL)

@@ -14,6 +14,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import LIST, DataTable, StudyConfig, StudyTable
+from harness.search.study import drawn_of
 from harness.space import Space
 from harness.tracking.records import State
 from harness.trial import LISTS, TrialSpec
@@ -98,9 +99,10 @@ class Journal:
 
     def spec(self, trial: FrozenTrial) -> TrialSpec:
         """Its settings, as harness.search.Search has them. Raises ValueError."""
-        if trial.user_attrs.get("ordinal") is None and not self.config.settings:
+        drawn = drawn_of(trial)
+        if drawn is None and not self.config.settings:
             return TrialSpec(**self.config.fixed())
-        return self.config.spec(trial, self.ordinal(trial))
+        return self.config.spec(optuna.trial.FixedTrial(drawn or {}), self.ordinal(trial))
 
     def value(self, trial: FrozenTrial) -> float | None:
         return trial.value if trial.state == TrialState.COMPLETE else None

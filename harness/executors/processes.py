@@ -91,9 +91,14 @@ class ProcessExecutor:
         self.close()
 
     def _feed(self) -> None:
-        """Give waiting trials to the workers that have least to do, the longest trial first."""
+        """Give waiting trials to the workers that have least to do, the longest trial first.
+
+        One that trains alone takes them as they come: then a continued sweep repeats its bits.
+        """
         while self._queue:
-            trial = max(self._queue, key=lambda trial: (trial.attempt, self._work(trial)))
+            trial = self._queue[0]
+            if self.slots > 1:
+                trial = max(self._queue, key=lambda trial: (trial.attempt, self._work(trial)))
             free = [worker for worker in self._workers if worker.has_room(trial)]
             if not free:
                 break  # also for the others, or one that needs a worker to itself would starve

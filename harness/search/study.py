@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -82,6 +83,7 @@ class Search:
         ordinal = waiting[0].user_attrs["ordinal"] if waiting else self._ordinals
         self._study.sampler = sampler(self.config, ordinal, self._space)
         asked = self._study.ask()
+        failpoint("search.asked")
         self._ordinals += not waiting
         try:
             spec = self.config.spec(asked, ordinal)
@@ -90,7 +92,8 @@ class Search:
             raise ConfigError(
                 f"{self.config.source}: [space] draws a trial that cannot be trained: {error}"
             ) from None
-        asked.set_user_attr("ordinal", ordinal)  # also says that every parameter was drawn
+        # The last write: it also says that every parameter was drawn. A retry has its ordinal.
+        asked.set_user_attr(*(("drawn", True) if waiting else ("ordinal", ordinal)))
         self._asked[asked.number] = asked
         return Trial(
             number=asked.number,
@@ -102,13 +105,13 @@ class Search:
     def trial(self, number: int) -> Trial:
         """A trial as it was asked for; the fixed fields alone if it was not drawn to its end."""
         frozen = self._study.get_trials(deepcopy=False)[number]
-        ordinal = frozen.user_attrs.get("ordinal")
-        if ordinal is None and self.config.settings:  # of a list, nothing need be drawn
-            ordinal = self._ordinal(number)
+        drawn = drawn_of(frozen)
+        if drawn is None and self.config.settings:  # of a list, nothing need be drawn
+            drawn = {}
         spec = (
             TrialSpec(**self.config.fixed())
-            if ordinal is None
-            else self.config.spec(frozen, ordinal)
+            if drawn is None
+            else self.config.spec(optuna.trial.FixedTrial(drawn), self._ordinal(number))
         )
         attempt = frozen.user_attrs.get("attempt", 1)
         return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
@@ -166,13 +169,12 @@ class Search:
             return None
         successor = self._successor(number)
         if successor is None:
-            drawn = "ordinal" in trial.user_attrs
             self._study.enqueue_trial(
-                trial.params if drawn else {},
+                drawn_of(trial) or {},
                 user_attrs={
                     "retry_of": number,
                     "attempt": attempt,
-                    "ordinal": trial.user_attrs["ordinal"] if drawn else self._ordinal(number),
+                    "ordinal": self._ordinal(number),
                 },
             )
             failpoint("search.enqueued")
@@ -196,9 +198,15 @@ class Search:
         self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
 
     def _ordinal(self, number: int) -> int:
-        """Of a trial that was interrupted before it said so itself."""
-        before = self._study.get_trials(deepcopy=False)[:number]
-        return sum("retry_of" not in trial.user_attrs for trial in before)
+        """A trial's place among those that are no retries, though it may not say so itself."""
+        trials = self._study.get_trials(deepcopy=False)
+        known: int | None = trials[number].user_attrs.get("ordinal")
+        before = trials[:number]
+        return (
+            known
+            if known is not None
+            else sum("retry_of" not in trial.user_attrs for trial in before)
+        )
 
     def _successor(self, number: int) -> int | None:
         for trial in self._study.get_trials(deepcopy=False):
@@ -213,6 +221,16 @@ class Search:
     def _count(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
         now = self.counts
         self.counts = Counts(now.complete + complete, now.pruned + pruned, now.failed + failed)
+
+
+def drawn_of(trial: FrozenTrial) -> dict[str, Any] | None:
+    """A trial's parameters; None where its driver died before all of them were drawn."""
+    if trial.user_attrs.get("retry_of") is None:
+        return trial.params if "ordinal" in trial.user_attrs else None
+    if "drawn" in trial.user_attrs:
+        return trial.params
+    given: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return given or None  # of an attempt that was not drawn to its end either
 
 
 def _interrupted(trial: FrozenTrial) -> bool:

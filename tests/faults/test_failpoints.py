@@ -128,7 +128,7 @@ def test_a_crash_here_loses_and_doubles_nothing(
 def test_a_crash_in_the_middle_and_another_while_it_is_mended(
     name: str, nursery: Nursery, folder: Path, undisturbed: Path
 ) -> None:
-    for again in (f"{name}:2", "search.enqueued", "spool.sent", "conclude.champion"):
+    for again in (f"{name}:2", "search.enqueued", "search.asked", "spool.sent", "search.asked:2"):
         nursery.run(folder, RUN, HARNESS_FAILPOINT=again)
     went_on(nursery, folder)
     check_same(nursery, folder, undisturbed)

@@ -17,13 +17,13 @@ from tests.faults.sameness import by_ordinal, journal, read
 pytestmark = pytest.mark.slow
 STUDY = """
 [study]
-trials = 14
+trials = 13
 pruner = "median"
 [data]
 name = "digits"
 validation = 0.2
 [train]
-epochs = 12
+epochs = 8
 [space]
 depth = [1, 2]
 width = { low = 16, high = 128 }
@@ -67,7 +67,7 @@ def test_killed_at_random_times_it_ends_as_if_left_alone(tmp_path: Path) -> None
         )
         # However fast the machine is: some records further, at a random moment. The rest, which
         # writes no journal, has its failpoints.
-        target = size(file) + dice.randint(1, 7000)
+        target = size(file) + dice.randint(1, 14000)
         while process.poll() is None and size(file) < target:
             time.sleep(0.002)
         time.sleep(dice.uniform(0, 0.1))
