@@ -12,6 +12,7 @@ import typer
 
 from harness.looking import looking
 from harness.options import (
+    Commands,
     Cpu,
     DataDir,
     Format,
@@ -28,6 +29,7 @@ from harness.options import (
 )
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -24,6 +24,10 @@ NO_PART = ("trials", "seeds", "timeout", "hung_after")
 """Keys of [study] that may change from one start to the next."""
 GIVEN = ("grid", "list")
 """Samplers that draw nothing: which settings are tried is known beforehand."""
+MOST_TRIALS = 1_000_000
+"""More is a slip of the finger, and lists of so many fill the memory."""
+MOST_SEED = 2**32 - 1
+"""What NumPy and scikit-learn take."""
 
 
 class Table(BaseModel):
@@ -34,13 +38,13 @@ class StudyTable(Table):
     """[study]: what is searched for, and how."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    trials: int = Field(default=50, ge=1)
-    seed: int = Field(default=0, ge=0)
+    trials: int = Field(default=50, ge=1, le=MOST_TRIALS)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     objective: Objective = "val/accuracy"
     sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
     """`grid` runs every combination of the lists in [space], `list` the [[trial]] tables, whose
     presence means it; both by default without pruning."""
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=MOST_TRIALS)
     """How often a grid or list is gone through: with the seeds `seed`, `seed` + 1, ..."""
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
     timeout: str | None = None
@@ -69,7 +73,7 @@ class DataTable(Table):
     own is not used."""
     classes: list[str] = []
     """The classes that are kept; all where it is left out."""
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, le=MOST_SEED)
     normalize: bool = True
     """Subtract the training part's mean and divide by its standard deviation."""
 
@@ -169,7 +173,7 @@ def as_toml(value: Any) -> str:
 
 def seconds(duration: str) -> float:
     """`90s`, `10m`, `2h` or plain seconds. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", duration.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smh]?)", duration.strip())
     if not match or not float(match[1]):
         raise ValueError(f"{duration!r} is no duration; write 90s, 10m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

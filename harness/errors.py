@@ -17,6 +17,7 @@ Every message is one line that names the thing, shows the value and says what to
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -76,6 +77,12 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def masked(uri: str) -> str:
-    """An address without its user and password."""
+    """An address without its user and password, well written or not."""
+    if uri.startswith("sqlite:"):  # a path, which may hold an @
+        return uri
     scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if "@" in rest else uri
+    if not separator:
+        scheme, rest = "", uri
+    if "@" in rest:
+        rest = f"***@{rest.rpartition('@')[2]}"
+    return re.sub(r"(?i)([?&][^=&]*password[^=&]*=)[^&]*", r"\1***", f"{scheme}{separator}{rest}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.tracking.spool import SpooledTracker
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+LONGEST_ADDRESS = 2000
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Home:
         """Each store has its own: the same study in another store is another study."""
         if tracking_uri == self.local_uri:
             return folder
-        address = tracking_uri.partition("://")[2].rpartition("@")[2]
+        address = masked(tracking_uri).partition("://")[2].removeprefix("***@")
         return folder / "".join(c if c.isalnum() or c in "-." else "_" for c in address)[:100]
 
     def tracking_uri(self, given: str | None = None) -> str:
-        """`given`, else $MLFLOW_TRACKING_URI, else the local database."""
-        return given or os.environ.get(TRACKING_VARIABLE) or self.local_uri
+        """`given`, else $MLFLOW_TRACKING_URI, else the local database. Raises ConfigError."""
+        if given is not None:
+            return _checked(given)
+        return _checked(os.environ.get(TRACKING_VARIABLE) or self.local_uri)
 
     @property
     def local_uri(self) -> str:
@@ -90,11 +93,6 @@ class Home:
     def connection(self, uri: str, reading: bool = False) -> Callable[[], Tracker]:
         """Makes a tracker when called, in whichever thread; mlflow is imported in this one."""
         local = uri.startswith("sqlite:///")
-        if not uri.startswith(("sqlite:///", "http://", "https://", "postgresql", "mysql")):
-            raise ConfigError(
-                f"the tracking address {masked(uri)!r} is none; write http://HOST:PORT or "
-                "sqlite:///PATH"
-            )
         if local:
             self._check_database(Path(uri.removeprefix("sqlite:///")), reading)
         artifacts = (self.root / "artifacts").resolve() if local else None
@@ -110,9 +108,9 @@ class Home:
 
     def _check_database(self, path: Path, reading: bool) -> None:
         """SQLAlchemy would try a damaged file for minutes before it says so."""
-        if reading and not path.is_file():
-            raise StudyError(f"no record in {path}; start with: harness run-study quickstart")
         try:
+            if reading and not path.is_file():
+                raise StudyError(f"no record in {path}; start with: harness run-study quickstart")
             if not reading:
                 self.root.mkdir(parents=True, exist_ok=True)
             head = _head(path)
@@ -123,6 +121,24 @@ class Home:
                 f"{path} is no SQLite database or is damaged; it was not touched: move it away, or "
                 "give back a copy"
             )
+
+
+def _checked(uri: str) -> str:
+    """A tracking address, if it could be one: before anything is asked of it or made for it."""
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        host = parts.hostname or "" if parts.port != 0 else ""
+    except ValueError:  # it shows the address, with its password
+        host = ""
+    known = uri.startswith("sqlite:///") and uri != "sqlite:///"
+    known |= uri.startswith(("postgresql", "mysql")) and "://" in uri
+    known |= uri.startswith(("http://", "https://")) and any(map(str.isalnum, host))
+    if not known or not uri.isprintable() or len(uri) > LONGEST_ADDRESS:
+        raise ConfigError(
+            f"the tracking address {masked(uri)!r} is none; write http://HOST:PORT or "
+            "sqlite:///PATH"
+        )
+    return uri
 
 
 def _check_server(uri: str) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import StoreError
+
 if TYPE_CHECKING:
     from harness.data.parts import Part
     from harness.model import MLP
@@ -52,8 +54,14 @@ class Mistakes:
 
     @classmethod
     def from_file(cls, content: bytes) -> Mistakes:
-        values = json.loads(content)
-        return cls(**values | {"shown": tuple(Mistake(**each) for each in values["shown"])})
+        """Raises StoreError."""
+        try:
+            values = json.loads(content)
+            return cls(**values | {"shown": tuple(Mistake(**each) for each in values["shown"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{FILE} of a run cannot be read ({error}); `harness doctor` finds which"
+            ) from error
 
 
 def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy") -> Mistakes:

@@ -11,10 +11,12 @@ import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from harness.errors import StoreError
 from harness.trial import TrialSpec, derived_seed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -108,11 +110,21 @@ class MLP(nn.Module):
 
 
 def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
-    """The trained network from the safetensors bytes of a `TrialResult`, in eval mode."""
+    """The trained network from the safetensors bytes of a `TrialResult`, in eval mode.
+
+    Raises StoreError for other bytes; no pickle is ever read.
+    """
     with warnings.catch_warnings():
         # Before safetensors 0.6 the tensors share the bytes; they are copied into the model below.
         warnings.filterwarnings("ignore", "The given buffer is not writable")
-        state = safetensors.torch.load(weights)
-    model = MLP(spec, classes, state["mean"], state["inv_std"])
-    model.load_state_dict(state)
+        try:
+            state = safetensors.torch.load(weights)
+            model = MLP(spec, classes, state["mean"], state["inv_std"])
+            model.load_state_dict(state)
+        except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
+            said = " ".join(str(error).split())
+            raise StoreError(
+                f"the weights kept of {spec.describe()} are no safetensors of it ({said}); "
+                "`harness doctor` finds which"
+            ) from error
     return model.eval()

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from harness.errors import ConfigError, HarnessError
+from harness.harmless import harmless
 
 if TYPE_CHECKING:
     from harness.driver import Watcher
@@ -84,13 +86,35 @@ def watching(output: Format) -> Iterator[Watcher]:
         yield live
 
 
+class Commands(TyperGroup):
+    """The commands, whose parser shows what it was given as harmless as we do."""
+
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        with _shown():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _shown():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "message", None), str):  # of the parser's errors
+            error.message = harmless(error.message)  # type: ignore[attr-defined]
+        raise
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn our errors into one line and their exit status."""
     try:
         yield
     except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        print(f"harness: {harmless(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         print("harness: stopped at once", file=sys.stderr)
@@ -100,5 +124,5 @@ def reported() -> Iterator[None]:
         raise typer.Exit(1) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"harness: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"harness: {harmless(f'{where}{error.strerror or error}')}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import packing
-from harness.config import StudyConfig, seconds
+from harness.config import MOST_SEED, MOST_TRIALS, StudyConfig, seconds
 from harness.data.files import Prepared, prepare
 from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
@@ -28,6 +28,7 @@ GPU_SLOTS = 64
 WORTHWHILE, DRAWS = 1.15, 16
 """More trials in flight leave the sampler less to learn from: they must gain this much, by the
 mean over so many random sets."""
+MOST_WORKERS = 1000
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,14 @@ def plan(
     """Resolve a study and where it will run. Raises UserError; touches nothing."""
     if device not in ("gpu", "cpu", None):
         raise ConfigError(f"device: {device!r} is none of 'gpu', 'cpu' and None")
-    for name, value, least in (("trials", trials, 1), ("workers", workers, 0), ("seed", seed, 0)):
+    ranges = {"trials": (trials, 1, MOST_TRIALS), "workers": (workers, 0, MOST_WORKERS)}
+    for name, (value, least, most) in (ranges | {"seed": (seed, 0, MOST_SEED)}).items():
         if value is not None and not isinstance(value, int):
             raise ConfigError(f"--{name}: must be a whole number, not {value!r}")
         if value is not None and value < least:
             raise ConfigError(f"--{name}: must be at least {least}, not {value}")
+        if value is not None and value > most:
+            raise ConfigError(f"--{name}: must be at most {most}, not {value}")
     if timeout is not None:
         try:
             seconds(timeout)
@@ -166,6 +170,7 @@ def plan(
     given: dict[str, Any] = {"trials": trials, "timeout": timeout, "seed": seed}
     options = {name: value for name, value in given.items() if value is not None}
     config = load(study, overrides, options)
+    Home(Path(home)).tracking_uri(tracking_uri)  # refused before anything is made
     found, described = choose(device)
     count = len(found) if workers is None else workers
     devices = tuple(found[index % len(found)] for index in range(max(1, count)))

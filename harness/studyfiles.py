@@ -66,13 +66,21 @@ def find_study(study: str | Path) -> Path:
     """The file of a study: a path as it is, a name from ./studies, then from those shipped."""
     if isinstance(study, Path) or study.endswith(".toml") or "/" in study:
         path = Path(study)
-        if not path.is_file():
+        if not _is_file(path):
             raise StudyError(f"no study file {path}; give a path or one of the names: {_names()}")
         return path
     for folder in study_folders():
-        if (folder / f"{study}.toml").is_file():
+        if _is_file(folder / f"{study}.toml"):
             return folder / f"{study}.toml"
     raise StudyError(f"no study '{study}'{did_you_mean(study, _names().split(', '))}")
+
+
+def _is_file(path: Path) -> bool:
+    """False for a name that no file can have, too."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def study_folders() -> list[Path]:

@@ -15,7 +15,7 @@ PACKAGE = Path(harness.__file__).parent
 
 # Each room may import from rooms further left, and from itself.
 ORDER = [
-    ["errors", "signals", "failpoints", "appended"],
+    ["errors", "signals", "failpoints", "appended", "harmless"],
     ["trial", "intervals"],
     ["config", "studyfiles", "space", "data", "model", "packing"],
     ["engine", "tracking"],

@@ -29,21 +29,25 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 
 @dataclass
 class Rule:
-    """`path` is a regular expression looked for in the request's path; `times` None is always."""
+    """`path` is a regular expression looked for in the request's path; the first `skip` requests
+    that fit are let through; `times` None is always."""
 
     fault: Literal["answer", "delay", "lose"]
     path: str
     method: str
     times: int | None
+    skip: int
     value: float = 0
     """The status of an answer, the seconds of a delay."""
     hits: int = field(default=0, init=False)
 
-    def fits(self, method: str, path: str) -> bool:
+    def takes(self, method: str, path: str) -> bool:
         used_up = self.times is not None and self.hits >= self.times
-        return (
-            not used_up and self.method in ("", method) and re.search(self.path, path) is not None
-        )
+        if used_up or self.method not in ("", method) or not re.search(self.path, path):
+            return False
+        self.skip -= 1
+        self.hits += self.skip < 0
+        return self.skip < 0
 
 
 class Proxy:
@@ -79,20 +83,34 @@ class Proxy:
         self.refuse()
 
     def answer(
-        self, status: int, path: str = "", *, method: str = "", times: int | None = None
+        self,
+        status: int,
+        path: str = "",
+        *,
+        method: str = "",
+        times: int | None = None,
+        skip: int = 0,
     ) -> Rule:
         """Answer with `status` and forward nothing."""
-        return self._add(Rule("answer", path, method, times, status))
+        return self._add(Rule("answer", path, method, times, skip, status))
 
     def delay(
-        self, seconds: float, path: str = "", *, method: str = "", times: int | None = None
+        self,
+        seconds: float,
+        path: str = "",
+        *,
+        method: str = "",
+        times: int | None = None,
+        skip: int = 0,
     ) -> Rule:
         """Forward after so many seconds."""
-        return self._add(Rule("delay", path, method, times, seconds))
+        return self._add(Rule("delay", path, method, times, skip, seconds))
 
-    def lose(self, path: str = "", *, method: str = "", times: int | None = None) -> Rule:
+    def lose(
+        self, path: str = "", *, method: str = "", times: int | None = None, skip: int = 0
+    ) -> Rule:
         """Forward, wait for the server's answer and hang up instead of giving it on."""
-        return self._add(Rule("lose", path, method, times))
+        return self._add(Rule("lose", path, method, times, skip))
 
     def clear(self) -> None:
         """Forget all rules; delays that run end at once."""
@@ -134,10 +152,7 @@ class Proxy:
 
     def _rule(self, method: str, path: str) -> Rule | None:
         with self._changed:
-            rule = next((rule for rule in self._rules if rule.fits(method, path)), None)
-            if rule is not None:
-                rule.hits += 1
-            return rule
+            return next((rule for rule in self._rules if rule.takes(method, path)), None)
 
     def _sleep(self, rule: Rule) -> None:
         def over() -> bool:

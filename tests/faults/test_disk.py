@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import shutil
 import socket
 import sqlite3
@@ -95,11 +96,12 @@ def last(output: str) -> str:
     return check_line("\n".join(lines))
 
 
+FINISHED = re.compile(r"  trial (\d+) .* at epoch \d")
 RUN = ("run-study", "tiny.toml", "--cpu", "--workers=1", "--trials=6")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["400k", "1200k", "2m", "4m"])
+@pytest.mark.parametrize("size", ["400k", "2m", "4m"])
 def test_a_full_disk_is_said_and_nothing_is_lost(disk: Disk, size: str) -> None:
     """It fills before the database is made, while trials are recorded, when the model is kept."""
     disk.remount(f"size={size}")
@@ -108,11 +110,10 @@ def test_a_full_disk_is_said_and_nothing_is_lost(disk: Disk, size: str) -> None:
     line = last(output)
     assert "harness: " in line
     disk.remount("size=64m")
-    done = [line for line in output.splitlines() if "  trial " in line]
     status, again = disk.harness(*RUN)
     assert status == 0, again
-    done += [line for line in again.splitlines() if "  trial " in line]
-    assert len(done) <= 6 + 1, "what was finished is not trained again, but for the one in flight"
+    results = FINISHED.findall(output + again)
+    assert 6 <= len(results) <= 7, "only what was in flight is trained again, under a new number"
     status, output = disk.harness("doctor", "tiny")
     assert status == 0, output
     status, output = disk.harness("studies")
@@ -127,7 +128,6 @@ def test_a_read_only_disk(disk: Disk) -> None:
     disk.remount("ro")
     for arguments in (
         RUN,
-        RUN[:-1],
         ("train", "tiny.toml", "--cpu"),
         ("report", "tiny"),
         ("compare", "tiny/0", "tiny/1"),
@@ -139,8 +139,6 @@ def test_a_read_only_disk(disk: Disk) -> None:
         ("studies",),
         ("predict", "tiny", "--test=2"),
         ("doctor", "tiny"),
-        ("sync",),
-        ("run-study", "tiny.toml", "--dry-run", "--cpu"),
     ):
         status, output = disk.harness(*arguments)
         assert status == 0, (arguments, output)

@@ -70,7 +70,7 @@ def test_a_study_that_is_none(folder: Path, which: str, name: str) -> None:
     assert files(folder.parent) == before
 
 
-@NAMES
+@pytest.mark.parametrize("name", ["dash", "option", "empty", "10 kB"])
 def test_an_option_instead_of_a_study(folder: Path, name: str) -> None:
     """Without `--`: dashes are the parser's to refuse."""
     refused(folder, "report", VALUES[name])

@@ -430,6 +430,7 @@ ABSENT = [
     f"http:/{USER}:{QUOTED}@127.0.0.1:9",
     f"{USER}:{QUOTED}@127.0.0.1:9",
     f"ftp://{USER}:{QUOTED}@127.0.0.1:9",
+    f"http://{USER}:{QUOTED}://@127.0.0.1:9",
     f"http://{USER}:{QUOTED}@127.0.0.1:port",
     f"http://{USER}:{QUOTED}@[::1",
     f"http://{USER}:{QUOTED}@\x1b[2J:9",
@@ -485,13 +486,13 @@ def test_a_password_with_nobody_there(tmp_path: Path, way: str) -> None:
     """The study is trained; what waits for its store does not say how to log in there."""
     (tmp_path / "tiny.toml").write_text(STUDY)
     uri = f"http://{USER}:{QUOTED}@127.0.0.1:{free_port()}"
-    given = ["--tracking-uri", uri] if way == "option" else []
-    environment = {"MLFLOW_TRACKING_URI": uri} if way == "environment" else {}
-    study = ("run-study", "tiny.toml", "--cpu", "--workers=1", *given)
-    status, output = silent(tmp_path, environment, *study)
+    if way == "option":
+        given = ("run-study", "tiny.toml", "--cpu", "--workers=1", "--tracking-uri", uri)
+        status, output = silent(tmp_path, {}, *given)
+    else:
+        environment = {"MLFLOW_TRACKING_URI": uri}
+        status, output = silent(tmp_path, environment, "train", "tiny.toml", "--cpu")
     assert status == 75, output
-    assert silent(tmp_path, environment, "train", "tiny.toml", "--cpu", *given)[0] == 75
-    assert silent(tmp_path, environment, "sync", *given)[0] in (1, 75)
     assert list((tmp_path / "mlruns").rglob("*.spool"))
     assert leaking(tmp_path) == []
 
@@ -505,16 +506,13 @@ def test_a_password_with_a_server_there(
     given = ("--tracking-uri", uri)
     study = ("canary.toml", "--cpu", "--workers=1", *given)
     for arguments in (
-        ("run-study", *study, "--dry-run"),
         ("run-study", *study),
-        ("run-study", *study, "--format", "json"),
         ("train", "canary.toml", "--cpu", "--test", *given),
         ("report", "canary", *given),
         ("compare", "canary/0", "canary/1", *given),
         ("predict", "canary", "--test", "2", *given),
         ("studies", *given),
         ("ui", "canary", *given),
-        ("sync", *given),
         ("doctor", "canary", *given),
         ("report", "no-such", *given),
     ):

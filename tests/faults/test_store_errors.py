@@ -468,3 +468,27 @@ def test_a_new_database_is_there_whole_or_not_at_all(made: Path, tmp_path: Path)
     assert seen == [tables(made)]
     assert not half.exists()
     write(Store(f"sqlite:///{path}"))
+
+
+# ---- what a server did late, of a request that was given up and made again
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["made first", "made last"])
+@pytest.mark.parametrize("writer", [True, False], ids=["who wrote", "who comes later"])
+def test_of_two_runs_of_one_uid_the_one_in_use_counts(
+    database: Path, first: bool, writer: bool
+) -> None:
+    store = Store(f"sqlite:///{database}")
+    experiment = store.client.create_experiment("abc")
+    tags = {"harness.uid": "abc/1", "harness.kind": "trial"}
+    runs = [store.client.create_run(experiment, 1000, tags).info.run_id for _ in range(2)]
+    used = runs[0 if first else 1]
+    if writer:
+        store.remember("abc/1", used)
+    else:
+        store.client.log_param(used, "depth", 1)
+    assert store.find("abc/1", experiment) == used
+    assert [run.info.run_id for run in store.runs(experiment, "trial")] == [used]
+    assert len(store.client.search_runs([experiment])) == 2
+    store.delete_doubles(experiment)
+    assert [run.info.run_id for run in store.client.search_runs([experiment])] == [used]

@@ -145,7 +145,8 @@ class MlflowAuditor:
             for file in (path, Path(f"{path}-journal")):
                 shutil.copy(file, folder)
             return f"{SQLITE}{folder}/{path.name}"
-        return f"{SQLITE}file:{urllib.parse.quote(str(path))}?mode=ro&uri=true"
+        # By its driver: for `sqlite:///` MLflow makes the folders of that path, `file:` among them.
+        return f"sqlite+pysqlite:///file:{urllib.parse.quote(str(path))}?mode=ro&uri=true"
 
     def _all(self) -> list[str]:
         found = self._store.client.search_experiments(ViewType.ALL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -78,17 +79,36 @@ def _with_curves(store: Store, run: Run) -> RunRecord:
     if record.state == "RUNNING":
         return record
     try:
-        document = json.loads(store.artifact(run, "trial.json"))
+        content = store.artifact(run, "trial.json")
     except (MlflowException, OSError):
         if record.state in ("COMPLETE", "PRUNED"):
             raise
         return record  # it ended before its first epoch
-    return replace(record, **read_document(document))
+    with _readable(f"trial.json of run {run.info.run_id}"):
+        return replace(record, **read_document(json.loads(content)))
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """What is not as harness wrote it, as a StoreError."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise StoreError(
+            f"{what} is damaged, or not harness's own ({type(error).__name__}: {said}); "
+            "`harness doctor` says more"
+        ) from error
 
 
 def _summary_record(run: Run) -> RunRecord:
     """What a run's own tags say, without its files."""
     tags = run.data.tags
+    with _readable(f"what the tags of run {run.info.run_id} say"):
+        return _record(run, tags)
+
+
+def _record(run: Run, tags: Mapping[str, str]) -> RunRecord:
     return RunRecord(
         uid=tags["harness.uid"],
         run_id=run.info.run_id,
@@ -110,16 +130,20 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
         for key, value in tags.items()
         if key.startswith("harness.") and value and key.split(".")[1] not in NO_FACTS
     }
+    with _readable(f"what the tags of run {parent.info.run_id} say"):
+        classes = tuple(json.loads(tags["harness.classes"]))
+        definition = read_definition(tags)
+        uid, state = tags["harness.uid"], cast(State, tags["harness.state"])
     return StudyRun(
         name=name,
-        uid=tags["harness.uid"],
+        uid=uid,
         run_id=parent.info.run_id,
         experiment_id=parent.info.experiment_id,
         facts=facts,
-        classes=tuple(json.loads(tags["harness.classes"])),
-        definition=read_definition(tags),
+        classes=classes,
+        definition=definition,
         readings=readings(store, parent),
-        state=cast(State, tags["harness.state"]),
+        state=state,
         started=parent.info.start_time / 1000,
         ended=parent.info.end_time / 1000 if parent.info.end_time else None,
         trials=tuple(trials),
@@ -129,7 +153,8 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
 def readings(store: Store, run: Run) -> tuple[TestReading, ...]:
     """Every opening of the test set on record, oldest first."""
     stored = read_file(store, run.info.run_id, READINGS)
-    return tuple(TestReading.from_dict(values) for values in json.loads(stored or "[]"))
+    with _readable(f"{READINGS} of run {run.info.run_id}"):
+        return tuple(TestReading.from_dict(values) for values in json.loads(stored or "[]"))
 
 
 def read_run(store: Store, run_id: str) -> StudyRun | None:
