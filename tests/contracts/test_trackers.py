@@ -279,9 +279,13 @@ def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Trac
 def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(RECORD)
-    with pytest.raises(StoreError, match="abc123/999"):
+
+    def log() -> None:
         tracker.log_epochs("abc123/999", [epoch(1)])
         tracker.read(RECORD.name)  # at the latest
+
+    with pytest.raises(StoreError, match="abc123/999"):
+        log()
 
 
 def test_a_study_set_aside_stays_readable_under_another_name(

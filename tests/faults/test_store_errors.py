@@ -481,7 +481,7 @@ def test_of_two_runs_of_one_uid_the_one_in_use_counts(
     store = Store(f"sqlite:///{database}")
     experiment = store.client.create_experiment("abc")
     tags = {"harness.uid": "abc/1", "harness.kind": "trial"}
-    runs = [store.client.create_run(experiment, 1000, tags).info.run_id for _ in range(2)]
+    runs = [store.client.create_run(experiment, at, tags).info.run_id for at in (1, 2)]
     used = runs[0 if first else 1]
     if writer:
         store.remember("abc/1", used)
