@@ -207,6 +207,7 @@ def test_a_server_without_tls_gets_none_by_asking_again(server: Answers) -> None
         f"postgresql+nodriver://bob:{QUOTED}@host/db",
         f"postgresql+nodriver://host/db?user=bob&password={QUOTED}",
         f"mysql+nodriver://bob:{QUOTED}@host/db",
+        f"mysql+nodriver://host/db?user=bob&passwd={QUOTED}",
     ],
 )
 def test_an_address_that_is_none_does_not_pass(address: str) -> None:

@@ -347,3 +347,26 @@ def test_a_grid_is_run_through_once_whatever_is_interrupted(tmp_path: Path) -> N
         assert search.counts.done == 6
     expected = [(hidden, rate) for hidden in ((8,), (16, 8)) for rate in (1e-3, 1e-2, 1e-1)]
     assert [(spec.hidden, spec.learning_rate) for spec in specs] == expected
+
+
+def test_a_driver_may_die_after_any_record_of_the_journal(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    """Also while a retry is asked for: its settings are given, its parameters not drawn yet."""
+    with open_search(config, tmp_path / "whole") as search:
+        first = search.ask()
+        assert requeued(search, first.number) == 1
+        whole = run(search, 3)
+    journal = (tmp_path / "whole" / "tiny.journal").read_bytes().splitlines(keepends=True)
+    begun = next(place for place, line in enumerate(journal) if b"requested" in line) + 1
+    for place in range(begun, len(journal) + 1):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        (folder / "tiny.journal").write_bytes(b"".join(journal[:place]))
+        with open_search(config, folder) as search:
+            for number in list(search.stale):
+                assert search.trial(number).spec
+                requeued(search, number)
+            specs = run(search, 3 - search.counts.done)
+            assert specs == whole[len(whole) - len(specs) :]
+            assert search.settled

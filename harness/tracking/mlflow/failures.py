@@ -52,6 +52,8 @@ PASSING_SQLSTATE = ("08", "40", "53", "55P03", "57P")
 PASSING_MYSQL = {1040, 1205, 1213, 2002, 2003, 2006, 2013}
 """Too many connections, lock wait, deadlock, and the four ways to have no connection."""
 REFUSED = re.compile("authenti|password|pg_hba|does not exist|permission|denied", re.IGNORECASE)
+SECRET = re.compile("passw|pwd|secret|token", re.IGNORECASE)
+"""Options of an address whose values are not to be told."""
 PASSING_REQUESTS = (
     requests.ConnectionError,
     requests.Timeout,
@@ -101,7 +103,7 @@ def _secrets(uri: str) -> list[str]:
         password = user  # a token
     # Databases take it among the options too, and these as quoted as the rest.
     options = urllib.parse.parse_qsl(address.partition("?")[2])
-    found = {value for key, value in options if "password" in key.lower()}
+    found = {value for key, value in options if SECRET.search(key)}
     found |= {password, userinfo} if password else set()
     plain = {urllib.parse.unquote(secret) for secret in found}
     ways = found | plain | {repr(secret)[1:-1] for secret in plain}
