@@ -5,8 +5,9 @@
 The driver, the search (TPE, median pruner, the space of studies/fashion-mnist.toml) and MLflow on
 SQLite are the real ones, in a temporary folder; the executor trains nothing: its 2 slots answer at
 once with 5 epochs of a smooth curve that depends on the settings alone. Measured is the process
-time that the driver spends on a trial's epochs, its end and the draw of its successor, the stub's
-own time left out; `sampler` is the part that passes inside Optuna's TPESampler.
+time that the driver spends on a trial's epochs, its end and the draw of its successor, with what
+its spool's thread sends to MLflow meanwhile, the stub's own time left out; `sampler` is the part
+that passes inside Optuna's TPESampler.
 
 The median pruner stops ever more trials as a study goes on. With `rising` each trial does a bit
 better than those before it and runs all of its 5 epochs: the most that a driver has to do.
@@ -213,8 +214,10 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
     """Every trial's cost in the order in which they ended, and how they ended."""
     config = load("fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials})
     home = Home(folder)
-    with open_search(config, home.journals(home.local_uri)) as search:
-        tracker = home.open_tracker(home.local_uri)
+    with (
+        open_search(config, home.journals(home.local_uri)) as search,
+        home.open_spool(config.study.name, home.local_uri) as tracker,
+    ):
         record = StudyRecord(
             name=config.study.name,
             uid=search.uid,
@@ -233,6 +236,8 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
         driver = Driver(search, executor, tracker, Quiet(), target=trials, objective=objective)
         driver.run(Stop())
         tracker.close(search.uid, "COMPLETE")
+        tracker.flush()
+        tracker.in_order = True
         ended = f"{search.counts.complete} complete, {search.counts.pruned} pruned"
     return list(executor.costs.values()), ended
 

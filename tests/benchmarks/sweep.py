@@ -44,9 +44,12 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
         planned = plan("fashion-mnist", data_dir=folder, home=home, device=device)
         prepared = planned.prepare()
         source = FixedSearch("sweep", trials)
-        with planned.executor(prepared, len(trials)) as executor:
+        with (
+            planned.executor(prepared, len(trials)) as executor,
+            planned.home.open_spool("sweep", planned.store) as tracker,
+        ):
             assert isinstance(executor, ProcessExecutor)
-            tracker = planned.home.open_tracker(planned.store)
+            tracker.in_order = True
             executor.wait(0)  # the workers start while the database is made
             tracker.open(planned.record(prepared, source.uid))
             driver = Driver(
@@ -61,10 +64,11 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
             wall, cpu = time.perf_counter(), time.process_time()
             before = sum(map(cpu_seconds, workers))
             assert driver.run(Stop()) == "done"
+            tracker.flush()  # all of it is in MLflow
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             trained = sum(map(cpu_seconds, workers)) - before
+            tracker.close(source.uid, "COMPLETE")
         results = [source.outcomes[number] for number in range(len(trials))]
-        tracker.close(source.uid, "COMPLETE")
     values = [r.best.val_accuracy for r in results if isinstance(r, TrialResult)]
     assert len(values) == len(trials), "every trial must have trained"
     return {"sweep": wall, "driver": cpu, "workers": trained, "best": max(values)}
