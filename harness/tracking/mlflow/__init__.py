@@ -8,7 +8,11 @@ experiment <study>            tags: the view of the study in MLflow's UI
 tracker   the write side
 reader    the read side
 artifacts the files of a trial's run
+experiment made with its view, found again, set aside
 store     a client whose errors are one line, runs found by uid
+failures  what went wrong, and whether it may pass
+database  a local one, made whole or not at all
+auditor   everything on record of a study as it stands, for `harness doctor`
 champion  the best model, logged and registered
 names     how values and metrics are called and shown
 """

@@ -237,6 +237,7 @@ class MlflowTracker:
     ) -> None:
         run_id, now = self.run_id(uid), _milliseconds(at)
         with self._store.errors():
+            self._store.delete_doubles(self._experiment_id)
             self._store.client.log_batch(
                 run_id,
                 metrics=[

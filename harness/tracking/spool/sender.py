@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from itertools import islice
 
 from harness.errors import HarnessError, Unavailable
 from harness.failpoints import failpoint
@@ -18,7 +17,7 @@ from harness.tracking.spool.file import SpoolFile
 from harness.tracking.spool.writes import Points, Write, merged
 
 AT_ONCE = 500
-"""Writes that are looked at together, so that points of one curve go in one call."""
+"""Points that are looked at together, so that those of one curve go in one call."""
 POINTS_SECONDS = 1.0
 """Points of a curve wait so long for others before they are sent."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
@@ -102,20 +101,28 @@ class Sender:
             self.changed.notify_all()
 
     def _next(self) -> tuple[list[Write], int]:
-        """What to send, and where it ends; waits for something, and a little for more points."""
+        """What to send before it is marked as sent, and where it ends: one write, or points that
+        stand together; waits for something, and a little for more points."""
         found: list[Write] = []
         since = 0.0
         with self.changed:
             place = self._file.sent
             while not self._stopping:
-                for write, end in islice(self._file.read(place), AT_ONCE - len(found)):
+                whole = False
+                for write, end in self._file.read(place):
+                    alone = not isinstance(write, Points)
+                    whole = bool(found) and alone
+                    if whole:
+                        break
                     found.append(write)
                     place, since = end, since or time.monotonic()
+                    whole = alone or len(found) == AT_ONCE
+                    if whole:
+                        break
                 left = since + POINTS_SECONDS - time.monotonic() if found else None
-                few = len(found) < AT_ONCE and all(isinstance(write, Points) for write in found)
-                if found and (self._hurry or not few or (left is not None and left <= 0)):
-                    self._hurry = False
+                if found and (whole or self._hurry or (left is not None and left <= 0)):
                     return found, place
+                self._hurry = False
                 self.changed.wait(left)
                 place = place if found else self._file.sent  # the file may have begun anew
         return [], place

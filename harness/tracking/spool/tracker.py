@@ -34,6 +34,8 @@ from harness.trial import EpochMetrics, Outcome, Trial
 
 PATIENCE = 30.0
 """Seconds that a store which does not answer is waited for where its answer is needed."""
+OPENING = 5.0
+"""Seconds that it is given to refuse a study before training begins, be it merely slow."""
 HURRIED = 3.0
 """The same once the user wants to leave."""
 LARGE = 1 << 25
@@ -256,13 +258,13 @@ class SpooledTracker:
         it does not; HURRIED at most for somebody who wants to leave."""
         leave = math.inf
         with self._sender.changed:
-            since = time.monotonic()
+            since = begun = time.monotonic()
             while not self._sender.done:
                 if self._sender.error is not None:
                     raise self._sender.error
-                if until_trouble and self._sender.trouble:
-                    return False
                 now = time.monotonic()
+                if until_trouble and (self._sender.trouble or now > begun + OPENING):
+                    return False
                 since = since if self._sender.trouble else now
                 leave = min(leave, now + HURRIED) if self._leaving() else leave
                 if now > min(since + patience, leave):
