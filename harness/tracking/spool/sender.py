@@ -79,7 +79,8 @@ class Sender:
                     self.changed.notify_all()
             except Unavailable as error:
                 with self.changed:
-                    self.trouble = str(error)
+                    # Without the advice for those who cannot go on: training does.
+                    self.trouble = str(error).partition("; ")[0]
                     self.changed.notify_all()
                     self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

@@ -248,7 +248,7 @@ class SpooledTracker:
         """Say once that the store is away, once that it is back."""
         trouble = self._sender.trouble
         if trouble and not self._told:
-            self._say(f"{_short(trouble)}; what is to be recorded waits in {self._file.path}")
+            self._say(f"{trouble}; what is to be recorded waits in {self._file.path}")
         elif self._told and not trouble:
             self._say("the record's store answers again")
         self._told = trouble
@@ -290,13 +290,7 @@ class SpooledTracker:
 
     def _unsent(self) -> Unsent:
         why = self._sender.trouble or str(self._sender.error or "there was no time to send them")
-        why = _short(why)
         return Unsent(
             f"{self.waiting} writes of the record wait in {self._file.path} ({why}); send them "
             f"later: {self._sync}, or the same command again"
         )
-
-
-def _short(trouble: str) -> str:
-    """Without the advice for those who cannot go on: training does."""
-    return trouble.partition("; ")[0]
