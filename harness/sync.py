@@ -9,6 +9,8 @@ from harness.errors import StudyError, Unsent, UserError, did_you_mean
 from harness.home import Home, private
 from harness.signals import interruptible
 
+NOTHING = "nothing waits; its driver died, or is to go on: give the same command again"
+
 
 def sync(home: Home, study: str | None, tracking_uri: str | None) -> None:
     """Send everything that waits for a store, or what `study` left; says what was sent.
@@ -33,7 +35,7 @@ def sync(home: Home, study: str | None, tracking_uri: str | None) -> None:
         for name in names:
             try:
                 sent = home.open_spool(name, tracking_uri, stop=stop).send()
-                print(f"{name}: {sent} writes sent to {shown}")
+                print(f"{name}: " + (f"{sent} writes sent to {shown}" if sent else NOTHING))
             except (StudyError, Unsent) as error:
                 failed.append(error)
     for other in failed[:-1]:

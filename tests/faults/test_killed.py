@@ -94,8 +94,12 @@ def test_killed_at_random_times_it_ends_as_if_left_alone(tmp_path: Path) -> None
 
 
 def test_eight_first_starts_at_once_are_one_study(tmp_path: Path) -> None:
+    """And another study beside them, in the folder that has no database yet either."""
     folder = make(tmp_path / "eight")
     command = [*RUN, "--trials", "3", "--set", "train.epochs=2"]
+    other = subprocess.Popen(
+        [*command, "--set", "study.name=other"], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
     started = [
         subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -103,6 +107,8 @@ def test_eight_first_starts_at_once_are_one_study(tmp_path: Path) -> None:
         for _ in range(8)
     ]
     ends = [(*process.communicate(), process.returncode) for process in started]
+    _, said = other.communicate()
+    assert other.returncode == 0, said
     drove = [end for end in ends if end[2] == 0]
     assert drove, [end[1] for end in ends]
     for _, said, status in ends:
@@ -111,5 +117,5 @@ def test_eight_first_starts_at_once_are_one_study(tmp_path: Path) -> None:
             assert status == 2, said
             assert "study 'tiny' is being driven by process" in said
     assert done(folder) == 3
-    checked = run(folder, *COMMAND, "doctor", "tiny")
+    checked = run(folder, *COMMAND, "doctor")
     assert checked.returncode == 0, checked.stdout + checked.stderr

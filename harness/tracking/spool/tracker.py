@@ -220,19 +220,20 @@ class SpooledTracker:
         trace: TracebackType | None,
     ) -> None:
         """The file goes away where nothing in it is needed any more."""
-        try:
-            if self.waiting and self._sender.error is None:
-                self._sender.start()
-                self._sender.hurry()
+        if self.waiting and self.error is None:
+            self._sender.start()
+            self._sender.hurry()
+            with suppress(HarnessError):  # told below, unless there is another error to tell
                 self._wait(HURRIED)
-        finally:
-            self._sender.stop(HURRIED)
-            with self._sender.changed:
-                with suppress(StoreError):  # told before, by whoever wrote
-                    self._file.mark(ended=self.in_order)
-                self._file.close(remove=self.in_order and not self.waiting)
-            if self.waiting and not isinstance(error, Unsent):
-                self._say(str(self._unsent()))
+        self._sender.stop(HURRIED)
+        with self._sender.changed:
+            with suppress(StoreError):  # told before, by whoever wrote
+                self._file.mark(ended=self.in_order)
+            self._file.close(remove=self.in_order and not self.waiting)
+        if self.waiting and not isinstance(error, Unsent):
+            self._say(str(self._unsent()))
+        if error is None and self.error is not None:
+            raise self.error
 
     def _write(self, write: Write) -> None:
         """Kept even where it cannot be sent any more; whoever writes hears of that."""
