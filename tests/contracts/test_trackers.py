@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def make_spooled(folder: Path) -> Callable[[], Tracker]:
 
     def reopen() -> Tracker:
         if last and last[0].error is not None:
-            last.pop().__exit__(None, None, None)
+            with suppress(StoreError):
+                last.pop().__exit__(None, None, None)
             (folder / "spool" / "spooled.spool").unlink()
         if not last:
             last.append(SpooledTracker(folder / "spool", "spooled", connect))

@@ -16,6 +16,8 @@ from harness.doctor import examine
 from harness.reports.again import write_again
 from tests.doctor.prepared import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record
 
+pytestmark = pytest.mark.slow
+
 
 def test_1_runs_that_do_not_agree_with_the_journal(record: Record) -> None:
     client, run = record.client, record.run

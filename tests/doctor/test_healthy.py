@@ -18,6 +18,8 @@ from harness.tracking.spool.file import SpoolFile
 from harness.tracking.spool.writes import File
 from tests.doctor.prepared import Record
 
+pytestmark = pytest.mark.slow
+
 
 def everything(root: Path) -> dict[str, tuple[int, str]]:
     """When each file and folder was changed, and what is in it."""

@@ -229,7 +229,8 @@ def locked(database: Path, seconds: float) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("seconds", [6, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [6, 30])
 def test_a_locked_database_holds_up_no_training(tmp_path: Path, seconds: float) -> None:
     """What waits meanwhile arrives: all agrees at the end."""
     (tmp_path / "tiny.toml").write_text(STUDY)

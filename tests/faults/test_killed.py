@@ -67,7 +67,7 @@ def test_killed_at_random_times_it_ends_as_if_left_alone(tmp_path: Path) -> None
         )
         # However fast the machine is: some records further, at a random moment. The rest, which
         # writes no journal, has its failpoints.
-        target = size(file) + dice.randint(1, 14000)
+        target = size(file) + dice.randint(1, 20000)
         while process.poll() is None and size(file) < target:
             time.sleep(0.002)
         time.sleep(dice.uniform(0, 0.1))

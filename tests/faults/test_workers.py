@@ -28,6 +28,8 @@ from harness.studyfiles import load
 from tests.faults.alive import descendants, is_gone, stop, wait_gone
 from tests.test_driver import Watched, check_agreement, driver, opened, read
 
+pytestmark = pytest.mark.slow
+
 POISON = 13
 STUDY = f"""
 [study]
