@@ -74,7 +74,6 @@ def conclude(
     }
     tracker.close(search.uid, "COMPLETE", note=verdict.markdown(), metrics=metrics)
     failpoint("conclude.closed")
-    tracker.flush()
     return verdict
 
 

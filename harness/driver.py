@@ -61,6 +61,8 @@ class Running:
     trial: Trial
     worker: str = ""
     epochs: list[EpochMetrics] = field(default_factory=list)
+    recorded: bool = False
+    """Whether its end is on record already: then nothing but that may be told of it."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ class Driver:
             keep=keep,
             displaced=displaced,
         )
+        running.recorded = True
         failpoint("driver.recorded")
         if isinstance(outcome, TrialResult):
             self._source.tell_result(trial.number, outcome)
@@ -263,6 +266,8 @@ class Driver:
         errors = []
         with stop.shielded():
             for running in list(self.progress.running.values()):
+                if running.recorded:
+                    continue  # the next driver tells what the record says
                 try:
                     self._interrupt(running, reason, blamed=False)
                 except (HarnessError, OSError) as error:

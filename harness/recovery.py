@@ -16,7 +16,10 @@ def recover(search: Search, tracker: SpooledTracker) -> None:
     for number in list(search.stale):
         trial = search.trial(number)
         done = tracker.finished(trial.uid)
-        if done is not None and done.state != "INTERRUPTED":
+        if done is not None and done.state == "INTERRUPTED":
+            search.tell_interrupted(number, done.successor)
+            continue
+        if done is not None:
             search.adopt(number, done.outcome, done.reason)
             continue
         successor = search.requeue(number, DIED, blamed=False)

@@ -156,7 +156,9 @@ def _execute(
         from harness.data.parts import SealedTest
 
         sealed = SealedTest.of(prepared)
-        return conclude(planned, prepared, sealed, tracker, search, watcher, stop)
+        verdict = conclude(planned, prepared, sealed, tracker, search, watcher, stop)
+    tracker.flush()
+    return verdict
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.errors import StudyError, Unsent, UserError, did_you_mean
+from harness.errors import HarnessError, StudyError, Unsent, did_you_mean
 from harness.home import Home, private
 from harness.signals import interruptible
 
@@ -30,14 +30,15 @@ def sync(home: Home, study: str | None, tracking_uri: str | None) -> None:
     if not names:
         print(f"nothing waits for {shown}{_elsewhere(home, folder)}")
         return
-    failed: list[UserError | Unsent] = []
+    failed: list[HarnessError] = []
     with private(), interruptible() as stop:
         for name in names:
             try:
                 sent = home.open_spool(name, tracking_uri, stop=stop).send()
                 print(f"{name}: " + (f"{sent} writes sent to {shown}" if sent else NOTHING))
-            except (StudyError, Unsent) as error:
+            except HarnessError as error:
                 failed.append(error)
+    failed.sort(key=lambda error: isinstance(error, Unsent))
     for other in failed[:-1]:
         print(f"harness: {other}", file=sys.stderr)
     if failed:

@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -23,8 +23,11 @@ from harness.errors import StoreError, StudyError
 
 
 @contextmanager
-def locked(folder: Path, study: str) -> Iterator[Path]:
-    """The study's journal, ours alone while the block runs. Raises StudyError where it is held."""
+def locked(folder: Path, study: str, fresh: bool = False) -> Iterator[Path]:
+    """The study's journal, ours alone while the block runs. Raises StudyError where it is held.
+
+    It is mended, or StoreError raised where it cannot be, unless a `fresh` one takes its place.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,7 +46,8 @@ def locked(folder: Path, study: str) -> Iterator[Path]:
     try:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         journal = folder / f"{study}.journal"
-        mend(journal)
+        with suppress(*([StoreError] if fresh else [])):
+            mend(journal)
         yield journal
     finally:
         holder.unlink(missing_ok=True)
@@ -59,7 +63,8 @@ def mend(journal: Path) -> None:
     """
     # Optuna's lock is a symbolic link to the journal, or a file where links are not to be had.
     Path(f"{journal}.lock").unlink(missing_ok=True)
-    appended.mend(journal, is_record)
+    advice = "restore the file from a copy, or start again with --fresh, which keeps it aside"
+    appended.mend(journal, is_record, advice)
 
 
 def aside(journal: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.failpoints import failpoint
 from harness.search.journal import aside, locked
 from harness.search.samplers import pruner
 from harness.search.study import Search
+from harness.tracking.records import PUT_ASIDE
 
 
 class Backend(JournalFileBackend):
@@ -45,7 +46,7 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
     """
     name = config.study.name
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with locked(folder, name) as path:
+    with locked(folder, name, fresh) as path:
         new = path.with_name(f"{path.name}.new")
         if new.is_file() and path.is_file():
             new.unlink()  # whoever made it died before the old one was put aside
@@ -54,6 +55,7 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
         if fresh and path.is_file():
             old = aside(path)
             suffix = old.name.removesuffix(".journal").removeprefix(f"{name}.")
+            _end(path, name)
             _create(config, new, suffix)
             path.rename(old)
             failpoint("search.aside")
@@ -67,6 +69,16 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
         if study.user_attrs.get("requested", 0) < requested:
             study.set_user_attr("requested", requested)
         yield search
+
+
+def _end(path: Path, name: str) -> None:
+    """What a driver that died left running in a record that is put aside, unless it is damaged."""
+    with suppress(Exception):
+        storage = optuna.storages.JournalStorage(Backend(path))
+        study = optuna.load_study(study_name=name, storage=storage)
+        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            storage.set_trial_user_attr(trial._trial_id, "reason", PUT_ASIDE)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
 def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:

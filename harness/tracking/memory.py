@@ -26,7 +26,8 @@ class MemoryTracker:
         self._open: StudyRecord | None = None
 
     def open(self, record: StudyRecord, at: float | None = None) -> None:
-        if record.set_aside and record.name in self.records:
+        before = self.records.get(record.name)
+        if record.set_aside and before is not None and before.uid != record.uid:
             self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
         self._open = self.records[record.name] = record
 

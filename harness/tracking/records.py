@@ -18,6 +18,9 @@ from harness.trial import (
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
 Kind = Literal["study", "train"]
 
+PUT_ASIDE = "its driver died, then its study was put aside by --fresh"
+"""Why a trial failed that was running when that happened."""
+
 
 Matrix = Sequence[Sequence[int]]
 """Examples by [true class][predicted class]."""

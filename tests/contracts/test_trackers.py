@@ -304,6 +304,10 @@ def test_a_study_set_aside_stays_readable_under_another_name(
     assert kept is not None
     assert (fresh.uid, len(fresh.trials)) == ("new", 0)
     assert (kept.uid, len(kept.trials)) == ("old", 1)
+    reopen().open(new)  # again, as after a lost answer: nothing more is put aside
+    again = reopen().read("again.20260101-120000")
+    assert again is not None
+    assert again.uid == "old"
 
 
 def reopen_opened(reopen: Callable[[], Tracker]) -> StudyRun:

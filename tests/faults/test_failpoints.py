@@ -155,16 +155,20 @@ def test_what_was_finished_is_not_trained_again(
     check_same(nursery, folder, undisturbed)
 
 
-@pytest.mark.parametrize("name", ["search.aside", "search.created", "search.defined"])
+@pytest.mark.parametrize(
+    "name", ["search.aside", "search.created", "search.defined", "mlflow.experiment"]
+)
 def test_a_crash_while_a_study_is_put_aside(
     name: str, nursery: Nursery, folder: Path, undisturbed: Path
 ) -> None:
-    went_on(nursery, folder)
+    """The old one is one whose driver died, too."""
+    nursery.run(folder, RUN, HARNESS_FAILPOINT="driver.reported:4")
     old = read(folder)
     fresh = [*RUN, "--fresh", "--seed", "7"]
     done = nursery.run(folder, fresh, HARNESS_FAILPOINT=name)
     assert done.status == -signal.SIGKILL, done.err
-    rest = fresh if name != "search.aside" else [*RUN, "--seed", "7"]  # the old one is aside
+    put_aside = name in ("search.aside", "mlflow.experiment")
+    rest = [*RUN, "--seed", "7"] if put_aside else fresh
     done = nursery.run(folder, rest)
     assert done.status == 0, done.err
     check(nursery, folder)
@@ -172,6 +176,9 @@ def test_a_crash_while_a_study_is_put_aside(
     (journal,) = (folder / "mlruns" / "optuna").glob("tiny.2*.journal")
     kept = read(folder, journal.name.removesuffix(".journal"))
     assert (kept.uid, len(kept.trials)) == (old.uid, len(old.trials))
+    assert "RUNNING" not in {kept.state, *(run.state for run in kept.trials)}
+    done = nursery.run(folder, ["doctor", kept.name])
+    assert done.status == 0, done.out
 
 
 @pytest.mark.parametrize(("sent", "times"), [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 1)])

@@ -379,3 +379,46 @@ def test_points_of_a_curve_go_together_unless_something_divides_them() -> None:
         start,
         points[0],
     ]
+
+
+def test_an_end_is_told_everywhere_though_the_store_refuses(
+    store: Moody, spool: Callable[..., SpooledTracker]
+) -> None:
+    tracker = spool()
+    tracker.open(RECORD)
+    tracker.start(trial(0))
+    tracker.log_epochs("abc/7", [epoch(1)])  # of a run that nobody started: refused
+    with pytest.raises(StoreError):
+        tracker.flush()
+    tracker.finish(trial(0), "COMPLETE", epochs=(epoch(1),), outcome=result(epoch(1)))
+    tracker.close("abc", "FAILED")
+    done = tracker.finished("abc/0")
+    assert done is not None
+    assert done.state == "COMPLETE"
+
+
+def test_a_study_that_begins_anew_leaves_behind_what_the_store_refuses(
+    tmp_path: Path, store: Moody, spool: Callable[..., SpooledTracker]
+) -> None:
+    tracker = spool()
+    tracker.open(RECORD)
+    tracker.log_epochs("abc/7", [epoch(1)])
+    with pytest.raises(StoreError):
+        tracker.flush()
+    tracker = spool()
+    tracker.open(replace(RECORD, uid="new", set_aside="20260101-120000"))
+    tracker.flush()
+    assert store.records["tiny"].uid == "new"
+    (beside,) = (tmp_path / "spool").glob("tiny.spool.refused-*")
+    assert b"abc/7" in beside.read_bytes()
+
+
+def test_a_run_of_train_whose_driver_died_is_closed_by_sync(
+    tmp_path: Path, store: Moody, spool: Callable[..., SpooledTracker]
+) -> None:
+    tracker = spool()
+    tracker.open(replace(RECORD, kind="train"))
+    tracker.start(trial(0))
+    assert spool().send() >= 1
+    assert store.runs["abc/0"].state == "INTERRUPTED"
+    assert not (tmp_path / "spool").exists()

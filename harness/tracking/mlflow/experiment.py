@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlflow.entities import RunTag
+
 from harness.config import GIVEN, varied_fields
 from harness.errors import StoreError, masked
+from harness.failpoints import failpoint
 from harness.tracking import view
 from harness.tracking.mlflow.store import Store
-from harness.tracking.records import StudyRecord
+from harness.tracking.records import PUT_ASIDE, StudyRecord
 
 
 def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> str:
@@ -24,8 +27,11 @@ def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> 
             f"experiments restore -x {found.experiment_id}"
         )
     if found is not None and record.set_aside and not _holds(store, found.experiment_id, record):
-        store.client.rename_experiment(found.experiment_id, f"{record.name}.{record.set_aside}")
-        found = None
+        name = f"{record.name}.{record.set_aside}"
+        if store.client.get_experiment_by_name(name) is None:  # else it was put aside before
+            _end(store, found.experiment_id)
+            store.client.rename_experiment(found.experiment_id, name)
+            found = None
     if found is not None:
         return str(found.experiment_id)
     location = (artifacts / record.name).as_uri() if artifacts else None
@@ -34,7 +40,19 @@ def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> 
     if definition["study"].get("sampler") in GIVEN:
         sampled.append("seed")
     tags = view.tags(definition["study"]["objective"], record.kind, sampled)
-    return str(store.client.create_experiment(record.name, location, tags))
+    made = str(store.client.create_experiment(record.name, location, tags))
+    failpoint("mlflow.experiment")
+    return made
+
+
+def _end(store: Store, experiment_id: str) -> None:
+    """What a driver that died left running in a study that is put aside; see search/opening.py."""
+    for kind, status, state in (("trial", "FAILED", "FAILED"), ("study", "KILLED", "INTERRUPTED")):
+        for run in store.runs(experiment_id, kind):
+            if run.info.status == "RUNNING":
+                tags = [RunTag("harness.state", state), RunTag("harness.reason", PUT_ASIDE)]
+                store.client.log_batch(run.info.run_id, tags=tags, synchronous=True)
+                store.client.set_terminated(run.info.run_id, status)
 
 
 def _holds(store: Store, experiment_id: str, record: StudyRecord) -> bool:

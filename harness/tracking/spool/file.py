@@ -21,7 +21,8 @@ from pathlib import Path
 from harness.appended import mend
 from harness.errors import StoreError, StudyError
 from harness.failpoints import failpoint
-from harness.tracking.spool.writes import Open, Write, from_json, to_json
+from harness.tracking.spool.writes import Finish, Open, Start, Write, from_json, to_json
+from harness.trial import Trial
 
 HEADER = re.compile(rb"harness-spool 1 (open |ended) (\d{20})\n")
 START = len("harness-spool 1 ended 00000000000000000000\n")
@@ -35,8 +36,9 @@ class SpoolFile:
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name.removesuffix(SUFFIX)
         try:
+            self._file = -1
             self._file = self._opened()
-            mend(path, _is_whole)
+            mend(path, _is_whole, "restore it from a copy, or move it away and lose what it holds")
             self.size = os.fstat(self._file).st_size
             if self.size < START:
                 self.ended, self.sent = False, START
@@ -49,7 +51,11 @@ class SpoolFile:
                 self.ended = found[1] == b"ended"
                 self.sent = min(int(found[2]), self.size)
         except OSError as error:
+            self.close()
             raise self._unwritable(error) from None
+        except StoreError:
+            self.close()
+            raise
         self.waiting = sum(1 for _ in self.read(self.sent))
         """How many writes are not sent."""
 
@@ -87,6 +93,39 @@ class SpoolFile:
                 found = write
         return found
 
+    @property
+    def is_train(self) -> bool:
+        """Whether it is of `harness train`, whose runs stand alone."""
+        opens = [write for write, _ in self.read() if isinstance(write, Open)]
+        return bool(opens) and opens[-1].record.kind == "train"
+
+    def unfinished(self) -> Trial | None:
+        """The last trial that was started, if nothing says how it ended."""
+        last = None
+        for write, _ in self.read():
+            if isinstance(write, Start):
+                last = write.trial
+            elif isinstance(write, Finish):
+                last = None
+        return last
+
+    def skip_study(self) -> bool:
+        """Go past what is left of a study to the next one's `Open`, if there is one: what --fresh
+        put away and the store refuses. It is kept beside, as `<name>.refused-<time>`."""
+        before = self.opened()
+        uid = before.record.uid if before else None
+        start, place, count = self.sent, self.sent, 0
+        for write, end in self.read(start):
+            if isinstance(write, Open):
+                uid = uid or write.record.uid
+                if write.record.uid != uid:
+                    beside = self.path.with_name(f"{self.path.name}.refused-{int(write.at)}")
+                    beside.write_bytes(os.pread(self._file, place - start, start))
+                    self.mark_sent(place, count)
+                    return True
+            count, place = count + 1, end
+        return False
+
     def mark_sent(self, place: int, writes: int) -> None:
         """All before byte `place` was sent; `writes` more than before."""
         self.sent, self.waiting = place, self.waiting - writes
@@ -97,13 +136,17 @@ class SpoolFile:
         self._mark()
 
     def compact(self) -> None:
-        """Begin anew with the last `Open`, where everything was sent."""
+        """Begin anew with the last `Open`, where everything was sent and there is room for it."""
         assert self.sent == self.size
         record = self.opened()
         line = _line(record) if record else b""
         sent = START + len(line)
         beside = self.path.with_name(f"{self.path.name}.new")
-        beside.write_bytes(_header(self.ended, sent) + line)
+        try:
+            beside.write_bytes(_header(self.ended, sent) + line)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            return
         fresh = os.open(beside, os.O_RDWR)
         fcntl.flock(fresh, fcntl.LOCK_EX | fcntl.LOCK_NB)
         failpoint("spool.compacting")
@@ -124,7 +167,10 @@ class SpoolFile:
     def _opened(self) -> int:
         while True:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                continue  # another study has just removed the folder, which was empty
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from harness.errors import HarnessError, Unavailable
+from harness.errors import HarnessError, StoreError, StudyError, Unavailable
 from harness.failpoints import failpoint
 from harness.tracking.base import Tracker
 from harness.tracking.spool.file import SpoolFile
@@ -86,6 +86,8 @@ class Sender:
                 pause = min(2 * pause, LONGEST_PAUSE)
             except Exception as error:
                 with self.changed:
+                    if isinstance(error, StoreError | StudyError) and self._file.skip_study():
+                        continue
                     self.error = _ours(error)
                     self.changed.notify_all()
                 return

@@ -79,10 +79,7 @@ class SpooledTracker:
         return self._sender.error
 
     def finished(self, uid: str) -> Finish | None:
-        """How a trial ended, as far as this file still knows.
-
-        What a driver wrote here before it died has happened, though it told nobody else.
-        """
+        """How a trial ended, which its driver may have died before it told anybody else."""
         with self._sender.changed:
             ends = [
                 write
@@ -93,7 +90,8 @@ class SpooledTracker:
 
     def open(self, record: StudyRecord, at: float | None = None) -> None:
         """Waits a while for the store, so that one that refuses the study is heard of at once."""
-        self._file.mark(ended=False)
+        with self._sender.changed:
+            self._file.mark(ended=False)
         self._write(Open.of(record, at or time.time()))
         self._wait(PATIENCE, until_trouble=True)
         self._news()
@@ -197,7 +195,10 @@ class SpooledTracker:
 
         The file of a driver that died stays, for the study's next driver learns from it.
         """
-        self.in_order, waiting = self._file.ended, self.waiting
+        alone = self._file.unfinished() if self._file.is_train else None
+        if alone is not None:  # whose driver died, and which nobody goes on with
+            self.finish(alone, "INTERRUPTED", reason="the driver died")
+        self.in_order, waiting = self._file.ended or self._file.is_train, self.waiting
         with self:
             if waiting:
                 self.flush()
@@ -236,13 +237,13 @@ class SpooledTracker:
             raise self.error
 
     def _write(self, write: Write) -> None:
-        """Kept even where it cannot be sent any more; whoever writes hears of that."""
+        """Kept even where the store refuses; raises that, unless it tells of an end."""
         with self._sender.changed:
             self._file.append(write)
             self._sender.changed.notify_all()
         self._sender.start()
         self._news()
-        if self._sender.error is not None:
+        if self._sender.error is not None and not isinstance(write, Finish | Close):
             raise self._sender.error
 
     def _news(self) -> None:
