@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -150,3 +151,11 @@ def test_the_driver_side_does_without_torch() -> None:
     command = [sys.executable, "-c", code, "torch", "mlflow"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_every_test_that_the_readme_promises_is_there() -> None:
+    tests = PACKAGE.parent / "tests"
+    named = re.findall(r"`([a-z/_]+\.py)::(test_\w+)`", (PACKAGE.parent / "README.md").read_text())
+    assert len(named) > 30
+    for file, name in named:
+        assert f"\ndef {name}(" in (tests / file).read_text(), f"{file}::{name}"
