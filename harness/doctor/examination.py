@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ from harness.verdict import aligned
 
 if TYPE_CHECKING:
     from harness.tracking.audit import Auditor
+
+
+PLACES = 3
+"""So many are named where the same is wrong in several."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Examined:
     def lines(self) -> list[tuple[str, str]]:
         if self.driven:
             return [(self.name, "is being driven at this moment, so nothing was checked")]
-        done = [("mended", f"{each.where}: {each.what}") for each in self.mended]
+        done = [("mended", each) for each in _told(self.mended, lambda each: each.what)]
         done += [("not mended", each) for each in self.failed]
         notes = [("", note) for note in self.notes]
         if self.healthy:
@@ -54,7 +59,8 @@ class Examined:
         breaches = f"{count} breach{'es' * (count != 1)}" if count else "not all was checked"
         lines = [(self.name, f"{breaches}: {self.summary}"), *done]
         for number, (name, _) in CHECKS.items():
-            found = [str(each) for each in self.findings if each.invariant == number]
+            mine = [each for each in self.findings if each.invariant == number]
+            found = _told(mine, lambda each: str(each).removeprefix(f"{each.where}: "))
             unchecked = self.unchecked if number in OF_THE_STORE else ""
             told = found or [f"not checked: {unchecked}" if unchecked else "ok"]
             lines += [
@@ -207,6 +213,19 @@ def _notes(evidence: Evidence) -> list[str]:
     if count := undigested(evidence):
         notes.append(f"{count} files were recorded without their SHA-256, before it was kept")
     return notes
+
+
+def _told(findings: Sequence[Finding], what: Callable[[Finding], str]) -> list[str]:
+    """One line for what is the same in several places."""
+    places: dict[str, list[str]] = {}
+    for each in findings:
+        places.setdefault(what(each), []).append(each.where)
+    return [
+        ", ".join(where[:PLACES])
+        + (f" and {len(where) - PLACES} more" if len(where) > PLACES else "")
+        + f": {text}"
+        for text, where in places.items()
+    ]
 
 
 def _as_dict(finding: Finding) -> dict[str, Any]:
