@@ -175,7 +175,8 @@ def test_a_crash_while_a_study_is_put_aside(
     assert read(folder).uid != old.uid
     (journal,) = (folder / "mlruns" / "optuna").glob("tiny.2*.journal")
     kept = read(folder, journal.name.removesuffix(".journal"))
-    assert (kept.uid, len(kept.trials)) == (old.uid, len(old.trials))
+    assert kept.uid == old.uid
+    assert len(kept.trials) >= len(old.trials)  # what waited in the spool came too
     assert "RUNNING" not in {kept.state, *(run.state for run in kept.trials)}
     done = nursery.run(folder, ["doctor", kept.name])
     assert done.status == 0, done.out
