@@ -86,6 +86,8 @@ class Sender:
                 pause = min(2 * pause, LONGEST_PAUSE)
             except Exception as error:
                 with self.changed:
+                    if self._stopping:
+                        return  # nobody waited for this call any longer: the file was given up
                     if isinstance(error, StoreError | StudyError) and self._file.skip_study():
                         continue
                     self.error = _ours(error)
