@@ -1,6 +1,8 @@
 # A newcomer's commands. Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# As many processes as there are cores, at most 4: each has torch and mlflow in memory.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: study test test-slow check clean
 
@@ -8,10 +10,10 @@ study: .venv/.ready  ## 50 trials on the bundled digits: no network, no server, 
 	$(BIN)/harness run-study quickstart
 
 test: check  ## ruff, mypy --strict, pytest: at most 5 minutes on 2 cores
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: .venv/.ready  ## what takes longer: real servers, real sweeps
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 check: .venv/.ready
 	$(BIN)/ruff format --check .

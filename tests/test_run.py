@@ -277,6 +277,7 @@ def test_a_batch_larger_than_the_data_is_refused_at_once(folder: Path) -> None:
         sweep(folder, overrides=["space.batch_size=[32,5000]"])
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_may_call_it(folder: Path) -> None:
     script = folder / "script.py"
     script.write_text(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import sys
 
-import harness.executors.worker  # noqa: F401
+from harness.executors.tether import end_with_parent
 
 if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
-    # Python takes seconds to clear torch away, nine where all cores train; the workers of a driver
-    # that died end with this process.
-    atexit.register(os._exit, 0)
+    # Left to itself it would first import torch to the end, 2 to 10 s, and then take as long to
+    # clear it away, before it saw that its driver is gone; its workers end with it.
+    end_with_parent()
+
+import harness.executors.worker  # noqa: F401

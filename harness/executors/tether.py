@@ -26,8 +26,13 @@ def tie_to_driver() -> None:
     alive, server["_forkserver_alive_fd"] = server["_forkserver_alive_fd"], None
     if alive is not None:
         os.close(alive)
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     driver = multiprocessing.parent_process()
     if driver is not None and not driver.is_alive():  # died before the call: no signal will come
         os._exit(1)
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it is gone; Linux only."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,14 +11,19 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+LONGEST = 170
+"""Seconds that a command may take; then SIGALRM ends it."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,15 @@ class Done:
 
 
 class Nursery:
+    """`prefix` is put before its own command, as that of `nsenter`."""
+
+    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+        self._prefix = prefix
+
     def __enter__(self) -> Self:
+        self._said = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery"],
+            [*self._prefix, sys.executable, "-m", "tests.faults.nursery", self._said.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -52,15 +63,17 @@ class Nursery:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(10)
+        self._said.cleanup()
 
-    def run(self, folder: Path, arguments: list[str], **environment: str) -> Done:
-        """One command in `folder`, to its end."""
+    def run(self, folder: Path, arguments: Sequence[str], **environment: str) -> Done:
+        """One command in `folder`, to its end. `UMASK` (octal) is the umask it starts with."""
         order = {"folder": str(folder), "arguments": arguments, "environment": environment}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps(order), file=self._process.stdin, flush=True)
         status = int(self._process.stdout.readline())
-        return Done(status, (folder / "out").read_text(), (folder / "err").read_text())
+        said = Path(self._said.name)
+        return Done(status, (said / "out").read_text(), (said / "err").read_text())
 
 
 def main() -> None:
@@ -92,14 +105,16 @@ def _warm_up() -> None:
 def _become(order: dict[str, object]) -> None:
     """The forked process: never returns."""
     status = 70
+    signal.alarm(LONGEST)
     try:
         os.chdir(str(order["folder"]))
-        for number, name in ((0, os.devnull), (1, "out"), (2, "err")):
+        for number, name in ((0, os.devnull), (1, f"{sys.argv[1]}/out"), (2, f"{sys.argv[1]}/err")):
             flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             os.dup2(os.open(name, flags, 0o600), number)
         environment = order["environment"]
         assert isinstance(environment, dict)
         os.environ.update(environment)
+        os.umask(int(environment.get("UMASK", "22"), 8))
         arguments = order["arguments"]
         assert isinstance(arguments, list)
         sys.argv = ["harness", *arguments]

@@ -8,81 +8,102 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.run import run_study
+from tests.faults.nursery import Nursery
 from tests.faults.recorded import DATED, STUDY, check_line, command, recorded, refused
 
 MOUNT = ("mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs")
 
 
-class Disk:
-    """A small disk of its own at `folder`, mounted here, or in a namespace where only root may."""
+class Disks:
+    """Where small disks may be mounted: here, or in a namespace in which everyone is root."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._prefix = folder, ()
-        folder.mkdir()
+    def __init__(self, trial: Path) -> None:
+        self.prefix: tuple[str, ...] = ()
+        self.root = Path("/")
+        """Of the namespace, as it is seen from here."""
         self._holder: subprocess.Popen[bytes] | None = None
-        if self._do(*MOUNT, str(folder)).returncode == 0:
-            self.seen = folder
+        if self.do(*MOUNT, str(trial)).returncode == 0:
+            self.do("umount", "--lazy", str(trial))
             return
         self._holder = subprocess.Popen(
             ["unshare", "--user", "--map-root-user", "--mount", "sleep", "infinity"],
             stderr=subprocess.DEVNULL,
         )
         inside = ("nsenter", f"--target={self._holder.pid}", "--user", "--mount")
-        self._prefix: tuple[str, ...] = (*inside, "--preserve-credentials")
-        self.seen = Path(f"/proc/{self._holder.pid}/root{folder}")
+        self.prefix = (*inside, "--preserve-credentials")
+        self.root = Path(f"/proc/{self._holder.pid}/root")
         for _ in range(50):
-            if self._do(*MOUNT, str(folder)).returncode == 0:
+            if self.do(*MOUNT, str(trial)).returncode == 0:
                 return
             time.sleep(0.1)
         self.close()
         pytest.skip("a small disk: neither mount nor unshare --user --mount is allowed here")
 
-    def remount(self, options: str) -> None:
-        done = self._do("mount", "-o", f"remount,{options}", str(self.folder))
-        assert done.returncode == 0, done.stderr
-
-    def harness(self, *arguments: str, seconds: float = 170) -> tuple[int, str]:
-        """The exit status and the output of a command run on this disk."""
-        done = self._do(
-            *("sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", str(self.folder)),
-            *(sys.executable, "-m", "harness", *arguments),
-            seconds=seconds,
-        )
-        output = done.stdout + done.stderr
-        assert "Traceback" not in output, output[-4000:]
-        return done.returncode, output
+    def do(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self.prefix, *words], capture_output=True, text=True, timeout=60)
 
     def close(self) -> None:
-        if self._holder is not None:  # the namespace goes with it, and the mount with that
+        if self._holder is not None:  # the namespace goes with it, and the mounts with that
             self._holder.kill()
             self._holder.wait()
-        else:
-            self._do("umount", "--lazy", str(self.folder))
 
-    def _do(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self._prefix, *words], capture_output=True, text=True, timeout=seconds
-        )
+
+@dataclass(frozen=True)
+class Disk:
+    """A small disk of its own at `folder`."""
+
+    folder: Path
+    disks: Disks
+    nursery: Nursery
+    """One that sees it."""
+
+    @property
+    def seen(self) -> Path:
+        """Its folder, from here."""
+        return self.disks.root / self.folder.relative_to("/")
+
+    def remount(self, options: str) -> None:
+        done = self.disks.do("mount", "-o", f"remount,{options}", str(self.folder))
+        assert done.returncode == 0, done.stderr
+
+    def harness(self, *arguments: str) -> tuple[int, str]:
+        """The exit status and the output of a command run on this disk."""
+        done = self.nursery.run(self.folder, arguments)
+        output = done.out + done.err
+        assert "Traceback" not in output, output[-4000:]
+        return done.status, output
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Disks, Nursery]]:
+    disks = Disks(tmp_path_factory.mktemp("trial"))
+    try:
+        with Nursery(disks.prefix) as nursery:
+            yield disks, nursery
+    finally:
+        disks.close()
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    disk = Disk(tmp_path / "disk")
+def disk(tmp_path: Path, disks: tuple[Disks, Nursery]) -> Iterator[Disk]:
+    disk = Disk(tmp_path / "disk", *disks)
+    disk.folder.mkdir()
+    assert disk.disks.do(*MOUNT, str(disk.folder)).returncode == 0
     try:
         (disk.seen / "tiny.toml").write_text(STUDY)
         yield disk
     finally:
-        disk.close()
+        disk.disks.do("umount", "--lazy", str(disk.folder))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,12 +54,6 @@ def failpoints() -> list[str]:
         and isinstance(node.args[0], ast.Constant)
         and isinstance(node.args[0].value, str)
     )
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +123,17 @@ def test_a_crash_in_the_middle_and_another_while_it_is_mended(
 ) -> None:
     for again in (f"{name}:2", "search.enqueued", "search.asked", "spool.sent", "search.asked:2"):
         nursery.run(folder, RUN, HARNESS_FAILPOINT=again)
+    went_on(nursery, folder)
+    check_same(nursery, folder, undisturbed)
+
+
+def test_a_crash_while_a_run_is_made_only_to_be_ended(
+    nursery: Nursery, folder: Path, undisturbed: Path
+) -> None:
+    """No driver but the one that died at once would have begun it."""
+    for name in ("search.asked:2", "mlflow.created:2"):
+        done = nursery.run(folder, RUN, HARNESS_FAILPOINT=name)
+        assert done.status == -signal.SIGKILL, done.err
     went_on(nursery, folder)
     check_same(nursery, folder, undisturbed)
 

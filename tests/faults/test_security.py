@@ -31,6 +31,7 @@ from harness.model import load_mlp
 from harness.trial import TrialSpec
 from tests import made_up
 from tests.data.test_cifar import made_up as made_up_cifar
+from tests.faults.nursery import Nursery
 from tests.faults.recorded import STUDY, champion, command, recorded, refused
 from tests.faults.servers import free_port
 
@@ -250,7 +251,7 @@ def test_what_a_study_leaves_is_its_owners_alone(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_command_makes_private_files(tmp_path: Path) -> None:
+def test_every_command_makes_private_files(tmp_path: Path, nursery: Nursery) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
     for arguments in (
         "run-study tiny.toml --cpu --workers=2",
@@ -260,8 +261,8 @@ def test_every_command_makes_private_files(tmp_path: Path) -> None:
         "predict tiny --test 2",
         "studies",
     ):
-        line = f"umask 000; exec {sys.executable} -m harness {arguments}"
-        subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, timeout=180)
+        done = nursery.run(tmp_path, arguments.split(), UMASK="000")
+        assert done.status == 0, done.err
         assert private(tmp_path / "mlruns") == [], arguments
 
 
@@ -408,19 +409,13 @@ def test_leaks_are_seen(tmp_path: Path) -> None:
     assert sorted(Path(path).name for path in leaking(tmp_path)) == ["plain", "zip"]
 
 
-def silent(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+def silent(nursery: Nursery, folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     """The status and output of a command in its own process, which told no password."""
-    done = subprocess.run(
-        [*HARNESS, *arguments],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        timeout=170,
-    )
-    output = done.stdout + done.stderr
-    assert leaks(output) == [], output[:3000]
-    assert b"Traceback" not in output, output[-3000:]
-    return done.returncode, output.decode()
+    done = nursery.run(folder, arguments, **environment)
+    output = done.out + done.err
+    assert leaks(output.encode()) == [], output[:3000]
+    assert "Traceback" not in output, output[-3000:]
+    return done.status, output
 
 
 ABSENT = [
@@ -482,16 +477,16 @@ def test_a_password_among_an_addresss_options_names_no_folder(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["option", "environment"])
-def test_a_password_with_nobody_there(tmp_path: Path, way: str) -> None:
+def test_a_password_with_nobody_there(tmp_path: Path, nursery: Nursery, way: str) -> None:
     """The study is trained; what waits for its store does not say how to log in there."""
     (tmp_path / "tiny.toml").write_text(STUDY)
     uri = f"http://{USER}:{QUOTED}@127.0.0.1:{free_port()}"
     if way == "option":
         given = ("run-study", "tiny.toml", "--cpu", "--workers=1", "--tracking-uri", uri)
-        status, output = silent(tmp_path, {}, *given)
+        status, output = silent(nursery, tmp_path, *given)
     else:
-        environment = {"MLFLOW_TRACKING_URI": uri}
-        status, output = silent(tmp_path, environment, "train", "tiny.toml", "--cpu")
+        arguments = ("train", "tiny.toml", "--cpu")
+        status, output = silent(nursery, tmp_path, *arguments, MLFLOW_TRACKING_URI=uri)
     assert status == 75, output
     assert list((tmp_path / "mlruns").rglob("*.spool"))
     assert leaking(tmp_path) == []
@@ -499,7 +494,10 @@ def test_a_password_with_nobody_there(tmp_path: Path, way: str) -> None:
 
 @pytest.mark.slow
 def test_a_password_with_a_server_there(
-    tmp_path: Path, mlflow_server: str, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path,
+    nursery: Nursery,
+    mlflow_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     (tmp_path / "canary.toml").write_text(STUDY)
     uri = mlflow_server.replace("://", f"://{USER}:{QUOTED}@")
@@ -516,7 +514,7 @@ def test_a_password_with_a_server_there(
         ("doctor", "canary", *given),
         ("report", "no-such", *given),
     ):
-        status, output = silent(tmp_path, {}, *arguments)
+        status, output = silent(nursery, tmp_path, *arguments)
         assert status == (2 if "no-such" in arguments else 0), output
     assert leaking(tmp_path) == []
     servers = [path for path in tmp_path_factory.getbasetemp().glob("server*") if path.is_dir()]

@@ -180,7 +180,35 @@ def test_no_process_outlives_a_killed_driver() -> None:
         wait_gone(family)
 
 
-@pytest.mark.slow
+ENDS_AT_ONCE = """
+import sys
+from harness.executors.handle import Starter
+Starter(None)
+print("started", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_the_fork_server_does_not_import_torch_for_nobody(killed: bool) -> None:
+    """As where a study is refused as soon as its store is opened."""
+    command = [sys.executable, "-c", ENDS_AT_ONCE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        servers = descendants(process.pid)
+        time.sleep(0.5)  # it has begun to import
+        assert len(servers) == 2, "the fork server and the resource tracker"
+        assert not any(is_gone(pid) for pid in servers)
+        if killed:
+            process.kill()
+        else:
+            assert process.stdin is not None
+            process.stdin.close()
+        process.wait()
+        wait_gone(servers, 0.5)
+
+
 def test_a_driver_that_was_stopped_finds_its_workers_well() -> None:
     """As a suspended machine stops them all: the workers in their epochs, the driver waiting."""
     with running(hidden=[16]) as process:

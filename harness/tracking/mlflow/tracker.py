@@ -64,6 +64,8 @@ class MlflowTracker:
         self._facts: dict[str, str] = {}
         self._parent = ""
         """The study's run id; empty for `train`, whose runs stand alone."""
+        self._started: set[str] = set()
+        """The uids whose runs this process gave their params."""
 
     def open(self, record: StudyRecord, at: float | None = None) -> None:
         self._classes, self._validation_labels = record.classes, record.validation_labels
@@ -124,6 +126,7 @@ class MlflowTracker:
                 run_id = self._store.remember(trial.uid, run.info.run_id)
                 failpoint("mlflow.created")
             self._store.client.log_batch(run_id, params=params, synchronous=True)
+            self._started.add(trial.uid)
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
         points = [
@@ -151,8 +154,8 @@ class MlflowTracker:
         displaced: str = "",
         at: float | None = None,
     ) -> None:
-        if self._store.find(trial.uid, self._experiment_id) is None:
-            self.start(trial)  # the driver died between asking for the trial and recording it
+        if trial.uid not in self._started:
+            self.start(trial)  # whoever asked for it may have died before its run had all params
         run_id = self.run_id(trial.uid)
         tags = {"harness.state": state, "harness.worker": worker, "harness.reason": reason}
         if successor is not None:
