@@ -21,7 +21,7 @@ from typing import cast
 
 from harness.data.files import TrainingFiles
 from harness.executors.base import Setup
-from harness.executors.tether import tie_to_driver
+from harness.executors.tether import name_driver, tie_to_driver
 from harness.trial import Trial
 
 GONE_AFTER = 3.0
@@ -73,6 +73,7 @@ class Starter:
         if method == "forkserver":
             self._context.set_forkserver_preload(["harness.executors.preload"])
             with _sigint_blocked():
+                name_driver()
                 forkserver.ensure_running()  # returns at once; torch is imported meanwhile
 
     def start(self, name: str, setup: Setup) -> Worker:

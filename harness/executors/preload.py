@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from harness.executors.tether import tie_fork_server
 
-from harness.executors.tether import end_with_parent
+tie_fork_server()
 
-if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
-    # Left to itself it would first import torch to the end, 2 to 10 s, and then take as long to
-    # clear it away, before it saw that its driver is gone; its workers end with it.
-    end_with_parent()
-
-import harness.executors.worker  # noqa: F401
+import harness.executors.worker  # noqa: F401, E402

@@ -11,6 +11,8 @@ from contextlib import suppress
 from multiprocessing import forkserver
 
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+DRIVER = "HARNESS_DRIVER"
+"""The driver's process id, in the environment of its fork server."""
 
 
 def tie_to_driver() -> None:
@@ -36,3 +38,17 @@ def end_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it is gone; Linux only."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def tie_fork_server() -> None:
+    """Left to itself it would first import torch to its end, 2 to 10 s, and then take as long to
+    clear it away, before it saw that its driver is gone; its workers end with it."""
+    if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
+        end_with_parent()
+        if os.getppid() != int(os.environ.get(DRIVER, os.getppid())):
+            os._exit(0)  # died before the call: no signal will come
+
+
+def name_driver() -> None:
+    """Before the fork server is started: so it knows whose it is."""
+    os.environ[DRIVER] = str(os.getpid())

@@ -189,15 +189,16 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.parametrize("begun", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("killed", [True, False])
-def test_the_fork_server_does_not_import_torch_for_nobody(killed: bool) -> None:
+def test_the_fork_server_does_not_import_torch_for_nobody(killed: bool, begun: float) -> None:
     """As where a study is refused as soon as its store is opened."""
     command = [sys.executable, "-c", ENDS_AT_ONCE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         servers = descendants(process.pid)
-        time.sleep(0.5)  # it has begun to import
+        time.sleep(begun)
         assert len(servers) == 2, "the fork server and the resource tracker"
         assert not any(is_gone(pid) for pid in servers)
         if killed:
@@ -206,7 +207,7 @@ def test_the_fork_server_does_not_import_torch_for_nobody(killed: bool) -> None:
             assert process.stdin is not None
             process.stdin.close()
         process.wait()
-        wait_gone(servers, 0.5)
+        wait_gone(servers, 1)
 
 
 def test_a_driver_that_was_stopped_finds_its_workers_well() -> None:
