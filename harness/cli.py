@@ -77,6 +77,9 @@ def run_study(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; the old study is kept, renamed.")
     ] = False,
+    no_confirm: Annotated[
+        bool, typer.Option("--no-confirm", help="Do not train the winner again over fresh seeds.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")
     ] = False,
@@ -100,6 +103,7 @@ def run_study(
             data_dir=data_dir,
             tracking_uri=tracking_uri,
             overrides=overrides or (),
+            confirm=not no_confirm,
         )
         if dry_run:
             from harness.estimate import dry_run as estimate
@@ -109,11 +113,12 @@ def run_study(
             print(json.dumps(resolved) if output is Format.json else in_words(resolved))
             return
         from harness.run import execute
+        from harness.verdict_json import to_dict
 
         with watching(output) as watcher:
             result = execute(planned, fresh=fresh, watcher=watcher)
         if output is Format.json:
-            print(json.dumps({"event": "verdict"} | result.verdict.to_dict()))
+            print(json.dumps({"event": "verdict"} | to_dict(result.verdict)))
         else:
             print(f"\n{result.verdict.text()}")
 

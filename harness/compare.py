@@ -51,7 +51,7 @@ class Side:
     @property
     def reading(self) -> TestReading | None:
         """Of the test set, where it was opened for this very trial."""
-        return self.study.reading_of(self.run.number)
+        return self.study.reading_of(self.run)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import mistakes
+from harness.config import GIVEN
+from harness.confirm import missing
 from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
 from harness.failpoints import failpoint
+from harness.frozen import Selection, freeze, unread
 from harness.model import MLP, load_mlp
 from harness.plan import Plan
 from harness.reports.page import Page
 from harness.reports.study import report
 from harness.search import Search
-from harness.selection import Selection, freeze, read_test, unread
+from harness.selection import read_test
 from harness.signals import Stop
 from harness.tracking.predictions import TEST_FILE
-from harness.tracking.records import RunRecord, StudyRun
+from harness.tracking.records import CONFIRM, RunRecord, StudyRun
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from harness.data.parts import SealedTest
+    from harness.ledger import Ledger
     from harness.tracking.base import Tracker
     from harness.tracking.spool import SpooledTracker
 
@@ -44,8 +48,8 @@ def conclude(
     """Draw the conclusion from what is on record and close the study's run."""
     study = _read(tracker, planned)
     selection = freeze(study)
-    champion, waiting = selection.champion, unread(study)
-    if _kept(tracker, study) != champion.number:
+    champion, waiting = selection.champion, unread(study, selection)
+    if _kept(tracker, study) != selection.kept.uid:
         _go_on(stop)
         watcher.message(f"chosen: trial {champion.number}; keeping its model")
         _keep(planned, prepared, tracker, selection, study)
@@ -56,7 +60,8 @@ def conclude(
         part = "test set" if study.test_name == "test" else "stand-in for the test set"
         watcher.message(f"reading the {part}{again}{of}")
         _go_on(stop)
-        study = _open_test(tracker, sealed, selection, study, waiting)
+        ledger = planned.home.ledger(prepared.test_digest)
+        study = _open_test(tracker, sealed, ledger, selection, study, waiting)
     verdict, page = _report(planned, tracker, study, selection)
     assert verdict.reading is not None
     failpoint("conclude.reported")
@@ -68,6 +73,7 @@ def conclude(
         # Of a list that went on, the champion may be a trial that was read before.
         "test/accuracy": verdict.reading.accuracy,
         "test/loss": verdict.reading.loss,
+        **verdict.metrics(),
         "trials/complete": search.counts.complete,
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,
@@ -82,40 +88,47 @@ def settled(planned: Plan, tracker: Tracker, search: Search) -> Verdict | None:
     study = tracker.read(planned.config.study.name)
     if study is None or study.uid != search.uid or not study.best_first():
         return None
-    if unread(study) or study.state != "COMPLETE":
+    as_asked = planned.config.study.sampler in GIVEN or (
+        study.facts.get(CONFIRM) == planned.confirming and not missing(planned, study)
+    )
+    selection = freeze(study)
+    if unread(study, selection) or study.state != "COMPLETE" or not as_asked:
         return None
-    return _report(planned, tracker, study, freeze(study))[0]
+    return _report(planned, tracker, study, selection)[0]
 
 
-def _kept(tracker: Tracker, study: StudyRun) -> int | None:
-    """The trial whose model is registered: its mistakes are written after it."""
+def _kept(tracker: Tracker, study: StudyRun) -> str | None:
+    """The uid of the run whose model is registered: its mistakes are written after it."""
     content = tracker.read_file(study.run_id, mistakes.FILE)
-    return mistakes.Mistakes.from_file(content).number if content else None
+    found = mistakes.Mistakes.from_file(content) if content else None
+    return (found.run or f"{study.uid}/{found.number}") if found else None
 
 
 def _keep(
     planned: Plan, prepared: Prepared, tracker: Tracker, selection: Selection, study: StudyRun
 ) -> None:
     """Register the champion's model, and show its mistakes on the validation part."""
-    champion, classes = selection.champion, study.classes
-    model = _model(tracker, study, champion)
+    kept, classes = selection.kept, study.classes
+    model = _model(tracker, study, kept)
     example = np.zeros((2, *prepared.training.shape), np.uint8)
-    assert champion.best is not None
+    assert kept.best is not None
     note = (
-        f"Study '{study.name}', trial {champion.number}: {champion.spec.describe()}. Validation "
-        f"accuracy {champion.best.val_accuracy:.4f}. Takes images as uint8, any batch size; gives "
-        f"logits for {', '.join(classes)}."
+        f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
+        f"{kept.spec.seed}. Validation accuracy {kept.best.val_accuracy:.4f}. Takes images as "
+        f"uint8, any batch size; gives logits for {', '.join(classes)}."
     )
-    tracker.log_champion(planned.config.study.name, model, example, champion, note)
+    tracker.log_champion(planned.config.study.name, model, example, kept, note)
     validation = load_splits(prepared.training).validation
-    found = mistakes.find(champion.number, model, validation, champion.spec.loss)
+    found = mistakes.find(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")
+    found = replace(found, run=kept.uid)
     tracker.log_file(study.uid, mistakes.FILE, found.to_file())
 
 
 def _open_test(
     tracker: Tracker,
     sealed: SealedTest,
+    ledger: Ledger,
     selection: Selection,
     study: StudyRun,
     waiting: Sequence[RunRecord],
@@ -126,14 +139,15 @@ def _open_test(
     """
     for run in waiting:  # weights that are gone are found out before the seal is broken
         _model(tracker, study, run)
-    tracker.log_selection(study.uid, selection.to_dict() | {"time": time.time()})
+    told = selection.to_dict() | {"hash": selection.hash, "time": time.time()}
+    tracker.log_selection(study.uid, told)
     failpoint("conclude.selected")
     # One model at a time is in memory, and read from the store.
-    trained = ((run.number, _model(tracker, study, run), run.spec.loss) for run in waiting)
+    trained = ((r.uid, r.number, r.spec.loss, _model(tracker, study, r)) for r in waiting)
+    named = (study.name, study.uid)
+    opened = read_test(selection.hash, named, sealed, ledger, trained)
     readings = []
-    for run, (reading, said) in zip(
-        waiting, read_test(selection.hash, sealed, trained), strict=True
-    ):
+    for run, (reading, said) in zip(waiting, opened, strict=True):
         tracker.log_file(run.uid, TEST_FILE, said.to_file())
         failpoint("conclude.opened")
         tracker.log_test(study.uid, reading, run.number == selection.champion.number)

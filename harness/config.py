@@ -88,6 +88,15 @@ class DataTable(Table):
         return value
 
 
+class ConfirmTable(Table):
+    """[confirm]: how the winner of a search is confirmed; may change from one start to the next."""
+
+    top: int = Field(default=3, ge=1, le=100)
+    """So many of the best distinct settings are trained again."""
+    seeds: int = Field(default=3, ge=0, le=100)
+    """With so many seeds that the search did not use; 0 leaves the confirming out."""
+
+
 @dataclass(frozen=True)
 class StudyConfig:
     """A study, resolved: the file and everything that overrides it."""
@@ -103,6 +112,12 @@ class StudyConfig:
     """The file as it was."""
     settings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """The [[trial]] tables by name: TrialSpec fields that stand in for those of [train]."""
+    confirm: ConfirmTable = field(default_factory=ConfirmTable)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the winner is trained again; a grid or list has its own seeds."""
+        return self.confirm.seeds > 0 and self.study.sampler not in GIVEN
 
     def fixed(self) -> dict[str, Any]:
         """TrialSpec fields that every trial of a search shares."""

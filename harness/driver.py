@@ -69,7 +69,8 @@ class Running:
 class Best:
     """The best trial so far, by the study's objective."""
 
-    number: int
+    title: str
+    """The trial's."""
     value: float
     settings: str
 
@@ -230,7 +231,7 @@ class Driver:
         value = outcome.best.objective(self.progress.objective)
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
         if not ranking or rank < ranking[0]:
-            self.progress.best = Best(trial.number, value, trial.spec.describe())
+            self.progress.best = Best(trial.title, value, trial.spec.describe())
         if len(ranking) < self._keep:
             return True, ""
         last = ranking[self._keep - 1]

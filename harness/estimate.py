@@ -43,6 +43,7 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         slots = planned.slots(prepared)
         gain = planned.gain(prepared) if planned.devices[0] == "cpu" and slots > 1 else 1.0
     workers = len(planned.devices)
+    again = config.confirm.top * config.confirm.seeds if config.confirms else 0
     at_once = min(workers, available_cores()) if planned.devices[0] == "cpu" else workers
     return config.definition() | {
         "name": config.study.name,
@@ -56,7 +57,8 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
         "seconds_a_trial": trial_seconds / gain,
-        "seconds": trial_seconds / gain * math.ceil(config.study.trials / at_once),
+        "confirming": again,
+        "seconds": trial_seconds / gain * math.ceil((config.study.trials + again) / at_once),
     }
 
 
@@ -79,6 +81,11 @@ def in_words(resolved: dict[str, Any]) -> str:
         f"{LIST:<8} {name}: {', '.join(f'{k} = {_shown(v)}' for k, v in fields.items()) or 'as is'}"
         for name, fields in resolved.get(LIST, {}).items()
     ]
+    again = resolved["confirming"]
+    if resolved["study"]["sampler"] not in GIVEN:
+        lines.append(
+            f"confirm  {again} trainings more, over fresh seeds" if again else "confirm  no"
+        )
     each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
     about = duration(resolved["seconds"])
     given = resolved["study"]["sampler"] in GIVEN

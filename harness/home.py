@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, StoreError, StudyError, Unavailable, masked
+from harness.ledger import Ledger
 from harness.signals import Stop
 
 if TYPE_CHECKING:
@@ -62,6 +63,14 @@ class Home:
         if tracking_uri == self.local_uri:
             return f"sqlite:///{self.database}"
         return masked(tracking_uri)
+
+    def ledger(self, test_digest: str) -> Ledger:
+        """Of a test set, whichever store its studies are recorded in."""
+        return Ledger.of(self.ledgers, test_digest)
+
+    @property
+    def ledgers(self) -> Path:
+        return self.root / "test-sets"
 
     def spools(self, tracking_uri: str) -> Path:
         """Where writes wait for that store."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from harness.confirmed import champion_of, confirmed, kept_of
 from harness.harmless import harmless
 from harness.home import Home
-from harness.settings import champion_of
 from harness.verdict import count_states
 
 
@@ -17,13 +17,16 @@ def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
     for study in home.open_tracker(tracking_uri, reading=True).studies():
         counts = count_states(study)
         champion = champion_of(study)
-        tested = study.reading_of(champion.number) if champion else None
+        tested = study.reading_of(kept_of(study, champion)) if champion else None
+        again = confirmed(study)
+        best = again[0].value if again else champion.value(study.objective) if champion else None
         rows.append(
             {
                 "name": study.name,
                 "dataset": study.definition["data"]["name"],
                 "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
-                "best": champion.value(study.objective) if champion else None,
+                "best": best,
+                "seeds": len(again[0].runs) if again else 0,
                 "objective": study.objective,
                 "test": tested.accuracy if tested else None,
                 "started": study.started,

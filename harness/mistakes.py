@@ -48,6 +48,9 @@ class Mistakes:
     total: int
     """All its mistakes on the validation part."""
     shown: tuple[Mistake, ...]
+    run: str = ""
+    """The uid of the run whose model makes them; older records leave it out, where it is the
+    trial's own."""
 
     def to_file(self) -> bytes:
         return json.dumps(asdict(self)).encode()

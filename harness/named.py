@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 
 from harness.errors import StudyError, did_you_mean
-from harness.selection import freeze
+from harness.frozen import freeze
 from harness.tracking.base import Tracker
 from harness.tracking.records import RunRecord, StudyRun
 
 
 def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
-    """A study's champion, `STUDY/12`, or an MLflow run id, with its study. Raises StudyError."""
+    """The run of a study's model, of `STUDY/12`, or of an MLflow run id, with its study.
+
+    Raises StudyError.
+    """
     if re.fullmatch(r"[0-9a-f]{32}", name):
         study = tracker.read_run(name)
         if study is None:
             raise StudyError(f"no run of harness has the id {name}; `harness ui` shows them")
-        run = study.trials[0] if study.run_id != name and study.trials else freeze(study).champion
+        own = [*study.trials, *study.confirming] if study.run_id != name else []
+        run = own[0] if own else freeze(study).kept
         return study, _with_result(study, run)
     title, slash, number = name.partition("/")
     study = _read(tracker, title)
@@ -28,7 +32,7 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
     if study is None:
         raise _unknown(tracker, title)
     if not slash:
-        return study, freeze(study).champion
+        return study, freeze(study).kept
     matching = [run for run in study.trials if str(run.number) == number]
     if not matching:
         last = max((run.number for run in study.trials), default=None)

@@ -6,7 +6,7 @@ import math
 import shlex
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from harness.facts import facts
 from harness.home import Home
 from harness.search import random_specs
 from harness.studyfiles import load
-from harness.tracking.records import StudyRecord
+from harness.tracking.records import CONFIRM, TEST_SET, UNCONFIRMED, StudyRecord
 
 GPU_SLOTS = 64
 """Trials that a GPU worker is given at once; what its memory does not hold waits there."""
@@ -118,7 +118,11 @@ class Plan:
                 "text": self.config.text,
                 "definition": self.config.definition(),
                 "facts": facts(prepared, self.device, len(self.devices))
-                | {"command": self.command},
+                | {
+                    "command": self.command,
+                    CONFIRM: self.confirming,
+                    TEST_SET: prepared.test_digest,
+                },
                 "dataset": prepared.name,
                 "dataset_digest": prepared.digest,
                 "dataset_source": prepared.where,
@@ -128,6 +132,13 @@ class Plan:
             }
             | more
         )
+
+    @property
+    def confirming(self) -> str:
+        """How the winner is confirmed, as the record has it."""
+        if not self.config.confirms:
+            return UNCONFIRMED
+        return f"the best {self.config.confirm.top} settings over {self.config.confirm.seeds} seeds"
 
     def _check_batches(self, examples: int) -> None:
         largest = self.config.largest("batch_size")
@@ -149,6 +160,7 @@ def plan(
     data_dir: str | Path | None = None,
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
+    confirm: bool = True,
     home: str | Path = "mlruns",
 ) -> Plan:
     """Resolve a study and where it will run. Raises UserError; touches nothing."""
@@ -170,6 +182,8 @@ def plan(
     given: dict[str, Any] = {"trials": trials, "timeout": timeout, "seed": seed}
     options = {name: value for name, value in given.items() if value is not None}
     config = load(study, overrides, options)
+    if not confirm:
+        config = replace(config, confirm=config.confirm.model_copy(update={"seeds": 0}))
     Home(Path(home)).tracking_uri(tracking_uri)  # refused before anything is made
     found, described = choose(device)
     count = len(found) if workers is None else workers
@@ -178,6 +192,7 @@ def plan(
     options |= {"workers": workers} if workers is not None else {}
     flags = [f"--{name}={value}" for name, value in options.items()]
     flags += [f"--{device}"] if device else []
+    flags += [] if confirm else ["--no-confirm"]
     sets = [part for override in overrides for part in ("--set", override)]
     command = shlex.join(["harness", "run-study", str(study), *flags, *sets])
     return Plan(

@@ -19,7 +19,7 @@ from harness.errors import DataError, StoreError, StudyError, UserError
 from harness.home import Home
 from harness.named import find_trial
 from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.records import RunRecord, StudyRun
+from harness.tracking.records import CONFIRMING, RunRecord, StudyRun
 
 
 @dataclass(frozen=True)
@@ -121,18 +121,21 @@ def on_test(
         )
         for place, row in enumerate(rows)
     )
-    named = f"{study.name}/{run.number}"
+    seed = f" (seed {run.spec.seed})" if CONFIRMING in run.uid else ""
+    named = f"{study.name}/{run.number}{seed}"
     return Predicted(named, examples, int(is_right.sum()), total, study.test_name, wrong, why_not)
 
 
 def _not_read(study: StudyRun, run: RunRecord) -> StudyError:
     named = f"{study.name}/{run.number}"
-    if study.reading_of(run.number) is not None:
+    if study.reading_of(run) is not None:
         return StudyError(
             f"what {named} said of the test set was not kept: it was read before harness kept it"
         )
-    read = sorted(reading.number for reading in study.readings)
-    known = f"; it was for {', '.join(f'{study.name}/{n}' for n in read[:8])}" if read else ""
+    own = sorted(reading.number for reading in study.readings if CONFIRMING not in reading.run)
+    read = [study.name] if len(own) < len(study.readings) else []  # the study's own model
+    read += [f"{study.name}/{number}" for number in own[:8]]
+    known = f"; it was for {', '.join(read)}" if read else ""
     return StudyError(f"the test set was not read for {named}{known}")
 
 

@@ -34,6 +34,12 @@ def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:
     return ", ".join([f"{parts[0]} (hardest)", *parts[1:]]) + f"; on average {percent(mean)}"
 
 
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `13th`."""
+    ends = {1: "st", 2: "nd", 3: "rd"} if number // 10 % 10 != 1 else {}
+    return f"{number}{ends.get(number % 10, 'th')}"
+
+
 def hardest(classes: Sequence[str], accuracy: Sequence[float]) -> str:
     known = [(value, name) for name, value in zip(classes, accuracy, strict=False) if value >= 0]
     return min(known)[1] if known else "unknown"

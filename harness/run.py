@@ -77,6 +77,7 @@ def run_study(
     data_dir: str | Path | None = None,
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
+    confirm: bool = True,
     home: str | Path = "mlruns",
     fresh: bool = False,
     watcher: Watcher | None = None,
@@ -84,8 +85,9 @@ def run_study(
     """Run a study to its end, or go on where it stopped. Raises HarnessError.
 
     The options are those of `harness run-study`: `device` is "gpu", "cpu" or None for what is
-    there, `overrides` are ["train.epochs=3", ...], `home` is where records lie. Silent unless a
-    `watcher` is given, such as `harness.progress.plain.Plain()`.
+    there, `overrides` are ["train.epochs=3", ...], `home` is where records lie. Without `confirm`
+    a search's winner is not trained again. Silent unless a `watcher` is given, such as
+    `harness.progress.plain.Plain()`.
     """
     planned = plan(
         study,
@@ -97,6 +99,7 @@ def run_study(
         data_dir=data_dir,
         tracking_uri=tracking_uri,
         overrides=overrides,
+        confirm=confirm,
         home=home,
     )
     return execute(planned, fresh=fresh, watcher=watcher or Quiet())
@@ -146,15 +149,19 @@ def _execute(
         recover(search, tracker)
         if executor is not None:
             _sweep(planned, search, executor, tracker, watcher, stop)
-            executor.close()  # their memory is free before the champion is exported
         try:
             tracker.flush()
         except Unsent as error:
             done = f"{search.counts.done} of {planned.config.study.trials} trials are done"
             raise Unsent(f"{done}; {error}") from None
         from harness.conclude import conclude
+        from harness.confirm import confirm
         from harness.data.parts import SealedTest
 
+        if search.ranking:
+            confirm(planned, prepared, executor, tracker, watcher, stop)
+        if executor is not None:
+            executor.close()  # their memory is free before the champion is exported
         sealed = SealedTest.of(prepared)
         verdict = conclude(planned, prepared, sealed, tracker, search, watcher, stop)
     tracker.flush()
@@ -190,7 +197,7 @@ def _sweep(
     best = None
     if search.ranking:
         trial = search.trial(search.ranking[0][1])
-        best = Best(trial.number, abs(search.ranking[0][0]), trial.spec.describe())
+        best = Best(trial.title, abs(search.ranking[0][0]), trial.spec.describe())
     ending = Driver(
         search,
         executor,

@@ -67,15 +67,10 @@ def settings(study: StudyRun) -> list[Setting]:
     return sorted(found, key=mean)
 
 
-def champion_of(study: StudyRun) -> RunRecord | None:
-    """The best trial by validation; of a grid or list, that of the setting with the best mean.
-
-    Among single trials the luckiest seed would win. None where no trial is complete.
-    """
+def best_of_settings(study: StudyRun) -> RunRecord | None:
+    """Of a grid or list, the best trial of the setting with the best mean; None without any."""
     ranked = study.best_first()
-    if not study.given or not ranked:
-        return ranked[0] if ranked else None
-    return min(settings(study)[0].runs, key=ranked.index)
+    return min(settings(study)[0].runs, key=ranked.index) if ranked else None
 
 
 def in_lines(study: StudyRun) -> list[str]:
@@ -128,7 +123,7 @@ def _complete(run: RunRecord) -> bool:
 def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
     complete = filter(_complete, runs)
     ordered = tuple(sorted(complete, key=lambda run: (run.spec.seed, run.number)))
-    read = [study.reading_of(run.number) for run in ordered]
+    read = [study.reading_of(run) for run in ordered]
     tested = tuple(reading.accuracy for reading in read if reading is not None)
     test = Spread(tested) if len(tested) == len(ordered) else None
     return Setting(name, ordered, Spread(_values(ordered, "val/accuracy")), test, len(runs))

@@ -11,14 +11,23 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.config import GIVEN, LIST, DataTable, StudyConfig, StudyTable, Table, as_toml
+from harness.config import (
+    GIVEN,
+    LIST,
+    ConfirmTable,
+    DataTable,
+    StudyConfig,
+    StudyTable,
+    Table,
+    as_toml,
+)
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.space import LAYERS, Space, check_value
 from harness.trial import SPEC_FIELDS, TrialSpec
 
 LONGEST_NAME = 80
 """Of a setting: it stands in a line with its figures."""
-TABLES = ("study", "data", "train", "space")
+TABLES = ("study", "data", "train", "space", "confirm")
 TRAINED = tuple(name for name in SPEC_FIELDS if name != "seed")
 
 T = TypeVar("T", bound=Table)
@@ -143,6 +152,13 @@ def _resolve(
     if study.sampler == "list" and not listed:
         raise wrong("study", f"sampler: a list needs [[{LIST}]] tables, and there are none")
     data = _table(DataTable, "data", tables["data"], wrong)
+    confirm = _table(ConfirmTable, "confirm", tables["confirm"], wrong)
+    if tables["confirm"] and study.sampler in GIVEN:
+        raise wrong(
+            "confirm",
+            f"{next(iter(tables['confirm']))}: confirms a search's winner, and this is a "
+            f"{study.sampler}; repeat it over seeds by [study] seeds",
+        )
     train = _fields(tables["train"], {}, lambda message: wrong("train", message))
     try:
         space = Space.parse(tables["space"])
@@ -166,7 +182,7 @@ def _resolve(
             "study", "objective: val/loss cannot rank unlike losses in [[trial]]; use val/accuracy"
         )
     study = _counted(study, len(grid or settings), "trials" in asked, wrong)
-    return StudyConfig(study, data, train, space, source, text, settings)
+    return StudyConfig(study, data, train, space, source, text, settings, confirm)
 
 
 def _counted(study: StudyTable, points: int, given: bool, wrong: Wrong) -> StudyTable:

@@ -10,7 +10,7 @@ from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.home import private
 from harness.plan import Plan
-from harness.quoted import aligned, interval, ranked_classes
+from harness.quoted import aligned, interval, ordinal, ranked_classes
 from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
 from harness.space import Space
@@ -40,7 +40,8 @@ class TrainResult:
         ]
         if reading is not None:
             accuracy = f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}"
-            lines.append(("test", f"{accuracy}, loss {reading.loss:.4f}"))
+            look = f"{ordinal(reading.look)} look at this test set"
+            lines.append(("test", f"{accuracy}, loss {reading.loss:.4f} ({look})"))
         by_class = reading.class_accuracy if reading else result.class_accuracy
         part = "test" if reading else "validation"
         lines.append(("classes", f"on {part}: {ranked_classes(self.classes, by_class)}"))
@@ -95,7 +96,10 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
             model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)
             settings = f"fixed settings {source.uid}"
-            ((reading, said),) = read_test(settings, sealed, [(0, model, spec.loss)])
+            ledger = planned.home.ledger(prepared.test_digest)
+            trained = [(source.uid, 0, spec.loss, model)]
+            known_as = (experiment, source.uid)
+            ((reading, said),) = read_test(settings, known_as, sealed, ledger, trained)
             tracker.log_file(source.uid, TEST_FILE, said.to_file())
             tracker.log_test(source.uid, reading)
         run_id = tracker.run_id(source.uid)

@@ -155,6 +155,15 @@ class Trial:
     """Unique over all studies; the tracker finds a run by it."""
     spec: TrialSpec
     attempt: int = 1
+    confirms: int | None = None
+    """The trial of the study whose settings these are, with another seed; None for a trial."""
+
+    @property
+    def title(self) -> str:
+        """What people know it by: `12`, or `12, seed 3`."""
+        if self.confirms is None:
+            return str(self.number)
+        return f"{self.confirms}, seed {self.spec.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness import luck
 from harness.config import varied_fields
-from harness.intervals import wilson
+from harness.confirmed import Confirmed, confirmed, kept_of
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
+from harness.optimism import Optimism
 from harness.paired import Rival, rivals
-from harness.quoted import aligned, duration, hardest, interval, ranked_classes
-from harness.settings import in_lines, settings, told
+from harness.quoted import aligned, duration, interval, ordinal, ranked_classes
+from harness.settings import in_lines, told
 from harness.tracking import view
-from harness.tracking.records import RunRecord, StudyRun, TestReading, right
+from harness.tracking.records import RunRecord, StudyRun, TestReading
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -33,7 +33,9 @@ class Verdict:
 
     study: StudyRun
     champion: RunRecord
+    """The trial whose settings won."""
     reading: TestReading | None
+    """Of the model that is kept."""
     report: Path
     store: str
     """The tracking URI, without a password."""
@@ -50,10 +52,11 @@ class Verdict:
         cls, study: StudyRun, champion: RunRecord, tracker: Tracker, report: Path, store: str
     ) -> Verdict:
         """The verdict on a study as it is on record in `tracker`."""
-        reading = next((r for r in study.readings if r.number == champion.number), None)
+        kept = kept_of(study, champion)
+        reading = study.reading_of(kept)
         content = tracker.read_file(study.run_id, MISTAKES)
         mistakes = Mistakes.from_file(content) if content else None
-        if mistakes is not None and mistakes.number != champion.number:
+        if mistakes and (mistakes.run or f"{study.uid}/{mistakes.number}") != kept.uid:
             mistakes = None  # an earlier champion's
         return cls(
             study,
@@ -65,6 +68,21 @@ class Verdict:
             mistakes,
             luck.find(tracker, study, champion),
         )
+
+    @property
+    def kept(self) -> RunRecord:
+        """The run whose model is kept: the champion, or the best of those that confirm it."""
+        return kept_of(self.study, self.champion)
+
+    @property
+    def confirmed(self) -> Confirmed | None:
+        """What the champion came to over fresh seeds."""
+        found = (c for c in confirmed(self.study) if c.trial.uid == self.champion.uid)
+        return next(found, None)
+
+    @property
+    def optimism(self) -> Optimism | None:
+        return Optimism.of(self.study, self.reading)
 
     @property
     def model(self) -> str:
@@ -81,17 +99,11 @@ class Verdict:
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        best, reading = self.champion.best, self.reading
-        assert best is not None
+        reading = self.reading
         lines = [
             ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
             ("settings", self.settings),
-            (
-                "validation",
-                f"accuracy {best.val_accuracy:.4f}{interval(self.champion.confusion)}, "
-                f"loss {best.val_loss:.4f} "
-                f"(epoch {best.epoch} of {self.champion.epochs[-1].epoch})",
-            ),
+            *self._validated(),
         ]
         if reading is not None:
             lines.append(
@@ -103,6 +115,8 @@ class Verdict:
             )
             ranked = ranked_classes(self.study.classes, reading.class_accuracy)
             lines.append(("classes", f"on {self.study.test_name}: {ranked}"))
+        if self.optimism is not None:
+            lines.append(("optimism", self.optimism.text(self.study.test_name)))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
         for place, line in enumerate(in_lines(self.study)):
@@ -112,6 +126,36 @@ class Verdict:
         lines.append(("model", f"{self.model} in {self.store}"))
         lines.append(("browse", self.browse))
         return lines
+
+    def _validated(self) -> list[tuple[str, str]]:
+        kept, again = self.kept, self.confirmed
+        assert kept.best is not None
+        accuracy = f"accuracy {kept.best.val_accuracy:.4f}{interval(kept.confusion)}"
+        at = f"(epoch {kept.best.epoch} of {kept.epochs[-1].epoch})"
+        own = f"{accuracy}, loss {kept.best.val_loss:.4f} {at}"
+        if again is None:
+            why = "not confirmed: trained with one seed alone" if not self.study.given else ""
+            return [("validation", own), *([("", why)] if why else [])]
+        n = len(again.runs)
+        failed = f"; with {again.failed} more it could not be trained" if again.failed else ""
+        over = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
+        return [
+            ("validation", f"accuracy {again.validation} over {over}{failed}"),
+            ("", f"the model kept, seed {kept.spec.seed}: {own}"),
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """For the study's run, beside the champion's own."""
+        found = self.optimism.metrics() if self.optimism else {}
+        if self.confirmed is not None:
+            over = self.confirmed.validation
+            found["confirm/seeds"] = len(over.values)
+            found["confirm/val_accuracy_mean"] = over.mean
+            if over.deviation is not None:
+                found["confirm/val_accuracy_sd"] = over.deviation
+        if self.reading is not None and self.reading.look:
+            found["test/look"] = self.reading.look
+        return found
 
     @property
     def settings(self) -> str:
@@ -126,12 +170,15 @@ class Verdict:
     def looked(self) -> str:
         """How the test set was read."""
         looks, read = self.study.looks, len(self.study.readings)
+        look = max((reading.look for reading in self.study.readings), default=0) or looks
         if not self.study.given:
-            return "read once" if looks == 1 else f"look number {looks} at this test set"
+            known = self.reading is not None and self.reading.look
+            return f"{ordinal(look)} look at this test set" if known or look > 1 else "read once"
         complete = len(self.study.best_first())
         of = f"all {read}" if read == complete else f"{read} of {complete}"
         opened = "one opening" if looks == 1 else f"{looks} openings"
-        return f"{opened} for {of} trials; nothing is chosen by it"
+        told = f"{opened} for {of} trials; nothing is chosen by it"
+        return told if look <= looks else f"{told}; the {ordinal(look)} look at this test set"
 
     @property
     def rivalry(self) -> str:
@@ -166,8 +213,9 @@ class Verdict:
 
     def markdown(self) -> str:
         """For MLflow's description of the run and the experiment, which shows its first line."""
-        best, name = self.champion.best, self.study.name
-        assert best is not None
+        name, again = self.study.name, self.confirmed
+        assert self.kept.best is not None
+        value = str(again.validation) if again else f"{self.kept.best.val_accuracy:.4f}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
         tested = (
             f", {self.study.test_name} {self.reading.accuracy:.4f}"
@@ -176,53 +224,12 @@ class Verdict:
         )
         head = (
             f"**Trial {self.champion.number}: {self.champion.spec.describe()}** · "
-            f"validation {best.val_accuracy:.4f}{tested} · [report]({run}/artifacts/report.html) "
+            f"validation {value}{tested} · [report]({run}/artifacts/report.html) "
             f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
         )
         shown = [line for line in self.lines if line[0] not in ("report", "browse")]
         rows = "\n".join(f"| {label} | {_in_markdown(text)} |" for label, text in shown)
         return f"{head}\n\n| | |\n|---|---|\n{rows}\n"
-
-    def to_dict(self) -> dict[str, Any]:
-        best, reading = self.champion.best, self.reading
-        assert best is not None
-        named = self.study.classes
-        return {
-            "study": self.study.name,
-            "champion": {"trial": self.champion.number, "spec": self.champion.spec.to_dict()},
-            "validation": {
-                "accuracy": best.val_accuracy,
-                "interval": wilson(*right(self.champion.confusion)),
-                "loss": best.val_loss,
-            },
-            "test": reading
-            and {
-                "of": self.study.test_name,
-                "accuracy": reading.accuracy,
-                "interval": wilson(*right(reading.confusion)),
-                "loss": reading.loss,
-                "looks": self.study.looks,
-                "class_accuracy": {
-                    name: None if math.isnan(value) else value
-                    for name, value in zip(named, reading.class_accuracy, strict=True)
-                },
-                "hardest_class": hardest(named, reading.class_accuracy),
-            },
-            "settings": [
-                {
-                    "name": setting.name,
-                    "trials": [run.number for run in setting.runs],
-                    "validation": setting.validation.values,
-                    "test": setting.test and setting.test.values,
-                }
-                for setting in settings(self.study)
-            ],
-            "trials": {state.lower(): n for state, n in count_states(self.study).items()},
-            "report": str(self.report),
-            "store": self.store,
-            "model": self.model,
-            "browse": self.browse,
-        }
 
 
 def _in_markdown(text: str) -> str:

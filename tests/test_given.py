@@ -14,19 +14,20 @@ from mlflow import MlflowClient
 
 from harness.data.parts import SealedTest
 from harness.errors import ConfigError, Interruption, StoreError, StudyError
+from harness.frozen import Selection, freeze
 from harness.home import Home
 from harness.listing import listing
 from harness.plan import plan
 from harness.predict import on_test
 from harness.progress.quiet import Quiet
 from harness.run import StudyResult, run_study
-from harness.selection import Selection, freeze
 from harness.settings import Spread, settings, told
 from harness.studyfiles import load
 from harness.tracking.mlflow import MlflowTracker
 from harness.tracking.predictions import TEST_FILE, TestPredictions
 from harness.tracking.records import State, StudyRun, TestReading, right
 from harness.train import train
+from harness.verdict_json import to_dict
 
 LIST = """
 [study]
@@ -82,7 +83,7 @@ def test_one_opening_covers_every_trial(study: StudyRun, path: Path) -> None:
     assert {reading.selection for reading in study.readings} == {freeze(study).hash}
     tracker = Home(path.parent / "mlruns").open_tracker(None, reading=True)
     for run in study.trials:
-        reading, kept = study.reading_of(run.number), tracker.read_file(run.run_id, TEST_FILE)
+        reading, kept = study.reading_of(run), tracker.read_file(run.run_id, TEST_FILE)
         assert reading is not None
         assert kept is not None
         said = TestPredictions.from_file(kept)
@@ -128,7 +129,7 @@ def test_the_verdict_says_that_nothing_was_chosen(path: Path, study: StudyRun) -
     champion = verdict.champion
     assert champion.number in [run.number for run in best.runs]
     assert lines["settings"].startswith(f"{best.name} (seed {champion.spec.seed})")
-    document = json.loads(json.dumps(verdict.to_dict()))
+    document = json.loads(json.dumps(to_dict(verdict)))
     assert [each["name"] for each in document["settings"]] == [s.name for s in settings(study)]
     assert document["test"]["looks"] == 1
 
@@ -153,7 +154,7 @@ def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
     client = MlflowClient(uri, registry_uri=uri)
     champion = freeze(after.study).champion
     for run in after.study.trials:  # its own figures, on its own run
-        reading = after.study.reading_of(run.number)
+        reading = after.study.reading_of(run)
         assert reading is not None
         assert client.get_run(run.run_id).data.metrics["test/accuracy"] == reading.accuracy
         if run.uid == champion.uid:
@@ -412,11 +413,11 @@ def test_a_champion_that_was_read_before_is_kept_all_the_same(
     other = 1 - before  # leads by its mean, once there are more seeds; here by decree
 
     def decreed(study: StudyRun) -> Selection:
-        return replace(freeze(study), champion=study.trials[other])
+        return replace(freeze(study), champion=study.trials[other], kept=study.trials[other])
 
     monkeypatch.setattr("harness.conclude.freeze", decreed)
     result = sweep(path, overrides=["study.seeds=2"])
-    reading = result.verdict.study.reading_of(other)
+    reading = result.verdict.study.reading_of(result.verdict.study.trials[other])
     assert reading is not None
     uri = Home(path.parent / "mlruns").local_uri
     client = MlflowClient(uri, registry_uri=uri)
@@ -450,7 +451,7 @@ def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
 def test_it_is_listed_with_its_champion(path: Path, study: StudyRun) -> None:
     (row,) = (row for row in listing(Home(path.parent / "mlruns"), None) if row["name"] == "list")
     champion = freeze(study).champion
-    reading = study.reading_of(champion.number)
+    reading = study.reading_of(champion)
     assert reading is not None
     assert champion.best is not None
     assert row["done"] == 6

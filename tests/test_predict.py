@@ -25,6 +25,8 @@ STUDY = """
 [study]
 trials = 3
 pruner = "none"
+[confirm]
+seeds = 0
 [data]
 name = "digits"
 validation = 0.2

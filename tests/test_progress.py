@@ -47,7 +47,7 @@ def progress() -> Progress:
     made = Progress(target=50, objective="val/accuracy", counts=Counts(9, 2, 1))
     made.started -= 60
     made.ended, made.epochs = 12, 120
-    made.best = Best(3, 0.8765, SPEC.describe())
+    made.best = Best("3", 0.8765, SPEC.describe())
     made.running = {
         "u/12": Running(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
         "u/13": Running(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),

@@ -193,7 +193,7 @@ def test_the_registered_model_says_what_it_is(client: MlflowClient, result: Stud
 
 def test_nothing_is_left_outside_its_own_folders(folder: Path, result: StudyResult) -> None:
     found = {path.name for path in (folder / "mlruns").iterdir()}
-    assert found == {"mlflow.db", "artifacts", "optuna", "reports"}
+    assert found == {"mlflow.db", "artifacts", "optuna", "reports", "test-sets"}
     assert not Path("mlflow.db").exists()
 
 

@@ -78,7 +78,8 @@ def _classes(path: Path) -> tuple[str, ...]:
     """A name a line; the distributed file ends in an empty one."""
     lines = _content(path).decode(errors="replace").splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
-    if len(set(names)) != COUNT or len(names) != COUNT:
+    are_names = all(name.isprintable() and "\ufffd" not in name for name in names)
+    if len(set(names)) != COUNT or len(names) != COUNT or not are_names:
         raise DataError(
             f"cifar10: {path} is cut off or altered (it names {len(set(names))} classes instead of "
             f"{COUNT}, one a line); delete it and get it again"

@@ -76,6 +76,13 @@ class Prepared:
     training: TrainingFiles
     test: TestFiles
 
+    @property
+    def test_digest(self) -> str:
+        digest = hashlib.sha256()
+        for path in (self.test.inputs, self.test.labels):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
 
 def prepare(
     name: str,

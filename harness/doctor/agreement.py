@@ -71,7 +71,8 @@ def one_run_each(evidence: Evidence) -> Iterator[Finding]:
         yield from _parent(evidence.parent)
     known = {journal.trial_uid(trial.number) for trial in journal.trials}
     for run in study.runs:
-        if not run.deleted and run.uid.startswith(f"{journal.uid}/") and run.uid not in known:
+        ours = run.uid.startswith(f"{journal.uid}/") and run.kind not in ("confirm", "confirmation")
+        if not run.deleted and ours and run.uid not in known:
             number = run.uid.partition("/")[2]
             yield Finding(
                 1,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import cast
 
+from harness.confirmed import champion_of, kept_of
 from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding, PointChampion, SetRun
 from harness.driver import KEPT
-from harness.settings import champion_of
 from harness.tracking.audit import REMADE, WEIGHTS, RunAudit
-from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.tracking.records import CONFIRM, UNCONFIRMED, RunRecord, State, StudyRun
 from harness.trial import TrialSpec
 
 UNSEEN = "MLflow lets no param be changed; the tag harness.spec and trial.json are right"
@@ -71,14 +72,33 @@ def as_study(evidence: Evidence) -> StudyRun:
         uid=journal.uid,
         run_id=evidence.parent.run_id if evidence.parent else "",
         experiment_id=evidence.study.experiment_id if evidence.study else "",
-        facts={},
+        facts={CONFIRM: evidence.parent.tags.get(f"harness.{CONFIRM}", UNCONFIRMED)}
+        if evidence.parent
+        else {},
         classes=(),
         definition=journal.attrs["definition"],
         readings=evidence.readings or (),
         started=0.0,
         ended=None,
         trials=tuple(runs),
+        confirming=_confirming(evidence),
     )
+
+
+def _confirming(evidence: Evidence) -> tuple[RunRecord, ...]:
+    found = []
+    for uid, runs in evidence.confirming.items():
+        found.append(
+            RunRecord(
+                uid=uid,
+                run_id=runs[0].run_id,
+                number=int(runs[0].tags["harness.number"]),
+                state=cast(State, runs[0].state),
+                spec=TrialSpec.from_dict(json.loads(runs[0].tags["harness.spec"])),
+                metrics={k: v for k, v in runs[0].metrics.items() if k.startswith("best/")},
+            )
+        )
+    return tuple(found)
 
 
 def champion(evidence: Evidence) -> RunRecord | None:
@@ -87,10 +107,6 @@ def champion(evidence: Evidence) -> RunRecord | None:
         return champion_of(as_study(evidence))
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def reading_of(evidence: Evidence, number: int) -> TestReading | None:
-    return next((each for each in evidence.readings or () if each.number == number), None)
 
 
 def _settings(evidence: Evidence, number: int, spec: TrialSpec, run: RunAudit) -> Iterator[Finding]:
@@ -247,8 +263,11 @@ def _reported(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(5, "the model", f"{what}{version.version}", alias)
     run = evidence.runs.get(best.number)
     remade = run is not None and REMADE in run.tags
-    if version.tags.get("harness.trial_run") != best.run_id and not remade:
-        what = f"version {version.version} names another run than trial {best.number}'s"
+    kept = kept_of(as_study(evidence), best)
+    if version.tags.get("harness.trial_run") != kept.run_id and not remade:
+        what = (
+            f"version {version.version} names another run than the model's of trial {best.number}"
+        )
         yield Finding(5, "the model", what)
 
 

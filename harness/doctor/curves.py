@@ -38,7 +38,7 @@ def whole_curves(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(2, where, what)
             if (gaps := _gaps(evidence, number, steps)) is not None:
                 yield Finding(2, where, f"was evaluated at epochs {_told(steps)}, not {gaps}")
-        yield from _as_the_document(where, run, epochs, state == "INTERRUPTED")
+        yield from as_the_document(where, run, epochs, state == "INTERRUPTED")
 
 
 def expected(epochs: Sequence[EpochMetrics]) -> list[Point]:
@@ -67,7 +67,7 @@ def _gaps(evidence: Evidence, number: int, steps: Sequence[int]) -> str | None:
     return None if wanted == list(steps) else _told(wanted)
 
 
-def _as_the_document(
+def as_the_document(
     where: str, run: RunAudit, epochs: Sequence[EpochMetrics], interrupted: bool
 ) -> Iterator[Finding]:
     """What was interrupted may have one epoch more: its points are written first."""

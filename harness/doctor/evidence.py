@@ -17,8 +17,9 @@ from typing import Any
 from harness.doctor.journal import Journal, read
 from harness.errors import StoreError
 from harness.home import Home
+from harness.ledger import Ledger
 from harness.tracking.audit import DOCUMENT, READINGS, Auditor, RunAudit, StudyAudit
-from harness.tracking.records import TestReading, read_document
+from harness.tracking.records import CONFIRMING, TEST_SET, TestReading, read_document
 from harness.tracking.spool import SUFFIX
 
 WORKER = re.compile(rb"multiprocessing\.forkserver.*harness\.executors", re.DOTALL)
@@ -44,6 +45,8 @@ class Evidence:
     """Writes in it that were not sent."""
     strays: tuple[str, ...] = ()
     """Workers whose driver is dead."""
+    folder: Path = Path()
+    """Where the ledgers of test sets lie, beneath `mlruns`."""
 
     @cached_property
     def runs(self) -> dict[int, RunAudit]:
@@ -55,6 +58,29 @@ class Evidence:
             for trial in self.journal.trials
         }
         return {number: runs[0] for number, runs in found.items() if len(runs) == 1}
+
+    @cached_property
+    def confirming(self) -> dict[str, list[RunAudit]]:
+        """The runs of each uid that train the best trials' settings again."""
+        found: dict[str, list[RunAudit]] = {}
+        prefix = f"{self.journal.uid}{CONFIRMING}" if self.journal and self.journal.begun else None
+        for run in self.study.runs if self.study and prefix else ():
+            if not run.deleted and run.kind == "confirm" and run.uid.startswith(str(prefix)):
+                found.setdefault(run.uid, []).append(run)
+        return found
+
+    def run_of(self, reading: TestReading) -> RunAudit | None:
+        """The run whose weights were read."""
+        if CONFIRMING in reading.run:
+            runs = self.confirming.get(reading.run, [])
+            return runs[0] if len(runs) == 1 else None
+        return self.runs.get(reading.number)
+
+    @cached_property
+    def ledger(self) -> Ledger | None:
+        """Of its test set; None of older studies, which do not tell that."""
+        digest = self.parent.tags.get(f"harness.{TEST_SET}") if self.parent else None
+        return Ledger.of(self.folder, digest) if digest else None
 
     @cached_property
     def parent(self) -> RunAudit | None:
@@ -70,14 +96,17 @@ class Evidence:
     @cached_property
     def documents(self) -> dict[int, dict[str, Any]]:
         """What `trial.json` says, by number; without those that cannot be read."""
-        found = {}
-        for number, run in self.runs.items():
-            try:
-                document = json.loads(run.content(DOCUMENT) or b"")
-                found[number] = document | read_document(document)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
-        return found
+        found = {number: self.document(run) for number, run in self.runs.items()}
+        return {number: told for number, told in found.items() if told is not None}
+
+    def document(self, run: RunAudit) -> dict[str, Any] | None:
+        """What `trial.json` of a run says; None where it cannot be read."""
+        try:
+            document = json.loads(run.content(DOCUMENT) or b"")
+            told: dict[str, Any] = document | read_document(document)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return told
 
     @cached_property
     def readings(self) -> tuple[TestReading, ...] | None:
@@ -118,6 +147,7 @@ def gather(home: Home, name: str, uri: str, auditor: Auditor | None, damage: str
         spool=spool if spool.is_file() else None,
         waiting=_unsent(spool),
         strays=_strays(home),
+        folder=home.ledgers,
     )
     if known.waiting:
         return replace(known, unread="what is not sent yet would be missed")

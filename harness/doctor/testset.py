@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.confirmed import champion_of, kept_of
 from harness.doctor.choice import again, as_study, champion
 from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding
-from harness.settings import champion_of
+from harness.frozen import hash_of
 from harness.tracking.audit import READINGS, Point
 from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.records import StudyRun, TestReading
+from harness.tracking.records import CONFIRM, UNCONFIRMED, StudyRun, TestReading
 
 COPY = "restore the file from a copy"
 
@@ -46,6 +46,9 @@ def read_once(evidence: Evidence) -> Iterator[Finding]:
         if selection is None:
             what = f"selection-{reading.selection[:12]}.json is missing, or its hash is another"
             yield Finding(6, where, what, remedy=COPY)
+        elif reading.run and not study.given and reading.run != _model(selection):
+            what = "its selection had chosen another model"
+            yield Finding(6, where, what, remedy="the test set was opened for another one")
         elif not study.given and selection["champion"] != journal.trial_uid(reading.number):
             chosen = str(selection["champion"]).partition("/")[2]
             what = f"its selection had chosen trial {chosen}"
@@ -66,18 +69,36 @@ def selections(evidence: Evidence) -> dict[str, dict[str, Any]]:
             continue
         try:
             told = json.loads(file.content)
-            frozen = json.dumps([told["champion"], told["rule"], *told["candidates"]])
-            if hashlib.sha256(frozen.encode()).hexdigest() == told["hash"]:
+            if hash_of(told) == told["hash"]:
                 found[told["hash"]] = told
         except (ValueError, KeyError, TypeError):
             continue
     return found
 
 
+def in_the_ledger(evidence: Evidence) -> Iterator[Finding]:
+    """Invariant 6: the ledger of the test set knows of every opening, as the one that it was."""
+    if evidence.ledger is None:
+        return
+    known = evidence.ledger.selections()
+    for reading in evidence.readings or ():
+        place = known.index(reading.selection) + 1 if reading.selection in known else 0
+        if reading.look and place != reading.look:
+            told = f"tells of it as number {place}" if place else "does not tell of it"
+            what = f"was opening number {reading.look} of this test set, and the ledger {told}"
+            where = f"reading of trial {reading.number}"
+            yield Finding(6, where, what, remedy=f"restore {evidence.ledger.path} from a copy")
+
+
+def _model(selection: dict[str, Any]) -> str:
+    """The uid of the run whose model was chosen."""
+    return str(selection.get("model", selection["champion"]))
+
+
 def _figures(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
     """The trial's own run shows what was read of it."""
     where = f"reading of trial {reading.number}"
-    run = evidence.runs.get(reading.number)
+    run = evidence.run_of(reading)
     if run is None:
         if evidence.journal and reading.number >= len(evidence.journal.trials):
             yield Finding(6, where, "there is no such trial")
@@ -95,7 +116,7 @@ def _figures(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
 
 def _said(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
     """What the model said of each example comes to the reading's figures."""
-    run = evidence.runs.get(reading.number)
+    run = evidence.run_of(reading)
     content = run.content(TEST_FILE) if run else None
     if content is None:
         return
@@ -121,8 +142,16 @@ def _chosen(study: StudyRun, place: str, selection: dict[str, Any]) -> Iterator[
         numbers = ", ".join(sorted(uid.partition("/")[2] for uid in lacking))
         yield Finding(6, where, f"chose among trials that are not complete: {numbers}")
         return
-    best = champion_of(replace(study, trials=those))
-    if best is not None and best.uid != selection["champion"]:
+    confirming = [run for run in study.confirming if run.uid in selection.get("confirming", ())]
+    then = CONFIRM if "model" in selection else UNCONFIRMED  # what it was chosen by at that time
+    known = replace(study, trials=those, confirming=confirming, facts={CONFIRM: then})
+    best = champion_of(known)
+    if best is not None and best.uid == selection["champion"]:
+        model = kept_of(known, best).uid
+        if model != _model(selection):
+            what = f"kept the model of {_model(selection)}, and the best is {model}"
+            yield Finding(6, where, what)
+    elif best is not None:
         chosen = str(selection["champion"]).partition("/")[2]
         what = f"chose trial {chosen}, and the best of its candidates is trial {best.number}"
         yield Finding(6, where, what)
@@ -133,10 +162,13 @@ def _untold(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
 
     Before that a driver may have died between the two: then the trial is read again.
     """
-    for number, run in evidence.runs.items() if evidence.concluded else ():
-        if "test/accuracy" in run.metrics and study.reading_of(number) is None:
+    runs = {run.run_id: run for run in evidence.runs.values()}
+    runs |= {run.run_id: run for each in evidence.confirming.values() for run in each}
+    for record in (*study.trials, *study.confirming) if evidence.concluded else ():
+        metrics = runs[record.run_id].metrics if record.run_id in runs else {}
+        if "test/accuracy" in metrics and study.reading_of(record) is None:
             what = f"its run has test/accuracy, and no reading in {READINGS} tells of it"
-            yield Finding(6, f"trial {number}", what, remedy=COPY)
+            yield Finding(6, f"trial {record.number}", what, remedy=COPY)
 
 
 def _of_the_champion(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
@@ -144,12 +176,13 @@ def _of_the_champion(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
     best, parent = champion(evidence), evidence.parent
     if not evidence.concluded or best is None or parent is None:
         return
-    wanted = study.best_first() if study.given else [best]
+    kept = kept_of(study, best)
+    wanted = study.best_first() if study.given else [kept]
     for run in wanted:
-        if study.reading_of(run.number) is None:
+        if study.reading_of(run) is None:
             what = "the test set was not read of it, and the study went to its end"
             yield Finding(6, f"trial {run.number}", what, remedy=f"go on: {again(evidence)}")
-    reading = study.reading_of(best.number)
+    reading = study.reading_of(kept)
     if reading is None:
         return
     for key, value in (("test/loss", reading.loss), ("test/accuracy", reading.accuracy)):

@@ -29,8 +29,8 @@ class JsonLines:
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         self.line(
-            "trial",
-            number=trial.number,
+            "trial" if trial.confirms is None else "confirm",
+            number=trial.number if trial.confirms is None else trial.confirms,
             state=state,
             spec=trial.spec.to_dict(),
             best=asdict(outcome.best) if isinstance(outcome, TrialResult) else None,

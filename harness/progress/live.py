@@ -60,7 +60,7 @@ class LiveTable:
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         line = Text(
-            f"{trial.number:>4}  {trial.spec.describe()}  ", overflow="ellipsis", no_wrap=True
+            f"{trial.title:>4}  {trial.spec.describe()}  ", overflow="ellipsis", no_wrap=True
         )
         line.append(outcome_text(state, outcome, reason, progress.objective), style=COLOUR[state])
         self._last.append(line)
@@ -77,7 +77,7 @@ class LiveTable:
         for running in shown:
             spec, last = running.trial.spec, running.epochs[-1] if running.epochs else None
             table.add_row(
-                str(running.trial.number),
+                running.trial.title,
                 spec.describe(),
                 f"{last.epoch if last else 0}/{spec.epochs}",
                 f"{last.val_accuracy:.4f}" if last else "",
@@ -105,5 +105,5 @@ def _summary(progress: Progress) -> list[Text]:
         return [text]
     best = Text(f"best {progress.objective} ", overflow="ellipsis", no_wrap=True)
     best.append(f"{progress.best.value:.4f}", style="bold green")
-    best.append(f"  trial {progress.best.number}: {progress.best.settings}")
+    best.append(f"  trial {progress.best.title}: {progress.best.settings}")
     return [best, text]

@@ -36,7 +36,8 @@ class Plain:
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         done = f"{progress.counts.done}/{progress.target}"
-        text = f"{done:>9}  trial {trial.number:<4} {trial.spec.describe():<48} "
+        width = 4 if trial.confirms is None else 14
+        text = f"{done:>9}  trial {trial.title:<{width}} {trial.spec.describe():<48} "
         text += outcome_text(state, outcome, reason, progress.objective)
         if progress.best:
             text += f"  [best {progress.best.value:.4f}"

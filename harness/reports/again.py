@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.frozen import freeze
 from harness.home import Home
 from harness.named import find_study
 from harness.reports.study import report
-from harness.selection import freeze
 from harness.verdict import Verdict
 
 

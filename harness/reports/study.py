@@ -11,6 +11,7 @@ from harness.reports import (
     advice,
     classes,
     classmap,
+    confirming,
     confusion,
     curves,
     given,
@@ -43,6 +44,7 @@ def report(verdict: Verdict) -> Page:
     sections = [
         _verdict(verdict),
         sure.section(verdict),
+        *confirming.sections(verdict),
         *given.sections(verdict),
         _leaderboard(verdict),
         _curves(study),
@@ -74,11 +76,8 @@ def report(verdict: Verdict) -> Page:
 
 
 def _verdict(verdict: Verdict) -> Section:
-    study, champion, reading = verdict.study, verdict.champion, verdict.reading
-    assert champion.best is not None
-    figures = [
-        _figure(f"{100 * champion.best.val_accuracy:.2f} %", "validation", champion.confusion)
-    ]
+    study, champion, reading = verdict.study, verdict.kept, verdict.reading
+    figures = [_validated(verdict)]
     if reading is not None:
         figures.insert(
             0, _figure(f"{100 * reading.accuracy:.2f} %", study.test_name, reading.confusion)
@@ -107,6 +106,20 @@ def _verdict(verdict: Verdict) -> Section:
             "facts": sorted(verdict.study.facts.items()),
         },
     )
+
+
+def _validated(verdict: Verdict) -> dict[str, str]:
+    kept, again = verdict.kept, verdict.confirmed
+    assert kept.best is not None
+    if again is None:
+        return _figure(f"{100 * kept.best.val_accuracy:.2f} %", "validation", kept.confusion)
+    spread, n = again.validation, len(again.runs)
+    off = f" ± {100 * spread.deviation:.2f}" if spread.deviation is not None else ""
+    return {
+        "value": f"{100 * spread.mean:.2f}{off} %",
+        "label": "validation accuracy",
+        "note": f"mean{' ± standard deviation' if off else ''} over {n} fresh seed{'s' * (n > 1)}",
+    }
 
 
 def _figure(value: str, part: str, matrix: Matrix) -> dict[str, str]:
@@ -173,7 +186,7 @@ def _curves(study: StudyRun) -> Section:
 
 
 def _classes(verdict: Verdict) -> Section:
-    study, champion, reading = verdict.study, verdict.champion, verdict.reading
+    study, champion, reading = verdict.study, verdict.kept, verdict.reading
     parts = {"validation": champion.confusion} | ({"test": reading.confusion} if reading else {})
     grid = classmap.data(study)
     ranked = classes.figure(classes.data(study.classes, parts))

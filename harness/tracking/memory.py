@@ -9,7 +9,14 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.tracking.predictions import FILE, Predictions
-from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.records import (
+    CONFIRMING,
+    RunRecord,
+    State,
+    StudyRecord,
+    StudyRun,
+    TestReading,
+)
 from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
 
 
@@ -37,7 +44,7 @@ class MemoryTracker:
         self.runs[trial.uid] = RunRecord(
             uid=trial.uid,
             run_id=trial.uid,
-            number=trial.number,
+            number=trial.number if trial.confirms is None else trial.confirms,
             state="RUNNING",
             spec=trial.spec,
             started=at or time.time(),
@@ -127,7 +134,8 @@ class MemoryTracker:
         if name not in self.records:
             return None
         record = self.records[name]
-        trials = [run for uid, run in self.runs.items() if uid.split("/")[0] == record.uid]
+        runs = [run for uid, run in self.runs.items() if uid.split("/")[0] == record.uid]
+        trials = [run for run in runs if CONFIRMING not in run.uid]
         return StudyRun(
             name=name,
             uid=record.uid,
@@ -141,6 +149,7 @@ class MemoryTracker:
             ended=None,
             state=self.closed.get(record.uid, ("RUNNING", ""))[0],
             trials=tuple(sorted(trials, key=lambda run: run.number)),
+            confirming=tuple(run for run in runs if CONFIRMING in run.uid),
         )
 
     def read_run(self, run_id: str) -> StudyRun | None:
@@ -148,9 +157,12 @@ class MemoryTracker:
             study = self.read(record.name)
             if study is not None and run_id == study.run_id:
                 return study
-            found = [run for run in study.trials if run.run_id == run_id] if study else []
-            if study is not None and found:
-                return replace(study, trials=tuple(found))
+            if study is None:
+                continue
+            trials = tuple(run for run in study.trials if run.run_id == run_id)
+            again = tuple(run for run in study.confirming if run.run_id == run_id)
+            if trials or again:
+                return replace(study, trials=trials, confirming=again)
         return None
 
     def read_file(self, run_id: str, name: str) -> bytes | None:

@@ -22,6 +22,13 @@ PUT_ASIDE = "its driver died, then its study was put aside by --fresh"
 """Why a trial failed that was running when that happened."""
 
 
+CONFIRM, UNCONFIRMED = "confirm", "no"
+"""The fact that says how a search's winner is confirmed, and its value where it is not."""
+TEST_SET = "test_set"
+"""The fact that names the test set by the SHA-256 of its content."""
+CONFIRMING = "/confirm/"
+"""In the uid of a confirming run, between its study's and its own."""
+
 Matrix = Sequence[Sequence[int]]
 """Examples by [true class][predicted class]."""
 
@@ -72,6 +79,11 @@ class TestReading:
     """Unix time."""
     loss: float
     confusion: tuple[tuple[int, ...], ...]
+    run: str = ""
+    """The uid of the run whose weights were read; older records leave it out, where it is the
+    trial's own."""
+    look: int = 0
+    """Which opening of this test set it was, over all studies; 0 in older records."""
 
     @property
     def accuracy(self) -> float:
@@ -97,11 +109,12 @@ class TestReading:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A trial's run as it is read back."""
+    """A trial's run as it is read back, or one that confirms a trial."""
 
     uid: str
     run_id: str
     number: int
+    """The trial; of a confirming run, the one whose settings it has."""
     state: State
     spec: TrialSpec
     reason: str = ""
@@ -143,6 +156,8 @@ class StudyRun:
     ended: float | None
     state: State = "COMPLETE"
     trials: Sequence[RunRecord] = field(default_factory=tuple)
+    confirming: Sequence[RunRecord] = field(default_factory=tuple)
+    """The best trials' settings again, with fresh seeds; every attempt."""
 
     @property
     def objective(self) -> Objective:
@@ -161,12 +176,21 @@ class StudyRun:
 
     @property
     def looks(self) -> int:
-        """How often the test set was opened; once for all trials of a grid or list."""
+        """How often this study opened the test set; once for all trials of a grid or list."""
         return len({reading.selection for reading in self.readings})
 
-    def reading_of(self, number: int) -> TestReading | None:
-        """What was read on the test set of trial `number`, if it was."""
-        return next((each for each in self.readings if each.number == number), None)
+    @property
+    def confirms(self) -> bool:
+        """Whether its winner was to be trained again over fresh seeds."""
+        return self.facts.get(CONFIRM, UNCONFIRMED) != UNCONFIRMED
+
+    def reading_of(self, run: RunRecord) -> TestReading | None:
+        """What the test set showed of the weights of `run`, if it was read for them."""
+        for each in self.readings:
+            own = each.number == run.number and CONFIRMING not in run.uid
+            if each.run == run.uid or (not each.run and own):
+                return each
+        return None
 
     def best_first(self) -> list[RunRecord]:
         """Complete trials by the objective, the earlier of equals first."""

@@ -405,7 +405,7 @@ def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) ->
         """harness.plots.find(p => p.name === 'settings').element.data
              .filter(t => t.meta?.selected === '4').map(t => [t.x[0], t.marker.symbol])"""
     )
-    best, reading = study.trials[4].best, study.reading_of(4)
+    best, reading = study.trials[4].best, study.reading_of(study.trials[4])
     assert best is not None
     assert reading is not None
     assert drawn == [[best.val_accuracy, "circle"], [reading.accuracy, "diamond"]]

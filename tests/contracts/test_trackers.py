@@ -171,6 +171,40 @@ def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker])
     assert reopen().read_run("0" * 32) is None
 
 
+def test_what_confirms_a_trial_is_read_beside_the_trials(reopen: Callable[[], Tracker]) -> None:
+    record = replace(RECORD, name="confirmed", uid="confirmed", facts={"confirm": "yes"})
+    tracker = reopen()
+    tracker.open(record)
+    own = trial(7, "confirmed")
+    curve = (epoch(1, 0.5),)
+    tracker.start(own)
+    tracker.finish(own, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    uid = "confirmed/confirm/7.4"
+    again = Trial(number=0, uid=uid, spec=replace(own.spec, seed=4), confirms=7)
+    tracker.start(again)
+    tracker.log_epochs(uid, curve)
+    tracker.finish(again, "COMPLETE", epochs=curve, outcome=result(curve[0]), keep=True)
+    assert tracker.weights(uid) == b"weights"
+    reading = replace(READING, number=7, run=uid, look=2)
+    tracker.log_test("confirmed", reading)
+    study = reopen().read("confirmed")
+    assert study is not None
+    assert [run.number for run in study.trials] == [7]
+    (run,) = study.confirming
+    assert (run.uid, run.number, run.spec, run.state) == (uid, 7, again.spec, "COMPLETE")
+    assert run.epochs == curve
+    assert study.reading_of(run) == reading
+    assert study.reading_of(study.trials[0]) is None
+    alone = reopen().read_run(run.run_id)
+    assert alone is not None
+    assert (alone.uid, alone.trials, alone.confirming) == ("confirmed", (), (run,))
+    (listed,) = (each for each in reopen().studies() if each.uid == "confirmed")
+    assert [each.uid for each in listed.confirming] == [uid]
+    if isinstance(tracker, MlflowTracker):
+        metrics = MlflowClient(tracker._store.uri).get_run(run.run_id).data.metrics
+        assert metrics["test/accuracy"] == reading.accuracy
+
+
 def test_predictions_are_kept_beside_what_is_true(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(RECORD)

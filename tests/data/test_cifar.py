@@ -104,6 +104,11 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         lambda path: path.write_text("airplane\nautomobile\n\n"),
         r"is cut off .* \(it names 2 classes instead of 10, one a line\); delete it",
     ),
+    "ten lines that are no names": (
+        "batches.meta.txt",
+        lambda path: path.write_bytes(b"\n".join(bytes([0x80 + n, 65 + n]) for n in range(1, 11))),
+        r"is cut off or altered .*; delete it",
+    ),
     "no such file": (
         "data_batch_5.bin",
         lambda path: path.unlink(),

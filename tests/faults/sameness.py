@@ -31,6 +31,19 @@ def by_ordinal(folder: Path) -> dict[int, object]:
     return found
 
 
+def confirmed(folder: Path) -> dict[tuple[int, int], object]:
+    """What came of the best settings, by their ordinal and the fresh seed."""
+    ordinals = {trial.number: trial.user_attrs.get("ordinal") for trial in journal(folder)}
+    found: dict[tuple[int, int], object] = {}
+    for run in read(folder).confirming:
+        if run.state != "INTERRUPTED":
+            place = ordinals[run.number], run.spec.seed
+            assert place not in found, f"{place} counts twice"
+            curve = [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy) for e in run.epochs]
+            found[place] = run.spec, run.state, curve, run.confusion
+    return found
+
+
 def journal(folder: Path) -> list[optuna.trial.FrozenTrial]:
     """Optuna's trials."""
     path = folder / "mlruns" / "optuna" / "tiny.journal"

@@ -18,7 +18,7 @@ import pytest
 import harness
 from harness.home import Home
 from tests.faults.nursery import Done, Nursery
-from tests.faults.sameness import by_ordinal, read
+from tests.faults.sameness import by_ordinal, confirmed, read
 
 pytestmark = pytest.mark.slow
 STUDY = """
@@ -28,6 +28,9 @@ pruner = "successive-halving"
 [data]
 name = "digits"
 validation = 0.2
+[confirm]
+top = 2
+seeds = 2
 [train]
 epochs = 3
 [space]
@@ -38,7 +41,7 @@ optimizer = ["sgd", "adam"]
 """
 RUN = ["run-study", "./tiny.toml", "--workers", "0", "--cpu"]
 DRAINING = ["search.enqueued", "driver.requeued", "driver.interrupted"]
-ELSEWHERE = {"spool.compacting", "search.aside", *DRAINING}
+ELSEWHERE = {"spool.compacting", "search.aside", "confirm.closed", *DRAINING}
 """Places that this study does not come by of itself; each has a test of its own below."""
 
 
@@ -95,6 +98,8 @@ def check_same(nursery: Nursery, folder: Path, undisturbed: Path, looks: int = 1
     check(nursery, folder)
     study, expected = read(folder), read(undisturbed)
     assert by_ordinal(folder) == by_ordinal(undisturbed)
+    assert confirmed(folder) == confirmed(undisturbed)
+    assert len(confirmed(folder)) == 4 or [r.state for r in study.trials].count("COMPLETE") == 1
     assert study.state == "COMPLETE"
     assert study.looks == looks
     assert [r.confusion for r in study.readings] == [r.confusion for r in expected.readings]
@@ -144,6 +149,37 @@ def test_a_crash_after_any_write(
 ) -> None:
     done = nursery.run(folder, RUN, HARNESS_FAILPOINT=f"spool.appended:{place}")
     assert done.status == -signal.SIGKILL
+    went_on(nursery, folder)
+    check_same(nursery, folder, undisturbed)
+
+
+@pytest.mark.parametrize("place", [1, 5])
+@pytest.mark.parametrize("name", ["driver.reported", "driver.recorded", "mlflow.created"])
+def test_a_crash_while_the_winner_is_confirmed(
+    name: str, place: int, nursery: Nursery, folder: Path, undisturbed: Path
+) -> None:
+    """And two more while what it left is closed."""
+    states = [run.state for run in read(undisturbed).trials]
+    before = sum(len(run.epochs) for run in read(undisturbed).trials)
+    passed = before if name == "driver.reported" else len(states)
+    done = nursery.run(folder, RUN, HARNESS_FAILPOINT=f"{name}:{passed + place}")
+    assert done.status == -signal.SIGKILL, done.err
+    assert "confirming the best" in done.err
+    for again in ("confirm.closed", "spool.sent:2"):
+        nursery.run(folder, RUN, HARNESS_FAILPOINT=again)
+    went_on(nursery, folder)
+    check_same(nursery, folder, undisturbed)
+
+
+def test_ctrl_c_while_the_winner_is_confirmed(
+    nursery: Nursery, folder: Path, undisturbed: Path
+) -> None:
+    before = sum(len(run.epochs) for run in read(undisturbed).trials)
+    done = nursery.run(folder, RUN, HARNESS_FAILPOINT=f"driver.reported:{before + 2}=SIGINT")
+    assert done.status == 130, done.err
+    assert "while its winner was confirmed" in done.err
+    check(nursery, folder)
+    assert "RUNNING" not in {run.state for run in read(folder).confirming}
     went_on(nursery, folder)
     check_same(nursery, folder, undisturbed)
 

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.faults.sameness import by_ordinal, journal, read
+from tests.faults.sameness import by_ordinal, confirmed, journal, read
 
 pytestmark = pytest.mark.slow
 STUDY = """
 [study]
 trials = 13
 pruner = "median"
+[confirm]
+top = 2
+seeds = 2
 [data]
 name = "digits"
 validation = 0.2
@@ -86,6 +89,7 @@ def test_killed_at_random_times_it_ends_as_if_left_alone(tmp_path: Path) -> None
     checked = run(killed, *COMMAND, "doctor", "tiny")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert by_ordinal(killed) == by_ordinal(alone)
+    assert confirmed(killed) == confirmed(alone)
     ours, theirs = read(killed), read(alone)
     assert [each.confusion for each in ours.readings] == [
         each.confusion for each in theirs.readings

@@ -190,7 +190,7 @@ def test_luck_is_read_from_what_every_trial_kept(
     found = luck.find(tracker, study, champion)
     assert found is not None
     assert (found.trials, found.examples) == (9, 1000)
-    reading = study.reading_of(champion.number)
+    reading = study.reading_of(champion)
     assert reading is not None
     assert np.mean(found.champion.means) == pytest.approx(reading.accuracy)
     other = TestPredictions(np.ones(1000), np.ones(1000), np.ones(1000)).to_file()
@@ -232,7 +232,7 @@ def test_the_best_of_either_part_is_told_on_both(study: StudyRun) -> None:
     names = settings.titles(study)
     assert top.number != champion.number
     first, second = lucky.table(study, champion, names).rows
-    mine = study.reading_of(champion.number)
+    mine = study.reading_of(champion)
     assert champion.best is not None
     assert mine is not None
     assert first.numbers == (champion.number,)

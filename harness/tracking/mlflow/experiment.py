@@ -47,11 +47,13 @@ def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> 
 
 def _end(store: Store, experiment_id: str) -> None:
     """What a driver that died left running in a study that is put aside; see search/opening.py."""
-    for kind, status, state in (("trial", "FAILED", "FAILED"), ("study", "KILLED", "INTERRUPTED")):
+    ended = {"trial": "FAILED", "confirm": "INTERRUPTED", "study": "INTERRUPTED"}
+    for kind, state in ended.items():
         for run in store.runs(experiment_id, kind):
             if run.info.status == "RUNNING":
                 tags = [RunTag("harness.state", state), RunTag("harness.reason", PUT_ASIDE)]
                 store.client.log_batch(run.info.run_id, tags=tags, synchronous=True)
+                status = "FAILED" if state == "FAILED" else "KILLED"
                 store.client.set_terminated(run.info.run_id, status)
 
 

@@ -18,7 +18,16 @@ from harness.tracking import view
 from harness.tracking.audit import READINGS
 from harness.tracking.mlflow.names import read_definition
 from harness.tracking.mlflow.store import Store, in_bulk
-from harness.tracking.records import RunRecord, State, StudyRun, TestReading, read_document
+from harness.tracking.records import (
+    CONFIRM,
+    CONFIRMING,
+    UNCONFIRMED,
+    RunRecord,
+    State,
+    StudyRun,
+    TestReading,
+    read_document,
+)
 from harness.trial import TrialSpec
 
 READERS = 8
@@ -55,15 +64,19 @@ def studies(store: Store) -> list[StudyRun]:
         for experiment in store.client.search_experiments():
             for parent in store.runs(experiment.experiment_id, "study"):
                 trials = map(_summary_record, _trials(store, parent))
-                found.append(_study(store, experiment.name, parent, list(trials)))
+                again = map(
+                    _summary_record, _confirming(store, parent) if _confirms(parent) else []
+                )
+                found.append(_study(store, experiment.name, parent, list(trials), list(again)))
         return found
 
 
 def _whole(store: Store, name: str, parent: Run) -> StudyRun:
-    runs = _trials(store, parent)
+    runs, again = _trials(store, parent), _confirming(store, parent)
     with in_bulk(), ThreadPoolExecutor(READERS) as pool:
-        trials = list(pool.map(partial(_with_curves, store), runs))
-    return _study(store, name, parent, sorted(trials, key=lambda run: run.number))
+        read = list(pool.map(partial(_with_curves, store), [*runs, *again]))
+    trials = sorted(read[: len(runs)], key=lambda run: run.number)
+    return _study(store, name, parent, trials, read[len(runs) :])
 
 
 def _trials(store: Store, parent: Run) -> list[Run]:
@@ -72,6 +85,20 @@ def _trials(store: Store, parent: Run) -> list[Run]:
         for run in store.runs(parent.info.experiment_id, "trial")
         if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
     ]
+
+
+def _confirming(store: Store, parent: Run) -> list[Run]:
+    """The runs that confirm a study's best trials."""
+    prefix = parent.data.tags["harness.uid"] + CONFIRMING
+    return [
+        run
+        for run in store.runs(parent.info.experiment_id, "confirm")
+        if run.data.tags["harness.uid"].startswith(prefix)
+    ]
+
+
+def _confirms(parent: Run) -> bool:
+    return parent.data.tags.get(f"harness.{CONFIRM}", UNCONFIRMED) != UNCONFIRMED
 
 
 def _with_curves(store: Store, run: Run) -> RunRecord:
@@ -123,7 +150,13 @@ def _record(run: Run, tags: Mapping[str, str]) -> RunRecord:
     )
 
 
-def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) -> StudyRun:
+def _study(
+    store: Store,
+    name: str,
+    parent: Run,
+    trials: Sequence[RunRecord],
+    confirming: Sequence[RunRecord] = (),
+) -> StudyRun:
     tags = parent.data.tags
     facts = {
         key.removeprefix("harness."): value
@@ -147,6 +180,7 @@ def _study(store: Store, name: str, parent: Run, trials: Sequence[RunRecord]) ->
         started=parent.info.start_time / 1000,
         ended=parent.info.end_time / 1000 if parent.info.end_time else None,
         trials=tuple(trials),
+        confirming=tuple(confirming),
     )
 
 
@@ -167,15 +201,19 @@ def read_run(store: Store, run_id: str) -> StudyRun | None:
             return None
         raise
     kind = run.data.tags.get("harness.kind")
-    if run.info.lifecycle_stage == "deleted" or kind not in ("study", "trial", "train"):
+    if run.info.lifecycle_stage == "deleted" or kind not in ("study", "trial", "confirm", "train"):
         return None
     with store.errors():
         name = store.client.get_experiment(run.info.experiment_id).name
         if kind == "study":
             return _whole(store, name, run)
-        parent = run.data.tags.get("mlflow.parentRunId")
-        owner = store.client.get_run(parent) if parent else run
-        return _study(store, name, owner, [_with_curves(store, run)])
+        owner, read = run, [_with_curves(store, run)]
+        while owner.data.tags.get("harness.kind") != "study" and (
+            above := owner.data.tags.get("mlflow.parentRunId")
+        ):
+            owner = store.client.get_run(above)
+        again = kind == "confirm"
+        return _study(store, name, owner, [] if again else read, read if again else [])
 
 
 def read_file(store: Store, run_id: str, name: str) -> bytes | None:

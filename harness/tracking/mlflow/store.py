@@ -80,7 +80,7 @@ class Store:
 
     def delete_doubles(self, experiment_id: str) -> None:
         """What a server made of a request that was given up before, and made again."""
-        for kind in ("study", "trial"):
+        for kind in ("study", "trial", "confirm", "confirmation"):
             for runs in self._by_uid(experiment_id, kind).values():
                 used = self._used(runs).info.run_id
                 for run in runs:

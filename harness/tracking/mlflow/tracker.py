@@ -21,6 +21,7 @@ from harness.tracking.audit import READINGS, WEIGHTS
 from harness.tracking.mlflow import champion as champions
 from harness.tracking.mlflow import reader
 from harness.tracking.mlflow.artifacts import dataset_input, trial_files
+from harness.tracking.mlflow.beginning import name_of, parent_of, tags_of
 from harness.tracking.mlflow.experiment import experiment_of
 from harness.tracking.mlflow.names import (
     curves,
@@ -102,26 +103,18 @@ class MlflowTracker:
             self._parent = found
 
     def start(self, trial: Trial, at: float | None = None) -> None:
-        spec = trial.spec
-        tags = {
-            "harness.kind": "trial" if self._parent else "train",
-            "harness.uid": trial.uid,
-            "harness.number": str(trial.number),
-            "harness.attempt": str(trial.attempt),
-            "harness.state": "RUNNING",
-            "harness.spec": json.dumps(spec.to_dict()),
-        }
-        if self._parent:
-            tags["mlflow.parentRunId"] = self._parent
-        else:
+        tags = tags_of(trial, alone=not self._parent)
+        if not self._parent:
             tags = self._facts | tags
-        params = [Param(name, shown(value)) for name, value in spec.to_dict().items()]
+        params = [Param(name, shown(value)) for name, value in trial.spec.to_dict().items()]
         with self._store.errors():
             run_id = self._store.find(trial.uid, self._experiment_id)
             if run_id is None:
-                name = f"{trial.number:03d} · {spec.describe()}"
+                if self._parent:
+                    above = parent_of(self._store, self._experiment_id, self._parent, trial)
+                    tags["mlflow.parentRunId"] = above
                 run = self._store.client.create_run(
-                    self._experiment_id, _milliseconds(at), tags, name
+                    self._experiment_id, _milliseconds(at), tags, name_of(trial)
                 )
                 run_id = self._store.remember(trial.uid, run.info.run_id)
                 failpoint("mlflow.created")
@@ -200,7 +193,7 @@ class MlflowTracker:
                 looks = len({each.selection for each in before})
                 self._log_reading(run_id, reading, looks, champions.model_id(run))
             if self._parent:
-                self._log_reading(self.run_id(f"{uid}/{reading.number}"), reading)
+                self._log_reading(self.run_id(reading.run or f"{uid}/{reading.number}"), reading)
             # Last: where this fails, the trial counts as not read.
             content = json.dumps([each.to_dict() for each in (*before, reading)]).encode()
             self._store.log_bytes(run_id, READINGS, content)

@@ -1,0 +1,77 @@
+"""The answer for programs: the verdict as plain values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from harness.confirmed import confirmed
+from harness.intervals import wilson
+from harness.quoted import hardest
+from harness.settings import settings
+from harness.tracking.records import right
+from harness.verdict import Verdict, count_states
+
+
+def to_dict(verdict: Verdict) -> dict[str, Any]:
+    """What `--format json` prints last."""
+    study = verdict.study
+    kept, reading = verdict.kept, verdict.reading
+    assert kept.best is not None
+    named, optimism = study.classes, verdict.optimism
+    return {
+        "study": study.name,
+        "champion": {"trial": verdict.champion.number, "spec": verdict.champion.spec.to_dict()},
+        "validation": {
+            "accuracy": kept.best.val_accuracy,
+            "interval": wilson(*right(kept.confusion)),
+            "loss": kept.best.val_loss,
+            "seed": kept.spec.seed,
+        },
+        "confirmed": [
+            {
+                "trial": each.trial.number,
+                "seeds": [run.spec.seed for run in each.runs],
+                "validation": each.validation.values,
+                "mean": each.validation.mean,
+                "deviation": each.validation.deviation,
+                "failed": each.failed,
+            }
+            for each in confirmed(study)
+        ],
+        "optimism": optimism
+        and {
+            "trial": optimism.trial,
+            "reported": optimism.reported,
+            "over_fresh_seeds": optimism.metrics().get("optimism/over_fresh_seeds"),
+            "over_test": optimism.metrics().get("optimism/over_test"),
+        },
+        "test": reading
+        and {
+            "of": study.test_name,
+            "accuracy": reading.accuracy,
+            "interval": wilson(*right(reading.confusion)),
+            "loss": reading.loss,
+            "looks": study.looks,
+            "look": reading.look or None,
+            "class_accuracy": {
+                name: None if math.isnan(value) else value
+                for name, value in zip(named, reading.class_accuracy, strict=True)
+            },
+            "hardest_class": hardest(named, reading.class_accuracy),
+        },
+        "settings": [
+            {
+                "name": setting.name,
+                "trials": [run.number for run in setting.runs],
+                "validation": setting.validation.values,
+                "test": setting.test and setting.test.values,
+            }
+            for setting in settings(study)
+        ],
+        "trials": {state.lower(): n for state, n in count_states(study).items()},
+        "report": str(verdict.report),
+        "store": verdict.store,
+        "model": verdict.model,
+        "browse": verdict.browse,
+    }
