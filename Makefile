@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # As many processes as there are cores, at most 4: each has torch and mlflow in memory.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: study test test-slow check clean
 

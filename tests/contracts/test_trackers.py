@@ -303,6 +303,7 @@ def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> N
 def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(RECORD)
+    tracker.start(trial(READING.number))
     tracker.log_test(RECORD.uid, READING)
     again = replace(READING, selection="beef", time=1.7e9 + 60)
     tracker.log_test(RECORD.uid, again)
