@@ -12,6 +12,7 @@ from harness.reports import (
     classmap,
     confusion,
     curves,
+    fair,
     given,
     history,
     importance,
@@ -49,6 +50,7 @@ def report(verdict: Verdict) -> Page:
         _mistakes(verdict),
         _why(study),
         _course(study),
+        *fair.sections(study),
         Section(
             name="next",
             title="What to try next",

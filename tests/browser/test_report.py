@@ -20,7 +20,17 @@ from tests import synthetic
 from tests.reports.listed import listed
 
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
-SECTIONS = ("verdict", "sure", "leaderboard", "curves", "classes", "mistakes", "why", "course")
+SECTIONS = (
+    "verdict",
+    "sure",
+    "leaderboard",
+    "curves",
+    "classes",
+    "mistakes",
+    "why",
+    "course",
+    "data",
+)
 
 
 def write(study: StudyRun, path: Path) -> Path:
@@ -113,6 +123,7 @@ def test_a_click_on_a_row_colours_its_trial_in_every_plot(
         arg=str(number),
     )
     assert coloured(page, number) == set(page.evaluate("harness.plots.map(plot => plot.name)")) - {
+        "balance",
         "classes",
         "confusion-counts",
         "confusion-shares",
