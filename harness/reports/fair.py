@@ -53,43 +53,46 @@ def sections(study: StudyRun) -> list[Section]:
             says="Duplicates are examples whose inputs are equal byte for byte. They were counted "
             "when the data was prepared; of the test part nothing but counts and hashes came out.",
             template="table",
-            values={"said": [" ".join(said(study, found))], "table": table(study, found)},
+            values={"said": said(study, found), "table": table(study, found)},
             plots=[Plot("balance", title, figure(balance), wide=True)] if balance.names else [],
         )
     ]
 
 
 def said(study: StudyRun, found: Fairness) -> list[str]:
-    """Sentences on duplicates."""
-    sentences = [_sentence(told(study, found, pair)) for pair in PAIRS]
+    """On duplicates: a paragraph on those between parts, one on those within training."""
+    between = [_sentence(told(study, found, pair)) for pair in PAIRS]
     tested = found.duplicates["train_test"].examples
     if tested:
         points = 100 * tested / found.parts["test"].examples
-        sentences[0] += f" They can move {study.test_name} accuracy by at most {points:.2f} points."
+        between[0] += f" They can move {study.test_name} accuracy by at most {points:.2f} points."
     within = found.duplicates["train"]
     alike = f"{within.examples:,} training examples are further copies of another one there"
     if within.conflicting:
         alike += f" ({within.conflicting:,} of a kind that has several labels)"
-    sentences.append(f"{alike}." if within.examples else "No two training examples are equal.")
+    alike = f"{alike}." if within.examples else "No two training examples are equal."
     if found.dropped:
-        sentences.append(
-            f"{found.dropped:,} more were dropped from training: they stand in validation or "
-            f"{study.test_name} too."
+        between.append(
+            f"{found.dropped:,} were dropped from training that stand in validation or "
+            f"{study.test_name}."
         )
     elif tested or found.duplicates["train_validation"].examples:
-        sentences.append(
-            "drop_duplicates = true in [data] leaves those out of training that stand in "
-            f"validation or {study.test_name} too."
-        )
-    return sentences
+        between.append("[data] drop_duplicates = true leaves such examples out of training.")
+    return [" ".join(between), alike]
 
 
 def table(study: StudyRun, found: Fairness) -> list[list[str]]:
     """A row a part: its size, its rarest and commonest class, its hash."""
-    head = ["part", "examples", "by class", "SHA-256 of inputs and labels"]
+    head = ["part", "examples", "rarest class", "commonest class", "SHA-256 of inputs and labels"]
     names = {"test": study.test_name}
     return [head] + [
-        [names.get(name, name), f"{part.examples:,}", _spread(study.classes, part), part.digest]
+        [
+            names.get(name, name),
+            f"{part.examples:,}",
+            _named(study.classes, part, min(part.by_class)),
+            _named(study.classes, part, max(part.by_class)),
+            part.digest,
+        ]
         for name, part in found.parts.items()
     ]
 
@@ -143,23 +146,19 @@ def figure(found: Balance) -> go.Figure:
     made.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5]
     )
-    made.update_xaxes(title_text="share of the part", tickformat=".0%", rangemode="tozero")
+    made.update_xaxes(title_text="share of the part", tickformat=".2~%", rangemode="tozero")
     return made
 
 
-def _spread(classes: Sequence[str], part: Contents) -> str:
-    """`980 (5) to 1,135 (1)`."""
-    low, high = min(part.by_class), max(part.by_class)
-    if low == high:
-        return f"{low:,} each"
+def _named(classes: Sequence[str], part: Contents, count: int) -> str:
+    """`892: 5`; how many more classes are of that size where there are any."""
     if len(part.by_class) != len(classes):
-        return f"{low:,} to {high:,}"
-    rarest, commonest = (classes[part.by_class.index(n)] for n in (low, high))
-    return f"{low:,} ({_cut(rarest)}) to {high:,} ({_cut(commonest)})"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        return f"{count:,}"
+    name, alike = classes[part.by_class.index(count)], part.by_class.count(count)
+    if alike == len(classes):
+        return f"{count:,}: all"
+    short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return f"{count:,}: {short}" + (f" and {alike - 1} more" if alike > 1 else "")
 
 
 def _sentence(text: str) -> str:
