@@ -102,6 +102,7 @@ def test_every_section_draws_without_a_complaint_or_a_request(
     )
     assert undrawn == []
     assert page.locator(".scatterlayer .js-line").count() > 10, "lines are drawn, not axes alone"
+    expect(page.locator("#plot-balance .bars .point")).to_have_count(3 * 10)
     assert watched.said == []
     folder = written.parent.as_uri()
     elsewhere = [url for url in watched.requested if not url.startswith((folder, "data:"))]
