@@ -17,6 +17,7 @@ from harness.data.parts import load_splits
 from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
 from harness.failpoints import failpoint
+from harness.fairness import data_metrics
 from harness.frozen import Selection, freeze, unread
 from harness.model import MLP, load_mlp
 from harness.plan import Plan
@@ -74,6 +75,7 @@ def conclude(
         "test/accuracy": verdict.reading.accuracy,
         "test/loss": verdict.reading.loss,
         **verdict.metrics(),
+        **data_metrics(study),
         "trials/complete": search.counts.complete,
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,

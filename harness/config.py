@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIST = "trial"
 """The [[trial]] tables."""
-NEWER = ("own_test", "classes")
+NEWER = ("own_test", "classes", "drop_duplicates")
 """Keys of [data] that studies recorded earlier do not have."""
 NO_PART = ("trials", "seeds", "timeout", "hung_after")
 """Keys of [study] that may change from one start to the next."""
@@ -73,6 +73,9 @@ class DataTable(Table):
     own is not used."""
     classes: list[str] = []
     """The classes that are kept; all where it is left out."""
+    drop_duplicates: bool = False
+    """Leave out of the training part what stands in the validation or test part too, byte for
+    byte."""
     split_seed: int = Field(default=0, ge=0, le=MOST_SEED)
     normalize: bool = True
     """Subtract the training part's mean and divide by its standard deviation."""

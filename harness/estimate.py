@@ -56,6 +56,7 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         "sizes": prepared.sizes,
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
+        "dropped": prepared.fairness.dropped,
         "seconds_a_trial": trial_seconds / gain,
         "confirming": again,
         "seconds": trial_seconds / gain * math.ceil((config.study.trials + again) / at_once),
@@ -69,7 +70,7 @@ def in_words(resolved: dict[str, Any]) -> str:
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
         f"device   {resolved['device']}, {resolved['workers']} workers, each training "
         f"{_count(resolved['trials_a_worker'])} at once",
-        f"data     {resolved['data']['name']}{_data(resolved['data'])} from "
+        f"data     {resolved['data']['name']}{_data(resolved['data'], resolved['dropped'])} from "
         f"{resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
     ]
@@ -98,10 +99,14 @@ def in_words(resolved: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _data(table: Mapping[str, Any]) -> str:
+def _data(table: Mapping[str, Any], dropped: int) -> str:
     """What is unusual about it."""
-    kept = f", {' and '.join(table['classes'])} alone" if table.get("classes") else ""
-    return kept + ("" if table.get("own_test", True) else ", with a stand-in for its test part,")
+    unusual = f", {' and '.join(table['classes'])} alone" if table.get("classes") else ""
+    if not table.get("own_test", True):
+        unusual += ", with a stand-in for its test part,"
+    if table.get("drop_duplicates"):
+        unusual = f"{unusual.rstrip(',')}, without {dropped:,} duplicates in training,"
+    return unusual
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from importlib.metadata import version
 
 from harness.data.files import Prepared
+from harness.fairness import facts_of
 
 PACKAGES = ("harness", "torch", "mlflow", "optuna", "numpy")
 
@@ -24,6 +25,7 @@ def facts(prepared: Prepared, device: str, workers: int) -> dict[str, str]:
         "data": f"{prepared.name} ({sizes})",
         "input": f"uint8 {list(prepared.training.shape)}",
         "split_hash": prepared.split_hash,
+        **facts_of(prepared.fairness),
     }
 
 

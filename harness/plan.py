@@ -68,6 +68,7 @@ class Plan:
                 normalize=data.normalize,
                 own_test=data.own_test,
                 classes=data.classes,
+                drop_duplicates=data.drop_duplicates,
                 data_dir=self.data_dir,
                 cache=cache,
                 download=download,

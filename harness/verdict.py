@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness import luck
 from harness.config import varied_fields
 from harness.confirmed import Confirmed, confirmed, kept_of
+from harness.fairness import data_line
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.optimism import Optimism
@@ -121,6 +122,8 @@ class Verdict:
             lines.append(("runner-up", self.rivalry))
         for place, line in enumerate(in_lines(self.study)):
             lines.append(("" if place else "by setting", line))
+        if data := data_line(self.study):
+            lines.append(("data", data))
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
         lines.append(("model", f"{self.model} in {self.store}"))

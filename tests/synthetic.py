@@ -7,6 +7,7 @@ arguments give the same study.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import math
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.data.fairness import Contents, Duplicates, Fairness
+from harness.fairness import facts_of
 from harness.studyfiles import load
 from harness.tracking.base import Tracker
 from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
@@ -142,6 +145,7 @@ def study(
             "data": f"fashion-mnist ({', '.join(f'{n:,} {part}' for part, n in SIZES.items())})",
             "split_hash": rng.bytes(32).hex(),
             "command": f"harness run-study fashion-mnist --trials={trials}",
+            **facts_of(fairness(len(classes))),
         },
         classes=tuple(classes),
         definition=config.definition(),
@@ -189,6 +193,25 @@ def write(made: StudyRun, tracker: Tracker) -> None:
     for reading in made.readings:
         tracker.log_test(made.uid, reading)
     tracker.close(made.uid, "COMPLETE")
+
+
+def fairness(classes: int) -> Fairness:
+    """Of parts whose classes are not quite of one size; some examples stand in several."""
+    parts = {}
+    for name, size in SIZES.items():
+        shares = np.linspace(1.2, 0.8, classes)
+        counts = np.rint(size * shares / shares.sum()).astype(int)
+        counts[0] += size - counts.sum()
+        parts[name] = Contents(
+            size, tuple(counts.tolist()), hashlib.sha256(name.encode()).hexdigest()
+        )
+    duplicates = {
+        "train_test": Duplicates(12, 3),
+        "validation_test": Duplicates(1, 0),
+        "train_validation": Duplicates(0, 0),
+        "train": Duplicates(43, 5),
+    }
+    return Fairness(parts, duplicates)
 
 
 def promise(spec: TrialSpec) -> float:

@@ -23,6 +23,7 @@ from harness.data.files import prepare
 from harness.data.parts import SealedTest
 from harness.errors import ConfigError, StoreError, StudyError
 from harness.facts import git_commit
+from harness.fairness import fairness_of
 from harness.home import Home
 from harness.listing import listing, table
 from harness.plan import plan
@@ -136,6 +137,9 @@ def test_the_parent_holds_what_a_reader_needs(client: MlflowClient, result: Stud
     parent = client.get_run(result.verdict.study.run_id)
     tags = parent.data.tags
     assert len(tags["harness.split_hash"]) == 64
+    prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
+    assert json.loads(tags["harness.splits"])["test"] == [360, prepared.test_digest]
+    assert fairness_of(result.verdict.study) == prepared.fairness
     assert f"torch {torch.__version__.split('+')[0]}" in tags["harness.versions"]
     assert tags["harness.device"].startswith("CPU")
     assert tags["harness.git_commit"] == git_commit()

@@ -24,8 +24,8 @@ ORDER = [
     ["ledger", "settings"],
     ["confirmed"],
     ["frozen", "optimism", "paired", "mistakes", "luck"],
-    ["executors", "search", "home", "facts", "selection"],
-    ["named"],
+    ["executors", "search", "home", "fairness", "selection"],
+    ["facts", "named"],
     ["verdict", "verdict_json", "compare", "predict", "reports"],
     ["driver", "recovery", "doctor"],
     ["progress", "plan", "listing", "sync", "ui"],
@@ -106,6 +106,26 @@ def test_only_selection_opens_the_test_set() -> None:
         and node.func.value.id == "sealed"
     }
     assert openers == {"selection.py"}
+
+
+def test_what_trains_knows_no_test_set() -> None:
+    """Nor where it lies: one file names its folder, and `harness predict` alone shows pictures."""
+    takers = set()
+    for path in modules():
+        name = path.relative_to(PACKAGE).as_posix()
+        if room_of(path) in ("engine", "executors", "packing", "model", "driver", "search"):
+            names = {each.rpartition(".")[2] for each in imported(path, lazily=True)}
+            assert not names & {"SealedTest", "TestFiles", "Prepared", "prepare"}, name
+        assert ("sealed-test" in path.read_text()) == (name == "data/files.py"), name
+        takers |= {
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+            and node.attr == "test"
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "prepared"
+        }
+    assert takers == {"data/parts.py", "predict.py"}
 
 
 def test_files_stay_small_enough_to_hold_in_the_head() -> None:

@@ -1,13 +1,18 @@
 """The decoded cache and the split: arrays as files that every worker of a machine maps.
 
     <cache>/decoded/<name>-<key>/            one dataset, test part apart
-        training/{inputs,labels}.npy
-        sealed-test/{inputs,labels}.npy
+        training/{inputs,labels,groups}.npy
+        sealed-test/{inputs,labels,groups}.npy
         split-<key>/{train,validation}.npy   row numbers into training/
         meta.json
 
 Numpy only: once the data is decoded, the driver needs no torch to prepare it. Folders appear whole
 or not at all, so that two commands may prepare the same data at once.
+
+Examples of either part whose inputs are equal have the same number in `groups`. What stands in
+several parts is counted, and parts are hashed, when these files are made: of the sealed part counts
+and hashes alone come out. Once a split is there, nothing but `SealedTest` reads that part, and
+`harness predict` its pictures.
 """
 
 from __future__ import annotations
@@ -25,11 +30,12 @@ import numpy as np
 
 from harness.data import sources
 from harness.data.arrays import mapped
-from harness.data.held_out import digest_of, of_classes, stratified, with_test
+from harness.data.fairness import Fairness, Grouped, digest_of_part, groups_of, measure
+from harness.data.held_out import digest_of, of_classes, stratified, with_test, without_copies
 from harness.data.sources import Array, Decoded
 from harness.errors import DataError
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when the layout or the meaning of these files changes."""
 
 
@@ -75,13 +81,10 @@ class Prepared:
     """Examples in `train`, `validation` and `test`."""
     training: TrainingFiles
     test: TestFiles
-
-    @property
-    def test_digest(self) -> str:
-        digest = hashlib.sha256()
-        for path in (self.test.inputs, self.test.labels):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+    test_digest: str
+    """SHA-256 of the test part's inputs and labels, in order: the same test images give the same,
+    whatever they are called and wherever they lie."""
+    fairness: Fairness
 
 
 def prepare(
@@ -93,6 +96,7 @@ def prepare(
     normalize: bool,
     own_test: bool = True,
     classes: Sequence[str] = (),
+    drop_duplicates: bool = False,
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
@@ -102,7 +106,8 @@ def prepare(
     `validation` and `test` are fractions, of the training part and of the whole; `test` counts
     only where the set has no test part of its own, or where `own_test` is False. Both splits are
     stratified by class and follow from `split_seed`. `classes` are those that are kept, all where
-    it is empty. Raises DataError.
+    it is empty. `drop_duplicates` leaves out of the training part what stands in the validation or
+    test part too. Raises DataError.
     """
     source = sources.find(name, data_dir, download)
     cache = cache or sources.user_cache()
@@ -120,10 +125,16 @@ def prepare(
         return with_test(kept, *stratified(kept.labels, test, split_seed, what))
 
     _once(folder, lambda new: _write_decoded(new, decoded()))
-    meta = _meta(folder, {"classes", "shape", "scale", "test", "test_rows"})
-    split = folder / f"split-{_key(validation, split_seed)}"
-    _once(split, lambda new: _write_split(new, folder, name, validation, split_seed))
-    facts = _meta(split, {"mean", "std", "train", "validation", "rows"})
+    meta = _meta(folder, {"classes", "shape", "scale", "test_rows", "test_digest"})
+    split_key = _key(validation, split_seed, *(["unique"] if drop_duplicates else []))
+    split = folder / f"split-{split_key}"
+    what = f"{name}: [data] validation = {validation}"
+    _once(
+        split,
+        lambda new: _write_split(new, folder, what, validation, split_seed, drop_duplicates),
+    )
+    facts = _meta(split, {"mean", "std", "rows", "fairness"})
+    fairness = _fairness(split, facts)
     mean, std = (facts["mean"], facts["std"]) if normalize else (0.0, meta["scale"])
     training = TrainingFiles(
         inputs=folder / "training" / "inputs.npy",
@@ -137,8 +148,17 @@ def prepare(
     )
     sealed = TestFiles(folder / "sealed-test" / "inputs.npy", folder / "sealed-test" / "labels.npy")
     digest = hashlib.sha256(f"{source.digest} {facts['rows']} {meta['test_rows']}".encode())
-    sizes = {"train": facts["train"], "validation": facts["validation"], "test": meta["test"]}
-    return Prepared(name, source.where, source.digest, digest.hexdigest(), sizes, training, sealed)
+    return Prepared(
+        name=name,
+        where=source.where,
+        digest=source.digest,
+        split_hash=digest.hexdigest(),
+        sizes={part: contents.examples for part, contents in fairness.parts.items()},
+        training=training,
+        test=sealed,
+        test_digest=meta["test_digest"],
+        fairness=fairness,
+    )
 
 
 def _meta(folder: Path, keys: set[str]) -> dict[str, Any]:
@@ -147,46 +167,75 @@ def _meta(folder: Path, keys: set[str]) -> dict[str, Any]:
         if not isinstance(meta, dict) or keys - meta.keys():
             raise ValueError(f"its meta.json does not say {', '.join(sorted(keys))}")
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"the cached data in {folder} cannot be read ({error}); delete that folder, the next "
-            "run makes it again"
-        ) from None
+        raise _unreadable(folder, error) from None
     return meta
+
+
+def _fairness(folder: Path, meta: dict[str, Any]) -> Fairness:
+    try:
+        return Fairness.from_dict(meta["fairness"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(folder, f"fairness in its meta.json: {error!r}") from None
+
+
+def _unreadable(folder: Path, why: object) -> DataError:
+    return DataError(
+        f"the cached data in {folder} cannot be read ({why}); delete that folder, the next run "
+        "makes it again"
+    )
 
 
 def _write_decoded(folder: Path, decoded: Decoded) -> None:
     assert decoded.test is not None
-    for part, arrays in (
-        ("training", (decoded.inputs, decoded.labels)),
-        ("sealed-test", decoded.test),
+    groups = groups_of(decoded.inputs, decoded.test[0])
+    for part, inputs, labels, numbers in (
+        ("training", decoded.inputs, decoded.labels, groups[0]),
+        ("sealed-test", *decoded.test, groups[1]),
     ):
         (folder / part).mkdir()
-        np.save(folder / part / "inputs.npy", np.ascontiguousarray(arrays[0]))
-        np.save(folder / part / "labels.npy", arrays[1])
+        np.save(folder / part / "inputs.npy", np.ascontiguousarray(inputs))
+        np.save(folder / part / "labels.npy", labels)
+        np.save(folder / part / "groups.npy", numbers)
     meta = {
         "classes": decoded.classes,
         "shape": decoded.inputs.shape[1:],
         "scale": decoded.scale,
-        "test": len(decoded.test[0]),
         "test_rows": decoded.test_rows,
+        "test_digest": digest_of_part(*decoded.test),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
-def _write_split(folder: Path, data: Path, name: str, validation: float, seed: int) -> None:
-    labels = mapped(data / "training" / "labels.npy")
-    train, val = stratified(labels, validation, seed, f"{name}: [data] validation = {validation}")
+def _write_split(
+    folder: Path, data: Path, what: str, validation: float, seed: int, drop_duplicates: bool
+) -> None:
+    decoded = _meta(data, {"classes", "test_digest"})
+    inputs, whole = mapped(data / "training" / "inputs.npy"), _grouped(data / "training")
+    test = _grouped(data / "sealed-test")
+    train, val = stratified(whole.labels, validation, seed, what)
+    before = len(train)
+    if drop_duplicates:
+        train = without_copies(train, whole, (whole[val], test), decoded["classes"])
     np.save(folder / "train.npy", train)
     np.save(folder / "validation.npy", val)
-    inputs = mapped(data / "training" / "inputs.npy")[train]
+    shown = inputs[train]
+    digests = {
+        "train": digest_of_part(shown, whole.labels[train]),
+        "validation": digest_of_part(inputs[val], whole.labels[val]),
+        "test": decoded["test_digest"],
+    }
+    parts = {"train": whole[train], "validation": whole[val], "test": test}
     meta = {
-        "mean": float(inputs.mean(dtype=np.float64)),
-        "std": float(inputs.std(dtype=np.float64)),
-        "train": len(train),
-        "validation": len(val),
+        "mean": float(shown.mean(dtype=np.float64)),
+        "std": float(shown.std(dtype=np.float64)),
         "rows": digest_of(train, val),
+        "fairness": measure(parts, digests, len(decoded["classes"]), before - len(train)).to_dict(),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _grouped(part: Path) -> Grouped:
+    return Grouped(mapped(part / "groups.npy"), mapped(part / "labels.npy"))
 
 
 def _once(folder: Path, write: Callable[[Path], None]) -> None:

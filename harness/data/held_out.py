@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.data.fairness import Grouped, copied
 from harness.data.sources import Array, Decoded
 from harness.errors import DataError, did_you_mean
 
@@ -38,6 +39,23 @@ def with_test(decoded: Decoded, rest: Array, held_out: Array) -> Decoded:
         test=(inputs[held_out], labels[held_out]),
         test_rows=digest_of(held_out),
     )
+
+
+def without_copies(
+    rows: Array, whole: Grouped, others: Sequence[Grouped], classes: Sequence[str]
+) -> Array:
+    """Those of the rows into `whole` whose examples stand in none of the other parts.
+
+    Raises DataError where a class has none left.
+    """
+    kept = rows[~copied(whole[rows], *others)]
+    for number, name in enumerate(classes):
+        if number not in whole.labels[kept]:
+            raise DataError(
+                f"[data] drop_duplicates: every training example of class '{name}' stands in the "
+                "validation or test part too; leave it out, or choose other [data] classes"
+            )
+    return kept
 
 
 def of_classes(decoded: Decoded, classes: Sequence[str], name: str) -> Decoded:

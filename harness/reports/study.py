@@ -14,6 +14,7 @@ from harness.reports import (
     confirming,
     confusion,
     curves,
+    fair,
     given,
     history,
     importance,
@@ -52,6 +53,7 @@ def report(verdict: Verdict) -> Page:
         _mistakes(verdict),
         _why(study),
         _course(study),
+        *fair.sections(study),
         Section(
             name="next",
             title="What to try next",

@@ -20,7 +20,17 @@ from tests import synthetic
 from tests.reports.listed import listed
 
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
-SECTIONS = ("verdict", "sure", "leaderboard", "curves", "classes", "mistakes", "why", "course")
+SECTIONS = (
+    "verdict",
+    "sure",
+    "leaderboard",
+    "curves",
+    "classes",
+    "mistakes",
+    "why",
+    "course",
+    "data",
+)
 
 
 def write(study: StudyRun, path: Path) -> Path:
@@ -92,6 +102,7 @@ def test_every_section_draws_without_a_complaint_or_a_request(
     )
     assert undrawn == []
     assert page.locator(".scatterlayer .js-line").count() > 10, "lines are drawn, not axes alone"
+    expect(page.locator("#plot-balance .bars .point")).to_have_count(3 * 10)
     assert watched.said == []
     folder = written.parent.as_uri()
     elsewhere = [url for url in watched.requested if not url.startswith((folder, "data:"))]
@@ -113,6 +124,7 @@ def test_a_click_on_a_row_colours_its_trial_in_every_plot(
         arg=str(number),
     )
     assert coloured(page, number) == set(page.evaluate("harness.plots.map(plot => plot.name)")) - {
+        "balance",
         "classes",
         "confusion-counts",
         "confusion-shares",

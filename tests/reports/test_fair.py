@@ -1,0 +1,97 @@
+"""The report's section on the data: words, table and bars of its balance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.data.fairness import Contents, Duplicates
+from harness.fairness import facts_of, fairness_of
+from harness.reports import fair
+from harness.reports.study import report
+from harness.tracking.memory import MemoryTracker
+from harness.tracking.records import StudyRun
+from harness.verdict import Verdict
+from tests import synthetic
+
+
+@pytest.fixture(scope="module")
+def study() -> StudyRun:
+    return synthetic.study(3, epochs=2)
+
+
+def test_duplicates_in_words(study: StudyRun) -> None:
+    found = fairness_of(study)
+    assert found is not None
+    assert fair.said(study, found) == [
+        "Of 10,000 test examples 12 stand in training too (3 with another label). They can move "
+        "test accuracy by at most 0.12 points. Of 10,000 test examples 1 stands in validation "
+        "too. Of 6,000 validation examples none stands in training too. [data] drop_duplicates = "
+        "true leaves such examples out of training.",
+        "43 training examples are further copies of another one there (5 of a kind that has "
+        "several labels).",
+    ]
+    none = Duplicates(0, 0)
+    clean = replace(found, duplicates=dict.fromkeys(found.duplicates, none))
+    assert fair.said(study, clean)[1] == "No two training examples are equal."
+    assert "drop" not in fair.said(study, clean)[0]
+    assert "9 were dropped from training that" in fair.said(study, replace(clean, dropped=9))[0]
+
+
+def test_each_part_in_a_row(study: StudyRun) -> None:
+    found = fairness_of(study)
+    assert found is not None
+    head, train, _, test = fair.table(study, found)
+    assert head[0] == "part"
+    assert train[:4] == ["train", "54,000", "4,320: Ankle boot", "6,480: T-shirt/top"]
+    assert test[4] == found.parts["test"].digest
+
+    def counted(*by_class: int) -> list[str]:
+        parts = dict(found.parts) | {"test": Contents(30, by_class, "x")}
+        return fair.table(study, replace(found, parts=parts))[3][2:4]
+
+    assert counted(*[3] * 10) == ["3: all", "3: all"]
+    assert counted(2, 2, 2, *[4] * 6, 5) == ["2: T-shirt/top and 2 more", "5: Ankle boot"]
+
+
+def test_bars_are_shares_of_each_part(study: StudyRun) -> None:
+    found = fairness_of(study)
+    assert found is not None
+    drawn = fair.figure(fair.data(study, found))
+    assert [trace.name for trace in drawn.data] == ["train", "validation", "test"]
+    for trace, part in zip(drawn.data, found.parts.values(), strict=True):
+        assert list(trace.x) == [n / part.examples for n in part.by_class]
+        assert sum(trace.x) == pytest.approx(1)
+    assert list(drawn.layout.yaxis.ticktext) == list(study.classes)
+
+
+@pytest.mark.parametrize("count", [200, 5000])
+def test_of_many_classes_the_rarest_and_commonest_are_drawn(count: int) -> None:
+    classes = [f"class {number}" for number in range(count)]
+    study = synthetic.study(1, epochs=2, classes=classes[:2])
+    whole = replace(
+        study,
+        classes=tuple(classes),
+        facts=study.facts | facts_of(synthetic.fairness(count)),
+    )
+    made = fair.sections(whole)[0]
+    if count == 5000:
+        assert not made.plots, "too many for the record"
+        assert "class 0" not in str(made.values["table"])
+    else:
+        assert "the 15 rarest and the 15 commonest" in made.plots[0].title
+        ticks = list(made.plots[0].figure.layout.yaxis.ticktext)
+        assert len(ticks) == 30
+        assert {"class 0", "class 199"} < set(ticks)
+
+
+def test_an_older_record_has_no_such_section(study: StudyRun, tmp_path: Path) -> None:
+    def titles(of: StudyRun) -> list[str]:
+        verdict = Verdict.of(of, of.best_first()[0], MemoryTracker(), tmp_path, "http://h/")
+        return [section.name for section in report(verdict).sections]
+
+    older = {name: text for name, text in study.facts.items() if name != "splits"}
+    assert titles(replace(study, facts=older)) == [n for n in titles(study) if n != "data"]
+    assert "data" in titles(study)
