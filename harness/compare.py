@@ -15,9 +15,9 @@ from harness.home import Home
 from harness.intervals import holm, wilson
 from harness.named import find_trial
 from harness.paired import Paired, paired, read_predictions
+from harness.quoted import interval
 from harness.tracking.records import RunRecord, StudyRun, TestReading, right
 from harness.trial import SPEC_FIELDS, EpochMetrics
-from harness.verdict import interval
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker

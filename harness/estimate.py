@@ -21,9 +21,9 @@ from harness.engine.arrangement import together
 from harness.engine.member import Member
 from harness.executors.devices import available_cores
 from harness.plan import Plan
+from harness.quoted import duration
 from harness.search import random_specs
 from harness.trial import TrialSpec
-from harness.verdict import duration
 
 DRAWS = 8
 """Settings drawn from the space and timed."""

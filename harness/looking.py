@@ -36,8 +36,8 @@ def compare(
     from harness.compare import compare as run
     from harness.compare import report_path
     from harness.home import Home
+    from harness.quoted import aligned
     from harness.reports.versus import report as page
-    from harness.verdict import aligned
 
     with reported():
         home = Home(Path("mlruns"))

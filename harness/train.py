@@ -10,13 +10,13 @@ from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.home import private
 from harness.plan import Plan
+from harness.quoted import aligned, interval, ranked_classes
 from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
 from harness.space import Space
 from harness.tracking.predictions import TEST_FILE
 from harness.tracking.records import TestReading
 from harness.trial import TrialFailure, TrialResult, TrialSpec
-from harness.verdict import aligned, interval, ranked_classes
 
 
 @dataclass(frozen=True)

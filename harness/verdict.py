@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import urllib.parse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,10 @@ from harness.intervals import wilson
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.paired import Rival, rivals
+from harness.quoted import aligned, duration, hardest, interval, ranked_classes
 from harness.settings import in_lines, settings, told
 from harness.tracking import view
-from harness.tracking.records import Matrix, RunRecord, StudyRun, TestReading, right
+from harness.tracking.records import RunRecord, StudyRun, TestReading, right
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -225,21 +225,6 @@ class Verdict:
         }
 
 
-def interval(confusion: Matrix) -> str:
-    """` (95 %: 0.9034 to 0.9178)`, by Wilson; nothing where nothing was counted."""
-    correct, n = right(confusion)
-    if n == 0:
-        return ""
-    low, high = wilson(correct, n)
-    return f" (95 %: {low:.4f} to {high:.4f})"
-
-
-def aligned(lines: Sequence[tuple[str, str]]) -> str:
-    """(label, text) pairs for a terminal."""
-    width = max(len(label) for label, _ in lines)
-    return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
-
-
 def _in_markdown(text: str) -> str:
     """As it is: no markup, one cell of a table."""
     return re.sub(r"([\\|<*`_])", r"\\\1", text)
@@ -247,28 +232,6 @@ def _in_markdown(text: str) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def ranked_classes(classes: Sequence[str], accuracy: Sequence[float]) -> str:
-    """`Shirt 71.0 % (hardest), Coat 83.2 %, ...; on average 90.3 %`: hardest first."""
-    known = sorted(
-        (value, name) for name, value in zip(classes, accuracy, strict=False) if value >= 0
-    )
-    if not known:
-        return "none was counted"
-    parts = [f"{name} {percent(value)}" for value, name in known]
-    mean = sum(value for value, _ in known) / len(known)
-    return ", ".join([f"{parts[0]} (hardest)", *parts[1:]]) + f"; on average {percent(mean)}"
-
-
-def percent(share: float) -> str:
-    """`71.0 %`."""
-    return f"{100 * share:.1f} %"
-
-
-def hardest(classes: Sequence[str], accuracy: Sequence[float]) -> str:
-    known = [(value, name) for name, value in zip(classes, accuracy, strict=False) if value >= 0]
-    return min(known)[1] if known else "unknown"
 
 
 def count_states(study: StudyRun) -> dict[str, int]:
@@ -279,13 +242,3 @@ def count_states(study: StudyRun) -> dict[str, int]:
 def busy_seconds(study: StudyRun) -> float:
     """Seconds in epochs, over all workers; time that trials shared counts once."""
     return sum(epoch.seconds for run in study.trials for epoch in run.epochs)
-
-
-def duration(seconds: float) -> str:
-    """`47 s`, `3 min 20 s`, `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -20,6 +20,7 @@ ORDER = [
     ["trial", "intervals"],
     ["config", "studyfiles", "space", "data", "model", "packing"],
     ["engine", "tracking"],
+    ["quoted"],
     ["executors", "search", "home", "facts", "selection", "paired", "mistakes", "settings", "luck"],
     ["named"],
     ["verdict", "compare", "predict", "reports"],

@@ -15,7 +15,7 @@ from harness.doctor.repair import repair as mend
 from harness.doctor.stored import undigested
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
 from harness.home import Home
-from harness.verdict import aligned
+from harness.quoted import aligned
 
 if TYPE_CHECKING:
     from harness.tracking.audit import Auditor

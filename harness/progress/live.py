@@ -14,9 +14,9 @@ from rich.text import Text
 
 from harness.driver import Progress
 from harness.progress.plain import outcome_text
+from harness.quoted import duration
 from harness.tracking.records import State
 from harness.trial import Outcome, Trial
-from harness.verdict import duration
 
 REDRAW_SECONDS = 0.25
 LAST = 5

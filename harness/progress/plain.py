@@ -7,9 +7,9 @@ import time
 from typing import TextIO
 
 from harness.driver import Progress
+from harness.quoted import duration
 from harness.tracking.records import State
 from harness.trial import Objective, Outcome, Trial, TrialResult
-from harness.verdict import duration
 
 
 def outcome_text(state: State, outcome: Outcome | None, reason: str, objective: Objective) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.config import as_toml, varied_fields
 from harness.paired import Rival
+from harness.quoted import percent
 from harness.reports.commands import anew, extended
 from harness.reports.factors import ended, factors, value_of
 from harness.reports.ranges import Advice, best_tenth, failing, wider
@@ -14,7 +15,6 @@ from harness.settings import settings
 from harness.space import LAYERS
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective
-from harness.verdict import percent
 
 MOST = 5
 SEEDS = 3

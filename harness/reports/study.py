@@ -6,6 +6,7 @@ import time
 
 from harness.config import LIST
 from harness.intervals import wilson
+from harness.quoted import hardest, percent
 from harness.reports import (
     advice,
     classes,
@@ -27,7 +28,7 @@ from harness.reports.commands import train_command
 from harness.reports.page import Page, Section
 from harness.reports.style import Plot
 from harness.tracking.records import Matrix, StudyRun, right
-from harness.verdict import LOCAL, Verdict, hardest, percent
+from harness.verdict import LOCAL, Verdict
 
 SELECTED = 3
 """The best trials, in colour from the start."""

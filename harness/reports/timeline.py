@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from harness.quoted import duration
 from harness.reports.style import FAINT, STATES, label, layout
 from harness.tracking.records import RunRecord, State, StudyRun
-from harness.verdict import duration
 
 LONGEST_GAP = 600.0
 """Seconds: a longer time without any trial is cut out; the study was continued later."""

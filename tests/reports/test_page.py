@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs
 
+from harness.quoted import duration
 from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard
 from harness.reports.commands import train_command
 from harness.reports.page import embedded
@@ -17,7 +18,7 @@ from harness.reports.study import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading
 from harness.trial import EpochMetrics, TrialSpec
-from harness.verdict import Verdict, duration
+from harness.verdict import Verdict
 
 HOSTILE = "</script><script>alert('x')</script>\"'&"
 
