@@ -1,6 +1,8 @@
 """How sure a proportion is, and whether two classifiers differ. Standard library only.
 
-Source: E. B. Wilson, 1927; Q. McNemar, 1947 (the exact form); S. Holm, 1979.
+Source: E. B. Wilson, 1927; Q. McNemar, 1947 (the exact form); S. Holm, 1979; G. Y. Zou and A.
+Donner, "Construction of confidence limits about effect measures: a general approach", Statistics in
+Medicine 27, 2008 (a mean of proportions).
 """
 
 from __future__ import annotations
@@ -8,6 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
+
+LEVEL = 0.05
+"""Of significance: a difference with a smaller p-value shows."""
 
 
 def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -25,6 +30,22 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def wilson_mean(counts: Sequence[tuple[int, int]], confidence: float = 0.95) -> tuple[float, float]:
+    """Interval for the unweighted mean of the proportions `correct` of `n`, of unlike examples.
+
+    Each limit lies as far from the mean as the root of the squared distances of the proportions
+    from their own Wilson limits says: Zou and Donner's way for a sum of independent estimates. It
+    does not shrink to nothing where all are right. Those of n = 0 are left out; (0, 1) without any.
+    """
+    counted = [(correct / n, wilson(correct, n, confidence)) for correct, n in counts if n]
+    if not counted:
+        return 0.0, 1.0
+    mean = sum(p for p, _ in counted) / len(counted)
+    below = math.hypot(*(p - low for p, (low, _) in counted)) / len(counted)
+    above = math.hypot(*(high - p for p, (_, high) in counted)) / len(counted)
+    return max(0.0, mean - below), min(1.0, mean + above)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value that two classifiers err alike, on the same examples.
 
@@ -32,9 +53,28 @@ def mcnemar(only_first: int, only_second: int) -> float:
     ones nothing is known: 1.
     """
     n, k = only_first + only_second, min(only_first, only_second)
-    # In integers: a float overflows from n = 1,030 on.
-    tail = sum(math.comb(n, i) for i in range(k + 1))
+    # In integers: a float overflows from n = 1,030 on. Each binomial coefficient from the one
+    # before: `math.comb` for each takes a hundred times as long.
+    tail = term = 1
+    for i in range(k):
+        term = term * (n - i) // (i + 1)
+        tail += term
     return min(1.0, float(2 * tail / 2**n)) if n else 1.0
+
+
+def greatest_mcnemar(first: int, second: int, n: int) -> float:
+    """The largest p-value that `mcnemar` can give two classifiers that have so many of n right.
+
+    With b examples that the first alone has right and c that the second alone has, b - c is known:
+    d = first - second. Given d, the p-value grows with b + c. For k = min(b, c) becomes k + 1 where
+    b + c = m becomes m + 2, and with B(m) of the binomial distribution of m tosses,
+    P(B(m + 2) <= k + 1) = P(B(m) <= k) + (P(B(m) = k + 1) - P(B(m) = k)) / 4, whose last bracket is
+    not negative for k < m / 2. So it is largest where the two have as little in common as can be:
+    the worse one alone is right wherever the better one errs, as far as its right ones go.
+    """
+    better, worse = max(first, second), min(first, second)
+    only_worse = min(worse, n - better)
+    return mcnemar(only_worse + better - worse, only_worse)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

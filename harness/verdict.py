@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness import luck
 from harness.config import varied_fields
-from harness.intervals import wilson
+from harness.expected import expected
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
-from harness.paired import Rival, rivals
-from harness.quoted import aligned, duration, hardest, interval, ranked_classes
+from harness.paired import Rival, runner_up
+from harness.quoted import aligned, duration, hardest, in_json, interval, ranked_classes
 from harness.settings import in_lines, settings, told
+from harness.ties import Ties, ties
 from harness.tracking import view
-from harness.tracking.records import RunRecord, StudyRun, TestReading, right
+from harness.tracking.records import RunRecord, StudyRun, TestReading
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -38,8 +38,8 @@ class Verdict:
     store: str
     """The tracking URI, without a password."""
     runner_up: Rival | None = None
-    smaller: Rival | None = None
-    """With less than half the parameters, and no difference that shows."""
+    ties: Ties | None = None
+    """The trials that cannot be told from the champion."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
     luck: luck.Luck | None = None
@@ -61,7 +61,8 @@ class Verdict:
             reading,
             report,
             store,
-            *rivals(tracker, study, champion),
+            runner_up(tracker, study, champion),
+            ties(tracker, study, champion),
             mistakes,
             luck.find(tracker, study, champion),
         )
@@ -101,10 +102,14 @@ class Verdict:
                     f"loss {reading.loss:.4f} ({reading.examples:,} examples, {self.looked})",
                 )
             )
-            ranked = ranked_classes(self.study.classes, reading.class_accuracy)
+            ranked = ranked_classes(self.study.classes, reading.confusion)
             lines.append(("classes", f"on {self.study.test_name}: {ranked}"))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
+        if self.ties is not None:
+            lines.append(("ties", self.ties.text))
+        if (found := expected(self.study)) is not None:
+            lines.append(("best of n", found.text))
         for place, line in enumerate(in_lines(self.study)):
             lines.append(("" if place else "by setting", line))
         lines.append(("trials", self.trials))
@@ -139,7 +144,7 @@ class Verdict:
         assert self.runner_up is not None
         run, found = self.runner_up.run, self.runner_up.paired
         assert run.best is not None
-        said = f"trial {run.number}, accuracy {run.best.val_accuracy:.4f}"
+        said = f"trial {run.number}, accuracy {run.best.val_accuracy:.4f}{interval(run.confusion)}"
         if found is None:
             return said
         shows = "no difference that shows"
@@ -191,23 +196,20 @@ class Verdict:
             "study": self.study.name,
             "champion": {"trial": self.champion.number, "spec": self.champion.spec.to_dict()},
             "validation": {
+                **in_json(named, self.champion.confusion),
                 "accuracy": best.val_accuracy,
-                "interval": wilson(*right(self.champion.confusion)),
                 "loss": best.val_loss,
             },
             "test": reading
             and {
                 "of": self.study.test_name,
-                "accuracy": reading.accuracy,
-                "interval": wilson(*right(reading.confusion)),
+                **in_json(named, reading.confusion),
                 "loss": reading.loss,
                 "looks": self.study.looks,
-                "class_accuracy": {
-                    name: None if math.isnan(value) else value
-                    for name, value in zip(named, reading.class_accuracy, strict=True)
-                },
                 "hardest_class": hardest(named, reading.class_accuracy),
             },
+            "ties": self.ties and self.ties.to_dict(),
+            "expected_best": found.to_dict() if (found := expected(self.study)) else None,
             "settings": [
                 {
                     "name": setting.name,

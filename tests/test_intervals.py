@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from harness.intervals import holm, mcnemar, wilson
+from harness.intervals import greatest_mcnemar, holm, mcnemar, wilson, wilson_mean
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 1), (5, 5), (5465, 6000), (0, 300), (1, 2)])
@@ -29,3 +32,36 @@ def test_holm_on_the_textbooks_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0], "never above 1"
     assert holm([]) == []
+
+
+def test_the_greatest_p_value_is_that_of_the_least_overlap() -> None:
+    n = 7
+    for first, second in itertools.product(range(n + 1), repeat=2):
+        # Every way in which two classifiers may have so many right: `both` of them together.
+        possible = [
+            mcnemar(first - both, second - both)
+            for both in range(min(first, second) + 1)
+            if first + second - both <= n
+        ]
+        assert greatest_mcnemar(first, second, n) == pytest.approx(max(possible)), (first, second)
+    assert greatest_mcnemar(5400, 5400, 6000) == 1
+    assert greatest_mcnemar(5400, 5000, 6000) < 1e-12, "no predictions need be read to know that"
+
+
+def test_a_mean_of_proportions_is_covered_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    true, n = np.array([0.7, 0.85, 0.9, 0.99, 0.999]), 36
+    drawn = rng.binomial(n, true, (2000, len(true)))
+    intervals = [wilson_mean([(int(correct), n) for correct in row]) for row in drawn]
+    covered = np.mean([low <= true.mean() <= high for low, high in intervals])
+    assert 0.93 < covered < 0.98
+
+
+def test_a_mean_of_proportions_at_its_ends() -> None:
+    assert wilson_mean([(9, 10)]) == pytest.approx(wilson(9, 10)), "of one, it is Wilson's"
+    low, high = wilson_mean([(36, 36)] * 10)
+    assert (low > wilson(36, 36)[0], low < 1, high) == (True, True, 1), "all right is not all sure"
+    many = wilson_mean([(900, 1000)] * 10)
+    assert many == pytest.approx(wilson(9000, 10_000), abs=5e-4), "as large as one another"
+    assert wilson_mean([(9, 10), (0, 0)]) == wilson_mean([(9, 10)]), "a class without an example"
+    assert wilson_mean([]) == wilson_mean([(0, 0)]) == (0.0, 1.0)

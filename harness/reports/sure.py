@@ -5,14 +5,16 @@ from __future__ import annotations
 from harness.reports import contenders, settings
 from harness.reports.page import Section
 from harness.reports.style import Plot
+from harness.ties import Ties
 from harness.tracking.records import StudyRun
 from harness.verdict import Verdict
 
 
 def section(verdict: Verdict) -> Section:
-    study, found = verdict.study, contenders.data(verdict.study, verdict.reading)
+    study, found = verdict.study, contenders.data(verdict.study, verdict.reading, verdict.ties)
     sentences = [
         _chosen(study, found.within),
+        *(_tied(verdict.ties) if verdict.ties else []),
         *(_by_setting(verdict) if study.given else []),
         "The bars say what drawing these examples leaves open"
         + (", not what other seeds would do." if study.given else "."),
@@ -42,6 +44,18 @@ def _chosen(study: StudyRun, within: int) -> str:
         f"The champion is {best}, which flatters it: luck was chosen along with skill. "
         f"{within} other {'trial lies' if within == 1 else 'trials lie'} within its interval."
     )
+
+
+def _tied(ties: Ties) -> list[str]:
+    """The tie set, and what the plot's symbols stand for."""
+    said = f"Compared with it one by one, on the same examples: {ties.text}."
+    if not ties.others:
+        return [said]
+    return [
+        said,
+        "Filled marks tie with the champion, which is no proof that they are as good; hollow ones "
+        "are told apart.",
+    ]
 
 
 def _by_setting(verdict: Verdict) -> list[str]:

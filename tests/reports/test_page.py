@@ -176,7 +176,8 @@ def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
     rows = found.rows
     assert "dropout" not in found.columns, "it is the same everywhere"
     assert [row.number for row in rows] == [2, 0, 1, 3]
-    assert [cell.text for cell in rows[0].cells[:4]] == ["2", "0.8000", "0.7000", "2/2"]
+    assert [cell.text for cell in rows[0].cells[:3]] == ["2", "0.8000", "0.591–0.882"]
+    assert [cell.text for cell in rows[0].cells[3:5]] == ["0.7000", "2/2"]
     assert rows[3].cells[-1].text.startswith("failed: diverged")
     assert rows[3].cells[1].value is None
 
@@ -256,8 +257,9 @@ def test_epochs_are_told_by_their_number_where_not_all_were_evaluated(study: Stu
     sparse = replace(best, epochs=(*best.epochs[:-1], last), best=replace(last, epoch=35))
     lines = dict(replace(verdict(study), champion=sparse).lines)
     assert "(epoch 35 of 40)" in lines["validation"]
-    rows = leaderboard.data(replace(study, trials=(sparse,))).rows
-    assert rows[0].cells[3].text == "35/40"
+    board = leaderboard.data(replace(study, trials=(sparse,)))
+    found, rows = board.columns, board.rows
+    assert rows[0].cells[found.index("epoch")].text == "35/40"
 
 
 def test_the_verdict_counts_and_names(study: StudyRun) -> None:
@@ -272,7 +274,8 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
         "accuracy 0.8667 (95 %: 0.7032 to 0.9469), loss 0.5000 (30 examples, read once)"
     )
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
-    assert "70.0 % (hardest)" in lines["classes"]
+    assert "70.0 % (hardest, 95 %: 39.7 to 89.2 %), Bag 90.0 %, " in lines["classes"]
+    assert lines["classes"].endswith("on average 86.7 % (95 %: 69.6 to 93.6 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
     assert "look number 2" in dict(verdict(twice).lines)["test"]
 

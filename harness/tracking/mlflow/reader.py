@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -184,6 +184,24 @@ def read_file(store: Store, run_id: str, name: str) -> bytes | None:
         if not any(file.path == name for file in store.client.list_artifacts(run_id)):
             return None
         return store.artifact(run, name)
+
+
+def read_files(
+    store: Store, experiment_id: str, run_ids: Sequence[str], name: str
+) -> dict[str, bytes]:
+    """Of as many runs as a study has trials: these are looked up together, and nothing is listed
+    but where a file cannot be had."""
+
+    def content(run_id: str) -> bytes | None:
+        with suppress(MlflowException, OSError, KeyError):
+            return store.artifact(runs[run_id], name)
+        return read_file(store, run_id, name)
+
+    with store.errors():
+        runs = {run.info.run_id: run for run in store.runs(experiment_id, "trial")}
+        with ThreadPoolExecutor(READERS) as pool:
+            found = zip(run_ids, pool.map(content, run_ids), strict=True)
+            return {run_id: each for run_id, each in found if each is not None}
 
 
 def _unknown(error: MlflowException) -> bool:

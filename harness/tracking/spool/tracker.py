@@ -44,10 +44,9 @@ Answer = TypeVar("Answer")
 
 
 class SpooledTracker:
-    """Use as a context manager: leaving it sends what it can and says what it could not.
-
-    `connect` makes the tracker that the writes are for; `say` tells people that it does not answer;
-    `leaving` is asked whether somebody wants to be gone. `sync` is the command that sends later.
+    """Use as a context manager: leaving it sends what it can and says what it could not. `connect`
+    makes the tracker that the writes are for; `say` tells people that it does not answer; `leaving`
+    is asked whether somebody wants to be gone. `sync` is the command that sends later.
     """
 
     def __init__(
@@ -183,6 +182,9 @@ class SpooledTracker:
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return self._ask(lambda tracker: tracker.read_file(run_id, name))
+
+    def read_files(self, experiment_id: str, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        return self._ask(lambda tracker: tracker.read_files(experiment_id, run_ids, name))
 
     def experiments(self) -> dict[str, str]:
         return self._ask(lambda tracker: tracker.experiments())
