@@ -106,10 +106,11 @@ class Expected:
         """How many trials would have been enough, and how many of them in the order they ran."""
         by = "one standard error" if self.objective == "val/accuracy" else f"{100 * OF_LOSS:g} %"
         if self.enough == self.trials:
-            return f"no fewer come within {self.tolerance:.4f} of that ({by})"
+            return f"no fewer are expected within {self.tolerance:.4f} of the best ({by})"
         return (
-            f"{self.enough} drawn at random come within {self.tolerance:.4f} of that ({by}); the "
-            f"first {self.enough} that ran came to {_short(self.course[self.enough - 1])}"
+            f"{self.enough} drawn at random are expected within {self.tolerance:.4f} of the best "
+            f"({by}), the first {self.enough} that ran came to "
+            f"{_short(self.course[self.enough - 1])}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """How sure a proportion is, and whether two classifiers differ. Standard library only.
 
-Source: E. B. Wilson, 1927; Q. McNemar, 1947 (the exact form); S. Holm, 1979; G. Y. Zou and A.
-Donner, "Construction of confidence limits about effect measures: a general approach", Statistics in
-Medicine 27, 2008 (a mean of proportions).
+Source: E. B. Wilson, 1927; Q. McNemar, 1947 (the exact form); S. Holm, 1979; E. L. Korn and B. I.
+Graubard, Survey Methodology 24, 1998 (the effective number of examples).
 """
 
 from __future__ import annotations
@@ -23,27 +22,25 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float
     """
     if n == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    p, squared = correct / n, z * z
-    middle = (p + squared / (2 * n)) / (1 + squared / n)
-    half = z / (1 + squared / n) * math.sqrt(p * (1 - p) / n + squared / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return _score(correct / n, n, confidence)
 
 
 def wilson_mean(counts: Sequence[tuple[int, int]], confidence: float = 0.95) -> tuple[float, float]:
     """Interval for the unweighted mean of the proportions `correct` of `n`, of unlike examples.
 
-    Each limit lies as far from the mean as the root of the squared distances of the proportions
-    from their own Wilson limits says: Zou and Donner's way for a sum of independent estimates. It
-    does not shrink to nothing where all are right. Those of n = 0 are left out; (0, 1) without any.
+    Wilson's, for the number of examples that would give the mean its variance if they were all of
+    one kind; at most for the number that would if all proportions were the mean, so that it does
+    not shrink to nothing where all are right. Of parts that are equally large it is that of all
+    together. Those of n = 0 are left out; (0, 1) without any.
     """
-    counted = [(correct / n, wilson(correct, n, confidence)) for correct, n in counts if n]
-    if not counted:
+    parts = [(correct / n, n) for correct, n in counts if n]
+    if not parts:
         return 0.0, 1.0
-    mean = sum(p for p, _ in counted) / len(counted)
-    below = math.hypot(*(p - low for p, (low, _) in counted)) / len(counted)
-    above = math.hypot(*(high - p for p, (_, high) in counted)) / len(counted)
-    return max(0.0, mean - below), min(1.0, mean + above)
+    mean = sum(p for p, _ in parts) / len(parts)
+    variance = sum(p * (1 - p) / n for p, n in parts) / len(parts) ** 2
+    most = len(parts) ** 2 / sum(1 / n for _, n in parts)
+    effective = min(most, mean * (1 - mean) / variance) if variance else most
+    return _score(mean, effective, confidence)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -86,3 +83,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         greatest = max(greatest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = greatest
     return adjusted
+
+
+def _score(p: float, n: float, confidence: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    squared = z * z
+    middle = (p + squared / (2 * n)) / (1 + squared / n)
+    half = z / (1 + squared / n) * math.sqrt(p * (1 - p) / n + squared / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

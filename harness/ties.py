@@ -120,7 +120,7 @@ def ties(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Ties | None:
         return None
     far = {run.uid for run in others if _certain(champion, run) < LEVEL / len(others)}
     close = [run for run in others if run.uid not in far]
-    found = _compared(tracker, study, mine, close)
+    found = _compared(tracker, mine, close)
     if not found and not far:
         return None
     adjusted = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
@@ -140,12 +140,10 @@ def ties(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Ties | None:
     )
 
 
-def _compared(
-    tracker: Tracker, study: StudyRun, mine: Predictions, runs: Sequence[RunRecord]
-) -> dict[int, Paired]:
+def _compared(tracker: Tracker, mine: Predictions, runs: Sequence[RunRecord]) -> dict[int, Paired]:
     """By number; those that have kept no predictions, or of other examples, are left out."""
     ids = [run.run_id for run in runs]
-    kept = tracker.read_files(study.experiment_id, ids, FILE) if ids else {}
+    kept = tracker.read_files(ids, FILE)
     read = ((run, Predictions.from_file(kept[run.run_id])) for run in runs if run.run_id in kept)
     pairs = ((run.number, paired(mine, theirs)) for run, theirs in read)
     return {number: found for number, found in pairs if found is not None}

@@ -115,15 +115,15 @@ def test_how_many_are_enough(study: StudyRun, found: Expected) -> None:
     assert wide.enough == 1
     none = replace(found, tolerance=0.0)
     assert none.enough == found.trials
-    assert none.judged == "no fewer come within 0.0000 of that (one standard error)"
+    assert none.judged == "no fewer are expected within 0.0000 of the best (one standard error)"
 
 
 def test_the_verdict_tells_both_the_mean_and_the_course(found: Expected) -> None:
     n = found.enough
     assert found.text == (
         f"expected {found.mean[9]:.4f} of 10, {found.mean[19]:.4f} of 20, {found.mean[49]:.4f} of "
-        f"50, {found.best:.4f} of all {found.trials}; {n} drawn at random come within "
-        f"{found.tolerance:.4f} of that (one standard error); the first {n} that ran came to "
+        f"50, {found.best:.4f} of all {found.trials}; {n} drawn at random are expected within "
+        f"{found.tolerance:.4f} of the best (one standard error), the first {n} that ran came to "
         f"{found.course[n - 1]:.4f}"
     )
     assert found.metrics()["expected_best/trials_enough"] == n

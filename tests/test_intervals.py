@@ -48,20 +48,31 @@ def test_the_greatest_p_value_is_that_of_the_least_overlap() -> None:
     assert greatest_mcnemar(5400, 5000, 6000) < 1e-12, "no predictions need be read to know that"
 
 
-def test_a_mean_of_proportions_is_covered_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    true, n = np.array([0.7, 0.85, 0.9, 0.99, 0.999]), 36
-    drawn = rng.binomial(n, true, (2000, len(true)))
-    intervals = [wilson_mean([(int(correct), n) for correct in row]) for row in drawn]
-    covered = np.mean([low <= true.mean() <= high for low, high in intervals])
-    assert 0.93 < covered < 0.98
+@pytest.mark.parametrize(
+    ("true", "sizes"),
+    [
+        ([0.7, 0.85, 0.9, 0.99, 0.999], [36] * 5),
+        ([0.99] * 10, [36] * 10),
+        ([0.6, 0.95, 0.95], [20, 500, 900]),
+        ([0.95, 0.95, 0.6], [20, 500, 900]),
+    ],
+    ids=["unlike", "good", "the small one is hard", "the large one is hard"],
+)
+def test_a_mean_of_proportions_is_covered_as_often_as_it_says(
+    true: list[float], sizes: list[int]
+) -> None:
+    drawn = np.random.default_rng(0).binomial(sizes, true, (4000, len(true)))
+    intervals = [wilson_mean(list(zip(row, sizes, strict=True))) for row in drawn.tolist()]
+    covered = np.mean([low <= np.mean(true) <= high for low, high in intervals])
+    assert 0.93 < covered < 0.995
 
 
 def test_a_mean_of_proportions_at_its_ends() -> None:
     assert wilson_mean([(9, 10)]) == pytest.approx(wilson(9, 10)), "of one, it is Wilson's"
-    low, high = wilson_mean([(36, 36)] * 10)
-    assert (low > wilson(36, 36)[0], low < 1, high) == (True, True, 1), "all right is not all sure"
-    many = wilson_mean([(900, 1000)] * 10)
-    assert many == pytest.approx(wilson(9000, 10_000), abs=5e-4), "as large as one another"
+    assert wilson_mean([(36, 36)] * 10) == pytest.approx(wilson(360, 360)), "not all sure"
+    both = wilson_mean([(70, 100), (90, 100)])
+    assert both == pytest.approx(wilson(160, 200)), "equally large: that of all together"
+    hard, easy = wilson_mean([(10, 20), (499, 500)]), wilson_mean([(20, 20), (250, 500)])
+    assert hard[1] - hard[0] > easy[1] - easy[0], "the small part is the uncertain one"
     assert wilson_mean([(9, 10), (0, 0)]) == wilson_mean([(9, 10)]), "a class without an example"
     assert wilson_mean([]) == wilson_mean([(0, 0)]) == (0.0, 1.0)

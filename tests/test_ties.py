@@ -25,9 +25,9 @@ class Counting(MemoryTracker):
         super().__init__()
         self.asked: list[str] = []
 
-    def read_files(self, experiment_id: str, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         self.asked += run_ids
-        return super().read_files(experiment_id, run_ids, name)
+        return super().read_files(run_ids, name)
 
 
 def read(tracker: MemoryTracker) -> StudyRun:

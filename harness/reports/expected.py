@@ -15,9 +15,9 @@ BAND = "rgba(47, 129, 247, 0.15)"
 def says(found: Expected) -> str:
     return (
         f"Of n trials drawn at random from the {found.trials} that gave a result, the best is "
-        f"expected on the blue line; 90 % of the draws lie in its band: {found.judged}. A sampler "
-        "that learns makes late trials better than early ones: what the search had after n trials "
-        "is the grey line. Of a pruned trial its best until then counts."
+        "expected on the blue line, and that of 90 % of the draws lies in its band: "
+        f"{found.judged}. A sampler that learns makes late trials better than early ones: the grey line is what the "
+        "search had after n trials. Of a pruned trial its best until then counts."
     )
 
 
@@ -71,7 +71,10 @@ def figure(found: Expected) -> go.Figure:
         320,
         margin={"l": 52, "r": 12, "t": 30, "b": 40},
         showlegend=True,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        legend={
+            **{"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+            "traceorder": "normal",  # Plotly turns it round where something is filled
+        },
     )
     made.update_xaxes(
         title_text="trials, n", type="log", tickvals=[*ticks, found.trials], tickformat=",d"

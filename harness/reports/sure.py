@@ -48,7 +48,7 @@ def _chosen(study: StudyRun, within: int) -> str:
 
 def _tied(ties: Ties) -> list[str]:
     """The tie set, and what the plot's symbols stand for."""
-    said = f"Compared with it one by one, on the same examples: {ties.text}."
+    said = f"Compared with it one by one: {ties.text}."
     if not ties.others:
         return [said]
     return [

@@ -90,8 +90,8 @@ class Tracker(Protocol):
     def read_file(self, run_id: str, name: str) -> bytes | None:
         """A file of a run; None where it has none of that name."""
 
-    def read_files(self, experiment_id: str, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        """That file of many runs of an experiment, by run id, but of those that have none."""
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        """That file of many runs of one study, by run id, but of those that have none."""
 
     def experiments(self) -> dict[str, str]:
         """Ids by name of all experiments that hold our runs, the one used last first."""

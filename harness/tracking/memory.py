@@ -156,7 +156,7 @@ class MemoryTracker:
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return self.files.get(run_id, {}).get(name)
 
-    def read_files(self, experiment_id: str, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         found = {run_id: self.read_file(run_id, name) for run_id in run_ids}
         return {run_id: content for run_id, content in found.items() if content is not None}
 

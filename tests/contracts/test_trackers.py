@@ -205,12 +205,9 @@ def test_a_file_of_many_runs_is_read_at_once(reopen: Callable[[], Tracker]) -> N
     study = reopen_opened(reopen)
     ids = {run.number: run.run_id for run in study.trials}
     asked = [ids[number] for number in (52, 51, 50)]
-    found = reopen().read_files(study.experiment_id, asked, "notes.json")
+    found = reopen().read_files(asked, "notes.json")
     assert list(found.items()) == [(ids[52], b"4"), (ids[50], b"2")], "as asked, none of 51"
-    assert reopen().read_files(study.experiment_id, [], "notes.json") == {}
-    parent = reopen().read_files(study.experiment_id, [study.run_id], "notes.json")
-    alone = reopen().read_file(study.run_id, "notes.json")
-    assert parent == ({study.run_id: alone} if alone else {}), "of a run of any kind"
+    assert reopen().read_files([], "notes.json") == {}
 
 
 def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker]) -> None:

@@ -275,7 +275,7 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     )
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
     assert "70.0 % (hardest, 95 %: 39.7 to 89.2 %), Bag 90.0 %, " in lines["classes"]
-    assert lines["classes"].endswith("on average 86.7 % (95 %: 69.6 to 93.6 %)")
+    assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
     assert "look number 2" in dict(verdict(twice).lines)["test"]
 

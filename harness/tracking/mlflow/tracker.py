@@ -271,8 +271,8 @@ class MlflowTracker:
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return reader.read_file(self._store, run_id, name)
 
-    def read_files(self, experiment_id: str, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        return reader.read_files(self._store, experiment_id, run_ids, name)
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        return reader.read_files(self._store, run_ids, name)
 
     def experiments(self) -> dict[str, str]:
         return reader.experiments(self._store)

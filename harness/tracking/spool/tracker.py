@@ -183,8 +183,8 @@ class SpooledTracker:
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return self._ask(lambda tracker: tracker.read_file(run_id, name))
 
-    def read_files(self, experiment_id: str, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        return self._ask(lambda tracker: tracker.read_files(experiment_id, run_ids, name))
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        return self._ask(lambda tracker: tracker.read_files(run_ids, name))
 
     def experiments(self) -> dict[str, str]:
         return self._ask(lambda tracker: tracker.experiments())
