@@ -16,8 +16,8 @@ def says(found: Expected) -> str:
     return (
         f"Of n trials drawn at random from the {found.trials} that gave a result, the best is "
         "expected on the blue line, and that of 90 % of the draws lies in its band: "
-        f"{found.judged}. A sampler that learns makes late trials better than early ones: the grey line is what the "
-        "search had after n trials. Of a pruned trial its best until then counts."
+        f"{found.judged}. A sampler that learns makes late trials better than early ones: the grey "
+        "line is what the search had after n trials. Of a pruned trial its best until then counts."
     )
 
 

@@ -251,7 +251,13 @@ def _ticks(names: Sequence[str]) -> list[str]:
 def _range(entries: Sequence[Entry]) -> tuple[float, float]:
     """Of the axis; `entries` best first."""
     values = [
-        [*entry.validation.values, *(entry.test.values if entry.test else ())] for entry in entries
+        [
+            *entry.validation.values,
+            *(entry.between or ()),
+            *(entry.test.values if entry.test else ()),
+            *(entry.test_between or ()),
+        ]
+        for entry in entries
     ]
     every = [value for part in values for value in part]
     if not every:
