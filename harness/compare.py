@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.harmless import harmless
 from harness.home import Home
-from harness.intervals import holm, wilson
+from harness.intervals import LEVEL, holm, wilson
 from harness.named import find_trial
 from harness.paired import Paired, paired, read_predictions
 from harness.quoted import interval
@@ -103,7 +103,7 @@ class Comparison:
         found, p, letter = self.against_first[index], self.p[index], self.sides[index + 1].letter
         if found is None or p is None:
             return "not tested: not validated on the same examples, or no predictions kept"
-        shows = "a difference that shows" if p < 0.05 else "no difference that shows"
+        shows = "a difference that shows" if p < LEVEL else "no difference that shows"
         return (
             f"{shows} on {found.examples:,} examples: A alone has {found.only_first} right, "
             f"{letter} alone {found.only_second} (McNemar p = {p:.2g})"
@@ -120,6 +120,7 @@ class Comparison:
                     "validation": side.best.val_accuracy,
                     "interval": wilson(*right(side.run.confusion)),
                     "test": side.reading and side.reading.accuracy,
+                    "test_interval": side.reading and wilson(*right(side.reading.confusion)),
                 }
                 for side in self.sides
             ],

@@ -16,6 +16,7 @@ from harness.data.files import Prepared
 from harness.data.parts import load_splits
 from harness.driver import Watcher
 from harness.errors import Interruption, StoreError
+from harness.expected import expected
 from harness.failpoints import failpoint
 from harness.fairness import data_metrics
 from harness.frozen import Selection, freeze, unread
@@ -80,7 +81,10 @@ def conclude(
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,
     }
-    tracker.close(search.uid, "COMPLETE", note=verdict.markdown(), metrics=metrics)
+    best_of = expected(study)
+    curves = {best_of.metric: best_of.curve} if best_of else {}
+    note = verdict.markdown()
+    tracker.close(search.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
     failpoint("conclude.closed")
     return verdict
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.intervals import mcnemar, wilson
+import numpy as np
+
+from harness.intervals import LEVEL, mcnemar
 from harness.tracking.predictions import FILE, Predictions
-from harness.tracking.records import RunRecord, StudyRun, right
+from harness.tracking.records import RunRecord, StudyRun
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
-
-LIKELY = 10
-"""So many are tested at most: each is a file to read."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Paired:
     @property
     def shows(self) -> bool:
         """Whether the difference is more than chance, at the usual 5 %."""
-        return self.p < 0.05
+        return self.p < LEVEL
 
 
 @dataclass(frozen=True)
@@ -52,39 +51,27 @@ def paired(first: Predictions | None, second: Predictions | None) -> Paired | No
     """None where either kept no predictions, or they are not of the same examples."""
     if first is None or second is None or first.true != second.true or not first.true:
         return None
-    only_first = only_second = 0
-    for true, one, other in zip(first.true, first.predicted, second.predicted, strict=True):
-        only_first += one == true != other
-        only_second += other == true != one
+    true, one, other = (
+        np.frombuffer(row, np.uint8) for row in (first.true, first.predicted, second.predicted)
+    )
+    only_first = int(np.count_nonzero((one == true) & (other != true)))
+    only_second = int(np.count_nonzero((other == true) & (one != true)))
     p = mcnemar(only_first, only_second)
     return Paired(len(first.true), only_first, only_second, p)
 
 
-def rivals(
-    tracker: Tracker, study: StudyRun, champion: RunRecord
-) -> tuple[Rival | None, Rival | None]:
-    """The runner-up, and the best trial with less than half the parameters that is as good.
-
-    As good by all we see: its accuracy lies in the champion's interval, and on the same examples
-    no difference shows.
-    """
-    mine = read_predictions(tracker, champion)
-
-    def rival(run: RunRecord) -> Rival:
-        return Rival(run, paired(mine, read_predictions(tracker, run)))
-
+def rivals(study: StudyRun, champion: RunRecord) -> list[RunRecord]:
+    """The complete trials that the champion is compared with, best first."""
     others = [run for run in study.best_first() if run.uid != champion.uid and run.best]
     if study.given:  # another seed of the same setting is no rival
         own = replace(champion.spec, seed=0)
         others = [run for run in others if replace(run.spec, seed=0) != own]
-    low, high = wilson(*right(champion.confusion))
-    likely = [
-        run
-        for run in others
-        if run.best
-        and low <= run.best.val_accuracy <= high
-        and 0 < run.parameters < champion.parameters / 2
-    ]
-    tested = map(rival, likely[:LIKELY])  # read one by one, up to the first that will do
-    smaller = (each for each in tested if each.paired and not each.paired.shows)
-    return rival(others[0]) if others else None, next(smaller, None)
+    return others
+
+
+def runner_up(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Rival | None:
+    """The best of the others; None where there is none."""
+    run = next(iter(rivals(study, champion)), None)
+    if run is None:
+        return None
+    return Rival(run, paired(read_predictions(tracker, champion), read_predictions(tracker, run)))

@@ -17,6 +17,7 @@ from harness.data.arrays import mapped
 from harness.data.files import Prepared, prepare
 from harness.errors import DataError, StoreError, StudyError, UserError
 from harness.home import Home
+from harness.intervals import wilson
 from harness.named import find_trial
 from harness.tracking.predictions import TEST_FILE, TestPredictions
 from harness.tracking.records import CONFIRMING, RunRecord, StudyRun
@@ -71,9 +72,10 @@ class Predicted:
         of = f"{sum(each.right for each in self.examples)} of these {shown} right"
         if self.wrong:
             of = f"{shown} of its {self.total - self.right:,} mistakes"
+        low, high = wilson(self.right, self.total)
         return (
             f"{self.name}: {of}; {self.right:,} of all {self.total:,} {self.part} images are right "
-            f"({self.right / self.total:.4f})"
+            f"({self.right / self.total:.4f}; 95 %: {low:.4f} to {high:.4f})"
         )
 
 

@@ -10,7 +10,7 @@ from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.home import private
 from harness.plan import Plan
-from harness.quoted import aligned, interval, ordinal, ranked_classes
+from harness.quoted import aligned, in_json, interval, ordinal, ranked_classes
 from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
 from harness.space import Space
@@ -42,9 +42,8 @@ class TrainResult:
             accuracy = f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}"
             look = f"{ordinal(reading.look)} look at this test set"
             lines.append(("test", f"{accuracy}, loss {reading.loss:.4f} ({look})"))
-        by_class = reading.class_accuracy if reading else result.class_accuracy
-        part = "test" if reading else "validation"
-        lines.append(("classes", f"on {part}: {ranked_classes(self.classes, by_class)}"))
+        part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
+        lines.append(("classes", f"on {part}: {ranked_classes(self.classes, matrix)}"))
         lines.append(("run", self.run_id))
         if reading is not None:
             lines.append(("look", f"harness predict {self.run_id} --test 12"))
@@ -52,12 +51,14 @@ class TrainResult:
         return aligned(lines)
 
     def to_dict(self) -> dict[str, Any]:
+        reading = self.reading
         return {
             "experiment": self.experiment,
             "run_id": self.run_id,
             "best": asdict(self.result.best),
             "spec": self.spec.to_dict(),
-            "test": self.reading and {"accuracy": self.reading.accuracy, "loss": self.reading.loss},
+            "validation": in_json(self.classes, self.result.confusion),
+            "test": reading and in_json(self.classes, reading.confusion) | {"loss": reading.loss},
         }
 
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from harness import luck
 from harness.config import varied_fields
 from harness.confirmed import Confirmed, confirmed, kept_of
+from harness.expected import expected
 from harness.fairness import data_line
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.optimism import Optimism
-from harness.paired import Rival, rivals
+from harness.paired import Rival, runner_up
 from harness.quoted import aligned, duration, interval, ordinal, ranked_classes
 from harness.settings import in_lines, told
+from harness.ties import Ties, ties
 from harness.tracking import view
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 
@@ -41,8 +43,8 @@ class Verdict:
     store: str
     """The tracking URI, without a password."""
     runner_up: Rival | None = None
-    smaller: Rival | None = None
-    """With less than half the parameters, and no difference that shows."""
+    ties: Ties | None = None
+    """The trials that cannot be told from the champion."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
     luck: luck.Luck | None = None
@@ -65,7 +67,8 @@ class Verdict:
             reading,
             report,
             store,
-            *rivals(tracker, study, champion),
+            runner_up(tracker, study, champion),
+            ties(tracker, study, champion),
             mistakes,
             luck.find(tracker, study, champion),
         )
@@ -114,12 +117,16 @@ class Verdict:
                     f"loss {reading.loss:.4f} ({reading.examples:,} examples, {self.looked})",
                 )
             )
-            ranked = ranked_classes(self.study.classes, reading.class_accuracy)
+            ranked = ranked_classes(self.study.classes, reading.confusion)
             lines.append(("classes", f"on {self.study.test_name}: {ranked}"))
         if self.optimism is not None:
             lines.append(("optimism", self.optimism.text(self.study.test_name)))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
+        if self.ties is not None:
+            lines.append(("ties", self.ties.text))
+        if (found := expected(self.study)) is not None:
+            lines.append(("best of n", found.text))
         for place, line in enumerate(in_lines(self.study)):
             lines.append(("" if place else "by setting", line))
         if data := data_line(self.study):
@@ -156,6 +163,8 @@ class Verdict:
             found["confirm/val_accuracy_mean"] = over.mean
             if over.deviation is not None:
                 found["confirm/val_accuracy_sd"] = over.deviation
+        for more in (self.ties, expected(self.study)):
+            found |= more.metrics() if more is not None else {}
         if self.reading is not None and self.reading.look:
             found["test/look"] = self.reading.look
         return found
@@ -189,7 +198,7 @@ class Verdict:
         assert self.runner_up is not None
         run, found = self.runner_up.run, self.runner_up.paired
         assert run.best is not None
-        said = f"trial {run.number}, accuracy {run.best.val_accuracy:.4f}"
+        said = f"trial {run.number}, accuracy {run.best.val_accuracy:.4f}{interval(run.confusion)}"
         if found is None:
             return said
         shows = "no difference that shows"

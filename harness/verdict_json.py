@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from harness.confirmed import confirmed
-from harness.intervals import wilson
-from harness.quoted import hardest
+from harness.expected import expected
+from harness.quoted import hardest, in_json
 from harness.settings import settings
-from harness.tracking.records import right
 from harness.verdict import Verdict, count_states
 
 
@@ -23,8 +21,8 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "study": study.name,
         "champion": {"trial": verdict.champion.number, "spec": verdict.champion.spec.to_dict()},
         "validation": {
+            **in_json(named, kept.confusion),
             "accuracy": kept.best.val_accuracy,
-            "interval": wilson(*right(kept.confusion)),
             "loss": kept.best.val_loss,
             "seed": kept.spec.seed,
         },
@@ -49,17 +47,14 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "test": reading
         and {
             "of": study.test_name,
-            "accuracy": reading.accuracy,
-            "interval": wilson(*right(reading.confusion)),
+            **in_json(named, reading.confusion),
             "loss": reading.loss,
             "looks": study.looks,
             "look": reading.look or None,
-            "class_accuracy": {
-                name: None if math.isnan(value) else value
-                for name, value in zip(named, reading.class_accuracy, strict=True)
-            },
             "hardest_class": hardest(named, reading.class_accuracy),
         },
+        "ties": verdict.ties and verdict.ties.to_dict(),
+        "expected_best": found.to_dict() if (found := expected(study)) else None,
         "settings": [
             {
                 "name": setting.name,

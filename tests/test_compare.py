@@ -10,74 +10,13 @@ import pytest
 
 from harness.compare import compare
 from harness.errors import HarnessError, StudyError, UserError
-from harness.intervals import wilson
-from harness.paired import Paired, Rival, paired, rivals
+from harness.paired import Paired, paired
 from harness.reports.versus import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.predictions import Predictions
-from harness.tracking.records import RunRecord, StudyRecord, StudyRun, right
-from harness.trial import EpochMetrics, Trial, TrialFailure, TrialResult, TrialSpec
+from harness.trial import Trial, TrialFailure, TrialSpec
 from harness.verdict import Verdict
-
-TRUE = bytes([0, 1] * 20)
-RECORD = StudyRecord(
-    name="one",
-    uid="u1",
-    text="",
-    definition={"study": {"objective": "val/accuracy"}, "data": {"name": "digits"}},
-    facts={"split_hash": "same"},
-    dataset="digits",
-    dataset_digest="",
-    dataset_source="",
-    sizes={},
-    classes=("even", "odd </script>"),
-    validation_labels=TRUE,
-)
-
-
-def wrong_at(*places: int) -> bytes:
-    """Predictions that err in these places alone."""
-    return bytes(1 - true if place in places else true for place, true in enumerate(TRUE))
-
-
-def finish(
-    tracker: MemoryTracker,
-    uid: str,
-    number: int,
-    predicted: bytes,
-    width: int,
-    parameters: int = 10,
-) -> None:
-    correct = sum(map(int.__eq__, TRUE, predicted))
-    accuracy = correct / len(TRUE)
-    confusion = [[0, 0], [0, 0]]
-    for true, said in zip(TRUE, predicted, strict=True):
-        confusion[true][said] += 1
-    epoch = EpochMetrics(
-        epoch=1,
-        train_loss=0.1,
-        train_accuracy=1.0,
-        penalty=0.0,
-        val_loss=0.2,
-        val_accuracy=accuracy,
-        learning_rate=1e-3,
-        seconds=1.0,
-        time=1.7e9,
-    )
-    trial = Trial(number=number, uid=f"{uid}/{number}", spec=TrialSpec(hidden=(width,)))
-    outcome = TrialResult(
-        best=epoch,
-        epochs=1,
-        stopped="finished",
-        parameters=parameters,
-        seconds=1.0,
-        confusion=tuple(map(tuple, confusion)),
-        predictions=predicted,
-        weights=b"",
-    )
-    tracker.start(trial)
-    tracker.log_epochs(trial.uid, [epoch])
-    tracker.finish(trial, "COMPLETE", epochs=[epoch], outcome=outcome)
+from tests.compared import RECORD, TRUE, finish, wrong_at
 
 
 @pytest.fixture
@@ -128,51 +67,6 @@ def test_other_examples_are_not_paired(tracker: MemoryTracker) -> None:
     assert found.differing["split"] == ("same", "another")
     assert paired(None, Predictions(TRUE, TRUE)) is None
     assert paired(Predictions(TRUE[1:], TRUE[1:]), Predictions(TRUE, TRUE)) is None
-
-
-def smaller(tracker: MemoryTracker, study: StudyRun, champion: RunRecord) -> Rival | None:
-    return rivals(tracker, study, champion)[1]
-
-
-def test_a_smaller_trial_counts_only_where_no_difference_shows() -> None:
-    made = MemoryTracker()
-    made.open(RECORD)
-    finish(made, "u1", 0, wrong_at(*range(10)), 8, parameters=1000)
-    finish(made, "u1", 1, wrong_at(*range(10, 21)), 8, parameters=400)
-    study = made.read("one")
-    assert study is not None
-    champion, other = study.best_first()
-    found = smaller(made, study, champion)
-    assert found is not None
-    assert found.run == other
-    assert found.paired == Paired(40, 11, 10, 1.0)
-    half = replace(study, trials=(champion, replace(other, parameters=500)))
-    assert smaller(made, half, champion) is None, "not less than half"
-
-    # Within the champion's interval, and yet a difference shows on the same examples.
-    finish(made, "u1", 2, wrong_at(*range(16)), 8, parameters=100)
-    study = made.read("one")
-    assert study is not None
-    worse = study.trials[2]
-    correct, n = right(champion.confusion)
-    assert worse.best is not None
-    assert wilson(correct, n)[0] <= worse.best.val_accuracy
-    assert smaller(made, replace(study, trials=(champion, worse)), champion) is None
-    del made.files["u1/1"]
-    assert smaller(made, half, champion) is None, "without predictions nothing is known"
-
-
-def test_a_smaller_trial_far_below_is_not_as_good_though_no_difference_shows() -> None:
-    made = MemoryTracker()
-    made.open(RECORD)
-    finish(made, "u1", 0, wrong_at(), 8, parameters=1000)
-    finish(made, "u1", 1, wrong_at(*range(5)), 8, parameters=100)
-    study = made.read("one")
-    assert study is not None
-    runner_up, small = rivals(made, study, study.trials[0])
-    assert runner_up is not None
-    assert runner_up.paired == Paired(40, 5, 0, 0.0625)
-    assert small is None, "0.875, below the champion's interval"
 
 
 def test_the_runner_up_may_be_the_more_accurate_one() -> None:

@@ -322,6 +322,9 @@ def test_json_lines_end_with_the_verdict(folder: Path) -> None:
     assert verdict["test"]["hardest_class"] == min(
         accuracy, key=lambda name: (accuracy[name], name)
     )
+    for part in ("validation", "test"):
+        for name, (low, high) in verdict[part]["class_intervals"].items():
+            assert low <= verdict[part]["class_accuracy"][name] <= high
 
 
 def test_train_stands_alone_and_opens_the_test_set_only_when_asked(
@@ -416,7 +419,8 @@ def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
     assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
     assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"
     done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
-    assert 0 < json.loads(done.stdout.splitlines()[-1])["test"]["accuracy"] <= 1
+    tested = json.loads(done.stdout.splitlines()[-1])["test"]
+    assert 0 < tested["interval"][0] < tested["accuracy"] <= tested["interval"][1] <= 1
     (row,) = json.loads(command(tmp_path, "studies", "--format", "json").stdout)
     assert (row["name"], row["done"]) == ("tiny", 2)
     assert command(tmp_path, "report", "tiny").stdout.strip() == "mlruns/reports/tiny/index.html"

@@ -2,6 +2,8 @@
 
 page         puts one page together, self-contained
 curves       loss and accuracy against epoch, every trial
+contenders   the best trials with their intervals, and who ties with the champion
+expected     the expected best of n trials
 classes      accuracy by class, hardest first
 confusion    the champion's confusion matrix
 leaderboard  the trials as a table

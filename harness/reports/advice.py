@@ -6,13 +6,14 @@ import math
 from dataclasses import replace
 
 from harness.config import as_toml, varied_fields
-from harness.paired import Rival
-from harness.quoted import percent
+from harness.intervals import wilson
+from harness.quoted import between, percent
 from harness.reports.commands import anew, extended
 from harness.reports.factors import ended, factors, value_of
 from harness.reports.ranges import Advice, best_tenth, failing, wider
 from harness.settings import settings
 from harness.space import LAYERS
+from harness.ties import Ties
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import EpochMetrics, Objective
 
@@ -25,6 +26,8 @@ STILL_FALLS = 0.02
 """Relative fall of the error from one fifth of the epochs to the next that is worth going on."""
 OVERFIT = 0.03
 """Training accuracy above validation accuracy."""
+MUCH_SMALLER = 0.5
+"""Of the champion's parameters; a network of more is hardly worth the change."""
 BY_CHANCE = 0.05
 LEAST_TRIALS = 20
 """With fewer, how a search went says nothing."""
@@ -37,8 +40,8 @@ REGULARISERS = {
 }
 
 
-def data(study: StudyRun, champion: RunRecord, rival: Rival | None) -> tuple[Advice, ...]:
-    """At most five, the likeliest gains first; `rival` is a smaller trial as good as the champion.
+def data(study: StudyRun, champion: RunRecord, ties: Ties | None) -> tuple[Advice, ...]:
+    """At most five, the likeliest gains first; `ties` are the champion's.
 
     The champion is a complete trial: it has a best epoch.
     """
@@ -50,7 +53,7 @@ def data(study: StudyRun, champion: RunRecord, rival: Rival | None) -> tuple[Adv
         _repeated(study),
         _longer(study, champion, champion.best),
         _regularised(study, champion, champion.best),
-        _smaller(champion, rival),
+        _smaller(champion, ties),
         _more(study) if of_search else None,
         _settled(study) if of_search else None,
         _confused(study, champion),
@@ -126,19 +129,20 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
     )
 
 
-def _smaller(champion: RunRecord, rival: Rival | None) -> Advice | None:
+def _smaller(champion: RunRecord, ties: Ties | None) -> Advice | None:
     """A much smaller trial that the validation examples do not tell from the champion."""
-    if rival is None or rival.paired is None or rival.run.best is None:
+    if ties is None or ties.share >= MUCH_SMALLER:
         return None
-    other, found = rival.run, rival.paired
+    other = ties.smallest
     assert champion.best is not None
+    assert other.best is not None
     return Advice(
-        f"Consider trial {other.number}: {champion.parameters / other.parameters:.1f} times fewer "
-        "parameters",
-        f"It has {rival.run.best.val_accuracy:.4f} on validation with {other.parameters:,} "
+        f"Consider trial {other.number}: {1 / ties.share:.1f} times fewer parameters",
+        f"It has {other.best.val_accuracy:.4f} on validation with {other.parameters:,} "
         f"parameters, the champion {champion.best.val_accuracy:.4f} with {champion.parameters:,}. "
-        f"On the same {found.examples:,} examples no difference shows (McNemar p = {found.p:.2g}), "
-        "which is no proof that there is none.",
+        f"On the same {ties.examples:,} examples no difference shows (McNemar p = "
+        f"{ties.p[other.number]:.2g}, adjusted by Holm for {ties.tested} trials), which is no "
+        "proof that there is none.",
     )
 
 
@@ -209,7 +213,8 @@ def _confused(study: StudyRun, champion: RunRecord) -> Advice | None:
     return Advice(
         f"Look at {study.classes[true]}, taken for {study.classes[predicted]}",
         f"{study.classes[true]} is taken for {study.classes[predicted]} in {percent(share)} of "
-        f"its validation images ({count} of {images}), the largest share of the pairs that were "
+        f"its validation images ({count} of {images}; {between(*wilson(count, images))}), the "
+        "largest share of the pairs that were "
         f"confused {LEAST_CONFUSED} times or more. Could a person tell them apart?",
     )
 

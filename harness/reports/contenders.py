@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import plotly.graph_objects as go
 
 from harness.intervals import wilson
 from harness.reports.style import COLOURS, NEUTRAL, label, layout, whiskers
-from harness.tracking.records import StudyRun, TestReading, right
+from harness.ties import Ties
+from harness.tracking.records import RunRecord, StudyRun, TestReading, right
 
 SHOWN = 15
+Standing = Literal["champion", "smallest", "tied", "apart", "untested", "unknown"]
+"""Beside the champion: `smallest` is of those that tie with it."""
+MARKS = {
+    "champion": ("star", "the champion"),
+    "smallest": ("square", "ties with it, the smallest"),
+    "tied": ("circle", "ties with it"),
+    "apart": ("circle-open", "told apart"),
+    "untested": ("triangle-up-open", "not compared"),
+    "unknown": ("circle", "validation"),
+}
+"""Each standing's symbol and name."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,7 @@ class Contender:
     accuracy: float
     low: float
     high: float
+    standing: Standing = "unknown"
 
 
 @dataclass(frozen=True)
@@ -29,18 +43,25 @@ class Contenders:
     """Best first; `test` is the champion's accuracy on the test set, with its interval."""
 
     best: tuple[Contender, ...]
+    """SHOWN at most, and the smallest of those that tie with the champion."""
     test: Contender | None
     within: int
     """Complete trials whose accuracy lies in the champion's interval, the champion apart."""
 
 
-def data(study: StudyRun, reading: TestReading | None) -> Contenders:
+def data(study: StudyRun, reading: TestReading | None, ties: Ties | None = None) -> Contenders:
     found = []
     for run in study.best_first():
         correct, n = right(run.confusion)
         if n:
             found.append(
-                Contender(run.number, run.spec.describe(), correct / n, *wilson(correct, n))
+                Contender(
+                    run.number,
+                    run.spec.describe(),
+                    correct / n,
+                    *wilson(correct, n),
+                    _standing(run, ties),
+                )
             )
     within = 0
     if found:
@@ -49,32 +70,37 @@ def data(study: StudyRun, reading: TestReading | None) -> Contenders:
     if reading is not None:
         correct, n = right(reading.confusion)
         test = Contender(reading.number, "test", correct / n, *wilson(correct, n))
-    return Contenders(tuple(found[:SHOWN]), test, within)
+    pointed = [each for each in found[SHOWN:] if each.standing == "smallest"]
+    return Contenders((*found[:SHOWN], *pointed), test, within)
 
 
 def figure(found: Contenders) -> go.Figure:
     made = go.Figure()
     rows = list(range(len(found.best)))
-    made.add_trace(
-        go.Scatter(
-            x=[each.accuracy for each in found.best],
-            y=rows,
-            text=[
-                f"{label(each.name)}<br>{each.accuracy:.4f} ({each.low:.4f} to {each.high:.4f})"
-                for each in found.best
-            ],
-            customdata=[each.number for each in found.best],
-            error_x=whiskers(
-                [each.accuracy for each in found.best],
-                [each.low for each in found.best],
-                [each.high for each in found.best],
-            ),
-            mode="markers",
-            marker={"color": NEUTRAL, "size": 8},
-            name="validation",
-            hovertemplate="trial %{customdata}, %{text}<extra></extra>",
+    for standing, (symbol, name) in MARKS.items():
+        shown = [(row, each) for row, each in enumerate(found.best) if each.standing == standing]
+        if not shown:
+            continue
+        made.add_trace(
+            go.Scatter(
+                x=[each.accuracy for _, each in shown],
+                y=[row for row, _ in shown],
+                text=[
+                    f"{label(each.name)}<br>{each.accuracy:.4f} ({each.low:.4f} to {each.high:.4f})"
+                    for _, each in shown
+                ],
+                customdata=[each.number for _, each in shown],
+                error_x=whiskers(
+                    [each.accuracy for _, each in shown],
+                    [each.low for _, each in shown],
+                    [each.high for _, each in shown],
+                ),
+                mode="markers",
+                marker={"color": NEUTRAL, "size": 8, "symbol": symbol},
+                name=name,
+                hovertemplate=f"trial %{{customdata}}, {name}<br>%{{text}}<extra></extra>",
+            )
         )
-    )
     if found.test is not None:
         made.add_trace(
             go.Scatter(
@@ -83,7 +109,7 @@ def figure(found: Contenders) -> go.Figure:
                 error_x=whiskers([found.test.accuracy], [found.test.low], [found.test.high]),
                 mode="markers",
                 marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
-                name="the champion on the test set",
+                name="on the test set",
                 hovertemplate="test: %{x:.4f}<extra></extra>",
             )
         )
@@ -97,3 +123,13 @@ def figure(found: Contenders) -> go.Figure:
     )
     made.update_xaxes(title_text="accuracy, 95 % interval", tickformat=".1%")
     return made
+
+
+def _standing(run: RunRecord, ties: Ties | None) -> Standing:
+    if ties is None:
+        return "unknown"
+    if run.uid == ties.champion.uid:
+        return "champion"
+    if run.number in ties.p:
+        return "smallest" if run.uid == ties.smallest.uid else "tied"
+    return "apart" if run.number in ties.apart else "untested"

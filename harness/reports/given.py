@@ -19,7 +19,10 @@ def sections(verdict: Verdict) -> list[Section]:
 
 
 def _settings(found: settings.BySetting) -> Section:
-    says = "The best mean validation accuracy first. A click on a row colours its trials."
+    says = (
+        "The best validation accuracy first, with 95 % intervals, which leave out what another "
+        "seed would do. A click on a row colours its trials."
+    )
     if found.most_seeds > 1:
         says = (
             "Mean ± standard deviation over n seeds (least to most), the best mean validation "

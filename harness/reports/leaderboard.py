@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config import LIST
+from harness.intervals import wilson
 from harness.reports.settings import named
-from harness.tracking.records import RunRecord, StudyRun
+from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import SPEC_FIELDS
 
 
@@ -57,7 +58,8 @@ def data(study: StudyRun) -> Leaderboard:
     seeds = ("seed",) if len({spec.seed for spec in specs}) > 1 else ()
     settings = (*seeds, *ALWAYS, *differing)
     called = named(study) if LIST in study.definition else {}
-    columns = ("trial", *(["setting"] if called else []), "val_accuracy", "val_loss", "epoch")
+    columns = ("trial", *(["setting"] if called else []), "val_accuracy", "interval")
+    columns += ("val_loss", "epoch")
     columns += (*settings, "parameters", "seconds", "state")
     rows = (_row(run, settings, called) for run in (*ranked, *rest))
     return Leaderboard(columns, tuple(rows))
@@ -67,10 +69,11 @@ def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str]) -> 
     name = [called[run.number]] if called else []
     best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
     state = run.state.lower() + (f": {run.reason}" if run.reason else "")
-    measured = [Cell("", None)] * 3
+    measured = [Cell("", None)] * 4
     if best is not None:
         measured = [
             Cell(f"{best.val_accuracy:.4f}", best.val_accuracy),
+            _interval(run),
             Cell(f"{best.val_loss:.{'4f' if best.val_loss < 1000 else '3g'}}", best.val_loss),
             Cell(f"{best.epoch}/{run.epochs[-1].epoch}", best.epoch),
         ]
@@ -86,6 +89,13 @@ def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str]) -> 
             Cell(state, state),
         ),
     )
+
+
+def _interval(run: RunRecord) -> Cell:
+    """`0.975–0.998`: of 95 %, by Wilson; narrow, so three digits."""
+    correct, n = right(run.confusion)
+    low, high = wilson(correct, n)
+    return Cell(f"{low:.3f}–{high:.3f}", low) if n else Cell("", None)
 
 
 def _setting(value: Any) -> Cell:

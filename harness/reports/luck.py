@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from harness.luck import SPLITS, Halves, Luck
+from harness.quoted import interval
 from harness.reports.rows import Row, Table
 from harness.reports.style import COLOURS, INK, NEUTRAL, layout
 from harness.tracking.records import RunRecord, StudyRun
@@ -30,7 +31,8 @@ def says(luck: Luck) -> str:
 
 def table(study: StudyRun, champion: RunRecord, names: Mapping[int, str]) -> Table:
     """The best trial of each part, with its accuracy on both; `names` of trials, by number."""
-    read = {reading.number: reading.accuracy for reading in study.readings}
+    readings = {reading.number: reading for reading in study.readings}
+    read = {number: reading.accuracy for number, reading in readings.items()}
     runs = {run.number: run for run in study.best_first() if run.number in read}
     top = max(read[number] for number in runs)
     equals = sorted(number for number in runs if read[number] == top)
@@ -48,7 +50,7 @@ def table(study: StudyRun, champion: RunRecord, names: Mapping[int, str]) -> Tab
                     called,
                     f"{number} · {names[number]}" if number in names else str(number),
                     _accuracy(runs[number]),
-                    f"{read[number]:.4f}",
+                    f"{read[number]:.4f}{interval(readings[number].confusion)}",
                 ),
             )
             for called, number in rows
@@ -109,4 +111,4 @@ def _points(share: float) -> str:
 
 
 def _accuracy(run: RunRecord) -> str:
-    return f"{run.best.val_accuracy:.4f}" if run.best else ""
+    return f"{run.best.val_accuracy:.4f}{interval(run.confusion)}" if run.best else ""

@@ -7,21 +7,24 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import plotly.graph_objects as go
 
 from harness.config import LIST, varied_fields
+from harness.intervals import wilson
 from harness.reports.factors import as_text, ended, value_of
 from harness.reports.rows import Row, Table
-from harness.reports.style import COLOURS, INK, NEUTRAL, label, layout
+from harness.reports.style import COLOURS, INK, NEUTRAL, label, layout, whiskers
 from harness.settings import Setting, Spread, setting_of, settings
-from harness.tracking.records import RunRecord, StudyRun
+from harness.tracking.records import Matrix, RunRecord, StudyRun, right
 
 SHOWN = 60
 """Settings in the plot; the table has all."""
 REACH = 8
 """How far the axis reaches down from the best trial, in spans of the better half of the settings:
 a baseline is in sight, one that learnt nothing does not squeeze all others."""
+Interval = tuple[float, float]
 LEAST = 3
 """Settings that are in sight, however far apart."""
 LETTERS = 24
@@ -42,6 +45,9 @@ class Entry:
     seeds: tuple[int, ...]
     validation: Spread
     test: Spread | None
+    between: Interval | None
+    """Of one seed: Wilson's interval of its validation accuracy; of several the spread tells."""
+    test_between: Interval | None
     parameters: int
     seconds: float
     """Of training and validation, a trial."""
@@ -64,7 +70,7 @@ class BySetting:
 def data(study: StudyRun) -> BySetting:
     """Empty for a search, and where no trial is complete."""
     fields = _fields(study)
-    entries = tuple(_entry(setting, fields) for setting in settings(study))
+    entries = tuple(_entry(study, setting, fields) for setting in settings(study))
     left_out = sum(run.state != "COMPLETE" for run in ended(study))
     return BySetting(" · ".join(fields) or "setting", entries, left_out)
 
@@ -92,11 +98,11 @@ def table(found: BySetting) -> Table:
     columns = [found.heading, "n", "validation accuracy", *(["test accuracy"] if tested else [])]
     rows = []
     for entry in found.entries:
-        read = [_spread(entry.test) if entry.test else ""] if tested else []
+        read = [_spread(entry.test, entry.test_between) if entry.test else ""] if tested else []
         cells = (
             entry.short,
             str(len(entry.numbers)),
-            _spread(entry.validation),
+            _spread(entry.validation, entry.between),
             *read,
             f"{entry.parameters:,}",
             f"{entry.seconds:.{1 if entry.seconds >= 1 else 2}f}",
@@ -136,8 +142,10 @@ def _values(run: RunRecord, fields: Sequence[str]) -> str:
     return " · ".join(as_text(value_of(run, name)) for name in fields)
 
 
-def _entry(setting: Setting, fields: Sequence[str]) -> Entry:
+def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
     runs = setting.runs
+    alone = runs[0] if len(runs) == 1 else None
+    read = study.reading_of(alone.number) if alone else None
     spent = sum(epoch.seconds for run in runs for epoch in run.epochs)
     return Entry(
         name=setting.name,
@@ -146,16 +154,23 @@ def _entry(setting: Setting, fields: Sequence[str]) -> Entry:
         seeds=tuple(run.spec.seed for run in runs),
         validation=setting.validation,
         test=setting.test,
+        between=_between(alone.confusion) if alone else None,
+        test_between=_between(read.confusion) if read else None,
         parameters=runs[0].parameters,
         seconds=spent / len(runs),
     )
 
 
-def _spread(spread: Spread) -> str:
-    """`0.9712 ± 0.0011 (0.9701 to 0.9723)`."""
-    if spread.deviation is None:
-        return str(spread)
-    return f"{spread} ({min(spread.values):.4f} to {max(spread.values):.4f})"
+def _spread(spread: Spread, between: Interval | None) -> str:
+    """`0.9712 ± 0.0011 (0.9701 to 0.9723)`; of one seed `0.9712 (95 %: 0.9611 to 0.9787)`."""
+    if spread.deviation is not None:
+        return f"{spread} ({min(spread.values):.4f} to {max(spread.values):.4f})"
+    return f"{spread} (95 %: {between[0]:.4f} to {between[1]:.4f})" if between else str(spread)
+
+
+def _between(confusion: Matrix) -> Interval | None:
+    correct, n = right(confusion)
+    return wilson(correct, n) if n else None
 
 
 def _add(
@@ -174,18 +189,27 @@ def _add(
     ]
     if not known:
         return
+    of = attrgetter("between" if part == "validation" else "test_between")
     points = [
-        (value, y, number, f"{_wrapped(entry.name)}<br>seed {seed}: {part} accuracy {value:.4f}")
+        (
+            (value, *(of(entry) or (value, value))),
+            y,
+            number,
+            f"{_wrapped(entry.name)}<br>seed {seed}: {part} accuracy {value:.4f}",
+        )
         for y, entry, spread in known
         for value, number, seed in zip(spread.values, entry.numbers, entry.seeds, strict=True)
     ]
-    x, y, numbers, texts = zip(*points, strict=True)
+    bounds, y, numbers, texts = zip(*points, strict=True)
+    x, low, high = zip(*bounds, strict=True)
+    alone = all(len(spread.values) == 1 for _, _, spread in known)
     made.add_trace(
         go.Scatter(
             x=x,
             y=y,
             customdata=numbers,
             text=texts,
+            error_x=whiskers(x, low, high) if alone else None,
             mode="markers",
             name=part,
             marker={"color": colour, "size": 7, "symbol": symbol, "opacity": 0.75},
@@ -227,7 +251,13 @@ def _ticks(names: Sequence[str]) -> list[str]:
 def _range(entries: Sequence[Entry]) -> tuple[float, float]:
     """Of the axis; `entries` best first."""
     values = [
-        [*entry.validation.values, *(entry.test.values if entry.test else ())] for entry in entries
+        [
+            *entry.validation.values,
+            *(entry.between or ()),
+            *(entry.test.values if entry.test else ()),
+            *(entry.test_between or ()),
+        ]
+        for entry in entries
     ]
     every = [value for part in values for value in part]
     if not every:

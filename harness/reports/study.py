@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from harness.config import LIST
+from harness.expected import expected
 from harness.intervals import wilson
 from harness.quoted import hardest, percent
 from harness.reports import (
@@ -26,6 +27,7 @@ from harness.reports import (
     timeline,
     tradeoffs,
 )
+from harness.reports import expected as best
 from harness.reports.commands import train_command
 from harness.reports.page import Page, Section
 from harness.reports.style import Plot
@@ -59,7 +61,7 @@ def report(verdict: Verdict) -> Page:
             title="What to try next",
             says="What the record suggests; each with its evidence.",
             template="advice",
-            values={"advice": advice.data(study, verdict.champion, verdict.smaller)},
+            values={"advice": advice.data(study, verdict.champion, verdict.ties)},
         ),
     ]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
@@ -170,7 +172,8 @@ def _leaderboard(verdict: Verdict) -> Section:
     return Section(
         name="leaderboard",
         title="Leaderboard",
-        says="A click on a row colours its trial in every plot; a click on a column sorts by it.",
+        says="A click on a row colours its trial in every plot; a click on a column sorts by it. "
+        "The interval is Wilson's, 95 %, of the validation accuracy.",
         template="leaderboard",
         values={"board": leaderboard.data(verdict.study), "champion": verdict.champion.number},
     )
@@ -284,16 +287,16 @@ def _course(study: StudyRun) -> Section:
     ran = Plot("timeline", "What ran where", timeline.figure(timeline.data(study)), wide=True)
     if study.given:  # whose order says nothing
         return Section(name="course", title="How it went", plots=[ran])
-    course = history.data(study)
+    course, best_of = history.data(study), expected(study)
+    plots, said = [Plot("history", "The best so far", history.figure(course), wide=True)], []
+    if course.outside:
+        said.append(
+            f"{course.outside} of {len(course.points)} trials lie beyond the axis of accuracy or "
+            "loss; a double click shows them."
+        )
+    if best_of is not None:
+        said.append(best.says(best_of))
+        plots.append(Plot("expected", "The expected best of n", best.figure(best_of), wide=True))
     return Section(
-        name="course",
-        title="How the search went",
-        says=f"{course.outside} of {len(course.points)} trials lie beyond the axis of accuracy or "
-        "loss; a double click shows them."
-        if course.outside
-        else "",
-        plots=[
-            Plot("history", "The best so far", history.figure(course), wide=True),
-            ran,
-        ],
+        name="course", title="How the search went", says=" ".join(said), plots=[*plots, ran]
     )

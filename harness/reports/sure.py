@@ -5,14 +5,16 @@ from __future__ import annotations
 from harness.reports import contenders, settings
 from harness.reports.page import Section
 from harness.reports.style import Plot
+from harness.ties import Ties
 from harness.tracking.records import StudyRun
 from harness.verdict import Verdict
 
 
 def section(verdict: Verdict) -> Section:
-    study, found = verdict.study, contenders.data(verdict.study, verdict.reading)
+    study, found = verdict.study, contenders.data(verdict.study, verdict.reading, verdict.ties)
     sentences = [
-        _chosen(study, found.within),
+        _chosen(study, None if verdict.ties else found.within),
+        *(_tied(verdict.ties) if verdict.ties else []),
         *(_by_setting(verdict) if study.given else []),
         "The bars say what drawing these examples leaves open"
         + (", not what other seeds would do." if study.given else "."),
@@ -29,7 +31,8 @@ def section(verdict: Verdict) -> Section:
     )
 
 
-def _chosen(study: StudyRun, within: int) -> str:
+def _chosen(study: StudyRun, within: int | None) -> str:
+    """`within` says how many trials lie within the interval, where no test says more."""
     complete = len(study.best_first())
     if not study.given and not study.definition.get("space"):
         return "Nothing was sampled: every trial has the same settings."
@@ -38,10 +41,23 @@ def _chosen(study: StudyRun, within: int) -> str:
     best = f"the best of {complete} complete trials by the validation part"
     if study.given and len({run.spec.seed for run in study.best_first()}) > 1:
         best = f"the best trial of the setting that leads by its mean, of {complete} complete ones"
-    return (
-        f"The champion is {best}, which flatters it: luck was chosen along with skill. "
-        f"{within} other {'trial lies' if within == 1 else 'trials lie'} within its interval."
-    )
+    said = f"The champion is {best}, which flatters it: luck was chosen along with skill."
+    if within is None:
+        return said
+    lie = "trial lies" if within == 1 else "trials lie"
+    return f"{said} {within} other {lie} within its interval."
+
+
+def _tied(ties: Ties) -> list[str]:
+    """The tie set, and what the plot's symbols stand for."""
+    said = f"Compared with it one by one: {ties.text}."
+    if not ties.others:
+        return [said]
+    return [
+        said,
+        "Filled marks tie with the champion, which is no proof that they are as good; hollow "
+        "circles are told apart.",
+    ]
 
 
 def _by_setting(verdict: Verdict) -> list[str]:

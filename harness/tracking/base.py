@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.records import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.trial import EpochMetrics, Outcome, Trial
 
 
@@ -74,9 +74,10 @@ class Tracker(Protocol):
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
-        """End the parent run; `note` describes it in markdown."""
+        """End the parent run; `note` describes it in markdown, `curves` are metrics with steps."""
 
     def read(self, name: str) -> StudyRun | None:
         """A study with all its trials; None where there is none of that name."""
@@ -89,6 +90,9 @@ class Tracker(Protocol):
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         """A file of a run; None where it has none of that name."""
+
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        """That file of many runs of one study, by run id, but of those that have none."""
 
     def experiments(self) -> dict[str, str]:
         """Ids by name of all experiments that hold our runs, the one used last first."""

@@ -11,6 +11,7 @@ from harness.errors import StoreError
 from harness.tracking.predictions import FILE, Predictions
 from harness.tracking.records import (
     CONFIRMING,
+    Curve,
     RunRecord,
     State,
     StudyRecord,
@@ -126,6 +127,7 @@ class MemoryTracker:
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
         self.closed[uid] = (state, reason)
@@ -167,6 +169,10 @@ class MemoryTracker:
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return self.files.get(run_id, {}).get(name)
+
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        found = {run_id: self.read_file(run_id, name) for run_id in run_ids}
+        return {run_id: content for run_id, content in found.items() if content is not None}
 
     def experiments(self) -> dict[str, str]:
         return {name: name for name in reversed(self.records)}

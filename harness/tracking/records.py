@@ -29,6 +29,8 @@ TEST_SET = "test_set"
 CONFIRMING = "/confirm/"
 """In the uid of a confirming run, between its study's and its own."""
 
+Curve = tuple[tuple[int, float], ...]
+"""(step, value), 1,000 at most."""
 Matrix = Sequence[Sequence[int]]
 """Examples by [true class][predicted class]."""
 

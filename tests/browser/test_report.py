@@ -128,6 +128,7 @@ def test_a_click_on_a_row_colours_its_trial_in_every_plot(
         "classes",
         "confusion-counts",
         "confusion-shares",
+        "expected",
         "importance",
     }, "all but those that are about the champion or about no trial"
     curve = page.evaluate(

@@ -227,6 +227,23 @@ def test_a_file_of_a_run_is_read_back_and_replaced(reopen: Callable[[], Tracker]
     assert reopen().read_file(run_id, "notes.json") == b"new"
 
 
+def test_a_file_of_many_runs_is_read_at_once(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    curve = (epoch(1, 0.5),)
+    for number in (50, 51, 52):
+        tracker.start(trial(number))
+        tracker.finish(trial(number), "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    for number in (50, 52):
+        tracker.log_file(trial(number).uid, "notes.json", bytes([number]))
+    study = reopen_opened(reopen)
+    ids = {run.number: run.run_id for run in study.trials}
+    asked = [ids[number] for number in (52, 51, 50)]
+    found = reopen().read_files(asked, "notes.json")
+    assert list(found.items()) == [(ids[52], b"4"), (ids[50], b"2")], "as asked, none of 51"
+    assert reopen().read_files([], "notes.json") == {}
+
+
 def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(replace(RECORD, name="alone-train", uid="t", kind="train"))

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from harness import luck
+from harness.intervals import wilson
+from harness.quoted import interval
 from harness.reports import advice, factors, importance, leaderboard, parallel, settings, slices
 from harness.reports import luck as lucky
 from harness.reports.commands import train_command
@@ -21,7 +23,7 @@ from harness.reports.sure import section
 from harness.studyfiles import load
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.records import StudyRun
+from harness.tracking.records import StudyRun, right
 from harness.trial import TrialSpec
 from harness.verdict import Verdict
 from tests.reports.listed import THREE, gridded, listed
@@ -90,8 +92,22 @@ def test_one_seed_has_neither_spread_nor_mean() -> None:
     found = settings.data(study)
     assert [trace["name"] for trace in plain(settings.figure(found))] == ["validation", "test"]
     assert study.trials[2].best is not None
-    accuracy = f"{study.trials[2].best.val_accuracy:.4f}"
-    assert settings.table(found).rows[0].cells[:3] == ("deep", "1", accuracy)
+    run, read = study.trials[2], study.readings[2]
+    low, high = wilson(*right(run.confusion))
+    accuracy = f"{study.trials[2].best.val_accuracy:.4f} (95 %: {low:.4f} to {high:.4f})"
+    cells = settings.table(found).rows[0].cells
+    assert cells[:3] == ("deep", "1", accuracy)
+    low, high = wilson(*right(read.confusion))
+    assert cells[3] == f"{read.accuracy:.4f} (95 %: {low:.4f} to {high:.4f})"
+    validation = plain(settings.figure(found))[0]
+    place = validation["customdata"].index(2)
+    assert validation["error_x"]["array"][place] == pytest.approx(
+        wilson(*right(run.confusion))[1] - validation["x"][place]
+    )
+    shown = settings.figure(found).layout.xaxis.range
+    ends = [end for entry in found.entries for end in (entry.between or ())]
+    assert shown[0] < min(ends) < max(ends) < shown[1], "the intervals are in sight"
+    assert found.entries[0].between == pytest.approx(wilson(*right(run.confusion)))
     unread = settings.data(replace(study, readings=()))
     assert len(plain(settings.figure(unread))) == 1
     assert "test accuracy" not in settings.table(unread).columns
@@ -239,10 +255,11 @@ def test_the_best_of_either_part_is_told_on_both(study: StudyRun) -> None:
     assert first.cells == (
         "validation",
         f"{champion.number} · {names[champion.number]}",
-        f"{champion.best.val_accuracy:.4f}",
-        f"{mine.accuracy:.4f}",
+        f"{champion.best.val_accuracy:.4f}{interval(champion.confusion)}",
+        f"{mine.accuracy:.4f}{interval(mine.confusion)}",
     )
-    assert (second.numbers, second.cells[3]) == ((top.number,), f"{top.accuracy:.4f}")
+    assert second.numbers == (top.number,)
+    assert second.cells[3] == f"{top.accuracy:.4f}{interval(top.confusion)}"
     alike = replace(study, readings=tuple(replace(top, number=n) for n in range(9)))
     (both,) = lucky.table(alike, champion, names).rows
     assert both.numbers == (champion.number,)

@@ -15,6 +15,8 @@ from harness.reports import classes, classmap, confusion, contenders, curves, le
 from harness.reports.commands import train_command
 from harness.reports.page import embedded
 from harness.reports.study import report
+from harness.reports.sure import section
+from harness.ties import Ties
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import RunRecord, State, StudyRun, TestReading
 from harness.trial import EpochMetrics, TrialSpec
@@ -169,6 +171,39 @@ def test_contenders_are_counted_within_the_champions_interval(study: StudyRun) -
     above = contenders.data(replace(study, trials=(study.trials[2], better)), None)
     assert above.within == 0, "by loss, another trial may be the more accurate one"
     assert contenders.data(replace(study, trials=(study.trials[2], worse)), None).within == 0
+    assert {each.standing for each in found.best} == {"unknown"}, "without predictions"
+
+
+def test_contenders_are_marked_by_how_they_stand_to_the_champion(study: StudyRun) -> None:
+    champion = replace(study.trials[2], parameters=5000)
+    trials = [
+        replace(study.trials[0], number=10 + n, uid=f"u/{10 + n}", parameters=4000 - n)
+        for n in range(20)
+    ]
+    tied, apart, seed = (*trials[:5], trials[19]), trials[5:18], trials[18]
+    ties = Ties(
+        champion,
+        (champion, *tied),
+        tuple(run.number for run in apart),
+        30,
+        {run.number: 0.5 for run in tied},
+    )
+    found = contenders.data(replace(study, trials=(champion, *trials)), None, ties)
+    standing = {each.number: each.standing for each in found.best}
+    assert len(found.best) == contenders.SHOWN + 1, "the smallest is shown however far down"
+    assert (standing[2], standing[29], standing[10]) == ("champion", "smallest", "tied")
+    assert (standing[15], found.best[-1].number) == ("apart", 29)
+    made = contenders.figure(found)
+    symbols = {trace.name: trace.marker.symbol for trace in made.data}
+    assert (symbols["ties with it"], symbols["told apart"]) == ("circle", "circle-open")
+    shown = sorted(number for trace in made.data for number in trace.customdata)
+    assert shown == sorted(standing), "each once"
+    few = contenders.data(replace(study, trials=(champion, seed)), None, ties)
+    assert [each.standing for each in few.best] == ["champion", "untested"]
+    told = section(replace(verdict(study), champion=champion, ties=ties)).says
+    assert "Compared with it one by one: 6 of 19 others cannot be told from it on 30 exam" in told
+    assert "10, 11, 12, 13, 14, 29; the smallest within its interval is trial 29" in told
+    assert "within its interval." not in told, "the test says more"
 
 
 def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
@@ -176,7 +211,8 @@ def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
     rows = found.rows
     assert "dropout" not in found.columns, "it is the same everywhere"
     assert [row.number for row in rows] == [2, 0, 1, 3]
-    assert [cell.text for cell in rows[0].cells[:4]] == ["2", "0.8000", "0.7000", "2/2"]
+    assert [cell.text for cell in rows[0].cells[:3]] == ["2", "0.8000", "0.591–0.882"]
+    assert [cell.text for cell in rows[0].cells[3:5]] == ["0.7000", "2/2"]
     assert rows[3].cells[-1].text.startswith("failed: diverged")
     assert rows[3].cells[1].value is None
 
@@ -256,8 +292,9 @@ def test_epochs_are_told_by_their_number_where_not_all_were_evaluated(study: Stu
     sparse = replace(best, epochs=(*best.epochs[:-1], last), best=replace(last, epoch=35))
     lines = dict(replace(verdict(study), champion=sparse).lines)
     assert "(epoch 35 of 40)" in lines["validation"]
-    rows = leaderboard.data(replace(study, trials=(sparse,))).rows
-    assert rows[0].cells[3].text == "35/40"
+    board = leaderboard.data(replace(study, trials=(sparse,)))
+    found, rows = board.columns, board.rows
+    assert rows[0].cells[found.index("epoch")].text == "35/40"
 
 
 def test_the_verdict_counts_and_names(study: StudyRun) -> None:
@@ -272,7 +309,8 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
         "accuracy 0.8667 (95 %: 0.7032 to 0.9469), loss 0.5000 (30 examples, read once)"
     )
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
-    assert "70.0 % (hardest)" in lines["classes"]
+    assert "70.0 % (hardest, 95 %: 39.7 to 89.2 %), Bag 90.0 %, " in lines["classes"]
+    assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
     assert "look number 2" in dict(verdict(twice).lines)["test"]
 

@@ -18,7 +18,6 @@ from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from harness import studyfiles
-from harness.paired import Paired, Rival
 from harness.reports import (
     advice,
     edges,
@@ -33,6 +32,7 @@ from harness.reports import (
 )
 from harness.reports.style import Plot
 from harness.space import Range
+from harness.ties import Ties
 from harness.tracking.records import RunRecord, State, StudyRun
 from harness.trial import EpochMetrics, TrialSpec
 
@@ -650,10 +650,16 @@ def test_overfitting_asks_for_what_is_not_sampled_yet() -> None:
 
 def test_a_smaller_trial_that_tests_as_good_is_named() -> None:
     champion, other = wide(0, 0.998, parameters=4100), wide(2, 0.996, parameters=1000)
-    rival = Rival(other, Paired(1000, 3, 1, 0.625))
-    (found,) = advice.data(study([champion, other]), champion, rival)
+    ties = Ties(champion, (champion, other), (5, 6, 7, 8), 1000, {2: 0.625})
+    (found,) = advice.data(study([champion, other]), champion, ties)
     assert found.title == "Consider trial 2: 4.1 times fewer parameters"
-    assert "On the same 1,000 examples no difference shows (McNemar p = 0.62)" in found.why
+    assert (
+        "On the same 1,000 examples no difference shows (McNemar p = 0.62, adjusted by Holm for 5 "
+        "trials)" in found.why
+    )
+    half = replace(other, parameters=2050)
+    ties = replace(ties, members=(champion, half))
+    assert advice.data(study([champion, half]), champion, ties) == (), "hardly worth the change"
     assert titles(study([champion, other])) == [], "without the test nothing is said"
 
 
@@ -694,7 +700,10 @@ def test_a_choice_that_all_the_best_share_is_fixed() -> None:
 def test_the_pair_that_is_confused_most_is_named() -> None:
     champion = replace(wide(0), confusion=((88, 12), (2, 98)))
     (found,) = advice.data(study([champion]), champion, None)
-    assert found.why.startswith("Shirt is taken for Coat in 12.0 % of its validation images (12 ")
+    assert found.why.startswith(
+        "Shirt is taken for Coat in 12.0 % of its validation images (12 of 100; 95 %: 7.0 to "
+        "19.8 %)"
+    )
     rare = replace(champion, confusion=((98, 2), (2, 98)))
     assert advice.data(study([rare]), rare, None) == ()
 

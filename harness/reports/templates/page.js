@@ -90,7 +90,7 @@ function overlay({trace, points, indices}, key, colour) {
   const lines = (trace.mode || "").includes("lines") && x.length > 1, symbol = (trace.marker || {}).symbol;
   return {...common, x, y, text, customdata, mode: lines ? "lines" : "markers",
     line: {color: colour, width: Math.max(2.5, (trace.line || {}).width || 0), shape: (trace.line || {}).shape},
-    marker: {color: colour, size: 11, symbol: symbol === "diamond" ? symbol : "circle", line: {color: ink, width: 1.5}}};
+    marker: {color: colour, size: 11, symbol: symbol && symbol !== "x-thin" ? symbol : "circle", line: {color: ink, width: 1.5}}};
 }
 
 function style(name) { return getComputedStyle(root).getPropertyValue(name).trim(); }

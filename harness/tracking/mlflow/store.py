@@ -116,7 +116,10 @@ class Store:
 
     def artifact(self, run: Run, path: str) -> bytes:
         """Straight from the run's folder: MlflowClient looks the run up twice more for each."""
-        address = run.info.artifact_uri
+        return self.artifact_at(run.info.artifact_uri, path)
+
+    def artifact_at(self, address: str, path: str) -> bytes:
+        """The same by the address of the run's folder."""
         if is_local_uri(address):  # type: ignore[no-untyped-call]
             return Path(local_file_uri_to_path(address), path).read_bytes()  # type: ignore[no-untyped-call]
         repository = get_artifact_repository(address, tracking_uri=self.uri)

@@ -33,6 +33,7 @@ from harness.tracking.mlflow.names import (
 )
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import (
+    Curve,
     RunRecord,
     State,
     StudyRecord,
@@ -229,6 +230,7 @@ class MlflowTracker:
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
         run_id, now = self.run_id(uid), _milliseconds(at)
@@ -243,6 +245,9 @@ class MlflowTracker:
                 tags=[RunTag("harness.state", state), RunTag("harness.reason", reason)],
                 synchronous=True,
             )
+            for key, curve in (curves or {}).items():
+                points = [Metric(key, value, now, step) for step, value in curve]
+                self._store.client.log_batch(run_id, metrics=points, synchronous=True)
             if note:
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
@@ -263,6 +268,9 @@ class MlflowTracker:
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return reader.read_file(self._store, run_id, name)
+
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        return reader.read_files(self._store, run_ids, name)
 
     def experiments(self) -> dict[str, str]:
         return reader.experiments(self._store)

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
 from harness.tracking.base import Tracker
-from harness.tracking.records import RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.records import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.tracking.spool.file import SUFFIX, SpoolFile
 from harness.tracking.spool.sender import Sender
 from harness.tracking.spool.writes import (
@@ -44,10 +44,9 @@ Answer = TypeVar("Answer")
 
 
 class SpooledTracker:
-    """Use as a context manager: leaving it sends what it can and says what it could not.
-
-    `connect` makes the tracker that the writes are for; `say` tells people that it does not answer;
-    `leaving` is asked whether somebody wants to be gone. `sync` is the command that sends later.
+    """Use as a context manager: leaving it sends what it can and says what it could not. `connect`
+    makes the tracker that the writes are for; `say` tells people that it does not answer; `leaving`
+    is asked whether somebody wants to be gone. `sync` is the command that sends later.
     """
 
     def __init__(
@@ -152,6 +151,7 @@ class SpooledTracker:
         reason: str = "",
         note: str = "",
         metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
         self._write(
@@ -161,6 +161,7 @@ class SpooledTracker:
                 reason=reason,
                 note=note,
                 metrics=dict(metrics or {}),
+                curves=dict(curves or {}),
                 at=at or time.time(),
             )
         )
@@ -183,6 +184,9 @@ class SpooledTracker:
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return self._ask(lambda tracker: tracker.read_file(run_id, name))
+
+    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+        return self._ask(lambda tracker: tracker.read_files(run_ids, name))
 
     def experiments(self) -> dict[str, str]:
         return self._ask(lambda tracker: tracker.experiments())

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Base64Bytes, ConfigDict, Field, TypeAdapter
 
 from harness.tracking.base import Tracker
-from harness.tracking.records import State, StudyRecord, TestReading
+from harness.tracking.records import Curve, State, StudyRecord, TestReading
 from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
 
 
@@ -147,6 +147,7 @@ class Close:
     note: str
     at: float
     metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
     kind: Literal["close"] = "close"
 
     def send(self, tracker: Tracker) -> None:
@@ -156,6 +157,7 @@ class Close:
             reason=self.reason,
             note=self.note,
             metrics=self.metrics,
+            curves=self.curves,
             at=self.at,
         )
 
