@@ -82,7 +82,7 @@ class Plan:
     def executor(self, prepared: Prepared, trials: int) -> Executor:
         """For so many trials: no more workers than that."""
         objective, devices = self.config.study.objective, self.devices[:trials]
-        slots = 1 if trials <= len(devices) or self.inline else self.slots(prepared)
+        slots = 1 if trials <= len(devices) else self.slots(prepared)
         setups = [Setup(objective, device, slots) for device in devices]
         if self.inline:
             from harness.executors.inline import InlineExecutor
@@ -95,6 +95,8 @@ class Plan:
 
         A CPU core alone trains one at a time: then a sweep repeats bit for bit.
         """
+        if self.inline:
+            return 1
         if self.devices[0] != "cpu":
             return GPU_SLOTS
         if len(self.devices) == 1 or self.gain(prepared) < WORTHWHILE:
@@ -111,14 +113,18 @@ class Plan:
             for i in range(0, len(specs), size)
         )
 
-    def record(self, prepared: Prepared, uid: str, **more: Any) -> StudyRecord:
+    def record(
+        self, prepared: Prepared, uid: str, slots: int | None = None, **more: Any
+    ) -> StudyRecord:
+        """`slots`: the most trials that a worker trains at once, where it is not a study's."""
+        slots = self.slots(prepared) if slots is None else slots
         return StudyRecord(
             **{
                 "name": self.config.study.name,
                 "uid": uid,
                 "text": self.config.text,
                 "definition": self.config.definition(),
-                "facts": facts(prepared, self.device, len(self.devices))
+                "facts": facts(prepared, self.device, len(self.devices), slots)
                 | {
                     "command": self.command,
                     CONFIRM: self.confirming,

@@ -80,7 +80,7 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     ):
         tracker.in_order = True  # nobody goes on with it
         watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
-        tracker.open(planned.record(prepared, source.uid, name=experiment, kind="train"))
+        tracker.open(planned.record(prepared, source.uid, slots=1, name=experiment, kind="train"))
         objective = config.study.objective
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
         if ending == "interrupted":

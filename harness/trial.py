@@ -139,6 +139,9 @@ class TrialSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+        """Raises ValueError for settings of a version that has others."""
+        if unknown := [name for name in values if name not in SPEC_FIELDS]:
+            raise ValueError(f"{unknown[0]}: no setting that this version of harness knows")
         return cls(**values | {name: tuple(values[name]) for name in LISTS if name in values})
 
 

@@ -6,12 +6,20 @@ import math
 from dataclasses import dataclass
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from harness.engine.arena import Named, State
 from harness.engine.resident import Resident
 from harness.model import MLP
-from harness.trial import EpochMetrics, Objective, Stopped, TrialResult, TrialSpec
+from harness.trial import (
+    EpochMetrics,
+    Objective,
+    Stopped,
+    TrialResult,
+    TrialSpec,
+    derived_seed,
+)
 
 
 @dataclass
@@ -89,6 +97,22 @@ class Member:
             predictions=best.predictions.cpu().numpy().tobytes(),
             weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),
         )
+
+
+def perturbed(member: Member, size: float) -> State:
+    """A fresh member's state, every parameter p as p * (1 + size * z).
+
+    z is standard normal, an own draw for each element, seeded by the member's uid: so twins of one
+    spec differ, and each repeats exactly. Computed in float64, for 1 + 1e-7 * z has next to no
+    digits in float32.
+    """
+    assert member.state is not None
+    generator = torch.Generator().manual_seed(derived_seed("perturbation", member.uid))
+    params = {}
+    for name, tensor in member.state.params.items():
+        drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        params[name] = (tensor.double() * (1 + size * drawn)).to(tensor.dtype)
+    return State(params)
 
 
 def divergence(epoch: int, **losses: float) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.engine.arrangement import Arrangement, Refill, Repack, device_memory
 from harness.engine.cell import Cell
-from harness.engine.member import Best, Member, divergence, improves
+from harness.engine.member import Best, Member, divergence, improves, perturbed
 from harness.engine.resident import Resident
 from harness.trial import EpochMetrics, Objective, TrialFailure, TrialResult, TrialSpec
 
@@ -31,9 +31,14 @@ class Population:
     """The trials of one device. `add` and `drop` take effect at the next epoch's start."""
 
     def __init__(
-        self, data: Resident, objective: Objective, arrangement: Arrangement | None = None
+        self,
+        data: Resident,
+        objective: Objective,
+        arrangement: Arrangement | None = None,
+        perturbation: float = 0.0,
     ) -> None:
-        self.data, self.objective = data, objective
+        """`perturbation` of every trial's initial weights: see `perturbed`."""
+        self.data, self.objective, self._perturbation = data, objective, perturbation
         self.cells: list[Cell] = []
         self._uids: dict[str, None] = {}
         """Of every trial that is here, in the order they came, wherever it stands."""
@@ -46,7 +51,10 @@ class Population:
 
     def add(self, uid: str, spec: TrialSpec) -> None:
         """Let a trial join. Raises ValueError where it cannot train on this data."""
-        self._waiting.append(Member.fresh(uid, spec, self.data))
+        member = Member.fresh(uid, spec, self.data)
+        if self._perturbation:
+            member.state = perturbed(member, self._perturbation)
+        self._waiting.append(member)
         self._uids[uid] = None
         self._changed = True
 

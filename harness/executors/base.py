@@ -92,3 +92,6 @@ class Setup:
     """`cpu` or `cuda:0`."""
     slots: int = 1
     """How many trials it trains at once."""
+    perturbation: float = 0.0
+    """Of the initial weights of its trials, see harness.engine.member.perturbed: for a replay's
+    twins. 0 leaves every bit as it is."""

@@ -27,7 +27,8 @@ class InlineExecutor:
         if setup.device == "cpu":
             torch.set_num_threads(1)  # as workers do: one thread's bits are promised
         data = Resident(load_splits(files), setup.device)
-        self._workbench = Workbench(Population(data, setup.objective), "inline")
+        population = Population(data, setup.objective, perturbation=setup.perturbation)
+        self._workbench = Workbench(population, "inline")
         self._queue: deque[Trial] = deque()
         self._running: str | None = None
 

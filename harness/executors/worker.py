@@ -38,7 +38,8 @@ def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str)
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)
-        _train(connection, Workbench(Population(data, setup.objective), name))
+        population = Population(data, setup.objective, perturbation=setup.perturbation)
+        _train(connection, Workbench(population, name))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver died; nobody is left to tell
 

@@ -61,11 +61,13 @@ def data(study: StudyRun) -> Leaderboard:
     columns = ("trial", *(["setting"] if called else []), "val_accuracy", "interval")
     columns += ("val_loss", "epoch")
     columns += (*settings, "parameters", "seconds", "state")
-    rows = (_row(run, settings, called) for run in (*ranked, *rest))
+    replayed = any(run.replay for run in study.trials)
+    columns += ("replay",) if replayed else ()
+    rows = (_row(run, settings, called, replayed) for run in (*ranked, *rest))
     return Leaderboard(columns, tuple(rows))
 
 
-def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str]) -> Row:
+def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str], replayed: bool) -> Row:
     name = [called[run.number]] if called else []
     best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
     state = run.state.lower() + (f": {run.reason}" if run.reason else "")
@@ -87,6 +89,7 @@ def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str]) -> 
             Cell(f"{run.parameters:,}" if run.parameters else "", run.parameters or None),
             Cell(f"{seconds:.1f}", seconds),
             Cell(state, state),
+            *([Cell(run.replay, run.replay or None)] if replayed else []),
         ),
     )
 

@@ -145,7 +145,7 @@ def _values(run: RunRecord, fields: Sequence[str]) -> str:
 def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
     runs = setting.runs
     alone = runs[0] if len(runs) == 1 else None
-    read = study.reading_of(alone.number) if alone else None
+    read = study.reading_of(alone) if alone else None
     spent = sum(epoch.seconds for run in runs for epoch in run.epochs)
     return Entry(
         name=setting.name,

@@ -22,6 +22,7 @@ def section(verdict: Verdict) -> Section:
     if verdict.runner_up is not None:
         sentences.append(f"The runner-up is {verdict.rivalry}.")
     sentences.append(_opened(verdict))
+    sentences.append(_replayed(study))
     plot = Plot("contenders", "The best trials", contenders.figure(found), wide=True)
     return Section(
         name="sure",
@@ -94,3 +95,18 @@ def _opened(verdict: Verdict) -> str:
     if verdict.reading is not None:
         return "The test set was opened after the choice, and had no part in it."
     return ""
+
+
+def _replayed(study: StudyRun) -> str:
+    """Which trials were trained again, and what that gave."""
+    said = {
+        "bitwise": "gave what is on record, to the last bit",
+        "within spread": "gave what is on record but for what rounding does",
+        "differs": "did not give what is on record",
+    }
+    told = []
+    for word, gave in said.items():
+        numbers = [str(run.number) for run in study.trials if run.replay == word]
+        if numbers:
+            told.append(f"{', '.join(numbers)} {gave}")
+    return f"Trained again, by trial: {'; '.join(told)}." if told else ""

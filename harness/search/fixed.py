@@ -19,8 +19,9 @@ class FixedSearch:
     learns = False
     in_flight_limit = None
 
-    def __init__(self, uid: str, specs: Sequence[TrialSpec]) -> None:
-        self.uid = uid
+    def __init__(self, uid: str, specs: Sequence[TrialSpec], until: int | None = None) -> None:
+        """Every trial that comes to epoch `until` is pruned there."""
+        self.uid, self._until = uid, until
         self.outcomes: dict[int, Outcome] = {}
         """By the number of a trial's first attempt; an interrupted trial's is a failure."""
         self.counts = Counts(0, 0, 0)
@@ -37,7 +38,7 @@ class FixedSearch:
         return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
 
     def report(self, number: int, metrics: EpochMetrics) -> bool:
-        return True
+        return self._until is None or metrics.epoch < self._until
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
         return -value, number

@@ -60,6 +60,12 @@ class Tracker(Protocol):
         Its figures go to the trial's own run, and the `champion`'s to `uid` and its model too.
         """
 
+    def log_replay(
+        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+    ) -> None:
+        """Record on a trial's run, which the store calls `run_id`, what training it again gave: in
+        a word, and in figures by their names in MLflow. A later replay's take their place."""
+
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         """Keep and register the best model as `name`; returns the address it loads from."""
 

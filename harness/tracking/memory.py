@@ -49,6 +49,7 @@ class MemoryTracker:
             state="RUNNING",
             spec=trial.spec,
             started=at or time.time(),
+            environment=self._open.environment if self._open else {},
         )
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
@@ -111,6 +112,12 @@ class MemoryTracker:
             (each.selection, each.number) == (reading.selection, reading.number) for each in known
         ):
             known.append(reading)
+
+    def log_replay(
+        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+    ) -> None:
+        run = self._run(run_id)
+        self.runs[run_id] = replace(run, replay=found, metrics={**run.metrics, **metrics})
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         self.models[name] = model

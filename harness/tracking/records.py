@@ -31,6 +31,10 @@ CONFIRMING = "/confirm/"
 
 Curve = tuple[tuple[int, float], ...]
 """(step, value), 1,000 at most."""
+ENVIRONMENT = ("device", "slots", "cpu", "platform", "versions", "split_hash")
+"""Facts that stand on each trial's run too, for a study may go on elsewhere: on what it was trained
+there, by harness.facts. Whether its bits can be had again depends on them."""
+
 Matrix = Sequence[Sequence[int]]
 """Examples by [true class][predicted class]."""
 
@@ -65,6 +69,11 @@ class StudyRecord:
     """Whether trials of it are on record already."""
     set_aside: str | None = None
     """Where --fresh put an older study away: the suffix of its name."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the trials that are trained while it is open."""
+        return {name: self.facts[name] for name in ENVIRONMENT if name in self.facts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +140,10 @@ class RunRecord:
     best: EpochMetrics | None = None
     parameters: int = 0
     confusion: tuple[tuple[int, ...], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it was trained on, by ENVIRONMENT; empty where an older version recorded it."""
+    replay: str = ""
+    """What the last replay of it found, in a word; empty where there was none."""
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:

@@ -106,6 +106,17 @@ def test_a_trial_that_cannot_train_fails_alone(executor: Executor) -> None:
     assert result_of(events, submitted[2]).epochs == 3
 
 
+def test_a_perturbation_reaches_the_weights_in_every_executor(digits: Prepared) -> None:
+    twin, setup = Trial(number=0, uid="twin", spec=SPEC), replace(CPU, perturbation=1e-3)
+    with InlineExecutor(digits.training, CPU) as inline:
+        plain = result_of(drive(inline, [twin]), twin)
+    with InlineExecutor(digits.training, setup) as inline:
+        here = result_of(drive(inline, [twin]), twin)
+    with ProcessExecutor(digits.training, [setup]) as processes:
+        there = result_of(drive(processes, [twin]), twin)
+    assert here.weights == there.weights != plain.weights
+
+
 def test_every_executor_gives_the_same_bits(executor: Executor, digits: Prepared) -> None:
     spec = replace(SPEC, batch_norm="after", dropout=0.1)
     (trial,) = trials(spec)

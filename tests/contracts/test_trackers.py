@@ -330,6 +330,25 @@ def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Trac
     assert study.readings[0].accuracy == 17 / 20
 
 
+def test_a_replay_stands_on_the_trials_own_run(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(replace(RECORD, facts=RECORD.facts | {"slots": "1", "cpu": "a fast one"}))
+    mine, curve = trial(50), (epoch(1, 0.5),)
+    tracker.start(mine)
+    tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    (run,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
+    assert run.environment == {"device": "CPU, 2 cores", "slots": "1", "cpu": "a fast one"}
+    assert run.replay == ""
+    for found, off, at in (("differs", 0.5, 1.8e9), ("bitwise", 0.0, 1.8e9 + 60)):
+        for _ in range(2):  # each said twice
+            reopen().log_replay(run.run_id, found, {"replay/val_loss_difference": off}, at=at)
+        (again,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
+        assert again.replay == found
+    assert again == replace(
+        run, replay="bitwise", metrics={**run.metrics, "replay/val_loss_difference": 0.0}
+    )
+
+
 def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(RECORD)

@@ -18,7 +18,7 @@ from harness.engine import Population, Resident
 from harness.engine.arrangement import Arrangement, Refill, Repack
 from harness.engine.cell import Cell
 from harness.engine.layout import Layout
-from harness.engine.member import divergence, improves
+from harness.engine.member import Member, divergence, improves, perturbed
 from harness.model import load_mlp
 from harness.trial import (
     CHOICES,
@@ -336,3 +336,34 @@ def test_a_freed_slot_is_refilled_in_place(double: Resident) -> None:
     population.add("d", replace(SMALL, activation="tanh"))
     list(population.train_epoch())
     assert cell not in population.cells, "a new feature needs a new program"
+
+
+def test_a_perturbation_moves_every_weight_by_that_much_and_repeats(data: Resident) -> None:
+    spec = TrialSpec(hidden=(32,), batch_norm="before", epochs=1)
+    plain = Member.fresh("a", spec, data)
+    assert plain.state is not None
+    twin, again, other = (perturbed(Member.fresh(uid, spec, data), 1e-3) for uid in "aab")
+    for name, tensor in plain.state.params.items():
+        moved = (twin.params[name] - tensor)[tensor != 0] / tensor[tensor != 0]
+        assert torch.equal(twin.params[name], again.params[name])
+        if len(moved) > 100:
+            assert not torch.equal(twin.params[name], other.params[name])
+            assert moved.mean().item() == pytest.approx(0, abs=1e-4)
+            assert moved.std().item() == pytest.approx(1e-3, rel=0.1)
+
+
+def test_only_a_perturbed_population_differs(data: Resident) -> None:
+    def losses(perturbation: float, uids: str) -> dict[str, float]:
+        population = Population(data, "val/accuracy", perturbation=perturbation)
+        for uid in uids:
+            population.add(uid, SMALL)
+        reports = [report for some in population.train_epoch() for report in some]
+        outcomes = {report.uid: report.outcome for report in reports}
+        return {u: o.train_loss for u, o in outcomes.items() if isinstance(o, EpochMetrics)}
+
+    (plain,), (epochs,) = train([SMALL], data)
+    assert isinstance(plain, TrialResult)
+    assert losses(0.0, "a") == {"a": epochs[0].train_loss}
+    fused, twins = losses(0.0, "abc"), losses(1e-3, "abc")
+    assert len(set(fused.values())) == 1
+    assert len({*fused.values(), *twins.values()}) == 4

@@ -14,6 +14,7 @@ failures  what went wrong, and whether it may pass
 database  a local one, made whole or not at all
 auditor   everything on record of a study as it stands, for `harness doctor`
 champion  the best model, logged and registered
+points    what is measured, as MLflow's points
 names     how values and metrics are called and shown
 """
 

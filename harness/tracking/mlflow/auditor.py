@@ -31,9 +31,9 @@ from harness.tracking.audit import (
     VersionAudit,
 )
 from harness.tracking.mlflow import names
+from harness.tracking.mlflow.points import MOST_METRICS
 from harness.tracking.mlflow.reader import READERS
 from harness.tracking.mlflow.store import Store, in_bulk
-from harness.tracking.mlflow.tracker import MOST_METRICS
 from harness.tracking.predictions import TEST_FILE
 from harness.trial import EpochMetrics
 

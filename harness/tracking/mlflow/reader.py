@@ -34,7 +34,7 @@ READERS = 8
 """Files read at once: from a server each takes as long as its way there and back."""
 NO_FACTS = (
     *("kind", "uid", "classes", "definition", "state", "reason"),
-    *("number", "attempt", "spec", "worker", "sha256"),
+    *("number", "attempt", "spec", "worker", "sha256", "environment", "replay"),
 )
 """Tags of ours that are told otherwise."""
 
@@ -147,6 +147,8 @@ def _record(run: Run, tags: Mapping[str, str]) -> RunRecord:
         started=run.info.start_time / 1000,
         ended=run.info.end_time / 1000 if run.info.end_time else None,
         metrics=run.data.metrics,
+        environment=json.loads(tags.get("harness.environment", "{}")),
+        replay=tags.get("harness.replay", ""),
     )
 
 

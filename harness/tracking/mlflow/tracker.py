@@ -19,18 +19,11 @@ from harness.errors import StoreError, StudyError, masked
 from harness.failpoints import failpoint
 from harness.tracking.audit import READINGS, WEIGHTS
 from harness.tracking.mlflow import champion as champions
-from harness.tracking.mlflow import reader
+from harness.tracking.mlflow import points, reader
 from harness.tracking.mlflow.artifacts import dataset_input, trial_files
 from harness.tracking.mlflow.beginning import name_of, parent_of, tags_of
 from harness.tracking.mlflow.experiment import experiment_of
-from harness.tracking.mlflow.names import (
-    curves,
-    definition_tags,
-    digest_tags,
-    shown,
-    summary,
-    test_summary,
-)
+from harness.tracking.mlflow.names import definition_tags, digest_tags, shown
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import (
     Curve,
@@ -49,8 +42,6 @@ STATUS = {
     "FAILED": "FAILED",
     "INTERRUPTED": "KILLED",
 }
-MOST_METRICS = 1000
-"""In one log_batch: MLflow's limit."""
 NOTE = "mlflow.note.content"
 """MLflow shows this tag as markdown."""
 
@@ -64,6 +55,7 @@ class MlflowTracker:
         self._classes: tuple[str, ...] = ()
         self._validation_labels = b""
         self._facts: dict[str, str] = {}
+        self._environment = ""
         self._parent = ""
         """The study's run id; empty for `train`, whose runs stand alone."""
         self._started: set[str] = set()
@@ -77,6 +69,7 @@ class MlflowTracker:
             "harness.state": "RUNNING",
             **definition_tags(record.definition),
         }
+        self._environment = json.dumps(record.environment)
         with self._store.errors():
             self._experiment_id = experiment_of(self._store, record, self._artifacts)
             if record.kind == "train":
@@ -104,7 +97,7 @@ class MlflowTracker:
             self._parent = found
 
     def start(self, trial: Trial, at: float | None = None) -> None:
-        tags = tags_of(trial, alone=not self._parent)
+        tags = tags_of(trial, alone=not self._parent) | {"harness.environment": self._environment}
         if not self._parent:
             tags = self._facts | tags
         params = [Param(name, shown(value)) for name, value in trial.spec.to_dict().items()]
@@ -123,15 +116,10 @@ class MlflowTracker:
             self._started.add(trial.uid)
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
-        points = [
-            Metric(key, value, int(epoch.time * 1000), epoch.epoch)
-            for epoch in metrics
-            for key, value in curves(epoch).items()
-        ]
         with self._store.errors():
-            for start in range(0, len(points), MOST_METRICS):
+            for metrics_of_call in points.of_curves(metrics):
                 self._store.client.log_batch(
-                    self.run_id(uid), metrics=points[start : start + MOST_METRICS], synchronous=True
+                    self.run_id(uid), metrics=metrics_of_call, synchronous=True
                 )
 
     def finish(
@@ -166,7 +154,7 @@ class MlflowTracker:
                 failpoint("mlflow.filed")
             self._store.client.log_batch(
                 run_id,
-                metrics=self._summary(result) if result else (),
+                metrics=points.of_result(result, self._classes) if result else (),
                 tags=[RunTag(key, value) for key, value in tags.items() if value],
                 synchronous=True,
             )
@@ -202,10 +190,20 @@ class MlflowTracker:
     def _log_reading(
         self, run_id: str, reading: TestReading, step: int = 0, model: str | None = None
     ) -> None:
-        metrics = test_summary(reading, self._classes)
-        when = int(reading.time * 1000)
-        points = [Metric(key, value, when, step, model_id=model) for key, value in metrics.items()]
-        self._store.client.log_batch(run_id, metrics=points, synchronous=True)
+        metrics = points.of_reading(reading, self._classes, step, model)
+        self._store.client.log_batch(run_id, metrics=metrics, synchronous=True)
+
+    def log_replay(
+        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+    ) -> None:
+        now = _milliseconds(at)
+        with self._store.errors():
+            self._store.client.log_batch(
+                run_id,
+                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+                tags=[RunTag("harness.replay", found)],
+                synchronous=True,
+            )
 
     def weights(self, uid: str) -> bytes:
         with self._store.errors():
@@ -283,11 +281,6 @@ class MlflowTracker:
         if found is None:
             raise StoreError(f"no run for trial {uid} in {masked(self._store.uri)}")
         return found
-
-    def _summary(self, result: TrialResult) -> list[Metric]:
-        values, when = summary(result, self._classes), int(result.best.time * 1000)
-        # Step 0, whatever the epoch: MLflow draws one value at a later step as a line of one dot.
-        return [Metric(key, value, when, 0) for key, value in values.items()]
 
 
 def _milliseconds(at: float | None) -> int:

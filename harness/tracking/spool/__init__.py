@@ -3,6 +3,7 @@
 writes   what is written, as values
 file     the file that they stand in, and how far it was sent
 sender   the thread that sends them
+asking   what is read, from the store itself
 tracker  a Tracker in front of it all
 """
 

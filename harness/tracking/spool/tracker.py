@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
 from harness.tracking.base import Tracker
-from harness.tracking.records import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.records import Curve, State, StudyRecord, TestReading
+from harness.tracking.spool.asking import Answer, Asking
 from harness.tracking.spool.file import SUFFIX, SpoolFile
 from harness.tracking.spool.sender import Sender
 from harness.tracking.spool.writes import (
@@ -25,6 +26,7 @@ from harness.tracking.spool.writes import (
     Finish,
     Open,
     Points,
+    Replay,
     Select,
     Start,
     Test,
@@ -40,13 +42,13 @@ HURRIED = 3.0
 """The same once the user wants to leave."""
 LARGE = 1 << 25
 """Bytes from which on what was sent is dropped from the file while the study goes on."""
-Answer = TypeVar("Answer")
 
 
-class SpooledTracker:
-    """Use as a context manager: leaving it sends what it can and says what it could not. `connect`
-    makes the tracker that the writes are for; `say` tells people that it does not answer; `leaving`
-    is asked whether somebody wants to be gone. `sync` is the command that sends later.
+class SpooledTracker(Asking):
+    """Use as a context manager: leaving it sends what it can and says what it could not.
+
+    `connect` makes the tracker that the writes are for; `say` tells people that it does not answer;
+    `leaving` is asked whether somebody wants to be gone. `sync` is the command that sends later.
     """
 
     def __init__(
@@ -166,33 +168,11 @@ class SpooledTracker:
             )
         )
 
-    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
-        """Straight to the store: what is exported is no value that a file could hold."""
-        return self._ask(lambda tracker: tracker.log_champion(name, model, example, run, note))
-
-    def weights(self, uid: str) -> bytes:
-        return self._ask(lambda tracker: tracker.weights(uid))
-
-    def run_id(self, uid: str) -> str:
-        return self._ask(lambda tracker: tracker.run_id(uid))
-
-    def read(self, name: str) -> StudyRun | None:
-        return self._ask(lambda tracker: tracker.read(name))
-
-    def read_run(self, run_id: str) -> StudyRun | None:
-        return self._ask(lambda tracker: tracker.read_run(run_id))
-
-    def read_file(self, run_id: str, name: str) -> bytes | None:
-        return self._ask(lambda tracker: tracker.read_file(run_id, name))
-
-    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        return self._ask(lambda tracker: tracker.read_files(run_ids, name))
-
-    def experiments(self) -> dict[str, str]:
-        return self._ask(lambda tracker: tracker.experiments())
-
-    def studies(self) -> list[StudyRun]:
-        return self._ask(lambda tracker: tracker.studies())
+    def log_replay(
+        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+    ) -> None:
+        replay = Replay(run_id=run_id, found=found, metrics=dict(metrics), at=at or time.time())
+        self._write(replay)
 
     def send(self) -> int:
         """Send what an earlier driver left, and give the file up: how many writes. Raises Unsent.

@@ -129,6 +129,18 @@ class Test:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replay:
+    run_id: str
+    found: str
+    metrics: dict[str, float]
+    at: float
+    kind: Literal["replay"] = "replay"
+
+    def send(self, tracker: Tracker) -> None:
+        tracker.log_replay(self.run_id, self.found, self.metrics, at=self.at)
+
+
+@dataclass(frozen=True, kw_only=True)
 class File:
     uid: str
     name: str
@@ -162,7 +174,7 @@ class Close:
         )
 
 
-Write = Open | Start | Points | Finish | Select | Test | File | Close
+Write = Open | Start | Points | Finish | Select | Test | Replay | File | Close
 _ADAPTER: TypeAdapter[Write] = TypeAdapter(
     Annotated[Write, Field(discriminator="kind")], config=ConfigDict(ser_json_inf_nan="constants")
 )
