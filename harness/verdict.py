@@ -144,14 +144,14 @@ class Verdict:
         at = f"(epoch {kept.best.epoch} of {kept.epochs[-1].epoch})"
         own = f"{accuracy}, loss {kept.best.val_loss:.4f} {at}"
         if again is None:
-            why = "not confirmed: trained with one seed alone" if not self.study.given else ""
-            return [("validation", own), *([("", why)] if why else [])]
+            why = "no: trained with one seed alone"
+            return [("validation", own), *([] if self.study.given else [("confirmed", why)])]
         n = len(again.runs)
         failed = f"; with {again.failed} more it could not be trained" if again.failed else ""
         over = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         return [
             ("validation", f"accuracy {again.validation} over {over}{failed}"),
-            ("", f"the model kept, seed {kept.spec.seed}: {own}"),
+            ("kept", f"the model of seed {kept.spec.seed}: {own}"),
         ]
 
     def metrics(self) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.confirmed import confirmed
+from harness.quoted import ordinal
 from harness.reports import contenders, settings
 from harness.reports.page import Section
 from harness.reports.style import Plot
@@ -13,7 +15,7 @@ from harness.verdict import Verdict
 def section(verdict: Verdict) -> Section:
     study, found = verdict.study, contenders.data(verdict.study, verdict.reading, verdict.ties)
     sentences = [
-        _chosen(study, None if verdict.ties else found.within),
+        _chosen(verdict, None if verdict.ties else found.within),
         *(_tied(verdict.ties) if verdict.ties else []),
         *(_by_setting(verdict) if study.given else []),
         "The bars say what drawing these examples leaves open"
@@ -32,13 +34,22 @@ def section(verdict: Verdict) -> Section:
     )
 
 
-def _chosen(study: StudyRun, within: int | None) -> str:
+def _chosen(verdict: Verdict, within: int | None) -> str:
     """`within` says how many trials lie within the interval, where no test says more."""
+    study = verdict.study
     complete = len(study.best_first())
     if not study.given and not study.definition.get("space"):
         return "Nothing was sampled: every trial has the same settings."
     if complete == 1:
         return "Only one trial is complete: nothing was chosen among several."
+    again = confirmed(study)
+    if again:
+        those = "setting" if len(again) == 1 else f"{len(again)} settings"
+        return (
+            f"The champion leads by its mean over fresh seeds, of the best {those} among "
+            f"{complete} complete trials. In the plot stand the scores of the search, which "
+            "flatter: luck was chosen along with skill."
+        )
     best = f"the best of {complete} complete trials by the validation part"
     if study.given and len({run.spec.seed for run in study.best_first()}) > 1:
         best = f"the best trial of the setting that leads by its mean, of {complete} complete ones"
@@ -92,6 +103,11 @@ def _opened(verdict: Verdict) -> str:
         )
     if study.looks > 1:
         return "The test set was read before, for an earlier champion: its result was known."
+    if verdict.reading is not None and verdict.reading.look > 1:
+        return (
+            f"The test set was opened after the choice; it was the {ordinal(verdict.reading.look)} "
+            "look at this test set, and what earlier ones showed may have had its part."
+        )
     if verdict.reading is not None:
         return "The test set was opened after the choice, and had no part in it."
     return ""
