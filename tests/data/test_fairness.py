@@ -198,7 +198,7 @@ def test_a_study_says_that_it_drops_them(planted: Path) -> None:
     before, after = dry_run(as_it_is), dry_run(without)
     dropped = before["sizes"]["train"] - after["sizes"]["train"]
     assert dropped > 0
-    assert f"mnist, without {dropped} duplicates in training, from" in in_words(after)
+    assert f"mnist, without duplicates in training ({dropped} dropped), from" in in_words(after)
     assert "duplicates" not in in_words(before)
 
 
