@@ -105,7 +105,7 @@ def _data(table: Mapping[str, Any], dropped: int) -> str:
     if not table.get("own_test", True):
         unusual += ", with a stand-in for its test part,"
     if table.get("drop_duplicates"):
-        unusual = f"{unusual.rstrip(',')}, without {dropped:,} duplicates in training,"
+        unusual = f"{unusual.rstrip(',')}, without duplicates in training ({dropped:,} dropped),"
     return unusual
 
 
