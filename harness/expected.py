@@ -35,7 +35,9 @@ FEW = 3
 ONE_ERROR = 0.6827
 """The confidence of an interval that reaches one standard error either way."""
 OF_LOSS = 0.01
+"""The share of a loss that may be missing to the best."""
 SPREAD = (0.05, 0.95)
+"""Quantiles of the best of n that are told beside its mean."""
 
 
 @dataclass(frozen=True)

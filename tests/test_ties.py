@@ -151,6 +151,9 @@ def test_the_champion_may_be_the_smallest(few: MemoryTracker) -> None:
     few.runs["u1/2"] = replace(few.runs["u1/2"], parameters=0)
     made = found(few)
     assert (made.smallest.number, made.share) == (2, 0), "of an unknown size nothing is said"
+    few.runs["u1/1"] = replace(few.runs["u1/1"], parameters=0)
+    few.runs["u1/2"] = replace(few.runs["u1/2"], parameters=1000)
+    assert found(few).smallest.number == 2, "nor of another's"
 
 
 def test_nobody_ties() -> None:

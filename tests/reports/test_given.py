@@ -104,11 +104,11 @@ def test_one_seed_has_neither_spread_nor_mean() -> None:
     assert validation["error_x"]["array"][place] == pytest.approx(
         wilson(*right(run.confusion))[1] - validation["x"][place]
     )
-    shown = settings.figure(found).layout.xaxis.range
-    ends = [end for entry in found.entries for end in (entry.between or ())]
-    assert shown[0] < min(ends) < max(ends) < shown[1], "the intervals are in sight"
     assert found.entries[0].between == pytest.approx(wilson(*right(run.confusion)))
     unread = settings.data(replace(study, readings=()))
+    shown = settings.figure(unread).layout.xaxis.range
+    ends = [end for entry in unread.entries for end in (entry.between or ())]
+    assert shown[0] < min(ends) < max(ends) < shown[1], "the intervals are in sight"
     assert len(plain(settings.figure(unread))) == 1
     assert "test accuracy" not in settings.table(unread).columns
 
