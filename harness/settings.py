@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.config import LIST, as_toml, varied_fields
+from harness.quoted import interval
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import Objective, TrialSpec
 
@@ -52,7 +53,8 @@ class Setting:
     def text(self, part: str = "test") -> str:
         tested = f", {part} {self.test}" if self.test else ""
         of = f" of {self.tried}" if self.tried > len(self.runs) else ""
-        return f"validation {self.validation}{tested} (n = {len(self.runs)}{of})"
+        alone = interval(self.runs[0].confusion) if len(self.runs) == 1 else ""
+        return f"validation {self.validation}{alone}{tested} (n = {len(self.runs)}{of})"
 
 
 def settings(study: StudyRun) -> list[Setting]:
