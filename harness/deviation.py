@@ -31,6 +31,8 @@ METRICS = {
 has on record. Not how long it took."""
 JUDGED = ("train_loss", "val_loss", "val_accuracy")
 TWINS, PERTURBATION = 3, 1e-7
+SIZE = "1e-7"
+"""The perturbation, for people."""
 FACTOR = 10.0
 """So many times as far as the farthest twin may the record lie: see `spread`."""
 RESOLUTION = 1e-6

@@ -44,7 +44,7 @@ def doubts(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """Why a trial of the first environment need not come out bit for bit in the second; none where
     that is promised: one thread of a CPU core to itself, the same processor, the same versions."""
     if lacking := [name for name in ("device", "slots", "cpu", "versions") if name not in recorded]:
-        return [f"an older version recorded it, which did not note its {' and '.join(lacking)}"]
+        return [f"an older version recorded it, which did not note its {', '.join(lacking)}"]
     found = []
     if recorded["device"] != here["device"] and not _on_cpu(recorded, here):
         found.append(f"it was trained on {recorded['device']}, and this is {here['device']}")

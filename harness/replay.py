@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.data.files import Prepared, prepare
-from harness.deviation import METRICS, PERTURBATION, TWINS, Training, spread
+from harness.deviation import METRICS, PERTURBATION, SIZE, TWINS, Training, spread
 from harness.driver import Driver, Progress, Watcher
 from harness.errors import DataError, HarnessError, Interruption, StoreError, StudyError
 from harness.executors.base import Executor, Setup
@@ -67,7 +67,7 @@ def replay(
         if why_not and found.first is not None and not now.diverged:
             watcher.message(
                 f"not to the last bit, which is not promised; {TWINS} twins, their initial weights "
-                f"off by {PERTURBATION:g}, will show how far rounding carries it"
+                f"off by {SIZE}, will show how far rounding carries it"
             )
             twins = trainer.train(devices[:TWINS], TWINS)
             beside = spread(recorded.epochs, now.epochs, twins, prepared.sizes["validation"])

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from harness.deviation import (
     JUDGED,
     METRICS,
-    PERTURBATION,
+    SIZE,
     Difference,
     Largest,
     Spread,
@@ -107,7 +107,7 @@ class Replayed:
             )
         if not self.doubts:
             return "not what was recorded, though the same bits are promised"
-        said = f"the spread that {PERTURBATION:g} in the initial weights causes"
+        said = f"the spread that {SIZE} in the initial weights causes"
         if self.agrees:
             return f"not the same bits, which are not promised here, but within {said}"
         return f"not what was recorded: outside {said}"
@@ -134,11 +134,12 @@ class Replayed:
 
     def _twins(self, spread: Spread) -> str:
         if not spread.epoch:
-            return f"{len(self.twins)}; next to none of them"
+            return f"{len(self.twins)}; the record lies no farther from the replay than any of them"
+        allowed = f"{spread.share:.2g} of" if spread.within else f"{spread.share:,.1f} times"
         return (
-            f"{len(self.twins)}; farthest beside them at epoch {spread.epoch}: {spread.metric} "
-            f"{spread.recorded:.2g} off, the farthest twin {spread.twins:.2g}; that is "
-            f"{spread.share:.2g} times what may be"
+            f"{len(self.twins)}; beside them the record is farthest off at epoch {spread.epoch}: "
+            f"{spread.metric} by {spread.recorded:.2g}, the farthest twin by {spread.twins:.2g}; "
+            f"{allowed} what is allowed"
         )
 
     @property
