@@ -31,7 +31,7 @@ def of(study: StudyRun, found: Fairness) -> StudyRun:
 def test_what_goes_on_record_is_read_back(study: StudyRun, digits: Prepared) -> None:
     found = synthetic.fairness(10)
     assert fairness_of(of(study, found)) == found
-    assert fairness_of(replace(study, facts=facts(digits, "CPU", 1))) == digits.fairness
+    assert fairness_of(replace(study, facts=facts(digits, "CPU", 1, 1))) == digits.fairness
 
 
 @pytest.mark.parametrize("classes", [2, 256, 1000, 100_000])

@@ -15,6 +15,7 @@ from harness.ties import Ties, ties
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.verdict import Verdict
+from harness.verdict_json import to_dict
 from tests.compared import RECORD, TRUE, finish, wrong_at
 
 
@@ -207,5 +208,5 @@ def test_the_verdict_names_them(few: MemoryTracker) -> None:
         "the smallest within its interval is trial 1: 8 · adam 0.001, 40.0 % of its parameters, "
         "accuracy 0.9250 (95 %: 0.8014 to 0.9742)"
     )
-    assert verdict.to_dict()["ties"]["trials"] == [1]
-    assert len(TRUE) == verdict.to_dict()["ties"]["examples"]
+    assert to_dict(verdict)["ties"]["trials"] == [1]
+    assert len(TRUE) == to_dict(verdict)["ties"]["examples"]

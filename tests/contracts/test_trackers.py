@@ -333,7 +333,7 @@ def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Trac
 def test_a_replay_stands_on_the_trials_own_run(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open(replace(RECORD, facts=RECORD.facts | {"slots": "1", "cpu": "a fast one"}))
-    mine, curve = trial(50), (epoch(1, 0.5),)
+    mine, curve = trial(70), (epoch(1, 0.5),)
     tracker.start(mine)
     tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     (run,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)

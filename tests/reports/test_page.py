@@ -312,7 +312,7 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     assert "70.0 % (hardest, 95 %: 39.7 to 89.2 %), Bag 90.0 %, " in lines["classes"]
     assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
-    assert "look number 2" in dict(verdict(twice).lines)["test"]
+    assert "2nd look at this test set" in dict(verdict(twice).lines)["test"]
 
 
 def test_durations_read_well() -> None:
