@@ -4,7 +4,7 @@ alone, no journal does."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.doctor.agreement import STATUS
@@ -18,7 +18,7 @@ from harness.trial import TrialSpec
 def one_run_each(evidence: Evidence) -> Iterator[Finding]:
     """Invariant 1: one run of each uid, whose two states agree."""
     for uid, runs in evidence.confirming.items():
-        kept = max(runs, key=lambda run: (len(run.files), len(run.points), -run.started))
+        kept = _fullest(runs)
         for run in runs:
             if run is not kept:
                 what = f"it has run {run.run_id} beside {kept.run_id}"
@@ -37,13 +37,13 @@ def one_run_each(evidence: Evidence) -> Iterator[Finding]:
 def whole_curves(evidence: Evidence) -> Iterator[Finding]:
     """Invariant 2: the points are those of trial.json, where there is one."""
     for uid, runs in evidence.confirming.items():
-        for run in runs:
-            document = evidence.document(run)
-            if document is not None and not _running(run):
-                interrupted = run.state == "INTERRUPTED"
-                yield from as_the_document(_where(uid), run, document["epochs"], interrupted)
-            elif run.state == "COMPLETE":
-                yield Finding(2, _where(uid), "it is complete, and its trial.json cannot be read")
+        run = _fullest(runs)
+        document = evidence.document(run)
+        if document is not None and not _running(run):
+            interrupted = run.state == "INTERRUPTED"
+            yield from as_the_document(_where(uid), run, document["epochs"], interrupted)
+        elif run.state == "COMPLETE":
+            yield Finding(2, _where(uid), "it is complete, and its trial.json cannot be read")
 
 
 def nothing_running(evidence: Evidence) -> Iterator[Finding]:
@@ -73,6 +73,11 @@ def settings_agree(evidence: Evidence) -> Iterator[Finding]:
             continue
         if replace(own, seed=trial.seed) != trial or own.seed == trial.seed:
             yield Finding(5, _where(uid), f"has not the settings of trial {number} and a new seed")
+
+
+def _fullest(runs: Sequence[RunAudit]) -> RunAudit:
+    """Of several with one uid, the one to keep."""
+    return max(runs, key=lambda run: (len(run.files), len(run.points), -run.started))
 
 
 def _where(uid: str) -> str:

@@ -46,12 +46,12 @@ def read_once(evidence: Evidence) -> Iterator[Finding]:
         if selection is None:
             what = f"selection-{reading.selection[:12]}.json is missing, or its hash is another"
             yield Finding(6, where, what, remedy=COPY)
-        elif reading.run and not study.given and reading.run != _model(selection):
-            what = "its selection had chosen another model"
-            yield Finding(6, where, what, remedy="the test set was opened for another one")
         elif not study.given and selection["champion"] != journal.trial_uid(reading.number):
             chosen = str(selection["champion"]).partition("/")[2]
             what = f"its selection had chosen trial {chosen}"
+            yield Finding(6, where, what, remedy="the test set was opened for another one")
+        elif reading.run and not study.given and reading.run != _model(selection):
+            what = "its selection had chosen another model"
             yield Finding(6, where, what, remedy="the test set was opened for another one")
         yield from _figures(evidence, reading)
         yield from _said(evidence, reading)

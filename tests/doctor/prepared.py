@@ -33,6 +33,8 @@ trials = 6
 seed = 13
 sampler = "random"
 pruner = "successive-halving"
+[confirm]
+seeds = 0
 [data]
 name = "digits"
 validation = 0.2

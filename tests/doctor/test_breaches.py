@@ -279,7 +279,11 @@ def test_6_figures_on_the_test_set(record: Record) -> None:
 def test_6_readings_and_selections(record: Record) -> None:
     parent, client = record.parent, record.client
     (reading,) = json.loads(record.file(parent, "test_readings.json").read_bytes())
-    twice = [reading, reading, reading | {"number": COMPLETE}]
+    twice = [
+        reading,
+        reading,
+        reading | {"number": COMPLETE, "run": record.journal.trial_uid(COMPLETE)},
+    ]
     record.rewrite(parent, "test_readings.json", json.dumps(twice).encode())
     for key in ("test/loss", "test/accuracy"):
         value = record.run(CHAMPION).data.metrics[key]
