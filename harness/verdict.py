@@ -182,7 +182,7 @@ class Verdict:
     def looked(self) -> str:
         """How the test set was read."""
         looks, read = self.study.looks, len(self.study.readings)
-        look = max((reading.look for reading in self.study.readings), default=0) or looks
+        look = max(looks, *(reading.look for reading in self.study.readings), 0)
         if not self.study.given:
             known = self.reading is not None and self.reading.look
             return f"{ordinal(look)} look at this test set" if known or look > 1 else "read once"

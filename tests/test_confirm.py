@@ -148,6 +148,12 @@ def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: Stu
     assert metrics["confirm/seeds"] == 3
     assert metrics["test/look"] == 1
     assert "optimism/over_test" in metrics
+    starred = [
+        run.info.run_id
+        for run in client.search_runs([study.experiment_id])
+        if str(run.info.run_name).startswith("★ ")
+    ]
+    assert sorted(starred) == sorted([result.champion.run_id, result.verdict.kept.run_id])
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial_run"] == result.verdict.kept.run_id
 

@@ -19,6 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from harness.failpoints import failpoint
 from harness.tracking.mlflow.store import Store
+from harness.tracking.records import CONFIRMING
 
 STAR = "★ "
 
@@ -126,14 +127,23 @@ def _models(run: Run) -> list[LoggedModelOutput]:
 
 
 def _mark(store: Store, trial: Run) -> None:
-    """A star before the run's name: among equals MLflow's tables show another one first."""
+    """A star before the run's name: among equals MLflow's tables show another one first.
+
+    Where another seed's model is kept, on the trial that it confirms too.
+    """
     marked = store.client.search_runs(
         [trial.info.experiment_id], f"attributes.run_name LIKE '{STAR}%'"
     )
     for run in marked:
         store.client.update_run(run.info.run_id, name=run.info.run_name.removeprefix(STAR))
-    name = trial.info.run_name.removeprefix(STAR)
-    store.client.update_run(trial.info.run_id, name=f"{STAR}{name}")
+    tags, starred = trial.data.tags, [trial]
+    if CONFIRMING in tags["harness.uid"]:
+        uid = f"{tags['harness.uid'].partition('/')[0]}/{tags['harness.number']}"
+        own = store.find(uid, trial.info.experiment_id)
+        starred += [store.client.get_run(own)] if own else []
+    for run in starred:
+        name = run.info.run_name.removeprefix(STAR)
+        store.client.update_run(run.info.run_id, name=f"{STAR}{name}")
 
 
 def _measure(store: Store, parent: str, model: str, trial: Run) -> None:
