@@ -306,13 +306,13 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_json_lines_end_with_the_verdict(folder: Path) -> None:
     done = command(
         folder, "run-study", "./tiny.toml", "--cpu", "--trials", "2", "--format", "json",
-        "--set", "study.name=told",
+        "--set", "study.name=told", "--set", "confirm.seeds=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["event"] for line in lines if line["event"] != "message"] == [
-        "trial",
-        "trial",
+        *("trial", "trial"),
+        *("confirm", "confirm"),
         "verdict",
     ]
     verdict = lines[-1]
@@ -414,7 +414,8 @@ def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
     assert "no record in" in command(tmp_path, "studies").stderr
     assert command(tmp_path, "report", "tiny").returncode == 2
-    done = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", "2")
+    study = ("run-study", "./tiny.toml", "--cpu", "--trials", "2", "--no-confirm")
+    done = command(tmp_path, *study)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
     assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"

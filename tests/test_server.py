@@ -75,7 +75,7 @@ def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
         "quickstart",
         trials=6,
         device="cpu",
-        overrides=["train.epochs=3"],
+        overrides=["train.epochs=3", "confirm.top=2", "confirm.seeds=1"],
         tracking_uri=server,
         home=tmp_path / "mlruns",
     )
@@ -85,7 +85,7 @@ def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     kinds = [run.data.tags["harness.kind"] for run in runs]
-    assert (kinds.count("study"), kinds.count("trial")) == (1, 6)
+    assert (kinds.count("study"), kinds.count("trial"), kinds.count("confirm")) == (1, 6, 2)
     assert all(run.info.status == "FINISHED" for run in runs)
     (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
     page = client.download_artifacts(parent.info.run_id, "report.html")
@@ -94,7 +94,8 @@ def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
     kept = [
         run
         for run in runs
-        if any(f.path == "weights.safetensors" for f in client.list_artifacts(run.info.run_id))
+        if run.data.tags["harness.kind"] == "trial"
+        and any(f.path == "weights.safetensors" for f in client.list_artifacts(run.info.run_id))
     ]
     assert len(kept) == 5, "the sixth best's weights were dropped through the server"
 

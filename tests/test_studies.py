@@ -42,7 +42,7 @@ def test_every_study_file_runs(
     monkeypatch.setattr(sources, "MD5", checksums)
     config = load(FOLDER / f"{name}.toml")
     points = len(config.points())
-    few = ["train.epochs=1", *(["study.seeds=1"] if points else [])]
+    few = ["train.epochs=1", "study.seeds=1" if points else "confirm.seeds=1"]
     result = run_study(
         FOLDER / f"{name}.toml",
         trials=min(points, 3) if points else 2,

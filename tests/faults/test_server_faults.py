@@ -38,6 +38,9 @@ STUDY = f"""
 [study]
 trials = {TRIALS}
 pruner = "none"
+[confirm]
+top = 1
+seeds = 1
 [data]
 name = "digits"
 validation = 0.2
@@ -73,6 +76,8 @@ class Watching(Quiet):
     def ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
+        if trial.confirms is not None:
+            return
         self.ends.append(time.monotonic())
         if len(self.ends) in self.then:
             self.then[len(self.ends)]()
@@ -121,9 +126,9 @@ class Study:
         uids = Counter(run.data.tags["harness.uid"] for run in runs)
         assert set(uids.values()) == {1}, uids
         kinds = Counter(run.data.tags["harness.kind"] for run in runs)
-        assert kinds == {"study": 1, "trial": TRIALS}
+        assert kinds == {"study": 1, "trial": TRIALS, "confirm": 1, "confirmation": 1}
         assert {run.info.status for run in runs} == {"FINISHED"}
-        trials = [run for run in runs if run.data.tags["harness.kind"] == "trial"]
+        trials = [run for run in runs if run.data.tags["harness.kind"] in ("trial", "confirm")]
         assert [key for run in trials for key in run.data.metrics if key.startswith("test/")]
         for run in trials:
             check_curves(client, run)
@@ -210,7 +215,7 @@ def test_lost_answers_are_no_lost_work_and_nothing_is_done_twice(
     assert [rule.hits for rule in rules] == [rule.times for rule in rules]
     made = {path: n for (_, path), n in proxy.forwarded.items() if path.endswith("/create")}
     ones = ("experiments/create", "registered-models/create", "model-versions/create")
-    assert made == {"runs/create": 1 + TRIALS} | dict.fromkeys(ones, 1)
+    assert made == {"runs/create": 1 + TRIALS + 2} | dict.fromkeys(ones, 1)
     study.check(mlflow_server)
 
 
