@@ -16,7 +16,7 @@ from harness.intervals import LEVEL, holm, wilson
 from harness.named import find_trial
 from harness.paired import Paired, paired, read_predictions
 from harness.quoted import interval
-from harness.tracking.records import RunRecord, StudyRun, TestReading, right
+from harness.tracking.records import CONFIRMING, RunRecord, StudyRun, TestReading, right
 from harness.trial import SPEC_FIELDS, EpochMetrics
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Side:
     def name(self) -> str:
         """`STUDY/12`; by its run's id where it stands alone, for they all have the number 0."""
         alone = self.study.run_id == self.run.run_id
-        return f"{harmless(self.study.name)}/{self.run.run_id[:8] if alone else self.run.number}"
+        seed = f" (seed {self.run.spec.seed})" if CONFIRMING in self.run.uid else ""
+        which = self.run.run_id[:8] if alone else self.run.number
+        return f"{harmless(self.study.name)}/{which}{seed}"
 
     @property
     def best(self) -> EpochMetrics:

@@ -9,6 +9,8 @@ from harness.reports.page import Section
 from harness.tracking.records import Matrix, right
 from harness.verdict import LOCAL, Verdict
 
+ELSEWHERE_TOLD = ("splits", "duplicates", "balance")
+"""Facts that the page has as a table."""
 ELSEWHERE = ("report", "browse", "by setting", "")
 """Lines of the verdict that the page needs not, or has as a table: the label, which is empty on
 further lines."""
@@ -42,7 +44,7 @@ def section(verdict: Verdict) -> Section:
             "figures": figures,
             "lines": [line for line in verdict.lines if line[0] not in ELSEWHERE],
             "commands": _commands(verdict),
-            "facts": sorted(verdict.study.facts.items()),
+            "facts": sorted(f for f in verdict.study.facts.items() if f[0] not in ELSEWHERE_TOLD),
         },
     )
 
