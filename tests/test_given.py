@@ -141,6 +141,7 @@ def test_a_finished_list_opens_nothing_again(
     assert sweep(path).verdict.study.readings == study.readings
 
 
+@pytest.mark.slow
 def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
     path = write(tmp_path)
     before = sweep(path, overrides=["study.seeds=1"]).verdict.study
@@ -162,6 +163,7 @@ def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
             assert study.metrics["test/accuracy"] == reading.accuracy
 
 
+@pytest.mark.slow
 def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +181,7 @@ def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
     assert study.looks == 1
 
 
+@pytest.mark.slow
 def test_what_was_read_before_a_crash_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +253,7 @@ def test_the_best_setting_is_so_by_the_objective(tmp_path: Path) -> None:
     assert losses == sorted(losses)
 
 
+@pytest.mark.slow
 def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
     """Its definition is longer than a tag of MLflow's may be."""
     many = "".join(
@@ -405,6 +409,7 @@ def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
     assert "stand-in accuracy" in (path.parent / "mlruns/reports/list/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_champion_that_was_read_before_is_kept_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     assert "1st look at this test set" in another.verdict.text(), "those are other examples"
 
 
+@pytest.mark.slow
 def test_the_doctor_holds_the_record_against_it(tmp_path: Path) -> None:
     sweep(tmp_path)
     home = Home(tmp_path / "mlruns")

@@ -154,6 +154,7 @@ def test_the_parent_holds_what_a_reader_needs(client: MlflowClient, result: Stud
     assert parent.data.metrics["trials/complete"] == 6
 
 
+@pytest.mark.slow
 def test_the_champion_loads_without_harness_and_gives_the_logged_accuracy(
     folder: Path, result: StudyResult, digits_test: tuple[np.ndarray, np.ndarray]
 ) -> None:

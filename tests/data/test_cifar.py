@@ -186,6 +186,7 @@ def test_it_is_downloaded_into_the_cache_alone(
         find("cifar10", tmp_path / "elsewhere")
 
 
+@pytest.mark.slow
 def test_the_shipped_study_ends_with_a_verdict_and_rgb_pictures(tmp_path: Path) -> None:
     made_up(tmp_path)
     changes = ["train.epochs=2", "train.batch_size=20", 'train.augment=["shift", "flip"]']
