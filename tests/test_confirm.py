@@ -21,13 +21,14 @@ from harness.frozen import freeze, hash_of
 from harness.home import Home
 from harness.model import load_mlp
 from harness.named import find_trial
+from harness.optimism import Optimism
 from harness.plan import plan
 from harness.predict import on_test
 from harness.run import StudyResult, run_study
 from harness.studyfiles import load
 from harness.tracking.audit import WEIGHTS
 from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.records import CONFIRM, RunRecord, StudyRun
+from harness.tracking.records import CONFIRM, RunRecord, StudyRun, TestReading
 from harness.trial import EpochMetrics, TrialSpec
 from harness.verdict_json import to_dict
 
@@ -290,6 +291,26 @@ def test_the_lucky_one_loses() -> None:
     assert [each.trial.number for each in confirmed(made)] == [1, 0]
     assert champion_of(replace(made, facts={CONFIRM: "no"})) == made.trials[0]
     assert freeze(made).rule.startswith("best mean val/accuracy over fresh seeds")
+
+
+def test_how_far_the_best_score_flatters() -> None:
+    made = study(
+        [record(0, 0.99), record(1, 0.95)],
+        [record(0, 0.90, 1), record(0, 0.96, 2), record(1, 0.94, 1), record(1, 0.945, 2)],
+    )
+    confusion = ((9, 1), (0, 10))
+    read = TestReading(selection="s", number=1, time=0, loss=1, confusion=confusion)
+    found = Optimism.of(made, read)
+    assert found is not None
+    assert found.text() == (
+        "the search's best was 0.9900 (trial 0): 6.00 points above its mean over 2 fresh seeds, "
+        "4.00 points above the test accuracy"
+    )
+    assert found.metrics() == {
+        "optimism/reported": 0.99,
+        "optimism/over_fresh_seeds": pytest.approx(0.06),
+        "optimism/over_test": pytest.approx(0.04),
+    }
 
 
 def test_a_loss_is_better_the_smaller_it_is() -> None:
