@@ -66,6 +66,22 @@ class Luck:
     champion: Halves
     """The trial that the validation part chose, on the same halves."""
 
+    def text(self, part: str = "test") -> str:
+        """For the verdict; `part` is what the test set is called."""
+        (here, there), (low, high) = self.best.means, self.best.range
+        mine, other = self.champion.means
+        spread = f"{100 * low:.2f} to {100 * high:.2f} in 90 % of {SPLITS:,} halvings"
+        return (
+            f"who chose on half of the {part} examples would lose {100 * (here - there):.2f} points"
+            f" on the other half ({spread}); the champion, chosen by validation, "
+            f"{100 * (mine - other):.2f}"
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """In points of accuracy, as shares."""
+        (here, there), (mine, other) = self.best.means, self.champion.means
+        return {"luck/chosen_on_test": here - there, "luck/chosen_on_validation": mine - other}
+
 
 def find(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Luck | None:
     """None of a search, and where too few trials have kept what they said of the test set."""

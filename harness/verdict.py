@@ -127,6 +127,8 @@ class Verdict:
             lines.append(("ties", self.ties.text))
         if (found := expected(self.study)) is not None:
             lines.append(("best of n", found.text))
+        if self.luck is not None:
+            lines.append(("luck", self.luck.text(self.study.test_name)))
         for place, line in enumerate(in_lines(self.study)):
             lines.append(("" if place else "by setting", line))
         if data := data_line(self.study):
@@ -163,7 +165,7 @@ class Verdict:
             found["confirm/val_accuracy_mean"] = over.mean
             if over.deviation is not None:
                 found["confirm/val_accuracy_sd"] = over.deviation
-        for more in (self.ties, expected(self.study)):
+        for more in (self.ties, expected(self.study), self.luck):
             found |= more.metrics() if more is not None else {}
         if self.reading is not None and self.reading.look:
             found["test/look"] = self.reading.look

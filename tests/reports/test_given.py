@@ -187,6 +187,11 @@ def test_luck_is_what_another_way_of_counting_finds() -> None:
     assert np.mean(found.champion.gaps) == pytest.approx(0, abs=0.002)
     assert np.mean(found.best.gaps) > 0.015
     assert luck.among(right, 4) == found, "seeded"
+    points = 100 * np.mean(found.best.gaps)
+    said = found.text("stand-in")
+    assert said.startswith(f"who chose on half of the stand-in examples would lose {points:.2f} p")
+    assert found.metrics()["luck/chosen_on_test"] == pytest.approx(points / 100)
+    assert found.metrics()["luck/chosen_on_validation"] == pytest.approx(0, abs=0.002)
 
 
 def test_without_rivals_there_is_no_luck() -> None:
