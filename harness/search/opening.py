@@ -16,6 +16,7 @@ from harness.config import GIVEN, LIST, StudyConfig
 from harness.errors import StoreError, StudyError
 from harness.failpoints import failpoint
 from harness.search.journal import aside, locked
+from harness.search.record import Record
 from harness.search.samplers import pruner
 from harness.search.study import Search
 from harness.tracking.records import PUT_ASIDE
@@ -100,9 +101,9 @@ def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
 
 def _load(config: StudyConfig, path: Path) -> optuna.Study:
     try:
-        study = optuna.load_study(
-            study_name=config.study.name,
-            storage=optuna.storages.JournalStorage(Backend(path)),
+        study = Record(
+            config.study.name,
+            optuna.storages.JournalStorage(Backend(path)),
             pruner=pruner(config),
         )
     except KeyError:

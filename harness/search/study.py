@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.config import StudyConfig
 from harness.errors import ConfigError
 from harness.failpoints import failpoint
+from harness.search.record import Uninterrupted
 from harness.search.samplers import RANDOM_TRIALS, sampler
 from harness.trial import EpochMetrics, Outcome, Trial, TrialResult, TrialSpec
 
@@ -37,6 +38,7 @@ class Search:
 
     def __init__(self, config: StudyConfig, study: optuna.Study) -> None:
         self.config, self._study = config, study
+        self._judged = Uninterrupted(study.study_name, study._storage)
         self.uid: str = study.user_attrs["uid"]
         self.set_aside: str | None = study.user_attrs["set_aside"]
         """The suffix of the study that --fresh put away for this one, if it did."""
@@ -80,7 +82,8 @@ class Search:
         retries, so that a continued study draws what an uninterrupted one would have drawn.
         """
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        ordinal = waiting[0].user_attrs["ordinal"] if waiting else self._ordinals
+        again = [trial.user_attrs["ordinal"] for trial in waiting]
+        ordinal = min(again, default=self._ordinals)
         self._study.sampler = sampler(self.config, ordinal, self._space)
         asked = self._study.ask()
         failpoint("search.asked")
@@ -123,7 +126,7 @@ class Search:
         """Tell the pruner of an epoch; False where it wants the trial stopped."""
         asked = self._asked[number]
         asked.report(metrics.objective(self.config.study.objective), metrics.epoch)
-        return not asked.should_prune()
+        return not self._study.pruner.prune(self._judged, asked._get_latest_trial())
 
     def tell_result(self, number: int, result: TrialResult) -> None:
         """The best epoch's objective, not the last's."""

@@ -142,6 +142,17 @@ def test_a_crash_while_a_run_is_made_only_to_be_ended(
     check_same(nursery, folder, undisturbed)
 
 
+def test_a_crash_while_one_of_two_interrupted_trials_is_asked_again(
+    nursery: Nursery, folder: Path, undisturbed: Path
+) -> None:
+    """The other waits meanwhile; the pruner hears of it second all the same."""
+    for name in ("search.asked:2", "search.asked"):
+        done = nursery.run(folder, RUN, HARNESS_FAILPOINT=name)
+        assert done.status == -signal.SIGKILL, done.err
+    went_on(nursery, folder)
+    check_same(nursery, folder, undisturbed)
+
+
 @pytest.mark.parametrize("place", range(1, 24, 4))
 def test_a_crash_after_any_write(
     place: int, nursery: Nursery, folder: Path, undisturbed: Path

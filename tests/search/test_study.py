@@ -105,6 +105,36 @@ def requeued(search: Search, number: int, blamed: bool = False) -> int | None:
     return successor
 
 
+def test_what_was_interrupted_comes_again_in_the_order_in_which_it_was_drawn(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        drawn = [search.ask().spec for _ in range(3)]
+        assert [requeued(search, number) for number in (1, 0, 2)] == [3, 4, 5]
+        assert search.ask().number == 4  # the first that was drawn
+        assert requeued(search, 4) == 6
+        again = [search.ask() for _ in range(3)]
+    assert [trial.number for trial in again] == [6, 3, 5]
+    assert [trial.spec for trial in again] == drawn
+
+
+def test_an_interrupted_attempt_is_no_rival_before_the_pruner(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    """Of three the best goes on, of six the second best too."""
+    study = config.study.model_copy(update={"pruner": "successive-halving"})
+    with open_search(replace(config, study=study), tmp_path) as search:
+        best = search.ask()
+        assert search.report(best.number, metrics(0.9))
+        worse = search.ask().number
+        for _ in range(4):
+            assert not search.report(worse, metrics(0.5))
+            successor = requeued(search, worse)
+            worse = search.ask().number
+            assert worse == successor
+        assert not search.report(worse, metrics(0.5))
+
+
 def test_what_the_samplers_remember_of_the_space_changes_no_draw(
     config: StudyConfig, tmp_path: Path
 ) -> None:
