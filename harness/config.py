@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from harness.space import LAYERS, Choice, Range, Space
-from harness.trial import Objective, TrialSpec
+from harness.trial import Objective, Task, TrialSpec
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 LIST = "trial"
 """The [[trial]] tables."""
-NEWER = ("own_test", "classes", "drop_duplicates")
+NEWER = ("own_test", "classes", "drop_duplicates", "task", "target")
 """Keys of [data] that studies recorded earlier do not have."""
 NO_PART = ("trials", "seeds", "timeout", "hung_after")
 """Keys of [study] that may change from one start to the next."""
@@ -64,6 +64,10 @@ class DataTable(Table):
     """[data]: what is trained on."""
 
     name: str
+    task: Task = "classes"
+    """Whether classes are told apart or a number is foretold."""
+    target: str = ""
+    """The column of a table that is to be foretold."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the training part that is validated on."""
     test: float = Field(default=0.2, gt=0, lt=1)

@@ -69,6 +69,8 @@ class Plan:
                 own_test=data.own_test,
                 classes=data.classes,
                 drop_duplicates=data.drop_duplicates,
+                task=data.task,
+                target=data.target,
                 data_dir=self.data_dir,
                 cache=cache,
                 download=download,

@@ -20,6 +20,7 @@ OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 Objective = Literal["val/accuracy", "val/loss"]
 Stopped = Literal["finished", "early", "pruned"]
+Task = Literal["classes", "regression"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": get_args(Activation),

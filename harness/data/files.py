@@ -34,6 +34,7 @@ from harness.data.fairness import Fairness, Grouped, digest_of_part, groups_of, 
 from harness.data.held_out import digest_of, of_classes, stratified, with_test, without_copies
 from harness.data.sources import Array, Decoded
 from harness.errors import DataError
+from harness.trial import Task
 
 FORMAT = 3
 """Raise it when the layout or the meaning of these files changes."""
@@ -53,6 +54,12 @@ class TrainingFiles:
     mean: float
     """Of the training part's values, in raw units (0..255 for images)."""
     std: float
+    task: Task = "classes"
+    target: str = ""
+    """What the labels of a regression are called."""
+    target_mean: float = 0.0
+    """Of the training part's targets, in their own units; of a regression."""
+    target_std: float = 1.0
 
     def validation_labels(self) -> bytes:
         """The class of every validation example in the split's order, one byte each."""
@@ -97,6 +104,8 @@ def prepare(
     own_test: bool = True,
     classes: Sequence[str] = (),
     drop_duplicates: bool = False,
+    task: Task = "classes",
+    target: str = "",
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from harness.data.arrays import mapped
 from harness.data.files import Prepared, TestFiles, TrainingFiles
 from harness.errors import HarnessError
+from harness.trial import Task
 
 
 class Part(Dataset[tuple[Tensor, int]]):
@@ -47,6 +48,12 @@ class Splits:
     """[D], in raw units."""
     inv_std: Tensor
     """[D]; a constant set's is 1."""
+    task: Task = "classes"
+    target: str = ""
+    """What the labels of a regression are called; these are float32 then, in their own units."""
+    target_mean: float = 0.0
+    """Of the training part's targets; of a regression."""
+    target_std: float = 1.0
 
 
 class SealedTest:
@@ -78,7 +85,17 @@ def load_splits(files: TrainingFiles) -> Splits:
     )
     features = inputs[0].numel()
     mean, inv_std = torch.full((features,), files.mean), torch.full((features,), 1 / std)
-    return Splits(train, validation, files.classes, mean, inv_std)
+    return Splits(
+        train,
+        validation,
+        files.classes,
+        mean,
+        inv_std,
+        files.task,
+        files.target,
+        files.target_mean,
+        files.target_std,
+    )
 
 
 def _map(path: Path) -> Tensor:
