@@ -67,6 +67,15 @@ def run_study(
     gpu: Gpu = False,
     cpu: Cpu = False,
     workers: Workers = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Train on a Ray cluster: auto for that of this machine, local."
+        ),
+    ] = None,
+    cpus_per_worker: Annotated[
+        int | None, typer.Option(metavar="N", help="Cores set aside for each worker of --ray [1].")
+    ] = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="10m", help="Start no trial after this time.")
     ] = None,
@@ -104,6 +113,8 @@ def run_study(
             tracking_uri=tracking_uri,
             overrides=overrides or (),
             confirm=not no_confirm,
+            ray=ray,
+            cpus_per_worker=cpus_per_worker,
         )
         if dry_run:
             from harness.estimate import dry_run as estimate

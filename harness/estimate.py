@@ -19,6 +19,7 @@ from harness.data.parts import load_splits
 from harness.engine import Resident
 from harness.engine.arrangement import together
 from harness.engine.member import Member
+from harness.errors import ConfigError
 from harness.executors.devices import available_cores
 from harness.plan import Plan
 from harness.quoted import duration
@@ -37,6 +38,11 @@ def dry_run(planned: Plan) -> dict[str, Any]:
     The data is decoded into a temporary folder; a missing dataset is an error, not a download.
     """
     config = planned.config
+    if planned.ray is not None:
+        raise ConfigError(
+            "--dry-run: what a cluster takes is not known before it is joined; leave out --ray to "
+            "have this machine's"
+        )
     with tempfile.TemporaryDirectory() as cache:
         prepared = planned.prepare(cache=Path(cache), download=False)
         trial_seconds = _trial_seconds(planned, prepared)

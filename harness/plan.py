@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from harness.config import MOST_SEED, MOST_TRIALS, StudyConfig, seconds
 from harness.data.files import Prepared, prepare
 from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
+from harness.executors.cluster import Ray
 from harness.executors.devices import Demand, choose
 from harness.executors.processes import ProcessExecutor
 from harness.facts import facts
@@ -47,6 +49,8 @@ class Plan:
     tracking_uri: str | None
     command: str
     """What to type for the same study; a path to data or a store is not in it."""
+    ray: Ray | None = None
+    """The Ray cluster to train on, instead of this machine."""
 
     @property
     def store(self) -> str:
@@ -81,6 +85,18 @@ class Plan:
         self._check_batches(prepared.sizes["train"])
         return prepared
 
+    @contextmanager
+    def joined(self) -> Iterator[Plan]:
+        """The plan with the cluster's devices, where it goes to one, while it is joined."""
+        if self.ray is None:
+            yield self
+            return
+        from harness.executors.cluster import joined
+
+        with joined(self.ray) as room:
+            workers = room.workers if self.ray.most is None else min(self.ray.most, room.workers)
+            yield replace(self, devices=(room.device,) * workers, device=room.described)
+
     def executor(self, prepared: Prepared, trials: int) -> Executor:
         """For so many trials: no more workers than that."""
         objective, devices = self.config.study.objective, self.devices[:trials]
@@ -90,7 +106,18 @@ class Plan:
             from harness.executors.inline import InlineExecutor
 
             return InlineExecutor(prepared.training, setups[0])
-        return ProcessExecutor(prepared.training, setups, seconds(self.config.study.hung_after))
+        hung_after = seconds(self.config.study.hung_after)
+        if self.ray is not None:
+            from harness.executors.ray import RayExecutor
+
+            return RayExecutor(
+                prepared.training,
+                setups[0],
+                cpus=self.ray.cpus,
+                most=min(trials, self.ray.most or trials),
+                hung_after=hung_after,
+            )
+        return ProcessExecutor(prepared.training, setups, hung_after)
 
     def slots(self, prepared: Prepared) -> int:
         """How many trials a worker trains at once.
@@ -170,12 +197,18 @@ def plan(
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
     confirm: bool = True,
+    ray: str | None = None,
+    cpus_per_worker: int | None = None,
     home: str | Path = "mlruns",
 ) -> Plan:
     """Resolve a study and where it will run. Raises UserError; touches nothing."""
     if device not in ("gpu", "cpu", None):
         raise ConfigError(f"device: {device!r} is none of 'gpu', 'cpu' and None")
-    ranges = {"trials": (trials, 1, MOST_TRIALS), "workers": (workers, 0, MOST_WORKERS)}
+    ranges = {
+        "trials": (trials, 1, MOST_TRIALS),
+        "workers": (workers, 0 if ray is None else 1, MOST_WORKERS),
+        "cpus-per-worker": (cpus_per_worker, 1, MOST_WORKERS),
+    }
     for name, (value, least, most) in (ranges | {"seed": (seed, 0, MOST_SEED)}).items():
         if value is not None and not isinstance(value, int):
             raise ConfigError(f"--{name}: must be a whole number, not {value!r}")
@@ -194,16 +227,22 @@ def plan(
     if not confirm:
         config = replace(config, confirm=config.confirm.model_copy(update={"seeds": 0}))
     Home(Path(home)).tracking_uri(tracking_uri)  # refused before anything is made
-    found, described = choose(device)
+    if cpus_per_worker is not None and ray is None:
+        raise ConfigError("--cpus-per-worker: sets cores of a Ray cluster aside; give --ray too")
+    # Of a cluster's devices nothing is known before it is joined.
+    found, described = choose(device) if ray is None else (["cpu"], f"Ray cluster {ray}")
     count = len(found) if workers is None else workers
     devices = tuple(found[index % len(found)] for index in range(max(1, count)))
     folder = Path(data_dir) if data_dir is not None else None
-    options |= {"workers": workers} if workers is not None else {}
+    more = {"workers": workers, "ray": ray, "cpus-per-worker": cpus_per_worker}
+    options |= {name: value for name, value in more.items() if value is not None}
     flags = [f"--{name}={value}" for name, value in options.items()]
     flags += [f"--{device}"] if device else []
     flags += [] if confirm else ["--no-confirm"]
     sets = [part for override in overrides for part in ("--set", override)]
     command = shlex.join(["harness", "run-study", str(study), *flags, *sets])
+    cluster = Ray(ray, device, cpus_per_worker or 1, workers) if ray is not None else None
+    here = Home(Path(home))
     return Plan(
-        config, devices, described, count == 0, Home(Path(home)), folder, tracking_uri, command
+        config, devices, described, count == 0, here, folder, tracking_uri, command, cluster
     )

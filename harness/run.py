@@ -78,6 +78,8 @@ def run_study(
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
     confirm: bool = True,
+    ray: str | None = None,
+    cpus_per_worker: int | None = None,
     home: str | Path = "mlruns",
     fresh: bool = False,
     watcher: Watcher | None = None,
@@ -100,6 +102,8 @@ def run_study(
         tracking_uri=tracking_uri,
         overrides=overrides,
         confirm=confirm,
+        ray=ray,
+        cpus_per_worker=cpus_per_worker,
         home=home,
     )
     return execute(planned, fresh=fresh, watcher=watcher or Quiet())
@@ -108,7 +112,7 @@ def run_study(
 def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
     """Carry a plan out."""
     config, home = planned.config, planned.home
-    with private(), interruptible() as stop:
+    with private(), interruptible() as stop, planned.joined() as planned:
         prepared = planned.prepare()
         with open_search(config, planned.journals, fresh) as search:
             watcher.message(_opening(planned, search))

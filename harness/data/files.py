@@ -61,6 +61,11 @@ class TrainingFiles:
     """Of the training part's targets, in their own units; of a regression."""
     target_std: float = 1.0
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All that is read of them."""
+        return self.inputs, self.labels, self.train_rows, self.validation_rows
+
     def validation_labels(self) -> bytes:
         """The class of every validation example in the split's order, one byte each."""
         labels: Array = mapped(self.labels)[mapped(self.validation_rows)]

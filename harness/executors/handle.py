@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
@@ -21,6 +21,7 @@ from typing import cast
 
 from harness.data.files import TrainingFiles
 from harness.executors.base import Setup
+from harness.executors.load import Load
 from harness.executors.tether import name_driver, tie_to_driver
 from harness.trial import Trial
 
@@ -30,31 +31,10 @@ MESSAGE_SECONDS = 3
 """A worker that stops so long in the middle of a message will not end it."""
 
 
-@dataclass
-class Worker:
-    name: str
-    setup: Setup
+@dataclass(eq=False, kw_only=True)
+class Worker(Load):
     process: BaseProcess
     connection: Connection
-    ready: bool = False
-    leaving: bool = False
-    trials: dict[str, Trial] = field(default_factory=dict)
-    """By uid: what it was given and has not ended."""
-    unanswered: set[str] = field(default_factory=set)
-    """Those of its trials that wait for the driver's answer."""
-
-    @property
-    def owes(self) -> bool:
-        """Whether it is the worker's turn to speak."""
-        return not self.ready or self.leaving or (bool(self.trials) and not self.unanswered)
-
-    def has_room(self, trial: Trial) -> bool:
-        """A trial whose worker died before gets one to itself: another death is its own fault."""
-        if not self.ready or self.leaving or len(self.trials) >= self.setup.slots:
-            return False
-        return not self.trials or all(
-            other.attempt == 1 for other in (trial, *self.trials.values())
-        )
 
     def send(self, message: Trial | tuple[str, bool]) -> None:
         # Where the worker is dead, the next read finds its end of file and reports the trial lost.
@@ -85,7 +65,7 @@ class Starter:
         with _empty_main(), _sigint_blocked():
             process.start()
         theirs.close()  # so that the worker's death is this pipe's end of file
-        return Worker(name, setup, process, ours)
+        return Worker(name, setup, process=process, connection=ours)
 
 
 def end(workers: Sequence[Worker]) -> None:

@@ -7,18 +7,17 @@ time of fresh interpreters.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Self
 
-from harness import packing
 from harness.data.files import TrainingFiles
 from harness.errors import HarnessError
 from harness.executors.base import LEAVING, READY, Epoch, Event, Lost, Setup
 from harness.executors.handle import Starter, Worker, end
+from harness.executors.load import Waiting
 from harness.executors.watchdog import HUNG_AFTER, SLICE, Watchdog
 from harness.trial import Trial
 
@@ -33,10 +32,9 @@ class ProcessExecutor:
     def __init__(
         self, files: TrainingFiles, setups: Sequence[Setup], hung_after: float = HUNG_AFTER
     ) -> None:
-        self._files, self._starter = files, Starter(files)
+        self._starter, self._waiting = Starter(files), Waiting(files)
         self._watchdog = Watchdog(hung_after)
         self._setups, self._workers = list(setups), list[Worker]()
-        self._queue: list[Trial] = []
         self._failed_starts = 0
 
     @property
@@ -51,7 +49,7 @@ class ProcessExecutor:
 
     def submit(self, trials: Sequence[Trial]) -> None:
         self.start()
-        self._queue.extend(trials)
+        self._waiting.extend(trials)
         self._feed()
 
     def answer(self, uid: str, keep: bool) -> None:
@@ -71,7 +69,7 @@ class ProcessExecutor:
                 return events
 
     def close(self) -> None:
-        self._queue.clear()
+        self._waiting.clear()
         try:
             end(self._workers)
         except BaseException:  # Ctrl-C is no reason to leave one
@@ -91,30 +89,8 @@ class ProcessExecutor:
         self.close()
 
     def _feed(self) -> None:
-        """Give waiting trials to the workers that have least to do, the longest trial first.
-
-        One that trains alone takes them as they come: then a continued sweep repeats its bits.
-        """
-        while self._queue:
-            trial = self._queue[0]
-            if self.slots > 1:
-                trial = max(self._queue, key=lambda trial: (trial.attempt, self._work(trial)))
-            free = [worker for worker in self._workers if worker.has_room(trial)]
-            if not free:
-                break  # also for the others, or one that needs a worker to itself would starve
-            worker = min(free, key=lambda worker: len(worker.trials))
-            worker.trials[trial.uid] = trial
-            self._queue.remove(trial)
+        for worker, trial in self._waiting.given(self._workers, alone=self.slots == 1):
             worker.send(trial)
-
-    def _work(self, trial: Trial) -> float:
-        files = self._files
-        return packing.work(trial.spec, math.prod(files.shape), len(files.classes))
-
-    def _work_before_event(self, trial: Trial) -> float:
-        """Of its epochs until it reports one."""
-        spec = trial.spec
-        return self._work(trial) * min(spec.evaluate_every, spec.epochs) / spec.epochs
 
     def _listen(self, timeout: float) -> list[Event]:
         by_connection = {worker.connection: worker for worker in self._workers}
@@ -155,7 +131,7 @@ class ProcessExecutor:
         event: Event = message
         if isinstance(event, Epoch):
             trial = worker.trials[event.uid]
-            self._watchdog.heard(worker.name, self._work_before_event(trial))
+            self._watchdog.heard(worker.name, self._waiting.work_before_event([trial]))
             worker.unanswered.add(event.uid)
         else:
             del worker.trials[event.uid]
@@ -165,7 +141,7 @@ class ProcessExecutor:
     def _check(self, worker: Worker) -> list[Event]:
         """End a worker that has been silent for too long."""
         silence = self._watchdog.silence(worker.name)
-        work = sum(self._work_before_event(trial) for trial in worker.trials.values())
+        work = self._waiting.work_before_event(worker.trials.values())
         limit = self._watchdog.limit(work) if worker.ready else self._watchdog.start_limit
         if not worker.owes or silence <= limit:
             return []

@@ -99,7 +99,7 @@ def figure(timeline: Timeline) -> go.Figure:
     made.update_xaxes(title_text=_title(timeline), range=[-0.01 * end, 1.01 * end])
     made.update_yaxes(
         tickvals=[first + (lanes - 1) / 2 for _, first, lanes in timeline.lanes],
-        ticktext=[label(worker, 16) for worker, _, _ in timeline.lanes],
+        ticktext=[label(worker, 24) for worker, _, _ in timeline.lanes],
         range=[count - 0.5, -0.5],
         showgrid=False,
         ticksuffix=" ",

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,9 @@ from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Executor, Lost, Setup
 from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
+from harness.executors.ray import RayExecutor
 from harness.trial import Trial, TrialFailure, TrialResult, TrialSpec
+from tests.clusters import cluster
 
 CPU = Setup("val/accuracy", "cpu")
 SPEC = TrialSpec(hidden=(16,), epochs=3)
@@ -33,13 +36,24 @@ def make_processes_with_slots(digits: Prepared) -> Executor:
     return ProcessExecutor(digits.training, [replace(CPU, slots=3)])
 
 
+@contextmanager
+def make_ray(digits: Prepared) -> Iterator[Executor]:
+    with cluster(), RayExecutor(digits.training, CPU) as executor:
+        yield executor
+
+
 @pytest.fixture(
     scope="module",
-    params=[make_inline, make_processes, make_processes_with_slots],
-    ids=["inline", "processes", "slots"],
+    params=[
+        make_inline,
+        make_processes,
+        make_processes_with_slots,
+        pytest.param(make_ray, marks=pytest.mark.slow),
+    ],
+    ids=["inline", "processes", "slots", "ray"],
 )
 def executor(request: pytest.FixtureRequest, digits: Prepared) -> Iterator[Executor]:
-    make: Callable[[Prepared], Executor] = request.param
+    make: Callable[[Prepared], AbstractContextManager[Executor]] = request.param
     with make(digits) as executor:
         yield executor
 

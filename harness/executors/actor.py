@@ -1,0 +1,59 @@
+"""What runs on a Ray cluster: a worker as an actor, which is asked for its next step."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.data.files import TrainingFiles
+from harness.executors.base import Event, Setup
+from harness.trial import Trial
+
+Message = Trial | tuple[str, bool]
+"""A trial to train, or (uid, whether it goes on)."""
+
+
+class Trainer:
+    """One worker's population. torch is imported where it lives, not where it is made."""
+
+    def __init__(
+        self, files: TrainingFiles, stored: Mapping[Path, Any], setup: Setup, name: str
+    ) -> None:
+        """`stored`: the files' arrays in Ray's object store, which each node holds once."""
+        import ray
+        import torch
+
+        from harness.data.parts import load_splits
+        from harness.engine import Population, Resident
+        from harness.executors.workbench import Workbench
+
+        if setup.device == "cpu":
+            torch.set_num_threads(1)
+
+        def read(path: Path) -> torch.Tensor:
+            with warnings.catch_warnings():
+                # The store's arrays are shared with the node's other workers: nobody writes.
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                return torch.from_numpy(ray.get(stored[path]))
+
+        data = Resident(load_splits(files, read), setup.device)
+        population = Population(data, setup.objective, perturbation=setup.perturbation)
+        self._workbench = Workbench(population, name)
+
+    def ready(self) -> str:
+        """The name of the node it runs on."""
+        from harness.executors.cluster import node_name
+
+        return node_name()
+
+    def advance(self, messages: Sequence[Message]) -> tuple[list[Event], bool]:
+        """Take the messages, go on to the next events; and whether it must be replaced."""
+        for message in messages:
+            if isinstance(message, Trial):
+                self._workbench.submit(message)
+            else:
+                self._workbench.answer(*message)
+        events = [event for some in self._workbench.step() for event in some]
+        return events, self._workbench.broken

@@ -1,0 +1,122 @@
+"""A Ray cluster: joined or started, counted, left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import ConfigError, DeviceError
+from harness.executors.devices import Demand
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+}
+"""No telemetry; the second is what Ray will do by itself, and warns of until then."""
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Which cluster, and what of it each worker is to have."""
+
+    address: str
+    """`auto` for the one that this machine belongs to, `local` for one that is started here."""
+    demand: Demand = None
+    """`gpu`: a GPU for each worker, `cpu`: none, None: where there is any."""
+    cpus: int = 1
+    """Cores that are set aside for each worker."""
+    most: int | None = None
+    """Workers; None for as many as there is room for."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a cluster has when it is joined; nodes may join and leave later."""
+
+    device: str
+    """`cpu`, or `cuda` for its workers."""
+    workers: int
+    described: str
+
+
+@contextmanager
+def joined(wanted: Ray) -> Iterator[Room]:
+    """Be a driver of the cluster while it lasts; one that is `local` ends with it.
+
+    Raises ConfigError, DeviceError.
+    """
+    address = wanted.address
+    os.environ |= {name: os.environ.get(name, value) for name, value in QUIET.items()}
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("--ray: Ray is not installed; pip install 'harness[ray]'") from None
+    if ray.is_initialized():  # by whoever calls us from Python, who has chosen the cluster
+        yield _room(wanted)
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ray.init(address, **where, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DeviceError(
+            f"--ray {address}: no cluster can be joined ({said}); start one with "
+            "`ray start --head`, or give --ray local"
+        ) from None
+    finally:
+        for each, handler in handlers.items():  # Ray takes SIGTERM for itself
+            signal.signal(each, handler)
+    try:
+        yield _room(wanted)
+    finally:
+        ray.shutdown()
+
+
+def _room(wanted: Ray) -> Room:
+    """Raises DeviceError where there is room for nobody."""
+    gpus = 0 if wanted.demand == "cpu" else workers(True, wanted.cpus)
+    if wanted.demand == "gpu" and not gpus:
+        raise DeviceError(f"--gpu: no node of the Ray cluster {wanted.address} has a GPU")
+    found = gpus or workers(False, wanted.cpus)
+    if not found:
+        raise DeviceError(
+            f"--cpus-per-worker {wanted.cpus}: no node of the Ray cluster {wanted.address} has so "
+            "many cores; give fewer"
+        )
+    nodes = len(_nodes())
+    what = f"{gpus} GPUs" if gpus else f"CPU, {found * wanted.cpus} cores"
+    on = f"Ray, {nodes} node{'s' * (nodes != 1)}, {what}"
+    return Room("cuda" if gpus else "cpu", found, on)
+
+
+def workers(gpu: bool, cpus: int) -> int:
+    """Those that the nodes alive have room for: one a GPU, or one for so many CPU cores."""
+    found = 0
+    for node in _nodes():
+        resources = node["Resources"]
+        found += int(resources.get("GPU", 0) if gpu else resources.get("CPU", 0) // cpus)
+    return found
+
+
+def node_name() -> str:
+    """Of the node this runs on: its name in Ray, which is its address where it was given none."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    return next((str(node["NodeName"]) for node in _nodes() if node["NodeID"] == own), own)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """Those alive."""
+    import ray
+
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]

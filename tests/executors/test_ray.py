@@ -1,0 +1,87 @@
+"""Trials on a Ray cluster whose nodes come and go; the contract holds it to the rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.data.files import Prepared
+from harness.executors.base import Epoch, Event, Lost
+from harness.executors.ray import RayExecutor
+from tests.clusters import cluster
+from tests.contracts.test_executors import CPU, SPEC, drive, result_of, trials
+
+pytestmark = pytest.mark.slow
+ENDLESS = replace(SPEC, epochs=10**6)
+
+
+@pytest.fixture
+def two_nodes() -> Iterator[Any]:
+    with cluster() as made:
+        yield made
+
+
+def until(executor: RayExecutor, wanted: type[Event], count: int = 1) -> list[Event]:
+    """Answer epochs until so many events of a kind came; returns these."""
+    found: list[Event] = []
+    deadline = time.monotonic() + 90
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        for event in executor.wait(1):
+            found += [event] if isinstance(event, wanted) else []
+            if isinstance(event, Epoch):
+                executor.answer(event.uid, True)
+    return found
+
+
+def test_nodes_join_and_are_lost(two_nodes: Any, digits: Prepared) -> None:
+    late = two_nodes.add_node(num_cpus=1, node_name="late")
+    with RayExecutor(digits.training, CPU) as executor:
+        endless = trials(ENDLESS, ENDLESS, ENDLESS)
+        executor.submit(endless)
+        seen: dict[str, str] = {}
+        while len(seen) < 3:
+            for event in until(executor, Epoch):
+                seen[event.uid] = event.worker
+        assert {worker.partition("/")[0] for worker in seen.values()} == {
+            "node 0",
+            "node 1",
+            "late",
+        }
+        two_nodes.remove_node(late, allow_graceful=False)
+        (lost,) = until(executor, Lost)
+        assert isinstance(lost, Lost)
+        assert seen[lost.uid].startswith("late")
+        assert "died" in lost.reason
+        assert executor.slots == 2
+        two_nodes.add_node(num_cpus=1, node_name="later")
+        again = [replace(trial, attempt=2) for trial in endless if trial.uid == lost.uid]
+        executor.submit(again)
+        while not any(
+            event.uid == lost.uid and event.worker.startswith("later")
+            for event in until(executor, Epoch)
+        ):
+            pass
+        assert executor.slots == 3
+
+
+def test_a_killed_actor_loses_its_trial_and_is_replaced(two_nodes: Any, digits: Prepared) -> None:
+    import ray
+
+    with RayExecutor(digits.training, CPU, most=1) as executor:
+        (doomed,) = trials(ENDLESS)
+        executor.submit([doomed])
+        until(executor, Epoch)
+        (actor,) = executor._actors
+        pid = ray.get(actor.handle.__ray_call__.remote(lambda _: os.getpid()))
+        os.kill(pid, signal.SIGKILL)
+        (lost,) = until(executor, Lost)
+        assert lost.uid == doomed.uid
+        (again,) = trials(SPEC)
+        assert result_of(drive(executor, [again]), again).epochs == 3
