@@ -41,6 +41,7 @@ class StudyTable(Table):
     trials: int = Field(default=50, ge=1, le=MOST_TRIALS)
     seed: int = Field(default=0, ge=0, le=MOST_SEED)
     objective: Objective = "val/accuracy"
+    """Of a regression val/rmse, where the file says nothing."""
     sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
     """`grid` runs every combination of the lists in [space], `list` the [[trial]] tables, whose
     presence means it; both by default without pruning."""

@@ -111,7 +111,7 @@ class Plan:
         size = packing.CPU_SLOTS
         specs = random_specs(self.config, DRAWS * size)
         return statistics.fmean(
-            packing.gain(specs[i : i + size], math.prod(training.shape), len(training.classes))
+            packing.gain(specs[i : i + size], math.prod(training.shape), len(training.classes) or 1)
             for i in range(0, len(specs), size)
         )
 

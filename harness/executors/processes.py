@@ -109,7 +109,7 @@ class ProcessExecutor:
 
     def _work(self, trial: Trial) -> float:
         files = self._files
-        return packing.work(trial.spec, math.prod(files.shape), len(files.classes))
+        return packing.work(trial.spec, math.prod(files.shape), len(files.classes) or 1)
 
     def _work_before_event(self, trial: Trial) -> float:
         """Of its epochs until it reports one."""

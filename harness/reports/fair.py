@@ -65,7 +65,9 @@ def said(study: StudyRun, found: Fairness) -> list[str]:
     tested = found.duplicates["train_test"].examples
     if tested:
         points = 100 * tested / found.parts["test"].examples
-        between[0] += f" They can move {study.test_name} accuracy by at most {points:.2f} points."
+        if study.classes:
+            moved = f"They can move {study.test_name} accuracy by at most {points:.2f} points."
+            between[0] += f" {moved}"
     within = found.duplicates["train"]
     alike = f"{within.examples:,} training examples are further copies of another one there"
     if within.conflicting:

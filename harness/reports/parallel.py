@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from harness.reports.factors import Factor, factors
 from harness.reports.points import focus, thinned, trained
 from harness.reports.style import FAINT, NEUTRAL, label, layout
+from harness.scores import sign_of, written
 from harness.tracking.records import StudyRun
 
 MOST_DRAWN = 300
@@ -63,7 +64,7 @@ class Parallel:
 
 def data(study: StudyRun) -> Parallel:
     """Complete and pruned trials. On the objective's axis bad ones stand at its end."""
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
     pairs = sorted(trained(study), key=lambda pair: (sign * pair[1], pair[0].number))
     found = factors(study)
     if not pairs or not found:
@@ -84,7 +85,7 @@ def data(study: StudyRun) -> Parallel:
             continue
         heights = [round(each.share(each.drawn(run.number)), 4) for each in found]
         heights.append(round(min(1.0, max(0.0, (value - low) / (high - low))), 4))
-        texts = [*(each.shown[run.number] for each in found), f"{value:.4f}"]
+        texts = [*(each.shown[run.number] for each in found), written(value, study.objective)]
         lines.append(Line(run.number, tuple(heights), tuple(texts)))
     return Parallel(tuple(axes), tuple(lines))
 

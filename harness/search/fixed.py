@@ -44,7 +44,7 @@ class FixedSearch:
         return -value, number
 
     def tell_result(self, number: int, result: TrialResult) -> None:
-        bisect.insort(self.ranking, self.rank(number, result.best.val_accuracy))
+        bisect.insort(self.ranking, self.rank(number, result.score))
         self._end(number, result)
 
     def tell_failure(self, number: int, reason: str) -> None:
