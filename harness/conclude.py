@@ -116,12 +116,14 @@ def _keep(
     """Register the champion's model, and show its mistakes on the validation part."""
     kept, classes = selection.kept, study.classes
     model = _model(tracker, study, kept)
-    example = np.zeros((2, *prepared.training.shape), np.uint8)
+    files = prepared.training
+    example = np.zeros((2, *files.shape), files.dtype)
+    takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
     assert kept.best is not None
     note = (
         f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
-        f"{kept.spec.seed}. Validation accuracy {kept.best.val_accuracy:.4f}. Takes images as "
-        f"uint8, any batch size; gives logits for {', '.join(classes)}."
+        f"{kept.spec.seed}. Validation accuracy {kept.best.val_accuracy:.4f}. Takes "
+        f"{takes}, any batch size; gives logits for {', '.join(classes)}."
     )
     tracker.log_champion(planned.config.study.name, model, example, kept, note)
     validation = load_splits(prepared.training).validation
