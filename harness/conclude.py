@@ -115,19 +115,19 @@ def _keep(
     """Register the champion's model, and show its mistakes on the validation part."""
     kept, classes = selection.kept, study.classes
     model = _model(tracker, study, kept)
-    validation = load_splits(prepared.training).validation
-    kind = str(validation.inputs.dtype).removeprefix("torch.")
-    example = np.zeros((2, *prepared.training.shape), kind)
-    score, given = study.score, "images" if kind == "uint8" else "rows of features"
+    files, score = prepared.training, study.score
+    example = np.zeros((2, *files.shape), files.dtype)
+    takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
     gives = f"logits for {', '.join(classes)}" if classes else f"{score.target} in its own units"
     note = (
         f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
-        f"{kept.spec.seed}. Validation {score.name} {score.text(kept.score)}. Takes {given} as "
-        f"{kind}, any batch size; gives {gives}."
+        f"{kept.spec.seed}. Validation {score.name} {score.text(kept.score)}. Takes "
+        f"{takes}, any batch size; gives {gives}."
     )
     tracker.log_champion(planned.config.study.name, model, example, kept, note)
     found = mistakes.Mistakes(kept.number, 0, ())
     if classes:
+        validation = load_splits(files).validation
         found = mistakes.find(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")
     found = replace(found, run=kept.uid)

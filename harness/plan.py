@@ -71,6 +71,8 @@ class Plan:
                 drop_duplicates=data.drop_duplicates,
                 task=data.task,
                 target=data.target,
+                ignore=data.ignore,
+                size=data.size,
                 data_dir=self.data_dir,
                 cache=cache,
                 download=download,

@@ -66,8 +66,8 @@ def sections(verdict: Verdict) -> list[Section]:
         Section(
             name="predicted",
             title="Predicted against true",
-            says="Each dot is an example; on the line the champion's model is right, above it the "
-            "prediction is too high. Residuals that fan out or bend tell of what it has not learnt.",
+            says="Each dot is an example; on the line the model that is kept is right, above it the "
+            "prediction is too high. Residuals that fan out or bend tell what it has not learnt.",
             template="table",
             values={
                 "said": [each.text() for each in found],

@@ -91,12 +91,12 @@ def _figure(score: Score, part: str, of: Scored) -> dict[str, str]:
 
 def _commands(verdict: Verdict) -> list[dict[str, str]]:
     study = verdict.study
-    shape = study.facts.get("input", "").removeprefix("uint8 ").strip("[]")
+    dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
     load = (
         "import mlflow, torch\n\n"
         f'mlflow.set_tracking_uri("{verdict.store}")\n'
         f'model = mlflow.pytorch.load_model("{verdict.model}")\n'
-        f"inputs = torch.zeros(5, {shape or '...'}, dtype=torch.uint8)  # raw, any number of them\n"
+        f"inputs = torch.zeros(5, {shape.strip('[]')}, dtype=torch.{dtype})  # raw, any number\n"
         "logits = model(inputs)"
     )
     note = "Normalisation is inside the model."
