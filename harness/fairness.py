@@ -99,7 +99,8 @@ def told(study: StudyRun, found: Fairness, pair: str) -> str:
     part = study.test_name if second == "test" else second
     examples, of = found.parts[second].examples, found.duplicates[pair]
     verb = "stands" if of.examples < 2 else "stand"
-    other = f" ({of.conflicting:,} with another label)" if of.conflicting else ""
+    label = "label" if study.classes else study.score.target or "target"
+    other = f" ({of.conflicting:,} with another {label})" if of.conflicting else ""
     return f"of {examples:,} {part} examples {of.examples or 'none'} {verb} in {where} too{other}"
 
 

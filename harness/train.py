@@ -73,7 +73,8 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     spec = TrialSpec(**config.fixed())
     prepared = planned.prepare()
     experiment = f"{config.study.name}-train"
-    source = FixedSearch(uuid.uuid4().hex[:12], [spec])
+    objective = config.study.objective
+    source = FixedSearch(uuid.uuid4().hex[:12], [spec], objective=objective)
     name = f"{experiment}.{source.uid}"
     with (
         private(),
@@ -84,7 +85,6 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         tracker.in_order = True  # nobody goes on with it
         watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
         tracker.open(planned.record(prepared, source.uid, slots=1, name=experiment, kind="train"))
-        objective = config.study.objective
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
         if ending == "interrupted":
             raise Interruption("interrupted; the run is closed as such")

@@ -66,7 +66,7 @@ def sections(verdict: Verdict) -> list[Section]:
         Section(
             name="predicted",
             title="Predicted against true",
-            says="Each dot is an example; on the line the model that is kept is right, above it the "
+            says="Each dot is an example; on the line the kept model is right, above it the "
             "prediction is too high. Residuals that fan out or bend tell what it has not learnt.",
             template="table",
             values={
