@@ -89,7 +89,7 @@ class Comparison:
         lines = []
         for side in self.sides:
             said = f"{side.name}: {side.run.spec.describe()}; validation "
-            found = side.study.score.quoted(side.run)
+            found = side.study.score.quoted(side.run, full=True)
             ended = "" if side.run.state == "COMPLETE" else f", {side.state}"
             lines.append((side.letter, said + found + ended))
         lines += [(name, " | ".join(values)) for name, values in self.differing.items()]

@@ -96,9 +96,9 @@ class Score:
     def range(self, bounds: tuple[float, float]) -> str:
         return f"{self.text(bounds[0], bounds[1])} to {self.text(bounds[1])}"
 
-    def quoted(self, of: Scored) -> str:
-        """`accuracy 0.9071 (95 %: 0.9034 to 0.9178)`."""
-        return f"{self.name} {self.text(of.score)}{self.interval(of)}"
+    def quoted(self, of: Scored, full: bool = False) -> str:
+        """`accuracy 0.9071 (95 %: 0.9034 to 0.9178)`; in `full` with what is predicted."""
+        return f"{self.named if full else self.name} {self.text(of.score)}{self.interval(of)}"
 
     def beside(self, loss: float, mae: float | None, r2: float | None) -> str:
         """What stands after it: `loss 0.2534`, or `MAE 15,602, R2 0.9132`."""

@@ -38,7 +38,7 @@ class TrainResult:
         score = self.score
         lines = [
             ("settings", f"{self.spec.describe()}, {result.parameters:,} parameters"),
-            ("validation", f"{score.quoted(result)}, {score.of_epoch(best)} ({at})"),
+            ("validation", f"{score.quoted(result, full=True)}, {score.of_epoch(best)} ({at})"),
         ]
         if reading is not None:
             look = f"{ordinal(reading.look)} look at this test set"

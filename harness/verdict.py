@@ -157,7 +157,7 @@ class Verdict:
         assert kept.best is not None
         score = self.study.score
         at = f"(epoch {kept.best.epoch} of {kept.epochs[-1].epoch})"
-        own = f"{score.quoted(kept)}, {score.of_epoch(kept.best)} {at}"
+        own = f"{score.quoted(kept, full=again is None)}, {score.of_epoch(kept.best)} {at}"
         if again is None:
             why = "no: trained with one seed alone"
             return [("validation", own), *([] if self.study.given else [("confirmed", why)])]
@@ -165,7 +165,7 @@ class Verdict:
         failed = f"; with {again.failed} more it could not be trained" if again.failed else ""
         over = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         return [
-            ("validation", f"{score.name} {again.validation} over {over}{failed}"),
+            ("validation", f"{score.named} {again.validation} over {over}{failed}"),
             ("kept", f"the model of seed {kept.spec.seed}: {own}"),
         ]
 

@@ -38,6 +38,8 @@ ALWAYS = ("hidden", "batch_norm", "optimizer", "learning_rate")
 class Leaderboard:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    filtered: str = "val_accuracy>0.9"
+    """An example of what its rows may be filtered by."""
 
 
 def data(study: StudyRun) -> Leaderboard:
@@ -65,7 +67,15 @@ def data(study: StudyRun) -> Leaderboard:
     replayed = any(run.replay for run in study.trials)
     columns += ("replay",) if replayed else ()
     rows = (_row(study, run, settings, called, replayed) for run in (*ranked, *rest))
-    return Leaderboard(columns, tuple(rows))
+    return Leaderboard(columns, tuple(rows), _filter(study, ranked))
+
+
+def _filter(study: StudyRun, ranked: Sequence[RunRecord]) -> str:
+    """`val_rmse<22610`: half of the complete trials."""
+    if study.score.higher or not ranked:
+        return Leaderboard.filtered
+    middle = study.score.text(ranked[len(ranked) // 2].score).replace(",", "")
+    return f"{study.score.key}<{middle}"
 
 
 def _beside(study: StudyRun) -> tuple[str, ...]:

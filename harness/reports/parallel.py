@@ -74,9 +74,10 @@ def data(study: StudyRun) -> Parallel:
     low, high = focus(complete, pruned, study.objective)
     axes = [Axis(each.name, each.ends, _choices(each)) for each in found]
     values = [value for _, value in pairs]
+    told = [f"{each:.3g}" if each < 1000 else f"{each:,.0f}" for each in (low, high)]
     ends = (
-        f"{'≤ ' if min(values) < low else ''}{low:.3g}",
-        f"{'≥ ' if max(values) > high else ''}{high:.3g}",
+        f"{'≤ ' if min(values) < low else ''}{told[0]}",
+        f"{'≥ ' if max(values) > high else ''}{told[1]}",
     )
     axes.append(Axis(study.objective.replace("/", " "), ends, ()))
     lines = []

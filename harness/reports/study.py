@@ -80,7 +80,7 @@ def report(verdict: Verdict) -> Page:
 
 
 def _leaderboard(verdict: Verdict) -> Section:
-    score = verdict.study.score
+    score, board = verdict.study.score, leaderboard.data(verdict.study)
     method = "Wilson's" if score.task == "classes" else "the bootstrap's"
     return Section(
         name="leaderboard",
@@ -88,7 +88,7 @@ def _leaderboard(verdict: Verdict) -> Section:
         says="A click on a row colours its trial in every plot; a click on a column sorts by it. "
         f"The interval is {method}, 95 %, of the validation {score.named}.",
         template="leaderboard",
-        values={"board": leaderboard.data(verdict.study), "champion": verdict.champion.number},
+        values={"board": board, "champion": verdict.champion.number, "example": board.filtered},
     )
 
 

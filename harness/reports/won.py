@@ -97,9 +97,11 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
         f'mlflow.set_tracking_uri("{verdict.store}")\n'
         f'model = mlflow.pytorch.load_model("{verdict.model}")\n'
         f"inputs = torch.zeros(5, {shape.strip('[]')}, dtype=torch.{dtype})  # raw, any number\n"
-        "logits = model(inputs)"
+        f"{'logits' if study.classes else 'predicted'} = model(inputs)"
     )
     note = "Normalisation is inside the model."
+    if not study.classes:
+        note += f" It gives {study.score.target or 'the target'} in its own units."
     if verdict.store == LOCAL:
         note = f"To be run in the folder that the study was run in. {note}"
     commands = [{"title": "Load the model", "text": load, "note": note}]
