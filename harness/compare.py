@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 from harness.harmless import harmless
 from harness.home import Home
-from harness.intervals import LEVEL, holm, wilson
+from harness.intervals import LEVEL, holm
 from harness.named import find_trial
 from harness.paired import Paired, paired, read_predictions
-from harness.quoted import interval
-from harness.tracking.records import CONFIRMING, RunRecord, StudyRun, TestReading, right
+from harness.tracking.records import CONFIRMING, RunRecord, StudyRun, TestReading
 from harness.trial import SPEC_FIELDS, EpochMetrics
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Side:
 class Comparison:
     """`against_first` has one entry for each side but the first: None where they cannot be paired.
 
-    `p` are the p-values of McNemar's test, adjusted by Holm for their number.
+    `p` are the p-values of McNemar's test, or a regression's sign-flip test, adjusted by Holm.
     """
 
     sides: tuple[Side, ...]
@@ -89,8 +88,8 @@ class Comparison:
         """(label, text) pairs for a terminal."""
         lines = []
         for side in self.sides:
-            said = f"{side.name}: {side.run.spec.describe()}; validation accuracy "
-            found = f"{side.best.val_accuracy:.4f}{interval(side.run.confusion)}"
+            said = f"{side.name}: {side.run.spec.describe()}; validation "
+            found = side.study.score.quoted(side.run, full=True)
             ended = "" if side.run.state == "COMPLETE" else f", {side.state}"
             lines.append((side.letter, said + found + ended))
         lines += [(name, " | ".join(values)) for name, values in self.differing.items()]
@@ -106,10 +105,10 @@ class Comparison:
         if found is None or p is None:
             return "not tested: not validated on the same examples, or no predictions kept"
         shows = "a difference that shows" if p < LEVEL else "no difference that shows"
-        return (
-            f"{shows} on {found.examples:,} examples: A alone has {found.only_first} right, "
-            f"{letter} alone {found.only_second} (McNemar p = {p:.2g})"
-        )
+        counts = f"A alone has {found.only_first} right, {letter} alone {found.only_second}"
+        if found.squares is not None:
+            counts = f"A is nearer on {found.only_first}, {letter} on {found.only_second}"
+        return f"{shows} on {found.examples:,} examples: {counts} ({found.test} p = {p:.2g})"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -119,10 +118,10 @@ class Comparison:
                     "name": side.name,
                     "run_id": side.run.run_id,
                     "state": side.run.state,
-                    "validation": side.best.val_accuracy,
-                    "interval": wilson(*right(side.run.confusion)),
-                    "test": side.reading and side.reading.accuracy,
-                    "test_interval": side.reading and wilson(*right(side.reading.confusion)),
+                    "validation": side.run.score,
+                    "interval": side.study.score.between(side.run),
+                    "test": side.reading and side.reading.score,
+                    "test_interval": side.reading and side.study.score.between(side.reading),
                 }
                 for side in self.sides
             ],
@@ -155,6 +154,11 @@ def compare(tracker: Tracker, names: Sequence[str]) -> Comparison:
                 raise UserError(
                     f"{names[index]} and {names[sides.index(earlier)]} are the same trial, "
                     f"{side.name}; name two that differ"
+                )
+            if (here := side.study.score) != (there := earlier.study.score):
+                raise UserError(
+                    f"{names[index]} is judged by its {here.named}, {names[sides.index(earlier)]} "
+                    f"by its {there.named}; compare trials that predict the same"
                 )
     predictions = [read_predictions(tracker, side.run) for side in sides]
     tested = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import mistakes
+from harness import baselines, mistakes
 from harness.config import GIVEN
 from harness.confirm import missing
 from harness.data.files import Prepared
@@ -32,7 +32,7 @@ from harness.tracking.records import CONFIRM, RunRecord, StudyRun
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
-    from harness.data.parts import SealedTest
+    from harness.data.parts import Part, SealedTest
     from harness.ledger import Ledger
     from harness.tracking.base import Tracker
     from harness.tracking.spool import SpooledTracker
@@ -63,18 +63,17 @@ def conclude(
         watcher.message(f"reading the {part}{again}{of}")
         _go_on(stop)
         ledger = planned.home.ledger(prepared.test_digest)
-        study = _open_test(tracker, sealed, ledger, selection, study, waiting)
+        beside = None if study.classes else _baselines(prepared, tracker, study)
+        study = _open_test(tracker, sealed, ledger, selection, study, waiting, beside)
     verdict, page = _report(planned, tracker, study, selection)
     assert verdict.reading is not None
     failpoint("conclude.reported")
     tracker.log_file(search.uid, "report.html", page.inlined().encode())
     assert champion.best is not None
     metrics = {
-        "best/val_accuracy": champion.best.val_accuracy,
-        "best/val_loss": champion.best.val_loss,
+        **champion.best.best_figures,
         # Of a list that went on, the champion may be a trial that was read before.
-        "test/accuracy": verdict.reading.accuracy,
-        "test/loss": verdict.reading.loss,
+        **{f"test/{name}": value for name, value in verdict.reading.figures.items()},
         **verdict.metrics(),
         **data_metrics(study),
         "trials/complete": search.counts.complete,
@@ -116,16 +115,20 @@ def _keep(
     """Register the champion's model, and show its mistakes on the validation part."""
     kept, classes = selection.kept, study.classes
     model = _model(tracker, study, kept)
-    example = np.zeros((2, *prepared.training.shape), np.uint8)
-    assert kept.best is not None
+    files, score = prepared.training, study.score
+    example = np.zeros((2, *files.shape), files.dtype)
+    takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
+    gives = f"logits for {', '.join(classes)}" if classes else f"{score.target} in its own units"
     note = (
         f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
-        f"{kept.spec.seed}. Validation accuracy {kept.best.val_accuracy:.4f}. Takes images as "
-        f"uint8, any batch size; gives logits for {', '.join(classes)}."
+        f"{kept.spec.seed}. Validation {score.name} {score.text(kept.score)}. Takes "
+        f"{takes}, any batch size; gives {gives}."
     )
     tracker.log_champion(planned.config.study.name, model, example, kept, note)
-    validation = load_splits(prepared.training).validation
-    found = mistakes.find(kept.number, model, validation, kept.spec.loss)
+    found = mistakes.Mistakes(kept.number, 0, ())
+    if classes:
+        validation = load_splits(files).validation
+        found = mistakes.find(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")
     found = replace(found, run=kept.uid)
     tracker.log_file(study.uid, mistakes.FILE, found.to_file())
@@ -138,6 +141,7 @@ def _open_test(
     selection: Selection,
     study: StudyRun,
     waiting: Sequence[RunRecord],
+    beside: Callable[[Part], None] | None,
 ) -> StudyRun:
     """Write the selection down, then open the test set for the trials that wait for it.
 
@@ -151,7 +155,7 @@ def _open_test(
     # One model at a time is in memory, and read from the store.
     trained = ((r.uid, r.number, r.spec.loss, _model(tracker, study, r)) for r in waiting)
     named = (study.name, study.uid)
-    opened = read_test(selection.hash, named, sealed, ledger, trained)
+    opened = read_test(selection.hash, named, sealed, ledger, trained, beside)
     readings = []
     for run, (reading, said) in zip(waiting, opened, strict=True):
         tracker.log_file(run.uid, TEST_FILE, said.to_file())
@@ -160,6 +164,21 @@ def _open_test(
         failpoint("conclude.read")
         readings.append(reading)
     return replace(study, readings=(*study.readings, *readings))
+
+
+def _baselines(
+    prepared: Prepared, tracker: SpooledTracker, study: StudyRun
+) -> Callable[[Part], None]:
+    """What puts the baselines on record with their figures on the test part, when it is opened."""
+    splits = load_splits(prepared.training)
+    models = baselines.fit(splits)
+    found = baselines.Baselines({"validation": baselines.judge(models, splits.validation)})
+
+    def on_test(part: Part) -> None:
+        both = found.with_part("test", baselines.judge(models, part))
+        tracker.log_file(study.uid, baselines.FILE, both.to_file())
+
+    return on_test
 
 
 def _go_on(stop: Stop) -> None:

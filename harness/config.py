@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LIST = "trial"
 """The [[trial]] tables."""
-NEWER = ("own_test", "classes", "drop_duplicates", "task", "target")
+NEWER = ("own_test", "classes", "drop_duplicates", "task", "target", "ignore", "size")
 """Keys of [data] that studies recorded earlier do not have."""
 NO_PART = ("trials", "seeds", "timeout", "hung_after")
 """Keys of [study] that may change from one start to the next."""
@@ -41,6 +41,7 @@ class StudyTable(Table):
     trials: int = Field(default=50, ge=1, le=MOST_TRIALS)
     seed: int = Field(default=0, ge=0, le=MOST_SEED)
     objective: Objective = "val/accuracy"
+    """Of a regression val/rmse, where the file says nothing."""
     sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
     """`grid` runs every combination of the lists in [space], `list` the [[trial]] tables, whose
     presence means it; both by default without pruning."""
@@ -68,6 +69,10 @@ class DataTable(Table):
     """Whether classes are told apart or a number is foretold."""
     target: str = ""
     """The column of a table that is to be foretold."""
+    ignore: list[str] = []
+    """Columns of a table that are left out."""
+    size: list[int] = []
+    """Height and width that the pictures of a folder are brought to."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the training part that is validated on."""
     test: float = Field(default=0.2, gt=0, lt=1)
@@ -83,6 +88,13 @@ class DataTable(Table):
     split_seed: int = Field(default=0, ge=0, le=MOST_SEED)
     normalize: bool = True
     """Subtract the training part's mean and divide by its standard deviation."""
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, value: list[int]) -> list[int]:
+        if value and (len(value) != 2 or min(value) < 1):
+            raise ValueError(f"must be [height, width], such as [28, 28], not {value}")
+        return value
 
     @field_validator("classes")
     @classmethod

@@ -53,7 +53,7 @@ def confirm(
     )
     with nullcontext(executor) if executor else planned.executor(prepared, len(wanted)) as found:
         ending = Driver(
-            ConfirmingSearch(study.uid, wanted),
+            ConfirmingSearch(study.uid, wanted, study.objective),
             found,
             tracker,
             watcher,

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.scores import sign_of
 from harness.settings import Spread, best_of_settings
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import Objective, TrialSpec
@@ -28,7 +29,7 @@ class Confirmed:
     failed: int
     """Seeds with which it could not be trained."""
     validation: Spread
-    """Accuracy at each run's best epoch."""
+    """The score at each run's best epoch."""
     value: float
     """Mean of the objective."""
 
@@ -39,7 +40,7 @@ def confirmed(study: StudyRun) -> list[Confirmed]:
     Empty for a grid or list, and where nothing was confirmed.
     """
     found = [_of(study, trial) for trial in study.trials if study.confirms]
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
     return sorted(
         (each for each in found if each is not None),
         key=lambda each: (each.failed, sign * each.value, each.trial.number),
@@ -62,7 +63,7 @@ def champion_of(study: StudyRun) -> RunRecord | None:
 
 def kept_of(study: StudyRun, champion: RunRecord) -> RunRecord:
     """The run whose model is kept: of those that confirm the champion the best by validation."""
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
     for each in confirmed(study):
         if each.trial.uid == champion.uid:
             return min(each.runs, key=lambda run: sign * _value(study.objective, run))
@@ -101,7 +102,7 @@ def _of(study: StudyRun, trial: RunRecord) -> Confirmed | None:
         trial,
         runs,
         failed=sum(run.state == "FAILED" for run in again),
-        validation=Spread(tuple(_value("val/accuracy", run) for run in runs)),
+        validation=Spread(tuple(_value(study.score.metric, run) for run in runs), study.score),
         value=statistics.fmean(_value(study.objective, run) for run in runs),
     )
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.intervals import wilson
+from harness.scores import NORMAL_95, higher_is_better, written
 from harness.tracking.records import RunRecord, StudyRun, right
 from harness.trial import Objective
 
@@ -56,8 +57,11 @@ class Expected:
     tolerance: float
     """What may be missing to the best of all: of an accuracy one standard error (by Wilson's
     interval), as in the one-standard-error rule of L. Breiman and others, "Classification and
-    Regression Trees", 1984, section 3.4.3: less is not known of the best itself. Of a loss, whose
-    error is not on record, a hundredth of it, which is a convention."""
+    Regression Trees", 1984, section 3.4.3: less is not known of the best itself; of an RMSE one
+    standard error too, by its bootstrapped interval. Of a loss or MAE, whose error is not on
+    record, a hundredth of it, which is a convention."""
+    of_error: bool = True
+    """Whether the tolerance is a standard error."""
 
     @property
     def trials(self) -> int:
@@ -99,21 +103,27 @@ class Expected:
     def text(self) -> str:
         """For the verdict."""
         told = [n for n in TOLD if n < self.trials][-FEW:]
-        means = [f"{_short(self.mean[n - 1])} of {n}" for n in told]
-        means.append(f"{_short(self.best)} of all {self.trials}")
+        means = [f"{self.written(self.mean[n - 1])} of {n}" for n in told]
+        means.append(f"{self.written(self.best)} of all {self.trials}")
         return f"expected {', '.join(means)}; {self.judged}"
 
     @property
     def judged(self) -> str:
         """How many trials would have been enough, and how many of them in the order they ran."""
-        by = "one standard error" if self.objective == "val/accuracy" else f"{100 * OF_LOSS:g} %"
+        by = "one standard error" if self.of_error else f"{100 * OF_LOSS:g} %"
+        within = written(self.tolerance, self.objective)
         if self.enough == self.trials:
-            return f"no fewer are expected within {self.tolerance:.4f} of the best ({by})"
+            return f"no fewer are expected within {within} of the best ({by})"
         return (
-            f"{self.enough} drawn at random are expected within {self.tolerance:.4f} of the best "
+            f"{self.enough} drawn at random are expected within {within} of the best "
             f"({by}), the first {self.enough} that ran came to "
-            f"{_short(self.course[self.enough - 1])}"
+            f"{self.written(self.course[self.enough - 1])}"
         )
+
+    def written(self, value: float) -> str:
+        """Four digits; of a loss that diverged, what it takes."""
+        loss = self.objective in ("val/accuracy", "val/loss")
+        return f"{value:.3g}" if loss and abs(value) >= 1000 else written(value, self.objective)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -131,23 +141,33 @@ def expected(study: StudyRun) -> Expected | None:
     bound of what they would have come to, and by no more than the champion has, for they are not
     eligible. Failed and interrupted trials gave nothing and do not count.
     """
-    ranked, higher = study.best_first(), study.objective == "val/accuracy"
+    ranked, higher = study.best_first(), higher_is_better(study.objective)
     if study.given or not ranked:
         return None
-    correct, examples = right(ranked[0].confusion)
-    values = _values(study, ranked[0])
-    if len(values) < FEWEST or (higher and not examples):
+    values, error = _values(study, ranked[0]), _standard_error(study, ranked[0])
+    if len(values) < FEWEST or (higher and error is None):
         return None
     mean, (low, high) = expected_best(values, higher), quantiles_of_best(values, higher)
-    below, above = wilson(correct, examples, ONE_ERROR)
     return Expected(
         objective=study.objective,
         mean=tuple(mean),
         low=tuple(low),
         high=tuple(high),
         course=tuple(itertools.accumulate(values, max if higher else min)),
-        tolerance=(above - below) / 2 if higher else OF_LOSS * abs(mean[-1]),
+        tolerance=OF_LOSS * abs(mean[-1]) if error is None else error,
+        of_error=error is not None,
     )
+
+
+def _standard_error(study: StudyRun, run: RunRecord) -> float | None:
+    """Of the objective of a trial; None where it is not known."""
+    if study.objective == "val/rmse" and run.interval is not None:
+        return (run.interval[1] - run.interval[0]) / (2 * NORMAL_95)
+    correct, examples = right(run.confusion)
+    if not higher_is_better(study.objective) or not examples:
+        return None
+    below, above = wilson(correct, examples, ONE_ERROR)
+    return (above - below) / 2
 
 
 def expected_best(values: Sequence[float], higher_is_better: bool) -> list[float]:
@@ -179,18 +199,13 @@ def _values(study: StudyRun, champion: RunRecord) -> list[float]:
     """The objective of every trial that gave a result, by number."""
     best = champion.value(study.objective)
     assert best is not None  # it is complete
-    worse_of = min if study.objective == "val/accuracy" else max
+    worse_of = min if higher_is_better(study.objective) else max
     values = []
     for run in sorted(study.trials, key=lambda run: run.number):
         value = run.value(study.objective)
         if run.state in ("COMPLETE", "PRUNED") and value is not None and math.isfinite(value):
             values.append(worse_of(value, best))
     return values
-
-
-def _short(value: float) -> str:
-    """Four digits; of a loss that diverged, what it takes."""
-    return f"{value:.{'4f' if abs(value) < 1000 else '3g'}}"
 
 
 def _rising(values: Sequence[float], higher_is_better: bool) -> npt.NDArray[np.float64]:

@@ -34,7 +34,7 @@ def facts(prepared: Prepared, device: str, workers: int, slots: int) -> dict[str
         "platform": f"{platform.system()} {platform.machine()}",
         "git_commit": git_commit(),
         "data": f"{prepared.name} ({sizes})",
-        "input": f"uint8 {list(prepared.training.shape)}",
+        "input": f"{prepared.training.dtype} {list(prepared.training.shape)}",
         "split_hash": prepared.split_hash,
         **facts_of(prepared.fairness),
     }

@@ -32,7 +32,8 @@ def facts_of(found: Fairness) -> dict[str, str]:
 def fairness_of(study: StudyRun) -> Fairness | None:
     """As it is on record; None for an older record without it.
 
-    Where the classes are too many for a tag, `by_class` holds the least and the most alone.
+    Where the classes are too many for a tag, `by_class` holds the least and the most alone; a
+    regression's is empty.
     """
     try:
         splits, duplicates, balance = (
@@ -53,7 +54,8 @@ def fairness_of(study: StudyRun) -> Fairness | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    return found if all(part.by_class for part in found.parts.values()) else None
+    told = all(bool(part.by_class) == bool(study.classes) for part in found.parts.values())
+    return found if told else None
 
 
 def data_metrics(study: StudyRun) -> dict[str, float]:
@@ -71,7 +73,7 @@ def data_metrics(study: StudyRun) -> dict[str, float]:
         metrics[f"data/duplicates_{name}"] = of.examples
         metrics[f"data/conflicting_{name}"] = of.conflicting
     for name, part in found.parts.items():
-        if min(part.by_class):
+        if min(part.by_class, default=0):
             metrics[f"data/imbalance_{name}"] = max(part.by_class) / min(part.by_class)
     return metrics
 
@@ -97,7 +99,8 @@ def told(study: StudyRun, found: Fairness, pair: str) -> str:
     part = study.test_name if second == "test" else second
     examples, of = found.parts[second].examples, found.duplicates[pair]
     verb = "stands" if of.examples < 2 else "stand"
-    other = f" ({of.conflicting:,} with another label)" if of.conflicting else ""
+    label = "label" if study.classes else study.score.target or "target"
+    other = f" ({of.conflicting:,} with another {label})" if of.conflicting else ""
     return f"of {examples:,} {part} examples {of.examples or 'none'} {verb} in {where} too{other}"
 
 

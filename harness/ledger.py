@@ -62,8 +62,7 @@ class Ledger:
             told = {
                 "read": reading.selection,
                 "run": reading.run,
-                "accuracy": reading.accuracy,
-                "loss": reading.loss,
+                **reading.figures,
                 "examples": reading.examples,
             }
             if not any(told.items() <= line.items() for line in self.lines()):

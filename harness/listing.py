@@ -8,6 +8,7 @@ from typing import Any
 from harness.confirmed import champion_of, confirmed, kept_of
 from harness.harmless import harmless
 from harness.home import Home
+from harness.scores import written
 from harness.verdict import count_states
 
 
@@ -28,7 +29,7 @@ def listing(home: Home, tracking_uri: str | None) -> list[dict[str, Any]]:
                 "best": best,
                 "seeds": len(again[0].runs) if again else 0,
                 "objective": study.objective,
-                "test": tested.accuracy if tested else None,
+                "test": tested.score if tested else None,
                 "started": study.started,
             }
         )
@@ -44,9 +45,9 @@ def table(rows: list[dict[str, Any]]) -> str:
             harmless(row["name"]),  # a store may hold what others named
             harmless(row["dataset"]),
             str(row["done"]),
-            "" if row["best"] is None else f"{row['best']:.4f}",
+            "" if row["best"] is None else written(row["best"], row["objective"]),
             row["objective"],
-            "" if row["test"] is None else f"{row['test']:.4f}",
+            "" if row["test"] is None else written(row["test"], row["objective"]),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])),
         )
         for row in rows

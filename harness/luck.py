@@ -84,10 +84,10 @@ class Luck:
 
 
 def find(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Luck | None:
-    """None of a search, and where too few trials have kept what they said of the test set."""
+    """None of a search or a regression, and where too few trials have kept what they said."""
     read = {reading.number for reading in study.readings}
     runs = [run for run in study.trials if run.state == "COMPLETE" and run.number in read]
-    if not study.given or len(runs) < FEWEST:
+    if not study.given or len(runs) < FEWEST or not study.classes:
         return None
     said = {run.number: _predictions(tracker, run) for run in runs}
     kept = {number: each for number, each in said.items() if each is not None}

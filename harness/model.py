@@ -36,10 +36,15 @@ class MLP(nn.Module):
     Input [B, *shape] of any real dtype (images as the uint8 they are), flattened to [B, D] and
     normalised as (x - mean) * inv_std, two buffers of shape [D]; output float [B, classes].
     The initial weights are a function of `spec.seed` alone.
+
+    With `target`, the mean and standard deviation of what a regression foretells, the output is in
+    the target's own units, float [B, 1].
     """
 
     mean: Tensor
     inv_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
 
     def __init__(
         self,
@@ -48,8 +53,13 @@ class MLP(nn.Module):
         mean: Tensor,
         inv_std: Tensor,
         dtype: torch.dtype = torch.float32,
+        target: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        self.regression = target is not None
+        if target is not None:
+            for name, value in zip(("target_mean", "target_std"), target, strict=True):
+                self.register_buffer(name, torch.tensor(value, dtype=dtype))
         self.register_buffer("mean", mean.to(dtype).clone())
         self.register_buffer("inv_std", inv_std.to(dtype).clone())
         widths = (mean.numel(), *spec.hidden, classes)
@@ -106,12 +116,13 @@ class MLP(nn.Module):
                 h = norm(self.activation(h))
             h = self.dropout(h)
         logits: Tensor = self.linears[-1](h)
-        return logits
+        return logits * self.target_std + self.target_mean if self.regression else logits
 
 
 def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
     """The trained network from the safetensors bytes of a `TrialResult`, in eval mode.
 
+    Of a regression `classes` is 0, and the weights tell its target's mean and standard deviation.
     Raises StoreError for other bytes; no pickle is ever read.
     """
     with warnings.catch_warnings():
@@ -119,7 +130,8 @@ def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
         warnings.filterwarnings("ignore", "The given buffer is not writable")
         try:
             state = safetensors.torch.load(weights)
-            model = MLP(spec, classes, state["mean"], state["inv_std"])
+            target = (0.0, 1.0) if "target_mean" in state else None
+            model = MLP(spec, classes or 1, state["mean"], state["inv_std"], target=target)
             model.load_state_dict(state)
         except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
             said = " ".join(str(error).split())

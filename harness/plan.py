@@ -75,6 +75,8 @@ class Plan:
                 drop_duplicates=data.drop_duplicates,
                 task=data.task,
                 target=data.target,
+                ignore=data.ignore,
+                size=data.size,
                 data_dir=self.data_dir,
                 cache=cache,
                 download=download,
@@ -138,7 +140,7 @@ class Plan:
         size = packing.CPU_SLOTS
         specs = random_specs(self.config, DRAWS * size)
         return statistics.fmean(
-            packing.gain(specs[i : i + size], math.prod(training.shape), len(training.classes))
+            packing.gain(specs[i : i + size], math.prod(training.shape), len(training.classes) or 1)
             for i in range(0, len(specs), size)
         )
 

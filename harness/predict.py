@@ -97,6 +97,11 @@ def on_test(
         raise UserError(f"--test: must be at least 1, not {count}")
     tracker = home.open_tracker(tracking_uri, reading=True)
     study, run = find_trial(tracker, name)
+    if not study.classes:
+        raise UserError(
+            f"{study.name} predicts {study.score.target}, a number, and has no pictures to look "
+            f"at; `harness report {study.name}` shows predicted against true"
+        )
     content = tracker.read_file(run.run_id, TEST_FILE)
     if content is None:
         raise _not_read(study, run)
@@ -118,7 +123,7 @@ def on_test(
             int(row),
             classes[said.true[row]],
             classes[said.predicted[row]],
-            float(said.probability[row]),
+            float("nan") if said.probability is None else float(said.probability[row]),
             None if pictures is None else pictures[place],
         )
         for place, row in enumerate(rows)

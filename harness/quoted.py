@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.intervals import wilson, wilson_mean
+from harness.scores import Score, Scored
 from harness.tracking.records import Matrix, right
 
 
@@ -50,7 +51,14 @@ def between(low: float, high: float) -> str:
     return f"95 %: {100 * low:.1f} to {percent(high)}"
 
 
-def in_json(classes: Sequence[str], confusion: Matrix) -> dict[str, Any]:
+def in_json(score: Score, classes: Sequence[str], of: Scored) -> dict[str, Any]:
+    """A trial's figures, with intervals: accuracy in all and by class, or the errors in units."""
+    if score.task == "classes":
+        return _by_class(classes, of.confusion)
+    return {score.name.lower(): of.score, "interval": score.between(of)}
+
+
+def _by_class(classes: Sequence[str], confusion: Matrix) -> dict[str, Any]:
     """Accuracy, in all and by class, with Wilson's intervals; None for what was not counted."""
     correct, n = right(confusion)
     rows = [(row[index], sum(row)) for index, row in enumerate(confusion)]

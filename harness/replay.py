@@ -110,7 +110,8 @@ class _Trainer:
         specs = [self._run.spec] * (twins or 1)
         uid = f"{self._run.uid}/{'twin' if twins else 'replay'}"
         pruned = self._run.state == "PRUNED"
-        source = FixedSearch(uid, specs, self._run.epochs[-1].epoch if pruned else None)
+        until = self._run.epochs[-1].epoch if pruned else None
+        source = FixedSearch(uid, specs, until, self._objective)
         memory = MemoryTracker()
         with self._executor(devices, PERTURBATION if twins else 0.0) as executor:
             driver = Driver(

@@ -7,12 +7,13 @@ was known: nothing is chosen, and one opening reads every trial of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from harness.data.parts import SealedTest
+from harness.data.parts import Part, SealedTest
 from harness.engine.losses import of_examples, probabilities
+from harness.fit import fitted, rmse_interval
 from harness.ledger import Ledger
 from harness.model import MLP
 from harness.tracking.predictions import TestPredictions
@@ -28,15 +29,36 @@ def read_test(
     sealed: SealedTest,
     ledger: Ledger,
     trained: Iterable[tuple[str, int, Loss, MLP]],
+    alongside: Callable[[Part], None] | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set for the selection of that hash: (uid, number, loss, model) of each run.
 
     The ledger knows of it before anything is read; `study` is the (name, uid) that it is told.
+    `alongside` is shown the part first: what is judged beside the models, in the same opening.
     """
     look = ledger.open(selection, *study)
     part = sealed.open()
     true = part.labels[part.rows]
+    if alongside is not None:
+        alongside(part)
     for uid, number, trained_by, model in trained:
+        if model.regression:
+            values = foretold(model, part)
+            reading = TestReading(
+                selection=selection,
+                number=number,
+                time=time.time(),
+                loss=float(((values - true) / model.target_std).square().mean()),
+                confusion=(),
+                run=uid,
+                look=look,
+                interval=rmse_interval(values.numpy(), true.numpy()),
+                foretold=len(true),
+                **fitted(values, true),
+            )
+            ledger.close(reading)
+            yield reading, TestPredictions(true.numpy(), values.numpy())
+            continue
         losses, sure, predicted = [], [], []
         with torch.inference_mode():
             for rows in torch.split(part.rows, BATCH):
@@ -60,3 +82,9 @@ def read_test(
         )
         ledger.close(reading)
         yield reading, TestPredictions(true.numpy(), said.numpy(), torch.cat(sure).numpy())
+
+
+@torch.inference_mode()
+def foretold(model: MLP, part: Part) -> torch.Tensor:
+    """What a regression says of each example, [n], in the target's own units."""
+    return torch.cat([model(part.inputs[rows])[:, 0] for rows in torch.split(part.rows, BATCH)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.config import LIST, as_toml, varied_fields
-from harness.quoted import interval
+from harness.scores import CLASSES, Score, sign_of
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import Objective, TrialSpec
 
@@ -21,6 +21,7 @@ class Spread:
     """One figure over the seeds of a setting."""
 
     values: tuple[float, ...]
+    score: Score = CLASSES
 
     @property
     def mean(self) -> float:
@@ -33,8 +34,9 @@ class Spread:
 
     def __str__(self) -> str:
         """`0.9712 ± 0.0011`."""
-        off = "" if self.deviation is None else f" ± {self.deviation:.4f}"
-        return f"{self.mean:.4f}{off}"
+        mean, off = self.mean, self.deviation
+        told = "" if off is None else f" ± {self.score.text(off, mean)}"
+        return f"{self.score.text(mean)}{told}"
 
 
 @dataclass(frozen=True)
@@ -44,28 +46,28 @@ class Setting:
     name: str
     runs: tuple[RunRecord, ...]
     validation: Spread
-    """Accuracy at each trial's best epoch."""
+    """The score at each trial's best epoch."""
     test: Spread | None
-    """Accuracy; None where the test set was not read for all of them."""
+    """The score; None where the test set was not read for all of them."""
     tried: int
     """Its trials that ended, complete or not."""
 
     def text(self, part: str = "test") -> str:
         tested = f", {part} {self.test}" if self.test else ""
         of = f" of {self.tried}" if self.tried > len(self.runs) else ""
-        alone = interval(self.runs[0].confusion) if len(self.runs) == 1 else ""
+        alone = self.validation.score.interval(self.runs[0]) if len(self.runs) == 1 else ""
         return f"validation {self.validation}{alone}{tested} (n = {len(self.runs)}{of})"
 
 
 def settings(study: StudyRun) -> list[Setting]:
     """Of a grid or list, best mean of the objective first; those with a complete trial."""
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
 
     def mean(setting: Setting) -> float:
         return sign * statistics.fmean(_values(setting.runs, study.objective))
 
     grouped = _grouped(study).items()
-    found = [_setting(study, name, runs) for name, runs in grouped if any(map(_complete, runs))]
+    found = [_setting(study, name, runs) for name, runs in grouped if _complete(study, runs)]
     return sorted(found, key=mean)
 
 
@@ -86,7 +88,7 @@ def in_lines(study: StudyRun) -> list[str]:
     lines += [
         f"{name:<{width}}  none of {len(runs)} trials complete"
         for name, runs in _grouped(study).items()
-        if not any(map(_complete, runs))
+        if not _complete(study, runs)
     ]
     if any(len(setting.runs) > 1 for setting in shown):
         lines.insert(0, "mean ± standard deviation over seeds")
@@ -118,17 +120,18 @@ def _grouped(study: StudyRun) -> dict[str, list[RunRecord]]:
     return {names.get(spec) or _called(spec, varied): runs for spec, runs in grouped.items()}
 
 
-def _complete(run: RunRecord) -> bool:
-    return run.state == "COMPLETE" and run.value("val/accuracy") is not None
+def _complete(study: StudyRun, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    metric = study.score.metric
+    return [run for run in runs if run.state == "COMPLETE" and run.value(metric) is not None]
 
 
 def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
-    complete = filter(_complete, runs)
+    complete, score = _complete(study, runs), study.score
     ordered = tuple(sorted(complete, key=lambda run: (run.spec.seed, run.number)))
     read = [study.reading_of(run) for run in ordered]
-    tested = tuple(reading.accuracy for reading in read if reading is not None)
-    test = Spread(tested) if len(tested) == len(ordered) else None
-    return Setting(name, ordered, Spread(_values(ordered, "val/accuracy")), test, len(runs))
+    tested = tuple(reading.score for reading in read if reading is not None)
+    test = Spread(tested, score) if len(tested) == len(ordered) else None
+    return Setting(name, ordered, Spread(_values(ordered, score.metric), score), test, len(runs))
 
 
 def _values(runs: Sequence[RunRecord], objective: Objective) -> tuple[float, ...]:

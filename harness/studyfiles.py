@@ -23,6 +23,7 @@ from harness.config import (
 )
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.space import LAYERS, Space, check_value
+from harness.tasks import contradictions, with_defaults
 from harness.trial import SPEC_FIELDS, TrialSpec
 
 LONGEST_NAME = 80
@@ -142,6 +143,7 @@ def _resolve(
         key = re.split(r"[:.]", message, maxsplit=1)[0]
         return ConfigError(f"{given.get((table, key), source)}: [{table}] {message}")
 
+    with_defaults(tables)
     asked = tables["study"]
     if listed:
         asked.setdefault("sampler", "list")
@@ -170,6 +172,8 @@ def _resolve(
     except ValueError as error:
         raise wrong("space", str(error)) from None
     settings = _settings(listed, train, source, any(table == "train" for table, _ in given))
+    for table, message in contradictions(study, data, train, space, settings.values()):
+        raise wrong(table, message)
     if "loss" in space.fields and study.objective == "val/loss":
         raise wrong(
             "space", "loss: the objective val/loss cannot rank unlike losses; use val/accuracy"

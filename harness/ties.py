@@ -1,9 +1,10 @@
 """The trials that the validation examples cannot tell from the champion, and the smallest of them.
 
-Each complete trial is tested against the champion on the same examples, by McNemar's exact test,
-the p-values adjusted for their number by Holm. Those with no difference that shows at 5 % tie with
-it. That is no proof that they are as good: the fewer the examples and the more the trials, the less
-can be told apart. And the champion was chosen by these very examples, which flatters its lead.
+Each complete trial is tested against the champion on the same examples, by McNemar's exact test, or
+a sign-flip test of a regression's squared errors, the p-values adjusted for their number by Holm.
+Those with no difference that shows at 5 % tie with it. That is no proof that they are as good: the
+fewer the examples and the more the trials, the less can be told apart. And the champion was chosen
+by these very examples, which flatters its lead.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.intervals import LEVEL, greatest_mcnemar, holm, wilson
-from harness.paired import Paired, paired, read_predictions, rivals
-from harness.quoted import interval, listed, percent
+from harness.intervals import LEVEL, greatest_mcnemar, holm
+from harness.paired import Paired, against, read_predictions, rivals
+from harness.quoted import listed, percent
+from harness.scores import CLASSES, Score
 from harness.tracking.predictions import FILE, Predictions
 from harness.tracking.records import RunRecord, StudyRun, right
 
@@ -35,6 +37,7 @@ class Ties:
     """Of validation, the same for all."""
     p: Mapping[int, float]
     """By number of the members but the champion: the p-value, adjusted by Holm."""
+    score: Score = CLASSES
 
     @property
     def others(self) -> tuple[RunRecord, ...]:
@@ -50,12 +53,19 @@ class Ties:
     def smallest(self) -> RunRecord:
         """The member with the fewest parameters, the better of equals.
 
-        Only of those whose accuracy lies in the champion's interval or above it: where examples
-        are few, the tests tell little apart, and a member may lie far below.
+        Only of those whose score lies in the champion's interval or is better: where examples are
+        few, the tests tell little apart, and a member may be far worse.
         """
-        low, _ = wilson(*right(self.champion.confusion))
-        near = [run for run in self.members if _accuracy(run) >= low and run.parameters > 0]
+        score = self.score
+        low, high = score.between(self.champion) or (0.0, 1.0)
+        worst = score.sign * (low if score.higher else high)
+        scored = [run for run in self.members if run.best is not None and run.parameters > 0]
+        near = [run for run in scored if score.sign * run.score <= worst]
         return min([self.champion, *near], key=lambda run: run.parameters)
+
+    @property
+    def test(self) -> str:
+        return "McNemar" if self.score.task == "classes" else "sign-flip"
 
     @property
     def share(self) -> float:
@@ -65,7 +75,7 @@ class Ties:
     @property
     def text(self) -> str:
         """For the verdict; the champion is `it`."""
-        on = f"on {self.examples:,} examples (McNemar, adjusted by Holm, 5 %)"
+        on = f"on {self.examples:,} examples ({self.test}, adjusted by Holm, 5 %)"
         if not self.others:
             of = "the only other trial" if self.tested == 1 else f"each of the {self.tested} others"
             return f"none: {of} can be told from it {on}"
@@ -81,8 +91,7 @@ class Ties:
             return "none within its interval is smaller"
         return (
             f"the smallest within its interval is trial {small.number}: {small.spec.describe()}, "
-            f"{percent(self.share)} of its parameters, accuracy {_accuracy(small):.4f}"
-            f"{interval(small.confusion)}"
+            f"{percent(self.share)} of its parameters, {self.score.quoted(small)}"
         )
 
     def metrics(self) -> dict[str, float]:
@@ -92,7 +101,7 @@ class Ties:
             "ties/tested": self.tested,
             "ties/smallest_parameters": self.smallest.parameters,
             "ties/smallest_share": self.share,
-            "ties/smallest_val_accuracy": _accuracy(self.smallest),
+            f"ties/smallest_{self.score.key}": self.smallest.score,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,8 +144,9 @@ def ties(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Ties | None:
             for run in others
             if run.uid in far or (run.number in adjusted and run.number not in tied)
         ),
-        examples=len(mine.true),
+        examples=mine.rows().shape[1],
         p=tied,
+        score=study.score,
     )
 
 
@@ -144,16 +154,12 @@ def _compared(tracker: Tracker, mine: Predictions, runs: Sequence[RunRecord]) ->
     """By number; those that have kept no predictions, or of other examples, are left out."""
     ids = [run.run_id for run in runs]
     kept = tracker.read_files(ids, FILE)
-    read = ((run, Predictions.from_file(kept[run.run_id])) for run in runs if run.run_id in kept)
-    pairs = ((run.number, paired(mine, theirs)) for run, theirs in read)
-    return {number: found for number, found in pairs if found is not None}
+    read = [run for run in runs if run.run_id in kept]
+    pairs = against(mine, [Predictions.from_file(kept[run.run_id]) for run in read])
+    return {run.number: found for run, found in zip(read, pairs, strict=True) if found is not None}
 
 
 def _certain(champion: RunRecord, run: RunRecord) -> float:
     """The p-value that McNemar's test does not exceed, whichever examples are right."""
     (mine, n), (theirs, of) = right(champion.confusion), right(run.confusion)
     return greatest_mcnemar(mine, theirs, n) if n == of > 0 else 1.0
-
-
-def _accuracy(run: RunRecord) -> float:
-    return run.best.val_accuracy if run.best else 0.0

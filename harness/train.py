@@ -10,7 +10,8 @@ from harness.driver import Driver, Watcher
 from harness.errors import HarnessError, Interruption
 from harness.home import private
 from harness.plan import Plan
-from harness.quoted import aligned, in_json, interval, ordinal, ranked_classes
+from harness.quoted import aligned, in_json, ordinal, ranked_classes
+from harness.scores import Score, score_of
 from harness.search.fixed import FixedSearch
 from harness.signals import interruptible
 from harness.space import Space
@@ -29,23 +30,25 @@ class TrainResult:
     experiment: str
     run_id: str
     classes: tuple[str, ...]
+    score: Score
 
     def text(self) -> str:
         result, best, reading = self.result, self.result.best, self.reading
         at = f"epoch {best.epoch} of {result.epochs}, {result.seconds:.1f} s"
-        validation = f"accuracy {best.val_accuracy:.4f}{interval(result.confusion)}"
+        score = self.score
         lines = [
             ("settings", f"{self.spec.describe()}, {result.parameters:,} parameters"),
-            ("validation", f"{validation}, loss {best.val_loss:.4f} ({at})"),
+            ("validation", f"{score.quoted(result, full=True)}, {score.of_epoch(best)} ({at})"),
         ]
         if reading is not None:
-            accuracy = f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}"
             look = f"{ordinal(reading.look)} look at this test set"
-            lines.append(("test", f"{accuracy}, loss {reading.loss:.4f} ({look})"))
+            more = score.beside(reading.loss, reading.mae, reading.r2)
+            lines.append(("test", f"{score.quoted(reading)}, {more} ({look})"))
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
-        lines.append(("classes", f"on {part}: {ranked_classes(self.classes, matrix)}"))
+        if self.classes:
+            lines.append(("classes", f"on {part}: {ranked_classes(self.classes, matrix)}"))
         lines.append(("run", self.run_id))
-        if reading is not None:
+        if reading is not None and self.classes:
             lines.append(("look", f"harness predict {self.run_id} --test 12"))
         lines.append(("browse", f"harness ui {self.experiment}"))
         return aligned(lines)
@@ -57,8 +60,8 @@ class TrainResult:
             "run_id": self.run_id,
             "best": asdict(self.result.best),
             "spec": self.spec.to_dict(),
-            "validation": in_json(self.classes, self.result.confusion),
-            "test": reading and in_json(self.classes, reading.confusion) | {"loss": reading.loss},
+            "validation": in_json(self.score, self.classes, self.result),
+            "test": reading and in_json(self.score, self.classes, reading) | reading.figures,
         }
 
 
@@ -70,7 +73,8 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     spec = TrialSpec(**config.fixed())
     prepared = planned.prepare()
     experiment = f"{config.study.name}-train"
-    source = FixedSearch(uuid.uuid4().hex[:12], [spec])
+    objective = config.study.objective
+    source = FixedSearch(uuid.uuid4().hex[:12], [spec], objective=objective)
     name = f"{experiment}.{source.uid}"
     with (
         private(),
@@ -81,7 +85,6 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         tracker.in_order = True  # nobody goes on with it
         watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
         tracker.open(planned.record(prepared, source.uid, slots=1, name=experiment, kind="train"))
-        objective = config.study.objective
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
         if ending == "interrupted":
             raise Interruption("interrupted; the run is closed as such")
@@ -104,4 +107,5 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
             tracker.log_file(source.uid, TEST_FILE, said.to_file())
             tracker.log_test(source.uid, reading)
         run_id = tracker.run_id(source.uid)
-        return TrainResult(spec, outcome, reading, experiment, run_id, prepared.training.classes)
+        score, classes = score_of(config.definition()), prepared.training.classes
+        return TrainResult(spec, outcome, reading, experiment, run_id, classes, score)

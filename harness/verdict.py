@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import luck
+from harness.baselines import FILE as BASELINES
+from harness.baselines import Baselines
 from harness.config import varied_fields
 from harness.confirmed import Confirmed, confirmed, kept_of
 from harness.expected import expected
@@ -16,8 +19,8 @@ from harness.fairness import data_line
 from harness.mistakes import FILE as MISTAKES
 from harness.mistakes import Mistakes
 from harness.optimism import Optimism
-from harness.paired import Rival, runner_up
-from harness.quoted import aligned, duration, interval, ordinal, ranked_classes
+from harness.paired import Rival, Values, predicted_of, runner_up
+from harness.quoted import aligned, duration, ordinal, ranked_classes
 from harness.settings import in_lines, told
 from harness.ties import Ties, ties
 from harness.tracking import view
@@ -47,6 +50,9 @@ class Verdict:
     """The trials that cannot be told from the champion."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
+    baselines: Baselines | None = None
+    """Of a regression, as `predicted`: by part [2, examples], true and predicted."""
+    predicted: Mapping[str, Values] = field(default_factory=dict)
     luck: luck.Luck | None = None
     """Of a grid or list: what choosing on the test set would have done."""
 
@@ -61,6 +67,7 @@ class Verdict:
         mistakes = Mistakes.from_file(content) if content else None
         if mistakes and (mistakes.run or f"{study.uid}/{mistakes.number}") != kept.uid:
             mistakes = None  # an earlier champion's
+        content = None if study.classes else tracker.read_file(study.run_id, BASELINES)
         return cls(
             study,
             champion,
@@ -70,6 +77,8 @@ class Verdict:
             runner_up(tracker, study, champion),
             ties(tracker, study, champion),
             mistakes,
+            Baselines.from_file(content) if content else None,
+            {} if study.classes else predicted_of(tracker, kept, study.test_name),
             luck.find(tracker, study, champion),
         )
 
@@ -103,7 +112,7 @@ class Verdict:
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        reading = self.reading
+        reading, score = self.reading, self.study.score
         lines = [
             ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
             ("settings", self.settings),
@@ -113,12 +122,16 @@ class Verdict:
             lines.append(
                 (
                     self.study.test_name,
-                    f"accuracy {reading.accuracy:.4f}{interval(reading.confusion)}, "
-                    f"loss {reading.loss:.4f} ({reading.examples:,} examples, {self.looked})",
+                    f"{score.quoted(reading)}, "
+                    f"{score.beside(reading.loss, reading.mae, reading.r2)} "
+                    f"({reading.examples:,} examples, {self.looked})",
                 )
             )
+        if reading is not None and self.study.classes:
             ranked = ranked_classes(self.study.classes, reading.confusion)
             lines.append(("classes", f"on {self.study.test_name}: {ranked}"))
+        if self.baselines is not None:
+            lines.append(("baselines", self._beaten(self.baselines)))
         if self.optimism is not None:
             lines.append(("optimism", self.optimism.text(self.study.test_name)))
         if self.runner_up is not None:
@@ -142,9 +155,9 @@ class Verdict:
     def _validated(self) -> list[tuple[str, str]]:
         kept, again = self.kept, self.confirmed
         assert kept.best is not None
-        accuracy = f"accuracy {kept.best.val_accuracy:.4f}{interval(kept.confusion)}"
+        score = self.study.score
         at = f"(epoch {kept.best.epoch} of {kept.epochs[-1].epoch})"
-        own = f"{accuracy}, loss {kept.best.val_loss:.4f} {at}"
+        own = f"{score.quoted(kept, full=again is None)}, {score.of_epoch(kept.best)} {at}"
         if again is None:
             why = "no: trained with one seed alone"
             return [("validation", own), *([] if self.study.given else [("confirmed", why)])]
@@ -152,7 +165,7 @@ class Verdict:
         failed = f"; with {again.failed} more it could not be trained" if again.failed else ""
         over = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         return [
-            ("validation", f"accuracy {again.validation} over {over}{failed}"),
+            ("validation", f"{score.named} {again.validation} over {over}{failed}"),
             ("kept", f"the model of seed {kept.spec.seed}: {own}"),
         ]
 
@@ -162,10 +175,10 @@ class Verdict:
         if self.confirmed is not None:
             over = self.confirmed.validation
             found["confirm/seeds"] = len(over.values)
-            found["confirm/val_accuracy_mean"] = over.mean
+            found[f"confirm/{self.study.score.key}_mean"] = over.mean
             if over.deviation is not None:
-                found["confirm/val_accuracy_sd"] = over.deviation
-        for more in (self.ties, expected(self.study), self.luck):
+                found[f"confirm/{self.study.score.key}_sd"] = over.deviation
+        for more in (self.ties, expected(self.study), self.luck, self.baselines):
             found |= more.metrics() if more is not None else {}
         if self.reading is not None and self.reading.look:
             found["test/look"] = self.reading.look
@@ -199,15 +212,21 @@ class Verdict:
         """The runner-up, and whether it and the champion differ by more than chance."""
         assert self.runner_up is not None
         run, found = self.runner_up.run, self.runner_up.paired
-        assert run.best is not None
-        said = f"trial {run.number}, accuracy {run.best.val_accuracy:.4f}{interval(run.confusion)}"
+        said = f"trial {run.number}, {self.study.score.quoted(run)}"
         if found is None:
             return said
         shows = "no difference that shows"
         if found.shows:  # by another objective, the runner-up may be the more accurate one
-            ahead = "runner-up" if found.only_second > found.only_first else "champion"
+            ahead = "runner-up" if found.second_leads else "champion"
             shows = f"a difference that shows, in the {ahead}'s favour,"
-        return f"{said}: {shows} on {found.examples:,} examples (McNemar p = {found.p:.2g})"
+        return f"{said}: {shows} on {found.examples:,} examples ({found.test} p = {found.p:.2g})"
+
+    def _beaten(self, found: Baselines) -> str:
+        """What simpler models came to, on the test part where that was read."""
+        part, score = ("test" if self.reading else "validation"), self.study.score
+        ranked = sorted(found.of(part).items(), key=lambda each: each[1].rmse)
+        told = [f"{name} {score.quoted(each)}" for name, each in ranked]
+        return f"on {self.study.test_name if self.reading else part}: {', '.join(told)}"
 
     @property
     def trials(self) -> str:
@@ -228,11 +247,12 @@ class Verdict:
     def markdown(self) -> str:
         """For MLflow's description of the run and the experiment, which shows its first line."""
         name, again = self.study.name, self.confirmed
-        assert self.kept.best is not None
-        value = str(again.validation) if again else f"{self.kept.best.val_accuracy:.4f}"
+        score = self.study.score
+        value = str(again.validation) if again else score.text(self.kept.score)
+        value = value if self.study.classes else f"{score.named} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
         tested = (
-            f", {self.study.test_name} {self.reading.accuracy:.4f}"
+            f", {self.study.test_name} {score.text(self.reading.score)}"
             if self.reading is not None
             else ""
         )

@@ -21,9 +21,8 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "study": study.name,
         "champion": {"trial": verdict.champion.number, "spec": verdict.champion.spec.to_dict()},
         "validation": {
-            **in_json(named, kept.confusion),
-            "accuracy": kept.best.val_accuracy,
-            "loss": kept.best.val_loss,
+            **in_json(study.score, named, kept),
+            **{key.removeprefix("best/val_"): v for key, v in kept.best.best_figures.items()},
             "seed": kept.spec.seed,
         },
         "confirmed": [
@@ -47,12 +46,13 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "test": reading
         and {
             "of": study.test_name,
-            **in_json(named, reading.confusion),
-            "loss": reading.loss,
+            **in_json(study.score, named, reading),
+            **reading.figures,
             "looks": study.looks,
             "look": reading.look or None,
-            "hardest_class": hardest(named, reading.class_accuracy),
+            **({"hardest_class": hardest(named, reading.class_accuracy)} if named else {}),
         },
+        **({"baselines": simple.to_dict()} if (simple := verdict.baselines) else {}),
         "ties": verdict.ties and verdict.ties.to_dict(),
         "expected_best": found.to_dict() if (found := expected(study)) else None,
         "settings": [

@@ -17,14 +17,14 @@ PACKAGE = Path(harness.__file__).parent
 # Each room may import from rooms further left, and from itself.
 ORDER = [
     ["errors", "signals", "failpoints", "appended", "harmless"],
-    ["trial", "intervals"],
-    ["config", "studyfiles", "space", "data", "model", "packing"],
+    ["trial", "intervals", "fit", "scores"],
+    ["config", "studyfiles", "tasks", "space", "data", "model", "packing"],
     ["engine", "tracking"],
     ["quoted", "expected"],
     ["ledger", "settings"],
     ["confirmed"],
     ["frozen", "optimism", "paired", "mistakes", "luck", "deviation"],
-    ["executors", "search", "home", "fairness", "selection"],
+    ["executors", "search", "home", "fairness", "selection", "baselines"],
     ["facts", "named", "ties"],
     ["verdict", "verdict_json", "compare", "predict", "reports"],
     ["driver", "recovery", "doctor"],

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.sources import Array
+from harness.data.found import Array
 
 PARTS = ("train", "validation", "test")
 PAIRS = ("train_test", "validation_test", "train_validation")
@@ -40,7 +40,7 @@ class Contents:
 
     examples: int
     by_class: tuple[int, ...]
-    """Examples of each class."""
+    """Examples of each class; empty for a regression."""
     digest: str
     """SHA-256 of its inputs and labels, in order."""
 
@@ -79,7 +79,8 @@ class Fairness:
 
 @dataclass(frozen=True)
 class Grouped:
-    """The examples of one part: `groups` int64 [N], equal where the inputs are, `labels` [N]."""
+    """The examples of one part: `groups` int64 [N], equal where the inputs are, `labels` [N],
+    int64 classes or float32 targets."""
 
     groups: Array
     labels: Array
@@ -95,7 +96,7 @@ def digest_of_part(inputs: Array, labels: Array) -> str:
     """
     digest = hashlib.sha256(f"{len(labels)}|".encode())
     digest.update(np.ascontiguousarray(inputs).data)
-    digest.update(np.ascontiguousarray(labels, "<i8").data)
+    digest.update(np.ascontiguousarray(labels, "<f4" if labels.dtype.kind == "f" else "<i8").data)
     return digest.hexdigest()
 
 
@@ -122,7 +123,7 @@ def copied(part: Grouped, *others: Grouped) -> Array:
 def measure(
     parts: Mapping[str, Grouped], digests: Mapping[str, str], classes: int, dropped: int
 ) -> Fairness:
-    """Count what stands in several parts, and the classes of each."""
+    """Count what stands in several parts, and the classes of each; a regression has 0."""
     duplicates = {
         pair: _between(parts[first], parts[second])
         for pair in PAIRS
@@ -131,7 +132,7 @@ def measure(
     contents = {
         name: Contents(
             len(part.labels),
-            tuple(np.bincount(part.labels, minlength=classes).tolist()),
+            tuple(np.bincount(part.labels, minlength=classes).tolist()) if classes else (),
             digests[name],
         )
         for name, part in parts.items()
@@ -143,7 +144,7 @@ def _between(first: Grouped, second: Grouped) -> Duplicates:
     """Of the second part's examples."""
     low, high = _labels(first, 1 + max(first.groups.max(), second.groups.max()))
     low, high = low[second.groups], high[second.groups]
-    there = high >= 0
+    there = np.isfinite(high)
     other = there & ((low != second.labels) | (high != second.labels))
     return Duplicates(int(there.sum()), int(other.sum()))
 
@@ -156,9 +157,8 @@ def _within(part: Grouped) -> Duplicates:
 
 
 def _labels(part: Grouped, groups: int) -> tuple[Array, Array]:
-    """The least and the greatest label that each group has in a part; -1 where it has none."""
-    high = np.full(groups, -1)
+    """The least and the greatest label that each group has in a part; ±inf where it has none."""
+    high, low = np.full(groups, -np.inf), np.full(groups, np.inf)
     np.maximum.at(high, part.groups, part.labels)
-    low = high.copy()
     np.minimum.at(low, part.groups, part.labels)
     return low, high

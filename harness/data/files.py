@@ -6,8 +6,7 @@
         split-<key>/{train,validation}.npy   row numbers into training/
         meta.json
 
-Numpy only: once the data is decoded, the driver needs no torch to prepare it. Folders appear whole
-or not at all, so that two commands may prepare the same data at once.
+Numpy only: once the data is decoded, the driver needs no torch to prepare it.
 
 Examples of either part whose inputs are equal have the same number in `groups`. What stands in
 several parts is counted, and parts are hashed, when these files are made: of the sealed part counts
@@ -19,9 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +28,18 @@ import numpy as np
 from harness.data import sources
 from harness.data.arrays import mapped
 from harness.data.fairness import Fairness, Grouped, digest_of_part, groups_of, measure
-from harness.data.held_out import digest_of, of_classes, stratified, with_test, without_copies
-from harness.data.sources import Array, Decoded
-from harness.errors import DataError
+from harness.data.folders import key, meta_of, once, slug, unreadable
+from harness.data.found import Array, Asked, Decoded
+from harness.data.held_out import checked, digest_of, of_classes, split, with_test, without_copies
 from harness.trial import Task
 
-FORMAT = 3
+FORMAT = 4
 """Raise it when the layout or the meaning of these files changes."""
+META = (
+    "classes", "shape", "dtype", "scale", "columns", "indicators", "by_feature", "target",
+    "test_rows", "test_digest",
+)  # fmt: skip
+"""What the decoded data's meta.json says."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,21 @@ class TrainingFiles:
     classes: tuple[str, ...]
     shape: tuple[int, ...]
     """Of one example."""
-    mean: float
-    """Of the training part's values, in raw units (0..255 for images)."""
-    std: float
+    mean: float | tuple[float, ...]
+    """Of the training part's values, in raw units (0..255 for images); of a table's one a feature.
+    """
+    std: float | tuple[float, ...]
+    """The same; 0 for values that are all equal."""
     task: Task = "classes"
     target: str = ""
     """What the labels of a regression are called."""
     target_mean: float = 0.0
     """Of the training part's targets, in their own units; of a regression."""
     target_std: float = 1.0
+    dtype: str = "uint8"
+    """Of the inputs: float32 for features."""
+    columns: tuple[str, ...] = ()
+    """What the features of a table are called."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -67,9 +75,10 @@ class TrainingFiles:
         return self.inputs, self.labels, self.train_rows, self.validation_rows
 
     def validation_labels(self) -> bytes:
-        """The class of every validation example in the split's order, one byte each."""
+        """The class of every validation example in the split's order, one byte each; of a
+        regression its target, float32."""
         labels: Array = mapped(self.labels)[mapped(self.validation_rows)]
-        return labels.astype(np.uint8).tobytes()
+        return labels.astype(np.float32 if self.task == "regression" else np.uint8).tobytes()
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,8 @@ def prepare(
     drop_duplicates: bool = False,
     task: Task = "classes",
     target: str = "",
+    ignore: Sequence[str] = (),
+    size: Sequence[int] = (),
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
@@ -121,44 +132,52 @@ def prepare(
     only where the set has no test part of its own, or where `own_test` is False. Both splits are
     stratified by class and follow from `split_seed`. `classes` are those that are kept, all where
     it is empty. `drop_duplicates` leaves out of the training part what stands in the validation or
-    test part too. Raises DataError.
+    test part too. `target` and `ignore` are columns of a table, `size` is that of pictures.
+    Raises DataError.
     """
-    source = sources.find(name, data_dir, download)
+    asked = Asked(task, target, tuple(ignore), tuple(size))
+    source = sources.find(name, data_dir, download, asked)
     cache = cache or sources.user_cache()
     own_test = own_test and source.has_test
     held_out = () if own_test else (test, split_seed)
-    decoded_key = _key(FORMAT, source.digest, *held_out, *([classes] if classes else []))
-    folder = cache / "decoded" / f"{name}-{decoded_key}"
+    decoded_key = key(FORMAT, source.digest, *held_out, *([classes] if classes else []))
+    folder = cache / "decoded" / f"{slug(name)}-{decoded_key}"
 
     def decoded() -> Decoded:
         whole = source.decode()
-        kept = of_classes(whole, classes, name) if classes else whole
+        kept = checked(of_classes(whole, classes, name) if classes else whole, name)
         if own_test:
             return kept
         what = f"{name}: [data] test = {test}"
-        return with_test(kept, *stratified(kept.labels, test, split_seed, what))
+        return with_test(kept, *split(kept.labels, test, split_seed, what))
 
-    _once(folder, lambda new: _write_decoded(new, decoded()))
-    meta = _meta(folder, {"classes", "shape", "scale", "test_rows", "test_digest"})
-    split_key = _key(validation, split_seed, *(["unique"] if drop_duplicates else []))
-    split = folder / f"split-{split_key}"
+    once(folder, lambda new: _write_decoded(new, decoded()))
+    meta = meta_of(folder, set(META))
+    split_key = key(validation, split_seed, *(["unique"] if drop_duplicates else []))
+    parts = folder / f"split-{split_key}"
     what = f"{name}: [data] validation = {validation}"
-    _once(
-        split,
+    once(
+        parts,
         lambda new: _write_split(new, folder, what, validation, split_seed, drop_duplicates),
     )
-    facts = _meta(split, {"mean", "std", "rows", "fairness"})
-    fairness = _fairness(split, facts)
+    facts = meta_of(parts, {"mean", "std", "rows", "fairness", "target_mean", "target_std"})
+    fairness = _fairness(parts, facts)
     mean, std = (facts["mean"], facts["std"]) if normalize else (0.0, meta["scale"])
     training = TrainingFiles(
         inputs=folder / "training" / "inputs.npy",
         labels=folder / "training" / "labels.npy",
-        train_rows=split / "train.npy",
-        validation_rows=split / "validation.npy",
+        train_rows=parts / "train.npy",
+        validation_rows=parts / "validation.npy",
         classes=tuple(meta["classes"]),
         shape=tuple(meta["shape"]),
-        mean=mean,
-        std=std,
+        mean=tuple(mean) if isinstance(mean, list) else mean,
+        std=tuple(std) if isinstance(std, list) else std,
+        task=task,
+        target=meta["target"],
+        target_mean=facts["target_mean"],
+        target_std=facts["target_std"],
+        dtype=meta["dtype"],
+        columns=tuple(meta["columns"]),
     )
     sealed = TestFiles(folder / "sealed-test" / "inputs.npy", folder / "sealed-test" / "labels.npy")
     digest = hashlib.sha256(f"{source.digest} {facts['rows']} {meta['test_rows']}".encode())
@@ -175,28 +194,11 @@ def prepare(
     )
 
 
-def _meta(folder: Path, keys: set[str]) -> dict[str, Any]:
-    try:
-        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
-        if not isinstance(meta, dict) or keys - meta.keys():
-            raise ValueError(f"its meta.json does not say {', '.join(sorted(keys))}")
-    except (OSError, ValueError) as error:
-        raise _unreadable(folder, error) from None
-    return meta
-
-
 def _fairness(folder: Path, meta: dict[str, Any]) -> Fairness:
     try:
         return Fairness.from_dict(meta["fairness"])
     except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(folder, f"fairness in its meta.json: {error!r}") from None
-
-
-def _unreadable(folder: Path, why: object) -> DataError:
-    return DataError(
-        f"the cached data in {folder} cannot be read ({why}); delete that folder, the next run "
-        "makes it again"
-    )
+        raise unreadable(folder, f"fairness in its meta.json: {error!r}") from None
 
 
 def _write_decoded(folder: Path, decoded: Decoded) -> None:
@@ -213,7 +215,12 @@ def _write_decoded(folder: Path, decoded: Decoded) -> None:
     meta = {
         "classes": decoded.classes,
         "shape": decoded.inputs.shape[1:],
+        "dtype": str(decoded.inputs.dtype),
         "scale": decoded.scale,
+        "columns": decoded.columns,
+        "indicators": decoded.indicators,
+        "by_feature": decoded.by_feature,
+        "target": decoded.target,
         "test_rows": decoded.test_rows,
         "test_digest": digest_of_part(*decoded.test),
     }
@@ -223,10 +230,10 @@ def _write_decoded(folder: Path, decoded: Decoded) -> None:
 def _write_split(
     folder: Path, data: Path, what: str, validation: float, seed: int, drop_duplicates: bool
 ) -> None:
-    decoded = _meta(data, {"classes", "test_digest"})
+    decoded = meta_of(data, set(META))
     inputs, whole = mapped(data / "training" / "inputs.npy"), _grouped(data / "training")
     test = _grouped(data / "sealed-test")
-    train, val = stratified(whole.labels, validation, seed, what)
+    train, val = split(whole.labels, validation, seed, what)
     before = len(train)
     if drop_duplicates:
         train = without_copies(train, whole, (whole[val], test), decoded["classes"])
@@ -239,40 +246,28 @@ def _write_split(
         "test": decoded["test_digest"],
     }
     parts = {"train": whole[train], "validation": whole[val], "test": test}
+    mean, std = _statistics(shown, decoded)
+    targets = whole.labels[train] if whole.labels.dtype.kind == "f" else np.array([-1.0, 1.0])
     meta = {
-        "mean": float(shown.mean(dtype=np.float64)),
-        "std": float(shown.std(dtype=np.float64)),
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "target_mean": float(targets.mean(dtype=np.float64)),
+        "target_std": float(targets.std(dtype=np.float64)) or 1.0,
         "rows": digest_of(train, val),
         "fairness": measure(parts, digests, len(decoded["classes"]), before - len(train)).to_dict(),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
+def _statistics(inputs: Array, decoded: dict[str, Any]) -> tuple[Array, Array]:
+    """Mean and standard deviation: of each feature [D], or of all values together."""
+    if not decoded["by_feature"]:
+        return np.array(inputs.mean(dtype=np.float64)), np.array(inputs.std(dtype=np.float64))
+    mean, std = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
+    std[inputs.min(0) == inputs.max(0)] = 0  # which rounding would make 1e-17
+    mean[decoded["indicators"]], std[decoded["indicators"]] = 0, 1
+    return mean, std
+
+
 def _grouped(part: Path) -> Grouped:
     return Grouped(mapped(part / "groups.npy"), mapped(part / "labels.npy"))
-
-
-def _once(folder: Path, write: Callable[[Path], None]) -> None:
-    """Make `folder` by `write`, whole or not at all, unless it is there."""
-    if folder.is_dir():
-        return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    except OSError as error:
-        raise DataError(
-            f"the cache folder {folder.parent} cannot be written ({error.strerror}); point "
-            "$XDG_CACHE_HOME at one that can"
-        ) from error
-    try:
-        write(new)
-        new.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else somebody else was faster, with the same content
-            raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _key(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

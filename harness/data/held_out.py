@@ -9,20 +9,60 @@ from dataclasses import replace
 import numpy as np
 
 from harness.data.fairness import Grouped, copied
-from harness.data.sources import Array, Decoded
+from harness.data.found import Array, Decoded
 from harness.errors import DataError, did_you_mean
 
+MOST_CLASSES = 256
+"""Predictions are kept as one byte each."""
+LONGEST_CLASS = 100
+"""Letters of a class's name, which becomes a metric's."""
 
-def stratified(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, Array]:
-    """Sorted row numbers (rest, held out), classes in proportion, by scikit-learn."""
+
+def checked(decoded: Decoded, name: str) -> Decoded:
+    """As it is, where it can be split and trained on. Raises DataError."""
+    labels, classes = decoded.labels, decoded.classes
+    if labels.dtype.kind == "f":
+        if labels.min() == labels.max():
+            raise DataError(f"{name}: every target is {labels[0]:g}; there is nothing to foretell")
+        return decoded
+    if len(classes) < 2:
+        raise DataError(
+            f"{name}: one class alone ({', '.join(classes)}) is nothing to tell apart; it takes two"
+        )
+    if len(classes) > MOST_CLASSES:
+        raise DataError(
+            f"{name}: {len(classes):,} classes, such as '{classes[0]}' and '{classes[1]}'; at most "
+            f"{MOST_CLASSES} are told apart; choose some by [data] classes, or foretell numbers by "
+            'task = "regression"'
+        )
+    for number, count in enumerate(np.bincount(labels, minlength=len(classes))):
+        if count < 2:
+            raise DataError(
+                f"{name}: class '{classes[number]}' has {'one example' if count else 'no example'} "
+                "to train on, and every class needs one in training and one in validation; add "
+                "some, or leave it out by [data] classes"
+            )
+        if len(classes[number]) > LONGEST_CLASS or not classes[number].isprintable():
+            raise DataError(
+                f"{name}: a class is called {classes[number][:LONGEST_CLASS]!r}; a name is at most "
+                f"{LONGEST_CLASS} letters on one line"
+            )
+    return decoded
+
+
+def split(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, Array]:
+    """Sorted row numbers (rest, held out), by scikit-learn: classes in proportion; the targets of
+    a regression are drawn regardless of their values."""
     from sklearn.model_selection import train_test_split
 
+    classes = labels if labels.dtype.kind != "f" else None
     try:
         rest, held_out = train_test_split(
-            np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed
+            np.arange(len(labels)), test_size=fraction, stratify=classes, random_state=seed
         )
     except ValueError as error:
-        raise DataError(f"{what} cannot be held out class by class: {error}") from error
+        how = "" if classes is None else " class by class"
+        raise DataError(f"{what} cannot be held out{how}: {error}") from error
     return np.sort(rest), np.sort(held_out)
 
 
@@ -49,6 +89,11 @@ def without_copies(
     Raises DataError where a class has none left.
     """
     kept = rows[~copied(whole[rows], *others)]
+    if not len(kept):
+        raise DataError(
+            "[data] drop_duplicates: every training example stands in the validation or test part "
+            "too; leave it out"
+        )
     for number, name in enumerate(classes):
         if number not in whole.labels[kept]:
             raise DataError(
@@ -60,6 +105,8 @@ def without_copies(
 
 def of_classes(decoded: Decoded, classes: Sequence[str], name: str) -> Decoded:
     """The examples of some classes alone, numbered as they are listed. Raises DataError."""
+    if not decoded.classes:
+        raise DataError(f"[data] classes: {name} is a regression's, which has none; leave it out")
     for wanted in classes:
         if wanted not in decoded.classes:
             raise DataError(

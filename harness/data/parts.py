@@ -15,17 +15,21 @@ from harness.data.files import Prepared, TestFiles, TrainingFiles
 from harness.errors import HarnessError
 from harness.trial import Task
 
+Statistic = float | Tensor
+"""Of all values of an example, or [*shape], one a feature."""
 
-class Part(Dataset[tuple[Tensor, int]]):
-    """One part as a map-style Dataset: `part[i]` is (x, y), x float32 [*shape] normalised.
+
+class Part(Dataset[tuple[Tensor, int | Tensor]]):
+    """One part as a map-style Dataset: `part[i]` is (x, y), x float32 [*shape] normalised, y a
+    class, or a float32 scalar in its own units where numbers are foretold.
 
     A plain `DataLoader(part, batch_size=32)` works on it. The engine reads the tensors instead:
-    `inputs` uint8 [all, *shape] and `labels` int64 [all] as they are, and `rows` int64 [n], the
-    part's rows in them.
+    `inputs` uint8 or float32 [all, *shape] and `labels` int64 or float32 [all] as they are, and
+    `rows` int64 [n], the part's rows in them.
     """
 
     def __init__(
-        self, inputs: Tensor, labels: Tensor, rows: Tensor, mean: float, std: float
+        self, inputs: Tensor, labels: Tensor, rows: Tensor, mean: Statistic, std: Statistic
     ) -> None:
         self.inputs, self.labels, self.rows = inputs, labels, rows
         self.mean, self.std = mean, std
@@ -33,9 +37,11 @@ class Part(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
         row = self.rows[index]
-        return (self.inputs[row].float() - self.mean) / self.std, int(self.labels[row])
+        label = self.labels[row]
+        y = label if label.is_floating_point() else int(label)
+        return (self.inputs[row].float() - self.mean) / self.std, y
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Splits:
     mean: Tensor
     """[D], in raw units."""
     inv_std: Tensor
-    """[D]; a constant set's is 1."""
+    """[D]; a constant feature's is 1."""
     task: Task = "classes"
     target: str = ""
     """What the labels of a regression are called; these are float32 then, in their own units."""
@@ -60,13 +66,13 @@ class Splits:
 class SealedTest:
     """The test part behind a seal that opens once; only `harness.selection` opens it."""
 
-    def __init__(self, files: TestFiles, mean: float, std: float) -> None:
+    def __init__(self, files: TestFiles, mean: Statistic, std: Statistic) -> None:
         self._files, self._mean, self._std = files, mean, std
         self.opened = False
 
     @classmethod
     def of(cls, prepared: Prepared) -> SealedTest:
-        return cls(prepared.test, prepared.training.mean, prepared.training.std)
+        return cls(prepared.test, *_statistics(prepared.training))
 
     def open(self) -> Part:
         if self.opened:
@@ -83,24 +89,32 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
     """
     read = read or _map
     inputs, labels = read(files.inputs), read(files.labels)
-    std = files.std or 1.0
+    mean, std = _statistics(files)
     train, validation = (
-        Part(inputs, labels, read(rows), files.mean, std)
+        Part(inputs, labels, read(rows), mean, std)
         for rows in (files.train_rows, files.validation_rows)
     )
     features = inputs[0].numel()
-    mean, inv_std = torch.full((features,), files.mean), torch.full((features,), 1 / std)
     return Splits(
         train,
         validation,
         files.classes,
-        mean,
-        inv_std,
+        torch.as_tensor(mean, dtype=torch.float32).expand(features).contiguous(),
+        torch.as_tensor(1 / std, dtype=torch.float32).expand(features).contiguous(),
         files.task,
         files.target,
         files.target_mean,
         files.target_std,
     )
+
+
+def _statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
+    """Mean and standard deviation of the inputs; 1 where that is 0."""
+    if isinstance(files.mean, tuple):
+        std = torch.tensor(files.std)
+        return torch.tensor(files.mean), torch.where(std == 0, 1.0, std)
+    assert isinstance(files.std, float)
+    return files.mean, files.std or 1.0
 
 
 def _map(path: Path) -> Tensor:

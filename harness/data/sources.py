@@ -2,7 +2,7 @@
 
 FashionMNIST and MNIST are downloaded and decoded by torchvision, each file held to its checksum.
 CIFAR-10 is downloaded by torchvision's tools and read by `harness.data.cifar`. The digits are
-scikit-learn's own copy and need neither network nor files.
+scikit-learn's own copy and need neither network nor files. A path is `harness.data.own`'s.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.data import cifar
+from harness.data import cifar, own
+from harness.data.found import Array, Asked, Decoded, Source
 from harness.errors import DataError, did_you_mean
-
-Array = npt.NDArray[Any]
 
 DATA_DIR_VARIABLE = "HARNESS_DATA_DIR"
 NEEDS_NONE = "`harness run-study quickstart` needs no files"
@@ -43,41 +39,20 @@ MD5 = {
 }
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A dataset in memory. Inputs uint8 [N, *shape], labels int64 [N] in 0..C-1."""
-
-    inputs: Array
-    labels: Array
-    test: tuple[Array, Array] | None
-    """The set's own test part; None where one must be held out."""
-    classes: tuple[str, ...]
-    scale: float
-    """The largest value an input can take."""
-    test_rows: str = ""
-    """Digest of the rows that were held out as the test part, where they were."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A dataset that was found and checked, not yet decoded."""
-
-    name: str
-    where: str
-    """For people: a folder, or the library that brings it."""
-    digest: str
-    """Changes whenever the decoded content does."""
-    has_test: bool
-    """Whether it brings a test part of its own."""
-    decode: Callable[[], Decoded]
-
-
-def find(name: str, data_dir: Path | None = None, download: bool = True) -> Source:
-    """The dataset called `name`, its files verified.
+def find(
+    name: str, data_dir: Path | None = None, download: bool = True, asked: Asked | None = None
+) -> Source:
+    """The dataset called `name`, its files verified; what is no known set's name is a path.
 
     Files are looked for under `data_dir`, else under $HARNESS_DATA_DIR, else in the user's cache,
     and only that last place is downloaded into. Raises DataError.
     """
+    asked = asked or Asked()
+    if name not in DATASETS and own.is_path(name):
+        return own.find(name, _root(data_dir)[0], asked)
+    for key, default in vars(Asked()).items():
+        if name in DATASETS and (value := getattr(asked, key)) != default:
+            raise DataError(f"[data] {key}: {name} has classes of pictures, no {key} {value!r}")
     if name == "digits":
         return Source(
             "digits", "scikit-learn's bundled copy", "sklearn-digits-1", False, decode_digits
@@ -86,7 +61,10 @@ def find(name: str, data_dir: Path | None = None, download: bool = True) -> Sour
         return _cifar10(data_dir, download)
     if name in TORCHVISION:
         return _torchvision(name, data_dir, download)
-    raise DataError(f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}")
+    raise DataError(
+        f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}; of your own data, give "
+        f"the path ({own.A_PATH})"
+    )
 
 
 def user_cache() -> Path:

@@ -12,6 +12,7 @@ from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding, PointChampion, SetRun
 from harness.driver import KEPT
+from harness.scores import higher_is_better
 from harness.tracking.audit import REMADE, WEIGHTS, RunAudit
 from harness.tracking.records import CONFIRM, UNCONFIRMED, RunRecord, State, StudyRun
 from harness.trial import TrialSpec
@@ -206,7 +207,7 @@ def _best_of(evidence: Evidence, number: int) -> Iterator[Finding]:
     if value is None:
         return
     reported = journal.trials[number].intermediate_values.values()
-    pick = max if objective == "val/accuracy" else min
+    pick = max if higher_is_better(objective) else min
     if reported and pick(reported) != value:
         what = f"the journal's value is {value:g}, the best it reported {pick(reported):g}"
         yield Finding(5, where, what)

@@ -30,6 +30,7 @@ from harness.doctor.finding import (
 from harness.errors import HarnessError
 from harness.home import Home, private
 from harness.recovery import recover
+from harness.scores import sign_of
 from harness.search.journal import locked
 from harness.search.opening import Backend
 from harness.search.study import Search
@@ -155,7 +156,7 @@ def _remake(auditor: Auditor, evidence: Evidence, number: int) -> None:
     reported = sorted(trial.intermediate_values.items())
     points = [Point(objective, step, value, when) for step, value in reported]
     if reported and journal.state(trial) in ("COMPLETE", "PRUNED"):
-        sign = 1 if objective == "val/accuracy" else -1
+        sign = -sign_of(objective)
         best, value = max(reported, key=lambda entry: (sign * entry[1], -entry[0]))
         points.append(Point(f"best/{objective.replace('/', '_')}", 0, value, when))
         points.append(Point("best/epoch", 0, best, when))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from harness.engine.randomness import as_int32
 from harness.engine.resident import Batches, Resident
 from harness.engine.schedules import learning_rates
 from harness.engine.switches import Switches
+from harness.fit import fitted
 from harness.trial import TrialSpec, derived_seed
 
 
@@ -27,7 +29,8 @@ class Trained(NamedTuple):
     """What an epoch of training measured, by slot."""
 
     loss: list[float]
-    accuracy: list[float]
+    figures: list[dict[str, float]]
+    """By the names of EpochMetrics."""
     learning_rate: list[float]
     """Of the last step."""
 
@@ -37,9 +40,11 @@ class Validated(NamedTuple):
 
     loss: list[float]
     confusion: Tensor
-    """[K, C, C], examples by [true][predicted]."""
+    """[K, C, C], examples by [true][predicted]; [K, 0, 0] of a regression."""
     predictions: Tensor
-    """[K, n] uint8."""
+    """[K, n] uint8; of a regression float32, in the target's own units."""
+    figures: list[dict[str, float]]
+    """By the names of EpochMetrics."""
 
 
 class Cell:
@@ -121,7 +126,10 @@ class Cell:
         seen = self.steps * self.layout.batch_size
         # The epoch's only wait for the device.
         loss, correct = (self._loss / self.steps).tolist(), self._correct.tolist()
-        return Trained(loss, [hits / seen for hits in correct], rates[-1].tolist())
+        figures = [{"train_accuracy": hits / seen} for hits in correct]
+        if self.data.regression:
+            figures = [{"train_rmse": math.sqrt(each) * self.data.target_std} for each in loss]
+        return Trained(loss, figures, rates[-1].tolist())
 
     def train_steps(self, count: int) -> None:
         """The next steps of the epoch that was begun; on a GPU they are only launched."""
@@ -166,16 +174,21 @@ class Cell:
                 other = losses.of_examples(name, logits, true).sum(0)
                 mine = torch.where(self.switches.loss[name][0, :, 0], other, mine)
             loss += mine
-            predictions.append(logits.argmax(2))
+            predictions.append(logits[..., 0] if self.data.regression else logits.argmax(2))
         predicted = torch.cat(predictions)  # [n, K]
+        mean_loss = (loss / len(predicted)).tolist()
+        if self.data.regression:
+            units = (predicted * self.data.target_std + self.data.target_mean).t().float()
+            figures = [fitted(said, self.data.val_targets) for said in units.cpu()]
+            named = [{f"val_{name}": value for name, value in each.items()} for each in figures]
+            return Validated(mean_loss, units.new_empty(slots, 0, 0), units, named)
         slot = torch.arange(slots, device=loss.device)
         cells = (slot * classes + self.data.val_labels.unsqueeze(1)) * classes + predicted
-        confusion = torch.bincount(cells.flatten(), minlength=slots * classes**2)
-        return Validated(
-            (loss / len(predicted)).tolist(),
-            confusion.view(slots, classes, classes),
-            predicted.t().to(torch.uint8),
-        )
+        counts = torch.bincount(cells.flatten(), minlength=slots * classes**2)
+        confusion = counts.view(slots, classes, classes)
+        hits = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
+        accuracies = [{"val_accuracy": hit / len(predicted)} for hit in hits]
+        return Validated(mean_loss, confusion, predicted.t().to(torch.uint8), accuracies)
 
     def penalty(self, slot: int, spec: TrialSpec) -> float:
         return penalty(spec, self.arena.params[slot])

@@ -3,7 +3,8 @@
 All are means over the examples, and over the classes where each class has a part of its own:
 
 cross-entropy  of softmax(logits), as torch.nn.functional.cross_entropy
-mse            of the logits to the one-hot target, as mse_loss
+mse            of the logits to the one-hot target, as mse_loss; of a regression to the
+               standardised target: whoever gives y as floats has one
 bce            of sigmoid(logits), each class against the others, as
                binary_cross_entropy_with_logits
 """
@@ -43,6 +44,8 @@ def with_gradient(
 
 def of_examples(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
     """The loss of each example, without smoothing: logits [..., C], y [...] to [...]."""
+    if y.is_floating_point():
+        return (logits - y.unsqueeze(-1)).square_().mean(-1)
     if name == "cross-entropy":
         return -torch.log_softmax(logits, -1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
     target = torch.zeros_like(logits).scatter_(-1, y.unsqueeze(-1), 1.0)
@@ -85,7 +88,9 @@ def _by_class(name: str, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor
 
 
 def _targets(logits: Tensor, y: Tensor, switches: Switches) -> Tensor:
-    """One-hot, smoothed; [B, K, C]."""
+    """One-hot, smoothed; [B, K, C]. A regression's as they are, [B, K, 1]."""
+    if y.is_floating_point():
+        return y.unsqueeze(2)
     target = switches.every_weight.expand(logits.shape).clone()
     true = y.unsqueeze(2)
     return target.scatter_add_(2, true, switches.true_weight.expand(true.shape))

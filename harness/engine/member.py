@@ -11,7 +11,9 @@ from torch import Tensor
 
 from harness.engine.arena import Named, State
 from harness.engine.resident import Resident
+from harness.fit import rmse_interval
 from harness.model import MLP
+from harness.scores import higher_is_better
 from harness.trial import (
     EpochMetrics,
     Objective,
@@ -31,7 +33,7 @@ class Best:
     confusion: Tensor
     """[C, C], validation examples by [true][predicted]."""
     predictions: Tensor
-    """[n] uint8."""
+    """[n] uint8; of a regression float32, in the target's own units."""
 
 
 @dataclass(eq=False)
@@ -59,6 +61,8 @@ class Member:
             )
         if spec.augment and len(data.shape) not in (2, 3):
             raise ValueError(f"augment: for pictures; the examples are {list(data.shape)}")
+        if data.regression and spec.loss != "mse":
+            raise ValueError(f"loss: {spec.loss} tells classes apart; a regression takes mse")
         model = MLP(spec, data.classes, data.mean.cpu(), data.inv_std.cpu(), data.dtype)
         params = {name: tensor.detach() for name, tensor in model.named_parameters()}
         return cls(uid, spec, State(params))
@@ -79,10 +83,17 @@ class Member:
         best = self.best
         assert best is not None
         weights = {"mean": data.mean, "inv_std": data.inv_std} | best.weights
+        interval = None
+        if data.regression:
+            weights |= {
+                "target_mean": data.mean.new_tensor(data.target_mean),
+                "target_std": data.mean.new_tensor(data.target_std),
+            }
+            interval = rmse_interval(best.predictions.cpu().numpy(), data.val_targets.numpy())
         steps = best.metrics.epoch * (len(data) // self.spec.batch_size)
         if self.spec.batch_norm != "none":
             for layer in range(len(self.spec.hidden)):
-                weights[f"norms.{layer}.num_batches_tracked"] = data.labels.new_tensor(steps)
+                weights[f"norms.{layer}.num_batches_tracked"] = torch.tensor(steps)
         return TrialResult(
             best=best.metrics,
             epochs=self.epochs,
@@ -96,6 +107,7 @@ class Member:
             confusion=tuple(tuple(row) for row in best.confusion.tolist()),
             predictions=best.predictions.cpu().numpy().tobytes(),
             weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),
+            interval=interval,
         )
 
 
@@ -126,4 +138,4 @@ def divergence(epoch: int, **losses: float) -> str | None:
 def improves(metrics: EpochMetrics, best: EpochMetrics, objective: Objective) -> bool:
     """Strictly better: of equal epochs the first is kept."""
     now, before = metrics.objective(objective), best.objective(objective)
-    return now > before if objective == "val/accuracy" else now < before
+    return now > before if higher_is_better(objective) else now < before

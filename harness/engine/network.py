@@ -66,7 +66,10 @@ class Network:
             top = self._top(outs)
         logits = self.products.forward("linears.out", top)  # [B, K, C]
 
-        correct = (logits.argmax(2) == y).sum(0)
+        if y.is_floating_point():  # a regression: nothing is right or wrong
+            correct = y.new_zeros(y.shape[1], dtype=torch.int64)
+        else:
+            correct = (logits.argmax(2) == y).sum(0)
         loss, dz = losses.with_gradient(logits, y, self.switches, self.layout.smoothing)
 
         dtop = self._linear_backward("out", top, dz, wanted=bool(saved))

@@ -112,7 +112,6 @@ class Population:
         members = [(slot, member) for slot, member in enumerate(cell.members) if member]
         due = any(member.spec.evaluates(member.epochs) for _, member in members)
         validated = cell.validate() if due else None
-        hits = validated.confusion.diagonal(dim1=1, dim2=2).sum(1).tolist() if validated else []
         seconds = time.perf_counter() - started
         reports = []
         for slot, member in members:
@@ -129,12 +128,12 @@ class Population:
                 metrics = EpochMetrics(
                     epoch=member.epochs,
                     **losses,
-                    train_accuracy=trained.accuracy[slot],
                     penalty=cell.penalty(slot, member.spec),
-                    val_accuracy=hits[slot] / len(self.data.val_labels),
                     learning_rate=trained.learning_rate[slot],
                     seconds=member.seconds - member.reported,
                     time=time.time(),
+                    **trained.figures[slot],
+                    **seen.figures[slot],
                 )
                 member.reported = member.seconds
                 if member.best is None or improves(metrics, member.best.metrics, self.objective):

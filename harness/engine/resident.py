@@ -26,19 +26,30 @@ class Resident:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self.classes = len(splits.classes)
+        self.regression = splits.task == "regression"
+        self.classes = 1 if self.regression else len(splits.classes)
+        """Columns of the output."""
+        self.target_mean, self.target_std = splits.target_mean, splits.target_std or 1.0
         self.mean = splits.mean.to(self.device, dtype)
         self.inv_std = splits.inv_std.to(self.device, dtype)
         train, validation = splits.train, splits.validation
         self.shape = tuple(train.inputs.shape[1:])
         """Of an example, before it is flattened."""
         self.images = train.inputs.flatten(1).to(self.device)  # [all, D], mapped, shared
-        self.labels = train.labels.to(self.device)
+        self.labels = self._labels(train.labels)
         self.rows = train.rows.to(self.device)  # [N]: the rows of `images` to train on
         # Seen whole after every epoch, in the same order, by every trial: normalised once.
         raw = validation.inputs[validation.rows].flatten(1).to(self.device)
         self.val_inputs = (raw.to(dtype) - self.mean) * self.inv_std  # [n, D]
-        self.val_labels = validation.labels[validation.rows].to(self.device)
+        self.val_targets = validation.labels[validation.rows]
+        """As they are: of a regression in the target's own units."""
+        self.val_labels = self._labels(self.val_targets)
+
+    def _labels(self, labels: Tensor) -> Tensor:
+        """What is trained to: classes, or a regression's standardised target."""
+        if self.regression:
+            labels = ((labels.double() - self.target_mean) / self.target_std).to(self.dtype)
+        return labels.to(self.device)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -48,7 +48,7 @@ class Waiting:
     """Trials that no worker has yet."""
 
     def __init__(self, files: TrainingFiles) -> None:
-        self._size = math.prod(files.shape), len(files.classes)
+        self._size = math.prod(files.shape), len(files.classes) or 1
         self._queue: list[Trial] = []
 
     def extend(self, trials: Sequence[Trial]) -> None:

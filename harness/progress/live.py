@@ -15,8 +15,9 @@ from rich.text import Text
 from harness.driver import Progress
 from harness.progress.plain import outcome_text
 from harness.quoted import duration
+from harness.scores import written
 from harness.tracking.records import State
-from harness.trial import Outcome, Trial
+from harness.trial import EpochMetrics, Outcome, Trial
 
 REDRAW_SECONDS = 0.25
 LAST = 5
@@ -80,12 +81,16 @@ class LiveTable:
                 running.trial.title,
                 spec.describe(),
                 f"{last.epoch if last else 0}/{spec.epochs}",
-                f"{last.val_accuracy:.4f}" if last else "",
+                _score(last) if last else "",
                 f"{last.seconds:.2f}" if last else "",
             )
         hidden = len(running_now) - len(shown)
         more = [Text(f"      and {hidden} more", style="dim")] if hidden else []
         return Group(*self._last, Text(), table, *more, Text(), *_summary(progress))
+
+
+def _score(epoch: EpochMetrics) -> str:
+    return written(epoch.score, "val/rmse" if epoch.val_accuracy is None else "val/accuracy")
 
 
 def _summary(progress: Progress) -> list[Text]:
@@ -104,6 +109,6 @@ def _summary(progress: Progress) -> list[Text]:
     if progress.best is None:
         return [text]
     best = Text(f"best {progress.objective} ", overflow="ellipsis", no_wrap=True)
-    best.append(f"{progress.best.value:.4f}", style="bold green")
+    best.append(written(progress.best.value, progress.objective), style="bold green")
     best.append(f"  trial {progress.best.title}: {progress.best.settings}")
     return [best, text]

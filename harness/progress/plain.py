@@ -8,6 +8,7 @@ from typing import TextIO
 
 from harness.driver import Progress
 from harness.quoted import duration
+from harness.scores import NAMES, higher_is_better, written
 from harness.tracking.records import State
 from harness.trial import Objective, Outcome, Trial, TrialResult
 
@@ -16,8 +17,9 @@ def outcome_text(state: State, outcome: Outcome | None, reason: str, objective: 
     """`val 0.9071 at epoch 9 of 12`, or why not."""
     if isinstance(outcome, TrialResult):
         best = outcome.best
-        named = "val" if objective == "val/accuracy" else "val loss"
-        at = f"{named} {best.objective(objective):.4f} at epoch {best.epoch} of {outcome.epochs}"
+        named = "val" if higher_is_better(objective) else f"val {NAMES[objective]}"
+        value = written(best.objective(objective), objective)
+        at = f"{named} {value} at epoch {best.epoch} of {outcome.epochs}"
         return f"{at}, pruned" if state == "PRUNED" else at
     return reason if state == "INTERRUPTED" else f"{state.lower()}: {reason}"
 
@@ -40,6 +42,6 @@ class Plain:
         text = f"{done:>9}  trial {trial.title:<{width}} {trial.spec.describe():<48} "
         text += outcome_text(state, outcome, reason, progress.objective)
         if progress.best:
-            text += f"  [best {progress.best.value:.4f}"
+            text += f"  [best {written(progress.best.value, progress.objective)}"
             text += f", {duration(progress.left)} left]" if progress.left else "]"
         self.message(text)

@@ -11,6 +11,7 @@ from harness.quoted import between, percent
 from harness.reports.commands import anew, extended
 from harness.reports.factors import ended, factors, value_of
 from harness.reports.ranges import Advice, best_tenth, failing, wider
+from harness.scores import NAMES, higher_is_better, number, sign_of, written
 from harness.settings import settings
 from harness.space import LAYERS
 from harness.ties import Ties
@@ -26,6 +27,8 @@ STILL_FALLS = 0.02
 """Relative fall of the error from one fifth of the epochs to the next that is worth going on."""
 OVERFIT = 0.03
 """Training accuracy above validation accuracy."""
+MUCH_LARGER = 1.25
+"""Validation RMSE over training RMSE."""
 MUCH_SMALLER = 0.5
 """Of the champion's parameters; a network of more is hardly worth the change."""
 BY_CHANCE = 0.05
@@ -87,17 +90,18 @@ def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice 
     last = _error(epochs[-fifth:], study.objective)
     _, images = right(champion.confusion)
     least = STILL_FALLS * before
-    if study.objective == "val/accuracy" and images:
+    if higher_is_better(study.objective) and images:
         least = max(least, 1 / images)  # less than one image is no improvement
     if before - last < least:
         return None
-    what = "error" if study.objective == "val/accuracy" else "loss"
+    what = "error" if higher_is_better(study.objective) else NAMES[study.objective]
+    fell = [written(value, study.objective) for value in (before, last)]
     schedule = champion.spec.schedule
     caveat = "" if schedule == "constant" else f" (some of that is the {schedule} schedule's end)"
     return Advice(
         "Train longer",
         f"The champion's best epoch is {best.epoch} of {budget}, and its mean validation "
-        f"{what} was still falling: {before:.4f}, then {last:.4f} over the last {fifth} "
+        f"{what} was still falling: {fell[0]}, then {fell[1]} over the last {fifth} "
         f"{'evaluation' if fifth == 1 else 'evaluations'}{caveat}.",
         anew(study, "longer", f"train.epochs={2 * budget}"),
     )
@@ -106,41 +110,55 @@ def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice 
 def _error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
     values = [epoch.objective(objective) for epoch in epochs]
     mean = sum(values) / len(values)
-    return 1 - mean if objective == "val/accuracy" else mean
+    return 1 - mean if higher_is_better(objective) else mean
 
 
 def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
-    """The champion fits its training images better than others."""
-    gap = best.train_accuracy - best.val_accuracy
+    """The champion fits its training examples better than others."""
+    told = _overfits(best)
     varied = varied_fields(study.definition)
     new = {
         name: REGULARISERS[name]
         for name in REGULARISERS
-        if name not in varied and not getattr(champion.spec, name)
+        if name not in varied
+        and not getattr(champion.spec, name)
+        and (study.classes or name != "label_smoothing")
     }
-    if gap <= OVERFIT or not new:
+    if not told or not new:
         return None
     sets = [f"space.{name}={as_toml(new[name])}" for name in new]
     return Advice(
         f"Regularise: {'try' if study.given else 'sample'} {' and '.join(new)}",
-        f"At its best epoch the champion has {percent(best.train_accuracy)} of its training "
-        f"images right and {percent(best.val_accuracy)} of the validation images: it overfits.",
+        f"At its best epoch the champion {told}: it overfits.",
         "" if study.given else anew(study, "regularised", *sets),
     )
+
+
+def _overfits(best: EpochMetrics) -> str:
+    """How far training lies above validation; empty where that is little."""
+    if best.train_accuracy is not None and best.val_accuracy is not None:
+        if best.train_accuracy - best.val_accuracy <= OVERFIT:
+            return ""
+        return (
+            f"has {percent(best.train_accuracy)} of its training images right and "
+            f"{percent(best.val_accuracy)} of the validation images"
+        )
+    if not best.train_rmse or not best.val_rmse or best.val_rmse <= MUCH_LARGER * best.train_rmse:
+        return ""
+    before, after = number(best.train_rmse), number(best.val_rmse)
+    return f"has an RMSE of {before} in training and of {after} on validation"
 
 
 def _smaller(champion: RunRecord, ties: Ties | None) -> Advice | None:
     """A much smaller trial that the validation examples do not tell from the champion."""
     if ties is None or ties.share >= MUCH_SMALLER:
         return None
-    other = ties.smallest
-    assert champion.best is not None
-    assert other.best is not None
+    other, score = ties.smallest, ties.score
     return Advice(
         f"Consider trial {other.number}: {1 / ties.share:.1f} times fewer parameters",
-        f"It has {other.best.val_accuracy:.4f} on validation with {other.parameters:,} "
-        f"parameters, the champion {champion.best.val_accuracy:.4f} with {champion.parameters:,}. "
-        f"On the same {ties.examples:,} examples no difference shows (McNemar p = "
+        f"It has {score.text(other.score)} on validation with {other.parameters:,} "
+        f"parameters, the champion {score.text(champion.score)} with {champion.parameters:,}. "
+        f"On the same {ties.examples:,} examples no difference shows ({ties.test} p = "
         f"{ties.p[other.number]:.2g}, adjusted by Holm for {ties.tested} trials), which is no "
         "proof that there is none.",
     )
@@ -148,7 +166,7 @@ def _smaller(champion: RunRecord, ties: Ties | None) -> Advice | None:
 
 def _more(study: StudyRun) -> Advice | None:
     """Whether the search was still finding better trials when it ended."""
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
     trials = sorted(ended(study), key=lambda run: run.number)
     best, found = math.inf, 0
     for index, run in enumerate(trials, 1):

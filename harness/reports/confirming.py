@@ -21,7 +21,9 @@ def sections(verdict: Verdict) -> list[Section]:
     if optimism is not None:
         told = optimism.text(verdict.study.test_name)
         said.append(f"How far it flatters: {told}.")
-    plot = Plot("confirm", "Validation accuracy, seed by seed", figure(found), wide=True)
+    plot = Plot(
+        "confirm", f"Validation {verdict.study.score.name}, seed by seed", figure(found), wide=True
+    )
     return [
         Section(
             name="confirm",
@@ -37,13 +39,13 @@ def sections(verdict: Verdict) -> list[Section]:
 
 def table(verdict: Verdict, found: list[Confirmed]) -> Table:
     kept = kept_of(verdict.study, verdict.champion)
-    rows = []
+    rows, score = [], verdict.study.score
     for each in found:
         best = each.trial.best
         model = f"seed {kept.spec.seed}" if kept.number == each.trial.number else ""
         cells = (
             f"{each.trial.number} · {each.trial.spec.describe()}",
-            f"{best.val_accuracy:.4f}" if best else "",
+            score.text(best.score) if best else "",
             str(each.validation),
             str(len(each.runs)) + (f" of {len(each.runs) + each.failed}" if each.failed else ""),
             f"{each.trial.parameters:,}",
@@ -56,25 +58,26 @@ def table(verdict: Verdict, found: list[Confirmed]) -> Table:
 
 def figure(found: list[Confirmed]) -> go.Figure:
     """A row a setting: its score in the search, its fresh seeds, their mean."""
-    made, rows = go.Figure(), range(len(found))
+    made, rows, score = go.Figure(), range(len(found)), found[0].validation.score
+    value = f"%{{x:{score.hover}}}<extra></extra>"
     seeds = [(run, row) for row, each in enumerate(found) for run in each.runs if run.best]
     made.add_trace(
         go.Scatter(
-            x=[run.best.val_accuracy for run, _ in seeds if run.best],
+            x=[run.best.score for run, _ in seeds if run.best],
             y=[row for _, row in seeds],
             customdata=[run.number for run, _ in seeds],
             text=[f"seed {run.spec.seed}" for run, _ in seeds],
             mode="markers",
             marker={"color": NEUTRAL, "size": 8, "opacity": 0.7},
             name="a fresh seed",
-            hovertemplate="trial %{customdata}, %{text}: %{x:.4f}<extra></extra>",
+            hovertemplate="trial %{customdata}, %{text}: " + value,
         )
     )
     for name, values, symbol, colour in (
         ("mean over fresh seeds", [each.validation.mean for each in found], "line-ns", COLOURS[0]),
         (
             "in the search",
-            [each.trial.best.val_accuracy if each.trial.best else None for each in found],
+            [each.trial.best.score if each.trial.best else None for each in found],
             "diamond-open",
             COLOURS[1],
         ),
@@ -93,8 +96,7 @@ def figure(found: list[Confirmed]) -> go.Figure:
                     "line": {"width": 2, "color": colour},
                 },
                 name=name,
-                hovertemplate=f"trial %{{customdata}}, %{{text}}<br>{name}: %{{x:.4f}}"
-                "<extra></extra>",
+                hovertemplate=f"trial %{{customdata}}, %{{text}}<br>{name}: {value}",
             )
         )
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
@@ -105,7 +107,7 @@ def figure(found: list[Confirmed]) -> go.Figure:
         range=[len(found) - 0.5, -0.5],
         title_text="trial",
     )
-    made.update_xaxes(title_text="validation accuracy", tickformat=".1%")
+    made.update_xaxes(title_text=f"validation {score.named}", **score.axis)
     return made
 
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from harness.intervals import wilson
 from harness.reports.style import COLOURS, NEUTRAL, label, layout, whiskers
+from harness.scores import CLASSES, Score
 from harness.ties import Ties
-from harness.tracking.records import RunRecord, StudyRun, TestReading, right
+from harness.tracking.records import RunRecord, StudyRun, TestReading
 
 SHOWN = 15
 Standing = Literal["champion", "smallest", "tied", "apart", "untested", "unknown"]
@@ -28,11 +28,11 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Contender:
-    """One trial's accuracy on the validation part, with its 95 % interval."""
+    """One trial's score on the validation part, with its 95 % interval."""
 
     number: int
     name: str
-    accuracy: float
+    score: float
     low: float
     high: float
     standing: Standing = "unknown"
@@ -40,42 +40,35 @@ class Contender:
 
 @dataclass(frozen=True)
 class Contenders:
-    """Best first; `test` is the champion's accuracy on the test set, with its interval."""
+    """Best first; `test` is the champion's score on the test set, with its interval."""
 
     best: tuple[Contender, ...]
     """SHOWN at most, and the smallest of those that tie with the champion."""
     test: Contender | None
     within: int
-    """Complete trials whose accuracy lies in the champion's interval, the champion apart."""
+    """Complete trials whose score lies in the champion's interval, the champion apart."""
+    measure: Score = CLASSES
 
 
 def data(study: StudyRun, reading: TestReading | None, ties: Ties | None = None) -> Contenders:
-    found = []
+    found, score = [], study.score
     for run in study.best_first():
-        correct, n = right(run.confusion)
-        if n:
-            found.append(
-                Contender(
-                    run.number,
-                    run.spec.describe(),
-                    correct / n,
-                    *wilson(correct, n),
-                    _standing(run, ties),
-                )
-            )
+        between = score.between(run)
+        if between and run.best:
+            standing = _standing(run, ties)
+            found.append(Contender(run.number, run.spec.describe(), run.score, *between, standing))
     within = 0
     if found:
-        within = sum(found[0].low <= each.accuracy <= found[0].high for each in found[1:])
+        within = sum(found[0].low <= each.score <= found[0].high for each in found[1:])
     test = None
-    if reading is not None:
-        correct, n = right(reading.confusion)
-        test = Contender(reading.number, "test", correct / n, *wilson(correct, n))
+    if reading is not None and (between := score.between(reading)):
+        test = Contender(reading.number, "test", reading.score, *between)
     pointed = [each for each in found[SHOWN:] if each.standing == "smallest"]
-    return Contenders((*found[:SHOWN], *pointed), test, within)
+    return Contenders((*found[:SHOWN], *pointed), test, within, score)
 
 
 def figure(found: Contenders) -> go.Figure:
-    made = go.Figure()
+    made, score = go.Figure(), found.measure
     rows = list(range(len(found.best)))
     for standing, (symbol, name) in MARKS.items():
         shown = [(row, each) for row, each in enumerate(found.best) if each.standing == standing]
@@ -83,15 +76,16 @@ def figure(found: Contenders) -> go.Figure:
             continue
         made.add_trace(
             go.Scatter(
-                x=[each.accuracy for _, each in shown],
+                x=[each.score for _, each in shown],
                 y=[row for row, _ in shown],
                 text=[
-                    f"{label(each.name)}<br>{each.accuracy:.4f} ({each.low:.4f} to {each.high:.4f})"
+                    f"{label(each.name)}<br>{score.text(each.score)} "
+                    f"({score.range((each.low, each.high))})"
                     for _, each in shown
                 ],
                 customdata=[each.number for _, each in shown],
                 error_x=whiskers(
-                    [each.accuracy for _, each in shown],
+                    [each.score for _, each in shown],
                     [each.low for _, each in shown],
                     [each.high for _, each in shown],
                 ),
@@ -104,13 +98,13 @@ def figure(found: Contenders) -> go.Figure:
     if found.test is not None:
         made.add_trace(
             go.Scatter(
-                x=[found.test.accuracy],
+                x=[found.test.score],
                 y=[0.3],
-                error_x=whiskers([found.test.accuracy], [found.test.low], [found.test.high]),
+                error_x=whiskers([found.test.score], [found.test.low], [found.test.high]),
                 mode="markers",
                 marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
                 name="on the test set",
-                hovertemplate="test: %{x:.4f}<extra></extra>",
+                hovertemplate=f"test: %{{x:{score.hover}}}<extra></extra>",
             )
         )
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
@@ -121,7 +115,7 @@ def figure(found: Contenders) -> go.Figure:
         range=[len(rows) - 0.5, -0.6],
         title_text="trial",
     )
-    made.update_xaxes(title_text="accuracy, 95 % interval", tickformat=".1%")
+    made.update_xaxes(title_text=f"{score.named}, 95 % interval", **score.axis)
     return made
 
 

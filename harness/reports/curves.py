@@ -12,12 +12,20 @@ import plotly.graph_objects as go
 from harness.reports.style import FAINT, Plot, layout
 from harness.tracking.records import RunRecord
 
-PANELS = (
-    ("val_accuracy", "validation accuracy"),
-    ("train_accuracy", "training accuracy"),
-    ("val_loss", "validation loss"),
-    ("train_loss", "training loss"),
-)
+PANELS = {
+    "val_accuracy": "validation accuracy",
+    "train_accuracy": "training accuracy",
+    "val_rmse": "validation RMSE",
+    "train_rmse": "training RMSE",
+    "val_mae": "validation MAE",
+    "val_r2": "validation R2",
+    "val_loss": "validation loss",
+    "train_loss": "training loss",
+}
+"""By the name of an EpochMetrics field; of what was measured, the first MOST_PANELS."""
+MOST_PANELS = 4
+IN_UNITS = ("val_rmse", "train_rmse", "val_mae")
+FALLING = (*IN_UNITS, "val_loss", "train_loss")
 POINTS = 40_000
 """On one panel, over all trials: longer curves are thinned to so many."""
 FEWEST = 8
@@ -46,13 +54,15 @@ def data(runs: Sequence[tuple[int | str, RunRecord]]) -> tuple[Curve, ...]:
 
 def plots(curves: Sequence[Curve], called: str = "trial ") -> list[Plot]:
     """`called` stands before a curve's key where the pointer is on it."""
+    known = curves[0].values if curves else dict.fromkeys(list(PANELS)[:2])
     return [
-        Plot(name.replace("_", "-"), title, _figure(curves, name, called)) for name, title in PANELS
+        Plot(name.replace("_", "-"), PANELS[name], _figure(curves, name, called)) for name in known
     ]
 
 
 def _figure(curves: Sequence[Curve], metric: str, called: str) -> go.Figure:
     """All curves as one trace, gaps between them: a page of 1,000 traces does not open."""
+    form = ",.5~r" if metric in IN_UNITS else ".4f"
     x: list[int | None] = []
     seconds: list[float | None] = []
     y: list[float | None] = []
@@ -71,7 +81,7 @@ def _figure(curves: Sequence[Curve], metric: str, called: str) -> go.Figure:
             # A curve of one epoch is a point; among longer ones points would only be in the way.
             mode="lines" if any(len(curve.epochs) > 1 for curve in curves) else "markers",
             line={"color": FAINT, "width": 1},
-            hovertemplate=called + "%{customdata}: %{y:.4f}<extra></extra>",
+            hovertemplate=f"{called}%{{customdata}}: %{{y:{form}}}<extra></extra>",
         )
     )
     layout(made, 300, meta={"axes": {"epoch": "epoch", "seconds": "seconds of training"}})
@@ -86,7 +96,7 @@ def _range(curves: Sequence[Curve], metric: str) -> tuple[float, float] | None:
 
     A trial that diverges on its way, or begins badly, would flatten all others.
     """
-    loss = metric.endswith("loss")
+    loss = metric in FALLING
     finite = [[v for v in curve.values[metric] if math.isfinite(v)] for curve in curves]
     ranked = sorted((min(values) if loss else -max(values), values) for values in finite if values)
     if not ranked:
@@ -103,8 +113,10 @@ def _curve(key: int | str, run: RunRecord, most: int) -> Curve:
     count = min(most, last + 1)
     kept = sorted({round(index * last / max(1, count - 1)) for index in range(count)})
     epochs = [run.epochs[index] for index in kept]
+    measured = [name for name in PANELS if getattr(run.epochs[0], name) is not None]
     values = {
-        metric: tuple(round(getattr(epoch, metric), 5) for epoch in epochs) for metric, _ in PANELS
+        metric: tuple(round(getattr(epoch, metric), 5) for epoch in epochs)
+        for metric in measured[:MOST_PANELS]
     }
     return Curve(
         key,

@@ -6,7 +6,9 @@ import plotly.graph_objects as go
 
 from harness.expected import Expected
 from harness.reports.points import focus, title
+from harness.reports.points import form as form_of
 from harness.reports.style import ACCENT, FAINT, INK, NEUTRAL, layout
+from harness.scores import sign_of
 
 BAND = "rgba(47, 129, 247, 0.15)"
 """ACCENT, faint."""
@@ -22,7 +24,7 @@ def says(found: Expected) -> str:
 
 
 def figure(found: Expected) -> go.Figure:
-    made = go.Figure()
+    made, form = go.Figure(), form_of(found.objective)
     steps = [n for n, _ in found.curve]
     low, high, mean, course = (
         [values[n - 1] for n in steps]
@@ -38,18 +40,20 @@ def figure(found: Expected) -> go.Figure:
             mode="lines",
             line={"color": NEUTRAL, "width": 1.5, "shape": "hv"},
             name="the first n that ran",
-            hovertemplate="the first %{x} that ran: %{y:.4f}<extra></extra>",
+            hovertemplate=f"the first %{{x}} that ran: %{{y:{form}}}<extra></extra>",
         )
     )
     made.add_trace(
         go.Scatter(
             x=steps,
             y=mean,
-            text=[f"{a:.4f} to {b:.4f}" for a, b in zip(low, high, strict=True)],
+            text=[
+                f"{found.written(a)} to {found.written(b)}" for a, b in zip(low, high, strict=True)
+            ],
             mode="lines",
             line={"color": ACCENT, "width": 2.5},
             name="n drawn at random",
-            hovertemplate="%{x} drawn at random: %{y:.4f} (90 %: %{text})<extra></extra>",
+            hovertemplate=f"%{{x}} drawn at random: %{{y:{form}}} (90 %: %{{text}})<extra></extra>",
         )
     )
     made.add_trace(
@@ -59,10 +63,10 @@ def figure(found: Expected) -> go.Figure:
             mode="markers",
             marker={"color": ACCENT, "size": 9, "line": {"color": INK, "width": 1}},
             name=f"{found.enough} are near enough",
-            hovertemplate="%{x} are near enough: %{y:.4f}<extra></extra>",
+            hovertemplate=f"%{{x}} are near enough: %{{y:{form}}}<extra></extra>",
         )
     )
-    sign = 1 if found.objective == "val/accuracy" else -1
+    sign = -sign_of(found.objective)
     near = found.best - sign * found.tolerance
     made.add_hline(y=near, line={"color": FAINT, "width": 1.5, "dash": "dot"})
     ticks = [n for n in _ticks(found.trials) if n < 0.8 * found.trials]

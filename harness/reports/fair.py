@@ -63,13 +63,14 @@ def said(study: StudyRun, found: Fairness) -> list[str]:
     """On duplicates: a paragraph on those between parts, one on those within training."""
     between = [_sentence(told(study, found, pair)) for pair in PAIRS]
     tested = found.duplicates["train_test"].examples
-    if tested:
+    if tested and study.classes:
         points = 100 * tested / found.parts["test"].examples
         between[0] += f" They can move {study.test_name} accuracy by at most {points:.2f} points."
     within = found.duplicates["train"]
     alike = f"{within.examples:,} training examples are further copies of another one there"
     if within.conflicting:
-        alike += f" ({within.conflicting:,} of a kind that has several labels)"
+        several = "labels" if study.classes else "targets"
+        alike += f" ({within.conflicting:,} of a kind that has several {several})"
     alike = f"{alike}." if within.examples else "No two training examples are equal."
     if found.dropped:
         between.append(
@@ -82,15 +83,19 @@ def said(study: StudyRun, found: Fairness) -> list[str]:
 
 
 def table(study: StudyRun, found: Fairness) -> list[list[str]]:
-    """A row a part: its size, its rarest and commonest class, its hash."""
-    head = ["part", "examples", "rarest class", "commonest class", "SHA-256 of inputs and labels"]
+    """A row a part: its size, its rarest and commonest class where it has classes, its hash."""
+    classes = ["rarest class", "commonest class"] if study.classes else []
+    head = ["part", "examples", *classes, "SHA-256 of inputs and labels"]
     names = {"test": study.test_name}
     return [head] + [
         [
             names.get(name, name),
             f"{part.examples:,}",
-            _named(study.classes, part, min(part.by_class)),
-            _named(study.classes, part, max(part.by_class)),
+            *(
+                _named(study.classes, part, count(part.by_class))
+                for count in (min, max)
+                if study.classes
+            ),
             part.digest,
         ]
         for name, part in found.parts.items()

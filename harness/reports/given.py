@@ -20,13 +20,13 @@ def sections(verdict: Verdict) -> list[Section]:
 
 def _settings(found: settings.BySetting) -> Section:
     says = (
-        "The best validation accuracy first, with 95 % intervals, which leave out what another "
-        "seed would do. A click on a row colours its trials."
+        f"The best validation {found.score.name} first, with 95 % intervals, which leave out what "
+        "another seed would do. A click on a row colours its trials."
     )
     if found.most_seeds > 1:
         says = (
             "Mean ± standard deviation over n seeds (least to most), the best mean validation "
-            "accuracy first. A click on a row colours its trials."
+            f"{found.score.name} first. A click on a row colours its trials."
         )
     if found.left_out:
         says += f" Left out, for they are not complete: {found.left_out} of the trials that ended."

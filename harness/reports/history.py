@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.reports.points import Point, add_points, by_objective, focus, title, trained
+from harness.reports.points import Point, add_points, by_objective, focus, hovered, title, trained
 from harness.reports.style import INK, layout
+from harness.scores import sign_of
 from harness.tracking.records import StudyRun
 from harness.trial import Objective
 
@@ -32,7 +33,7 @@ def data(study: StudyRun) -> History:
         Point(run.number, run.number, value, complete=run.state == "COMPLETE")
         for run, value in trained(study)
     ]
-    sign = -1 if objective == "val/accuracy" else 1
+    sign = sign_of(objective)
     best: list[tuple[int, float]] = []
     for point in sorted(points, key=lambda point: point.number):
         if point.complete and (not best or sign * point.y < sign * best[-1][1]):
@@ -60,7 +61,7 @@ def figure(history: History) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    add_points(made, history.points, f"{title(history.objective)} %{{y:.4f}}")
+    add_points(made, history.points, hovered(history.objective))
     layout(
         made,
         340,

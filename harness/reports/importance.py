@@ -20,6 +20,7 @@ from harness.config import LIST
 from harness.reports.factors import Factor, ended, factors
 from harness.reports.points import measured
 from harness.reports.style import ACCENT, label, layout
+from harness.scores import sign_of
 from harness.tracking.records import StudyRun
 
 LEAST_COMPLETE = 10
@@ -90,7 +91,7 @@ def _ranks(study: StudyRun) -> dict[int, int]:
     epoch: it was stopped because it lagged, and was measured after less training. A failed one is
     last.
     """
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
     scores: dict[int, tuple[int, float]] = {}
     for run in ended(study):
         value = measured(run, study.objective)

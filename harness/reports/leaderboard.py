@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.config import LIST
-from harness.intervals import wilson
 from harness.reports.settings import named
-from harness.tracking.records import RunRecord, StudyRun, right
+from harness.scores import Score, number
+from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import SPEC_FIELDS
 
 
@@ -37,6 +38,8 @@ ALWAYS = ("hidden", "batch_norm", "optimizer", "learning_rate")
 class Leaderboard:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    filtered: str = "val_accuracy>0.9"
+    """An example of what its rows may be filtered by."""
 
 
 def data(study: StudyRun) -> Leaderboard:
@@ -45,10 +48,10 @@ def data(study: StudyRun) -> Leaderboard:
     The settings shown are those that people ask for first, and all others that differ somewhere;
     of a list, the name of its setting too.
     """
-    ranked = study.best_first()
+    ranked, sign = study.best_first(), study.score.sign
     complete = {run.uid for run in ranked}
     rest = [run for run in study.trials if run.uid not in complete]
-    rest.sort(key=lambda run: (-run.best.val_accuracy if run.best else 1, run.number))
+    rest.sort(key=lambda run: (sign * run.best.score if run.best else math.inf, run.number))
     specs = {run.spec for run in study.trials}
     differing = [
         name
@@ -58,25 +61,45 @@ def data(study: StudyRun) -> Leaderboard:
     seeds = ("seed",) if len({spec.seed for spec in specs}) > 1 else ()
     settings = (*seeds, *ALWAYS, *differing)
     called = named(study) if LIST in study.definition else {}
-    columns = ("trial", *(["setting"] if called else []), "val_accuracy", "interval")
-    columns += ("val_loss", "epoch")
+    columns = ("trial", *(["setting"] if called else []), study.score.key, "interval")
+    columns += (*_beside(study), "epoch")
     columns += (*settings, "parameters", "seconds", "state")
     replayed = any(run.replay for run in study.trials)
     columns += ("replay",) if replayed else ()
-    rows = (_row(run, settings, called, replayed) for run in (*ranked, *rest))
-    return Leaderboard(columns, tuple(rows))
+    rows = (_row(study, run, settings, called, replayed) for run in (*ranked, *rest))
+    return Leaderboard(columns, tuple(rows), _filter(study, ranked))
 
 
-def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str], replayed: bool) -> Row:
+def _filter(study: StudyRun, ranked: Sequence[RunRecord]) -> str:
+    """`val_rmse<22610`: half of the complete trials."""
+    if study.score.higher or not ranked:
+        return Leaderboard.filtered
+    middle = study.score.text(ranked[len(ranked) // 2].score).replace(",", "")
+    return f"{study.score.key}<{middle}"
+
+
+def _beside(study: StudyRun) -> tuple[str, ...]:
+    """The figures that stand beside the score, as columns."""
+    return ("val_loss",) if study.score.task == "classes" else ("val_mae", "val_r2")
+
+
+def _row(
+    study: StudyRun,
+    run: RunRecord,
+    settings: Sequence[str],
+    called: Mapping[int, str],
+    replayed: bool,
+) -> Row:
     name = [called[run.number]] if called else []
     best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
     state = run.state.lower() + (f": {run.reason}" if run.reason else "")
-    measured = [Cell("", None)] * 4
+    score, beside = study.score, _beside(study)
+    measured = [Cell("", None)] * (3 + len(beside))
     if best is not None:
         measured = [
-            Cell(f"{best.val_accuracy:.4f}", best.val_accuracy),
-            _interval(run),
-            Cell(f"{best.val_loss:.{'4f' if best.val_loss < 1000 else '3g'}}", best.val_loss),
+            Cell(score.text(best.score), best.score),
+            _interval(score, run),
+            *(_figure(name, getattr(best, name)) for name in beside),
             Cell(f"{best.epoch}/{run.epochs[-1].epoch}", best.epoch),
         ]
     return Row(
@@ -94,11 +117,21 @@ def _row(run: RunRecord, settings: Sequence[str], called: Mapping[int, str], rep
     )
 
 
-def _interval(run: RunRecord) -> Cell:
-    """`0.975–0.998`: of 95 %, by Wilson; narrow, so three digits."""
-    correct, n = right(run.confusion)
-    low, high = wilson(correct, n)
-    return Cell(f"{low:.3f}–{high:.3f}", low) if n else Cell("", None)
+def _interval(score: Score, run: RunRecord) -> Cell:
+    """`0.975–0.998`: of 95 %, by Wilson; narrow, so three digits. `20,112–26,310` of an RMSE."""
+    found = score.between(run)
+    if found is None:
+        return Cell("", None)
+    low, high = found
+    if score.task == "classes":
+        return Cell(f"{low:.3f}–{high:.3f}", low)
+    return Cell(f"{number(low, high)}–{number(high)}", low)
+
+
+def _figure(name: str, value: float) -> Cell:
+    if name == "val_mae":
+        return Cell(number(value), value)
+    return Cell(f"{value:.{'4f' if abs(value) < 1000 else '3g'}}", value)
 
 
 def _setting(value: Any) -> Cell:

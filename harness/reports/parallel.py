@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from harness.reports.factors import Factor, factors
 from harness.reports.points import focus, thinned, trained
 from harness.reports.style import FAINT, NEUTRAL, label, layout
+from harness.scores import sign_of, written
 from harness.tracking.records import StudyRun
 
 MOST_DRAWN = 300
@@ -63,7 +64,7 @@ class Parallel:
 
 def data(study: StudyRun) -> Parallel:
     """Complete and pruned trials. On the objective's axis bad ones stand at its end."""
-    sign = -1 if study.objective == "val/accuracy" else 1
+    sign = sign_of(study.objective)
     pairs = sorted(trained(study), key=lambda pair: (sign * pair[1], pair[0].number))
     found = factors(study)
     if not pairs or not found:
@@ -73,9 +74,10 @@ def data(study: StudyRun) -> Parallel:
     low, high = focus(complete, pruned, study.objective)
     axes = [Axis(each.name, each.ends, _choices(each)) for each in found]
     values = [value for _, value in pairs]
+    told = [f"{each:.3g}" if each < 1000 else f"{each:,.0f}" for each in (low, high)]
     ends = (
-        f"{'≤ ' if min(values) < low else ''}{low:.3g}",
-        f"{'≥ ' if max(values) > high else ''}{high:.3g}",
+        f"{'≤ ' if min(values) < low else ''}{told[0]}",
+        f"{'≥ ' if max(values) > high else ''}{told[1]}",
     )
     axes.append(Axis(study.objective.replace("/", " "), ends, ()))
     lines = []
@@ -84,7 +86,7 @@ def data(study: StudyRun) -> Parallel:
             continue
         heights = [round(each.share(each.drawn(run.number)), 4) for each in found]
         heights.append(round(min(1.0, max(0.0, (value - low) / (high - low))), 4))
-        texts = [*(each.shown[run.number] for each in found), f"{value:.4f}"]
+        texts = [*(each.shown[run.number] for each in found), written(value, study.objective)]
         lines.append(Line(run.number, tuple(heights), tuple(texts)))
     return Parallel(tuple(axes), tuple(lines))
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import plotly.graph_objects as go
 
 from harness.reports.style import STATES, label
+from harness.scores import CLASSES, NAMES, Score, sign_of
 from harness.tracking.records import RunRecord, StudyRun
 from harness.trial import Objective
 
@@ -25,6 +26,7 @@ BEST_DRAWN = 100
 """Of those that are drawn, so many are the best."""
 MEDIANS = 3
 """How far an axis reaches, in distances from the best complete trial to the median one."""
+SCORES = dict.fromkeys(("val/rmse", "val/mae"), Score("regression"))
 
 T = TypeVar("T")
 
@@ -52,7 +54,17 @@ def measured(run: RunRecord, objective: Objective) -> float | None:
 
 def title(objective: Objective) -> str:
     """Of an axis."""
-    return "validation accuracy" if objective == "val/accuracy" else "validation loss"
+    return f"validation {NAMES[objective]}"
+
+
+def form(objective: Objective) -> str:
+    """Plotly's format of its values."""
+    return SCORES.get(objective, CLASSES).hover
+
+
+def hovered(objective: Objective) -> str:
+    """Plotly's template for y where the pointer is."""
+    return f"{title(objective)} %{{y:{form(objective)}}}"
 
 
 def focus(
@@ -67,7 +79,7 @@ def focus(
     if not values:
         return (0.0, 1.0)
     typical = complete or values
-    sign = 1 if objective == "val/accuracy" else -1
+    sign = -sign_of(objective)
     best = max(typical, key=lambda value: sign * value)
     reach = MEDIANS * abs(statistics.median(typical) - best)
     near = [value for value in values if sign * (best - value) <= reach] if reach else values
@@ -92,7 +104,7 @@ def thinned(ranked: Sequence[T], most: int, best: int) -> tuple[list[T], list[T]
 
 def by_objective(points: Iterable[Point], objective: Objective) -> list[Point]:
     """Best first, the earlier of equals first."""
-    sign = -1 if objective == "val/accuracy" else 1
+    sign = sign_of(objective)
     return sorted(points, key=lambda point: (sign * point.y, point.number))
 
 

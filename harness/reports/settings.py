@@ -1,4 +1,4 @@
-"""A grid or list setting by setting: each one's accuracy over its seeds, in a table and as dots."""
+"""A grid or list setting by setting: each one's score over its seeds, in a table and as dots."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from operator import attrgetter
 import plotly.graph_objects as go
 
 from harness.config import LIST, varied_fields
-from harness.intervals import wilson
 from harness.reports.factors import as_text, ended, value_of
 from harness.reports.rows import Row, Table
 from harness.reports.style import COLOURS, INK, NEUTRAL, label, layout, whiskers
+from harness.scores import CLASSES, Score
 from harness.settings import Setting, Spread, setting_of, settings
-from harness.tracking.records import Matrix, RunRecord, StudyRun, right
+from harness.tracking.records import RunRecord, StudyRun
 
 SHOWN = 60
 """Settings in the plot; the table has all."""
@@ -46,7 +46,7 @@ class Entry:
     validation: Spread
     test: Spread | None
     between: Interval | None
-    """Of one seed: Wilson's interval of its validation accuracy; of several the spread tells."""
+    """Of one seed: the 95 % interval of its validation score; of several the spread tells."""
     test_between: Interval | None
     parameters: int
     seconds: float
@@ -58,9 +58,10 @@ class BySetting:
     heading: str
     """What the short names are of."""
     entries: tuple[Entry, ...]
-    """Best mean validation accuracy first."""
+    """Best mean validation score first."""
     left_out: int
     """Trials that ended otherwise than complete."""
+    score: Score = CLASSES
 
     @property
     def most_seeds(self) -> int:
@@ -72,7 +73,7 @@ def data(study: StudyRun) -> BySetting:
     fields = _fields(study)
     entries = tuple(_entry(study, setting, fields) for setting in settings(study))
     left_out = sum(run.state != "COMPLETE" for run in ended(study))
-    return BySetting(" · ".join(fields) or "setting", entries, left_out)
+    return BySetting(" · ".join(fields) or "setting", entries, left_out, study.score)
 
 
 def named(study: StudyRun) -> dict[int, str]:
@@ -95,7 +96,8 @@ def titles(study: StudyRun) -> dict[int, str]:
 
 def table(found: BySetting) -> Table:
     tested = any(entry.test for entry in found.entries)
-    columns = [found.heading, "n", "validation accuracy", *(["test accuracy"] if tested else [])]
+    name = found.score.named
+    columns = [found.heading, "n", f"validation {name}", *([f"test {name}"] if tested else [])]
     rows = []
     for entry in found.entries:
         read = [_spread(entry.test, entry.test_between) if entry.test else ""] if tested else []
@@ -129,7 +131,7 @@ def figure(found: BySetting) -> go.Figure:
         ticktext=_ticks([entry.short for entry in entries]),
         range=[len(entries) - 0.5, -0.5],
     )
-    made.update_xaxes(title_text="accuracy", tickformat=".1%", range=list(_range(entries)))
+    made.update_xaxes(title_text=found.score.named, range=list(_range(found)), **found.score.axis)
     return made
 
 
@@ -154,8 +156,8 @@ def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
         seeds=tuple(run.spec.seed for run in runs),
         validation=setting.validation,
         test=setting.test,
-        between=_between(alone.confusion) if alone else None,
-        test_between=_between(read.confusion) if read else None,
+        between=study.score.between(alone) if alone else None,
+        test_between=study.score.between(read) if read else None,
         parameters=runs[0].parameters,
         seconds=spent / len(runs),
     )
@@ -163,14 +165,10 @@ def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
 
 def _spread(spread: Spread, between: Interval | None) -> str:
     """`0.9712 ± 0.0011 (0.9701 to 0.9723)`; of one seed `0.9712 (95 %: 0.9611 to 0.9787)`."""
+    score = spread.score
     if spread.deviation is not None:
-        return f"{spread} ({min(spread.values):.4f} to {max(spread.values):.4f})"
-    return f"{spread} (95 %: {between[0]:.4f} to {between[1]:.4f})" if between else str(spread)
-
-
-def _between(confusion: Matrix) -> Interval | None:
-    correct, n = right(confusion)
-    return wilson(correct, n) if n else None
+        return f"{spread} ({score.range((min(spread.values), max(spread.values)))})"
+    return f"{spread} (95 %: {score.range(between)})" if between else str(spread)
 
 
 def _add(
@@ -195,7 +193,8 @@ def _add(
             (value, *(of(entry) or (value, value))),
             y,
             number,
-            f"{_wrapped(entry.name)}<br>seed {seed}: {part} accuracy {value:.4f}",
+            f"{_wrapped(entry.name)}<br>seed {seed}: "
+            f"{part} {spread.score.name} {spread.score.text(value)}",
         )
         for y, entry, spread in known
         for value, number, seed in zip(spread.values, entry.numbers, entry.seeds, strict=True)
@@ -248,8 +247,9 @@ def _ticks(names: Sequence[str]) -> list[str]:
     return [label(begin + " ".join(each[shared:]), LETTERS) for each in words]
 
 
-def _range(entries: Sequence[Entry]) -> tuple[float, float]:
-    """Of the axis; `entries` best first."""
+def _range(found: BySetting) -> tuple[float, float]:
+    """Of the axis, from the best as far as REACH."""
+    entries, sign = found.entries[:SHOWN], found.score.sign
     values = [
         [
             *entry.validation.values,
@@ -263,11 +263,12 @@ def _range(entries: Sequence[Entry]) -> tuple[float, float]:
     if not every:
         return 0.0, 1.0
     better = values[: max(LEAST, math.ceil(len(values) / 2))]
-    top = max(every)
-    reach = REACH * (top - min(value for part in better for value in part))
-    low = min(value for value in every if not reach or value >= top - reach)
-    margin = 0.04 * (top - low) or 0.01
-    return low - margin, top + margin
+    best = min(every, key=lambda value: sign * value)
+    reach = REACH * max(sign * (value - best) for part in better for value in part)
+    shown = [value for value in every if not reach or sign * (value - best) <= reach]
+    low, high = min(shown), max(shown)
+    margin = 0.04 * (high - low) or 0.01
+    return low - margin, high + margin
 
 
 def _wrapped(name: str) -> str:

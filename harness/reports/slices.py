@@ -13,6 +13,7 @@ from harness.reports.points import (
     add_points,
     by_objective,
     focus,
+    hovered,
     title,
     trained,
 )
@@ -65,7 +66,11 @@ def plots(slices: tuple[Slice, ...]) -> list[Plot]:
 def _figure(shown: Slice) -> go.Figure:
     made = go.Figure()
     factor = shown.factor
-    add_points(made, shown.points, f"%{{text}}<br>{title(shown.objective)} %{{y:.4f}}")
+    add_points(
+        made,
+        shown.points,
+        f"%{{text}}<br>{hovered(shown.objective)}",
+    )
     layout(made, 240, margin={"l": 52, "r": 12, "t": 8, "b": 40})
     margin = 0.0 if factor.apart else 0.04 * (factor.high - factor.low)
     made.update_xaxes(

@@ -19,6 +19,7 @@ from harness.reports import (
     importance,
     leaderboard,
     parallel,
+    predicted,
     settings,
     slices,
     sure,
@@ -29,6 +30,7 @@ from harness.reports import (
 from harness.reports import expected as best
 from harness.reports.page import Page, Section
 from harness.reports.style import Plot
+from harness.scores import NAMES
 from harness.tracking.records import StudyRun
 from harness.verdict import Verdict
 
@@ -46,8 +48,11 @@ def report(verdict: Verdict) -> Page:
         *given.sections(verdict),
         _leaderboard(verdict),
         _curves(study),
-        _classes(verdict),
-        _mistakes(verdict),
+        *(
+            [_classes(verdict), _mistakes(verdict)]
+            if study.classes
+            else predicted.sections(verdict)
+        ),
         _why(study),
         _course(study),
         *fair.sections(study),
@@ -75,13 +80,15 @@ def report(verdict: Verdict) -> Page:
 
 
 def _leaderboard(verdict: Verdict) -> Section:
+    score, board = verdict.study.score, leaderboard.data(verdict.study)
+    method = "Wilson's" if score.task == "classes" else "the bootstrap's"
     return Section(
         name="leaderboard",
         title="Leaderboard",
         says="A click on a row colours its trial in every plot; a click on a column sorts by it. "
-        "The interval is Wilson's, 95 %, of the validation accuracy.",
+        f"The interval is {method}, 95 %, of the validation {score.named}.",
         template="leaderboard",
-        values={"board": leaderboard.data(verdict.study), "champion": verdict.champion.number},
+        values={"board": board, "champion": verdict.champion.number, "example": board.filtered},
     )
 
 
@@ -178,8 +185,8 @@ def _looked(study: StudyRun) -> str:
     """Where the trials of the plots come from."""
     if LIST in study.definition:
         return (
-            "These plots show what goes along with accuracy; where a list changes several settings "
-            "at once, they cannot tell which of them did it."
+            f"These plots show what goes along with {study.score.name}; where a list changes "
+            "several settings at once, they cannot tell which of them did it."
         )
     if study.given:
         return "What was tried was decided beforehand; no sampler steered it."
@@ -197,8 +204,8 @@ def _course(study: StudyRun) -> Section:
     plots, said = [Plot("history", "The best so far", history.figure(course), wide=True)], []
     if course.outside:
         said.append(
-            f"{course.outside} of {len(course.points)} trials lie beyond the axis of accuracy or "
-            "loss; a double click shows them."
+            f"{course.outside} of {len(course.points)} trials lie beyond the axis of "
+            f"{NAMES[study.objective]}; a double click shows them."
         )
     if best_of is not None:
         said.append(best.says(best_of))

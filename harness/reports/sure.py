@@ -81,8 +81,9 @@ def _by_setting(verdict: Verdict) -> list[str]:
     if found.most_seeds == 1:
         return ["Each setting was trained once: which of them leads may be its seed's doing."]
     first, second = found.entries[:2]
+    name = verdict.study.score.name
     told = (
-        f"Of {len(found.entries)} settings, the best by mean validation accuracy is {first.short}: "
+        f"Of {len(found.entries)} settings, the best by mean validation {name} is {first.short}: "
         f"{first.validation} (n = {len(first.numbers)}); the next is {second.short}: "
         f"{second.validation} (n = {len(second.numbers)})."
     )

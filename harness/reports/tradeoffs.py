@@ -1,4 +1,4 @@
-"""What accuracy costs: against the number of parameters, and against the time of training."""
+"""What a better score costs: against the number of parameters, and against the training time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import plotly.graph_objects as go
 from harness.reports.factors import log_ticks
 from harness.reports.points import Point, add_points, by_objective, focus
 from harness.reports.style import INK, Plot, layout
+from harness.scores import CLASSES, Score
 from harness.tracking.records import RunRecord, StudyRun
 
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """Complete trials: x what they cost, y their validation accuracy at the best epoch."""
+    """Complete trials: x what they cost, y their validation score at the best epoch."""
 
     points: tuple[Point, ...]
-    """Most accurate first."""
+    """Best first."""
     front: tuple[Point, ...]
-    """The Pareto front, cheapest first: no other trial is as accurate and as cheap."""
+    """The Pareto front, cheapest first: no other trial is as good and as cheap."""
+    score: Score = CLASSES
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,20 @@ class Tradeoffs:
 def data(study: StudyRun) -> Tradeoffs:
     complete = [run for run in study.trials if run.state == "COMPLETE" and run.best]
     return Tradeoffs(
-        _tradeoff((run, float(run.parameters)) for run in complete),
-        _tradeoff((run, sum(epoch.seconds for epoch in run.epochs)) for run in complete),
+        _tradeoff(study.score, ((run, float(run.parameters)) for run in complete)),
+        _tradeoff(
+            study.score, ((run, sum(epoch.seconds for epoch in run.epochs)) for run in complete)
+        ),
     )
 
 
 def plots(tradeoffs: Tradeoffs) -> list[Plot]:
     """Those that have a trial."""
+    name = tradeoffs.parameters.score.name
+    shown = f"{name[0].upper()}{name[1:]}"
     both = (
-        ("accuracy-parameters", "Accuracy and size", "parameters", ",.0f", tradeoffs.parameters),
-        ("accuracy-seconds", "Accuracy and time", "training seconds", ".3~g", tradeoffs.seconds),
+        ("accuracy-parameters", f"{shown} and size", "parameters", ",.0f", tradeoffs.parameters),
+        ("accuracy-seconds", f"{shown} and time", "training seconds", ".3~g", tradeoffs.seconds),
     )
     return [
         Plot(name, title, _figure(tradeoff, cost, form))
@@ -53,21 +59,21 @@ def plots(tradeoffs: Tradeoffs) -> list[Plot]:
     ]
 
 
-def _tradeoff(costs: Iterable[tuple[RunRecord, float]]) -> Tradeoff:
+def _tradeoff(score: Score, costs: Iterable[tuple[RunRecord, float]]) -> Tradeoff:
     points = [
-        Point(run.number, cost, run.best.val_accuracy, run.spec.describe())
+        Point(run.number, cost, run.best.score, run.spec.describe())
         for run, cost in costs
         if run.best and cost > 0
     ]
     front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.x, -point.y, point.number)):
-        if not front or point.y > front[-1].y:
+    for point in sorted(points, key=lambda point: (point.x, score.sign * point.y, point.number)):
+        if not front or score.sign * point.y < score.sign * front[-1].y:
             front.append(point)
-    return Tradeoff(tuple(by_objective(points, "val/accuracy")), tuple(front))
+    return Tradeoff(tuple(by_objective(points, score.metric)), tuple(front), score)
 
 
 def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
-    made = go.Figure()
+    made, score = go.Figure(), tradeoff.score
     front = tradeoff.front
     dearest = max(point.x for point in tradeoff.points)
     made.add_trace(
@@ -83,7 +89,7 @@ def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
     add_points(
         made,
         tradeoff.points,
-        f"%{{text}}<br>accuracy %{{y:.4f}}<br>%{{x:{form}}} {cost}",
+        f"%{{text}}<br>{score.name} %{{y:{score.hover}}}<br>%{{x:{form}}} {cost}",
         always={point.number for point in front},
     )
     layout(
@@ -93,7 +99,7 @@ def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
         showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
     )
-    shown = focus([point.y for point in tradeoff.points], [], "val/accuracy")
+    shown = focus([point.y for point in tradeoff.points], [], score.metric)
     cheapest = min(point.x for point in tradeoff.points)
     ticks = log_ticks(math.log10(cheapest) - 0.1, math.log10(dearest) + 0.1)
     made.update_xaxes(
@@ -102,7 +108,7 @@ def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
         tickvals=[10**position for position, _ in ticks],
         ticktext=[_prefixed(10**position) for position, _ in ticks],
     )
-    made.update_yaxes(title_text="validation accuracy", range=list(shown))
+    made.update_yaxes(title_text=f"validation {score.named}", range=list(shown))
     return made
 
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.intervals import wilson
 from harness.reports import classes, curves
 from harness.reports.page import Page, Section
 from harness.reports.style import COLOURS, Plot, label, layout
-from harness.tracking.records import right
+from harness.scores import Score, Scored
 
 if TYPE_CHECKING:
     from harness.compare import Comparison, Side
@@ -26,7 +25,12 @@ def report(comparison: Comparison) -> Page:
         subtitle="; ".join(
             f"{side.letter} is {side.name}, {side.run.spec.describe()}" for side in sides
         ),
-        sections=[_result(comparison), _settings(comparison), _curves(sides), _classes(sides)],
+        sections=[
+            _result(comparison),
+            _settings(comparison),
+            _curves(sides),
+            *([_classes(sides)] if sides[0].study.classes else []),
+        ],
         trials={side.letter: f"{side.letter} · {side.name}" for side in sides},
         selected=[side.letter for side in sides],
     )
@@ -36,12 +40,19 @@ def _result(comparison: Comparison) -> Section:
     sides = comparison.sides
     table = [["", *(f"{side.letter} · {side.name}" for side in sides)]]
     table.append(["state", *(side.state for side in sides)])
-    table.append(["validation accuracy", *(_accuracy(side.run.confusion) for side in sides)])
-    table.append(["validation loss", *(f"{side.best.val_loss:.4f}" for side in sides)])
+    score = sides[0].study.score
+    table.append([f"validation {score.named}", *(_score(score, side.run) for side in sides)])
+    if score.task == "classes":
+        table.append(["validation loss", *(f"{side.best.val_loss:.4f}" for side in sides)])
+    else:
+        table.append(["validation MAE and R2", *(score.of_epoch(side.best) for side in sides)])
     tested = [side.reading for side in sides]
     if any(tested):
         table.append(
-            ["test accuracy", *(_accuracy(each.confusion) if each else "sealed" for each in tested)]
+            [
+                f"test {score.named}",
+                *(_score(score, each) if each else "sealed" for each in tested),
+            ]
         )
     table.append(["best epoch", *(str(side.best.epoch) for side in sides)])
     table.append(["parameters", *(f"{side.run.parameters:,}" for side in sides)])
@@ -53,7 +64,8 @@ def _result(comparison: Comparison) -> Section:
     if len(sides) > 2 and any(comparison.against_first):
         said.append("The p-values are adjusted for their number, by Holm.")
     said.append(
-        "A study's champion was chosen for its accuracy on these very examples, which flatters it."
+        f"A study's champion was chosen for its {score.name} on these very examples, which "
+        "flatters it."
     )
     return Section(
         name="result",
@@ -126,9 +138,7 @@ def differences(found: classes.ClassAccuracy) -> go.Figure:
     return made
 
 
-def _accuracy(confusion: tuple[tuple[int, ...], ...]) -> str:
-    correct, n = right(confusion)
-    if n == 0:
+def _score(score: Score, of: Scored) -> str:
+    if score.between(of) is None:
         return "unknown"
-    low, high = wilson(correct, n)
-    return f"{correct / n:.4f} (95 %: {low:.4f} to {high:.4f})"
+    return score.text(of.score) + score.interval(of)

@@ -6,7 +6,8 @@ from harness.intervals import wilson
 from harness.quoted import hardest, percent
 from harness.reports.commands import train_command
 from harness.reports.page import Section
-from harness.tracking.records import Matrix, right
+from harness.scores import Score, Scored
+from harness.tracking.records import right
 from harness.verdict import LOCAL, Verdict
 
 ELSEWHERE_TOLD = ("splits", "duplicates", "balance")
@@ -17,25 +18,13 @@ further lines."""
 
 
 def section(verdict: Verdict) -> Section:
-    study, champion, reading = verdict.study, verdict.kept, verdict.reading
+    study, reading = verdict.study, verdict.reading
     figures = [_validated(verdict)]
     if reading is not None:
-        figures.insert(
-            0, _figure(f"{100 * reading.accuracy:.2f} %", study.test_name, reading.confusion)
-        )
+        figures.insert(0, _figure(study.score, study.test_name, reading))
     else:
         figures.insert(0, {"value": "sealed", "label": "test set, not read", "note": ""})
-    accuracies = reading.class_accuracy if reading else champion.class_accuracy
-    name = hardest(verdict.study.classes, accuracies)
-    note = ""
-    if name in verdict.study.classes:
-        matrix = reading.confusion if reading else champion.confusion
-        index = verdict.study.classes.index(name)
-        correct, n = matrix[index][index], sum(matrix[index])
-        low, high = wilson(correct, n)
-        part = study.test_name if reading else "validation"
-        note = f"{percent(correct / n)} on {part} (95 %: {percent(low)} to {percent(high)})"
-    figures.append({"value": name, "label": "hardest class", "note": note})
+    figures.append(_hardest(verdict) if study.classes else _simpler(verdict))
     return Section(
         name="verdict",
         title="What won",
@@ -49,38 +38,70 @@ def section(verdict: Verdict) -> Section:
     )
 
 
+def _hardest(verdict: Verdict) -> dict[str, str]:
+    study, champion, reading = verdict.study, verdict.kept, verdict.reading
+    accuracies = reading.class_accuracy if reading else champion.class_accuracy
+    name = hardest(verdict.study.classes, accuracies)
+    note = ""
+    if name in verdict.study.classes:
+        matrix = reading.confusion if reading else champion.confusion
+        index = verdict.study.classes.index(name)
+        correct, n = matrix[index][index], sum(matrix[index])
+        low, high = wilson(correct, n)
+        part = study.test_name if reading else "validation"
+        note = f"{percent(correct / n)} on {part} (95 %: {percent(low)} to {percent(high)})"
+    return {"value": name, "label": "hardest class", "note": note}
+
+
+def _simpler(verdict: Verdict) -> dict[str, str]:
+    """Of a regression: the best of the baselines, on test where that was read."""
+    part = "test" if verdict.reading else "validation"
+    known = verdict.baselines.of(part) if verdict.baselines else {}
+    if not known:
+        return {"value": "none", "label": "baseline on record", "note": ""}
+    name, best = min(known.items(), key=lambda each: each[1].rmse)
+    figure = _figure(verdict.study.score, part, best)
+    return figure | {"label": f"{part} {verdict.study.score.name} of {name}"}
+
+
 def _validated(verdict: Verdict) -> dict[str, str]:
     kept, again = verdict.kept, verdict.confirmed
     assert kept.best is not None
     if again is None:
-        return _figure(f"{100 * kept.best.val_accuracy:.2f} %", "validation", kept.confusion)
-    spread, n = again.validation, len(again.runs)
+        return _figure(verdict.study.score, "validation", kept)
+    spread, n, score = again.validation, len(again.runs), verdict.study.score
     off = f" ± {100 * spread.deviation:.2f}" if spread.deviation is not None else ""
+    classes = score.task == "classes"
     return {
-        "value": f"{100 * spread.mean:.2f}{off} %",
-        "label": "validation accuracy",
+        "value": f"{100 * spread.mean:.2f}{off} %" if classes else str(spread),
+        "label": f"validation {score.named}",
         "note": f"mean{' ± standard deviation' if off else ''} over {n} fresh seed{'s' * (n > 1)}",
     }
 
 
-def _figure(value: str, part: str, matrix: Matrix) -> dict[str, str]:
-    correct, n = right(matrix)
-    low, high = wilson(correct, n)
-    note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)" if n else ""
-    return {"value": value, "label": f"{part} accuracy", "note": note}
+def _figure(score: Score, part: str, of: Scored) -> dict[str, str]:
+    found, (_, n) = score.between(of), right(of.confusion)
+    value, note = score.text(of.score), f"95 %: {score.range(found)}" if found else ""
+    if score.task == "classes":
+        value = f"{100 * of.score:.2f} %"
+        low, high = found or (0.0, 1.0)
+        note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)" if found else ""
+    return {"value": value, "label": f"{part} {score.named}", "note": note}
 
 
 def _commands(verdict: Verdict) -> list[dict[str, str]]:
     study = verdict.study
-    shape = study.facts.get("input", "").removeprefix("uint8 ").strip("[]")
+    dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
     load = (
         "import mlflow, torch\n\n"
         f'mlflow.set_tracking_uri("{verdict.store}")\n'
         f'model = mlflow.pytorch.load_model("{verdict.model}")\n'
-        f"inputs = torch.zeros(5, {shape or '...'}, dtype=torch.uint8)  # raw, any number of them\n"
-        "logits = model(inputs)"
+        f"inputs = torch.zeros(5, {shape.strip('[]')}, dtype=torch.{dtype})  # raw, any number\n"
+        f"{'logits' if study.classes else 'predicted'} = model(inputs)"
     )
     note = "Normalisation is inside the model."
+    if not study.classes:
+        note += f" It gives {study.score.target or 'the target'} in its own units."
     if verdict.store == LOCAL:
         note = f"To be run in the folder that the study was run in. {note}"
     commands = [{"title": "Load the model", "text": load, "note": note}]

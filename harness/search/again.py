@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.search.fixed import FixedSearch
 from harness.tracking.records import CONFIRMING
-from harness.trial import Trial, TrialSpec
+from harness.trial import Objective, Trial, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Again:
 class ConfirmingSearch(FixedSearch):
     """Each in order; the uids are `STUDY/confirm/NUMBER.SEED`, and `.ATTEMPT` after the first."""
 
-    def __init__(self, study_uid: str, wanted: Sequence[Again]) -> None:
-        super().__init__(study_uid, [each.spec for each in wanted])
+    def __init__(self, study_uid: str, wanted: Sequence[Again], objective: Objective) -> None:
+        super().__init__(study_uid, [each.spec for each in wanted], objective=objective)
         self._alone, self._wanted = False, wanted
 
     def ask(self) -> Trial:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
+from harness.scores import sign_of
 from harness.search.study import ATTEMPTS, Counts
-from harness.trial import EpochMetrics, Outcome, Trial, TrialFailure, TrialResult, TrialSpec
+from harness.trial import (
+    EpochMetrics,
+    Objective,
+    Outcome,
+    Trial,
+    TrialFailure,
+    TrialResult,
+    TrialSpec,
+)
 
 
 class FixedSearch:
@@ -19,9 +28,15 @@ class FixedSearch:
     learns = False
     in_flight_limit = None
 
-    def __init__(self, uid: str, specs: Sequence[TrialSpec], until: int | None = None) -> None:
+    def __init__(
+        self,
+        uid: str,
+        specs: Sequence[TrialSpec],
+        until: int | None = None,
+        objective: Objective = "val/accuracy",
+    ) -> None:
         """Every trial that comes to epoch `until` is pruned there."""
-        self.uid, self._until = uid, until
+        self.uid, self._until, self._objective = uid, until, objective
         self.outcomes: dict[int, Outcome] = {}
         """By the number of a trial's first attempt; an interrupted trial's is a failure."""
         self.counts = Counts(0, 0, 0)
@@ -41,10 +56,10 @@ class FixedSearch:
         return self._until is None or metrics.epoch < self._until
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
-        return -value, number
+        return sign_of(self._objective) * value, number
 
     def tell_result(self, number: int, result: TrialResult) -> None:
-        bisect.insort(self.ranking, self.rank(number, result.best.val_accuracy))
+        bisect.insort(self.ranking, self.rank(number, result.best.objective(self._objective)))
         self._end(number, result)
 
     def tell_failure(self, number: int, reason: str) -> None:

@@ -15,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from harness.config import GIVEN, LIST, StudyConfig
 from harness.errors import StoreError, StudyError
 from harness.failpoints import failpoint
+from harness.scores import higher_is_better
 from harness.search.journal import aside, locked
 from harness.search.record import Record
 from harness.search.samplers import pruner
@@ -89,7 +90,7 @@ def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
     study = optuna.create_study(
         storage=optuna.storages.JournalStorage(Backend(part)),
         study_name=config.study.name,
-        direction="maximize" if config.study.objective == "val/accuracy" else "minimize",
+        direction="maximize" if higher_is_better(config.study.objective) else "minimize",
     )
     failpoint("search.created")
     study.set_user_attr("uid", uuid.uuid4().hex[:12])

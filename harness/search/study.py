@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.config import StudyConfig
 from harness.errors import ConfigError
 from harness.failpoints import failpoint
+from harness.scores import sign_of
 from harness.search.record import Uninterrupted
 from harness.search.samplers import RANDOM_TRIALS, sampler
 from harness.trial import EpochMetrics, Outcome, Trial, TrialResult, TrialSpec
@@ -219,7 +220,7 @@ class Search:
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
         """Sorts trials best first, the earlier of equals first."""
-        return (-value if self.config.study.objective == "val/accuracy" else value), number
+        return sign_of(self.config.study.objective) * value, number
 
     def _count(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
         now = self.counts

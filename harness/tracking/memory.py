@@ -80,15 +80,17 @@ class MemoryTracker:
             run = replace(
                 run,
                 best=outcome.best,
-                metrics={
-                    "best/val_accuracy": outcome.best.val_accuracy,
-                    "best/val_loss": outcome.best.val_loss,
-                },
+                metrics=outcome.best.best_figures,
                 parameters=outcome.parameters,
                 confusion=outcome.confusion,
+                interval=outcome.interval,
             )
             if self._open is not None and self._open.validation_labels:
-                predictions = Predictions(self._open.validation_labels, outcome.predictions)
+                predictions = Predictions(
+                    self._open.validation_labels,
+                    outcome.predictions,
+                    numbers=not self._open.classes,
+                )
                 self.log_file(trial.uid, FILE, predictions.to_file())
             if keep:
                 self.kept[trial.uid] = outcome.weights

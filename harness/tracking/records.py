@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 from harness.config import GIVEN
+from harness.scores import Score, score_of, sign_of
 from harness.trial import (
     EpochMetrics,
     Objective,
@@ -64,7 +65,8 @@ class StudyRecord:
     sizes: dict[str, int]
     classes: tuple[str, ...]
     validation_labels: bytes = b""
-    """The true class of every validation example in the split's order, one byte each."""
+    """The true class of every validation example in the split's order, one byte each; of a
+    regression the true values, float32."""
     continued: bool = False
     """Whether trials of it are on record already."""
     set_aside: str | None = None
@@ -95,6 +97,18 @@ class TestReading:
     trial's own."""
     look: int = 0
     """Which opening of this test set it was, over all studies; 0 in older records."""
+    rmse: float | None = None
+    """This and what follows: of a regression alone, in the target's own units."""
+    mae: float | None = None
+    r2: float | None = None
+    interval: tuple[float, float] | None = None
+    """95 % for the RMSE, by the bootstrap; `foretold` are the examples."""
+    foretold: int = 0
+
+    @property
+    def score(self) -> float:
+        """What a model is quoted by."""
+        return self.accuracy if self.rmse is None else self.rmse
 
     @property
     def accuracy(self) -> float:
@@ -103,7 +117,14 @@ class TestReading:
 
     @property
     def examples(self) -> int:
-        return right(self.confusion)[1]
+        return right(self.confusion)[1] or self.foretold
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """By the names that they have in MLflow, after `test/`."""
+        if self.rmse is None or self.mae is None or self.r2 is None:
+            return {"loss": self.loss, "accuracy": self.accuracy}
+        return {"loss": self.loss, "rmse": self.rmse, "mae": self.mae, "r2": self.r2}
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
@@ -115,7 +136,7 @@ class TestReading:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
-        return cls(**(values | {"confusion": confusion}))
+        return cls(**values | {"confusion": confusion, "interval": _pair(values.get("interval"))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +161,8 @@ class RunRecord:
     best: EpochMetrics | None = None
     parameters: int = 0
     confusion: tuple[tuple[int, ...], ...] = ()
+    interval: tuple[float, float] | None = None
+    """Of a regression: 95 % for the validation RMSE."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """What it was trained on, by ENVIRONMENT; empty where an older version recorded it."""
     replay: str = ""
@@ -148,6 +171,12 @@ class RunRecord:
     @property
     def class_accuracy(self) -> tuple[float, ...]:
         return class_accuracies(self.confusion)
+
+    @property
+    def score(self) -> float:
+        """What a trial is quoted by; it has a best epoch."""
+        assert self.best is not None
+        return self.best.score
 
     def value(self, objective: Objective) -> float | None:
         """The best epoch's objective; None for a run without one."""
@@ -177,6 +206,11 @@ class StudyRun:
     @property
     def objective(self) -> Objective:
         return cast(Objective, self.definition["study"]["objective"])
+
+    @property
+    def score(self) -> Score:
+        """What its trials are quoted by."""
+        return score_of(self.definition)
 
     @property
     def given(self) -> bool:
@@ -209,12 +243,11 @@ class StudyRun:
 
     def best_first(self) -> list[RunRecord]:
         """Complete trials by the objective, the earlier of equals first."""
-        sign = -1 if self.objective == "val/accuracy" else 1
         ranked = []
         for run in self.trials:
             value = run.value(self.objective)
             if run.state == "COMPLETE" and value is not None:
-                ranked.append((sign * value, run.number, run))
+                ranked.append((sign_of(self.objective) * value, run.number, run))
         return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
 
 
@@ -226,8 +259,10 @@ def trial_document(
         "spec": spec.to_dict(),
         "worker": worker,
         "epochs": {
-            name: [getattr(metrics, name) for metrics in epochs]
+            name: column
             for name in EpochMetrics.__dataclass_fields__
+            for column in [[getattr(metrics, name) for metrics in epochs]]
+            if any(value is not None for value in column)
         },
     }
     if result is not None:
@@ -238,6 +273,7 @@ def trial_document(
             "seconds": result.seconds,
             "confusion": result.confusion,
         }
+        document |= {"interval": result.interval} if result.interval else {}
     return document
 
 
@@ -255,4 +291,9 @@ def read_document(document: dict[str, Any]) -> dict[str, Any]:
         "best": best[0] if best else None,
         "parameters": document.get("parameters", 0),
         "confusion": tuple(tuple(row) for row in document.get("confusion", ())),
+        "interval": _pair(document.get("interval")),
     }
+
+
+def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (float(values[0]), float(values[1]))

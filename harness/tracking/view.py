@@ -10,6 +10,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from harness.scores import CLASSES, Score, higher_is_better
+from harness.trial import Objective
+
 KEY = "harness"
 SETTINGS = ("batch_norm", "optimizer", "learning_rate")
 """Columns of a study that does not say what it samples."""
@@ -38,19 +41,20 @@ def address(experiment_id: str) -> str:
     )
 
 
-def tags(objective: str, kind: str, sampled: Iterable[str] = SETTINGS) -> dict[str, str]:
+def tags(
+    objective: Objective, kind: str, sampled: Iterable[str] = SETTINGS, score: Score = CLASSES
+) -> dict[str, str]:
     """The experiment's tags: its runs of `kind` best first, with the columns people compare.
 
     `sampled` are the names in the study's search space. MLflow nests runs under their parent only
     while it sorts by date, so this view has the trials alone. It ignores pinned and expanded runs.
     """
-    metric, maximise = (
-        ("best/val_accuracy", True) if objective == "val/accuracy" else ("best/val_loss", False)
-    )
+    metric, maximise = f"best/{objective.replace('/', '_')}", higher_is_better(objective)
     settings = dict.fromkeys(
         ["hidden", *("hidden" if name in ("depth", "width") else name for name in sampled)]
     )
-    measured = ["metrics.`best/val_accuracy`", "metrics.`best/val_loss`", "metrics.`best/epoch`"]
+    figures = ("val_loss",) if score.task == "classes" else ("val_mae", "val_r2")
+    measured = [f"metrics.`best/{name}`" for name in (score.key, *figures, "epoch")]
     described = [*(f"params.`{name}`" for name in settings), "tags.`harness.state`"]
     order = ["1", "attributes.`Run Name`", *measured, *described, "duration", "runDateAndNestInfo"]
     state: dict[str, Any] = {

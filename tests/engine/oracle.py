@@ -71,6 +71,8 @@ def augmented(spec: TrialSpec, data: Resident, x: torch.Tensor, step: int) -> to
 
 
 def loss_of(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    if y.is_floating_point():
+        return F.mse_loss(logits[:, 0], y)
     if spec.loss == "cross-entropy":
         return F.cross_entropy(logits, y, label_smoothing=spec.label_smoothing)
     smoothing, classes = spec.label_smoothing, logits.shape[1]

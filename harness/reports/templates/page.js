@@ -222,7 +222,7 @@ function value(row, column) {
 
 function sort(column) {
   const head = heads[column], sorted = head.getAttribute("aria-sort");
-  const down = sorted ? sorted === "ascending" : names[column] === "val_accuracy";  // the best on top first
+  const down = sorted ? sorted === "ascending" : ["val_accuracy", "val_r2"].includes(names[column]);  // the best on top first
   heads.forEach(each => each.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const keyed = rows.map(row => [value(row, column), row]);

@@ -28,13 +28,15 @@ def trial_files(
     files = {"trial.json": json.dumps(document).encode()}
     if result is None:
         return files
-    lines = io.StringIO(newline="")
-    table = csv.writer(lines)
-    table.writerow(["true \\ predicted", *classes])
-    table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
-    files["confusion.csv"] = lines.getvalue().encode()
+    if classes:
+        lines = io.StringIO(newline="")
+        table = csv.writer(lines)
+        table.writerow(["true \\ predicted", *classes])
+        table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
+        files["confusion.csv"] = lines.getvalue().encode()
     if validation_labels:
-        files[FILE] = Predictions(validation_labels, result.predictions).to_file()
+        said = Predictions(validation_labels, result.predictions, numbers=not classes)
+        files[FILE] = said.to_file()
     return files
 
 

@@ -36,8 +36,9 @@ def log_champion(
 ) -> str:
     """Log `model`, a torch module in eval mode, on the run `parent`; register it as `name`.
 
-    `example` is a uint8 array [2, *shape]: torch.export takes a batch axis of 1 for fixed. The
-    format is pt2, a graph without pickle, which loads without harness.
+    `example` is an array [2, *shape] of the inputs' own type: torch.export takes a batch axis of 1
+    for fixed. `classes` are the columns of the output. The format is pt2, a graph without pickle,
+    which loads without harness.
     """
     trial = store.client.get_run(tags["harness.trial_run"])
     with _global_store(store.uri):
@@ -86,7 +87,7 @@ def _log(
     import torch
 
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.uint8), (-1, *example.shape[1:]))]),
+        Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, classes))]),
     )
     trial = store.client.get_run(tags["harness.trial_run"])

@@ -9,6 +9,7 @@ from mlflow.entities import RunTag
 from harness.config import GIVEN, varied_fields
 from harness.errors import StoreError, masked
 from harness.failpoints import failpoint
+from harness.scores import score_of
 from harness.tracking import view
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import PUT_ASIDE, StudyRecord
@@ -39,7 +40,8 @@ def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> 
     sampled = varied_fields(definition) or list(view.SETTINGS)
     if definition["study"].get("sampler") in GIVEN:
         sampled.append("seed")
-    tags = view.tags(definition["study"]["objective"], record.kind, sampled)
+    score = score_of(definition)
+    tags = view.tags(definition["study"]["objective"], record.kind, sampled, score)
     made = str(store.client.create_experiment(record.name, location, tags))
     failpoint("mlflow.experiment")
     return made

@@ -18,7 +18,8 @@ from harness.trial import EpochMetrics, TrialResult
 
 
 def curves(epoch: EpochMetrics) -> dict[str, float]:
-    return {
+    """What was measured: accuracies where classes are told apart, else errors in units."""
+    measured = {
         "train/loss": epoch.train_loss,
         "train/accuracy": epoch.train_accuracy,
         "train/penalty": epoch.penalty,
@@ -26,7 +27,12 @@ def curves(epoch: EpochMetrics) -> dict[str, float]:
         "val/accuracy": epoch.val_accuracy,
         "train/learning_rate": epoch.learning_rate,
         "cost/epoch_seconds": epoch.seconds,
+        "train/rmse": epoch.train_rmse,
+        "val/rmse": epoch.val_rmse,
+        "val/mae": epoch.val_mae,
+        "val/r2": epoch.val_r2,
     }
+    return {name: value for name, value in measured.items() if value is not None}
 
 
 LONGEST_TAG = 8000
@@ -81,10 +87,10 @@ def by_class(prefix: str, classes: Sequence[str], values: Sequence[float]) -> di
 def summary(result: TrialResult, classes: Sequence[str]) -> dict[str, float]:
     """A trial's metrics at its best epoch."""
     known = [value for value in result.class_accuracy if not math.isnan(value)]
+    mean = {"best/val_class_mean": sum(known) / len(known)} if known else {}
     return by_class("val_class_accuracy", classes, result.class_accuracy) | {
-        "best/val_accuracy": result.best.val_accuracy,
-        "best/val_loss": result.best.val_loss,
-        "best/val_class_mean": sum(known) / len(known),
+        **result.best.best_figures,
+        **mean,
         "best/epoch": result.best.epoch,
         "cost/parameters": result.parameters,
         "cost/seconds": result.seconds,
@@ -93,5 +99,5 @@ def summary(result: TrialResult, classes: Sequence[str]) -> dict[str, float]:
 
 def test_summary(reading: TestReading, classes: Sequence[str]) -> dict[str, float]:
     """What the test set showed of a trial."""
-    figures = {"test/loss": reading.loss, "test/accuracy": reading.accuracy}
+    figures = {f"test/{name}": value for name, value in reading.figures.items()}
     return figures | by_class("test_class_accuracy", classes, reading.class_accuracy)

@@ -213,7 +213,7 @@ class MlflowTracker:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
         with self._store.errors():
             return champions.log_champion(
-                self._store, self._parent, name, model, example, len(self._classes), note, tags
+                self._store, self._parent, name, model, example, len(self._classes) or 1, note, tags
             )
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:

@@ -1,0 +1,185 @@
+"""A folder of pictures by class -> arrays, by Pillow.
+
+    photos/cat/1.png  photos/dog/7.jpg              a folder a class; a test part is held out
+    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test part of its own
+
+Where all are grey the inputs are [N, H, W], else [N, 3, H, W], uint8.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.data.found import Array, Decoded
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
+)  # fmt: skip
+"""What Pillow always reads."""
+UNREAD = (".heic", ".heif", ".avif", ".svg", ".jxl")
+"""Pictures too, which must not be missed without a word."""
+TRAINING = ("train", "training", "val", "valid", "validation")
+"""Folders of the training part; the validation part is drawn anew out of all."""
+TEST = ("test", "testing")
+MOST = 4 << 30
+"""Bytes, decoded."""
+ORIENTATION = 0x0112
+"""Of EXIF; 5 to 8 are turned by a quarter."""
+
+Part = dict[str, list[Path]]
+"""Files by class, sorted."""
+
+
+def listed(folder: Path, name: str) -> list[Part]:
+    """The training part and, where there is one, the test part. Raises DataError."""
+    inside = _folders(folder)
+    by_part = {each.name.lower(): each for each in inside}
+    if not by_part.keys() & {"train", "training"} or by_part.keys() - {*TRAINING, *TEST}:
+        return [_by_class(folder, inside, name)]
+    parts: list[Part] = []
+    for names in (TRAINING, TEST):
+        part: Part = {}
+        for each in (by_part[which] for which in names if which in by_part):
+            for label, files in _by_class(each, _folders(each), f"{name}/{each.name}").items():
+                part.setdefault(label, []).extend(files)
+        parts += [dict(sorted(part.items()))] if part else []
+    for label in parts[1] if len(parts) > 1 else ():
+        if label not in parts[0]:
+            raise DataError(
+                f"{name}: class '{label}' stands in the test part and not in training; move some "
+                "of it, or take it out"
+            )
+    return parts
+
+
+def decode(parts: Sequence[Part], name: str, size: tuple[int, ...] = ()) -> Decoded:
+    """Read every picture, brought to `size` (height, width) where that is given.
+
+    Raises DataError where one cannot be read, or where they are of several sizes.
+    """
+    files = [file for part in parts for each in part.values() for file in each]
+    with ThreadPoolExecutor() as pool:
+        sizes = list(pool.map(_size, files))
+        _check_sizes(files, sizes, name, size)
+        read = list(pool.map(lambda file: _array(file, size), files))
+    colour = any(each.ndim == 3 for each in read)
+    if colour:
+        read = [each if each.ndim == 3 else np.stack([each] * 3) for each in read]
+    inputs = np.stack(read)
+    classes = tuple(parts[0])
+    numbers = [classes.index(label) for part in parts for label in part for _ in part[label]]
+    labels = np.array(numbers, np.int64)
+    count = sum(map(len, parts[0].values()))
+    test = (inputs[count:], labels[count:]) if len(parts) > 1 else None
+    return Decoded(inputs[:count], labels[:count], test, classes, 255.0)
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror or error})") from None
+    return [each for each in inside if each.is_dir() and not each.name.startswith(".")]
+
+
+def _by_class(folder: Path, inside: Sequence[Path], name: str) -> Part:
+    part = {}
+    for each in inside:
+        part[each.name] = files = sorted(
+            file for file in each.rglob("*") if file.suffix.lower() in (*SUFFIXES, *UNREAD)
+            and not file.name.startswith(".")
+        )  # fmt: skip
+        for file in files:
+            if file.suffix.lower() in UNREAD:
+                raise DataError(
+                    f"{file}: {file.suffix} pictures are not read; save it as PNG or JPEG"
+                )
+        if not files:
+            raise DataError(
+                f"{name}: class '{each.name}' has no picture ({', '.join(SUFFIXES)}); put some "
+                "there, or take the folder away"
+            )
+    if not part:
+        raise DataError(
+            f"{name}: a folder with no classes; put the pictures of each class into a folder of "
+            f"its own, as in {name.rstrip('/')}/cat/1.png"
+        )
+    return part
+
+
+def _check_sizes(
+    files: Sequence[Path], sizes: Sequence[tuple[int, int]], name: str, wanted: tuple[int, ...]
+) -> None:
+    counts = Counter(sizes).most_common()
+    (height, width), _ = counts[0]
+    if not wanted and len(counts) > 1:
+        shown = ", ".join(
+            f"{files[sizes.index(size)].name} is {size[0]}x{size[1]} (so are {count:,})"
+            for size, count in counts[:3]
+        )
+        raise DataError(
+            f"[data] size: {name} has pictures of {len(counts):,} sizes (height x width): {shown}; "
+            f"size = [{height}, {width}] brings all to one, stretched where they are of another "
+            "shape"
+        )
+    height, width = wanted or (height, width)
+    if len(files) * height * width * 3 > MOST:
+        raise DataError(
+            f"[data] size: {name} has {len(files):,} pictures of {height}x{width}, more than "
+            "memory should hold; give a smaller one, such as size = [32, 32]"
+        )
+
+
+def _size(file: Path) -> tuple[int, int]:
+    """Height and width, by the file's head."""
+    with _opened(file) as image:
+        turned = image.getexif().get(ORIENTATION, 1) >= 5
+        return image.size if turned else (image.height, image.width)
+
+
+def _array(file: Path, size: tuple[int, ...]) -> Array:
+    """[H, W] where it is grey, else [3, H, W], uint8."""
+    from PIL import Image, ImageOps
+
+    with _opened(file) as opened:
+        try:
+            image: Image.Image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut at 255
+                image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
+            if image.has_transparency_data:
+                paper = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(paper, image.convert("RGBA"))
+            image = image.convert("L" if image.mode in ("1", "L", "F") else "RGB")
+            if size:
+                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            values = np.asarray(image)
+        except Exception as error:  # a damaged file raises anything
+            raise _unreadable(file, error) from None
+    if values.ndim == 2:
+        return values
+    grey = bool((values == values[..., :1]).all())
+    return values[..., 0] if grey else values.transpose(2, 0, 1)
+
+
+def _opened(file: Path) -> Image:
+    from PIL import Image
+
+    try:
+        return Image.open(file)
+    except Exception as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    why = " ".join(str(error).split()).replace(f" '{file}'", "") or repr(error)
+    return DataError(f"{file}: no picture that can be read ({why}); mend it, or take it away")

@@ -1,0 +1,86 @@
+"""A number foretold: trained as autograd would, measured as scikit-learn does, in its own units."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from harness.engine import Population, Resident
+from harness.fit import rmse_interval
+from harness.model import load_mlp
+from harness.trial import CHOICES, EpochMetrics, TrialResult, TrialSpec
+from tests import regression
+from tests.engine.oracle import cell_of, check, losses_of
+from tests.engine.training import result, train
+
+SPEC = TrialSpec(hidden=(24, 12), loss="mse", batch_size=40, epochs=8, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def data() -> Resident:
+    return Resident(regression.splits())
+
+
+@pytest.fixture(scope="module")
+def trained(data: Resident) -> tuple[TrialResult, list[EpochMetrics]]:
+    return result(SPEC, data, "val/rmse")
+
+
+@pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
+@pytest.mark.parametrize("batch_norm", CHOICES["batch_norm"])
+def test_equals_autograd(batch_norm: str, vectorised: bool) -> None:
+    double = Resident(regression.splits(), dtype=torch.float64)
+    spec = TrialSpec.from_dict(SPEC.to_dict() | {"batch_norm": batch_norm, "l2": 1e-3})
+    other = replace(SPEC, hidden=(16,), seed=1)
+    cell = cell_of([spec, other], double, vectorised)
+    check(cell, losses_of(cell), double)
+
+
+def test_its_figures_are_scikit_learns(
+    data: Resident, trained: tuple[TrialResult, list[EpochMetrics]]
+) -> None:
+    found, epochs = trained
+    best, splits = found.best, regression.splits()
+    assert best == min(epochs, key=lambda epoch: epoch.val_rmse or 0)
+    said = np.frombuffer(found.predictions, np.float32)
+    true = splits.validation.labels[splits.validation.rows].numpy()
+    assert best.val_rmse == pytest.approx(root_mean_squared_error(true, said))
+    assert best.val_mae == pytest.approx(mean_absolute_error(true, said))
+    assert best.val_r2 == pytest.approx(r2_score(true, said))
+    assert best.val_r2 > 0.5
+    assert best.val_loss == pytest.approx((best.val_rmse / splits.target_std) ** 2, rel=1e-4)
+    assert best.train_rmse == pytest.approx(best.train_loss**0.5 * splits.target_std)
+    assert best.score == best.val_rmse
+    assert (best.val_accuracy, best.train_accuracy, found.confusion) == (None, None, ())
+    assert found.interval == rmse_interval(said, true)
+
+
+def test_the_model_that_is_kept_speaks_in_the_targets_own_units(
+    trained: tuple[TrialResult, list[EpochMetrics]],
+) -> None:
+    found, part = trained[0], regression.splits().validation
+    model = load_mlp(SPEC, 0, found.weights)
+    with torch.inference_mode():
+        said = model(part.inputs[part.rows])
+    assert said.shape == (regression.VALIDATION, 1)
+    np.testing.assert_allclose(
+        said[:, 0].numpy(), np.frombuffer(found.predictions, np.float32), rtol=1e-5
+    )
+
+
+def test_beside_others_it_comes_to_the_same(
+    data: Resident, trained: tuple[TrialResult, list[EpochMetrics]]
+) -> None:
+    others = [SPEC, replace(SPEC, hidden=(16,)), replace(SPEC, batch_norm="after")]
+    (first, *_), _ = train(others, data, "val/rmse")
+    assert isinstance(first, TrialResult)
+    assert first.best.val_rmse == pytest.approx(trained[0].best.val_rmse, rel=1e-3)
+
+
+def test_a_loss_for_classes_is_refused(data: Resident) -> None:
+    with pytest.raises(ValueError, match="loss: cross-entropy tells classes apart"):
+        Population(data, "val/rmse").add("0", replace(SPEC, loss="cross-entropy"))
