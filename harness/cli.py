@@ -20,6 +20,7 @@ from harness.options import (
     Output,
     Seed,
     Set,
+    Storage,
     Study,
     TrackingUri,
     Workers,
@@ -82,6 +83,7 @@ def run_study(
     seed: Seed = None,
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
+    storage: Storage = None,
     overrides: Set = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; the old study is kept, renamed.")
@@ -115,6 +117,7 @@ def run_study(
             confirm=not no_confirm,
             ray=ray,
             cpus_per_worker=cpus_per_worker,
+            storage=storage,
         )
         if dry_run:
             from harness.estimate import dry_run as estimate
@@ -177,11 +180,11 @@ def sync(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Send what was recorded while MLflow was away."""
-    from harness.home import Home
+    from harness.home import Home, storage_of
     from harness.sync import sync as send
 
     with reported():
-        send(Home(Path("mlruns")), study, tracking_uri)
+        send(Home(Path("mlruns"), storage_of()), study, tracking_uri)
 
 
 @app.command(epilog="Example: harness doctor fashion-mnist --repair")
@@ -193,14 +196,16 @@ def doctor(
         bool, typer.Option("--repair", help="Mend what can be mended; without, only look.")
     ] = False,
     tracking_uri: TrackingUri = None,
+    storage: Storage = None,
     output: Output = Format.text,
 ) -> None:
     """Check that Optuna's record, MLflow's and the files agree, and nothing is lost or double."""
     from harness.doctor import examine
-    from harness.home import Home
+    from harness.home import Home, storage_of
 
     with reported():
-        found = examine(Home(Path("mlruns")), study, tracking_uri, repair)
+        home = Home(Path("mlruns"), storage_of(storage))
+        found = examine(home, study, tracking_uri, repair)
         print(json.dumps(found.to_dict()) if output is Format.json else found.text())
         if not found.healthy:
             raise typer.Exit(1)

@@ -17,10 +17,12 @@ from harness.ledger import Ledger
 from harness.signals import Stop
 
 if TYPE_CHECKING:
+    from harness.search.place import Place
     from harness.tracking.base import Tracker
     from harness.tracking.spool import SpooledTracker
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+STORAGE_VARIABLE = "HARNESS_STORAGE"
 LONGEST_ADDRESS = 2000
 
 
@@ -29,6 +31,18 @@ class Home:
     """`mlruns/` in the current folder, unless told otherwise."""
 
     root: Path
+    storage: str | None = None
+    """Where studies' Optuna records lie, an address of PostgreSQL; None for journals in here."""
+
+    def place(self, tracking_uri: str) -> Place:
+        """Of the Optuna records of the studies recorded in that store. Raises ConfigError."""
+        from harness.search.folder import Folder
+
+        if self.storage is None:
+            return Folder(self.journals(tracking_uri))
+        from harness.search.database import Database
+
+        return Database(self.storage)
 
     def journals(self, tracking_uri: str) -> Path:
         """Where the journals of the studies recorded in that store lie."""
@@ -130,6 +144,11 @@ class Home:
                 f"{path} is no SQLite database or is damaged; it was not touched: move it away, or "
                 "give back a copy"
             )
+
+
+def storage_of(given: str | None = None) -> str | None:
+    """`given`, else $HARNESS_STORAGE; None for journals in the home."""
+    return given or os.environ.get(STORAGE_VARIABLE) or None
 
 
 def _checked(uri: str) -> str:

@@ -46,6 +46,13 @@ TrackingUri = Annotated[
     str | None,
     typer.Option(metavar="URI", help="MLflow [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Optuna's record in PostgreSQL [$HARNESS_STORAGE, else a journal in mlruns].",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

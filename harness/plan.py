@@ -20,8 +20,9 @@ from harness.executors.cluster import Ray
 from harness.executors.devices import Demand, choose
 from harness.executors.processes import ProcessExecutor
 from harness.facts import facts
-from harness.home import Home
+from harness.home import Home, storage_of
 from harness.search import random_specs
+from harness.search.place import Place
 from harness.studyfiles import load
 from harness.tracking.records import CONFIRM, TEST_SET, UNCONFIRMED, StudyRecord
 
@@ -58,8 +59,9 @@ class Plan:
         return self.home.tracking_uri(self.tracking_uri)
 
     @property
-    def journals(self) -> Path:
-        return self.home.journals(self.store)
+    def place(self) -> Place:
+        """Of the Optuna record."""
+        return self.home.place(self.store)
 
     def prepare(self, cache: Path | None = None, download: bool = True) -> Prepared:
         data = self.config.data
@@ -201,6 +203,7 @@ def plan(
     confirm: bool = True,
     ray: str | None = None,
     cpus_per_worker: int | None = None,
+    storage: str | None = None,
     home: str | Path = "mlruns",
 ) -> Plan:
     """Resolve a study and where it will run. Raises UserError; touches nothing."""
@@ -228,7 +231,8 @@ def plan(
     config = load(study, overrides, options)
     if not confirm:
         config = replace(config, confirm=config.confirm.model_copy(update={"seeds": 0}))
-    Home(Path(home)).tracking_uri(tracking_uri)  # refused before anything is made
+    here = Home(Path(home), storage_of(storage))
+    here.place(here.tracking_uri(tracking_uri))  # refused before anything is made
     if cpus_per_worker is not None and ray is None:
         raise ConfigError("--cpus-per-worker: sets cores of a Ray cluster aside; give --ray too")
     # Of a cluster's devices nothing is known before it is joined.
@@ -244,7 +248,6 @@ def plan(
     sets = [part for override in overrides for part in ("--set", override)]
     command = shlex.join(["harness", "run-study", str(study), *flags, *sets])
     cluster = Ray(ray, device, cpus_per_worker or 1, workers) if ray is not None else None
-    here = Home(Path(home))
     return Plan(
         config, devices, described, count == 0, here, folder, tracking_uri, command, cluster
     )

@@ -80,6 +80,7 @@ def run_study(
     confirm: bool = True,
     ray: str | None = None,
     cpus_per_worker: int | None = None,
+    storage: str | None = None,
     home: str | Path = "mlruns",
     fresh: bool = False,
     watcher: Watcher | None = None,
@@ -104,6 +105,7 @@ def run_study(
         confirm=confirm,
         ray=ray,
         cpus_per_worker=cpus_per_worker,
+        storage=storage,
         home=home,
     )
     return execute(planned, fresh=fresh, watcher=watcher or Quiet())
@@ -114,7 +116,7 @@ def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
     config, home = planned.config, planned.home
     with private(), interruptible() as stop, planned.joined() as planned:
         prepared = planned.prepare()
-        with open_search(config, planned.journals, fresh) as search:
+        with open_search(config, planned.place, fresh) as search:
             watcher.message(_opening(planned, search))
             todo = config.study.trials - search.counts.done
             with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:

@@ -46,8 +46,7 @@ def sync(home: Home, study: str | None, tracking_uri: str | None) -> None:
 
 
 def _check_known(home: Home, uri: str, study: str) -> None:
-    journals = home.journals(uri).glob("*.journal")
-    known = [path.name.removesuffix(".journal") for path in journals]
+    known = home.place(uri).names()
     if study not in known:
         raise StudyError(f"nothing of a study {study!r} waits here{did_you_mean(study, known)}")
 

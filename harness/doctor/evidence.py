@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import sqlite3
 import urllib.parse
@@ -118,25 +116,10 @@ class Evidence:
             return None
 
 
-def held(folder: Path, study: str) -> bool:
-    """Whether a driver holds the study's lock at this moment; takes it from nobody."""
-    try:
-        file = os.open(folder / f"{study}.lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
-
-
 def gather(home: Home, name: str, uri: str, auditor: Auditor | None, damage: str) -> Evidence:
     """`auditor` is None where the store cannot be read, for the reason that `damage` gives."""
-    folder = home.journals(uri)
-    journal = read(folder / f"{name}.journal")
+    place, folder = home.place(uri), home.journals(uri)
+    journal = read(place, name)
     spool = home.spools(uri) / f"{name}{SUFFIX}"
     known = Evidence(
         name,

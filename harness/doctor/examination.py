@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.doctor.checks import CHECKS, OF_THE_STORE, check
 from harness.doctor.choice import again
 from harness.doctor.counts import ended
-from harness.doctor.evidence import Evidence, database_damage, gather, held
+from harness.doctor.evidence import Evidence, database_damage, gather
 from harness.doctor.finding import Finding
 from harness.doctor.repair import repair as mend
 from harness.doctor.stored import undigested
@@ -112,8 +112,7 @@ def examine(
     uri = home.tracking_uri(tracking_uri)
     damage = _reachable(home, uri)
     auditor = _auditor(uri, False, damage)
-    folder = home.journals(uri)
-    known = {path.name.removesuffix(".journal") for path in folder.glob("*.journal")}
+    known = set(home.place(uri).names())
     if auditor is not None and (name is not None or uri.startswith("sqlite:///")):
         # On a server there are others' studies too, whose journals lie elsewhere.
         known |= auditor.studies().keys()
@@ -153,13 +152,12 @@ def _auditor(uri: str, writing: bool, damage: str) -> Auditor | None:
 def _examined(
     home: Home, name: str, uri: str, auditor: Auditor | None, damage: str
 ) -> tuple[Examined, Evidence | None]:
-    folder = home.journals(uri)
-    if held(folder, name):
+    place = home.place(uri)
+    if place.held(name):
         return Examined(name, driven=True), None
     evidence = gather(home, name, uri, auditor, damage)
-    journal = folder / f"{name}.journal"
-    now = journal.stat().st_size if journal.is_file() else 0
-    if held(folder, name) or (evidence.journal and evidence.journal.size != now):
+    journal = evidence.journal
+    if place.held(name) or (journal and journal.mark != place.mark(name)):
         return Examined(name, driven=True), None  # what was read is of no one moment
     found = Examined(
         name,

@@ -14,6 +14,9 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import LIST, DataTable, StudyConfig, StudyTable
+from harness.search.database import Database
+from harness.search.folder import Folder
+from harness.search.place import Place
 from harness.search.study import drawn_of
 from harness.space import Space
 from harness.tracking.records import State
@@ -44,8 +47,10 @@ class Lines(BaseJournalBackend):
 class Journal:
     """What a journal says, as far as its lines are whole."""
 
-    path: Path
-    size: int
+    path: str
+    """Where it lies, for people."""
+    mark: object
+    """Of the moment at which it was read."""
     cut: bool
     """Whether its last line is torn: what a driver leaves that died while it wrote."""
     damage: str
@@ -76,7 +81,7 @@ class Journal:
             data=DataTable(**definition["data"]),
             train=_fields(definition["train"]),
             space=Space.parse(definition["space"]),
-            source=str(self.path),
+            source=self.path,
             text="",
             settings={name: _fields(each) for name, each in definition.get(LIST, {}).items()},
         )
@@ -108,8 +113,25 @@ class Journal:
         return trial.value if trial.state == TrialState.COMPLETE else None
 
 
-def read(path: Path) -> Journal | None:
-    """None where there is no such file."""
+def read(place: Place, study: str) -> Journal | None:
+    """None where there is none."""
+    if isinstance(place, Folder):
+        return _of_file(place.journal(study))
+    return _of_database(place, study) if isinstance(place, Database) else None
+
+
+def _of_database(place: Database, name: str) -> Journal | None:
+    if name not in place.names():
+        return None
+    mark = place.mark(name)
+    with place.reading() as storage:
+        study = next(each for each in storage.get_all_studies() if each.study_name == name)
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    own = str(study.user_attrs.get("name", name))
+    return Journal(place.shown(name), mark, False, "", own, study.user_attrs, tuple(trials))
+
+
+def _of_file(path: Path) -> Journal | None:
     if not path.is_file():
         return None
     content = path.read_bytes()
@@ -133,7 +155,7 @@ def read(path: Path) -> Journal | None:
     except Exception as error:
         # Records that contradict one another come out as whatever Optuna stumbles over.
         damage = damage or f"Optuna cannot follow it ({type(error).__name__}: {error})"
-    return Journal(path, len(content), cut, damage, study, attrs, tuple(trials))
+    return Journal(str(path), len(content), cut, damage, study, attrs, tuple(trials))
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

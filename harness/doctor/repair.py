@@ -31,8 +31,6 @@ from harness.errors import HarnessError
 from harness.home import Home, private
 from harness.recovery import recover
 from harness.scores import sign_of
-from harness.search.journal import locked
-from harness.search.opening import Backend
 from harness.search.study import Search
 from harness.tracking.audit import DOCUMENT, REMADE, Auditor, Point
 from harness.tracking.records import trial_document
@@ -56,7 +54,8 @@ def repair(home: Home, name: str, uri: str, auditor: Auditor, before: list[Findi
     """Mend study `name`, whose breaches are `before`. Raises StudyError where it is driven,
     StoreError where its journal is damaged before its end."""
     done = Repair()
-    with private(), locked(home.journals(uri), name):
+    place = home.place(uri)
+    with private(), place.locked(name):
         # Taking the lock removes what a dead driver left beside the journal, and mends its end.
         by_lock = (MendJournal, Remove)
         done.mended += [each for each in before if isinstance(each.mend, by_lock)]
@@ -116,8 +115,11 @@ def _close_stale(home: Home, name: str, uri: str, evidence: Evidence) -> None:
     """As the next driver would: what stands in the spool has happened, the rest is tried again."""
     journal = evidence.journal
     assert journal is not None
-    storage = optuna.storages.JournalStorage(Backend(journal.path))
-    search = Search(journal.config, optuna.load_study(study_name=journal.study, storage=storage))
+    storage = home.place(uri).storage(name)
+    # In a journal the study keeps its name when the file is put aside.
+    (summary,) = [s for s in storage.get_all_studies() if s.user_attrs.get("uid") == journal.uid]
+    study = optuna.load_study(study_name=summary.study_name, storage=storage)
+    search = Search(journal.config, study)
     if evidence.spool is not None:
         with home.open_spool(name, uri) as spool:
             recover(search, spool)

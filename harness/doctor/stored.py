@@ -20,14 +20,14 @@ def files_are_whole(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(7, "mlflow.db", what, remedy=COPY)
     if journal is not None and journal.cut:
         what = "its last record is cut off"
-        yield Finding(7, str(journal.path), what, MendJournal())
+        yield Finding(7, journal.path, what, MendJournal())
     if journal is not None and journal.damage:
         remedy = "restore it from a copy, or start over with --fresh"
-        yield Finding(7, str(journal.path), journal.damage, remedy=remedy)
+        yield Finding(7, journal.path, journal.damage, remedy=remedy)
     if journal is not None and not journal.begun and not journal.cut and not journal.damage:
         what = "says nothing of a study"
         remedy = "restore it from a copy, or start over with --fresh"
-        yield Finding(7, str(journal.path), what, remedy=remedy)
+        yield Finding(7, journal.path, what, remedy=remedy)
     if evidence.parent is not None:
         yield from _of_run("the study's", evidence.parent, set())
     needed = kept(evidence) if journal is not None and journal.begun else []

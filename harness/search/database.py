@@ -12,15 +12,19 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from harness.errors import ConfigError, StoreError, StudyError, masked
 from harness.search.patient import patient
 
 SPACE = 0x6861726E
 """Our advisory locks' first number, `harn`; the second is the study's."""
-KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 """Seconds: a driver whose machine is gone holds its lock for a minute."""
 DRAFT = "being made: "
 
@@ -41,22 +45,22 @@ class Database:
                 "--storage: PostgreSQL's driver is not installed; pip install 'harness[postgres]'"
             ) from None
         self._url, self._psycopg = url, psycopg
-        self._lock: Any = None
-        self._storage: BaseStorage | None = None
+        self._locks: dict[str, Any] = {}
+        """Of the studies that are ours: the connection that holds it."""
+        self._storages: dict[str, BaseStorage] = {}
 
     @contextmanager
     def locked(self, study: str, fresh: bool = False) -> Iterator[None]:
         self._take(study)
         try:
-            inner = self._reached()
-            self._storage = patient(
-                inner, masked(self._url), lambda: self._renew(study), longest=300.0
-            )
-            yield
+            with self._reached() as inner:
+                name = masked(self._url)
+                self._storages[study] = patient(inner, name, lambda: self._renew(study))
+                yield
         finally:
-            self._storage = None
+            self._storages.pop(study, None)
             with suppress(self._psycopg.Error):
-                self._lock.close()
+                self._locks.pop(study).close()
 
     def held(self, study: str) -> bool:
         with self._connected() as connection:
@@ -72,8 +76,22 @@ class Database:
     def shown(self, study: str) -> str:
         return f"study '{study}' in {masked(self._url)}"
 
+    def mark(self, study: str) -> object:
+        with self._connected() as connection:
+            return connection.execute(
+                "SELECT count(*), count(datetime_complete), max(trial_id), "
+                "(SELECT count(*) FROM trial_intermediate_values), "
+                "(SELECT count(*) FROM trial_user_attributes) FROM trials"
+            ).fetchone()
+
+    @contextmanager
+    def reading(self) -> Iterator[BaseStorage]:
+        """To look at, without a byte written."""
+        with self._reached(skip_compatibility_check=True, skip_table_creation=True) as storage:
+            yield storage
+
     def storage(self, study: str) -> BaseStorage:
-        return self._storage or self._reached()
+        return self._storages[study]
 
     def draft(self, study: str) -> tuple[BaseStorage, str]:
         name, storage = f"{DRAFT}{study}", self.storage(study)
@@ -87,32 +105,82 @@ class Database:
             if aside is not None:
                 connection.execute(rename, (f"{study}.{aside}", study))
             connection.execute(rename, (study, f"{DRAFT}{study}"))
-        self._storage = patient(
-            self._reached(), masked(self._url), lambda: self._renew(study), longest=300.0
-        )
 
     def suffix(self, study: str) -> str:
         return time.strftime("%Y%m%d-%H%M%S")
 
-    def _reached(self) -> BaseStorage:
+    def _take(self, study: str) -> None:
+        """Raises StudyError where another driver has the lock."""
+        name = f"process {os.getpid()} on {socket.gethostname()}"
+        connection = self._open(name)
+        (taken,) = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _key(study)).fetchone()
+        if not taken:
+            who = self._holder(connection, study) or "another process"
+            connection.close()
+            raise StudyError(
+                f"study '{study}' is being driven by {who}; wait for it, or choose another name"
+            )
+        self._locks[study] = connection
+
+    def _renew(self, study: str) -> None:
+        """After the server was away, and the lock with it, unless the connection lives."""
+        try:
+            self._locks[study].execute("SELECT 1")
+        except self._psycopg.Error:
+            self._locks[study].close()
+            try:
+                self._take(study)
+            except StoreError as error:
+                raise StorageInternalError(str(error)) from None
+
+    def _holder(self, connection: Any, study: str) -> str | None:
+        found = connection.execute(
+            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND classid::bigint = %s AND objid::bigint = %s AND objsubid = 2",
+            (SPACE, _key(study)[1] % 2**32),
+        ).fetchone()
+        return str(found[0]) if found else None
+
+    @contextmanager
+    def _reached(self, **more: Any) -> Iterator[BaseStorage]:
         """Optuna's storage; its tables are made where there are none. Raises StoreError."""
         driver = self._url.replace("postgresql://", "postgresql+psycopg://", 1)
         try:
-            return _CachedStorage(RDBStorage(driver, engine_kwargs={"pool_size": 2}))
+            storage = RDBStorage(driver, engine_kwargs={"pool_size": 2}, **more)
         except Exception as error:  # SQLAlchemy's and alembic's are many
             raise self._away(error) from None
+        try:
+            yield get_storage(storage)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
         try:
-            name = f"harness, process {os.getpid()} on {socket.gethostname()}"
-            with self._psycopg.connect(
-                self._url, autocommit=True, application_name=name, connect_timeout=10, **KEEPALIVE
-            ) as connection:
+            with self._open("harness") as connection:
                 yield connection
+        except self._psycopg.Error as error:
+            raise self._away(error) from None
+
+    def _open(self, name: str) -> Any:
+        try:
+            return self._psycopg.connect(
+                self._url, autocommit=True, application_name=name[:60], **KEEPALIVE
+            )
         except self._psycopg.Error as error:
             raise self._away(error) from None
 
     def _away(self, error: Exception) -> StoreError:
         said = " ".join(str(error).split("\n")[:1])
-        return StoreError(f"{masked(self._url)} cannot be used ({said}); start it, or leave --storage out")
+        return StoreError(
+            f"{masked(self._url)} cannot be used ({said}); start it, or leave --storage out"
+        )
+
+
+def _key(study: str) -> tuple[int, int]:
+    """Two numbers of 32 bits, as PostgreSQL has it with signs."""
+    second = zlib.crc32(study.encode())
+    return SPACE, second - 2**32 if second >= 2**31 else second

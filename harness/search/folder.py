@@ -72,6 +72,10 @@ class Folder:
     def shown(self, study: str) -> str:
         return str(self.journal(study))
 
+    def mark(self, study: str) -> object:
+        path = self.journal(study)
+        return path.stat().st_size if path.is_file() else 0
+
     def storage(self, study: str) -> optuna.storages.BaseStorage:
         return optuna.storages.JournalStorage(Backend(self.journal(study)))
 

@@ -10,61 +10,39 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
 
 from harness.config import GIVEN, LIST, StudyConfig
 from harness.errors import StoreError, StudyError
 from harness.failpoints import failpoint
 from harness.scores import higher_is_better
-from harness.search.journal import aside, locked
+from harness.search.folder import Folder
+from harness.search.place import Place
 from harness.search.record import Record
 from harness.search.samplers import pruner
 from harness.search.study import Search
 from harness.tracking.records import PUT_ASIDE
 
 
-class Backend(JournalFileBackend):
-    """Optuna's journal file, whose disk may be full."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        try:
-            super().append_logs(logs)
-        except OSError as error:
-            raise StoreError(
-                f"{self._path}: cannot be written ({error.strerror}); the same command goes on "
-                "when it can"
-            ) from None
-
-
 @contextmanager
-def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Iterator[Search]:
-    """The study's record under its lock, made or continued.
+def open_search(config: StudyConfig, where: Place | Path, fresh: bool = False) -> Iterator[Search]:
+    """The study's record under its lock, made or continued; a path is a folder of journals.
 
     Raises StudyError where another driver holds it, or where the study was changed under its name.
     """
     name = config.study.name
+    place = Folder(where) if isinstance(where, Path) else where
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with locked(folder, name, fresh) as path:
-        new = path.with_name(f"{path.name}.new")
-        if new.is_file() and path.is_file():
-            new.unlink()  # whoever made it died before the old one was put aside
-        if new.is_file():
-            new.rename(path)
-        if fresh and path.is_file():
-            old = aside(path)
-            suffix = old.name.removesuffix(".journal").removeprefix(f"{name}.")
-            _end(path, name)
-            _create(config, new, suffix)
-            path.rename(old)
-            failpoint("search.aside")
-            new.rename(path)
-        elif not path.is_file():
-            _create(config, path, None)
-        study = _load(config, path)
+    with place.locked(name, fresh):
+        there = name in place.names()
+        if fresh and there:
+            suffix = place.suffix(name)
+            _end(place, name)
+            _create(config, place, suffix)
+            place.publish(name, suffix)
+        elif not there:
+            _create(config, place, None)
+            place.publish(name, None)
+        study = _load(config, place)
         _refuse_changes(name, study.user_attrs["definition"], config.definition())
         search = Search(config, study)
         requested = max(config.study.trials, search.counts.done)
@@ -73,49 +51,45 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
         yield search
 
 
-def _end(path: Path, name: str) -> None:
+def _end(place: Place, name: str) -> None:
     """What a driver that died left running in a record that is put aside, unless it is damaged."""
     with suppress(Exception):
-        storage = optuna.storages.JournalStorage(Backend(path))
+        storage = place.storage(name)
         study = optuna.load_study(study_name=name, storage=storage)
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             storage.set_trial_user_attr(trial._trial_id, "reason", PUT_ASIDE)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
-    """A new record, which is there whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
+def _create(config: StudyConfig, place: Place, suffix: str | None) -> None:
+    """A new record, which is there when it is published."""
+    storage, name = place.draft(config.study.name)
     study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(Backend(part)),
-        study_name=config.study.name,
+        storage=storage,
+        study_name=name,
         direction="maximize" if higher_is_better(config.study.objective) else "minimize",
     )
     failpoint("search.created")
     study.set_user_attr("uid", uuid.uuid4().hex[:12])
+    study.set_user_attr("name", config.study.name)
     study.set_user_attr("set_aside", suffix)
     study.set_user_attr("definition", config.definition())
     failpoint("search.defined")
-    part.rename(path)
 
 
-def _load(config: StudyConfig, path: Path) -> optuna.Study:
+def _load(config: StudyConfig, place: Place) -> optuna.Study:
+    name = config.study.name
     try:
-        study = Record(
-            config.study.name,
-            optuna.storages.JournalStorage(Backend(path)),
-            pruner=pruner(config),
-        )
+        study = Record(name, place.storage(name), pruner=pruner(config))
     except KeyError:
         raise StoreError(
-            f"{path}: holds no study '{config.study.name}'; start over with --fresh, which keeps "
-            "the file under another name"
+            f"{place.shown(name)}: holds no study '{name}'; start over with --fresh, which keeps "
+            "what is there under another name"
         ) from None
     if missing := {"uid", "set_aside", "definition"} - study.user_attrs.keys():
         raise StoreError(
-            f"{path}: says nothing of {', '.join(sorted(missing))}, so it is no record of this "
-            "version; start over with --fresh, which keeps it under another name"
+            f"{place.shown(name)}: says nothing of {', '.join(sorted(missing))}, so it is no "
+            "record of this version; start over with --fresh, which keeps it under another name"
         )
     return study
 

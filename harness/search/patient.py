@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 
@@ -103,5 +102,3 @@ def patient(
     """
     storage: BaseStorage = _Storage(inner, name, renew, longest)
     return storage
-
-

@@ -27,6 +27,9 @@ class Place(Protocol):
     def shown(self, study: str) -> str:
         """Where its record lies, for people; no password in it."""
 
+    def mark(self, study: str) -> object:
+        """Another one after something was written."""
+
     def storage(self, study: str) -> BaseStorage:
         """To read and write under the lock."""
 
@@ -34,7 +37,7 @@ class Place(Protocol):
         """A storage for a new record, and the name it has in it until it is published."""
 
     def publish(self, study: str, aside: str | None) -> None:
-        """The draft takes its place; the record that is there goes by `STUDY.aside` from then on."""
+        """The draft takes its place; the record that was there goes by `STUDY.aside` then."""
 
     def suffix(self, study: str) -> str:
         """For putting the record aside: a time."""
