@@ -30,7 +30,8 @@ class Server:
     A context manager: started when it is entered (in 11 to 18 s), stopped when it is left.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "") -> None:
+        """`database`, an address of PostgreSQL, takes the place of SQLite."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         service = yaml.safe_load(COMPOSE.read_text())["services"]["mlflow"]
@@ -40,6 +41,10 @@ class Server:
             .replace("--port=5000", f"--port={self.port}")
             for argument in service["command"]
         ]
+        if database:
+            own = database.replace("postgresql://", "postgresql+psycopg://", 1)
+            (place,) = (i for i, a in enumerate(self._command) if "backend-store-uri" in a)
+            self._command[place] = f"--backend-store-uri={own}"
         self._environment = os.environ | service["environment"]
         self._process: subprocess.Popen[bytes] | None = None
 
