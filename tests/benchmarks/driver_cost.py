@@ -177,11 +177,16 @@ class Stub:
         while self._waiting and len(self._active) < self.slots:
             self._active.append(Slot(self._waiting.popleft(), []))
         slot = self._active.popleft()
+        event = self._event(slot)
+        if isinstance(event, Epoch):
+            self._active.append(slot)  # the other slot's turn
+        return event
+
+    def _event(self, slot: Slot) -> Epoch | Ended:
         uid = slot.trial.uid
         if slot.keep and len(slot.epochs) < EPOCHS:
             lead = slot.trial.number if self._rising else 0
             slot.epochs.append(epoch_metrics(slot.trial.spec, len(slot.epochs) + 1, lead))
-            self._active.append(slot)  # the other slot's turn
             return Epoch(uid, "stub", slot.epochs[-1])
         return Ended(uid, "stub", self._result(slot, "finished" if slot.keep else "pruned"))
 
@@ -258,7 +263,7 @@ def shown(seconds: Sequence[float]) -> str:
 
 def table(costs: Sequence[Cost]) -> None:
     n = len(costs)
-    starts = [start for start in (25, 475, 975) if start < n - 50] + [n - 50]
+    starts = [start for start in (25, 475, 975, 2475) if start < n - 50] + [n - 50]
     windows = {start: costs[start : start + 50] for start in starts}
     first, last = windows[starts[0]], windows[starts[-1]]
     head = ("process ms", "without sampler", "sampler", "wall ms", "wall without sampler")
