@@ -32,10 +32,11 @@ class Postgres:
         self._programs, self._user = Path(spec.origin).parent / "pginstall", os.getuid()
         if self._user == 0:  # as whom PostgreSQL refuses to run
             self._user = NOBODY
-            own = (
-                Path(self._folder.name) / "pginstall"
-            )  # nobody may not see the virtual environment
+            # Nobody may not see the virtual environment: the programs, and what they link to.
+            libraries = Path(spec.origin).parent.with_suffix(".libs")
+            own = Path(self._folder.name) / "package" / "pginstall"
             shutil.copytree(self._programs, own)
+            shutil.copytree(libraries, own.parents[1] / libraries.name)
             self._programs = own
             os.chown(self._folder.name, self._user, -1)
         self._call("initdb", "-D", str(self._data), "-U", "harness", "-A", "trust", "--no-sync")
