@@ -10,12 +10,13 @@ above the lower counts where it hangs together with one above the higher.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Grey = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.intp]
+"""Of one part: (row, column), [n, 2]."""
 
 FLAT, FLAT_SHARE = 3.0, 0.5
 """A background is flat where so many of all pixels lie so near to the edge's median."""
@@ -30,9 +31,16 @@ APART = 4
 """Pixels: what the smoothing or JPEG does to neighbours reaches less far."""
 HIGH, LOW = 0.5, 0.3
 """The two thresholds, as shares of the strongest contrast."""
+SHARP = 0.05
+"""The steepest edge of what is drawn, by pixel, as a share of its contrast."""
 SPECK, FAR = 0.015, 0.5
 """Parts smaller than this share of the largest are dirt; those further from it than this share of
 its size are something else."""
+LITTLE, ROUNDS = 0.02, 3
+"""What is drawn inside is little where it is this share of what runs off; how often that is taken
+away."""
+FAINT, FULL = 0.1, 0.8
+"""Shares of a line's contrast that become 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +55,67 @@ class Ink:
 
 def find_ink(grey: Grey) -> Ink | None:
     """What is drawn on `grey` [H, W], 0 to 255; None where nothing is."""
-    contrast, light = _contrast(grey)
-    sigma = _noise(contrast)
-    strongest = np.sort(contrast, axis=None)[-max(3, contrast.size // 4000) :]
-    peak = float(strongest.mean())
-    if peak < max(LEAST, NOISE * sigma):
-        return None
-    low = max(LOW * peak, 3 * sigma)
-    kept = _parts(contrast, low, max(HIGH * peak, 5 * sigma))
-    if kept is None:
-        return None
-    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    floor = max(0.1 * peak, 2 * sigma)
-    strength = ((contrast - floor) / (0.8 * peak - floor)).clip(0, 1)
-    return Ink((strength * _grown(kept))[box].astype(np.float32), light)
-
-
-def _contrast(grey: Grey) -> tuple[Grey, bool]:
-    """How far each pixel is from its background, as a share of what it could be; and which way."""
     paper = _paper(grey)
     if grey.size > 200 * 200:  # a photograph's noise; small pictures have no pixel to spare
         grey = _smooth(grey)
-    darker = (paper - grey) / paper.clip(48)
-    lighter = (grey - paper) / (255 - paper).clip(48)
-    light = _weight(lighter) > _weight(darker)
-    return (lighter if light else darker), light
+    dark = _drawn((paper - grey) / paper.clip(48))
+    light = _drawn((grey - paper) / (255 - paper).clip(48))
+    is_light = (light.within, light.weight) > (dark.within, dark.weight)
+    drawn = (light if is_light else dark).contrast
+    if not drawn.any():
+        return None
+    rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return Ink(_spread(drawn[box]), is_light)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    contrast: Grey
+    """0 where nothing is drawn."""
+    within: bool
+    """Whether the picture holds all of it."""
+
+    @property
+    def weight(self) -> float:
+        return float(np.square(self.contrast, dtype=np.float64).sum())
+
+
+def _drawn(contrast: Grey) -> _Drawn:
+    """Where something is drawn.
+
+    What runs off the picture is the paper's edge or what lies beside it, unless there is little
+    else; it is looked for again without it, as fainter lines may be within.
+    """
+    sigma, whole = _noise(contrast), None
+    for _ in range(ROUNDS):
+        peak = _strongest(contrast, max(3, contrast.size // 4000))
+        if peak < max(LEAST, NOISE * sigma):
+            break
+        parts = _connected(contrast, max(LOW * peak, 3 * sigma), max(HIGH * peak, 5 * sigma))
+        parts = _sharp(parts, contrast)
+        inside = [part for part in parts if not _runs_off(part, contrast)]
+        kept = _together(inside or parts, contrast)
+        whole = kept if whole is None else whole
+        if inside and len(max(inside, key=len)) > LITTLE * len(max(parts, key=len)):
+            return _Drawn(kept, True)
+        if not parts:
+            break
+        beside = _grown(_mask(parts, contrast), 4)
+        contrast = np.where(beside, np.float32(0), contrast)
+    return _Drawn(np.zeros_like(contrast) if whole is None else whole, False)
+
+
+def _spread(drawn: Grey) -> Grey:
+    """To 0 to 1: a line's middle is 1 however faint it was, and its edge soft."""
+    peak = _strongest(drawn, max(1, drawn.size // 50))
+    return ((drawn / peak - FAINT) / (FULL - FAINT)).clip(0, 1).astype(np.float32)
+
+
+def _strongest(contrast: Grey, count: int) -> float:
+    """The mean of so many pixels."""
+    count = min(count, contrast.size)
+    return float(np.partition(contrast, -count, axis=None)[-count:].mean())
 
 
 def _noise(contrast: Grey) -> float:
@@ -80,10 +123,6 @@ def _noise(contrast: Grey) -> float:
     the light are none, nor are lines, which are few."""
     apart = contrast[:, APART:] - contrast[:, :-APART]
     return 1.4826 * float(np.median(np.abs(apart))) / 2**0.5 if apart.size else 0.0
-
-
-def _weight(contrast: Grey) -> float:
-    return float(np.square(contrast.clip(0), dtype=np.float64).sum())
 
 
 def _paper(grey: Grey) -> Grey:
@@ -110,36 +149,54 @@ def _smooth(grey: Grey) -> Grey:
     """The mean of three by three pixels."""
     around = np.pad(grey, 1, mode="edge")
     rows = around[:-2] + around[1:-1] + around[2:]
-    return ((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9).astype(np.float32)
+    return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9, np.float32)
 
 
-def _parts(contrast: Grey, low: float, high: float) -> npt.NDArray[np.bool_] | None:
-    """Where the largest part is, and those beside it that belong to it."""
-    parts = _connected(contrast, low, high)
-    height, width = contrast.shape
-    inside = [
-        part
-        for part in parts
-        if part.min() > 0 and part[:, 0].max() < height - 1 and part[:, 1].max() < width - 1
-    ]
-    # What runs off the picture is the paper's edge or a shadow, unless there is little else.
-    if inside and max(map(len, inside)) > 0.1 * max(map(len, parts)):
-        parts = inside
+def _runs_off(part: Pixels, contrast: Grey) -> bool:
+    return bool(part.min() == 0 or (part.max(0) == np.array(contrast.shape) - 1).any())
+
+
+def _sharp(parts: list[Pixels], contrast: Grey) -> list[Pixels]:
+    """Those with an edge: the light changes slowly, what is drawn changes within few pixels."""
+    around = np.pad(contrast, 1, mode="edge")
+    down = (around[2:, 1:-1] - around[:-2, 1:-1]) / 2
+    right = (around[1:-1, 2:] - around[1:-1, :-2]) / 2
+    steep = np.hypot(down, right)
+    found = []
+    for part in parts:
+        at = part[:, 0], part[:, 1]
+        if steep[at].max() >= SHARP * contrast[at].max():
+            found.append(part)
+    return found
+
+
+def _together(parts: list[Pixels], contrast: Grey) -> Grey:
+    """The contrast of the largest part and of those beside it that belong to it."""
     if not parts:
-        return None
+        return np.zeros_like(contrast)
     largest = max(parts, key=len)
     top, bottom = largest.min(0), largest.max(0)
     reach = FAR * float((bottom - top + 1).max())
-    kept = np.zeros(contrast.shape, bool)
+    near = [
+        part
+        for part in parts
+        if len(part) >= SPECK * len(largest)
+        and np.maximum(part.min(0) - bottom, top - part.max(0)).max() <= reach
+    ]
+    # One pixel wider all around: a line's soft edge belongs to it.
+    edged = _grown(_mask(near, contrast), 1)
+    return np.where(edged, contrast.clip(0), np.float32(0))
+
+
+def _mask(parts: list[Pixels], contrast: Grey) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(contrast.shape, bool)
     for part in parts:
-        gap = np.maximum(part.min(0) - bottom, top - part.max(0)).max()
-        if len(part) >= SPECK * len(largest) and gap <= reach:
-            kept[part[:, 0], part[:, 1]] = True
-    return kept
+        mask[part[:, 0], part[:, 1]] = True
+    return mask
 
 
-def _connected(contrast: Grey, low: float, high: float) -> list[npt.NDArray[Any]]:
-    """Pixels [n, 2] of each part that hangs together above `low` and somewhere reaches `high`."""
+def _connected(contrast: Grey, low: float, high: float) -> list[Pixels]:
+    """Each part that hangs together above `low` and somewhere reaches `high`."""
     weak = contrast >= low
     waiting = set(map(tuple, np.argwhere(weak).tolist()))
     parts = []
@@ -161,8 +218,10 @@ def _connected(contrast: Grey, low: float, high: float) -> list[npt.NDArray[Any]
     return parts
 
 
-def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """One pixel wider all around: a line's soft edge belongs to it."""
-    around = np.pad(mask, 1)
-    rows = around[:-2] | around[1:-1] | around[2:]
-    return np.asarray(rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:])
+def _grown(mask: npt.NDArray[np.bool_], by: int) -> npt.NDArray[np.bool_]:
+    """So many pixels wider all around."""
+    for _ in range(by):
+        around = np.pad(mask, 1)
+        rows = around[:-2] | around[1:-1] | around[2:]
+        mask = np.asarray(rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:])
+    return mask

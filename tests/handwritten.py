@@ -94,7 +94,12 @@ def _smoothed(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _drawn(
-    digit: int, rng: np.random.Generator, size: tuple[int, int], tall: float, pen: float, margin: float = 0
+    digit: int,
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    tall: float,
+    pen: float,
+    margin: float = 0,
 ) -> Image.Image:
     """White on black, mode L; `tall` and `pen` in pixels, `margin` a share."""
     over = 3  # times finer, then reduced: soft edges

@@ -17,6 +17,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+from harness.errors import StoreError, Unavailable
 from harness.failpoints import failpoint
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import CONFIRMING
@@ -120,6 +121,26 @@ def model_id(run: Run) -> str | None:
     """The model that was logged last on a study's run: the next reading is of that one."""
     models = _models(run)
     return max(models, key=lambda model: model.step).model_id if models else None
+
+
+def model_run(store: Store, address: str) -> str | None:
+    """The run whose weights the registered model at `address` has; None for one of others."""
+    name, at, alias = address.removeprefix("models:/").partition("@")
+    name, slash, version = (name, "", "") if at else name.rpartition("/")
+    client = store.client
+    try:
+        with store.errors():
+            if at:
+                tags = client.get_model_version_by_alias(name, alias).tags
+            elif slash:
+                tags = client.get_model_version(name, version).tags
+            else:
+                tags = client.get_logged_model(version).tags
+    except StoreError as error:
+        if isinstance(error.__cause__, MlflowException) and not isinstance(error, Unavailable):
+            return None
+        raise
+    return tags.get("harness.trial_run")
 
 
 def _models(run: Run) -> list[LoggedModelOutput]:

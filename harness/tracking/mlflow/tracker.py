@@ -270,6 +270,9 @@ class MlflowTracker:
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return reader.read_files(self._store, run_ids, name)
 
+    def model_run(self, address: str) -> str | None:
+        return champions.model_run(self._store, address)
+
     def experiments(self) -> dict[str, str]:
         return reader.experiments(self._store)
 

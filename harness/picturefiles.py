@@ -51,7 +51,7 @@ def find_pictures(given: Sequence[str]) -> list[Path]:
 
 def open_picture(path: Path) -> Image:
     """As RGB, upright by its EXIF data, its longer side at most LARGEST. Raises DataError."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     shown = os.fspath(path)
     try:
@@ -62,7 +62,7 @@ def open_picture(path: Path) -> Image:
                 file.draft("RGB", (2 * LARGEST, 2 * LARGEST))  # a JPEG is decoded smaller at once
                 file.load()
                 picture = _opaque(ImageOps.exif_transpose(file))
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError(
             f"{shown}: is no picture that can be read; give a {', '.join(FORMATS[:3])} or other "
             "common file (a HEIC from a phone: export it as JPEG)"
