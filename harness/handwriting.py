@@ -56,9 +56,10 @@ def _as_mnist(drawn: Grey, shape: tuple[int, int]) -> Grey:
     side = min(shape)
     box = max(1, round(BOX * side))
     fine = _scaled(drawn, box * FINE)
-    line = thickness(fine) / FINE / side
-    wanted = min(max(line, THIN), THICK)
-    fine = _widened(fine, round((wanted - line) * side * FINE / 2))
+    for _ in range(2):  # wider lines make a larger box, which makes them thinner
+        line = thickness(fine) / FINE / side
+        wanted = min(max(line, THIN), THICK)
+        fine = _scaled(_widened(fine, round((wanted - line) * side * FINE / 2)), box * FINE)
     return _centred(_scaled(fine, box), shape)
 
 

@@ -25,14 +25,18 @@ COARSE, WINDOW = 64, 21
 what is thinner than a sixth of the picture is forgotten."""
 LEAST = 0.1
 """Contrast of what is drawn, as a share of the paper's brightness: pencil has 0.2 and more."""
+SMALL = 200 * 200
+"""Pixels: pictures of fewer have none to spare for smoothing."""
 NOISE = 7.0
 """And as a multiple of the noise's standard deviation."""
 APART = 4
 """Pixels: what the smoothing or JPEG does to neighbours reaches less far."""
 HIGH, LOW = 0.5, 0.3
 """The two thresholds, as shares of the strongest contrast."""
-SHARP = 0.05
-"""The steepest edge of what is drawn, by pixel, as a share of its contrast."""
+SHARP = 0.4
+"""How much of its contrast an edge of what is drawn has within 6 pixels, or 2 of a small picture."""
+SMALLEST = 0.015
+"""What is drawn is at least so large, as a share of the picture's longer side."""
 SPECK, FAR = 0.015, 0.5
 """Parts smaller than this share of the largest are dirt; those further from it than this share of
 its size are something else."""
@@ -56,7 +60,7 @@ class Ink:
 def find_ink(grey: Grey) -> Ink | None:
     """What is drawn on `grey` [H, W], 0 to 255; None where nothing is."""
     paper = _paper(grey)
-    if grey.size > 200 * 200:  # a photograph's noise; small pictures have no pixel to spare
+    if grey.size > SMALL:  # a photograph's noise
         grey = _smooth(grey)
     dark = _drawn((paper - grey) / paper.clip(48))
     light = _drawn((grey - paper) / (255 - paper).clip(48))
@@ -157,15 +161,20 @@ def _runs_off(part: Pixels, contrast: Grey) -> bool:
 
 
 def _sharp(parts: list[Pixels], contrast: Grey) -> list[Pixels]:
-    """Those with an edge: the light changes slowly, what is drawn changes within few pixels."""
-    around = np.pad(contrast, 1, mode="edge")
-    down = (around[2:, 1:-1] - around[:-2, 1:-1]) / 2
-    right = (around[1:-1, 2:] - around[1:-1, :-2]) / 2
+    """Those of some size and with an edge: the light changes slowly, what is drawn changes within few pixels."""
+    far = 3 if contrast.size > SMALL else 1
+    around = np.pad(contrast, far, mode="edge")
+    down = around[2 * far :, far:-far] - around[: -2 * far, far:-far]
+    right = around[far:-far, 2 * far :] - around[far:-far, : -2 * far]
     steep = np.hypot(down, right)
+    least = SMALLEST * max(contrast.shape)
     found = []
     for part in parts:
+        if np.ptp(part, axis=0).max() + 1 < least:
+            continue
         at = part[:, 0], part[:, 1]
-        if steep[at].max() >= SHARP * contrast[at].max():
+        # Not the most of all, which is noise; of a thick stroke's pixels few are at its edge.
+        if np.quantile(steep[at], 0.95) >= SHARP * np.quantile(contrast[at], 0.95):
             found.append(part)
     return found
 

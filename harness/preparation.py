@@ -147,10 +147,10 @@ class Preparation:
             made = as_handwriting(grey_of(picture), self.size, self.style)
             if made is None:
                 return None
-            shares, inverted = made
+            drawn, inverted = made
             if self.pixels.border > LIGHT:  # a set of dark on light
-                shares, inverted = 1 - shares, not inverted
-            return self._valued(np.broadcast_to(shares, self.shape)), inverted
+                drawn, inverted = 1 - drawn, not inverted
+            return self._valued(np.broadcast_to(drawn, self.shape)), inverted
         values = grey_of(picture)
         light = _border(values) > LIGHT * 255
         inverted = self.kind == "fitted" and self._dark and light

@@ -127,12 +127,15 @@ def drawing(digit: int, rng: np.random.Generator) -> Image.Image:
     return picture if rng.random() < 0.5 else Image.eval(picture, lambda value: 255 - value)
 
 
-def photograph(digit: int, rng: np.random.Generator) -> bytes:
-    """Of a digit on a sheet, with a wide margin; the bytes of a JPEG."""
+def photograph(digit: int | None, rng: np.random.Generator) -> bytes:
+    """Of a digit on a sheet, with a wide margin; the bytes of a JPEG. None: an empty sheet."""
     width, height = (1200, 900) if rng.random() < 0.5 else (900, 1200)
     tall = rng.uniform(0.12, 0.45) * min(width, height)
     pen = max(2.0, rng.uniform(0.025, 0.09) * tall)
-    ink = np.asarray(_drawn(digit, rng, (width, height), tall, pen, 0.15), np.float64) / 255
+    ink = np.zeros((height, width))
+    if digit is not None:
+        drawn = _drawn(digit, rng, (width, height), tall, pen, 0.15)
+        ink = np.asarray(drawn, np.float64) / 255
     colour = np.array([[0.2, 0.2, 0.22], [0.15, 0.2, 0.5], [0.5, 0.5, 0.5]][rng.integers(3)])
     paper = rng.uniform(0.8, 0.95) * np.array([1.0, 0.98, rng.uniform(0.85, 1.0)])
     sheet = paper * (1 - ink[..., None] * (1 - colour))

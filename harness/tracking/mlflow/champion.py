@@ -34,17 +34,19 @@ def log_champion(
     classes: int,
     note: str,
     tags: dict[str, str],
+    metadata: dict[str, Any],
 ) -> str:
     """Log `model`, a torch module in eval mode, on the run `parent`; register it as `name`.
 
     `example` is a uint8 array [2, *shape]: torch.export takes a batch axis of 1 for fixed. The
-    format is pt2, a graph without pickle, which loads without harness.
+    format is pt2, a graph without pickle, which loads without harness. `metadata` stands beside
+    it, for whoever loads it: `mlflow.models.get_model_info(address).metadata`.
     """
     trial = store.client.get_run(tags["harness.trial_run"])
     with _global_store(store.uri):
         version = _registered(store, name, trial)
         if version is None:
-            model_uri = _log(store, parent, model, example, classes, note, tags)
+            model_uri = _log(store, parent, model, example, classes, note, tags, metadata)
             failpoint("champion.logged")
             version = _register(store, parent, name, model_uri, note, tags)
             failpoint("champion.registered")
@@ -82,6 +84,7 @@ def _log(
     classes: int,
     note: str,
     tags: dict[str, str],
+    metadata: dict[str, Any],
 ) -> str:
     """Export `model`; returns its address by id. MLflow finds our store as its global one."""
     import torch
@@ -113,6 +116,7 @@ def _log(
         # Named here, because finding them out takes MLflow 11 to 21 s.
         pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
         serialization_format="pt2",
+        metadata=metadata,
     )
     return str(info.model_uri)
 

@@ -211,9 +211,11 @@ class MlflowTracker:
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
+        names, parent = list(self._classes), self._parent
+        told = {"classes": names}
         with self._store.errors():
             return champions.log_champion(
-                self._store, self._parent, name, model, example, len(self._classes), note, tags
+                self._store, parent, name, model, example, len(names), note, tags, told
             )
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
