@@ -63,7 +63,7 @@ def find_ink(grey: Grey) -> Ink | None:
     if grey.size > SMALL:  # a photograph's noise
         grey = _smooth(grey)
     dark = _drawn((paper - grey) / paper.clip(48))
-    light = _drawn((grey - paper) / (255 - paper).clip(48))
+    light = _drawn((grey - paper) / (255 - paper).clip(96))
     is_light = (light.within, light.weight) > (dark.within, dark.weight)
     drawn = (light if is_light else dark).contrast
     if not drawn.any():
@@ -142,7 +142,11 @@ def _paper(grey: Grey) -> Grey:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = Image.fromarray(grey)
     coarse = np.asarray(picture.resize(size, Image.Resampling.BOX))
-    around = np.pad(coarse, WINDOW // 2, mode="reflect" if min(size) > WINDOW // 2 else "edge")
+    half = WINDOW // 2
+    if min(size) > half:  # so that light which falls off goes on to, beyond the picture
+        around = np.pad(coarse, half, mode="reflect", reflect_type="odd")
+    else:
+        around = np.pad(coarse, half, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(around, (WINDOW, WINDOW))
     median = np.median(windows, axis=(2, 3)).astype(np.float32)
     back = Image.fromarray(median).resize((width, height), Image.Resampling.BICUBIC)
