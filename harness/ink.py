@@ -34,7 +34,7 @@ APART = 4
 HIGH, LOW = 0.5, 0.3
 """The two thresholds, as shares of the strongest contrast."""
 SHARP = 0.4
-"""How much of its contrast an edge of what is drawn has within 6 pixels, or 2 of a small picture."""
+"""So much of its contrast an edge of what is drawn has within 6 pixels, 2 of a small picture."""
 SMALLEST = 0.015
 """What is drawn is at least so large, as a share of the picture's longer side."""
 SPECK, FAR = 0.015, 0.5
@@ -165,7 +165,7 @@ def _runs_off(part: Pixels, contrast: Grey) -> bool:
 
 
 def _sharp(parts: list[Pixels], contrast: Grey) -> list[Pixels]:
-    """Those of some size and with an edge: the light changes slowly, what is drawn changes within few pixels."""
+    """Those of some size and with an edge: light changes slowly, what is drawn within few pixels."""
     far = 3 if contrast.size > SMALL else 1
     around = np.pad(contrast, far, mode="edge")
     down = around[2 * far :, far:-far] - around[: -2 * far, far:-far]

@@ -194,12 +194,10 @@ def _classify(
         raise ConfigError("--as-is and --handwriting exclude each other; give one of them")
     pages = [each for each in given if each.lower().endswith(".html")]
     pictures = [each for each in given if each not in pages]
-    if len(pages) > show or not pictures:
-        raise ConfigError(
-            f"{pages[-1]}: is no picture; a page is written by --show, to one FILE.html"
-            if pages
-            else "there is no picture to look at"
-        )
+    if len(pages) > show:
+        raise ConfigError(f"{pages[-1]}: is no picture; a page is written by --show, to one file")
+    if not pictures:
+        raise ConfigError(f"{pages[0]}: is the page; name the pictures for it too")
     found = classify(home, name, pictures, tracking_uri, as_is=as_is, handwriting=handwriting)
     told = found.to_dict()
     path = None

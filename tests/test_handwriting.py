@@ -63,8 +63,7 @@ def test_the_digits_of_nist_fill_all_rows_and_have_as_much_ink_each() -> None:
 def test_dark_on_light_and_light_on_dark_are_the_same() -> None:
     black, white = two((300, 200), (60, 30), 100, 9), two((300, 200), (60, 30), 100, 9, 255)
     (first, was_dark), (second, was_light) = (
-        as_handwriting(grey(each), MNIST) or pytest.fail("nothing found")
-        for each in (white, black)
+        as_handwriting(grey(each), MNIST) or pytest.fail("nothing found") for each in (white, black)
     )
     assert (was_dark, was_light) == (True, False)
     np.testing.assert_allclose(first, second, atol=0.02)
