@@ -165,7 +165,7 @@ def _runs_off(part: Pixels, contrast: Grey) -> bool:
 
 
 def _sharp(parts: list[Pixels], contrast: Grey) -> list[Pixels]:
-    """Those of some size and with an edge: light changes slowly, what is drawn within few pixels."""
+    """Those of some size, with an edge: light changes slowly, what is drawn within few pixels."""
     far = 3 if contrast.size > SMALL else 1
     around = np.pad(contrast, far, mode="edge")
     down = around[2 * far :, far:-far] - around[: -2 * far, far:-far]

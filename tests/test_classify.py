@@ -37,7 +37,7 @@ name = "digits"
 validation = 0.2
 [train]
 hidden = [128]
-epochs = 8
+epochs = 6
 batch_size = 32
 [space]
 learning_rate = [2e-3, 3e-3]
