@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.data.files import Prepared
 from harness.fairness import facts_of
+from harness.preparation import Pixels
 
 PACKAGES = ("harness", "torch", "mlflow", "optuna", "numpy")
 ARITHMETIC = ("harness", "torch", "numpy", "Python")
@@ -36,6 +37,7 @@ def facts(prepared: Prepared, device: str, workers: int, slots: int) -> dict[str
         "data": f"{prepared.name} ({sizes})",
         "input": f"{prepared.training.dtype} {list(prepared.training.shape)}",
         "split_hash": prepared.split_hash,
+        **({"pixels": str(pixels)} if (pixels := Pixels.of(prepared.training)) else {}),
         **facts_of(prepared.fairness),
     }
 

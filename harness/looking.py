@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from harness.options import (
     reported,
     watching,
 )
+
+if TYPE_CHECKING:
+    from harness.home import Home
 
 looking = typer.Typer()
 
@@ -99,34 +102,67 @@ def replay(
             raise typer.Exit(1)
 
 
-@looking.command(epilog="Example: harness predict fashion-mnist --test 12 --wrong")
+@looking.command(epilog="Example: harness predict mnist seven.png photos/ --show")
 def predict(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A study, a trial (STUDY/12) or MLflow run id.")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study, a trial (STUDY/12), MLflow run id or models:/NAME@champion.",
+        ),
     ],
-    test: Annotated[int, typer.Option("--test", metavar="N", help="Show so many test images.")],
-    start: Annotated[int, typer.Option("--from", metavar="K", help="Start at this image.")] = 0,
-    wrong: Annotated[bool, typer.Option("--wrong", help="Show the mistakes alone.")] = False,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE...]", help="PNG, JPEG, ... of any size; folders of them."),
+    ] = None,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Write a page with each IMAGE as the network sees it [FILE.html]."
+        ),
+    ] = False,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Scale each IMAGE, prepare nothing else.")
+    ] = False,
+    handwriting: Annotated[
+        bool, typer.Option("--handwriting", help="Prepare each IMAGE as MNIST did, for any set.")
+    ] = False,
+    test: Annotated[
+        int | None, typer.Option("--test", metavar="N", help="Show so many test images instead.")
+    ] = None,
+    start: Annotated[
+        int, typer.Option("--from", metavar="K", help="Start at this test image.")
+    ] = 0,
+    wrong: Annotated[
+        bool, typer.Option("--wrong", help="Of the test images the mistakes alone.")
+    ] = False,
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Look at test images one by one: the picture, what is true, what the model said.
+    """Say what is on pictures of your own, with a trained model: PNG or JPEG files of any size.
 
-    That was kept when the test set was read; it is not opened again.
+    With --test N look at test images instead, one by one: the picture, what is true, what the
+    model said. That was kept when the test set was read; it is not opened again.
     """
+    from harness.errors import ConfigError
     from harness.home import Home
-    from harness.predict import on_test
 
     with reported():
+        home, given = Home(Path("mlruns")), images or []
+        if bool(given) == (test is not None):
+            raise ConfigError("predict takes pictures (IMAGE...) or test images (--test N)")
+        if test is None:
+            if start or wrong:
+                raise ConfigError("--from and --wrong choose test images; give --test N with them")
+            _classify(home, study, given, show, (as_is, handwriting), tracking_uri, output)
+            return
+        if show or as_is or handwriting:
+            raise ConfigError("--show, --as-is and --handwriting are for pictures, not for --test")
+        from harness.predict import on_test
+
         found = on_test(
-            Home(Path("mlruns")),
-            study,
-            tracking_uri,
-            test,
-            start=start,
-            wrong=wrong,
-            data_dir=data_dir,
+            home, study, tracking_uri, test, start=start, wrong=wrong, data_dir=data_dir
         )
         if output is Format.json:
             for example in found.examples:
@@ -134,9 +170,48 @@ def predict(
             return
         from rich.console import Console
 
-        from harness.drawn import show
+        from harness.drawn import show as draw
 
-        show(found, Console())
+        draw(found, Console())
+
+
+def _classify(
+    home: Home,
+    name: str,
+    given: list[str],
+    show: bool,
+    otherwise: tuple[bool, bool],
+    tracking_uri: str | None,
+    output: Format,
+) -> None:
+    """`predict` of pictures; a name that ends in .html is the page's."""
+    from harness.classify import classify, page_path
+    from harness.errors import ConfigError
+    from harness.harmless import harmless
+
+    as_is, handwriting = otherwise
+    if as_is and handwriting:
+        raise ConfigError("--as-is and --handwriting exclude each other; give one of them")
+    pages = [each for each in given if each.lower().endswith(".html")]
+    pictures = [each for each in given if each not in pages]
+    if len(pages) > show:
+        raise ConfigError(f"{pages[-1]}: is no picture; a page is written by --show, to one file")
+    if not pictures:
+        raise ConfigError(f"{pages[0]}: is the page; name the pictures for it too")
+    found = classify(home, name, pictures, tracking_uri, as_is=as_is, handwriting=handwriting)
+    told = found.to_dict()
+    path = None
+    if show:
+        from harness.reports.seen import report as page
+
+        path = Path(pages[0]) if pages else page_path(home, found, tracking_uri)
+        page(found).write(path)
+    if output is Format.json:
+        print(json.dumps(told | {"page": str(path) if path else None}))
+        return
+    print(found.text())
+    if path:
+        print(f"page   {harmless(str(path))}")
 
 
 @looking.command(epilog="Example: harness studies --format json")

@@ -95,7 +95,7 @@ def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy"
             int(true[index]),
             int(said[index]),
             float(sure[index]),
-            _png(part.inputs[part.rows[index]].numpy(), brightest),
+            as_png(part.inputs[part.rows[index]].numpy(), brightest),
         )
         for index in ranked
         if pictures
@@ -103,7 +103,7 @@ def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy"
     return Mistakes(number, len(wrong), shown)
 
 
-def _png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], brightest: int) -> str:
+def as_png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], brightest: int) -> str:
     """A grey picture [height, width] or RGB [3, height, width] of 0..brightest as PNG in base64."""
     from PIL import Image
 

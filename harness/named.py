@@ -9,12 +9,18 @@ from harness.frozen import freeze
 from harness.tracking.base import Tracker
 from harness.tracking.records import RunRecord, StudyRun
 
+MODELS = "models:/"
+"""How the address of a registered model begins."""
+
 
 def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
-    """The run of a study's model, of `STUDY/12`, or of an MLflow run id, with its study.
+    """The run of a study's model, of `STUDY/12`, of an MLflow run id or of a registered model
+    (`models:/NAME@champion`, `models:/NAME/3`), with its study.
 
     Raises StudyError.
     """
+    if name.startswith(MODELS):
+        return find_trial(tracker, _of_model(tracker, name))
     if re.fullmatch(r"[0-9a-f]{32}", name):
         study = tracker.read_run(name)
         if study is None:
@@ -39,6 +45,16 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
         known_numbers = "it has none" if last is None else f"its trials are 0 to {last}"
         raise StudyError(f"no trial '{number}' in study '{title}'; {known_numbers}")
     return study, _with_result(study, matching[0])
+
+
+def _of_model(tracker: Tracker, address: str) -> str:
+    found = tracker.model_run(address)
+    if found is None:
+        known = [f"{MODELS}{each.name}@champion" for each in tracker.studies() if each.readings]
+        raise StudyError(
+            f"no model of harness is registered as {address}{did_you_mean(address, known)}"
+        )
+    return found
 
 
 def find_study(tracker: Tracker, name: str) -> StudyRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -142,3 +144,57 @@ def test_ui_serves_the_record_here_alone_and_leaves_nothing_behind(tmp_path: Pat
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", int(port)))
+
+
+def test_the_champion_is_served_and_answers_as_the_readme_says(tmp_path: Path) -> None:
+    run_study(
+        "quickstart",
+        trials=1,
+        device="cpu",
+        overrides=["train.epochs=2", "confirm.seeds=0"],
+        home=tmp_path / "mlruns",
+    )
+    port, store = free_port(), "sqlite:///mlruns/mlflow.db"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "models", "serve"),
+            *("-m", "models:/quickstart@champion", "--env-manager", "local"),
+            *("--host", "127.0.0.1", "--port", str(port)),
+        ],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/ping", process)
+        images = np.random.default_rng(0).integers(0, 17, (3, 8, 8), np.uint8)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"inputs": images.tolist()}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            logits = np.array(json.load(answer)["predictions"])
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+    code = (
+        "import sys; sys.modules['harness'] = None\n"
+        "import json, mlflow, torch\n"
+        "model = mlflow.pytorch.load_model('models:/quickstart@champion')\n"
+        "info = mlflow.models.get_model_info('models:/quickstart@champion')\n"
+        "images = torch.tensor(json.loads(sys.argv[1]), dtype=torch.uint8)\n"
+        "print(json.dumps([model(images).tolist(), info.metadata['classes']]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(images.tolist())],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    own, classes = json.loads(done.stdout.splitlines()[-1])
+    assert logits.shape == (3, 10)
+    np.testing.assert_allclose(logits, own, rtol=1e-4, atol=1e-4)
+    assert classes == list("0123456789")

@@ -51,12 +51,17 @@ class Page:
     def write(self, path: Path) -> None:
         """Write the page, whole or not at all, with plotly.js beside it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_name(PLOTLY), get_plotlyjs())
+        if self._plots:
+            _replace(path.with_name(PLOTLY), get_plotlyjs())
         _replace(path, self._render(""))
 
     def inlined(self) -> str:
         """The page as one file, plotly.js in it: it draws wherever scripts run."""
         return self._render(get_plotlyjs())
+
+    @property
+    def _plots(self) -> list[Plot]:
+        return [plot for section in self.sections for plot in section.plots]
 
     def _render(self, plotly: str) -> str:
         environment = Environment(
@@ -73,17 +78,16 @@ class Page:
             for section in self.sections
             if section.template
         }
-        plots = [plot for section in self.sections for plot in section.plots]
         known = {
             "colours": COLOURS,
             "trials": self.trials,
             "selected": self.selected,
-            "plots": [{"name": plot.name} | _figure(plot) for plot in plots],
+            "plots": [{"name": plot.name} | _figure(plot) for plot in self._plots],
         }
         return environment.get_template("page.html").render(
             page=self,
             parts=parts,
-            plotly_file=PLOTLY,
+            plotly_file=PLOTLY if self._plots else "",
             plotly=Markup(plotly),
             known=Markup(embedded(known)),
         )

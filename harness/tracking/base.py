@@ -100,6 +100,11 @@ class Tracker(Protocol):
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         """That file of many runs of one study, by run id, but of those that have none."""
 
+    def model_run(self, address: str) -> str | None:
+        """The run whose weights a registered model has, by the store's name of it; None where
+        there is no such model, or it is none of ours. `address` is models:/NAME@ALIAS,
+        models:/NAME/VERSION or models:/ID."""
+
     def experiments(self) -> dict[str, str]:
         """Ids by name of all experiments that hold our runs, the one used last first."""
 

@@ -28,6 +28,7 @@ class MemoryTracker:
         self.kept: dict[str, bytes] = {}
         self.readings: dict[str, list[TestReading]] = {}
         self.models: dict[str, Any] = {}
+        self.model_runs: dict[str, str] = {}
         self.files: dict[str, dict[str, bytes]] = {}
         self.closed: dict[str, tuple[State, str]] = {}
         self.selections: dict[str, list[Mapping[str, Any]]] = {}
@@ -123,6 +124,7 @@ class MemoryTracker:
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         self.models[name] = model
+        self.model_runs[name] = run.run_id
         return f"models:/{name}@champion"
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
@@ -182,6 +184,10 @@ class MemoryTracker:
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         found = {run_id: self.read_file(run_id, name) for run_id in run_ids}
         return {run_id: content for run_id, content in found.items() if content is not None}
+
+    def model_run(self, address: str) -> str | None:
+        named = {f"models:/{name}@champion": run for name, run in self.model_runs.items()}
+        return named.get(address)
 
     def experiments(self) -> dict[str, str]:
         return {name: name for name in reversed(self.records)}

@@ -17,6 +17,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+from harness.errors import StoreError, Unavailable
 from harness.failpoints import failpoint
 from harness.tracking.mlflow.store import Store
 from harness.tracking.records import CONFIRMING
@@ -33,18 +34,20 @@ def log_champion(
     classes: int,
     note: str,
     tags: dict[str, str],
+    metadata: dict[str, Any],
 ) -> str:
     """Log `model`, a torch module in eval mode, on the run `parent`; register it as `name`.
 
     `example` is an array [2, *shape] of the inputs' own type: torch.export takes a batch axis of 1
     for fixed. `classes` are the columns of the output. The format is pt2, a graph without pickle,
-    which loads without harness.
+    which loads without harness. `metadata` stands beside it, for whoever loads it:
+    `mlflow.models.get_model_info(address).metadata`.
     """
     trial = store.client.get_run(tags["harness.trial_run"])
     with _global_store(store.uri):
         version = _registered(store, name, trial)
         if version is None:
-            model_uri = _log(store, parent, model, example, classes, note, tags)
+            model_uri = _log(store, parent, model, example, classes, note, tags, metadata)
             failpoint("champion.logged")
             version = _register(store, parent, name, model_uri, note, tags)
             failpoint("champion.registered")
@@ -82,6 +85,7 @@ def _log(
     classes: int,
     note: str,
     tags: dict[str, str],
+    metadata: dict[str, Any],
 ) -> str:
     """Export `model`; returns its address by id. MLflow finds our store as its global one."""
     import torch
@@ -113,6 +117,7 @@ def _log(
         # Named here, because finding them out takes MLflow 11 to 21 s.
         pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
         serialization_format="pt2",
+        metadata=metadata,
     )
     return str(info.model_uri)
 
@@ -121,6 +126,26 @@ def model_id(run: Run) -> str | None:
     """The model that was logged last on a study's run: the next reading is of that one."""
     models = _models(run)
     return max(models, key=lambda model: model.step).model_id if models else None
+
+
+def model_run(store: Store, address: str) -> str | None:
+    """The run whose weights the registered model at `address` has; None for one of others."""
+    name, at, alias = address.removeprefix("models:/").partition("@")
+    name, slash, version = (name, "", "") if at else name.rpartition("/")
+    client = store.client
+    try:
+        with store.errors():
+            if at:
+                tags = client.get_model_version_by_alias(name, alias).tags
+            elif slash:
+                tags = client.get_model_version(name, version).tags
+            else:
+                tags = client.get_logged_model(version).tags
+    except StoreError as error:
+        if isinstance(error.__cause__, MlflowException) and not isinstance(error, Unavailable):
+            return None
+        raise
+    return tags.get("harness.trial_run")
 
 
 def _models(run: Run) -> list[LoggedModelOutput]:

@@ -211,9 +211,11 @@ class MlflowTracker:
 
     def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
+        names, parent = list(self._classes), self._parent
+        told = {"classes": names}
         with self._store.errors():
             return champions.log_champion(
-                self._store, self._parent, name, model, example, len(self._classes) or 1, note, tags
+                self._store, parent, name, model, example, len(names) or 1, note, tags, told
             )
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
@@ -269,6 +271,9 @@ class MlflowTracker:
 
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return reader.read_files(self._store, run_ids, name)
+
+    def model_run(self, address: str) -> str | None:
+        return champions.model_run(self._store, address)
 
     def experiments(self) -> dict[str, str]:
         return reader.experiments(self._store)

@@ -39,6 +39,9 @@ class Asking(ABC):
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return self._ask(lambda tracker: tracker.read_files(run_ids, name))
 
+    def model_run(self, address: str) -> str | None:
+        return self._ask(lambda tracker: tracker.model_run(address))
+
     def experiments(self) -> dict[str, str]:
         return self._ask(lambda tracker: tracker.experiments())
 
