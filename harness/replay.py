@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.data.files import Prepared, prepare
-from harness.deviation import METRICS, PERTURBATION, SIZE, TWINS, Training, spread
+from harness.deviation import METRICS, PERTURBATION, SIZE, TWINS, Training, measured, spread
 from harness.driver import Driver, Progress, Watcher
 from harness.errors import DataError, HarnessError, Interruption, StoreError, StudyError
 from harness.executors.base import Executor, Setup
@@ -171,10 +171,10 @@ def _check_curve(study: StudyRun, run: RunRecord) -> None:
     if run.state == "COMPLETE" and not spec.patience:
         last = spec.epochs
     wanted = [epoch for epoch in range(1, last + 1) if spec.evaluates(epoch)]
-    why = ""
+    why, known = "", measured(run.epochs, METRICS)
     if not wanted or have != wanted:
         why = f"its curve on record has {len(have)} of {len(wanted)} epochs"
-    elif any(math.isnan(getattr(each, name)) for each in run.epochs for name in METRICS):
+    elif any(math.isnan(getattr(each, name)) for each in run.epochs for name in known):
         why = "its curve was lost, and `harness doctor --repair` made it again in part"
     if why:
         raise StudyError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.driver import Driver, Watcher
@@ -58,7 +58,7 @@ class TrainResult:
         return {
             "experiment": self.experiment,
             "run_id": self.run_id,
-            "best": asdict(self.result.best),
+            "best": self.result.best.to_dict(),
             "spec": self.spec.to_dict(),
             "validation": in_json(self.score, self.classes, self.result),
             "test": reading and in_json(self.score, self.classes, reading) | reading.figures,

@@ -209,6 +209,10 @@ class EpochMetrics:
             raise ValueError(f"{name}: not measured on this data")
         return value
 
+    def to_dict(self) -> dict[str, Any]:
+        """What was measured, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
     @property
     def best_figures(self) -> dict[str, float]:
         """What was validated, by the names that a trial's best epoch has in MLflow."""
