@@ -61,7 +61,7 @@ class StudyResult:
         for run in self.verdict.study.trials:
             row: dict[str, Any] = {"number": run.number, "state": run.state, "reason": run.reason}
             if run.best is not None:
-                row |= {f"best_{name}": value for name, value in vars(run.best).items()}
+                row |= {f"best_{name}": value for name, value in run.best.to_dict().items()}
             rows.append(row | {"parameters": run.parameters} | run.spec.to_dict())
         return pd.DataFrame(rows).set_index("number")
 

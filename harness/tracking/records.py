@@ -112,8 +112,9 @@ class TestReading:
 
     @property
     def accuracy(self) -> float:
+        """NaN of a regression."""
         correct, examples = right(self.confusion)
-        return correct / examples
+        return correct / examples if examples else float("nan")
 
     @property
     def examples(self) -> int:
