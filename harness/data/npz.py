@@ -69,9 +69,7 @@ def _arrays(path: Path, name: str) -> tuple[dict[Which, list[Array]], Array | No
     found: dict[Which, list[Array]] = {}
     names = None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{name}: no .npz but a single array; write it by np.savez(x=, y=)")
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             keys = list(file)
             for key in keys:
                 which = _which(key)
@@ -79,10 +77,19 @@ def _arrays(path: Path, name: str) -> tuple[dict[Which, list[Array]], Array | No
                     found.setdefault(which, []).append(file[key])
                 elif key.lower() in NAMES:
                     names = file[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
         why = " ".join(str(error).split())
         if "pickle" in why.lower():
             why = "an array of it is of Python objects, not of numbers"
+        if isinstance(error, TypeError):
+            why = "it is a single array, an .npy"
         raise DataError(f"{name}: cannot be read as an .npz ({why}); write it again") from None
     for which in (("train", "inputs"), ("train", "labels")):
         lacking = ("test", which[1])

@@ -50,9 +50,9 @@ def find(
     asked = asked or Asked()
     if name not in DATASETS and own.is_path(name):
         return own.find(name, _root(data_dir)[0], asked)
-    for key, default in vars(Asked()).items():
-        if name in DATASETS and (value := getattr(asked, key)) != default:
-            raise DataError(f"[data] {key}: {name} has classes of pictures, no {key} {value!r}")
+    for key, value in vars(asked).items():
+        if name in DATASETS and value != getattr(Asked(), key):
+            raise DataError(f"[data] {key}: is for data of your own, not for {name}; leave it out")
     if name == "digits":
         return Source(
             "digits", "scikit-learn's bundled copy", "sklearn-digits-1", False, decode_digits

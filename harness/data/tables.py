@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 1000
 """Of a column of texts: with more it is a name or a number of the row."""
+MOST_CODES = 20
+"""Numbers that may stand among the texts of a column of categories, such as 1, 2 and 3+."""
 SHOWN = 8
 """Columns in an error."""
 
@@ -60,7 +63,9 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
 
     try:
         if path.suffix.lower() == ".xlsx":
-            head, table = (pd.read_excel(path, header=None, nrows=1), pd.read_excel(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # openpyxl's, of colours and the like
+                head, table = pd.read_excel(path, header=None, nrows=1), pd.read_excel(path)
         else:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 first = stream.readline()
@@ -69,14 +74,16 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
             table = pd.read_csv(path, sep=comma, encoding="utf-8-sig", low_memory=False)
     except Exception as error:  # openpyxl raises anything
         why = " ".join(str(error).split()) or repr(error)
-        raise DataError(f"{name}: cannot be read as a table ({why})") from None
+        raise DataError(
+            f"{name}: cannot be read as a table ({why}); save it as .xlsx or UTF-8 text"
+        ) from None
     if table.empty:
         raise DataError(f"{name}: holds no rows below its column names")
     names = [str(each) for each in head.iloc[0]]
     for each in names:
         if names.count(each) > 1 and each not in ("", "nan", *ignore):
             raise DataError(f"{name}: two columns are called '{each}'; rename one of them")
-    if len(table.columns) != len(names) or isinstance(table.index, pd.MultiIndex):
+    if len(table.columns) != len(names) or not table.index.equals(pd.RangeIndex(len(table))):
         raise DataError(
             f"{name}: its rows have more values than its first row names; name every column"
         )
@@ -111,9 +118,9 @@ def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], t
             indicators.append(len(columns))
             columns.append(column)
             found.append(values.to_numpy(np.float32))
-        elif types.is_numeric_dtype(values):
+        elif (numbers := _numbers(values, name)) is not None:
             columns.append(column)
-            found.append(finite(values.to_numpy(), name, f"column '{column}'"))
+            found.append(finite(numbers, name, f"column '{column}'"))
         elif types.is_datetime64_any_dtype(values):
             raise DataError(
                 f"{name}: column '{column}' holds dates; write them as numbers, or leave it out by "
@@ -134,6 +141,26 @@ def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], t
     if not found:
         raise DataError(f"{name}: no column is left beside the target")
     return np.stack(found, 1), tuple(columns), tuple(indicators)
+
+
+def _numbers(values: pd.Series, name: str) -> Array | None:
+    """Of a column that holds nothing else. Raises DataError where few texts stand among many."""
+    import pandas as pd
+    from pandas.api import types
+
+    if types.is_numeric_dtype(values):
+        return values.to_numpy()
+    if types.is_datetime64_any_dtype(values):
+        return None
+    numbers = pd.to_numeric(values, errors="coerce")
+    texts = values[numbers.isna()]
+    if numbers.nunique() > MOST_CODES and len(texts):
+        raise DataError(
+            f"{name}: column '{values.name}' holds numbers, and {len(texts):,} times a text such "
+            f"as '{str(texts.iloc[0])[:40]}'; write numbers there, or leave the column out by "
+            f"[data] ignore = {_toml(values.name)}"
+        )
+    return None if len(texts) else numbers.to_numpy()
 
 
 def _labels(values: pd.Series, name: str, asked: Asked) -> tuple[Array, tuple[str, ...]]:
