@@ -13,7 +13,9 @@ from typing import Literal
 import numpy as np
 
 from harness.data.found import Array, Asked, Decoded
+from harness.data.held_out import MOST_CLASSES
 from harness.errors import DataError
+from harness.trial import Task
 
 INPUTS = ("x", "inputs", "images", "features", "data")
 LABELS = ("y", "labels", "targets", "label", "target")
@@ -27,6 +29,15 @@ Which = tuple[str, str]
 
 def has_test(path: Path, name: str) -> bool:
     return ("test", "inputs") in _arrays(path, name)[0]
+
+
+def guess(path: Path, name: str) -> Task:
+    """A regression where labels are no whole numbers, or more than classes may be."""
+    labels = np.concatenate(_alike(_arrays(path, name)[0]["train", "labels"], name, "labels"))
+    if labels.dtype.kind == "f" and (np.isfinite(labels) & (labels != np.floor(labels))).any():
+        return "regression"
+    many = labels.dtype.kind in "uif" and len(np.unique(labels)) > MOST_CLASSES
+    return "regression" if many else "classes"
 
 
 def decode(path: Path, name: str, asked: Asked) -> Decoded:
@@ -187,7 +198,7 @@ def _indices(labels: Array, classes: tuple[str, ...], name: str) -> Array:
         row = int((~whole).argmax())
         raise DataError(
             f"{name}: label {labels[row]} of row {row:,} is no whole number; classes are numbered "
-            '0, 1, ...; to foretell numbers, give [data] task = "regression"'
+            '0, 1, ...; to predict numbers, give [data] task = "regression"'
         )
     outside = (labels < 0) | (labels >= len(classes))
     if outside.any():

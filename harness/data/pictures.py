@@ -33,6 +33,10 @@ TRAINING = ("train", "training", "val", "valid", "validation")
 TEST = ("test", "testing")
 MOST = 4 << 30
 """Bytes, decoded."""
+LARGE, SIDE = 128 * 128, 64
+"""Pixels from which on a fully connected network is ill served, and what serves it better."""
+ORIENTATION = 0x0112
+"""Of EXIF; 5 to 8 are turned by a quarter."""
 
 Part = dict[str, list[Path]]
 """Files by class, sorted."""
@@ -82,6 +86,21 @@ def decode(parts: Sequence[Part], name: str, size: tuple[int, ...]) -> Decoded:
     count = sum(map(len, parts[0].values()))
     test = (inputs[count:], labels[count:]) if len(parts) > 1 else None
     return Decoded(inputs[:count], labels[:count], test, classes, 255.0)
+
+
+def fitting_size(parts: Sequence[Part], name: str) -> tuple[int, int] | None:
+    """Height and width to bring all to; None where they are of one size, and of a small one.
+
+    The commonest shape, its longer side cut to SIDE.
+    """
+    files = [file for part in parts for each in part.values() for file in each]
+    with ThreadPoolExecutor() as pool:
+        counts = Counter(pool.map(_size, files))
+    (height, width), count = counts.most_common(1)[0]
+    if count == len(files) and height * width <= LARGE:
+        return None
+    share = min(1.0, SIDE / max(height, width))
+    return max(1, round(height * share)), max(1, round(width * share))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -145,7 +164,9 @@ def _check_sizes(files: Sequence[Path], read: Sequence[Array], name: str) -> Non
 def _size(file: Path) -> tuple[int, int]:
     """Height and width, by the file's head."""
     with _opened(file) as image:
-        return image.height, image.width
+        # A PNG's pixels would be read for it; few of them are turned.
+        turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
+        return image.size if turned else (image.height, image.width)
 
 
 def _array(file: Path, size: tuple[int, ...]) -> Array:

@@ -18,6 +18,7 @@ import numpy as np
 from harness.data.found import Array, Asked, Decoded
 from harness.data.npz import finite
 from harness.errors import DataError, did_you_mean
+from harness.trial import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,8 @@ MOST_VALUES = 1000
 """Of a column of texts: with more it is a name or a number of the row."""
 MOST_CODES = 20
 """Numbers that may stand among the texts of a column of categories, such as 1, 2 and 3+."""
+UNNAMED = r"Unnamed: \d+"
+"""pandas' word for it."""
 SHOWN = 8
 """Columns in an error."""
 
@@ -38,7 +41,7 @@ def decode(path: Path, name: str, asked: Asked) -> Decoded:
         raise DataError(
             f"[data] target: {name} has no column '{given}'{did_you_mean(given, table.columns)}"
             if given
-            else f"[data] target: {name} is a table: name the column that is foretold"
+            else f"[data] target: {name} is a table: name the column to predict"
             f"{did_you_mean('', table.columns)}"
         )
     missing = table.isna().sum()
@@ -57,8 +60,43 @@ def decode(path: Path, name: str, asked: Asked) -> Decoded:
     )  # fmt: skip
 
 
-def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The table without the columns that are left out. Raises DataError."""
+def guess(values: pd.Series) -> Task:
+    """What predicting a column is: a regression where it holds many numbers, or no whole ones."""
+    from pandas.api import types
+
+    if types.is_bool_dtype(values) or not types.is_numeric_dtype(values):
+        return "classes"
+    known = values.dropna()
+    whole = bool((known == np.floor(known)).all())
+    return "classes" if whole and known.nunique() <= MOST_CODES else "regression"
+
+
+def useless(table: pd.DataFrame) -> dict[str, str]:
+    """Columns to leave out, and what they hold that tells nothing or cannot be read."""
+    from pandas.api import types
+
+    found = {}
+    for column in table.columns:
+        values = table[column]
+        texts = values.nunique() if not types.is_numeric_dtype(values) else 0
+        if values.isna().all():
+            found[column] = "is empty"
+        elif re.fullmatch(UNNAMED, column):
+            found[column] = "has no name"
+        elif types.is_datetime64_any_dtype(values):
+            found[column] = "holds dates"
+        elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
+            found[column] = "numbers the rows"
+        elif texts > MOST_VALUES or (texts == len(values) > MOST_CODES):
+            found[column] = "another text in every row"
+    return found
+
+
+def read(path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = True) -> pd.DataFrame:
+    """The table without the columns that are left out; `strict` refuses one without a name.
+
+    Raises DataError.
+    """
     import pandas as pd
 
     try:
@@ -96,7 +134,7 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
             )
     table = table.drop(columns=list(ignore))
     for column in table.columns:
-        if re.fullmatch(r"Unnamed: \d+", column):  # pandas' word for it
+        if strict and re.fullmatch(UNNAMED, column):
             place = int(column.removeprefix("Unnamed: ")) + 1
             raise DataError(
                 f"{name}: column {place} has no name; name it, or "
@@ -182,7 +220,7 @@ def _labels(values: pd.Series, name: str, asked: Asked) -> tuple[Array, tuple[st
         if not whole.all():
             raise DataError(
                 f"[data] target: column '{asked.target}' of {name} holds numbers such as "
-                f'{numbers[~whole][0]:g}; foretell them by task = "regression"'
+                f'{numbers[~whole][0]:g}; predict them by task = "regression"'
             )
         values = values.astype(np.int64)
     else:

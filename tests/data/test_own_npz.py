@@ -115,7 +115,7 @@ def test_texts_are_classes_and_names_may_be_given(tmp_path: Path) -> None:
             assert prepared.training.classes[label] == texts[row]
 
 
-def test_numbers_are_foretold_as_they_are(tmp_path: Path) -> None:
+def test_numbers_are_predicted_as_they_are(tmp_path: Path) -> None:
     y = np.linspace(-3, 5, N)
     arrays = {"x": FEATURES, "y": y, "x_test": FEATURES[:5], "y_test": y[:5]}
     prepared = make(tmp_path, arrays, task="regression", target="metres")
@@ -195,7 +195,7 @@ def test_numbers_of_a_regression_are_checked(tmp_path: Path) -> None:
     for y, message in (
         (np.array(["a", "b"] * 30), "labels are of type <U1, a regression needs numbers"),
         (np.where(np.arange(N) == 3, np.inf, 1.0), r"a label is inf at \[3\]"),
-        (np.ones(N), "every target is 1; there is nothing to foretell"),
+        (np.ones(N), "every target is 1; there is nothing to predict"),
     ):
         with pytest.raises(DataError, match=message):
             make(tmp_path, {"x": FEATURES, "y": y}, task="regression")

@@ -162,12 +162,12 @@ def refused(path: Path, **changes: Any) -> str:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such column": ({"target": "prize"}, "no column 'prize'; did you mean 'price'?"),
-    "no target": ({"target": ""}, "name the column that is foretold; known: area, floors, kind"),
+    "no target": ({"target": ""}, "name the column to predict; known: area, floors, kind"),
     "nothing to leave out": ({"ignore": ["flors"]}, "ignore: .* did you mean 'floors'?"),
     "texts as numbers": ({"target": "kind"}, "'kind' .* holds texts, such as '(villa|hut)'"),
     "numbers as classes": (
         {"target": "floors", "task": "classes"},
-        "numbers such as 0.1; foretell",
+        "numbers such as 0.1; predict",
     ),
     "nothing but the target": (
         {"ignore": ["area", "street", "pool", "floors", "kind"]},
