@@ -135,7 +135,7 @@ def test_odd_names_are_written_so_that_they_are_read_back() -> None:
     config = written(table, target=odd, task="regression")
     assert config.data.target == odd
     np.savez("mine.npz", x=np.zeros((N, 2)), y=np.array([odd, "b\nc = 1"])[np.arange(N) % 2])
-    with pytest.raises(DataError, match="a name is at most 100 letters on one line"):
+    with pytest.raises(DataError, match="a name is 1 to 100 letters on one line"):
         new_study("mine.npz")
 
 

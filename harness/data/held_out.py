@@ -42,9 +42,10 @@ def checked(decoded: Decoded, name: str) -> Decoded:
                 "to train on, and every class needs one in training and one in validation; add "
                 "some, or leave it out by [data] classes"
             )
-        if len(classes[number]) > LONGEST_CLASS or not classes[number].isprintable():
+        called = classes[number]
+        if len(called) > LONGEST_CLASS or not called.isprintable() or not called.strip():
             raise DataError(
-                f"{name}: a class is called {classes[number][:LONGEST_CLASS]!r}; a name is at most "
+                f"{name}: a class is called {called[:LONGEST_CLASS]!r}; a name is 1 to "
                 f"{LONGEST_CLASS} letters on one line"
             )
     return decoded

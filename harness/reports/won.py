@@ -6,11 +6,11 @@ from harness.intervals import wilson
 from harness.quoted import hardest, percent
 from harness.reports.commands import train_command
 from harness.reports.page import Section
-from harness.tracking.records import Matrix, right
+from harness.tracking.records import Matrix, StudyRun, right
 from harness.verdict import LOCAL, Verdict
 
-ELSEWHERE_TOLD = ("splits", "duplicates", "balance")
-"""Facts that the page has as a table."""
+ELSEWHERE_TOLD = ("splits", "duplicates", "balance", "columns")
+"""Facts that the page tells in another place."""
 ELSEWHERE = ("report", "browse", "by setting", "")
 """Lines of the verdict that the page needs not, or has as a table: the label, which is empty on
 further lines."""
@@ -70,6 +70,12 @@ def _figure(value: str, part: str, matrix: Matrix) -> dict[str, str]:
     return {"value": value, "label": f"{part} accuracy", "note": note}
 
 
+def _columns(study: StudyRun) -> str:
+    """Of a table, what its features are, in their order."""
+    columns = study.facts.get("columns")
+    return f" Its inputs are the columns {columns}." if columns else ""
+
+
 def _commands(verdict: Verdict) -> list[dict[str, str]]:
     study = verdict.study
     dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
@@ -83,7 +89,7 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
     note = "Normalisation is inside the model."
     if verdict.store == LOCAL:
         note = f"To be run in the folder that the study was run in. {note}"
-    commands = [{"title": "Load the model", "text": load, "note": note}]
+    commands = [{"title": "Load the model", "text": load, "note": note + _columns(study)}]
     command = study.facts.get("command", "")
     if command:
         elsewhere = "the order in which trials end may steer the sampler, and what it draws"

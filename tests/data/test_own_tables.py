@@ -19,6 +19,7 @@ from harness.data.found import Asked
 from harness.data.parts import Part, SealedTest, load_splits
 from harness.data.sources import find
 from harness.errors import DataError
+from harness.tracking.mlflow.names import metric_parts
 
 ROWS = 200
 AMES = Path("ames/AmesHousing.xlsx")
@@ -265,3 +266,17 @@ def test_the_handouts_table_is_read_as_the_handout_reads_it(ames: str) -> None:
     assert float(y) == 128000
     sizes = [len(labels) for _, labels in DataLoader(whole, batch_size=32)]
     assert sizes == [32] * 91 + [16]
+
+
+def test_odd_class_names_become_metrics_that_the_store_takes() -> None:
+    """`..` is a folder, and what the store does not allow must not make two classes one."""
+    assert metric_parts(["x/y", "x:y", "x_y", "..", ".", "ü 100 %"]) == [
+        *("x_y", "x_y_", "x_y__", "__", "_", "ü 100 _")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [" ", "a\nb", "b" * 101])
+def test_a_name_that_nobody_can_read_is_no_class(tmp_path: Path, name: str) -> None:
+    kinds = np.array(["hut", name])[np.arange(ROWS) % 2]
+    path = write(tmp_path / "houses.csv", houses() | {"kind": kinds})
+    assert "a name is 1 to 100 letters on one line" in refused(path, target="kind", task="classes")
