@@ -156,7 +156,11 @@ def _said(found: Prepared) -> str:
 
 def _target(files: TrainingFiles) -> str:
     mean, std = files.target_mean, files.target_std
-    return f"{files.target or 'a number'} (mean {mean:.4g}, standard deviation {std:.3g})"
+    return f"{files.target or 'a number'} ({_short(mean)} ± {_short(std)})"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else f"{number:.3g}"
 
 
 def _text(
