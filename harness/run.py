@@ -110,7 +110,7 @@ def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
     config, home = planned.config, planned.home
     with private(), interruptible() as stop:
         prepared = planned.prepare()
-        with open_search(config, planned.journals, fresh) as search:
+        with open_search(config, planned.journals, fresh, prepared.split_hash) as search:
             watcher.message(_opening(planned, search))
             todo = config.study.trials - search.counts.done
             with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:

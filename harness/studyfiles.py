@@ -99,6 +99,10 @@ def study_folders() -> list[Path]:
     return [Path("studies"), package / "studies", package.parent / "studies"]
 
 
+def is_shipped(name: str) -> bool:
+    return any(_is_file(folder / f"{name}.toml") for folder in study_folders()[1:])
+
+
 def _names() -> str:
     return ", ".join(sorted({f.stem for folder in study_folders() for f in folder.glob("*.toml")}))
 

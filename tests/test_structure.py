@@ -28,7 +28,7 @@ ORDER = [
     ["facts", "named", "ties"],
     ["verdict", "verdict_json", "compare", "predict", "reports"],
     ["driver", "recovery", "doctor"],
-    ["progress", "plan", "listing", "sync", "ui"],
+    ["progress", "plan", "listing", "sync", "ui", "newstudy"],
     ["confirm", "train", "replayed", "replay", "estimate"],
     ["conclude"],
     ["run"],

@@ -41,10 +41,13 @@ class Backend(JournalFileBackend):
 
 
 @contextmanager
-def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Iterator[Search]:
+def open_search(
+    config: StudyConfig, folder: Path, fresh: bool = False, split: str = ""
+) -> Iterator[Search]:
     """The study's record under its lock, made or continued.
 
-    Raises StudyError where another driver holds it, or where the study was changed under its name.
+    `split` is the SHA-256 of the data and its split. Raises StudyError where another driver holds
+    it, or where the study or its data was changed under its name.
     """
     name = config.study.name
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -58,14 +61,15 @@ def open_search(config: StudyConfig, folder: Path, fresh: bool = False) -> Itera
             old = aside(path)
             suffix = old.name.removesuffix(".journal").removeprefix(f"{name}.")
             _end(path, name)
-            _create(config, new, suffix)
+            _create(config, new, suffix, split)
             path.rename(old)
             failpoint("search.aside")
             new.rename(path)
         elif not path.is_file():
-            _create(config, path, None)
+            _create(config, path, None, split)
         study = _load(config, path)
         _refuse_changes(name, study.user_attrs["definition"], config.definition())
+        _refuse_other_data(config, study.user_attrs.get("split", split), split)
         search = Search(config, study)
         requested = max(config.study.trials, search.counts.done)
         if study.user_attrs.get("requested", 0) < requested:
@@ -83,7 +87,7 @@ def _end(path: Path, name: str) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
+def _create(config: StudyConfig, path: Path, suffix: str | None, split: str) -> None:
     """A new record, which is there whole or not at all."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
@@ -96,6 +100,8 @@ def _create(config: StudyConfig, path: Path, suffix: str | None) -> None:
     study.set_user_attr("uid", uuid.uuid4().hex[:12])
     study.set_user_attr("set_aside", suffix)
     study.set_user_attr("definition", config.definition())
+    if split:
+        study.set_user_attr("split", split)
     failpoint("search.defined")
     part.rename(path)
 
@@ -139,6 +145,18 @@ def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
             f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
             f"--set as then to go on, a new name (--set study.name={name}-2) for another study, or "
             "--fresh to start over, which keeps the old one under another name"
+        )
+
+
+def _refuse_other_data(config: StudyConfig, before: str, now: str) -> None:
+    """Files of one's own may change under their name; older records do not say what they were."""
+    if before != now:
+        name = config.study.name
+        raise StudyError(
+            f"study '{name}' was started on other data: '{config.data.name}' gave a split with the "
+            f"SHA-256 {before[:16]}, now it is {now[:16]}. Put the files back as they were to go "
+            f"on, give a new name (--set study.name={name}-2) for another study, or --fresh to "
+            "start over, which keeps the old one under another name"
         )
 
 
