@@ -35,7 +35,9 @@ from harness.scores import Score, number
 from harness.studyfiles import load
 from harness.tracking.mlflow.champion import _global_store
 from harness.tracking.predictions import TEST_FILE, TestPredictions
+from harness.tracking.records import read_document, trial_document
 from harness.train import train
+from harness.trial import EpochMetrics, TrialSpec
 from harness.verdict_json import to_dict
 from tests import regression
 
@@ -295,3 +297,45 @@ def test_another_objective_ranks_by_it(result: StudyResult, objective: str) -> N
     name = objective.replace("/", "_")
     values = [getattr(run.best, name) for run in ranked]
     assert values == sorted(values)
+
+
+def test_a_record_of_classes_is_as_it_was() -> None:
+    """No column in trial.json for what only a regression measures, and none needed to read one."""
+    epoch = EpochMetrics(
+        epoch=1,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        penalty=0.0,
+        val_loss=1.5,
+        val_accuracy=0.25,
+        learning_rate=1e-3,
+        seconds=0.5,
+        time=1.7e9,
+    )
+    document = json.loads(json.dumps(trial_document(TrialSpec(), [epoch], "worker 0", None)))
+    assert not [name for name in document["epochs"] if "rmse" in name or "r2" in name]
+    read = read_document(document)
+    assert (read["epochs"], read["interval"], epoch.score) == ((epoch,), None, 0.25)
+
+
+@pytest.mark.slow
+def test_ames_housing_beats_a_line_on_the_same_split(real_data: Path, tmp_path: Path) -> None:
+    if not (real_data / "ames").is_dir():
+        pytest.skip("the Ames table: put AmesHousing.xlsx into ames/ of HARNESS_DATA_DIR")
+    result = run_study(
+        "ames-housing",
+        trials=4,
+        device="cpu",
+        workers=0,
+        data_dir=real_data,
+        confirm=False,
+        overrides=["train.epochs=15", "study.pruner=none"],
+        home=tmp_path / "mlruns",
+    )
+    known = result.verdict.baselines
+    assert known is not None
+    line, mean = (known.of("validation")[name] for name in (baselines.LINEAR, baselines.MEAN))
+    assert result.champion.score < 0.9 * line.rmse < 0.5 * mean.rmse
+    assert "RMSE of SalePrice " in result.verdict.text()
+    assert result.test is not None
+    assert result.test.examples == 440
