@@ -53,7 +53,8 @@ class TrialSpec:
     """Probability that a hidden unit is dropped while training."""
     loss: Loss = "cross-entropy"
     """Beside it `mse`, of the logits to the one-hot target, and `bce`, of each class against the
-    others; both are means over the classes too."""
+    others; both are means over the classes too. A regression takes `mse`, of its one output to
+    the standardised target."""
     optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0

@@ -25,6 +25,7 @@ WIDTHS = {
     "attributes.`Run Name`": 320,
     "metrics.`best/val_accuracy`": 145,
     "metrics.`best/val_loss`": 110,
+    "metrics.`best/val_rmse`": 145,
     "metrics.`best/epoch`": 90,
     "params.`hidden`": 150,
     "params.`learning_rate`": 110,
