@@ -20,7 +20,7 @@ from harness.expected import expected
 from harness.failpoints import failpoint
 from harness.fairness import data_metrics
 from harness.frozen import Selection, freeze, unread
-from harness.model import MLP, load_mlp
+from harness.model import load_model
 from harness.plan import Plan
 from harness.reports.page import Page
 from harness.reports.study import report
@@ -32,6 +32,8 @@ from harness.tracking.records import CONFIRM, RunRecord, StudyRun
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from harness.data.parts import SealedTest
     from harness.ledger import Ledger
     from harness.tracking.base import Tracker
@@ -167,8 +169,8 @@ def _go_on(stop: Stop) -> None:
         raise Interruption("interrupted before the test set was read; the same command goes on")
 
 
-def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP:
-    return load_mlp(run.spec, len(study.classes), tracker.weights(run.uid))
+def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> nn.Module:
+    return load_model(run.spec, len(study.classes), tracker.weights(run.uid))
 
 
 def _read(tracker: Tracker, planned: Plan) -> StudyRun:

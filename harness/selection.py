@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterable, Iterator
 
 import torch
+from torch import nn
 
 from harness.data.parts import SealedTest
 from harness.engine.losses import of_examples, probabilities
 from harness.ledger import Ledger
-from harness.model import MLP
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.records import TestReading
 from harness.trial import Loss
 
-BATCH = 2000
+BATCH = 500
 
 
 def read_test(
@@ -27,7 +27,7 @@ def read_test(
     study: tuple[str, str],
     sealed: SealedTest,
     ledger: Ledger,
-    trained: Iterable[tuple[str, int, Loss, MLP]],
+    trained: Iterable[tuple[str, int, Loss, nn.Module]],
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set for the selection of that hash: (uid, number, loss, model) of each run.
 
@@ -46,8 +46,7 @@ def read_test(
                 sure.append(best.values)
                 predicted.append(logits.argmax(1))
         said = torch.cat(predicted)
-        classes = model.linears[-1].out_features
-        assert isinstance(classes, int)
+        classes = logits.shape[1]
         cells = torch.bincount(true * classes + said, minlength=classes**2)
         reading = TestReading(
             selection=selection,

@@ -8,8 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
+
+from harness.arguments import (
+    ARGUMENT,
+    BUILT_IN,
+    check_name,
+    described,
+    frozen,
+    no_model,
+    not_its_own,
+    thawed,
+)
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 BatchNorm = Literal["none", "before", "after"]
@@ -39,6 +51,15 @@ class TrialSpec:
     Raises ValueError, naming the field, for a value that cannot be trained.
     """
 
+    model: str = ""
+    """A torch.nn.Module of one's own, `package.module:Class`, see harness.own_model; empty for the
+    built-in network, which the fields of BUILT_IN describe."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """Its constructor's, as (name, value), by name. Values are true or false, numbers, texts, or
+    tuples of these."""
+    code: str = ""
+    """The files that it is made of, `nets.py 3f2a91c0d2e4`, see harness.imported.code_of; of others
+    it is not made. Empty takes what is there."""
     hidden: tuple[int, ...] = (300, 100)
     """Widths of the hidden layers, input side first; empty for a linear classifier."""
     activation: Activation = "relu"
@@ -86,6 +107,7 @@ class TrialSpec:
     """Seeds the initial weights, the order of the batches and dropout."""
 
     def __post_init__(self) -> None:
+        self._check_model()
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden: every width must be at least 1, not {list(self.hidden)}")
         for name, known in CHOICES.items():
@@ -111,6 +133,15 @@ class TrialSpec:
         if self.batch_norm != "none" and self.batch_size < 2:
             raise ValueError("batch_size: BatchNorm needs at least 2 examples in a batch, not 1")
 
+    def _check_model(self) -> None:
+        if self.arguments and not self.model:
+            raise ValueError(no_model(self.arguments[0][0]))
+        if self.model:
+            check_name(self.model)
+            for field in fields(self):
+                if field.name in BUILT_IN and getattr(self, field.name) != field.default:
+                    raise ValueError(not_its_own(field.name, self.model))
+
     def evaluates(self, epoch: int) -> bool:
         """Whether this epoch is validated and reported."""
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
@@ -123,8 +154,10 @@ class TrialSpec:
         return (self.batch_norm != "before",) * len(self.hidden) + (True,)
 
     def describe(self) -> str:
-        """A short name: `256-128 · bn before · adam 3e-03`."""
+        """A short name: `256-128 · bn before · adam 3e-03`, `SmallConv(channels=16) · sgd 0.1`."""
         parts = ["-".join(map(str, self.hidden)) or "linear"]
+        if self.model:
+            parts = [described(self.model, self.arguments)]
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
         if self.loss != "cross-entropy":
@@ -135,15 +168,28 @@ class TrialSpec:
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, tuples as lists: what goes into JSON and comes back by `from_dict`."""
-        return asdict(self) | {name: list(getattr(self, name)) for name in LISTS}
+        """Settings by name, as plain values: what goes into JSON and comes back by `from_dict`.
+
+        Tuples are lists, an argument of the model stands under `arguments.<name>`. What does not
+        apply is left out: BUILT_IN of a model of one's own, `model` and `code` of the built-in one.
+        """
+        own = {ARGUMENT + name: value for name, value in self.arguments}
+        values = {"model": self.model, **own} if self.model else {}
+        gone = ("model", "arguments", *(BUILT_IN if self.model else ("code",)))
+        values |= {name: getattr(self, name) for name in SPEC_FIELDS if name not in gone}
+        return {name: thawed(value) for name, value in values.items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
         """Raises ValueError for settings of a version that has others."""
-        if unknown := [name for name in values if name not in SPEC_FIELDS]:
-            raise ValueError(f"{unknown[0]}: no setting that this version of harness knows")
-        return cls(**values | {name: tuple(values[name]) for name in LISTS if name in values})
+        own = {name: value for name, value in values.items() if name.startswith(ARGUMENT)}
+        fields = {name: value for name, value in values.items() if name not in own}
+        for name in fields:
+            if name not in SPEC_FIELDS or name == "arguments":
+                raise ValueError(f"{name}: no setting that this version of harness knows")
+        fields |= {name: tuple(fields[name]) for name in LISTS if name in fields}
+        named = ((name.removeprefix(ARGUMENT), frozen(value)) for name, value in own.items())
+        return cls(**fields, arguments=tuple(sorted(named)))
 
 
 LISTS = ("hidden", "augment")
@@ -216,7 +262,8 @@ class TrialResult:
     predictions: bytes
     """Predicted class of every validation image in the split's order, one byte each."""
     weights: bytes
-    """The best epoch's state dict of `harness.model.MLP`, as safetensors."""
+    """The best epoch's state dict of `harness.model.MLP`, or of `harness.own_model.OwnModel`, as
+    safetensors."""
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:

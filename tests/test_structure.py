@@ -17,8 +17,8 @@ PACKAGE = Path(harness.__file__).parent
 # Each room may import from rooms further left, and from itself.
 ORDER = [
     ["errors", "signals", "failpoints", "appended", "harmless"],
-    ["trial", "intervals"],
-    ["config", "studyfiles", "space", "data", "model", "packing"],
+    ["arguments", "trial", "intervals"],
+    ["config", "studyfiles", "space", "data", "model", "own_model", "imported", "packing"],
     ["engine", "tracking"],
     ["quoted", "expected"],
     ["ledger", "settings"],
@@ -29,6 +29,7 @@ ORDER = [
     ["verdict", "verdict_json", "compare", "predict", "reports"],
     ["driver", "recovery", "doctor"],
     ["progress", "plan", "listing", "sync", "ui"],
+    ["examined"],
     ["confirm", "train", "replayed", "replay", "estimate"],
     ["conclude"],
     ["run"],

@@ -113,10 +113,11 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
     """The champion fits its training images better than others."""
     gap = best.train_accuracy - best.val_accuracy
     varied = varied_fields(study.definition)
+    spec = champion.spec.to_dict()
     new = {
         name: REGULARISERS[name]
         for name in REGULARISERS
-        if name not in varied and not getattr(champion.spec, name)
+        if name not in varied and name in spec and not spec[name]
     }
     if gap <= OVERFIT or not new:
         return None

@@ -26,6 +26,8 @@ CONFIRM, UNCONFIRMED = "confirm", "no"
 """The fact that says how a search's winner is confirmed, and its value where it is not."""
 TEST_SET = "test_set"
 """The fact that names the test set by the SHA-256 of its content."""
+MODEL_FOLDER = "model_folder"
+"""The fact that says where the code of a study's own models lay, from where it was started."""
 CONFIRMING = "/confirm/"
 """In the uid of a confirming run, between its study's and its own."""
 

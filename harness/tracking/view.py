@@ -38,17 +38,20 @@ def address(experiment_id: str) -> str:
     )
 
 
-def tags(objective: str, kind: str, sampled: Iterable[str] = SETTINGS) -> dict[str, str]:
+def tags(
+    objective: str, kind: str, sampled: Iterable[str] = SETTINGS, network: str = "hidden"
+) -> dict[str, str]:
     """The experiment's tags: its runs of `kind` best first, with the columns people compare.
 
-    `sampled` are the names in the study's search space. MLflow nests runs under their parent only
+    `sampled` are the names in the study's search space, `network` the setting that tells what a
+    trial's network is. MLflow nests runs under their parent only
     while it sorts by date, so this view has the trials alone. It ignores pinned and expanded runs.
     """
     metric, maximise = (
         ("best/val_accuracy", True) if objective == "val/accuracy" else ("best/val_loss", False)
     )
     settings = dict.fromkeys(
-        ["hidden", *("hidden" if name in ("depth", "width") else name for name in sampled)]
+        [network, *("hidden" if name in ("depth", "width") else name for name in sampled)]
     )
     measured = ["metrics.`best/val_accuracy`", "metrics.`best/val_loss`", "metrics.`best/epoch`"]
     described = [*(f"params.`{name}`" for name in settings), "tags.`harness.state`"]

@@ -39,7 +39,8 @@ def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> 
     sampled = varied_fields(definition) or list(view.SETTINGS)
     if definition["study"].get("sampler") in GIVEN:
         sampled.append("seed")
-    tags = view.tags(definition["study"]["objective"], record.kind, sampled)
+    network = "model" if definition.get("code") else "hidden"
+    tags = view.tags(definition["study"]["objective"], record.kind, sampled, network)
     made = str(store.client.create_experiment(record.name, location, tags))
     failpoint("mlflow.experiment")
     return made
