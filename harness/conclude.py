@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import mistakes
+from harness import exported, mistakes
 from harness.config import GIVEN
 from harness.confirm import missing
 from harness.data.files import Prepared
@@ -56,7 +56,7 @@ def conclude(
     if _kept(tracker, study) != selection.kept.uid:
         _go_on(stop)
         watcher.message(f"chosen: trial {champion.number}; keeping its model")
-        _keep(planned, prepared, tracker, selection, study)
+        _keep(planned, prepared, tracker, selection, study, watcher)
     # One look for a champion: going on with a study that keeps it does not open the set again.
     if waiting:
         again = " again" if study.readings else ""
@@ -113,7 +113,12 @@ def _kept(tracker: Tracker, study: StudyRun) -> str | None:
 
 
 def _keep(
-    planned: Plan, prepared: Prepared, tracker: Tracker, selection: Selection, study: StudyRun
+    planned: Plan,
+    prepared: Prepared,
+    tracker: Tracker,
+    selection: Selection,
+    study: StudyRun,
+    watcher: Watcher,
 ) -> None:
     """Register the champion's model, and show its mistakes on the validation part."""
     kept, classes = selection.kept, study.classes
@@ -125,7 +130,12 @@ def _keep(
         f"{kept.spec.seed}. Validation accuracy {kept.best.val_accuracy:.4f}. Takes images as "
         f"uint8, any batch size; gives logits for {', '.join(classes)}."
     )
-    tracker.log_champion(planned.config.study.name, model, example, kept, note)
+    why_not = exported.why_not(model, example) if kept.spec.model else ""
+    if why_not:
+        watcher.message(f"the model cannot be exported, its weights are kept: {why_not}")
+        tracker.log_file(study.uid, exported.FILE, exported.to_file(kept.uid, why_not))
+    else:
+        tracker.log_champion(planned.config.study.name, model, example, kept, note)
     validation = load_splits(prepared.training).validation
     found = mistakes.find(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")

@@ -106,10 +106,9 @@ def in_words(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not INSTALLED.intersection(Path(frame.filename).parts)
-        and Path(frame.filename).is_file()
-        and Path(__file__).parent not in Path(frame.filename).parents
-        and not frame.filename.startswith(sys.base_prefix)
+        if Path(frame.filename).is_file()
+        and not _installed(Path(frame.filename))
+        and not Path(frame.filename).is_relative_to(Path(__file__).parent)
     ]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {said}{where}"
@@ -144,7 +143,7 @@ def _modules(name: str) -> dict[str, Path]:
     root, origin = _found(name)
     if origin is None:
         return {}
-    if INSTALLED.intersection(root.parts) or root == Path(sysconfig.get_path("stdlib")):
+    if _installed(root):
         return {name: origin}
     finder = ModuleFinder(path=[str(root)], excludes=["harness"])
     try:
@@ -158,11 +157,18 @@ def _modules(name: str) -> dict[str, Path]:
     return {key: Path(file) for key, file in files.items() if file}
 
 
+def _installed(folder: Path) -> bool:
+    """Whether it holds packages or Python's own modules, and not the user's."""
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    return bool(INSTALLED.intersection(folder.parts)) or folder.is_relative_to(stdlib)
+
+
 def _no_module(name: str) -> str:
     top, _, rest = name.rpartition(".")
     if top:
         return f"model: the package {top} has no module {rest}"
-    names = [module.name for module in pkgutil.iter_modules()]
+    own = [path for path in sys.path if not _installed(Path(path).resolve())]
+    names = [module.name for module in pkgutil.iter_modules(own)]
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"; did you mean '{near[0]}'?" if near else ""
     return (

@@ -9,7 +9,7 @@ from typing import Any
 from harness.data.files import Prepared
 from harness.driver import Driver, Watcher
 from harness.errors import ConfigError, HarnessError, Interruption
-from harness.examined import examined
+from harness.examined import examined, keep_code
 from harness.home import private
 from harness.plan import Plan
 from harness.quoted import aligned, in_json, interval, ordinal, ranked_classes
@@ -99,6 +99,7 @@ def _train(
         outcome = source.outcomes[0]
         if isinstance(outcome, TrialFailure):
             raise HarnessError(f"the training failed: {outcome.reason}")
+        keep_code(planned, tracker, source.uid)
         reading = None
         if test:
             from harness.data.parts import SealedTest

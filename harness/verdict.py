@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import luck
+from harness import exported, luck
 from harness.config import varied_fields
 from harness.confirmed import Confirmed, confirmed, kept_of
 from harness.expected import expected
@@ -21,6 +21,7 @@ from harness.quoted import aligned, duration, interval, ordinal, ranked_classes
 from harness.settings import in_lines, told
 from harness.ties import Ties, ties
 from harness.tracking import view
+from harness.tracking.audit import WEIGHTS
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Verdict:
     """The trials that cannot be told from the champion."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
+    unexported: str = ""
+    """Why there is no registered model; see harness.exported."""
     luck: luck.Luck | None = None
     """Of a grid or list: what choosing on the test set would have done."""
 
@@ -70,6 +73,7 @@ class Verdict:
             runner_up(tracker, study, champion),
             ties(tracker, study, champion),
             mistakes,
+            exported.refused(tracker, study, kept),
             luck.find(tracker, study, champion),
         )
 
@@ -90,7 +94,7 @@ class Verdict:
 
     @property
     def model(self) -> str:
-        """The champion's address in the store's registry."""
+        """The champion's address in the store's registry, if it was exported."""
         return f"models:/{self.study.name}@champion"
 
     @property
@@ -135,7 +139,8 @@ class Verdict:
             lines.append(("data", data))
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
-        lines.append(("model", f"{self.model} in {self.store}"))
+        kept = f"not exported ({self.unexported}); {WEIGHTS} of run {self.kept.run_id}"
+        lines.append(("model", kept if self.unexported else f"{self.model} in {self.store}"))
         lines.append(("browse", self.browse))
         return lines
 

@@ -23,7 +23,7 @@ ORDER = [
     ["quoted", "expected"],
     ["ledger", "settings"],
     ["confirmed"],
-    ["frozen", "optimism", "paired", "mistakes", "luck", "deviation"],
+    ["frozen", "optimism", "paired", "mistakes", "exported", "luck", "deviation"],
     ["executors", "search", "home", "fairness", "selection"],
     ["facts", "named", "ties"],
     ["verdict", "verdict_json", "compare", "predict", "reports"],

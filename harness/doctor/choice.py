@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import cast
 
+from harness import exported
 from harness.confirmed import champion_of, kept_of
 from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
@@ -247,6 +248,8 @@ def _reported(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(5, "the study", f"{what}trial {best.number}'s {value:g}", mend)
     ours = [each for each in study.versions if each.run_id == parent.run_id]
     right = [each for each in ours if each.tags.get("harness.trial") == str(best.number)]
+    if not right and exported.FILE in parent.files:
+        return  # a model of the user's own that cannot be
     if not right:
         what = f"no version of the model '{study.name}' is trial {best.number}, the best"
         remedy = f"go on with its command, one trial more: {again(evidence)}"
