@@ -5,9 +5,11 @@ Where it cannot, none is registered. Its weights stay with its run, the code bes
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,8 +34,14 @@ def why_not(model: nn.Module, example: npt.NDArray[np.uint8]) -> str:
     two, three = (torch.from_numpy(example[[0] * n]) for n in (2, 3))
     told = logging.root.manager.disable
     try:
-        logging.disable(logging.CRITICAL)  # it shows the whole graph
-        with warnings.catch_warnings(), torch.no_grad():
+        logging.disable(logging.CRITICAL)
+        # Of what it cannot follow it prints the whole graph.
+        with (
+            redirect_stderr(io.StringIO()),
+            redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+            torch.no_grad(),
+        ):
             warnings.simplefilter("ignore")
             batch = {0: torch.export.Dim.AUTO}
             graph = torch.export.export(model, (two,), dynamic_shapes=[batch]).module()
