@@ -56,6 +56,14 @@ class Lazy(nn.Module):
         return out
 
 
+class Frozen(SmallConv):
+    """Its convolution stays as it was made."""
+
+    def __init__(self, shape: Sequence[int], classes: int) -> None:
+        super().__init__(shape, classes)
+        self.conv.requires_grad_(False)
+
+
 class FiveLogits(SmallConv):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[:, :5]

@@ -90,7 +90,8 @@ class Refill:
         for member in joining:
             if member.spec.model:
                 try:
-                    cells.append(together([member], self._data))
+                    made = self._make(Layout.of_module(member.spec), self._data)
+                    cells.append(filled(made, [member]))
                 except torch.OutOfMemoryError:
                     refused.append(member)
                 continue
