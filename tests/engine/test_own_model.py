@@ -17,6 +17,7 @@ from harness.engine.arrangement import Refill, together
 from harness.engine.cell import Cell
 from harness.engine.layout import Layout
 from harness.engine.member import Member
+from harness.engine.module import ModuleNetwork
 from harness.model import load_model
 from harness.trial import TrialFailure, TrialResult, TrialSpec
 from tests.engine.oracle import cell_of, losses_of
@@ -119,22 +120,18 @@ def test_it_repeats_to_the_bit_beside_any_others(data: Resident) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_dropout_is_another_in_each_epoch_and_with_each_seed(data: Resident) -> None:
-    def losses(seed: int, epochs: int) -> float:
-        spec = replace(CONV, seed=seed)
-        member = Member.fresh("", CONV, data)
-        member.spec = spec
-        cell = together([member], data)
-        member.epochs = epochs
-        cell.data.order = lambda *_: order  # type: ignore[method-assign]
-        try:
-            return cell.train_epoch().loss[0]
-        finally:
-            del cell.data.order
+def test_dropout_is_another_in_each_step_and_epoch_and_with_each_seed(data: Resident) -> None:
+    network = together([Member.fresh("", CONV, data)], data).network
+    assert isinstance(network, ModuleNetwork)
+    x, y = data.val_inputs[:64].unsqueeze(1), data.val_labels[:64].unsqueeze(1)
 
-    order = data.order([0], [1], 64)
-    assert losses(0, 0) == losses(0, 0)
-    assert len({losses(0, 0), losses(0, 1), losses(1, 0)}) == 3
+    def losses(seed: int, epoch: int) -> tuple[float, ...]:
+        network.begin(seed, epoch)
+        return tuple(network.gradients(x, y)[0].item() for _ in range(2))
+
+    first = losses(0, 1)
+    assert losses(0, 1) == first
+    assert len({*first, *losses(0, 2), *losses(1, 1)}) == 6
 
 
 def test_taken_out_and_put_in_again_it_goes_on_as_it_was(data: Resident) -> None:
@@ -182,6 +179,8 @@ def test_it_trains_alone_and_nobody_guesses_its_size() -> None:
     specs = [CONV, CONV, TrialSpec(hidden=(8,)), TrialSpec(hidden=(8,))]
     assert sorted(map(len, packing.groups(specs, 64, 10))) == [1, 1, 2]
     assert packing.gain([CONV] * 4, 64, 10) == 1
+    single = replace(CONV, batch_size=1)
+    assert packing.groups([single, single], 64, 10) == [[0], [1]]
     assert packing.work(CONV, 64, 10) > 0
 
 
