@@ -5,6 +5,7 @@ A study file that names a model runs its code, with the rights of whoever starts
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import importlib
@@ -15,7 +16,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
-from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
@@ -145,16 +145,41 @@ def _modules(name: str) -> dict[str, Path]:
         return {}
     if _installed(root):
         return {name: origin}
-    finder = ModuleFinder(path=[str(root)], excludes=["harness"])
+    found: dict[str, Path] = {}
+    waiting = [name]
+    while waiting:
+        each = waiting.pop()
+        file = _file(root, each)
+        if each and each not in found and file is not None:
+            found[each] = file
+            waiting += [each.rpartition(".")[0], *_imported_by(each, file)]
+    return found
+
+
+def _file(root: Path, name: str) -> Path | None:
+    base = root.joinpath(*name.split("."))
+    files = (base / "__init__.py", base.parent / f"{base.name}.py")
+    return next((file for file in files if file.is_file()), None)
+
+
+def _imported_by(name: str, file: Path) -> Iterator[str]:
+    """What its `import` statements name, harness apart; some of it may be no module."""
     try:
-        finder.import_hook(name)
+        tree = ast.parse(file.read_bytes())
     except SyntaxError as error:
-        where = f"{Path(error.filename or name).name}, line {error.lineno}"
-        raise ConfigError(f"model: {where}: {error.msg}") from None
-    except ImportError as error:
-        raise ConfigError(f"model: {name} cannot be imported: {error}") from None
-    files = {key: getattr(module, "__file__", None) for key, module in finder.modules.items()}
-    return {key: Path(file) for key, file in files.items() if file}
+        raise ConfigError(f"model: {file.name}, line {error.lineno}: {error.msg}") from None
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"model: {file.name} cannot be read: {error}") from None
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(above if node.level else ()), *filter(None, [node.module])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        yield from (each for each in names if each.partition(".")[0] != "harness")
 
 
 def _installed(folder: Path) -> bool:

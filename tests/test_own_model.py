@@ -331,6 +331,20 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
         again = load_class("nets:SmallConv")
         assert again is not first
         assert "Tanh" in str(again((1, 8, 8), 10))
+    folder = tmp_path / "without_init"
+    folder.mkdir()
+    (folder / "net.py").write_text("import without_init.deep\nfrom . import other, no_module\n")
+    (folder / "deep.py").write_text("from .deeper import X\nimport torch, harness\n")
+    for name in ("deeper", "other", "unused"):
+        (folder / f"{name}.py").write_text("X = 1\n")
+    with importable(tmp_path):
+        made_of = code_of("without_init.net:Net").keys()
+    assert {path.partition("/")[2] for path in made_of} == {
+        "net.py",
+        "deep.py",
+        "deeper.py",
+        "other.py",
+    }
     assert code_of("torch.nn:Linear").keys() == {"torch/nn/__init__.py"}
 
 
