@@ -19,6 +19,7 @@ from harness.data.parts import load_splits
 from harness.engine import Resident
 from harness.engine.arrangement import together
 from harness.engine.member import Member
+from harness.examined import examined
 from harness.executors.devices import available_cores
 from harness.plan import Plan
 from harness.quoted import duration
@@ -39,7 +40,8 @@ def dry_run(planned: Plan) -> dict[str, Any]:
     config = planned.config
     with tempfile.TemporaryDirectory() as cache:
         prepared = planned.prepare(cache=Path(cache), download=False)
-        trial_seconds = _trial_seconds(planned, prepared)
+        with examined(planned, prepared) as tried:
+            trial_seconds = _trial_seconds(tried, prepared)
         slots = planned.slots(prepared)
         gain = planned.gain(prepared) if planned.devices[0] == "cpu" and slots > 1 else 1.0
     workers = len(planned.devices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from harness.facts import facts
 from harness.home import Home
 from harness.search import random_specs
 from harness.studyfiles import load
-from harness.tracking.records import CONFIRM, TEST_SET, UNCONFIRMED, StudyRecord
+from harness.tracking.records import CONFIRM, MODEL_FOLDER, TEST_SET, UNCONFIRMED, StudyRecord
 
 GPU_SLOTS = 64
 """Trials that a GPU worker is given at once; what its memory does not hold waits there."""
@@ -52,6 +53,11 @@ class Plan:
     def store(self) -> str:
         """The tracking URI."""
         return self.home.tracking_uri(self.tracking_uri)
+
+    @property
+    def folder(self) -> Path:
+        """Where the study file lies: models of one's own are looked for there too."""
+        return Path(self.config.source).parent
 
     @property
     def journals(self) -> Path:
@@ -99,8 +105,8 @@ class Plan:
 
         A CPU core alone trains one at a time: then a sweep repeats bit for bit.
         """
-        if self.inline:
-            return 1
+        if self.inline or self.config.models:
+            return 1  # a model of one's own trains alone anyway
         if self.devices[0] != "cpu":
             return GPU_SLOTS
         if len(self.devices) == 1 or self.gain(prepared) < WORTHWHILE:
@@ -133,7 +139,8 @@ class Plan:
                     "command": self.command,
                     CONFIRM: self.confirming,
                     TEST_SET: prepared.test_digest,
-                },
+                }
+                | ({MODEL_FOLDER: os.path.relpath(self.folder)} if self.config.models else {}),
                 "dataset": prepared.name,
                 "dataset_digest": prepared.digest,
                 "dataset_source": prepared.where,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import cast
 
+from harness import exported
 from harness.confirmed import champion_of, kept_of
 from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
@@ -49,11 +50,8 @@ def as_study(evidence: Evidence) -> StudyRun:
         if state is None:
             continue
         run = evidence.runs.get(trial.number)
-        metrics = {
-            name: value
-            for name, value in (run.metrics if run else {}).items()
-            if name.startswith("best/")
-        }
+        known = run.metrics if run else {}
+        metrics = {name: known[name] for name in known if name.startswith("best/")}
         value = journal.value(trial)
         if value is not None:
             metrics[f"best/{objective.replace('/', '_')}"] = value
@@ -176,16 +174,16 @@ def _output(evidence: Evidence) -> tuple[int, bool]:
 def _misshapen(
     shapes: Mapping[str, tuple[int, ...]], spec: TrialSpec, classes: int, numbers: bool
 ) -> str:
-    """Where the tensors are not those of harness.model.MLP with these settings."""
+    """Where the tensors are not those of harness.model.MLP with these settings; what a model of the
+    user's own has, only its code knows, which is not run here."""
+    if spec.model:
+        return ""
     inputs = shapes.get("mean", (0,))
     wanted: dict[str, tuple[int, ...]] = {"mean": inputs, "inv_std": inputs}
     if numbers:
         wanted |= {"target_mean": (), "target_std": ()}
-    widths = (
-        *inputs,
-        *spec.hidden,
-        classes or shapes.get(f"linears.{len(spec.hidden)}.weight", (0,))[0],
-    )
+    outputs = classes or shapes.get(f"linears.{len(spec.hidden)}.weight", (0,))[0]
+    widths = (*inputs, *spec.hidden, outputs)
     for layer, ((fan_in, fan_out), bias) in enumerate(
         zip(pairwise(widths), spec.layer_biases, strict=True)
     ):
@@ -254,6 +252,8 @@ def _reported(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(5, "the study", f"{what}trial {best.number}'s {value:g}", mend)
     ours = [each for each in study.versions if each.run_id == parent.run_id]
     right = [each for each in ours if each.tags.get("harness.trial") == str(best.number)]
+    if not right and exported.FILE in parent.files:
+        return  # a model of the user's own that cannot be
     if not right:
         what = f"no version of the model '{study.name}' is trial {best.number}, the best"
         remedy = f"go on with its command, one trial more: {again(evidence)}"

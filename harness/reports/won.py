@@ -111,6 +111,8 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
     if verdict.store == LOCAL:
         note = f"To be run in the folder that the study was run in. {note}"
     commands = [{"title": "Load the model", "text": load, "note": note + _columns(study)}]
+    if verdict.unexported:
+        commands = []
     command = study.facts.get("command", "")
     if command:
         elsewhere = "the order in which trials end may steer the sampler, and what it draws"

@@ -141,10 +141,11 @@ def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
             if list(before[table]) != list(now[table]) and before[table] == now[table]
         ]
     if changes:
+        same = "--set" if before.get("code") == now.get("code") else "code"
         raise StudyError(
             f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
-            f"--set as then to go on, a new name (--set study.name={name}-2) for another study, or "
-            "--fresh to start over, which keeps the old one under another name"
+            f"{same} as then to go on, a new name (--set study.name={name}-2) for another study, "
+            "or --fresh to start over, which keeps the old one under another name"
         )
 
 
