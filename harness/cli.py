@@ -28,6 +28,7 @@ from harness.options import (
     reported,
     watching,
 )
+from harness.trial import Task
 
 app = typer.Typer(
     cls=Commands,
@@ -135,6 +136,36 @@ def run_study(
             print(json.dumps({"event": "verdict"} | to_dict(result.verdict)))
         else:
             print(f"\n{result.verdict.text()}")
+
+
+@app.command("new-study", epilog="Example: harness new-study houses.csv --target price")
+def new_study(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|DATASET",
+            help="A folder of pictures by class, an .npz, .csv, .tsv or .xlsx; or a known set.",
+        ),
+    ],
+    target: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
+    ] = "",
+    task: Annotated[
+        Task | None, typer.Option(help="Tell classes apart, or predict numbers [guessed].")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Where to write it [studies/NAME.toml]."),
+    ] = None,
+    data_dir: DataDir = None,
+    output: Output = Format.text,
+) -> None:
+    """Look at your data and write a commented study file that fits it; none is overwritten."""
+    from harness.newstudy import new_study as write
+
+    with reported():
+        written = write(data, file, target=target, task=task, data_dir=data_dir)
+        print(json.dumps(written.to_dict()) if output is Format.json else written.text())
 
 
 @app.command(epilog="Example: harness train fashion-mnist --set train.hidden=[300,100] --test")

@@ -16,7 +16,7 @@ from harness.intervals import LEVEL, holm
 from harness.named import find_trial
 from harness.paired import Paired, paired, read_predictions
 from harness.tracking.records import CONFIRMING, RunRecord, StudyRun, TestReading
-from harness.trial import SPEC_FIELDS, EpochMetrics
+from harness.trial import EpochMetrics
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -57,7 +57,7 @@ class Side:
     @property
     def settings(self) -> dict[str, str]:
         """Everything that determines the result, as text: the trial's own and the data's."""
-        own = {name: _text(getattr(self.run.spec, name)) for name in SPEC_FIELDS}
+        own = {name: _text(value) for name, value in self.run.spec.to_dict().items()}
         data = {f"data.{key}": str(v) for key, v in self.study.definition.get("data", {}).items()}
         return own | data | {"split": self.study.facts.get("split_hash", "unknown")[:12]}
 
@@ -180,6 +180,6 @@ def report_path(home: Home, comparison: Comparison, uri: str) -> Path:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return "-".join(map(str, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import baselines, mistakes
+from harness import baselines, exported, mistakes
 from harness.config import GIVEN
 from harness.confirm import missing
 from harness.data.files import Prepared
@@ -20,7 +20,8 @@ from harness.expected import expected
 from harness.failpoints import failpoint
 from harness.fairness import data_metrics
 from harness.frozen import Selection, freeze, unread
-from harness.model import MLP, load_mlp
+from harness.model import MLP, load_model
+from harness.own_model import OwnModel
 from harness.plan import Plan
 from harness.reports.page import Page
 from harness.reports.study import report
@@ -54,7 +55,7 @@ def conclude(
     if _kept(tracker, study) != selection.kept.uid:
         _go_on(stop)
         watcher.message(f"chosen: trial {champion.number}; keeping its model")
-        _keep(planned, prepared, tracker, selection, study)
+        _keep(planned, prepared, tracker, selection, study, watcher)
     # One look for a champion: going on with a study that keeps it does not open the set again.
     if waiting:
         again = " again" if study.readings else ""
@@ -110,7 +111,12 @@ def _kept(tracker: Tracker, study: StudyRun) -> str | None:
 
 
 def _keep(
-    planned: Plan, prepared: Prepared, tracker: Tracker, selection: Selection, study: StudyRun
+    planned: Plan,
+    prepared: Prepared,
+    tracker: Tracker,
+    selection: Selection,
+    study: StudyRun,
+    watcher: Watcher,
 ) -> None:
     """Register the champion's model, and show its mistakes on the validation part."""
     kept, classes = selection.kept, study.classes
@@ -124,7 +130,12 @@ def _keep(
         f"{kept.spec.seed}. Validation {score.name} {score.text(kept.score)}. Takes "
         f"{takes}, any batch size; gives {gives}."
     )
-    tracker.log_champion(planned.config.study.name, model, example, kept, note)
+    why_not = exported.why_not(model, example) if kept.spec.model else ""
+    if why_not:
+        watcher.message(f"the model cannot be exported, its weights are kept: {why_not}")
+        tracker.log_file(study.uid, exported.FILE, exported.to_file(kept.uid, why_not))
+    else:
+        tracker.log_champion(planned.config.study.name, model, example, kept, note)
     found = mistakes.Mistakes(kept.number, 0, ())
     if classes:
         validation = load_splits(files).validation
@@ -186,8 +197,8 @@ def _go_on(stop: Stop) -> None:
         raise Interruption("interrupted before the test set was read; the same command goes on")
 
 
-def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP:
-    return load_mlp(run.spec, len(study.classes), tracker.weights(run.uid))
+def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | OwnModel:
+    return load_model(run.spec, len(study.classes), tracker.weights(run.uid))
 
 
 def _read(tracker: Tracker, planned: Plan) -> StudyRun:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -132,6 +132,16 @@ class StudyConfig:
     settings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """The [[trial]] tables by name: TrialSpec fields that stand in for those of [train]."""
     confirm: ConfirmTable = field(default_factory=ConfirmTable)
+    code: Mapping[str, str] = field(default_factory=dict)
+    """Of each model of one's own the files that it is made of, see TrialSpec.code."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of one's own that any trial has; empty where all have the built-in network."""
+        sampled = self.space.dimensions.get("model")
+        tables = [self.train, *self.settings.values()]
+        found = [*(table.get("model", "") for table in tables), *getattr(sampled, "values", ())]
+        return tuple(dict.fromkeys(name for name in found if name))
 
     @property
     def confirms(self) -> bool:
@@ -155,11 +165,20 @@ class StudyConfig:
         settings. Raises ValueError for what cannot be trained.
         """
         if self.study.sampler not in GIVEN:
-            return self.space.suggest(trial, self.fixed())
+            return self._with_code(self.space.suggest(trial, self.fixed()))
         points = self.points()
         seed = {"seed": self.study.seed + ordinal // len(points)}
         given = points[ordinal % len(points)] if self.settings else {}
-        return self.space.suggest(trial, self.train | given | seed)
+        return self._with_code(self.space.suggest(trial, self.train | given | seed))
+
+    def undrawn(self) -> TrialSpec:
+        """The fixed fields alone; of a model that is drawn, the first. Raises ValueError."""
+        sampled = self.space.dimensions.get("model")
+        first = {"model": sampled.values[0]} if isinstance(sampled, Choice) else {}
+        return self._with_code(TrialSpec.from_dict(first | self.fixed()))
+
+    def _with_code(self, spec: TrialSpec) -> TrialSpec:
+        return replace(spec, code=self.code.get(spec.model, ""))
 
     def largest(self, name: str) -> int:
         """The largest value that a whole-numbered TrialSpec field takes in any trial."""
@@ -168,8 +187,8 @@ class StudyConfig:
             return int(dimension.high)
         if isinstance(dimension, Choice):
             return int(max(dimension.values))
-        specs = [TrialSpec(**self.train | given) for given in self.settings.values() or [{}]]
-        return int(max(getattr(spec, name) for spec in specs))
+        tables = [self.train | each for each in self.settings.values() or [{}]]
+        return int(max(table.get(name, getattr(TrialSpec(), name)) for table in tables))
 
     def definition(self) -> dict[str, Any]:
         """What makes it this study: all but how long it runs. A change needs a new name."""
@@ -185,6 +204,8 @@ class StudyConfig:
         }
         if self.settings:
             tables[LIST] = dict(self.settings)
+        if self.code:
+            tables["code"] = dict(self.code)
         plain: dict[str, Any] = json.loads(json.dumps(tables))
         return plain
 

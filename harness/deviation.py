@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.tracking.records import Matrix
@@ -26,10 +26,14 @@ METRICS = {
     "penalty": "train/penalty",
     "val_loss": "val/loss",
     "val_accuracy": "val/accuracy",
+    "train_rmse": "train/rmse",
+    "val_rmse": "val/rmse",
+    "val_mae": "val/mae",
+    "val_r2": "val/r2",
 }
-"""What arithmetic decides of an epoch, in the order in which it comes to be, by the names that it
-has on record. Not how long it took."""
-JUDGED = ("train_loss", "val_loss", "val_accuracy")
+"""What arithmetic decides of an epoch, as far as the task measures it, in the order in which it
+comes to be, by the names that it has on record. Not how long it took."""
+JUDGED = ("train_loss", "val_loss", "val_accuracy", "val_rmse")
 TWINS, PERTURBATION = 3, 1e-7
 SIZE = "1e-7"
 """The perturbation, for people."""
@@ -50,11 +54,18 @@ class Training:
     """The epoch."""
     confusion: Matrix
     predictions: bytes | None
-    """At the best epoch, one byte an example; None where they were not kept."""
+    """At the best epoch, one byte an example, or a float32 of a regression; None where they were
+    not kept."""
     weights: bytes | None
     """The same, as safetensors."""
     diverged: bool = False
     """Whether it ended because a loss was no number, after the last of these epochs."""
+
+    @property
+    def said(self) -> tuple[bytes, ...]:
+        """The prediction of each example; empty where they were not kept."""
+        kept, size = self.predictions or b"", 1 if self.confusion else 4
+        return tuple(kept[start : start + size] for start in range(0, len(kept), size))
 
     @property
     def seconds(self) -> float:
@@ -82,6 +93,8 @@ def differences(recorded: Training, now: Training) -> Iterator[Difference]:
             yield Difference("epoch that was evaluated", None, before.epoch, after.epoch)
             break
         for name, shown in METRICS.items():
+            if getattr(before, name) is None:
+                continue
             one, other = float(getattr(before, name)), float(getattr(after, name))
             if one.hex() != other.hex():
                 yield Difference(shown, before.epoch, one, other)
@@ -97,9 +110,7 @@ def differences(recorded: Training, now: Training) -> Iterator[Difference]:
         )
         yield Difference("confusion matrix", None, *right)
     if changed := changed_predictions(recorded, now):
-        yield Difference(
-            "predictions", None, f"{len(recorded.predictions or b''):,}", f"{changed:,} others"
-        )
+        yield Difference("predictions", None, f"{len(recorded.said):,}", f"{changed:,} others")
     if None not in (recorded.weights, now.weights) and recorded.weights != now.weights:
         yield Difference("weights", None, "some", "others")
 
@@ -108,8 +119,13 @@ def changed_predictions(recorded: Training, now: Training) -> int:
     """Of how many examples something else is said; 0 where it is not known."""
     if recorded.predictions is None or now.predictions is None:
         return 0
-    pairs = itertools.zip_longest(recorded.predictions, now.predictions)
+    pairs = itertools.zip_longest(recorded.said, now.said)
     return sum(one != other for one, other in pairs)
+
+
+def measured(curve: Curve, names: Iterable[str]) -> list[str]:
+    """Those of the metrics that its task has."""
+    return [name for name in names if curve and getattr(curve[0], name) is not None]
 
 
 @dataclass(frozen=True)
@@ -164,7 +180,7 @@ def spread(recorded: Curve, now: Curve, twins: Sequence[Training], examples: int
     to all it can within the first epoch, as there, little can be told from curves.
     """
     found = Spread(0.0, JUDGED[0], 0, 0.0, 0.0)
-    for name in JUDGED:
+    for name in measured(recorded, JUDGED):
         off = _so_far(recorded, now, name)
         farthest = [
             max(each) for each in zip(*(_twin(twin, now, name) for twin in twins), strict=True)

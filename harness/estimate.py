@@ -20,6 +20,7 @@ from harness.engine import Resident
 from harness.engine.arrangement import together
 from harness.engine.member import Member
 from harness.errors import ConfigError
+from harness.examined import examined
 from harness.executors.devices import available_cores
 from harness.plan import Plan
 from harness.quoted import duration
@@ -45,7 +46,8 @@ def dry_run(planned: Plan) -> dict[str, Any]:
         )
     with tempfile.TemporaryDirectory() as cache:
         prepared = planned.prepare(cache=Path(cache), download=False)
-        trial_seconds = _trial_seconds(planned, prepared)
+        with examined(planned, prepared) as tried:
+            trial_seconds = _trial_seconds(tried, prepared)
         slots = planned.slots(prepared)
         gain = planned.gain(prepared) if planned.devices[0] == "cpu" and slots > 1 else 1.0
     workers = len(planned.devices)

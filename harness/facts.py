@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,8 @@ PACKAGES = ("harness", "torch", "mlflow", "optuna", "numpy")
 ARITHMETIC = ("harness", "torch", "numpy", "Python")
 """Of the versions those that a trial's bits hang on."""
 
+LONGEST = 4000
+"""Letters of a list of names."""
 VECTORS = ("avx512f", "avx2", "avx")
 
 
@@ -36,6 +38,7 @@ def facts(prepared: Prepared, device: str, workers: int, slots: int) -> dict[str
         "git_commit": git_commit(),
         "data": f"{prepared.name} ({sizes})",
         "input": f"{prepared.training.dtype} {list(prepared.training.shape)}",
+        **({"columns": _listed(prepared.training.columns)} if prepared.training.columns else {}),
         "split_hash": prepared.split_hash,
         **({"pixels": str(pixels)} if (pixels := Pixels.of(prepared.training)) else {}),
         **facts_of(prepared.fairness),
@@ -99,6 +102,14 @@ def git_commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "none"
     return head + ("+changes" if changes else "")
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """The names of a table's features, as many as fit a tag."""
+    named = ", ".join(columns)
+    if len(named) <= LONGEST:
+        return named
+    return f"{named[:LONGEST].rpartition(', ')[0]}, ... ({len(columns):,} in all)"
 
 
 def _on_cpu(*environments: Mapping[str, str]) -> bool:

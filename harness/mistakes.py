@@ -16,13 +16,14 @@ import numpy as np
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from harness.data.parts import Part
-    from harness.model import MLP
     from harness.trial import Loss
 
 FILE = "mistakes.json"
 MOST = 24
-BATCH = 2000
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Mistakes:
             ) from error
 
 
-def find(number: int, model: MLP, part: Part, trained_by: Loss = "cross-entropy") -> Mistakes:
+def find(number: int, model: nn.Module, part: Part, trained_by: Loss = "cross-entropy") -> Mistakes:
     """Those of `model`, trial `number`, on `part`; none are shown of what is no picture."""
     import torch  # here, so that a report is written from the record without it
 

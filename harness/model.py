@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import StoreError
+from harness.own_model import OwnModel
 from harness.trial import TrialSpec, derived_seed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -119,11 +120,25 @@ class MLP(nn.Module):
         return logits * self.target_std + self.target_mean if self.regression else logits
 
 
-def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
+def made(
+    spec: TrialSpec,
+    classes: int,
+    mean: Tensor,
+    inv_std: Tensor,
+    dtype: torch.dtype = torch.float32,
+    target: tuple[float, float] | None = None,
+) -> MLP | OwnModel:
+    """The network that a spec describes, with its initial weights; for a model of one's own `mean`
+    has the shape that it is given. Raises ConfigError where such a model cannot be made."""
+    return (OwnModel if spec.model else MLP)(spec, classes, mean, inv_std, dtype, target)
+
+
+def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | OwnModel:
     """The trained network from the safetensors bytes of a `TrialResult`, in eval mode.
 
     Of a regression `classes` is 0, and the weights tell its target's mean and standard deviation.
-    Raises StoreError for other bytes; no pickle is ever read.
+    Raises StoreError for other bytes, no pickle is ever read; ConfigError where a model of one's
+    own cannot be made any more.
     """
     with warnings.catch_warnings():
         # Before safetensors 0.6 the tensors share the bytes; they are copied into the model below.
@@ -131,12 +146,16 @@ def load_mlp(spec: TrialSpec, classes: int, weights: bytes) -> MLP:
         try:
             state = safetensors.torch.load(weights)
             target = (0.0, 1.0) if "target_mean" in state else None
-            model = MLP(spec, classes or 1, state["mean"], state["inv_std"], target=target)
+            model = made(spec, classes or 1, state["mean"], state["inv_std"], target=target)
             model.load_state_dict(state)
         except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
             said = " ".join(str(error).split())
+            changed = f"{spec.model} was changed since, or " if spec.model else ""
             raise StoreError(
                 f"the weights kept of {spec.describe()} are no safetensors of it ({said}); "
-                "`harness doctor` finds which"
+                f"{changed}`harness doctor` finds which"
             ) from error
     return model.eval()
+
+
+load_mlp = load_model

@@ -14,6 +14,8 @@ once against each alone, one thread of an AMD EPYC (Zen 5), batch 64, tests/benc
     64      128               2.6           1.65
     64      128-128           8.9           1.4
 
+A model of one's own trains alone: nothing is known of its products.
+
 So the fixed part is worth about 6 MFLOP, and trials above 10 train alone. Eight at once gain little
 over four.
 
@@ -31,6 +33,8 @@ FIXED_FLOPS = 6e6
 """What a step costs beside its matrix products, as floating-point operations."""
 LARGEST_FLOPS = 10e6
 """Trials whose step does more train alone."""
+UNKNOWN_FLOPS = 1e7
+"""For each example, of a model of one's own: of the order of a small convolutional network's."""
 CPU_SLOTS = 4
 """Trials that one core trains at once where they are small."""
 
@@ -86,11 +90,11 @@ def _alike(spec: TrialSpec, inputs: int, classes: int) -> tuple[object, ...]:
 
 def _kind(spec: TrialSpec) -> tuple[object, ...]:
     dropped = spec.dropout > 0
-    return spec.batch_size, not spec.hidden, spec.activation, spec.batch_norm, dropped
+    return spec.model, spec.batch_size, not spec.hidden, spec.activation, spec.batch_norm, dropped
 
 
 def _pays(specs: Sequence[TrialSpec], inputs: int, classes: int) -> bool:
-    if len(specs) > CPU_SLOTS or len({_kind(spec) for spec in specs}) > 1:
+    if len(specs) > CPU_SLOTS or len({_kind(spec) for spec in specs}) > 1 or specs[0].model:
         return False
     alone = [_flops(spec, inputs, classes) for spec in specs]
     if max(alone) > LARGEST_FLOPS:
@@ -100,11 +104,15 @@ def _pays(specs: Sequence[TrialSpec], inputs: int, classes: int) -> bool:
 
 
 def _flops(spec: TrialSpec, inputs: int, classes: int) -> int:
+    if spec.model:
+        return int(spec.batch_size * UNKNOWN_FLOPS)
     return step_flops(spec.hidden, spec.batch_size, inputs, classes)
 
 
 def _padded(specs: Sequence[TrialSpec], inputs: int, classes: int) -> int:
     """Of a step of all of them side by side, every layer as wide as its widest."""
+    if specs[0].model:
+        return _flops(specs[0], inputs, classes)
     depth = max(len(spec.hidden) for spec in specs)
     widest = [
         max(spec.hidden[layer] for spec in specs if len(spec.hidden) > layer)

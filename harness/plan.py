@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import statistics
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from harness.home import Home, storage_of
 from harness.search import random_specs
 from harness.search.place import Place
 from harness.studyfiles import load
-from harness.tracking.records import CONFIRM, TEST_SET, UNCONFIRMED, StudyRecord
+from harness.tracking.records import CONFIRM, MODEL_FOLDER, TEST_SET, UNCONFIRMED, StudyRecord
 
 GPU_SLOTS = 64
 """Trials that a GPU worker is given at once; what its memory does not hold waits there."""
@@ -62,6 +63,11 @@ class Plan:
     def place(self) -> Place:
         """Of the Optuna record."""
         return self.home.place(self.store)
+
+    @property
+    def folder(self) -> Path:
+        """Where the study file lies: models of one's own are looked for there too."""
+        return Path(self.config.source).parent
 
     def prepare(self, cache: Path | None = None, download: bool = True) -> Prepared:
         data = self.config.data
@@ -128,8 +134,8 @@ class Plan:
 
         A CPU core alone trains one at a time: then a sweep repeats bit for bit.
         """
-        if self.inline:
-            return 1
+        if self.inline or self.config.models:
+            return 1  # a model of one's own trains alone anyway
         if self.devices[0] != "cpu":
             return GPU_SLOTS
         if len(self.devices) == 1 or self.gain(prepared) < WORTHWHILE:
@@ -162,7 +168,8 @@ class Plan:
                     "command": self.command,
                     CONFIRM: self.confirming,
                     TEST_SET: prepared.test_digest,
-                },
+                }
+                | ({MODEL_FOLDER: os.path.relpath(self.folder)} if self.config.models else {}),
                 "dataset": prepared.name,
                 "dataset_digest": prepared.digest,
                 "dataset_source": prepared.where,

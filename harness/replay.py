@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.data.files import Prepared, prepare
-from harness.deviation import METRICS, PERTURBATION, SIZE, TWINS, Training, spread
+from harness.deviation import METRICS, PERTURBATION, SIZE, TWINS, Training, measured, spread
 from harness.driver import Driver, Progress, Watcher
 from harness.errors import DataError, HarnessError, Interruption, StoreError, StudyError
 from harness.executors.base import Executor, Setup
@@ -21,6 +21,7 @@ from harness.executors.devices import Demand, choose
 from harness.executors.processes import ProcessExecutor
 from harness.facts import doubts, facts
 from harness.home import Home, private
+from harness.imported import code_of, fingerprint, importable
 from harness.named import find_trial
 from harness.replayed import Replayed
 from harness.search.fixed import FixedSearch
@@ -29,8 +30,8 @@ from harness.tracking.audit import WEIGHTS
 from harness.tracking.base import Tracker
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.predictions import FILE, Predictions
-from harness.tracking.records import RunRecord, State, StudyRun
-from harness.trial import Objective, Outcome, Trial, TrialResult
+from harness.tracking.records import MODEL_FOLDER, RunRecord, State, StudyRun
+from harness.trial import Objective, Outcome, Trial, TrialResult, TrialSpec
 
 
 def replay(
@@ -56,7 +57,9 @@ def replay(
     before = run.environment or study.facts
     on_cpu = before.get("device", "").startswith("CPU")
     devices, described = choose(device or ("cpu" if on_cpu else None))
-    with private(), interruptible() as stop:
+    where = Path(study.facts.get(MODEL_FOLDER, "."))
+    with private(), interruptible() as stop, importable(where, Path.cwd()):
+        _check_code(title, run.spec)
         prepared = _prepare(study, before, data_dir)
         why_not = doubts(run.environment, facts(prepared, described, 1, 1))
         trainer = _Trainer(prepared, study.objective, run, _Unnumbered(watcher), stop, inline)
@@ -171,15 +174,25 @@ def _check_curve(study: StudyRun, run: RunRecord) -> None:
     if run.state == "COMPLETE" and not spec.patience:
         last = spec.epochs
     wanted = [epoch for epoch in range(1, last + 1) if spec.evaluates(epoch)]
-    why = ""
+    why, known = "", measured(run.epochs, METRICS)
     if not wanted or have != wanted:
         why = f"its curve on record has {len(have)} of {len(wanted)} epochs"
-    elif any(math.isnan(getattr(each, name)) for each in run.epochs for name in METRICS):
+    elif any(math.isnan(getattr(each, name)) for each in run.epochs for name in known):
         why = "its curve was lost, and `harness doctor --repair` made it again in part"
     if why:
         raise StudyError(
             f"{study.name}/{run.number} cannot be replayed: {why}; choose another trial, or see "
             f"what `harness doctor {study.name}` says"
+        )
+
+
+def _check_code(title: str, spec: TrialSpec) -> None:
+    """Raises StudyError where its model is not what it was trained with."""
+    now = fingerprint(code_of(spec.model)) if spec.model else ""
+    if now != spec.code:
+        raise StudyError(
+            f"{title} cannot be replayed: {spec.model} is made of {now} now, it was trained with "
+            f"{spec.code}; the source of then stands beside its study's run, as code-*"
         )
 
 

@@ -18,6 +18,7 @@ from harness.deviation import (
     changed_predictions,
     differences,
     largest,
+    measured,
 )
 from harness.quoted import aligned
 from harness.tracking.records import RunRecord, StudyRun
@@ -62,7 +63,7 @@ class Replayed:
     def largest(self) -> dict[str, Largest]:
         """The largest difference of each metric that is judged, by its name on record."""
         curves = self.recorded.epochs, self.now.epochs
-        return {METRICS[name]: largest(*curves, name) for name in JUDGED}
+        return {METRICS[name]: largest(*curves, name) for name in measured(curves[0], JUDGED)}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -114,9 +115,10 @@ class Replayed:
 
     @property
     def _compared(self) -> str:
-        parts = [f"{len(self.recorded.epochs)} epochs", "the best epoch", "the confusion matrix"]
+        parts = [f"{len(self.recorded.epochs)} epochs", "the best epoch"]
+        parts += ["the confusion matrix"] if self.recorded.confusion else []
         if self.recorded.predictions is not None:
-            parts.append(f"{len(self.recorded.predictions):,} predictions")
+            parts.append(f"{len(self.recorded.said):,} predictions")
         if self.recorded.weights is not None:
             parts.append("the weights")
         return ", ".join(parts[:-1]) + f" and {parts[-1]}"

@@ -12,6 +12,7 @@ from harness.config import GIVEN, seconds
 from harness.data.files import Prepared
 from harness.driver import KEPT, Best, Driver, Watcher
 from harness.errors import HarnessError, Interruption, Unsent
+from harness.examined import examined, keep_code
 from harness.executors.base import Executor
 from harness.executors.devices import Demand
 from harness.home import private
@@ -61,7 +62,7 @@ class StudyResult:
         for run in self.verdict.study.trials:
             row: dict[str, Any] = {"number": run.number, "state": run.state, "reason": run.reason}
             if run.best is not None:
-                row |= {f"best_{name}": value for name, value in vars(run.best).items()}
+                row |= {f"best_{name}": value for name, value in run.best.to_dict().items()}
             rows.append(row | {"parameters": run.parameters} | run.spec.to_dict())
         return pd.DataFrame(rows).set_index("number")
 
@@ -116,7 +117,10 @@ def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
     config, home = planned.config, planned.home
     with private(), interruptible() as stop, planned.joined() as planned:
         prepared = planned.prepare()
-        with open_search(config, planned.place, fresh) as search:
+        with (
+            examined(planned, prepared) as planned,
+            open_search(planned.config, planned.place, fresh, prepared.split_hash) as search,
+        ):
             watcher.message(_opening(planned, search))
             todo = config.study.trials - search.counts.done
             with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:
@@ -152,6 +156,7 @@ def _execute(
             prepared, search.uid, continued=continued, set_aside=search.set_aside
         )
         tracker.open(record)
+        keep_code(planned, tracker, search.uid)
         recover(search, tracker)
         if executor is not None:
             _sweep(planned, search, executor, tracker, watcher, stop)

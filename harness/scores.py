@@ -21,6 +21,11 @@ OBJECTIVES: dict[Task, tuple[Objective, ...]] = {
     "regression": ("val/rmse", "val/mae", "val/loss"),
 }
 """What a study may go by, the default first, which is the score."""
+UNMEASURED: dict[Task, tuple[str, ...]] = {
+    "classes": ("train_rmse", "val_rmse", "val_mae", "val_r2"),
+    "regression": ("train_accuracy", "val_accuracy"),
+}
+"""The fields of EpochMetrics that a task leaves None."""
 NAMES: dict[Objective, str] = {
     "val/accuracy": "accuracy",
     "val/rmse": "RMSE",

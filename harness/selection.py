@@ -16,11 +16,12 @@ from harness.engine.losses import of_examples, probabilities
 from harness.fit import fitted, rmse_interval
 from harness.ledger import Ledger
 from harness.model import MLP
+from harness.own_model import OwnModel
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.records import TestReading
 from harness.trial import Loss
 
-BATCH = 2000
+BATCH = 500
 
 
 def read_test(
@@ -28,7 +29,7 @@ def read_test(
     study: tuple[str, str],
     sealed: SealedTest,
     ledger: Ledger,
-    trained: Iterable[tuple[str, int, Loss, MLP]],
+    trained: Iterable[tuple[str, int, Loss, MLP | OwnModel]],
     alongside: Callable[[Part], None] | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set for the selection of that hash: (uid, number, loss, model) of each run.
@@ -68,8 +69,7 @@ def read_test(
                 sure.append(best.values)
                 predicted.append(logits.argmax(1))
         said = torch.cat(predicted)
-        classes = model.linears[-1].out_features
-        assert isinstance(classes, int)
+        classes = logits.shape[1]
         cells = torch.bincount(true * classes + said, minlength=classes**2)
         reading = TestReading(
             selection=selection,
@@ -85,6 +85,6 @@ def read_test(
 
 
 @torch.inference_mode()
-def foretold(model: MLP, part: Part) -> torch.Tensor:
+def foretold(model: MLP | OwnModel, part: Part) -> torch.Tensor:
     """What a regression says of each example, [n], in the target's own units."""
     return torch.cat([model(part.inputs[rows])[:, 0] for rows in torch.split(part.rows, BATCH)])

@@ -142,12 +142,14 @@ def _values(runs: Sequence[RunRecord], objective: Objective) -> tuple[float, ...
 
 def _names(definition: dict[str, Any]) -> dict[TrialSpec, str]:
     """A list's names by the settings they stand for, of seed 0."""
-    return {
-        TrialSpec.from_dict(definition["train"] | fields | {"seed": 0}): name
-        for name, fields in definition.get(LIST, {}).items()
-    }
+    found, code = {}, definition.get("code", {})
+    for name, fields in definition.get(LIST, {}).items():
+        spec = TrialSpec.from_dict(definition["train"] | fields | {"seed": 0})
+        found[replace(spec, code=code.get(spec.model, ""))] = name
+    return found
 
 
 def _called(spec: TrialSpec, varied: Sequence[str]) -> str:
     values = spec.to_dict()
-    return ", ".join(f"{name} = {as_toml(values[name])}" for name in varied) or "as in [train]"
+    own = [name for name in varied if name in values]
+    return ", ".join(f"{name} = {as_toml(values[name])}" for name in own) or "as in [train]"

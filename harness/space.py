@@ -7,7 +7,8 @@ Every range is read here and nowhere else. A list is a choice, a table a range:
     l1 = { low = 1e-7, high = 1e-3, log = true, zero = 0.5 }
 
 `depth` and `width` are the two names that are no TrialSpec field: a width is drawn for each layer,
-and together they give `hidden`.
+and together they give `hidden`. Those of a model of one's own are called `arguments.<name>`; what a
+range of them holds is told by its ends: `{ low = 8, high = 32 }` are whole numbers.
 
 `zero` is the share of draws that are exactly 0. The range is extended downwards, on its log scale,
 by that share, and what falls below `low` means 0: one dimension for the sampler, no condition.
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from harness.arguments import ARGUMENT, frozen
 from harness.errors import did_you_mean
 from harness.trial import SPEC_FIELDS, TrialSpec
 
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
 LAYERS = {"depth": int, "width": int}
 TYPES: dict[str, Any] = typing.get_type_hints(TrialSpec) | LAYERS
-SAMPLED = tuple(name for name in (*SPEC_FIELDS, *LAYERS) if name != "seed")
+UNSAMPLED = ("seed", "arguments", "code")
+SAMPLED = tuple(name for name in (*SPEC_FIELDS, *LAYERS) if name not in UNSAMPLED)
 NEVER_SAMPLED = "the seed is the study's, the same for every trial, so that their noise is paired"
 
 
@@ -50,6 +53,13 @@ class Range(BaseModel):
     def extended_low(self) -> float:
         """Where the range starts once a share `zero` of its log scale lies below `low`."""
         return float(self.low * (self.low / self.high) ** (self.zero / (1 - self.zero)))
+
+
+class Whole(Range):
+    """Of whole numbers, by how its ends are written: of an argument nothing else tells."""
+
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class Space:
                 )
             elif name != "width":
                 values[name] = self._draw(trial, name, dimension)
-        return TrialSpec(**values)
+        return TrialSpec.from_dict(values)
 
     def _draw(
         self, trial: BaseTrial, name: str, dimension: Range | Choice, field: str | None = None
@@ -102,7 +112,7 @@ class Space:
             # Optuna keeps scalars only: other values are drawn by their JSON.
             by_key = {_key(value): value for value in dimension.values}
             return by_key[trial.suggest_categorical(name, tuple(by_key))]
-        if TYPES[field or name] is int:
+        if isinstance(dimension, Whole) or TYPES.get(field or name) is int:
             low, high = int(dimension.low), int(dimension.high)
             return trial.suggest_int(name, low, high, log=dimension.log)
         drawn = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
@@ -151,6 +161,11 @@ class Space:
 
 def check_value(name: str, value: Any) -> Any:
     """`value` as the field's type, lists as tuples. Raises ValueError('name: what is wrong')."""
+    if name.startswith(ARGUMENT):
+        try:
+            return frozen(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     try:
         parsed = TypeAdapter(TYPES[name]).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
@@ -171,7 +186,9 @@ def check_value(name: str, value: Any) -> Any:
 def _dimension(name: str, value: Any) -> Range | Choice:
     if name == "seed":
         raise ValueError(f"seed: cannot be sampled; {NEVER_SAMPLED}")
-    if name not in SAMPLED:
+    if name == ARGUMENT.rstrip("."):
+        raise ValueError(f"{name}: must be a table such as {{ channels = [8, 16] }}, not {value!r}")
+    if name not in SAMPLED and not name.startswith(ARGUMENT):
         raise ValueError(f"{name}: unknown key{did_you_mean(name, SAMPLED)}")
     if isinstance(value, Sequence) and not isinstance(value, str):
         if not value:
@@ -190,13 +207,17 @@ def _dimension(name: str, value: Any) -> Range | Choice:
 
 
 def _range(name: str, value: Mapping[str, Any]) -> Range:
-    if TYPES[name] not in (int, float):
+    own = name.startswith(ARGUMENT)
+    ends = [value.get(end) for end in ("low", "high")]
+    whole = all(type(end) is int for end in ends) if own else TYPES[name] is int
+    if not own and TYPES[name] not in (int, float):
         raise ValueError(f"{name}: takes a list of values, not a range")
     for key in value:
         if key not in Range.model_fields:
             raise ValueError(f"{name}.{key}: unknown key{did_you_mean(key, Range.model_fields)}")
     try:
-        parsed = Range.model_validate_json(json.dumps(value), strict=True)
+        kind = Whole if own and whole else Range
+        parsed = kind.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join([name, *map(str, problem["loc"])])
@@ -210,10 +231,10 @@ def _range(name: str, value: Mapping[str, Any]) -> Range:
         )
     if not 0 <= parsed.zero < 1 or (parsed.zero and not parsed.log):
         raise ValueError(f"{name}.zero: a share in [0, 1) of a log range, not {parsed.zero:g}")
-    if parsed.zero and TYPES[name] is int:
+    if parsed.zero and whole:
         raise ValueError(f"{name}.zero: only for real numbers")
     for end in (parsed.low, parsed.high):
-        check_value(name, int(end) if TYPES[name] is int and end.is_integer() else end)
+        check_value(name, int(end) if whole and float(end).is_integer() else end)
     return parsed
 
 

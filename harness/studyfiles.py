@@ -11,6 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from harness.arguments import (
+    ARGUMENT,
+    BUILT_IN,
+    by_name,
+    check_sampled,
+    model_elsewhere,
+    not_its_own,
+)
 from harness.config import (
     GIVEN,
     LIST,
@@ -29,7 +37,7 @@ from harness.trial import SPEC_FIELDS, TrialSpec
 LONGEST_NAME = 80
 """Of a setting: it stands in a line with its figures."""
 TABLES = ("study", "data", "train", "space", "confirm")
-TRAINED = tuple(name for name in SPEC_FIELDS if name != "seed")
+TRAINED = tuple(name for name in SPEC_FIELDS if name not in ("seed", "arguments", "code"))
 
 T = TypeVar("T", bound=Table)
 Given = Mapping[tuple[str, str], str]
@@ -65,7 +73,8 @@ def load(
             )
         if not isinstance(table, dict):
             raise ConfigError(f"{path}: {name}: must be a table; write [{name}]")
-    tables = {name: dict(tables.get(name, {})) for name in TABLES}
+    tables = {name: by_name(tables.get(name, {})) for name in TABLES}
+    listed = [by_name(table) for table in listed]
     tables["study"].setdefault("name", path.stem)
     given = {_apply(override, tables, listed): f"--set {override}" for override in overrides}
     tables["study"] |= options or {}
@@ -99,6 +108,10 @@ def study_folders() -> list[Path]:
     return [Path("studies"), package / "studies", package.parent / "studies"]
 
 
+def is_shipped(name: str) -> bool:
+    return any(_is_file(folder / f"{name}.toml") for folder in study_folders()[1:])
+
+
 def _names() -> str:
     return ", ".join(sorted({f.stem for folder in study_folders() for f in folder.glob("*.toml")}))
 
@@ -107,7 +120,7 @@ def _apply(
     override: str, tables: dict[str, dict[str, Any]], listed: list[dict[str, Any]]
 ) -> tuple[str, str]:
     """Put a --set into its table; returns the table and the key."""
-    match = re.fullmatch(r"([a-z]+)\.(\w+)=(.*)", override, re.DOTALL)
+    match = re.fullmatch(r"([a-z]+)\.((?:arguments\.)?\w+)=(.*)", override, re.DOTALL)
     if not match or match[1] not in TABLES:
         raise ConfigError(
             f"--set {override}: write TABLE.KEY=VALUE with TABLE one of {', '.join(TABLES)}"
@@ -116,7 +129,7 @@ def _apply(
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        if not re.fullmatch(r"[\w./-]+", text):
+        if not re.fullmatch(r"[\w.:/-]+", text):
             raise ConfigError(
                 f"--set {override}: {text!r} is no TOML value; write lists as [300,100]"
             ) from None
@@ -140,11 +153,11 @@ def _resolve(
 ) -> StudyConfig:
     def wrong(table: str, message: str) -> ConfigError:
         """An error about the key that `message` starts with, where that key was given."""
-        key = re.split(r"[:.]", message, maxsplit=1)[0]
+        found = re.match(r"(arguments\.)?\w+", message)
+        key = found[0] if found else ""
         return ConfigError(f"{given.get((table, key), source)}: [{table}] {message}")
 
-    with_defaults(tables)
-    asked = tables["study"]
+    asked = with_defaults(tables)["study"]
     if listed:
         asked.setdefault("sampler", "list")
     unpruned = {"pruner": "none"} if asked.get("sampler") in GIVEN else {}
@@ -161,13 +174,15 @@ def _resolve(
             f"{next(iter(tables['confirm']))}: confirms a search's winner, and this is a "
             f"{study.sampler}; repeat it over seeds by [study] seeds",
         )
-    train = _fields(tables["train"], {}, lambda message: wrong("train", message))
+    under = model_elsewhere(tables["train"], tables["space"], listed)
+    train = _fields(tables["train"], under, lambda message: wrong("train", message))
     try:
         space = Space.parse(tables["space"])
         if listed and space.dimensions:
             raise ValueError(
                 f"{next(iter(space.dimensions))}: nothing is drawn beside [[{LIST}]]; leave out one"
             )
+        check_sampled(space.dimensions, (under | train).get("model", ""))
         grid = space.grid() if study.sampler == "grid" else []
     except ValueError as error:
         raise wrong("space", str(error)) from None
@@ -180,7 +195,7 @@ def _resolve(
         )
     for key in sorted(space.fields & train.keys()):
         raise wrong("train", f"{key}: also sampled in [space]; leave out one")
-    losses = {TrialSpec(**train | each).loss for each in settings.values()}
+    losses = {TrialSpec.from_dict(train | each).loss for each in settings.values()}
     if study.objective == "val/loss" and len(losses) > 1:
         raise wrong(
             "study", "objective: val/loss cannot rank unlike losses in [[trial]]; use val/accuracy"
@@ -216,16 +231,21 @@ def _fields(
     for key, value in table.items():
         if key == "seed":
             raise wrong("seed: belongs into [study]; all settings share it")
+        if key == ARGUMENT.rstrip("."):
+            raise wrong(f"{key}: must be a table such as {{ channels = 16 }}, not {value!r}")
         if key in LAYERS:
             raise wrong(f"{key}: belongs into [space]; fixed widths are hidden = [300]")
-        if key not in TRAINED:
+        if key not in TRAINED and not key.startswith(ARGUMENT):
             raise wrong(f"{key}: unknown key{did_you_mean(key, TRAINED)}")
         try:
             fields[key] = check_value(key, value)
         except ValueError as error:
             raise wrong(str(error)) from None
+    for key in BUILT_IN:
+        if (model := (under | fields).get("model")) and key in under | fields:
+            raise wrong(not_its_own(key, model))
     try:
-        TrialSpec(**under | fields)
+        TrialSpec.from_dict(under | fields)
     except ValueError as error:
         raise wrong(str(error)) from None
     return fields
@@ -253,7 +273,7 @@ def _settings(
             raise wrong(f"name: must be a text on one line, not {name!r}")
         if "name" in table and len(name) > LONGEST_NAME:
             raise wrong(f"name: at most {LONGEST_NAME} letters, not {len(name)}: {name[:40]}...")
-        trained = TrialSpec(**train | fields)
+        trained = TrialSpec.from_dict(train | fields)
         if trained in specs:
             if merge:
                 continue

@@ -13,12 +13,13 @@ Problem = tuple[str, str]
 """The table, and a message that begins with the key."""
 
 
-def with_defaults(tables: Mapping[str, dict[str, Any]]) -> None:
-    """Fill in what a regression goes by where the file says nothing: val/rmse, and mse."""
+def with_defaults(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same tables with what a regression goes by where they say nothing: val/rmse, and mse."""
     if tables["data"].get("task") == "regression":
         tables["study"].setdefault("objective", OBJECTIVES["regression"][0])
         if "loss" not in tables["space"]:
             tables["train"].setdefault("loss", "mse")
+    return tables
 
 
 def contradictions(

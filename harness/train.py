@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.data.files import Prepared
 from harness.driver import Driver, Watcher
-from harness.errors import HarnessError, Interruption
+from harness.errors import ConfigError, HarnessError, Interruption
+from harness.examined import examined, keep_code
 from harness.home import private
 from harness.plan import Plan
 from harness.quoted import aligned, in_json, ordinal, ranked_classes
 from harness.scores import Score, score_of
 from harness.search.fixed import FixedSearch
-from harness.signals import interruptible
+from harness.signals import Stop, interruptible
 from harness.space import Space
 from harness.tracking.predictions import TEST_FILE
 from harness.tracking.records import TestReading
@@ -58,7 +60,7 @@ class TrainResult:
         return {
             "experiment": self.experiment,
             "run_id": self.run_id,
-            "best": asdict(self.result.best),
+            "best": self.result.best.to_dict(),
             "spec": self.spec.to_dict(),
             "validation": in_json(self.score, self.classes, self.result),
             "test": reading and in_json(self.score, self.classes, reading) | reading.figures,
@@ -70,15 +72,24 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
     study = planned.config.study.model_copy(update={"sampler": "random", "seeds": 1, "trials": 1})
     config = replace(planned.config, study=study, space=Space({}), settings={})
     planned = replace(planned, config=config)
-    spec = TrialSpec(**config.fixed())
+    try:
+        config.undrawn()
+    except ValueError as error:  # its model is in [space], or in the [[trial]] tables
+        raise ConfigError(f"{config.source}: [train] {error}") from None
     prepared = planned.prepare()
+    with private(), interruptible() as stop, examined(planned, prepared) as planned:
+        return _train(planned, prepared, test, watcher, stop)
+
+
+def _train(
+    planned: Plan, prepared: Prepared, test: bool, watcher: Watcher, stop: Stop
+) -> TrainResult:
+    config, spec = planned.config, planned.config.undrawn()
     experiment = f"{config.study.name}-train"
     objective = config.study.objective
     source = FixedSearch(uuid.uuid4().hex[:12], [spec], objective=objective)
     name = f"{experiment}.{source.uid}"
     with (
-        private(),
-        interruptible() as stop,
         planned.executor(prepared, 1) as executor,
         planned.home.open_spool(name, planned.tracking_uri, watcher.message, stop) as tracker,
     ):
@@ -91,13 +102,14 @@ def train(planned: Plan, *, test: bool, watcher: Watcher) -> TrainResult:
         outcome = source.outcomes[0]
         if isinstance(outcome, TrialFailure):
             raise HarnessError(f"the training failed: {outcome.reason}")
+        keep_code(planned, tracker, source.uid)
         reading = None
         if test:
             from harness.data.parts import SealedTest
-            from harness.model import load_mlp
+            from harness.model import load_model
             from harness.selection import read_test
 
-            model = load_mlp(spec, len(prepared.training.classes), outcome.weights)
+            model = load_model(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)
             settings = f"fixed settings {source.uid}"
             ledger = planned.home.ledger(prepared.test_digest)

@@ -1,4 +1,4 @@
-"""A trial: what is to be trained, what an epoch measured, what came of it.
+"""A trial: what is to be trained; with harness.results, what came of it.
 
 Frozen values of the standard library only, so that they cross process boundaries, go into JSON
 and are compared by value. A `TrialSpec` and the data determine the result.
@@ -8,8 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
+
+from harness.arguments import (
+    ARGUMENT,
+    BUILT_IN,
+    check_name,
+    described,
+    frozen,
+    no_model,
+    not_its_own,
+    thawed,
+)
+
+# What an epoch measured and what came of a trial stand in a file of their own.
+from harness.results import EpochMetrics as EpochMetrics
+from harness.results import Objective as Objective
+from harness.results import Outcome as Outcome
+from harness.results import Stopped as Stopped
+from harness.results import Task as Task
+from harness.results import TrialFailure as TrialFailure
+from harness.results import TrialResult as TrialResult
+from harness.results import class_accuracies as class_accuracies
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 BatchNorm = Literal["none", "before", "after"]
@@ -18,9 +40,6 @@ Loss = Literal["cross-entropy", "mse", "bce"]
 AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
-Objective = Literal["val/accuracy", "val/loss", "val/rmse", "val/mae"]
-Stopped = Literal["finished", "early", "pruned"]
-Task = Literal["classes", "regression"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": get_args(Activation),
@@ -39,6 +58,15 @@ class TrialSpec:
     Raises ValueError, naming the field, for a value that cannot be trained.
     """
 
+    model: str = ""
+    """A torch.nn.Module of one's own, `package.module:Class`, see harness.own_model; empty for the
+    built-in network, which the fields of BUILT_IN describe."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """Its constructor's, as (name, value), by name. Values are true or false, numbers, texts, or
+    tuples of these."""
+    code: str = ""
+    """The files that it is made of, `nets.py 3f2a91c0d2e4`, see harness.imported.code_of; of others
+    it is not made. Empty takes what is there."""
     hidden: tuple[int, ...] = (300, 100)
     """Widths of the hidden layers, input side first; empty for a linear classifier."""
     activation: Activation = "relu"
@@ -53,7 +81,8 @@ class TrialSpec:
     """Probability that a hidden unit is dropped while training."""
     loss: Loss = "cross-entropy"
     """Beside it `mse`, of the logits to the one-hot target, and `bce`, of each class against the
-    others; both are means over the classes too."""
+    others; both are means over the classes too. A regression takes `mse`, of its one output to
+    the standardised target."""
     optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
@@ -86,6 +115,7 @@ class TrialSpec:
     """Seeds the initial weights, the order of the batches and dropout."""
 
     def __post_init__(self) -> None:
+        self._check_model()
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden: every width must be at least 1, not {list(self.hidden)}")
         for name, known in CHOICES.items():
@@ -111,6 +141,15 @@ class TrialSpec:
         if self.batch_norm != "none" and self.batch_size < 2:
             raise ValueError("batch_size: BatchNorm needs at least 2 examples in a batch, not 1")
 
+    def _check_model(self) -> None:
+        if self.arguments and not self.model:
+            raise ValueError(no_model(self.arguments[0][0]))
+        if self.model:
+            check_name(self.model)
+            for field in fields(self):
+                if field.name in BUILT_IN and getattr(self, field.name) != field.default:
+                    raise ValueError(not_its_own(field.name, self.model))
+
     def evaluates(self, epoch: int) -> bool:
         """Whether this epoch is validated and reported."""
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
@@ -123,8 +162,10 @@ class TrialSpec:
         return (self.batch_norm != "before",) * len(self.hidden) + (True,)
 
     def describe(self) -> str:
-        """A short name: `256-128 · bn before · adam 3e-03`."""
+        """A short name: `256-128 · bn before · adam 3e-03`, `SmallConv(channels=16) · sgd 0.1`."""
         parts = ["-".join(map(str, self.hidden)) or "linear"]
+        if self.model:
+            parts = [described(self.model, self.arguments)]
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
         if self.loss != "cross-entropy":
@@ -135,15 +176,28 @@ class TrialSpec:
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, tuples as lists: what goes into JSON and comes back by `from_dict`."""
-        return asdict(self) | {name: list(getattr(self, name)) for name in LISTS}
+        """Settings by name, as plain values: what goes into JSON and comes back by `from_dict`.
+
+        Tuples are lists, an argument of the model stands under `arguments.<name>`. What does not
+        apply is left out: BUILT_IN of a model of one's own, `model` and `code` of the built-in one.
+        """
+        own = {ARGUMENT + name: value for name, value in self.arguments}
+        values = {"model": self.model, **own} if self.model else {}
+        gone = ("model", "arguments", *(BUILT_IN if self.model else ("code",)))
+        values |= {name: getattr(self, name) for name in SPEC_FIELDS if name not in gone}
+        return {name: thawed(value) for name, value in values.items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
         """Raises ValueError for settings of a version that has others."""
-        if unknown := [name for name in values if name not in SPEC_FIELDS]:
-            raise ValueError(f"{unknown[0]}: no setting that this version of harness knows")
-        return cls(**values | {name: tuple(values[name]) for name in LISTS if name in values})
+        own = {name: value for name, value in values.items() if name.startswith(ARGUMENT)}
+        fields = {name: value for name, value in values.items() if name not in own}
+        for name in fields:
+            if name not in SPEC_FIELDS or name == "arguments":
+                raise ValueError(f"{name}: no setting that this version of harness knows")
+        fields |= {name: tuple(fields[name]) for name in LISTS if name in fields}
+        named = ((name.removeprefix(ARGUMENT), frozen(value)) for name, value in own.items())
+        return cls(**fields, arguments=tuple(sorted(named)))
 
 
 LISTS = ("hidden", "augment")
@@ -168,107 +222,6 @@ class Trial:
         if self.confirms is None:
             return str(self.number)
         return f"{self.confirms}, seed {self.spec.seed}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochMetrics:
-    """What one epoch measured.
-
-    Losses are means per example of the trial's own loss, without penalties; the training loss is
-    the one that was minimised, with label smoothing, the validation loss never has any. Those of a
-    regression are of the standardised target; its other figures are in the target's own units, and
-    None where classes are told apart, as accuracies are None in a regression.
-    """
-
-    epoch: int
-    """Counted from 1."""
-    train_loss: float
-    train_accuracy: float | None = None
-    """Over the epoch's own batches while they were trained on, in [0, 1]."""
-    penalty: float
-    """l1 * sum |p| + l2 * sum p^2 at the epoch's end."""
-    val_loss: float
-    val_accuracy: float | None = None
-    learning_rate: float
-    """Of the epoch's last step."""
-    seconds: float
-    """Of training and validation since the last evaluated epoch: the trial's own share where
-    several trained as one."""
-    time: float
-    """Unix time at the epoch's end."""
-    train_rmse: float | None = None
-    """Over the epoch's own batches while they were trained on."""
-    val_rmse: float | None = None
-    val_mae: float | None = None
-    val_r2: float | None = None
-
-    def objective(self, name: Objective) -> float:
-        """Raises ValueError for one that a trial on such data does not have."""
-        value: float | None = getattr(self, name.replace("/", "_"))
-        if value is None:
-            raise ValueError(f"{name}: not measured on this data")
-        return value
-
-    @property
-    def best_figures(self) -> dict[str, float]:
-        """What was validated, by the names that a trial's best epoch has in MLflow."""
-        names = ("val_accuracy", "val_loss", "val_rmse", "val_mae", "val_r2")
-        values = {f"best/{name}": getattr(self, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
-
-    @property
-    def score(self) -> float:
-        """What a trial is quoted by: validation accuracy, or RMSE of a regression."""
-        return self.objective("val/rmse" if self.val_accuracy is None else "val/accuracy")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialResult:
-    """A trial that trained: its best epoch by the study's objective, and what it left."""
-
-    best: EpochMetrics
-    epochs: int
-    """Epochs trained."""
-    stopped: Stopped
-    parameters: int
-    """Number of trainable parameters."""
-    seconds: float
-    """Of training and validation: its own share where several trials trained as one."""
-    confusion: tuple[tuple[int, ...], ...]
-    """Validation images by [true class][predicted class], at the best epoch; () of a regression."""
-    predictions: bytes
-    """Predicted class of every validation image in the split's order, one byte each; of a
-    regression the predicted values, float32."""
-    weights: bytes
-    """The best epoch's state dict of `harness.model.MLP`, as safetensors."""
-    interval: tuple[float, float] | None = None
-    """Of a regression: 95 % for the validation RMSE, by the bootstrap."""
-
-    @property
-    def score(self) -> float:
-        return self.best.score
-
-    @property
-    def class_accuracy(self) -> tuple[float, ...]:
-        """Validation accuracy of each class; NaN for a class without an image."""
-        return class_accuracies(self.confusion)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialFailure:
-    """A trial that could not be trained to its end, with the reason in words."""
-
-    reason: str
-
-
-Outcome = TrialResult | TrialFailure
-
-
-def class_accuracies(confusion: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
-    """Diagonal over row sums of a [true][predicted] matrix; NaN where a row is empty."""
-    return tuple(
-        row[index] / sum(row) if sum(row) else float("nan") for index, row in enumerate(confusion)
-    )
 
 
 def derived_seed(*parts: object) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import luck
+from harness import exported, luck
 from harness.baselines import FILE as BASELINES
 from harness.baselines import Baselines
 from harness.config import varied_fields
@@ -24,6 +24,7 @@ from harness.quoted import aligned, duration, ordinal, ranked_classes
 from harness.settings import in_lines, told
 from harness.ties import Ties, ties
 from harness.tracking import view
+from harness.tracking.audit import WEIGHTS
 from harness.tracking.records import RunRecord, StudyRun, TestReading
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Verdict:
     """The trials that cannot be told from the champion."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
+    unexported: str = ""
+    """Why there is no registered model; see harness.exported."""
     baselines: Baselines | None = None
     """Of a regression, as `predicted`: by part [2, examples], true and predicted."""
     predicted: Mapping[str, Values] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class Verdict:
             runner_up(tracker, study, champion),
             ties(tracker, study, champion),
             mistakes,
+            exported.refused(tracker, study, kept),
             Baselines.from_file(content) if content else None,
             {} if study.classes else predicted_of(tracker, kept, study.test_name),
             luck.find(tracker, study, champion),
@@ -99,7 +103,7 @@ class Verdict:
 
     @property
     def model(self) -> str:
-        """The champion's address in the store's registry."""
+        """The champion's address in the store's registry, if it was exported."""
         return f"models:/{self.study.name}@champion"
 
     @property
@@ -148,7 +152,8 @@ class Verdict:
             lines.append(("data", data))
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
-        lines.append(("model", f"{self.model} in {self.store}"))
+        kept = f"not exported ({self.unexported}); {WEIGHTS} of run {self.kept.run_id}"
+        lines.append(("model", kept if self.unexported else f"{self.model} in {self.store}"))
         lines.append(("browse", self.browse))
         return lines
 

@@ -67,6 +67,6 @@ def to_dict(verdict: Verdict) -> dict[str, Any]:
         "trials": {state.lower(): n for state, n in count_states(study).items()},
         "report": str(verdict.report),
         "store": verdict.store,
-        "model": verdict.model,
+        "model": None if verdict.unexported else verdict.model,
         "browse": verdict.browse,
     }

@@ -6,6 +6,11 @@ import numpy as np
 import torch
 
 from harness.data.parts import Part, Splits
+from harness.engine import Resident
+from harness.tracking.memory import MemoryTracker
+from harness.tracking.records import StudyRecord, StudyRun
+from harness.trial import Trial, TrialSpec
+from tests.engine.training import result
 
 EXAMPLES, FEATURES, VALIDATION = 600, 5, 120
 
@@ -38,3 +43,38 @@ def splits() -> Splits:
         target_mean=target.mean().item(),
         target_std=target.std(correction=0).item(),
     )
+
+
+def record() -> tuple[MemoryTracker, StudyRun]:
+    """A study of four trials on the table, trained by the engine and kept in memory."""
+    tracker, data = MemoryTracker(), Resident(splits())
+    part = splits().validation
+    tracker.open(
+        StudyRecord(
+            name="prices",
+            uid="u1",
+            text="",
+            definition={
+                "study": {"objective": "val/rmse"},
+                "data": {"name": "prices.csv", "task": "regression", "target": "price"},
+                "space": {"hidden": {"choices": [[], [16], [64], [32, 16]]}},
+            },
+            facts={},
+            dataset="prices.csv",
+            dataset_digest="",
+            dataset_source="",
+            sizes={},
+            classes=(),
+            validation_labels=part.labels[part.rows].numpy().tobytes(),
+        )
+    )
+    for number, hidden in enumerate([(), (16,), (64,), (32, 16)]):
+        spec = TrialSpec(hidden=hidden, loss="mse", batch_size=40, epochs=6, learning_rate=1e-2)
+        outcome, epochs = result(spec, data, "val/rmse")
+        trial = Trial(number=number, uid=f"u1/{number}", spec=spec)
+        tracker.start(trial)
+        tracker.log_epochs(trial.uid, epochs)
+        tracker.finish(trial, "COMPLETE", epochs=epochs, outcome=outcome, keep=True)
+    study = tracker.read("prices")
+    assert study is not None
+    return tracker, study

@@ -32,7 +32,7 @@ from harness.reports.again import write_again
 from harness.run import StudyResult, run_study
 from harness.search.study import Search
 from harness.train import train
-from harness.trial import SPEC_FIELDS
+from harness.trial import TrialSpec
 
 STUDY = """# harness run-study tiny
 [study]
@@ -91,7 +91,7 @@ def test_one_parent_and_one_child_run_a_trial_with_whole_curves(
     assert all(run.info.status == "FINISHED" for run in runs)
     for run in children:
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert set(run.data.params) == set(SPEC_FIELDS)
+        assert set(run.data.params) == set(TrialSpec().to_dict())
         for metric in ("train/loss", "train/accuracy", "val/loss", "val/accuracy"):
             history = client.get_metric_history(run.info.run_id, metric)
             assert [point.step for point in history] == [1, 2, 3]

@@ -100,6 +100,8 @@ class Prepared:
     """SHA-256 over the data's digest and the row numbers of all parts."""
     sizes: dict[str, int]
     """Examples in `train`, `validation` and `test`."""
+    own_test: bool
+    """Whether the test part is the set's own, not held out of it."""
     training: TrainingFiles
     test: TestFiles
     test_digest: str
@@ -187,6 +189,7 @@ def prepare(
         digest=source.digest,
         split_hash=digest.hexdigest(),
         sizes={part: contents.examples for part, contents in fairness.parts.items()},
+        own_test=own_test,
         training=training,
         test=sealed,
         test_digest=meta["test_digest"],

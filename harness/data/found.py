@@ -20,7 +20,7 @@ class Asked:
 
     task: Task = "classes"
     target: str = ""
-    """The column of a table that is foretold."""
+    """The column of a table that is predicted."""
     ignore: tuple[str, ...] = ()
     """Columns of a table that are left out."""
     size: tuple[int, ...] = ()
@@ -32,7 +32,7 @@ class Decoded:
     """A dataset in memory.
 
     Inputs [N, *shape]: uint8 for pictures, float32 [N, D] for features. Labels [N]: int64 in
-    0..C-1, or float32 in the target's own units where numbers are foretold; then there are no
+    0..C-1, or float32 in the target's own units where numbers are predicted; then there are no
     classes.
     """
 

@@ -23,7 +23,7 @@ def checked(decoded: Decoded, name: str) -> Decoded:
     labels, classes = decoded.labels, decoded.classes
     if labels.dtype.kind == "f":
         if labels.min() == labels.max():
-            raise DataError(f"{name}: every target is {labels[0]:g}; there is nothing to foretell")
+            raise DataError(f"{name}: every target is {labels[0]:g}; there is nothing to predict")
         return decoded
     if len(classes) < 2:
         raise DataError(
@@ -32,7 +32,7 @@ def checked(decoded: Decoded, name: str) -> Decoded:
     if len(classes) > MOST_CLASSES:
         raise DataError(
             f"{name}: {len(classes):,} classes, such as '{classes[0]}' and '{classes[1]}'; at most "
-            f"{MOST_CLASSES} are told apart; choose some by [data] classes, or foretell numbers by "
+            f"{MOST_CLASSES} are told apart; choose some by [data] classes, or predict numbers by "
             'task = "regression"'
         )
     for number, count in enumerate(np.bincount(labels, minlength=len(classes))):
@@ -42,9 +42,10 @@ def checked(decoded: Decoded, name: str) -> Decoded:
                 "to train on, and every class needs one in training and one in validation; add "
                 "some, or leave it out by [data] classes"
             )
-        if len(classes[number]) > LONGEST_CLASS or not classes[number].isprintable():
+        called = classes[number]
+        if len(called) > LONGEST_CLASS or not called.isprintable() or not called.strip():
             raise DataError(
-                f"{name}: a class is called {classes[number][:LONGEST_CLASS]!r}; a name is at most "
+                f"{name}: a class is called {called[:LONGEST_CLASS]!r}; a name is 1 to "
                 f"{LONGEST_CLASS} letters on one line"
             )
     return decoded

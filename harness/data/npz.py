@@ -13,7 +13,9 @@ from typing import Literal
 import numpy as np
 
 from harness.data.found import Array, Asked, Decoded
+from harness.data.held_out import MOST_CLASSES
 from harness.errors import DataError
+from harness.trial import Task
 
 INPUTS = ("x", "inputs", "images", "features", "data")
 LABELS = ("y", "labels", "targets", "label", "target")
@@ -27,6 +29,15 @@ Which = tuple[str, str]
 
 def has_test(path: Path, name: str) -> bool:
     return ("test", "inputs") in _arrays(path, name)[0]
+
+
+def guess(path: Path, name: str) -> Task:
+    """A regression where labels are no whole numbers, or more than classes may be."""
+    labels = np.concatenate(_alike(_arrays(path, name)[0]["train", "labels"], name, "labels"))
+    if labels.dtype.kind == "f" and (np.isfinite(labels) & (labels != np.floor(labels))).any():
+        return "regression"
+    many = labels.dtype.kind in "uif" and len(np.unique(labels)) > MOST_CLASSES
+    return "regression" if many else "classes"
 
 
 def decode(path: Path, name: str, asked: Asked) -> Decoded:
@@ -69,9 +80,7 @@ def _arrays(path: Path, name: str) -> tuple[dict[Which, list[Array]], Array | No
     found: dict[Which, list[Array]] = {}
     names = None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"{name}: no .npz but a single array; write it by np.savez(x=, y=)")
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             keys = list(file)
             for key in keys:
                 which = _which(key)
@@ -79,10 +88,19 @@ def _arrays(path: Path, name: str) -> tuple[dict[Which, list[Array]], Array | No
                     found.setdefault(which, []).append(file[key])
                 elif key.lower() in NAMES:
                     names = file[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
         why = " ".join(str(error).split())
         if "pickle" in why.lower():
             why = "an array of it is of Python objects, not of numbers"
+        if isinstance(error, TypeError):
+            why = "it is a single array, an .npy"
         raise DataError(f"{name}: cannot be read as an .npz ({why}); write it again") from None
     for which in (("train", "inputs"), ("train", "labels")):
         lacking = ("test", which[1])
@@ -180,7 +198,7 @@ def _indices(labels: Array, classes: tuple[str, ...], name: str) -> Array:
         row = int((~whole).argmax())
         raise DataError(
             f"{name}: label {labels[row]} of row {row:,} is no whole number; classes are numbered "
-            '0, 1, ...; to foretell numbers, give [data] task = "regression"'
+            '0, 1, ...; to predict numbers, give [data] task = "regression"'
         )
     outside = (labels < 0) | (labels >= len(classes))
     if outside.any():

@@ -21,7 +21,7 @@ Statistic = float | Tensor
 
 class Part(Dataset[tuple[Tensor, int | Tensor]]):
     """One part as a map-style Dataset: `part[i]` is (x, y), x float32 [*shape] normalised, y a
-    class, or a float32 scalar in its own units where numbers are foretold.
+    class, or a float32 scalar in its own units where numbers are predicted.
 
     A plain `DataLoader(part, batch_size=32)` works on it. The engine reads the tensors instead:
     `inputs` uint8 or float32 [all, *shape] and `labels` int64 or float32 [all] as they are, and

@@ -33,6 +33,8 @@ TRAINING = ("train", "training", "val", "valid", "validation")
 TEST = ("test", "testing")
 MOST = 4 << 30
 """Bytes, decoded."""
+LARGE, SIDE = 128 * 128, 64
+"""Pixels from which on a fully connected network is ill served, and what serves it better."""
 ORIENTATION = 0x0112
 """Of EXIF; 5 to 8 are turned by a quarter."""
 
@@ -62,16 +64,18 @@ def listed(folder: Path, name: str) -> list[Part]:
     return parts
 
 
-def decode(parts: Sequence[Part], name: str, size: tuple[int, ...] = ()) -> Decoded:
+def decode(parts: Sequence[Part], name: str, size: tuple[int, ...]) -> Decoded:
     """Read every picture, brought to `size` (height, width) where that is given.
 
     Raises DataError where one cannot be read, or where they are of several sizes.
     """
     files = [file for part in parts for each in part.values() for file in each]
     with ThreadPoolExecutor() as pool:
-        sizes = list(pool.map(_size, files))
-        _check_sizes(files, sizes, name, size)
+        _check_memory(
+            [(size[0], size[1])] * len(files) if size else list(pool.map(_size, files)), name
+        )
         read = list(pool.map(lambda file: _array(file, size), files))
+    _check_sizes(files, read, name)
     colour = any(each.ndim == 3 for each in read)
     if colour:
         read = [each if each.ndim == 3 else np.stack([each] * 3) for each in read]
@@ -82,6 +86,21 @@ def decode(parts: Sequence[Part], name: str, size: tuple[int, ...] = ()) -> Deco
     count = sum(map(len, parts[0].values()))
     test = (inputs[count:], labels[count:]) if len(parts) > 1 else None
     return Decoded(inputs[:count], labels[:count], test, classes, 255.0)
+
+
+def fitting_size(parts: Sequence[Part], name: str) -> tuple[int, int] | None:
+    """Height and width to bring all to; None where they are of one size, and of a small one.
+
+    The commonest shape, its longer side cut to SIDE.
+    """
+    files = [file for part in parts for each in part.values() for file in each]
+    with ThreadPoolExecutor() as pool:
+        counts = Counter(pool.map(_size, files))
+    (height, width), count = counts.most_common(1)[0]
+    if count == len(files) and height * width <= LARGE:
+        return None
+    share = min(1.0, SIDE / max(height, width))
+    return max(1, round(height * share)), max(1, round(width * share))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -117,33 +136,36 @@ def _by_class(folder: Path, inside: Sequence[Path], name: str) -> Part:
     return part
 
 
-def _check_sizes(
-    files: Sequence[Path], sizes: Sequence[tuple[int, int]], name: str, wanted: tuple[int, ...]
-) -> None:
+def _check_memory(sizes: Sequence[tuple[int, int]], name: str) -> None:
+    if 3 * sum(height * width for height, width in sizes) > MOST:
+        height, width = max(sizes)
+        raise DataError(
+            f"[data] size: {name} has {len(sizes):,} pictures of up to {height}x{width}, more than "
+            "memory should hold; bring them to a smaller one, such as size = [32, 32]"
+        )
+
+
+def _check_sizes(files: Sequence[Path], read: Sequence[Array], name: str) -> None:
+    sizes = [(int(each.shape[-2]), int(each.shape[-1])) for each in read]
     counts = Counter(sizes).most_common()
-    (height, width), _ = counts[0]
-    if not wanted and len(counts) > 1:
+    if len(counts) > 1:
         shown = ", ".join(
-            f"{files[sizes.index(size)].name} is {size[0]}x{size[1]} (so are {count:,})"
+            f"{size[0]}x{size[1]} as {file.parent.name}/{file.name} ({count:,})"
             for size, count in counts[:3]
+            for file in [files[sizes.index(size)]]
         )
         raise DataError(
-            f"[data] size: {name} has pictures of {len(counts):,} sizes (height x width): {shown}; "
-            f"size = [{height}, {width}] brings all to one, stretched where they are of another "
+            f"[data] size: {name} has pictures of {len(counts):,} sizes, height x width: {shown}; "
+            f"size = {list(counts[0][0])} brings all to one, stretched where they are of another "
             "shape"
-        )
-    height, width = wanted or (height, width)
-    if len(files) * height * width * 3 > MOST:
-        raise DataError(
-            f"[data] size: {name} has {len(files):,} pictures of {height}x{width}, more than "
-            "memory should hold; give a smaller one, such as size = [32, 32]"
         )
 
 
 def _size(file: Path) -> tuple[int, int]:
     """Height and width, by the file's head."""
     with _opened(file) as image:
-        turned = image.getexif().get(ORIENTATION, 1) >= 5
+        # A PNG's pixels would be read for it; few of them are turned.
+        turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
         return image.size if turned else (image.height, image.width)
 
 

@@ -49,10 +49,10 @@ def find(
     """
     asked = asked or Asked()
     if name not in DATASETS and own.is_path(name):
-        return own.find(name, _root(data_dir)[0], asked)
-    for key, default in vars(Asked()).items():
-        if name in DATASETS and (value := getattr(asked, key)) != default:
-            raise DataError(f"[data] {key}: {name} has classes of pictures, no {key} {value!r}")
+        return own.find(name, root_of(data_dir)[0], asked)
+    for key, value in vars(asked).items():
+        if name in DATASETS and value != getattr(Asked(), key):
+            raise DataError(f"[data] {key}: is for data of your own, not for {name}; leave it out")
     if name == "digits":
         return Source(
             "digits", "scikit-learn's bundled copy", "sklearn-digits-1", False, decode_digits
@@ -88,7 +88,7 @@ DATASETS = ("cifar10", "digits", *TORCHVISION)
 
 def _torchvision(name: str, data_dir: Path | None, download: bool) -> Source:
     class_name = TORCHVISION[name]
-    root, given = _root(data_dir)
+    root, given = root_of(data_dir)
     holds = f"{class_name}/raw"
     raw = root / holds
     files = MD5[class_name]
@@ -174,7 +174,7 @@ def _decode_torchvision(class_name: str, raw: Path) -> Decoded:
 
 def _cifar10(data_dir: Path | None, download: bool) -> Source:
     name, holds = "cifar10", cifar.FOLDER
-    root, given = _root(data_dir)
+    root, given = root_of(data_dir)
     folder = root / holds
     missing = [file for file in cifar.FILES if not (folder / file).is_file()]
     if missing:
@@ -201,7 +201,7 @@ def _decode_cifar10(folder: Path) -> Decoded:
     return Decoded(inputs, labels, test, classes, 255.0)
 
 
-def _root(data_dir: Path | None) -> tuple[Path, bool]:
+def root_of(data_dir: Path | None) -> tuple[Path, bool]:
     """The folder to look in, and whether the user gave it: then nothing is downloaded into it."""
     given = data_dir if data_dir is not None else os.environ.get(DATA_DIR_VARIABLE)
     if not given:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,17 @@ import numpy as np
 from harness.data.found import Array, Asked, Decoded
 from harness.data.npz import finite
 from harness.errors import DataError, did_you_mean
+from harness.trial import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_VALUES = 1000
 """Of a column of texts: with more it is a name or a number of the row."""
+MOST_CODES = 20
+"""Numbers that may stand among the texts of a column of categories, such as 1, 2 and 3+."""
+UNNAMED = r"Unnamed: \d+"
+"""pandas' word for it."""
 SHOWN = 8
 """Columns in an error."""
 
@@ -35,7 +41,7 @@ def decode(path: Path, name: str, asked: Asked) -> Decoded:
         raise DataError(
             f"[data] target: {name} has no column '{given}'{did_you_mean(given, table.columns)}"
             if given
-            else f"[data] target: {name} is a table: name the column that is foretold"
+            else f"[data] target: {name} is a table: name the column to predict"
             f"{did_you_mean('', table.columns)}"
         )
     missing = table.isna().sum()
@@ -54,13 +60,50 @@ def decode(path: Path, name: str, asked: Asked) -> Decoded:
     )  # fmt: skip
 
 
-def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The table without the columns that are left out. Raises DataError."""
+def guess(values: pd.Series) -> Task:
+    """What predicting a column is: a regression where it holds many numbers, or no whole ones."""
+    from pandas.api import types
+
+    if types.is_bool_dtype(values) or not types.is_numeric_dtype(values):
+        return "classes"
+    known = values.dropna()
+    whole = bool((known == np.floor(known)).all())
+    return "classes" if whole and known.nunique() <= MOST_CODES else "regression"
+
+
+def useless(table: pd.DataFrame) -> dict[str, str]:
+    """Columns to leave out, and what they hold that tells nothing or cannot be read."""
+    from pandas.api import types
+
+    found = {}
+    for column in table.columns:
+        values = table[column]
+        texts = values.nunique() if not types.is_numeric_dtype(values) else 0
+        if values.isna().all():
+            found[column] = "is empty"
+        elif re.fullmatch(UNNAMED, column):
+            found[column] = "has no name"
+        elif types.is_datetime64_any_dtype(values):
+            found[column] = "holds dates"
+        elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
+            found[column] = "numbers the rows"
+        elif texts > MOST_VALUES or (texts == len(values) > MOST_CODES):
+            found[column] = "another text in every row"
+    return found
+
+
+def read(path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = True) -> pd.DataFrame:
+    """The table without the columns that are left out; `strict` refuses one without a name.
+
+    Raises DataError.
+    """
     import pandas as pd
 
     try:
         if path.suffix.lower() == ".xlsx":
-            head, table = (pd.read_excel(path, header=None, nrows=1), pd.read_excel(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # openpyxl's, of colours and the like
+                head, table = pd.read_excel(path, header=None, nrows=1), pd.read_excel(path)
         else:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 first = stream.readline()
@@ -69,14 +112,16 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
             table = pd.read_csv(path, sep=comma, encoding="utf-8-sig", low_memory=False)
     except Exception as error:  # openpyxl raises anything
         why = " ".join(str(error).split()) or repr(error)
-        raise DataError(f"{name}: cannot be read as a table ({why})") from None
+        raise DataError(
+            f"{name}: cannot be read as a table ({why}); save it as .xlsx or UTF-8 text"
+        ) from None
     if table.empty:
         raise DataError(f"{name}: holds no rows below its column names")
     names = [str(each) for each in head.iloc[0]]
     for each in names:
         if names.count(each) > 1 and each not in ("", "nan", *ignore):
             raise DataError(f"{name}: two columns are called '{each}'; rename one of them")
-    if len(table.columns) != len(names) or isinstance(table.index, pd.MultiIndex):
+    if len(table.columns) != len(names) or not table.index.equals(pd.RangeIndex(len(table))):
         raise DataError(
             f"{name}: its rows have more values than its first row names; name every column"
         )
@@ -89,7 +134,7 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = ()) -> pd.DataFrame:
             )
     table = table.drop(columns=list(ignore))
     for column in table.columns:
-        if re.fullmatch(r"Unnamed: \d+", column):  # pandas' word for it
+        if strict and re.fullmatch(UNNAMED, column):
             place = int(column.removeprefix("Unnamed: ")) + 1
             raise DataError(
                 f"{name}: column {place} has no name; name it, or "
@@ -111,9 +156,9 @@ def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], t
             indicators.append(len(columns))
             columns.append(column)
             found.append(values.to_numpy(np.float32))
-        elif types.is_numeric_dtype(values):
+        elif (numbers := _numbers(values, name)) is not None:
             columns.append(column)
-            found.append(finite(values.to_numpy(), name, f"column '{column}'"))
+            found.append(finite(numbers, name, f"column '{column}'"))
         elif types.is_datetime64_any_dtype(values):
             raise DataError(
                 f"{name}: column '{column}' holds dates; write them as numbers, or leave it out by "
@@ -136,6 +181,26 @@ def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], t
     return np.stack(found, 1), tuple(columns), tuple(indicators)
 
 
+def _numbers(values: pd.Series, name: str) -> Array | None:
+    """Of a column that holds nothing else. Raises DataError where few texts stand among many."""
+    import pandas as pd
+    from pandas.api import types
+
+    if types.is_numeric_dtype(values):
+        return values.to_numpy()
+    if types.is_datetime64_any_dtype(values):
+        return None
+    numbers = pd.to_numeric(values, errors="coerce")
+    texts = values[numbers.isna()]
+    if numbers.nunique() > MOST_CODES and len(texts):
+        raise DataError(
+            f"{name}: column '{values.name}' holds numbers, and {len(texts):,} times a text such "
+            f"as '{str(texts.iloc[0])[:40]}'; write numbers there, or leave the column out by "
+            f"[data] ignore = {_toml(values.name)}"
+        )
+    return None if len(texts) else numbers.to_numpy()
+
+
 def _labels(values: pd.Series, name: str, asked: Asked) -> tuple[Array, tuple[str, ...]]:
     """float32 for a regression, else int64 and the classes' names, numbers in their order."""
     from pandas.api import types
@@ -155,7 +220,7 @@ def _labels(values: pd.Series, name: str, asked: Asked) -> tuple[Array, tuple[st
         if not whole.all():
             raise DataError(
                 f"[data] target: column '{asked.target}' of {name} holds numbers such as "
-                f'{numbers[~whole][0]:g}; foretell them by task = "regression"'
+                f'{numbers[~whole][0]:g}; predict them by task = "regression"'
             )
         values = values.astype(np.int64)
     else:

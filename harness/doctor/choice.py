@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import cast
 
+from harness import exported
 from harness.confirmed import champion_of, kept_of
 from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding, PointChampion, SetRun
 from harness.driver import KEPT
-from harness.scores import higher_is_better
+from harness.scores import higher_is_better, score_of
 from harness.tracking.audit import REMADE, WEIGHTS, RunAudit
 from harness.tracking.records import CONFIRM, UNCONFIRMED, RunRecord, State, StudyRun
 from harness.trial import TrialSpec
@@ -49,15 +50,12 @@ def as_study(evidence: Evidence) -> StudyRun:
         if state is None:
             continue
         run = evidence.runs.get(trial.number)
-        metrics = {
-            name: value
-            for name, value in (run.metrics if run else {}).items()
-            if name.startswith("best/")
-        }
+        known = run.metrics if run else {}
+        metrics = {name: known[name] for name in known if name.startswith("best/")}
         value = journal.value(trial)
         if value is not None:
             metrics[f"best/{objective.replace('/', '_')}"] = value
-            metrics.setdefault("best/val_accuracy", value)
+            metrics.setdefault(f"best/{score_of(journal.attrs['definition']).key}", value)
         runs.append(
             RunRecord(
                 uid=journal.trial_uid(trial.number),
@@ -138,7 +136,7 @@ def _settings(evidence: Evidence, number: int, spec: TrialSpec, run: RunAudit) -
         if held.shapes is None:
             remedy = "restore the file from a copy"
             yield Finding(5, where, f"{WEIGHTS} is no safetensors file", remedy=remedy)
-        elif differs := _misshapen(held.shapes, spec, _classes(evidence)):
+        elif differs := _misshapen(held.shapes, spec, *_output(evidence)):
             yield Finding(5, where, f"{WEIGHTS}: {differs}", remedy="restore the file from a copy")
 
 
@@ -162,22 +160,30 @@ def _document_differs(told: Mapping[str, object], spec: TrialSpec) -> str:
     return "" if read == spec else _differences(read, spec)
 
 
-def _classes(evidence: Evidence) -> int:
+def _output(evidence: Evidence) -> tuple[int, bool]:
+    """Columns of the output, 0 where they are not known; whether they are a regression's."""
+    if evidence.journal and evidence.journal.config.data.task == "regression":
+        return 1, True
     try:
-        return len(json.loads((evidence.parent and evidence.parent.tags["harness.classes"]) or ""))
+        told = (evidence.parent and evidence.parent.tags["harness.classes"]) or ""
+        return len(json.loads(told)), False
     except (ValueError, KeyError):
-        return 0
+        return 0, False
 
 
-def _misshapen(shapes: Mapping[str, tuple[int, ...]], spec: TrialSpec, classes: int) -> str:
-    """Where the tensors are not those of harness.model.MLP with these settings."""
+def _misshapen(
+    shapes: Mapping[str, tuple[int, ...]], spec: TrialSpec, classes: int, numbers: bool
+) -> str:
+    """Where the tensors are not those of harness.model.MLP with these settings; what a model of the
+    user's own has, only its code knows, which is not run here."""
+    if spec.model:
+        return ""
     inputs = shapes.get("mean", (0,))
     wanted: dict[str, tuple[int, ...]] = {"mean": inputs, "inv_std": inputs}
-    widths = (
-        *inputs,
-        *spec.hidden,
-        classes or shapes.get(f"linears.{len(spec.hidden)}.weight", (0,))[0],
-    )
+    if numbers:
+        wanted |= {"target_mean": (), "target_std": ()}
+    outputs = classes or shapes.get(f"linears.{len(spec.hidden)}.weight", (0,))[0]
+    widths = (*inputs, *spec.hidden, outputs)
     for layer, ((fan_in, fan_out), bias) in enumerate(
         zip(pairwise(widths), spec.layer_biases, strict=True)
     ):
@@ -237,7 +243,8 @@ def _reported(evidence: Evidence) -> Iterator[Finding]:
             5, "the study", what, SetRun(parent.run_id, "FAILED", {"harness.state": "FAILED"})
         )
         return
-    for key in ("best/val_accuracy", "best/val_loss"):
+    for name in ("accuracy", "loss", "rmse", "mae", "r2"):
+        key = f"best/val_{name}"
         value, told = best.metrics.get(key), parent.metrics.get(key)
         if value is not None and told != value:
             what = f"its run's {key} is {'missing' if told is None else f'{told:g}'}, "
@@ -245,6 +252,8 @@ def _reported(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(5, "the study", f"{what}trial {best.number}'s {value:g}", mend)
     ours = [each for each in study.versions if each.run_id == parent.run_id]
     right = [each for each in ours if each.tags.get("harness.trial") == str(best.number)]
+    if not right and exported.FILE in parent.files:
+        return  # a model of the user's own that cannot be
     if not right:
         what = f"no version of the model '{study.name}' is trial {best.number}, the best"
         remedy = f"go on with its command, one trial more: {again(evidence)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding
+from harness.scores import UNMEASURED
 from harness.tracking.audit import REMADE, Point, RunAudit
 from harness.trial import EpochMetrics
 
@@ -28,7 +29,8 @@ def whole_curves(evidence: Evidence) -> Iterator[Finding]:
             continue  # the other curves are lost, and the run says so
         document = evidence.documents.get(number)
         if document is None:
-            yield from _same_steps(where, run, reported, state == "INTERRUPTED")
+            keys = _keys(UNMEASURED[journal.config.data.task])
+            yield from _same_steps(where, run, keys, reported, state == "INTERRUPTED")
             continue
         epochs: Sequence[EpochMetrics] = document["epochs"]
         steps = [epoch.epoch for epoch in epochs]
@@ -101,11 +103,15 @@ def as_the_document(
 
 
 def _same_steps(
-    where: str, run: RunAudit, reported: Sequence[int], interrupted: bool
+    where: str,
+    run: RunAudit,
+    keys: Sequence[str],
+    reported: Sequence[int],
+    interrupted: bool,
 ) -> Iterator[Finding]:
     """Without trial.json. An attempt that its driver did not live to end may lack its last points,
     or have one epoch more than the journal: points are written first."""
-    steps = {key: [point.step for point in run.points if point.key == key] for key in _keys()}
+    steps = {key: [point.step for point in run.points if point.key == key] for key in keys}
     longest = max((sorted(set(have)) for have in steps.values()), key=len)
     wanted = list(reported)
     if interrupted:
@@ -122,10 +128,12 @@ def _same_steps(
             yield Finding(2, where, f"{key} has {_epochs(more)}, which the journal has not")
 
 
-def _keys() -> list[str]:
+def _keys(unmeasured: Sequence[str] = ()) -> list[str]:
+    """Of all curves but those of such fields."""
     from harness.tracking.mlflow.names import curves
 
-    return list(curves(EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))))
+    known = EpochMetrics.__dataclass_fields__.keys() - set(unmeasured)
+    return list(curves(EpochMetrics(**dict.fromkeys(known, 0))))
 
 
 _ONCE = "MLflow takes no point back; the curve in trial.json is right, and reports read that"

@@ -84,6 +84,7 @@ class Journal:
             source=self.path,
             text="",
             settings={name: _fields(each) for name, each in definition.get(LIST, {}).items()},
+            code=definition.get("code", {}),
         )
 
     def trial_uid(self, number: int) -> str:
@@ -106,7 +107,7 @@ class Journal:
         """Its settings, as harness.search.Search has them. Raises ValueError."""
         drawn = drawn_of(trial)
         if drawn is None and not self.config.settings:
-            return TrialSpec(**self.config.fixed())
+            return self.config.undrawn()
         return self.config.spec(optuna.trial.FixedTrial(drawn or {}), self.ordinal(trial))
 
     def value(self, trial: FrozenTrial) -> float | None:

@@ -30,7 +30,7 @@ from harness.doctor.finding import (
 from harness.errors import HarnessError
 from harness.home import Home, private
 from harness.recovery import recover
-from harness.scores import sign_of
+from harness.scores import UNMEASURED, sign_of
 from harness.search.study import Search
 from harness.tracking.audit import DOCUMENT, REMADE, Auditor, Point
 from harness.tracking.records import trial_document
@@ -162,7 +162,9 @@ def _remake(auditor: Auditor, evidence: Evidence, number: int) -> None:
         best, value = max(reported, key=lambda entry: (sign * entry[1], -entry[0]))
         points.append(Point(f"best/{objective.replace('/', '_')}", 0, value, when))
         points.append(Point("best/epoch", 0, best, when))
-        unknown = dict.fromkeys(EpochMetrics.__dataclass_fields__, math.nan) | {"seconds": 0.0}
+        task = journal.config.data.task
+        known = EpochMetrics.__dataclass_fields__.keys() - UNMEASURED[task]
+        unknown = dict.fromkeys(known, math.nan) | {"seconds": 0.0}
         name = objective.replace("/", "_")
         epochs = [
             EpochMetrics(**unknown | {"epoch": step, name: figure, "time": when / 1000})  # type: ignore[arg-type]

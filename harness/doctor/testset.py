@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from harness.doctor.choice import again, as_study, champion
 from harness.doctor.counts import latest
 from harness.doctor.evidence import Evidence
 from harness.doctor.finding import AddPoints, Finding
+from harness.fit import fitted
 from harness.frozen import hash_of
 from harness.tracking.audit import READINGS, Point
 from harness.tracking.predictions import TEST_FILE, TestPredictions
@@ -104,7 +106,7 @@ def _figures(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
             yield Finding(6, where, "there is no such trial")
         return  # that it has no run is told under invariant 1
     when = int(reading.time * 1000)
-    for key, value in (("test/loss", reading.loss), ("test/accuracy", reading.accuracy)):
+    for key, value in _shown(reading):
         told = run.metrics.get(key)
         if told is None:
             mend = AddPoints(run.run_id, (Point(key, 0, value, when),), READINGS)
@@ -122,15 +124,26 @@ def _said(evidence: Evidence, reading: TestReading) -> Iterator[Finding]:
         return
     where = f"trial {reading.number}'s {TEST_FILE}"
     try:
-        said = TestPredictions.from_file(content)
-        classes = len(reading.confusion)
-        cells = said.true.astype(int) * classes + said.predicted
-        counted = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+        same = _comes_to(TestPredictions.from_file(content), reading)
     except Exception as error:
         yield Finding(6, where, f"cannot be read ({type(error).__name__})", remedy=COPY)
         return
-    if tuple(map(tuple, counted.tolist())) != reading.confusion:
+    if not same:
         yield Finding(6, where, "says something else than the reading", remedy=COPY)
+
+
+def _comes_to(said: TestPredictions, reading: TestReading) -> bool:
+    if reading.rmse is not None:
+        return math.isclose(fitted(said.predicted, said.true)["rmse"], reading.rmse)
+    classes = len(reading.confusion)
+    cells = said.true.astype(int) * classes + said.predicted
+    counted = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+    return tuple(map(tuple, counted.tolist())) == reading.confusion
+
+
+def _shown(reading: TestReading) -> list[tuple[str, float]]:
+    """What runs show of it, by the names in MLflow."""
+    return [(f"test/{name}", value) for name, value in reading.figures.items()]
 
 
 def _chosen(study: StudyRun, place: str, selection: dict[str, Any]) -> Iterator[Finding]:
@@ -166,8 +179,9 @@ def _untold(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
     runs |= {run.run_id: run for each in evidence.confirming.values() for run in each}
     for record in (*study.trials, *study.confirming) if evidence.concluded else ():
         metrics = runs[record.run_id].metrics if record.run_id in runs else {}
-        if "test/accuracy" in metrics and study.reading_of(record) is None:
-            what = f"its run has test/accuracy, and no reading in {READINGS} tells of it"
+        shown = next((key for key in ("test/accuracy", "test/rmse") if key in metrics), "")
+        if shown and study.reading_of(record) is None:
+            what = f"its run has {shown}, and no reading in {READINGS} tells of it"
             yield Finding(6, f"trial {record.number}", what, remedy=COPY)
 
 
@@ -185,7 +199,7 @@ def _of_the_champion(evidence: Evidence, study: StudyRun) -> Iterator[Finding]:
     reading = study.reading_of(kept)
     if reading is None:
         return
-    for key, value in (("test/loss", reading.loss), ("test/accuracy", reading.accuracy)):
+    for key, value in _shown(reading):
         if (told := parent.metrics.get(key)) != value:
             what = f"its run's {key} is {'missing' if told is None else f'{told:g}'}, the "
             mend = AddPoints(parent.run_id, (latest(parent, key, value),), READINGS)

@@ -8,6 +8,7 @@ A population of unequal trials trains as one program; one trial is a population 
     layout        how unequal networks lie padded side by side
     arena, switches    the members' parameters, and what tells the members apart
     network, products, activations, losses, augment, randomness, optimizers, schedules    a step
+    module        a model of one's own in the network's place, through autograd
     graph         the step captured for CUDA
     resident      the data on the device, gathered batch by batch
     member        one trial: its state, its best epoch, how it ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +25,25 @@ class State:
     second_moment: Named = field(default_factory=dict)
     statistics: Named = field(default_factory=dict)
     """BatchNorm's running means and variances."""
+
+
+class Rows(Protocol):
+    """What an optimiser reads and writes: K members' parameters and what belongs to them.
+
+    [K, P] each, and by name as views [K, *shape] into them.
+    """
+
+    layout: Layout
+    params: Tensor
+    grads: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
+    param: Named
+    grad: Named
+    first: Named
+    second: Named
+    elsewhere: Named
+    """Gradients that were left where they came to be, without K."""
 
 
 class Arena:
@@ -52,13 +72,13 @@ class Arena:
         self.grads, self.first_moment, self.second_moment = (
             torch.zeros_like(self.params) for _ in range(3)
         )
-        self.param = _views(self.params, shapes)
-        self.grad = _views(self.grads, shapes)
+        self.param = views_of(self.params, shapes)
+        self.grad = views_of(self.grads, shapes)
         self.lone = lone
         """Whether gradients may be left where they came to be: in `elsewhere`, without K."""
         self.elsewhere: Named = {}
-        self.first = _views(self.first_moment, shapes)
-        self.second = _views(self.second_moment, shapes)
+        self.first = views_of(self.first_moment, shapes)
+        self.second = views_of(self.second_moment, shapes)
         self.statistic = {
             name: torch.zeros(shape, dtype=dtype, device=device)
             for name, shape in statistics.items()
@@ -141,7 +161,7 @@ def _shapes(
     return shapes, statistics
 
 
-def _views(flat: Tensor, shapes: dict[str, tuple[int, torch.Size]]) -> Named:
+def views_of(flat: Tensor, shapes: dict[str, tuple[int, torch.Size]]) -> Named:
     """Cut a [K, P] buffer into {name: [slots, *shape]} views, in order."""
     views, start = {}, 0
     for name, (slots, shape) in shapes.items():

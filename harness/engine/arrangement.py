@@ -86,7 +86,15 @@ class Refill:
     ) -> tuple[list[Member], list[Member]]:
         waiting, refused = list[Member](), list[Member]()
         homeless: dict[Class, list[Member]] = {}
+        cells[:] = [cell for cell in cells if _occupied(cell) or cell.layout.module is None]
         for member in joining:
+            if member.spec.model:
+                try:
+                    made = self._make(Layout.of_module(member.spec), self._data)
+                    cells.append(filled(made, [member]))
+                except torch.OutOfMemoryError:
+                    refused.append(member)
+                continue
             key = width_class(member.spec)
             # Of a full class nobody overtakes one that is waiting for another cell.
             if (key in homeless and key in self._caps) or not _placed(cells, member):
@@ -203,7 +211,10 @@ def width_class(spec: TrialSpec) -> Class:
     return spec.batch_size, width
 
 
-def cell_class(cell: Cell) -> Class:
+def cell_class(cell: Cell) -> Class | None:
+    """None for that of a trial with a model of its own, which nobody joins."""
+    if cell.layout.module is not None:
+        return None
     return cell.layout.batch_size, max(cell.layout.widths, default=0)
 
 

@@ -14,6 +14,7 @@ from harness.engine.augment import Augment
 from harness.engine.graph import captured
 from harness.engine.layout import Layout
 from harness.engine.member import Member
+from harness.engine.module import ModuleArena, ModuleNetwork
 from harness.engine.network import Network
 from harness.engine.optimizers import Optimizer, Rowwise, Vectorised, penalty
 from harness.engine.products import products_for
@@ -58,9 +59,15 @@ class Cell:
         if vectorised is None:
             vectorised = device.type == "cuda"
         lone = layout.slots == 1 and not vectorised
-        self.arena = Arena(layout, data.inputs, data.classes, device, dtype, lone)
         self.switches = Switches(layout, data.classes, device, dtype)
-        self.network = Network(self.arena, self.switches, products_for(self.arena))
+        self.arena: Arena | ModuleArena
+        self.network: Network | ModuleNetwork
+        if layout.module is not None:
+            self.arena = ModuleArena(layout, layout.module, data)
+            self.network = ModuleNetwork(self.arena, self.switches)
+        else:
+            self.arena = Arena(layout, data.inputs, data.classes, device, dtype, lone)
+            self.network = Network(self.arena, self.switches, products_for(self.arena))
         self.optimizer: Optimizer = (
             Vectorised(self.arena, self.steps) if vectorised else Rowwise(self.arena)
         )
@@ -73,7 +80,9 @@ class Cell:
             self._augment = Augment(layout.augments, *size, data.shape, black)
         self._loss = data.mean.new_zeros(layout.slots)
         self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
-        cuda = device.type == "cuda"
+        # What a module does may not be captured, and autograd needs more than inference mode keeps.
+        cuda = device.type == "cuda" and layout.module is None
+        self._mode = torch.inference_mode if layout.module is None else torch.no_grad
         self._replay = captured(self._train_step, self._warm_up, device) if cuda else None
 
     def load(self, slot: int, member: Member) -> None:
@@ -105,6 +114,8 @@ class Cell:
         pairs = zip(specs, epochs, strict=True)
         rates = torch.stack([self._rates(spec, epoch) for spec, epoch in pairs], dim=1)
         self.optimizer.begin(rates)
+        if isinstance(self.network, ModuleNetwork):
+            self.network.begin(seeds[0], epochs[0])
         for what, random in (("dropout", self.network.dropout), ("augment", self._augment)):
             if random is not None:
                 keys = [
@@ -134,7 +145,7 @@ class Cell:
     def train_steps(self, count: int) -> None:
         """The next steps of the epoch that was begun; on a GPU they are only launched."""
         step = self._replay or self._train_step
-        with torch.inference_mode():  # 5 % of a small step: no autograd bookkeeping at all
+        with self._mode():  # inference mode: 5 % of a small step, no autograd bookkeeping at all
             for _ in range(count):
                 step()
 
@@ -159,9 +170,12 @@ class Cell:
             return torch.zeros(self.steps, dtype=torch.float64)
         return learning_rates(spec, (epoch - 1) * self.steps, self.steps, spec.epochs * self.steps)
 
-    @torch.inference_mode()
     def validate(self) -> Validated:
         """Every slot's mean loss, confusion matrix and predictions on the validation part."""
+        with self._mode():
+            return self._validate()
+
+    def _validate(self) -> Validated:
         slots, classes = self.layout.slots, self.data.classes
         loss = self._loss.new_zeros(slots)
         names = list(self.switches.loss)

@@ -34,6 +34,9 @@ class Layout:
     """Whether members may end at different layers."""
     exact: bool
     """Whether every member fills its slot, so that nothing need be masked."""
+    module: TrialSpec | None = None
+    """The one trial that the program is for, where that has a model of its own; no hidden layers of
+    ours then."""
 
     @property
     def slots(self) -> int:
@@ -70,8 +73,30 @@ class Layout:
         )
 
     @classmethod
+    def of_module(cls, spec: TrialSpec) -> Layout:
+        """For a trial with a model of its own."""
+        return cls(
+            batch_size=spec.batch_size,
+            depths=(0,),
+            widths=(),
+            activations=(),
+            batch_norms=("none",),
+            losses=(spec.loss,),
+            biases=(True,),
+            dropout=False,
+            smoothing=spec.label_smoothing > 0,
+            augments=augments([spec]),
+            mixed_depth=False,
+            exact=True,
+            module=spec,
+        )
+
+    @classmethod
     def tight(cls, specs: Sequence[TrialSpec]) -> Layout:
         """The smallest program for these members, given deepest first."""
+        if specs[0].model:
+            (alone,) = specs
+            return cls.of_module(alone)
         depths = tuple(len(spec.hidden) for spec in specs)
         widths = tuple(
             max(spec.hidden[layer] for spec in specs if len(spec.hidden) > layer)

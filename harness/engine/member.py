@@ -11,8 +11,10 @@ from torch import Tensor
 
 from harness.engine.arena import Named, State
 from harness.engine.resident import Resident
+from harness.errors import ConfigError
 from harness.fit import rmse_interval
-from harness.model import MLP
+from harness.model import made
+from harness.own_model import shape_of
 from harness.scores import higher_is_better
 from harness.trial import (
     EpochMetrics,
@@ -44,6 +46,8 @@ class Member:
     spec: TrialSpec
     state: State | None
     """As it was when it last left a cell; None while it is in one."""
+    parameters: int
+    """Number of trainable ones."""
     epochs: int = 0
     """Trained."""
     best: Best | None = None
@@ -63,9 +67,13 @@ class Member:
             raise ValueError(f"augment: for pictures; the examples are {list(data.shape)}")
         if data.regression and spec.loss != "mse":
             raise ValueError(f"loss: {spec.loss} tells classes apart; a regression takes mse")
-        model = MLP(spec, data.classes, data.mean.cpu(), data.inv_std.cpu(), data.dtype)
-        params = {name: tensor.detach() for name, tensor in model.named_parameters()}
-        return cls(uid, spec, State(params))
+        try:
+            model = made(spec, data.classes, *statistics(spec, data), data.dtype)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        params = {name: parameter.detach() for name, parameter in named}
+        return cls(uid, spec, State(params), sum(tensor.numel() for tensor in params.values()))
 
     def ends(self, keep: bool) -> Stopped | None:
         """Why the member ends after the epoch it was judged on, or None where it goes on."""
@@ -79,10 +87,11 @@ class Member:
         return None
 
     def result(self, stopped: Stopped, data: Resident) -> TrialResult:
-        """The best epoch's metrics, predictions and weights, which load into `MLP`."""
+        """The best epoch's metrics, predictions and weights, for `harness.model.load_model`."""
         best = self.best
         assert best is not None
-        weights = {"mean": data.mean, "inv_std": data.inv_std} | best.weights
+        mean, inv_std = statistics(self.spec, data)
+        weights = {"mean": mean, "inv_std": inv_std} | best.weights
         interval = None
         if data.regression:
             weights |= {
@@ -98,17 +107,19 @@ class Member:
             best=best.metrics,
             epochs=self.epochs,
             stopped=stopped,
-            parameters=sum(
-                tensor.numel()
-                for name, tensor in best.weights.items()
-                if not name.rpartition(".")[2].startswith("running")
-            ),
+            parameters=self.parameters,
             seconds=self.seconds,
             confusion=tuple(tuple(row) for row in best.confusion.tolist()),
             predictions=best.predictions.cpu().numpy().tobytes(),
             weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),
             interval=interval,
         )
+
+
+def statistics(spec: TrialSpec, data: Resident) -> tuple[Tensor, Tensor]:
+    """Mean and inverse standard deviation in the shape that the trial's network is given."""
+    shape = shape_of(data.shape) if spec.model else data.mean.shape
+    return data.mean.cpu().view(shape), data.inv_std.cpu().view(shape)
 
 
 def perturbed(member: Member, size: float) -> State:

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.engine.arena import Arena
+from harness.engine.arena import Rows
 from harness.trial import TrialSpec
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's defaults
@@ -57,7 +57,7 @@ class Row:
 class Rowwise:
     """torch's fused kernels, a member at a time: one pass over its memory each."""
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Rows) -> None:
         self._arena = arena
         self._rows: dict[int, Row] = {}
 
@@ -150,7 +150,7 @@ class Vectorised:
     p <- shrink p - size (from_m m + from_g g) / (scale sqrt(v) + floor)
     """
 
-    def __init__(self, arena: Arena, steps: int) -> None:
+    def __init__(self, arena: Rows, steps: int) -> None:
         self._arena = arena
         slots = arena.layout.slots
         self._fixed = arena.params.new_zeros(8, slots, 1)

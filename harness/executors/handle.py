@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from harness.data.files import TrainingFiles
 from harness.executors.base import Setup
@@ -29,6 +29,8 @@ GONE_AFTER = 3.0
 """Seconds that the kernel is given to clear killed workers away, all of them together."""
 MESSAGE_SECONDS = 3
 """A worker that stops so long in the middle of a message will not end it."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -56,6 +58,24 @@ class Starter:
                 name_driver()
                 forkserver.ensure_running()  # returns at once; torch is imported meanwhile
 
+    def ask(self, function: Callable[..., Answer], *arguments: object) -> Answer | None:
+        """What a function returns in a process of its own; None where that dies."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_answer, args=(theirs, function, arguments), daemon=True
+        )
+        with _empty_main(), _sigint_blocked():
+            process.start()
+        theirs.close()
+        try:
+            answer: Answer = ours.recv()
+            return answer
+        except EOFError:
+            return None
+        finally:
+            process.kill()
+            process.join(GONE_AFTER)
+
     def start(self, name: str, setup: Setup) -> Worker:
         ours, theirs = self._context.Pipe()
         _limit_reads(ours)
@@ -77,6 +97,11 @@ def end(workers: Sequence[Worker]) -> None:
     for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))
         worker.connection.close()
+
+
+def _answer(connection: Connection, function: Callable[..., Any], arguments: Any) -> None:
+    tie_to_driver()
+    connection.send(function(*arguments))
 
 
 def _serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:

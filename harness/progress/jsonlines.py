@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import Any, TextIO
 
 from harness.driver import Progress
@@ -33,7 +32,7 @@ class JsonLines:
             number=trial.number if trial.confirms is None else trial.confirms,
             state=state,
             spec=trial.spec.to_dict(),
-            best=asdict(outcome.best) if isinstance(outcome, TrialResult) else None,
+            best=outcome.best.to_dict() if isinstance(outcome, TrialResult) else None,
             reason=reason,
             done=progress.counts.done,
             target=progress.target,

@@ -117,11 +117,13 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
     """The champion fits its training examples better than others."""
     told = _overfits(best)
     varied = varied_fields(study.definition)
+    spec = champion.spec.to_dict()
     new = {
         name: REGULARISERS[name]
         for name in REGULARISERS
         if name not in varied
-        and not getattr(champion.spec, name)
+        and name in spec
+        and not spec[name]
         and (study.classes or name != "label_smoothing")
     }
     if not told or not new:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from harness.reports.style import COLOURS, NEUTRAL, label, layout, whiskers
 from harness.scores import CLASSES, Score
 from harness.ties import Ties
-from harness.tracking.records import RunRecord, StudyRun, TestReading
+from harness.tracking.records import RunRecord, StudyRun, TestReading, right
 
 SHOWN = 15
 Standing = Literal["champion", "smallest", "tied", "apart", "untested", "unknown"]
@@ -54,9 +54,10 @@ def data(study: StudyRun, reading: TestReading | None, ties: Ties | None = None)
     found, score = [], study.score
     for run in study.best_first():
         between = score.between(run)
-        if between and run.best:
-            standing = _standing(run, ties)
-            found.append(Contender(run.number, run.spec.describe(), run.score, *between, standing))
+        if between:
+            correct, n = right(run.confusion)
+            value, standing = correct / n if n else run.score, _standing(run, ties)
+            found.append(Contender(run.number, run.spec.describe(), value, *between, standing))
     within = 0
     if found:
         within = sum(found[0].low <= each.score <= found[0].high for each in found[1:])

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from harness.config import varied_fields
 from harness.tracking.records import RunRecord, StudyRun
-from harness.trial import SPEC_FIELDS
 
 Ticks = tuple[tuple[float, str], ...]
 
@@ -112,12 +111,13 @@ def log_ticks(low: float, high: float) -> Ticks:
 def value_of(run: RunRecord, name: str) -> Any:
     """None where this setting says nothing about this trial."""
     hidden = run.spec.hidden
+    if name in ("depth", "width") and run.spec.model:
+        return None
     if name == "depth":
         return len(hidden)
     if name == "width":
         return sum(hidden) / len(hidden) if hidden else None
-    value = getattr(run.spec, name) if name in SPEC_FIELDS else None
-    return list(value) if isinstance(value, tuple) else value
+    return run.spec.to_dict().get(name)
 
 
 def _factor(name: str, dimension: Any, values: Mapping[int, Any]) -> Factor:

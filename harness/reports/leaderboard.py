@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.arguments import ARGUMENT
 from harness.config import LIST
 from harness.reports.settings import named
 from harness.scores import Score, number
@@ -52,14 +53,18 @@ def data(study: StudyRun) -> Leaderboard:
     complete = {run.uid for run in ranked}
     rest = [run for run in study.trials if run.uid not in complete]
     rest.sort(key=lambda run: (sign * run.best.score if run.best else math.inf, run.number))
-    specs = {run.spec for run in study.trials}
+    specs = [spec.to_dict() for spec in {run.spec for run in study.trials}]
+    names = sorted({name for spec in specs for name in spec}, key=_place)
     differing = [
         name
-        for name in SPEC_FIELDS
-        if name not in (*ALWAYS, "seed") and len({getattr(spec, name) for spec in specs}) > 1
+        for name in names
+        if name not in (*ALWAYS, "seed", "code")
+        and len({str(spec.get(name)) for spec in specs}) > 1
     ]
-    seeds = ("seed",) if len({spec.seed for spec in specs}) > 1 else ()
-    settings = (*seeds, *ALWAYS, *differing)
+    seeds = ("seed",) if len({spec["seed"] for spec in specs}) > 1 else ()
+    # Of the built-in network alone, unless no trial is there yet.
+    always = [name for name in ALWAYS if name in names or not names]
+    settings = (*seeds, *always, *differing)
     called = named(study) if LIST in study.definition else {}
     columns = ("trial", *(["setting"] if called else []), study.score.key, "interval")
     columns += (*_beside(study), "epoch")
@@ -83,6 +88,12 @@ def _beside(study: StudyRun) -> tuple[str, ...]:
     return ("val_loss",) if study.score.task == "classes" else ("val_mae", "val_r2")
 
 
+def _place(name: str) -> tuple[int, str]:
+    """A setting's as TrialSpec has them; arguments of a model of one's own by name, after it."""
+    own = name.startswith(ARGUMENT)
+    return SPEC_FIELDS.index("arguments" if own else name), name
+
+
 def _row(
     study: StudyRun,
     run: RunRecord,
@@ -91,6 +102,7 @@ def _row(
     replayed: bool,
 ) -> Row:
     name = [called[run.number]] if called else []
+    spec = run.spec.to_dict()
     best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
     state = run.state.lower() + (f": {run.reason}" if run.reason else "")
     score, beside = study.score, _beside(study)
@@ -108,7 +120,7 @@ def _row(
             Cell(str(run.number), run.number),
             *(Cell(text, text) for text in name),
             *measured,
-            *(_setting(getattr(run.spec, name)) for name in settings),
+            *(_setting(spec[name]) if name in spec else Cell("", None) for name in settings),
             Cell(f"{run.parameters:,}" if run.parameters else "", run.parameters or None),
             Cell(f"{seconds:.1f}", seconds),
             Cell(state, state),
@@ -136,9 +148,9 @@ def _figure(name: str, value: float) -> Cell:
 
 def _setting(value: Any) -> Cell:
     """A setting as a person would write it. Widths are sorted by their number, then by size."""
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         text = "-".join(map(str, value)) or "none"
-        return Cell(text, " ".join([str(len(value)), *(f"{each:>6}" for each in value)]))
+        return Cell(text, " ".join([str(len(value)), *(f"{each!s:>6}" for each in value)]))
     if isinstance(value, bool) or value is None:
         return Cell("auto" if value is None else str(value).lower(), str(value))
     if isinstance(value, float):

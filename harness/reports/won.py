@@ -7,11 +7,11 @@ from harness.quoted import hardest, percent
 from harness.reports.commands import train_command
 from harness.reports.page import Section
 from harness.scores import Score, Scored
-from harness.tracking.records import right
+from harness.tracking.records import StudyRun, right
 from harness.verdict import LOCAL, Verdict
 
-ELSEWHERE_TOLD = ("splits", "duplicates", "balance")
-"""Facts that the page has as a table."""
+ELSEWHERE_TOLD = ("splits", "duplicates", "balance", "columns")
+"""Facts that the page tells in another place."""
 ELSEWHERE = ("report", "browse", "by setting", "")
 """Lines of the verdict that the page needs not, or has as a table: the label, which is empty on
 further lines."""
@@ -89,6 +89,12 @@ def _figure(score: Score, part: str, of: Scored) -> dict[str, str]:
     return {"value": value, "label": f"{part} {score.named}", "note": note}
 
 
+def _columns(study: StudyRun) -> str:
+    """Of a table, what its features are, in their order."""
+    columns = study.facts.get("columns")
+    return f" Its inputs are the columns {columns}." if columns else ""
+
+
 def _commands(verdict: Verdict) -> list[dict[str, str]]:
     study = verdict.study
     dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
@@ -104,7 +110,9 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
         note += f" It gives {study.score.target or 'the target'} in its own units."
     if verdict.store == LOCAL:
         note = f"To be run in the folder that the study was run in. {note}"
-    commands = [{"title": "Load the model", "text": load, "note": note}]
+    commands = [{"title": "Load the model", "text": load, "note": note + _columns(study)}]
+    if verdict.unexported:
+        commands = []
     command = study.facts.get("command", "")
     if command:
         elsewhere = "the order in which trials end may steer the sampler, and what it draws"

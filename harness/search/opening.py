@@ -24,10 +24,13 @@ from harness.tracking.records import PUT_ASIDE
 
 
 @contextmanager
-def open_search(config: StudyConfig, where: Place | Path, fresh: bool = False) -> Iterator[Search]:
+def open_search(
+    config: StudyConfig, where: Place | Path, fresh: bool = False, split: str = ""
+) -> Iterator[Search]:
     """The study's record under its lock, made or continued; a path is a folder of journals.
 
-    Raises StudyError where another driver holds it, or where the study was changed under its name.
+    `split` is the SHA-256 of the data and its split. Raises StudyError where another driver holds
+    it, or where the study or its data was changed under its name.
     """
     name = config.study.name
     place = Folder(where) if isinstance(where, Path) else where
@@ -37,13 +40,14 @@ def open_search(config: StudyConfig, where: Place | Path, fresh: bool = False) -
         if fresh and there:
             suffix = place.suffix(name)
             _end(place, name)
-            _create(config, place, suffix)
+            _create(config, place, suffix, split)
             place.publish(name, suffix)
         elif not there:
-            _create(config, place, None)
+            _create(config, place, None, split)
             place.publish(name, None)
         study = _load(config, place)
         _refuse_changes(name, study.user_attrs["definition"], config.definition())
+        _refuse_other_data(config, study.user_attrs.get("split", split), split)
         search = Search(config, study)
         requested = max(config.study.trials, search.counts.done)
         if study.user_attrs.get("requested", 0) < requested:
@@ -61,7 +65,7 @@ def _end(place: Place, name: str) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _create(config: StudyConfig, place: Place, suffix: str | None) -> None:
+def _create(config: StudyConfig, place: Place, suffix: str | None, split: str) -> None:
     """A new record, which is there when it is published."""
     storage, name = place.draft(config.study.name)
     study = optuna.create_study(
@@ -74,6 +78,8 @@ def _create(config: StudyConfig, place: Place, suffix: str | None) -> None:
     study.set_user_attr("name", config.study.name)
     study.set_user_attr("set_aside", suffix)
     study.set_user_attr("definition", config.definition())
+    if split:
+        study.set_user_attr("split", split)
     failpoint("search.defined")
 
 
@@ -109,10 +115,23 @@ def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
             if list(before[table]) != list(now[table]) and before[table] == now[table]
         ]
     if changes:
+        same = "--set" if before.get("code") == now.get("code") else "code"
         raise StudyError(
             f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
-            f"--set as then to go on, a new name (--set study.name={name}-2) for another study, or "
-            "--fresh to start over, which keeps the old one under another name"
+            f"{same} as then to go on, a new name (--set study.name={name}-2) for another study, "
+            "or --fresh to start over, which keeps the old one under another name"
+        )
+
+
+def _refuse_other_data(config: StudyConfig, before: str, now: str) -> None:
+    """Files of one's own may change under their name; older records do not say what they were."""
+    if before != now:
+        name = config.study.name
+        raise StudyError(
+            f"study '{name}' was started on other data: '{config.data.name}' gave a split with the "
+            f"SHA-256 {before[:16]}, now it is {now[:16]}. Put the files back as they were to go "
+            f"on, give a new name (--set study.name={name}-2) for another study, or --fresh to "
+            "start over, which keeps the old one under another name"
         )
 
 

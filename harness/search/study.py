@@ -15,7 +15,7 @@ from harness.failpoints import failpoint
 from harness.scores import sign_of
 from harness.search.record import Uninterrupted
 from harness.search.samplers import RANDOM_TRIALS, sampler
-from harness.trial import EpochMetrics, Outcome, Trial, TrialResult, TrialSpec
+from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
 
 ATTEMPTS = 3
 """A trial whose worker died so often has finally failed."""
@@ -113,7 +113,7 @@ class Search:
         if drawn is None and self.config.settings:  # of a list, nothing need be drawn
             drawn = {}
         spec = (
-            TrialSpec(**self.config.fixed())
+            self.config.undrawn()
             if drawn is None
             else self.config.spec(optuna.trial.FixedTrial(drawn), self._ordinal(number))
         )

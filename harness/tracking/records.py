@@ -8,13 +8,7 @@ from typing import Any, Literal, cast
 
 from harness.config import GIVEN
 from harness.scores import Score, score_of, sign_of
-from harness.trial import (
-    EpochMetrics,
-    Objective,
-    TrialResult,
-    TrialSpec,
-    class_accuracies,
-)
+from harness.trial import EpochMetrics, Objective, TrialResult, TrialSpec, class_accuracies
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
 Kind = Literal["study", "train"]
@@ -27,6 +21,8 @@ CONFIRM, UNCONFIRMED = "confirm", "no"
 """The fact that says how a search's winner is confirmed, and its value where it is not."""
 TEST_SET = "test_set"
 """The fact that names the test set by the SHA-256 of its content."""
+MODEL_FOLDER = "model_folder"
+"""The fact that says where the code of a study's own models lay, from where it was started."""
 CONFIRMING = "/confirm/"
 """In the uid of a confirming run, between its study's and its own."""
 
@@ -112,8 +108,9 @@ class TestReading:
 
     @property
     def accuracy(self) -> float:
+        """NaN of a regression."""
         correct, examples = right(self.confusion)
-        return correct / examples
+        return correct / examples if examples else float("nan")
 
     @property
     def examples(self) -> int:

@@ -25,6 +25,7 @@ WIDTHS = {
     "attributes.`Run Name`": 320,
     "metrics.`best/val_accuracy`": 145,
     "metrics.`best/val_loss`": 110,
+    "metrics.`best/val_rmse`": 145,
     "metrics.`best/epoch`": 90,
     "params.`hidden`": 150,
     "params.`learning_rate`": 110,
@@ -42,16 +43,21 @@ def address(experiment_id: str) -> str:
 
 
 def tags(
-    objective: Objective, kind: str, sampled: Iterable[str] = SETTINGS, score: Score = CLASSES
+    objective: Objective,
+    kind: str,
+    sampled: Iterable[str] = SETTINGS,
+    network: str = "hidden",
+    score: Score = CLASSES,
 ) -> dict[str, str]:
     """The experiment's tags: its runs of `kind` best first, with the columns people compare.
 
-    `sampled` are the names in the study's search space. MLflow nests runs under their parent only
+    `sampled` are the names in the study's search space, `network` the setting that tells what a
+    trial's network is. MLflow nests runs under their parent only
     while it sorts by date, so this view has the trials alone. It ignores pinned and expanded runs.
     """
     metric, maximise = f"best/{objective.replace('/', '_')}", higher_is_better(objective)
     settings = dict.fromkeys(
-        ["hidden", *("hidden" if name in ("depth", "width") else name for name in sampled)]
+        [network, *("hidden" if name in ("depth", "width") else name for name in sampled)]
     )
     figures = ("val_loss",) if score.task == "classes" else ("val_mae", "val_r2")
     measured = [f"metrics.`best/{name}`" for name in (score.key, *figures, "epoch")]

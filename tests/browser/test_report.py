@@ -16,7 +16,7 @@ from harness.reports.study import report
 from harness.tracking.memory import MemoryTracker
 from harness.tracking.records import StudyRun
 from harness.verdict import Verdict
-from tests import synthetic
+from tests import regression, synthetic
 from tests.reports.listed import listed
 
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
@@ -441,3 +441,25 @@ def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) ->
         "harness.plots.every(p => p.element.querySelector('.main-svg').clientWidth <= 360)"
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_regression_draws_predicted_against_true(watched: Watched, tmp_path: Path) -> None:
+    tracker, study = regression.record()
+    path = tmp_path / "index.html"
+    champion = study.best_first()[0]
+    verdict = Verdict.of(study, champion, tracker, path, "sqlite:///mlruns/mlflow.db")
+    report(verdict).write(path)
+    page = watched.open(path)
+    expect(page.locator("section#predicted h2")).to_be_visible()
+    expect(page.locator("section#classes")).to_have_count(0)
+    dots = page.locator("#plot-predicted .scatterlayer .point")
+    expect(dots).to_have_count(regression.VALIDATION)
+    expect(page.locator("#plot-errors .bars .point").first).to_be_visible()
+    expect(page.locator("#plot-val-rmse .js-line").first).to_be_visible()
+    assert "RMSE of price" in page.locator("section#verdict").inner_text()
+    page.locator("#filter").fill(f"val_rmse<{champion.score + 1:.0f}")
+    expect(page.locator("#leaderboard tbody tr:not([hidden])")).to_have_count(1)
+    row = page.locator(f"#leaderboard tr[data-key='{study.best_first()[-1].number}']")
+    page.locator("#filter").fill("")
+    row.click()
+    assert watched.said == []

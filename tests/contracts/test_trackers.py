@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -385,3 +386,63 @@ def reopen_opened(reopen: Callable[[], Tracker]) -> StudyRun:
     study = reopen().read(RECORD.name)
     assert study is not None
     return study
+
+
+def test_a_regression_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> None:
+    record = replace(
+        RECORD,
+        name="prices",
+        uid="def456",
+        definition={
+            "study": {"objective": "val/rmse"},
+            "data": {"task": "regression", "target": "price"},
+        },
+        classes=(),
+        validation_labels=np.array([1.5, 2e5], np.float32).tobytes(),
+    )
+    tracker = reopen()
+    tracker.open(record)
+    best = EpochMetrics(
+        epoch=1,
+        train_loss=0.5,
+        penalty=0.0,
+        val_loss=0.25,
+        learning_rate=1e-3,
+        seconds=0.5,
+        time=1.7e9,
+        train_rmse=20_000.5,
+        val_rmse=15_000.25,
+        val_mae=9_000.125,
+        val_r2=-0.5,
+    )
+    said = np.array([3.25, 1.75e5], np.float32).tobytes()
+    outcome = replace(result(best), confusion=(), predictions=said, interval=(1e4, 2e4))
+    tracker.start(trial(0, "def456"))
+    tracker.log_epochs("def456/0", [best])
+    tracker.finish(trial(0, "def456"), "COMPLETE", epochs=[best], outcome=outcome)
+    reading = TestReading(
+        selection="cafe",
+        number=0,
+        time=1.7e9,
+        loss=0.3,
+        confusion=(),
+        rmse=16_000.5,
+        mae=9_500.0,
+        r2=0.75,
+        interval=(1.5e4, 1.75e4),
+        foretold=2,
+    )
+    tracker.log_test("def456", reading)
+
+    study = reopen().read("prices")
+    assert study is not None
+    (run,) = study.trials
+    assert (study.score.named, study.readings) == ("RMSE of price", (reading,))
+    assert (run.best, run.interval, run.confusion) == (best, (1e4, 2e4), ())
+    assert (run.score, run.value("val/rmse")) == (15_000.25, 15_000.25)
+    assert not [name for name in run.metrics if "accuracy" in name]
+    content = reopen().read_file(run.run_id, "predictions.npy")
+    assert content is not None
+    kept = Predictions.from_file(content)
+    assert kept is not None
+    np.testing.assert_array_equal(kept.rows(), [[1.5, 2e5], [3.25, 1.75e5]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.fairness import Contents, Duplicates
-from harness.fairness import facts_of, fairness_of
+from harness.fairness import data_metrics, facts_of, fairness_of
 from harness.reports import fair
 from harness.reports.study import report
 from harness.tracking.memory import MemoryTracker
@@ -95,3 +95,24 @@ def test_an_older_record_has_no_such_section(study: StudyRun, tmp_path: Path) ->
     older = {name: text for name, text in study.facts.items() if name != "splits"}
     assert titles(replace(study, facts=older)) == [n for n in titles(study) if n != "data"]
     assert "data" in titles(study)
+
+
+def test_a_regression_has_targets_in_the_place_of_classes(study: StudyRun) -> None:
+    found = fairness_of(study)
+    assert found is not None
+    parts = {name: replace(part, by_class=()) for name, part in found.parts.items()}
+    bare = replace(study, classes=(), facts=study.facts | facts_of(replace(found, parts=parts)))
+    again = fairness_of(bare)
+    assert again == replace(found, parts=parts)
+    assert fairness_of(replace(study, facts=bare.facts)) is None, "classes without their counts"
+    assert fair.table(bare, again)[:2] == [
+        ["part", "examples", "SHA-256 of inputs and labels"],
+        ["train", "54,000", found.parts["train"].digest],
+    ]
+    between, within = fair.said(bare, again)
+    assert "12 stand in training too (3 with another label)" in between
+    assert "accuracy" not in between
+    assert within.endswith("(5 of a kind that has several targets).")
+    assert not any("imbalance" in name for name in data_metrics(bare))
+    (section,) = fair.sections(bare)
+    assert not section.plots

@@ -165,7 +165,7 @@ def test_contenders_are_counted_within_the_champions_interval(study: StudyRun) -
     assert [each.number for each in found.best] == [2, 0]
     assert found.within == 1
     assert found.test is not None
-    assert found.test.accuracy == pytest.approx(26 / 30)
+    assert found.test.score == pytest.approx(26 / 30)
     worse = replace(study.trials[0], confusion=((1, 9, 0), (9, 1, 0), (9, 0, 1)))
     better = replace(study.trials[0], confusion=((10, 0, 0), (0, 10, 0), (0, 0, 10)))
     above = contenders.data(replace(study, trials=(study.trials[2], better)), None)

@@ -3,7 +3,8 @@
 experiment <study>            tags: the view of the study in MLflow's UI
 └── run, kind study           study.toml, facts, test/..., the report, the champion's model
     └── run, kind trial       params, curves, val_class_accuracy/<class>;
-                              trial.json, confusion.csv, predictions.npy, weights.safetensors
+                              trial.json, confusion.csv (not of a regression), predictions.npy,
+                              weights.safetensors
 
 tracker   the write side
 reader    the read side

@@ -40,8 +40,9 @@ def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> 
     sampled = varied_fields(definition) or list(view.SETTINGS)
     if definition["study"].get("sampler") in GIVEN:
         sampled.append("seed")
+    network = "model" if definition.get("code") else "hidden"
     score = score_of(definition)
-    tags = view.tags(definition["study"]["objective"], record.kind, sampled, score)
+    tags = view.tags(definition["study"]["objective"], record.kind, sampled, network, score)
     made = str(store.client.create_experiment(record.name, location, tags))
     failpoint("mlflow.experiment")
     return made

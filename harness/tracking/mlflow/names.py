@@ -70,16 +70,26 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def metric_part(name: str) -> str:
-    """A class name as a part of a metric's name: MLflow allows letters, digits and _-./ space."""
-    return "".join(c if c.isalnum() or c in "_-. " else "_" for c in name)
+def metric_parts(classes: Sequence[str]) -> list[str]:
+    """Class names as parts of metrics' names, each unlike the others.
+
+    MLflow allows letters, digits and _-./ space, and nothing that is a folder as `..` is.
+    """
+    parts: list[str] = []
+    for name in classes:
+        part = "".join(c if c.isalnum() or c in "_-. " else "_" for c in name)
+        part = part if part.strip(". ") else "_" * len(part)
+        while part in parts:
+            part += "_"
+        parts.append(part)
+    return parts
 
 
 def by_class(prefix: str, classes: Sequence[str], values: Sequence[float]) -> dict[str, float]:
     """One metric for each class that has a value; a class without examples has none."""
     return {
-        f"{prefix}/{metric_part(name)}": value
-        for name, value in zip(classes, values, strict=True)
+        f"{prefix}/{part}": value
+        for part, value in zip(metric_parts(classes), values, strict=True)
         if not math.isnan(value)
     }
 
