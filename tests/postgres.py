@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import psycopg
 
@@ -21,13 +22,21 @@ NUMBER = itertools.count()
 class Postgres:
     """Keeps everything in a folder of its own; the port stays the same from start to start."""
 
+    def __init__(self, password: str = "") -> None:
+        """Of the user `harness`; without one, everybody is let in."""
+        self._password = password
+
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="pg")
         self._data, self.port = Path(self._folder.name) / "data", free_port()
         # PostgreSQL refuses to run as root.
         self._user = 65534 if os.getuid() == 0 else os.getuid()
         os.chown(self._folder.name, self._user, -1)
-        self._call("initdb", "-D", str(self._data), "-U", "harness", "-A", "trust", "--no-sync")
+        secret = Path(self._folder.name) / "password"
+        secret.write_text(self._password or "none")
+        os.chown(secret, self._user, -1)
+        login = ("-A", "scram-sha-256" if self._password else "trust", f"--pwfile={secret}")
+        self._call("initdb", "-D", str(self._data), "-U", "harness", *login, "--no-sync")
         self.start()
         return self
 
@@ -50,7 +59,8 @@ class Postgres:
     def database(self) -> str:
         """The address of a new, empty one."""
         name = f"test_{next(NUMBER)}"
-        address = f"postgresql://harness@127.0.0.1:{self.port}"
+        login = f"harness:{quote(self._password, safe='')}" if self._password else "harness"
+        address = f"postgresql://{login}@127.0.0.1:{self.port}"
         with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
         return f"{address}/{name}"
