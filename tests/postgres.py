@@ -28,7 +28,7 @@ class Postgres:
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="pg")
-        self._data, self.port = Path(self._folder.name) / "data", free_port()
+        self.data, self.port = Path(self._folder.name) / "data", free_port()
         # PostgreSQL refuses to run as root.
         self._user = 65534 if os.getuid() == 0 else os.getuid()
         os.chown(self._folder.name, self._user, -1)
@@ -36,7 +36,7 @@ class Postgres:
         secret.write_text(self._password or "none")
         os.chown(secret, self._user, -1)
         login = ("-A", "scram-sha-256" if self._password else "trust", f"--pwfile={secret}")
-        self._call("initdb", "-D", str(self._data), "-U", "harness", *login, "--no-sync")
+        self._call("initdb", "-D", str(self.data), "-U", "harness", *login, "--no-sync")
         self.start()
         return self
 
@@ -51,10 +51,10 @@ class Postgres:
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self._folder.name} -F"
-        self._call("pg_ctl", "-D", str(self._data), "-o", options, "-l", "/dev/null", "-w", "start")
+        self._call("pg_ctl", "-D", str(self.data), "-o", options, "-l", "/dev/null", "-w", "start")
 
     def stop(self) -> None:
-        self._call("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+        self._call("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
     def database(self) -> str:
         """The address of a new, empty one."""

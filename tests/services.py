@@ -59,7 +59,7 @@ class Services:
             made = self._parts["services"]["postgres"]["environment"]["POSTGRES_DB"]
             connection.execute(f"CREATE DATABASE {made}")
             connection.execute(contents["databases"])
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: list[tuple[str, subprocess.Popen[str]]] = []
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Its command, or its entrypoint with these arguments in the place of the command."""
@@ -67,16 +67,17 @@ class Services:
         command = service["command"]
         command = shlex.split(command) if isinstance(command, str) else command
         command = [*service.get("entrypoint", ()), *(arguments or command)]
-        process = subprocess.Popen(
-            [self._here(argument) for argument in command],
-            cwd=self._folder,
-            env=self.environment(name),
-            stdout=(self._folder / f"{name}.log").open("a"),
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._running.append(process)
+        with (self._folder / f"{name}.log").open("a") as log:
+            process = subprocess.Popen(
+                [self._here(argument) for argument in command],
+                cwd=self._folder,
+                env=self.environment(name),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        self._running.append((name, process))
         return process
 
     def environment(self, name: str) -> dict[str, str]:
@@ -99,13 +100,25 @@ class Services:
 
         self._wait_for(healthy, name)
 
+    def wait_for_worker(self) -> None:
+        """Until the last that was started has joined: two at once take each other's time."""
+        log = self._folder / "worker.log"
+        started = sum(name == "worker" for name, _ in self._running)
+        self._wait_for(lambda: log.read_text().count("Ray runtime started") == started, "worker")
+
     def _wait_for(self, true: Callable[[], bool], name: str) -> None:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 200
         while not true():
-            ended = [process.args for process in self._running if process.poll()]
-            assert not ended, f"{ended}: {(self._folder / f'{name}.log').read_text()[-2000:]}"
-            assert time.monotonic() < deadline, f"{name} is not healthy"
+            assert time.monotonic() < deadline, (self._folder / f"{name}.log").read_text()[-2000:]
+            self._restart()
             time.sleep(0.5)
+
+    def _restart(self) -> None:
+        """What has ended, as the engine would."""
+        for name, process in list(self._running):
+            if process.poll() is not None and "restart" in self._parts["services"][name]:
+                self._running.remove((name, process))
+                self.start(name)
 
     def _here(self, text: str) -> str:
         for place, ours in self._places.items():
@@ -122,7 +135,7 @@ class Services:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        for process in self._running:
+        for _, process in self._running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)

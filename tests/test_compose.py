@@ -119,8 +119,9 @@ def test_a_study_through_the_services_own_commands(tmp_path: Path) -> None:
         services.start("ray-head")
         services.start("mlflow")
         services.wait_until_healthy("ray-head")
-        services.start("worker")
-        services.start("worker")
+        for _ in range(2):
+            services.start("worker")
+            services.wait_for_worker()
         services.wait_until_healthy("mlflow")
         study = services.start("study", "./tiny.toml", "--cpu")
         status = study.wait(300)
