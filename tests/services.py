@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,11 +36,12 @@ class Services:
         self._folder, self._parts = folder, composed(**SECRETS, **filled_in)
         self.mlflow, self.dashboard, head = free_port(), free_port(), free_port()
         here = "127.0.0.1"
+        # Not 127.0.0.1: Ray takes this machine's own address for it.
+        self.ray = f"{ray.util.get_node_ip_address()}:{head}"
         self._places = {
             "postgres:5432": f"{here}:{postgres.port}",
             "mlflow:5000": f"{here}:{self.mlflow}",
-            # Not 127.0.0.1: Ray takes this machine's own address for it.
-            "ray-head:6379": f"{ray.util.get_node_ip_address()}:{head}",
+            "ray-head:6379": self.ray,
             "0.0.0.0": here,
             "--port=5000": f"--port={self.mlflow}",
             "--port=8080": f"--port={self.dashboard}",
@@ -79,6 +81,17 @@ class Services:
             )
         self._running.append((name, process))
         return process
+
+    def harness(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Another command where the study was run."""
+        return subprocess.run(
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=self._folder,
+            env=self.environment("study") | environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
 
     def environment(self, name: str) -> dict[str, str]:
         given = self._parts["services"][name]["environment"]

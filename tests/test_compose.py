@@ -127,6 +127,11 @@ def test_a_study_through_the_services_own_commands(tmp_path: Path) -> None:
         status = study.wait(300)
         said = (tmp_path / "study.log").read_text()
         assert status == 0, said
+        denied = services.harness(
+            "run-study", "tiny.toml", "--ray", services.ray, RAY_AUTH_TOKEN="x"
+        )
+        assert denied.returncode == 2
+        assert "the cluster asks for a token; set RAY_AUTH_MODE" in denied.stderr.splitlines()[-1]
         services.start("optuna-dashboard")
         services.wait_until_healthy("optuna-dashboard")
         address = f"http://127.0.0.1:{services.dashboard}/api/studies"
@@ -135,13 +140,7 @@ def test_a_study_through_the_services_own_commands(tmp_path: Path) -> None:
         assert listed["study_name"] == "tiny"
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"http://127.0.0.1:{services.mlflow}/")
-        examined = subprocess.run(
-            [sys.executable, "-m", "harness", "doctor", "tiny"],
-            cwd=tmp_path,
-            env=services.environment("study"),
-            capture_output=True,
-            text=True,
-        )
+        examined = services.harness("doctor", "tiny")
         assert examined.returncode == 0, examined.stdout + examined.stderr
     assert "tiny: 4 trials on Ray, 4 nodes, CPU, 2 cores" in said
     told = [path for path in tmp_path.rglob("*") if path.is_file() and leaks(path.read_bytes())]

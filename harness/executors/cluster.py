@@ -67,6 +67,11 @@ def joined(wanted: Ray) -> Iterator[Room]:
         with _unnamed(ray):
             ray.init(address, **where, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        if "AuthenticationError" in f"{error} {error.__cause__}":
+            raise DeviceError(
+                f"--ray {address}: the cluster asks for a token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN in the environment to what its nodes have"
+            ) from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise DeviceError(
             f"--ray {address}: no cluster can be joined ({said}); start one with "
