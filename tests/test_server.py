@@ -9,65 +9,25 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from mlflow import MlflowClient
 
 from harness.run import run_study
+from tests.faults.servers import Server
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parent.parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            assert process.poll() is None, f"the server ended with {process.returncode}"
-            assert time.monotonic() < deadline, f"{url} does not answer"
-            time.sleep(0.3)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The compose service's own command and environment, with this test's folder and port."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["mlflow"]
-    command = [
-        argument.replace("/mlflow/", f"{folder}/")
-        .replace("--host=0.0.0.0", "--host=127.0.0.1")
-        .replace("--port=5000", f"--port={port}")
-        for argument in service["command"]
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        env=os.environ | service["environment"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server.url
 
 
 def test_a_sweep_through_a_server_is_readable_with_the_address_alone(

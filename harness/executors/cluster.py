@@ -64,8 +64,14 @@ def joined(wanted: Ray) -> Iterator[Room]:
     where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        ray.init(address, **where, **quiet)
+        with _unnamed(ray):
+            ray.init(address, **where, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        if "AuthenticationError" in f"{error} {error.__cause__}":
+            raise DeviceError(
+                f"--ray {address}: the cluster asks for a token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN in the environment to what its nodes have"
+            ) from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise DeviceError(
             f"--ray {address}: no cluster can be joined ({said}); start one with "
@@ -78,6 +84,18 @@ def joined(wanted: Ray) -> Iterator[Room]:
         yield _room(wanted)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _unnamed(ray: Any) -> Iterator[None]:
+    """Ray tells the whole cluster a driver's command line, with the passwords of its addresses."""
+    utils = ray._private.utils
+    before = utils.get_entrypoint_name
+    utils.get_entrypoint_name = lambda: "harness"
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = before
 
 
 def _room(wanted: Ray) -> Room:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +89,31 @@ def test_a_killed_actor_loses_its_trial_and_is_replaced(two_nodes: Any, digits: 
         assert lost.uid == doomed.uid
         (again,) = trials(SPEC)
         assert result_of(drive(executor, [again]), again).epochs == 3
+
+
+def test_the_cluster_is_not_told_the_drivers_command_line() -> None:
+    """It holds passwords, where an address on it does."""
+    code = (
+        "import psutil\n"
+        "from harness.executors.cluster import Ray, joined\n"
+        "with joined(Ray('local', 'cpu')):\n"
+        "    from ray._private.worker import global_worker\n"
+        "    for job in global_worker.gcs_client.get_all_job_info().values():\n"
+        "        print('DRIVER', job.entrypoint)\n"
+        "    for process in psutil.Process().children(recursive=True):\n"
+        "        print(*process.cmdline())\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--storage", "postgresql://me:CANARY@db/studies"],
+            env=os.environ | {"RAY_TMPDIR": folder},
+            capture_output=True,
+            text=True,
+        )
+        written = [
+            p for p in Path(folder).rglob("*") if p.is_file() and b"CANARY" in p.read_bytes()
+        ]
+    assert "DRIVER harness\n" in done.stdout, done.stderr
+    assert "raylet" in done.stdout
+    assert "CANARY" not in done.stdout
+    assert written == []

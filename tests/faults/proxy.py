@@ -53,8 +53,9 @@ class Rule:
 class Proxy:
     """Listens on a free port of 127.0.0.1 while it is entered, and forwards to `port` there."""
 
-    def __init__(self, port: int) -> None:
-        self.upstream = port
+    def __init__(self, port: int, token: str = "") -> None:
+        """Who does not bring the `token`, where there is one, is answered 401."""
+        self.upstream, self.token = port, token
         self.forwarded: Counter[tuple[str, str]] = Counter()
         """Requests that the server got, by method and path without /api/2.0/mlflow/."""
         self._rules: list[Rule] = []
@@ -203,6 +204,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         proxy, body = self.server.proxy, self._body()
+        if proxy.token and self.headers.get("Authorization") != f"Bearer {proxy.token}":
+            self._give(401, {}, b"who are you?")
+            return
         rule = proxy._rule(self.command, self.path)
         if rule is not None and rule.fault == "answer":
             self._give(int(rule.value), {"Content-Type": "text/html"}, b"<html>\nnot now</html>")

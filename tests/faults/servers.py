@@ -13,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import yaml
+from tests.compose import SECRETS, composed
 
-COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+DATABASE = "postgresql+psycopg://harness@postgres:5432/mlflow"
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+"""With the programs that our packages bring."""
 
 
 def free_port() -> int:
@@ -30,27 +32,37 @@ class Server:
     A context manager: started when it is entered (in 11 to 18 s), stopped when it is left.
     """
 
-    def __init__(self, folder: Path, database: str = "") -> None:
-        """`database`, an address of PostgreSQL, takes the place of SQLite."""
+    def __init__(self, folder: Path, database: str = "", **filled_in: str) -> None:
+        """`database` is an address of PostgreSQL, by default there is SQLite in its place;
+        `filled_in` is what .env would hold."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        service = yaml.safe_load(COMPOSE.read_text())["services"]["mlflow"]
-        self._command = [
-            argument.replace("/mlflow/", f"{folder}/")
-            .replace("--host=0.0.0.0", "--host=127.0.0.1")
-            .replace("--port=5000", f"--port={self.port}")
-            for argument in service["command"]
-        ]
-        if database:
-            own = database.replace("postgresql://", "postgresql+psycopg://", 1)
-            (place,) = (i for i, a in enumerate(self._command) if "backend-store-uri" in a)
-            self._command[place] = f"--backend-store-uri={own}"
-        self._environment = os.environ | service["environment"]
+        own = database.replace("postgresql://", "postgresql+psycopg://", 1)
+        places = {
+            DATABASE: own or f"sqlite:///{folder}/mlflow.db",
+            "/mlflow/": f"{folder}/",
+            "--host=0.0.0.0": "--host=127.0.0.1",
+            "--port=5000": f"--port={self.port}",
+        }
+
+        def here(text: str) -> str:
+            for place, ours in places.items():
+                text = text.replace(place, ours)
+            return text
+
+        parts = composed(**SECRETS | filled_in)
+        service = parts["services"]["mlflow"]
+        self._command = [here(argument) for argument in service["command"]]
+        self._environment = os.environ | service["environment"] | {"PATH": PATH}
+        (config,) = service["configs"]
+        logins = folder / "auth.ini"
+        logins.write_text(here(parts["configs"][config["source"]]["content"]))
+        self._environment["MLFLOW_AUTH_CONFIG_PATH"] = str(logins)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *self._command],
+            self._command,
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

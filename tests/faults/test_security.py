@@ -17,7 +17,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,10 @@ from harness.trial import TrialSpec
 from tests import made_up
 from tests.data.test_cifar import made_up as made_up_cifar
 from tests.faults.nursery import Nursery
+from tests.faults.proxy import Proxy
 from tests.faults.recorded import STUDY, champion, command, recorded, refused
-from tests.faults.servers import free_port
+from tests.faults.servers import Server, free_port
+from tests.postgres import Postgres
 
 HARNESS = (sys.executable, "-m", "harness")
 
@@ -520,3 +522,48 @@ def test_a_password_with_a_server_there(
     servers = [path for path in tmp_path_factory.getbasetemp().glob("server*") if path.is_dir()]
     assert servers
     assert [path for folder in servers for path in leaking(folder)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["password", "token"])
+def test_a_login_from_the_environment(
+    tmp_path: Path, nursery: Nursery, mlflow_process: Server, way: str
+) -> None:
+    """Of MLflow's server and of the database: asked for, used, written nowhere."""
+    work, folder = tmp_path / "work", tmp_path / "server"
+    work.mkdir()
+    folder.mkdir()
+    (work / "canary.toml").write_text(STUDY)
+    with ExitStack() as stack:
+        if way == "token":
+            url = stack.enter_context(Proxy(mlflow_process.port, token="CANARY-token")).url
+            login = {"MLFLOW_TRACKING_TOKEN": "CANARY-token"}
+        else:
+            server = Server(folder, MLFLOW_ADMIN_PASSWORD=PASSWORD)
+            url = stack.enter_context(server).url
+            login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+        given = ("--tracking-uri", url)
+        wrong = {name: f"{value}-no-more" for name, value in login.items()}
+        for tried in ({}, wrong):
+            status, output = silent(nursery, work, "studies", *given, **tried)
+            assert status == 1
+            assert "it answers 401 Unauthorized; set $MLFLOW_TRACKING_USERNAME" in output
+        postgres = stack.enter_context(Postgres(PASSWORD))
+        login["HARNESS_STORAGE"] = postgres.database()
+        for arguments in (
+            ("run-study", "canary.toml", "--cpu", "--workers=1"),
+            ("report", "canary"),
+            ("studies",),
+            ("doctor", "canary"),
+            ("ui", "canary"),
+        ):
+            status, output = silent(nursery, work, *arguments, *given, **login)
+            assert status == 0, output
+        gone = login["HARNESS_STORAGE"].replace("test_", "no_such_")
+        status, output = silent(
+            nursery, work, "doctor", "canary", "--storage", gone, *given, **login
+        )
+        assert status == 1
+        assert "does not exist" in output
+        assert leaking(postgres.data) == []
+    assert leaking(tmp_path) == []

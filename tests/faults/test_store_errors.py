@@ -493,3 +493,37 @@ def test_of_two_runs_of_one_uid_the_one_in_use_counts(
     assert len(store.client.search_runs([experiment])) == 2
     store.delete_doubles(experiment)
     assert [run.info.run_id for run in store.client.search_runs([experiment])] == [used]
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        ("401", "_USERNAME and $MLFLOW_TRACKING_PASSWORD, or $MLFLOW_TRACKING_TOKEN, to a user it"),
+        ("403", "to one who may do this"),
+        ("403 PERMISSION_DENIED", "to one who may do this"),
+    ],
+)
+def test_who_is_not_let_in_is_told_what_to_set(server: Answers, answer: str, advice: str) -> None:
+    server.way, store = answer, Store(f"http://{server.address}")
+    error = failure(store, lambda: store.client.search_experiments())
+    check(error, passes=False, says="; set $MLFLOW_TRACKING_USERNAME")
+    assert advice in str(error)
+
+
+def test_a_server_that_does_not_know_its_own_name() -> None:
+    said = "Invalid Host header - possible DNS rebinding attack detected"
+    error = MlflowException(
+        f"API request to endpoint /api failed with error code 403 != 200. Response body: '{said}'"
+    )
+    assert "start it with --allowed-hosts" in str(explained(error, "http://mlflow:5000"))
+
+
+def test_what_the_environment_logs_in_with_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-of-bob")
+    header = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
+    for secret in (PASSWORD, QUOTED, header, "t0ken-of-bob"):
+        error = MlflowException(f"it heard {secret} and said no")
+        assert "it heard *** and said no" in str(explained(error, "http://mlflow:5000"))
+        assert tells_secrets(error, "http://mlflow:5000")

@@ -8,7 +8,7 @@ What it was stands in the errors that these were made of.
     408, 429, 5xx but for 501 and 505; an answer that is no JSON     Unavailable
     SQLite: locked, full, I/O error; another database: no connection Unavailable
     OSError: no space, interrupted, timed out, ECONN...              Unavailable
-    any other answer; a certificate; a bad address                   StoreError
+    any other answer (401 and 403 say what to set); a certificate    StoreError
     SQLite: read-only, malformed, no such table, cannot be opened    StoreError
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import errno
 import http
+import os
 import re
 import sqlite3
 import ssl
@@ -61,6 +62,8 @@ PASSING_REQUESTS = (
     requests.exceptions.ContentDecodingError,
     requests.exceptions.InvalidJSONError,
 )
+LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""Where MLflow's client finds how to log in."""
 LONGEST = 300
 
 
@@ -96,7 +99,8 @@ def without_secrets(text: str, uri: str) -> str:
 
 
 def _secrets(uri: str) -> list[str]:
-    """Ways to write the passwords in `uri`, and the user with his; the longest first."""
+    """Ways to write the passwords in `uri` and the environment, and the user with his; the longest
+    first."""
     scheme, _, address = uri.partition("://")
     user, _, password = (userinfo := address.rpartition("@")[0]).partition(":")
     if scheme.startswith("http") and not password:
@@ -105,6 +109,8 @@ def _secrets(uri: str) -> list[str]:
     options = urllib.parse.parse_qsl(address.partition("?")[2])
     found = {value for key, value in options if SECRET.search(key)}
     found |= {password, userinfo} if password else set()
+    name, secret, token = (os.environ.get(variable, "") for variable in LOGIN)
+    found |= {secret, token, f"{name}:{secret}" if secret else ""}
     plain = {urllib.parse.unquote(secret) for secret in found}
     ways = found | plain | {repr(secret)[1:-1] for secret in plain}
     ways |= {urllib.parse.quote(secret, safe) for secret in plain for safe in ("", "/", ":")}
@@ -119,7 +125,8 @@ def _judged(error: BaseException) -> tuple[bool, str]:
     if isinstance(error, RestException):
         # Without a code it is not MLflow's own: a proxy's or a login's, as JSON.
         status = ERROR_CODE_TO_HTTP_STATUS.get(str(error.json.get("error_code")), 0)
-        return _passes(status), str(error)
+        advice = f"; {_advice(status, str(error))}" if status in (401, 403) else ""
+        return _passes(status), f"{error}{advice}"
     if isinstance(error, MlflowException):
         return _judged_of_mlflow(error)
     if isinstance(error, DBAPIError):
@@ -153,9 +160,20 @@ def _judged_of_mlflow(error: MlflowException) -> tuple[bool, str]:
 def _judged_of_answer(status: int, body: str) -> tuple[bool, str]:
     phrase = next((each.phrase for each in http.HTTPStatus if each == status), "")
     words = f"it answers {status} {phrase}".strip()
+    if status in (401, 403):
+        return False, f"{words}; {_advice(status, body)}"
     if body.strip() and not body.lstrip().startswith("<"):  # a page says nothing in one line
         words += f": {body.strip()}"
     return _passes(status), words
+
+
+def _advice(status: int, said: str) -> str:
+    """For who is not let in."""
+    if "Invalid Host header" in said:
+        return "start it with --allowed-hosts that has the host of this address"
+    name, secret, token = (f"${variable}" for variable in LOGIN)
+    which = "a user it knows" if status == 401 else "one who may do this"
+    return f"set {name} and {secret}, or {token}, to {which}"
 
 
 def _passes(status: int) -> bool:
