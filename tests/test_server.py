@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.run import run_study
-from tests.faults.servers import Server
+from tests.faults.servers import Server, free_port, wait_for
 
 pytestmark = pytest.mark.slow
 

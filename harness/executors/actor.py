@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,16 @@ class Trainer:
     """One worker's population. torch is imported where it lives, not where it is made."""
 
     def __init__(
-        self, files: TrainingFiles, stored: Mapping[Path, Any], setup: Setup, name: str
+        self,
+        files: TrainingFiles,
+        stored: Mapping[Path, Any],
+        setup: Setup,
+        name: str,
+        path: Sequence[str],
     ) -> None:
-        """`stored`: the files' arrays in Ray's object store, which each node holds once."""
+        """`stored`: the files' arrays in Ray's object store, which each node holds once; `path`:
+        the driver's, for models of one's own, whose files lie at the same place on every node."""
+        sys.path.extend(each for each in path if each not in sys.path)
         import ray
         import torch
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from harness import packing
 from harness.data.files import TrainingFiles
 from harness.executors.base import Setup
+from harness.executors.watchdog import Watchdog
 from harness.trial import Trial
 
 
@@ -77,6 +78,15 @@ class Waiting:
 
     def work(self, trial: Trial) -> float:
         return packing.work(trial.spec, *self._size)
+
+    def patience(self, load: Load, watchdog: Watchdog) -> float:
+        """Seconds that it may be silent when it is its turn to speak."""
+        if not load.ready:
+            return watchdog.start_limit
+        limit = watchdog.limit(self.work_before_event(load.trials.values()))
+        # What was seen of a model of one's own says little of another: its size is not known.
+        unknown = any(trial.spec.model for trial in load.trials.values())
+        return max(limit, watchdog.start_limit) if unknown else limit
 
     def work_before_event(self, trials: Iterable[Trial]) -> float:
         """Of their epochs until they report one."""

@@ -141,12 +141,7 @@ class ProcessExecutor:
     def _check(self, worker: Worker) -> list[Event]:
         """End a worker that has been silent for too long."""
         silence = self._watchdog.silence(worker.name)
-        work = self._waiting.work_before_event(worker.trials.values())
-        limit = self._watchdog.limit(work) if worker.ready else self._watchdog.start_limit
-        if any(trial.spec.model for trial in worker.trials.values()):
-            # What was seen of one says little of another: its size is not known.
-            limit = max(limit, self._watchdog.start_limit)
-        if not worker.owes or silence <= limit:
+        if not worker.owes or silence <= self._waiting.patience(worker, self._watchdog):
             return []
         what = "no epoch" if worker.ready else "not ready"
         return self._replace(worker, f"hung: {what} for {silence:.0f} s, killed")

@@ -7,6 +7,7 @@ later are given actors, a lost node's trials are reported lost.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,7 @@ class RayExecutor:
         self._started += 1
         remote = self._ray.remote(num_cpus=self._cpus, num_gpus=int(self._gpu))(Trainer)
         setup = replace(self._setup, device="cuda:0") if self._gpu else self._setup
-        handle: Any = remote.remote(self._files, self._stored, setup, name)
+        handle: Any = remote.remote(self._files, self._stored, setup, name, sys.path)
         return Actor(name, setup, handle=handle, call=handle.ready.remote())
 
     def _feed(self) -> None:
@@ -190,9 +191,7 @@ class RayExecutor:
     def _check(self, actor: Actor) -> list[Event]:
         """End one that has been silent for too long."""
         silence = self._watchdog.silence(actor.name)
-        work = self._waiting.work_before_event(actor.trials.values())
-        limit = self._watchdog.limit(work) if actor.ready else self._watchdog.start_limit
-        if actor.call is None or silence <= limit:
+        if actor.call is None or silence <= self._waiting.patience(actor, self._watchdog):
             return []
         what = "no epoch" if actor.ready else "not ready"
         return self._lose(actor, f"{actor.name} hung: {what} for {silence:.0f} s, killed")

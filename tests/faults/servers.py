@@ -26,6 +26,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until it answers there."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert process.poll() is None, f"it ended with {process.returncode}"
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.2)
+
+
 class Server:
     """Keeps everything in `folder`; the port stays the same from start to start.
 
@@ -72,17 +85,8 @@ class Server:
             self.wait()
 
     def wait(self) -> None:
-        """Until it answers."""
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=2):
-                    return
-            except OSError:
-                assert self._process is not None
-                assert self._process.poll() is None, f"it ended with {self._process.returncode}"
-                assert time.monotonic() < deadline, f"{self.url} does not answer"
-                time.sleep(0.2)
+        assert self._process is not None
+        wait_for(f"{self.url}/health", self._process)
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)
