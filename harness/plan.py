@@ -87,6 +87,7 @@ class Plan:
             where = f"{self.config.source}: " if str(error).startswith("[data]") else ""
             raise DataError(f"{where}{error}") from error
         self._check_batches(prepared.sizes["train"])
+        self._check_pictures(prepared.training.shape)
         return prepared
 
     def executor(self, prepared: Prepared, trials: int) -> Executor:
@@ -164,6 +165,16 @@ class Plan:
             raise ConfigError(
                 f"{self.config.source}: batch_size {largest} is more than the {examples:,} "
                 f"training examples of '{self.config.data.name}'; choose a smaller one"
+            )
+
+    def _check_pictures(self, shape: tuple[int, ...]) -> None:
+        tables = (self.config.train, *self.config.settings.values())
+        sampled = self.config.space.dimensions.get("augment")
+        given = [table.get("augment") for table in tables] + list(getattr(sampled, "values", ()))
+        if any(given) and len(shape) not in (2, 3):
+            raise ConfigError(
+                f"{self.config.source}: augment: changes pictures, and the examples of "
+                f"'{self.config.data.name}' are {list(shape)}; leave it out"
             )
 
 

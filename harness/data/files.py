@@ -262,7 +262,6 @@ def _statistics(inputs: Array, decoded: dict[str, Any]) -> tuple[Array, Array]:
     if not decoded["by_feature"]:
         return np.array(inputs.mean(dtype=np.float64)), np.array(inputs.std(dtype=np.float64))
     mean, std = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
-    std[inputs.min(0) == inputs.max(0)] = 0  # which rounding would make 1e-17
     mean[decoded["indicators"]], std[decoded["indicators"]] = 0, 1
     return mean, std
 

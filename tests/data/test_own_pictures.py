@@ -84,19 +84,19 @@ def test_one_picture_with_a_colour_makes_all_of_them_coloured(photos: Path, tmp_
 def test_pictures_of_every_kind_are_read_as_they_are_seen(tmp_path: Path) -> None:
     """16 bits, a palette, a transparent ground, a picture that lies on its side."""
     folder = fill(tmp_path / "photos") / "dot"
-    grey, wanted = picture(5), []
+    grey, wanted = picture(500), []
     Image.fromarray(grey.astype(np.uint16) * 256 + 3).save(folder / "deep.png")
     wanted.append(grey)
-    Image.fromarray(grey).convert("P").save(folder / "palette.png")
-    wanted.append(grey)
+    Image.fromarray(picture(501)).convert("P").save(folder / "palette.png")
+    wanted.append(picture(501))
     clear = np.zeros((9, 7, 4), np.uint8)
     clear[3, 3, 3] = 255  # one black dot on nothing
     Image.fromarray(clear).save(folder / "clear.png")
     wanted.append(np.where(clear[..., 3] == 255, 0, 255).astype(np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
-    Image.fromarray(np.rot90(picture(8))).save(folder / "turned.png", exif=exif)
-    wanted.append(picture(8))
+    Image.fromarray(np.rot90(picture(502))).save(folder / "turned.png", exif=exif)
+    wanted.append(picture(502))
     found = everything(make(folder.parent, tmp_path / "cache"))
     for number, each in enumerate(wanted):
         assert (each.tobytes(), 1) in found, number

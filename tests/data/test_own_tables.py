@@ -14,11 +14,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from harness.data.fairness import digest_of_part
 from harness.data.files import Prepared, prepare
 from harness.data.found import Asked
 from harness.data.parts import Part, SealedTest, load_splits
 from harness.data.sources import find
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
+from harness.plan import plan
 from harness.tracking.mlflow.names import metric_parts
 
 ROWS = 200
@@ -280,3 +282,18 @@ def test_a_name_that_nobody_can_read_is_no_class(tmp_path: Path, name: str) -> N
     kinds = np.array(["hut", name])[np.arange(ROWS) % 2]
     path = write(tmp_path / "houses.csv", houses() | {"kind": kinds})
     assert "a name is 1 to 100 letters on one line" in refused(path, target="kind", task="classes")
+
+
+def test_the_digest_of_a_part_tells_targets_apart_by_their_fractions() -> None:
+    """The ledger of a test set's openings is named after it."""
+    inputs = np.ones((2, 3), np.float32)
+    digests = {
+        digest_of_part(inputs, np.array(labels, np.float32)) for labels in ([0.4, 1], [0.6, 1])
+    }
+    assert len(digests) == 2
+
+
+def test_what_changes_pictures_is_refused_on_a_table(table: Path, tmp_path: Path) -> None:
+    keys = [f"data.name={table}", "data.target=kind", 'train.augment=["shift"]']
+    with pytest.raises(ConfigError, match=r"augment: changes pictures, and .* are \[7\]"):
+        plan("quickstart", overrides=keys, device="cpu").prepare(tmp_path / "cache")
