@@ -159,3 +159,4 @@ def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | OwnModel:
 
 
 load_mlp = load_model
+"""Its name before there were models of one's own."""
