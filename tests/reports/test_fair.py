@@ -110,7 +110,7 @@ def test_a_regression_has_targets_in_the_place_of_classes(study: StudyRun) -> No
         ["train", "54,000", found.parts["train"].digest],
     ]
     between, within = fair.said(bare, again)
-    assert "12 stand in training too (3 with another label)" in between
+    assert "12 stand in training too (3 with another target)" in between
     assert "accuracy" not in between
     assert within.endswith("(5 of a kind that has several targets).")
     assert not any("imbalance" in name for name in data_metrics(bare))
