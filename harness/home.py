@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 STORAGE_VARIABLE = "HARNESS_STORAGE"
 LONGEST_ADDRESS = 2000
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Home:
         from harness.tracking.mlflow import MlflowTracker
 
         def connect() -> Tracker:
-            if uri.startswith("http"):
+            if not local:
                 _check_server(uri)
             return MlflowTracker(uri, artifacts)
 
@@ -172,12 +173,16 @@ def _checked(uri: str) -> str:
 def _check_server(uri: str) -> None:
     """MLflow would try an address where nobody answers for more than a minute."""
     address = urllib.parse.urlsplit(uri)
+    scheme = address.scheme.partition("+")[0]
+    if scheme not in PORTS or not address.hostname:
+        return  # a socket of this machine, say
     try:
-        port = address.port or (443 if address.scheme == "https" else 80)
-        socket.create_connection((address.hostname or "", port), timeout=10).close()
+        port = address.port or PORTS[scheme]
+        socket.create_connection((address.hostname, port), timeout=10).close()
     except (OSError, ValueError) as error:
+        who = "MLflow server" if scheme.startswith("http") else "database"
         raise Unavailable(
-            f"no MLflow server answers at {masked(uri)} ({error}); start it, or leave the tracking "
+            f"no {who} answers at {masked(uri)} ({error}); start it, or leave the tracking "
             "address out to record here"
         ) from None
 

@@ -8,10 +8,17 @@ import pytest
 
 from harness.intervals import wilson, wilson_mean
 from harness.quoted import in_json, interval, listed, ranked_classes
+from harness.scores import Score
+from harness.tracking.records import Matrix, TestReading
 
 CLASSES = ("Bag", "Shirt", "Hat", "Coat")
 CONFUSION = ((95, 5, 0, 0), (20, 70, 0, 10), (0, 0, 0, 0), (1, 2, 0, 17))
 """No hat was ever seen."""
+
+
+def reading(confusion: Matrix) -> TestReading:
+    rows = tuple(map(tuple, confusion))
+    return TestReading(selection="", number=0, time=0.0, loss=0.0, confusion=rows)
 
 
 def test_the_hardest_class_and_the_mean_have_their_intervals() -> None:
@@ -25,13 +32,13 @@ def test_the_hardest_class_and_the_mean_have_their_intervals() -> None:
 
 
 def test_json_has_every_class_with_its_interval() -> None:
-    found = json.loads(json.dumps(in_json(CLASSES, CONFUSION), allow_nan=False))
+    found = json.loads(json.dumps(in_json(Score(), CLASSES, reading(CONFUSION)), allow_nan=False))
     assert found["accuracy"] == pytest.approx(182 / 220)
     assert found["interval"] == pytest.approx(list(wilson(182, 220)))
     assert found["class_accuracy"] == {"Bag": 0.95, "Shirt": 0.7, "Hat": None, "Coat": 0.85}
     assert found["class_intervals"]["Hat"] is None
     assert found["class_intervals"]["Bag"] == pytest.approx(list(wilson(95, 100)))
-    empty = in_json(("Hat",), ((0,),))
+    empty = in_json(Score(), ("Hat",), reading(((0,),)))
     assert empty["accuracy"] is empty["interval"] is None
 
 

@@ -471,7 +471,7 @@ def test_a_password_among_an_addresss_options_names_no_folder(tmp_path: Path) ->
     uri = f"postgresql+nonsense://127.0.0.1:9/db?user={USER}&password={QUOTED}"
     study = ("run-study", "tiny.toml", "--cpu", "--workers=0", "--tracking-uri", uri)
     status, output = command(tmp_path, *study)
-    assert status == 1
+    assert status == 75  # nobody answers there: it waits
     assert leaks(output.encode()) == [], output
     assert len(list((tmp_path / "mlruns" / "optuna").iterdir())) == 1
     assert leaking(tmp_path) == []
