@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from harness.data import sources
@@ -12,6 +13,7 @@ from harness.settings import settings
 from harness.studyfiles import load
 from tests import made_up
 from tests.data.test_cifar import made_up as made_up_cifar
+from tests.regression import table
 
 FOLDER = Path(__file__).parent.parent / "studies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -19,9 +21,13 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, str]]]:
-    """A data folder with small MNIST, FashionMNIST and CIFAR-10, and the checksums of its files."""
+    """A data folder with small MNIST, FashionMNIST, CIFAR-10 and houses, and the files' checksums."""
     folder = tmp_path_factory.mktemp("data")
     made_up_cifar(folder, each=100)
+    inputs, prices = table()
+    houses = pd.DataFrame(inputs).assign(SalePrice=prices)
+    (folder / "ames").mkdir()
+    houses.to_excel(folder / "ames" / "AmesHousing.xlsx", index=False)
     return folder, made_up.write(folder)
 
 

@@ -24,6 +24,7 @@ from harness.driver import Progress
 from harness.errors import Interruption
 from harness.home import Home
 from harness.run import run_study
+from harness.search.folder import Folder
 from harness.tracking.records import State
 from harness.trial import Outcome, Trial
 
@@ -117,7 +118,7 @@ class Record:
 
     @property
     def journal(self) -> Journal:
-        found = read(self.journal_path)
+        found = read(Folder(self.journal_path.parent), "tiny")
         assert found is not None
         return found
 

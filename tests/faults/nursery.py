@@ -62,7 +62,7 @@ class Nursery:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._said.cleanup()
 
     def run(self, folder: Path, arguments: Sequence[str], **environment: str) -> Done:
