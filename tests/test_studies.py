@@ -21,7 +21,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, str]]]:
-    """A data folder with small MNIST, FashionMNIST, CIFAR-10 and houses, and the files' checksums."""
+    """A data folder with small MNIST, FashionMNIST, CIFAR-10, houses; its checksums."""
     folder = tmp_path_factory.mktemp("data")
     made_up_cifar(folder, each=100)
     inputs, prices = table()

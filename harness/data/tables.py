@@ -8,6 +8,7 @@ the columns. Of an Excel file the first sheet is read.
 from __future__ import annotations
 
 import csv
+import json
 import re
 import warnings
 from pathlib import Path
@@ -47,10 +48,12 @@ def decode(path: Path, name: str, asked: Asked) -> Decoded:
     missing = table.isna().sum()
     if missing.any():
         counts = missing[missing > 0].sort_values(ascending=False, kind="stable")
+        others = [column for column in counts.index if column != asked.target]
+        out = f", or leave columns out by [data] ignore = {_toml(*others)}" if others else ""
         raise DataError(
             f"{name}: missing values in {len(counts)} of {len(missing)} columns: "
-            f"{_listed([f'{column} {count:,}' for column, count in counts.items()])}; fill them, "
-            f"or leave columns out by [data] ignore = {_toml(counts.index[0])}"
+            f"{_listed([f'{column} {count:,}' for column, count in counts.items()])}; fill them"
+            f"{out}"
         )
     inputs, columns, indicators = _features(table.drop(columns=asked.target), name)
     labels, classes = _labels(table[asked.target], name, asked)
@@ -234,5 +237,5 @@ def _listed(items: list[str]) -> str:
     return ", ".join(items[:SHOWN]) + more
 
 
-def _toml(column: object) -> str:
-    return f'["{column}"]'
+def _toml(*columns: object) -> str:
+    return json.dumps(list(map(str, columns)), ensure_ascii=False)

@@ -197,6 +197,7 @@ def test_missing_values_are_counted_by_column(tmp_path: Path) -> None:
     columns.loc[7, "price"] = np.nan
     said = refused(write(tmp_path / "houses.csv", columns.to_dict("series")))
     assert "missing values in 3 of 6 columns: street 8, area 3, price 1; fill them" in said
+    assert said.endswith('or leave columns out by [data] ignore = ["street", "area"]')
 
 
 SPOILT = {
