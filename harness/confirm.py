@@ -51,7 +51,11 @@ def confirm(
         if settings > 1
         else f"confirming trial {wanted[0].number} over fresh seeds: {len(wanted)} trainings"
     )
-    with nullcontext(executor) if executor else planned.executor(prepared, len(wanted)) as found:
+    with (
+        nullcontext(executor)
+        if executor
+        else planned.executor(prepared, len(wanted), watcher.message) as found
+    ):
         ending = Driver(
             ConfirmingSearch(study.uid, wanted, study.objective),
             found,

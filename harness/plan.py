@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,8 +108,10 @@ class Plan:
             workers = room.workers if self.ray.most is None else min(self.ray.most, room.workers)
             yield replace(self, devices=(room.device,) * workers, device=room.described)
 
-    def executor(self, prepared: Prepared, trials: int) -> Executor:
-        """For so many trials: no more workers than that."""
+    def executor(
+        self, prepared: Prepared, trials: int, tell: Callable[[str], None] = lambda text: None
+    ) -> Executor:
+        """For so many trials: no more workers than that. `tell` is told what keeps them waiting."""
         objective, devices = self.config.study.objective, self.devices[:trials]
         slots = 1 if trials <= len(devices) else self.slots(prepared)
         setups = [Setup(objective, device, slots) for device in devices]
@@ -127,6 +129,7 @@ class Plan:
                 cpus=self.ray.cpus,
                 most=min(trials, self.ray.most or trials),
                 hung_after=hung_after,
+                tell=tell,
             )
         return ProcessExecutor(prepared.training, setups, hung_after)
 

@@ -123,7 +123,8 @@ def execute(planned: Plan, *, fresh: bool, watcher: Watcher) -> StudyResult:
         ):
             watcher.message(_opening(planned, search))
             todo = config.study.trials - search.counts.done
-            with planned.executor(prepared, todo) if todo > 0 else nullcontext() as executor:
+            workers = planned.executor(prepared, todo, watcher.message) if todo > 0 else None
+            with workers or nullcontext() as executor:
                 # The workers' fork server imports torch while mlflow is imported here, and the
                 # workers map the data while the store is opened.
                 if executor is not None:

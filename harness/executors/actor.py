@@ -30,6 +30,16 @@ class Trainer:
         """`stored`: the files' arrays in Ray's object store, which each node holds once; `path`:
         the driver's, for models of one's own, whose files lie at the same place on every node."""
         sys.path.extend(each for each in path if each not in sys.path)
+        self._files, self._stored, self._setup, self._name = files, stored, setup, name
+
+    def node(self) -> str:
+        """The name of the node it runs on; answered as soon as the cluster has a place for it."""
+        from harness.executors.cluster import node_name
+
+        return node_name()
+
+    def get_ready(self) -> None:
+        """Load the data."""
         import ray
         import torch
 
@@ -37,6 +47,7 @@ class Trainer:
         from harness.engine import Population, Resident
         from harness.executors.workbench import Workbench
 
+        setup = self._setup
         if setup.device == "cpu":
             torch.set_num_threads(1)
 
@@ -44,17 +55,11 @@ class Trainer:
             with warnings.catch_warnings():
                 # The store's arrays are shared with the node's other workers: nobody writes.
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                return torch.from_numpy(ray.get(stored[path]))
+                return torch.from_numpy(ray.get(self._stored[path]))
 
-        data = Resident(load_splits(files, read), setup.device)
+        data = Resident(load_splits(self._files, read), setup.device)
         population = Population(data, setup.objective, perturbation=setup.perturbation)
-        self._workbench = Workbench(population, name)
-
-    def ready(self) -> str:
-        """The name of the node it runs on."""
-        from harness.executors.cluster import node_name
-
-        return node_name()
+        self._workbench = Workbench(population, self._name)
 
     def advance(self, messages: Sequence[Message]) -> tuple[list[Event], bool]:
         """Take the messages, go on to the next events; and whether it must be replaced."""

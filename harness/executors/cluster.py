@@ -124,6 +124,16 @@ def workers(gpu: bool, cpus: int) -> int:
     return found
 
 
+def free(gpu: bool) -> str:
+    """`0 of its 4 CPU cores are free`."""
+    import ray
+
+    name, what = ("GPU", "GPUs") if gpu else ("CPU", "CPU cores")
+    have: float = ray.cluster_resources().get(name, 0)  # type: ignore[no-untyped-call]
+    left: float = ray.available_resources().get(name, 0)  # type: ignore[no-untyped-call]
+    return f"{left:g} of its {have:g} {what} are free"
+
+
 def node_name() -> str:
     """Of the node this runs on: its name in Ray, which is its address where it was given none."""
     import ray

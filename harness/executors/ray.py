@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -19,13 +19,15 @@ from harness.data.files import TrainingFiles
 from harness.errors import HarnessError
 from harness.executors.actor import Message, Trainer
 from harness.executors.base import Epoch, Event, Lost, Setup
-from harness.executors.cluster import workers
+from harness.executors.cluster import free, workers
 from harness.executors.load import Load, Waiting
 from harness.executors.watchdog import HUNG_AFTER, SLICE, Watchdog
 from harness.trial import Trial
 
 COUNT_SECONDS = 2.0
 """The cluster's nodes are counted so often."""
+NO_PLACE_SECONDS = 10.0
+"""After so long without a place for any actor, it is told that one waits for it."""
 FAILED_STARTS = 3
 """After so many actors in a row that ended before they were ready, no more are started."""
 
@@ -38,6 +40,7 @@ class Actor(Load):
     """What it was asked and has not answered, a reference of Ray's; None where nothing."""
     outbox: list[Message] = field(default_factory=list)
     node: str = ""
+    """Where it runs; none while the cluster has no place for it."""
 
     @property
     def shown(self) -> str:
@@ -56,8 +59,10 @@ class RayExecutor:
         cpus: int = 1,
         most: int = 1000,
         hung_after: float = HUNG_AFTER,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`cpus` are set aside for each actor; where `setup.device` is no CPU, a GPU too."""
+        """`cpus` are set aside for each actor; where `setup.device` is no CPU, a GPU too. `tell`
+        is told when others have the whole cluster."""
         import ray
 
         self._ray, self._files, self._setup = ray, files, setup
@@ -68,6 +73,7 @@ class RayExecutor:
         self._actors, self._started = list[Actor](), 0
         self._waiting, self._watchdog = Waiting(files), Watchdog(hung_after)
         self._failed_starts, self._counted = 0, -COUNT_SECONDS
+        self._tell, self._without_place = tell, 0.0
 
     @property
     def slots(self) -> int:
@@ -130,7 +136,7 @@ class RayExecutor:
         remote = self._ray.remote(num_cpus=self._cpus, num_gpus=int(self._gpu))(Trainer)
         setup = replace(self._setup, device="cuda:0") if self._gpu else self._setup
         handle: Any = remote.remote(self._files, self._stored, setup, name, sys.path)
-        return Actor(name, setup, handle=handle, call=handle.ready.remote())
+        return Actor(name, setup, handle=handle, call=handle.node.remote())
 
     def _feed(self) -> None:
         for actor, trial in self._waiting.given(self._actors, alone=self.slots == 1):
@@ -151,11 +157,13 @@ class RayExecutor:
             self._ray.wait(list(asked), timeout=timeout)
             came, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)
         else:
-            time.sleep(timeout)  # the cluster has no room for anyone
+            time.sleep(timeout)  # every node was lost
             came = []
         passed = time.monotonic() - before
+        self._complain(passed)
         for actor in asked.values():
-            self._watchdog.waited(actor.name, passed)
+            if actor.node:
+                self._watchdog.waited(actor.name, passed)
         events = [event for call in came for event in self._read(asked[call])]
         return events + [event for actor in list(self._actors) for event in self._check(actor)]
 
@@ -165,13 +173,18 @@ class RayExecutor:
         except self._ray.exceptions.RayActorError as error:
             return self._lose(actor, f"{actor.name} {_why(error)}")
         except self._ray.exceptions.RayTaskError as error:
+            if not actor.ready:
+                return self._lose(actor, f"{actor.name} cannot start: {_first(error.cause)}")
             raise HarnessError(
                 f"{actor.name} on the cluster failed: {_first(error.cause)}"
             ) from None
         actor.call = None
+        if not actor.node:
+            actor.node, actor.call = answer, actor.handle.get_ready.remote()
+            return []
         if not actor.ready:
             self._watchdog.heard(actor.name)
-            actor.ready, actor.node, self._failed_starts = True, answer, 0
+            actor.ready, self._failed_starts = True, 0
             return []
         events, broken = answer
         told = [replace(event, worker=actor.shown) for event in events]
@@ -195,6 +208,16 @@ class RayExecutor:
             return []
         what = "no epoch" if actor.ready else "not ready"
         return self._lose(actor, f"{actor.name} hung: {what} for {silence:.0f} s, killed")
+
+    def _complain(self, passed: float) -> None:
+        """Say once that all wait for a place: others may have it for hours."""
+        if any(actor.node for actor in self._actors):
+            self._without_place = 0.0
+            return
+        told = self._without_place >= NO_PLACE_SECONDS
+        self._without_place += passed
+        if self._without_place >= NO_PLACE_SECONDS and not told:
+            self._tell(f"waiting for a place on the Ray cluster: {free(self._gpu)}")
 
     def _end(self, actor: Actor) -> None:
         self._ray.kill(actor.handle)

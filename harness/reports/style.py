@@ -21,6 +21,8 @@ INK = "#7d8590"
 """Text and axes: readable on white and on near-black."""
 GRID = "rgba(125, 133, 144, 0.22)"
 FAINT = "rgba(125, 133, 144, 0.4)"
+SHADE = "rgba(125, 133, 144, 0.1)"
+"""Of an area behind what is drawn."""
 COLOURS = ("#2f81f7", "#e3742f", "#2da44e", "#c2509b", "#9a6dd7", "#b08800", "#1b9e9e", "#e5534b")
 """Of the selected trials, in order; page.js takes them from here."""
 ACCENT = COLOURS[0]

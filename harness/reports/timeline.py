@@ -1,16 +1,21 @@
-"""What ran where, and when: a lane for each worker, several where it trained several at once."""
+"""What ran where, and when: a lane for each worker, several where it trained several at once.
+
+The workers of a cluster's node, `node/worker`, stand together; every other node has a shade.
+"""
 
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import plotly.graph_objects as go
 
 from harness.quoted import duration
-from harness.reports.style import FAINT, STATES, label, layout
+from harness.reports.style import FAINT, SHADE, STATES, label, layout
 from harness.tracking.records import RunRecord, State, StudyRun
 
 LONGEST_GAP = 600.0
@@ -19,6 +24,9 @@ CUT = 0.02
 """Of the time that is shown, what is left of such a gap."""
 UNITS = ((3 * 60, 1, "seconds"), (3 * 3600, 60, "minutes"), (float("inf"), 3600, "hours"))
 """(seconds in all below which it is taken, its seconds, its name)."""
+UNKNOWN = "unknown"
+LABEL = 14
+"""px: labels that stand closer overlap."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Bar:
 
     number: int
     state: State
+    worker: str
     lane: int
     """Counted from 0, from the top."""
     start: float
@@ -40,10 +49,17 @@ class Timeline:
 
     bars: tuple[Bar, ...]
     lanes: tuple[tuple[str, int, int], ...]
-    """(worker, its first lane, its number of lanes), from the top."""
+    """(worker, its first lane, its number of lanes), from the top; those of a node together."""
     cuts: tuple[tuple[float, float], ...]
     """(time, seconds cut out there)."""
     unit: str
+
+    @property
+    def nodes(self) -> list[tuple[str, int, int]]:
+        """(node, its first lane, its number of lanes); "" for workers of the driver's machine."""
+        together = groupby(self.lanes, lambda lane: _node(lane[0]))
+        groups = [(node, list(lanes)) for node, lanes in together]
+        return [(node, own[0][1], sum(count for *_, count in own)) for node, own in groups]
 
 
 def data(study: StudyRun) -> Timeline:
@@ -63,7 +79,15 @@ def data(study: StudyRun) -> Timeline:
 
     lanes, own = _lanes(spans)
     bars = [
-        Bar(run.number, run.state, own[run.uid], since(start), since(end), end - start)
+        Bar(
+            run.number,
+            run.state,
+            run.worker or UNKNOWN,
+            own[run.uid],
+            since(start),
+            since(end),
+            end - start,
+        )
         for run, start, end in spans
     ]
     cuts = [(since(start) + left / per / 2, length) for start, length in gaps]
@@ -83,7 +107,7 @@ def figure(timeline: Timeline) -> go.Figure:
                     mode="lines",
                     line={"color": colour, "width": 0.66 * row},
                     name=state.lower(),
-                    hovertemplate=f"trial %{{customdata}}, {state.lower()}: %{{text}}"
+                    hovertemplate=f"trial %{{customdata}}, {state.lower()}, %{{text}}"
                     "<extra></extra>",
                 )
             )
@@ -93,13 +117,14 @@ def figure(timeline: Timeline) -> go.Figure:
         margin={"l": 8, "r": 12, "t": 34, "b": 40},
         showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-        shapes=[_dotted(when) for when, _ in timeline.cuts],
+        shapes=[*_shades(timeline), *(_dotted(when) for when, _ in timeline.cuts)],
     )
     end = max((bar.end for bar in timeline.bars), default=1.0) or 1.0
     made.update_xaxes(title_text=_title(timeline), range=[-0.01 * end, 1.01 * end])
+    ticks = _ticks(timeline, row)
     made.update_yaxes(
-        tickvals=[first + (lanes - 1) / 2 for _, first, lanes in timeline.lanes],
-        ticktext=[label(worker, 24) for worker, _, _ in timeline.lanes],
+        tickvals=[middle for middle, _ in ticks],
+        ticktext=[text for _, text in ticks],
         range=[count - 0.5, -0.5],
         showgrid=False,
         ticksuffix=" ",
@@ -142,15 +167,60 @@ def _lanes(
             lane = heapq.heappop(free)[1] if free and free[0][0] <= start else len(free)
             own[run.uid] = first + lane
             heapq.heappush(free, (end, lane))
-        lanes.append((worker or "unknown", first, len(free)))
+        lanes.append((worker or UNKNOWN, first, len(free)))
         first += len(free)
     return tuple(lanes), own
 
 
-def _by_number(worker: str) -> tuple[str, int]:
-    """`worker 10` after `worker 9`."""
-    name = worker.rstrip("0123456789")
-    return name, int(worker[len(name) :] or 0)
+def _by_number(worker: str) -> list[str | int]:
+    """`worker 10` after `worker 9`, and `node-10/1` after `node-9/2`."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", worker)]
+
+
+def _node(worker: str) -> str:
+    return worker.rpartition("/")[0]
+
+
+def _ticks(timeline: Timeline, row: float) -> list[tuple[float, str]]:
+    """(lane, label) of the workers, or of their nodes where workers stand too close; `row` in px.
+
+    A node's name stands at its first worker only: `node-1/0`, then `/1`.
+    """
+    least = min((count for *_, count in timeline.lanes), default=1)
+    if least * row < LABEL and len(timeline.nodes) > 1:
+        found = [(node or "here", first, count) for node, first, count in timeline.nodes]
+        wanted = [(first + (count - 1) / 2, label(name, 24)) for name, first, count in found]
+    else:
+        wanted, before = [], ""
+        for worker, first, count in timeline.lanes:
+            node, _, number = worker.rpartition("/")
+            name = label(node, 20) if node != before else ""
+            text = f"{name}/{number}" if node else label(worker, 24)
+            wanted.append((first + (count - 1) / 2, text))
+            before = node
+    kept: list[tuple[float, str]] = []
+    for lane, text in wanted:
+        if not kept or (lane - kept[-1][0]) * row >= LABEL:
+            kept.append((lane, text))
+    return kept
+
+
+def _shades(timeline: Timeline) -> list[dict[str, Any]]:
+    """A band behind every other node."""
+    return [
+        {
+            "type": "rect",
+            "layer": "below",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1,
+            "y0": first - 0.5,
+            "y1": first + count - 0.5,
+            "fillcolor": SHADE,
+            "line": {"width": 0},
+        }
+        for _, first, count in timeline.nodes[1::2]
+    ]
 
 
 def _columns(bars: Sequence[Bar]) -> dict[str, list[Any]]:
@@ -160,7 +230,7 @@ def _columns(bars: Sequence[Bar]) -> dict[str, list[Any]]:
         columns["x"] += [bar.start, (bar.start + bar.end) / 2, bar.end, None]
         columns["y"] += [*[bar.lane] * 3, None]
         columns["customdata"] += [*[bar.number] * 3, None]
-        columns["text"] += [*[duration(bar.seconds)] * 3, None]
+        columns["text"] += [*[f"{duration(bar.seconds)} on {label(bar.worker)}"] * 3, None]
     return columns
 
 

@@ -19,13 +19,15 @@ from harness.search.patient import patient
 
 SPACE = 0x6861726E
 """Our advisory locks' first number, `harn`; the second is the study's."""
-KEEPALIVE: dict[str, Any] = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-}
-"""Seconds: a driver whose machine is gone holds its lock for a minute."""
+CONNECT_SECONDS = 10
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""Seconds, and how often: so the driver sees that the server's machine is gone."""
+KEEP_LOCK = (
+    *(f"SET tcp_{name} = {value}" for name, value in KEEPALIVE.items()),
+    "SET idle_session_timeout = 0",
+)
+"""And so the server sees that the driver's is, which holds its lock for a minute then; but a lock
+is not lost to a server's impatience with who says little."""
 DRAFT = "being made: "
 
 
@@ -113,6 +115,9 @@ class Database:
         """Raises StudyError where another driver has the lock."""
         name = f"process {os.getpid()} on {socket.gethostname()}"
         connection = self._open(name)
+        for setting in KEEP_LOCK:
+            with suppress(self._psycopg.Error):  # PostgreSQL before 14 has no such timeout
+                connection.execute(setting)
         (taken,) = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _key(study)).fetchone()
         if not taken:
             who = self._holder(connection, study) or "another process"
@@ -123,7 +128,7 @@ class Database:
         self._locks[study] = connection
 
     def _renew(self, study: str) -> None:
-        """After the server was away, and the lock with it, unless the connection lives."""
+        """The lock, unless its connection lives: the server was away, or ended it."""
         try:
             self._locks[study].execute("SELECT 1")
         except self._psycopg.Error:
@@ -168,7 +173,11 @@ class Database:
     def _open(self, name: str) -> Any:
         try:
             return self._psycopg.connect(
-                self._url, autocommit=True, application_name=name[:60], **KEEPALIVE
+                self._url,
+                autocommit=True,
+                application_name=name[:60],
+                connect_timeout=CONNECT_SECONDS,
+                **KEEPALIVE,
             )
         except self._psycopg.Error as error:
             raise self._away(error) from None

@@ -39,7 +39,9 @@ class _Patient:
             found = self._inner.get_all_trials(study_id, deepcopy=False)
             return next((t._trial_id for t in found if t._trial_id > known), None)
 
-        created: int = self._call("create_new_trial", study_id, template_trial, before=made_already)
+        created: int = self._call(
+            "create_new_trial", study_id, template_trial, before=made_already, ours=True
+        )
         self._newest[study_id] = created
         return created
 
@@ -58,16 +60,22 @@ class _Patient:
         return done
 
     def _call(
-        self, method: str, *given: Any, before: Callable[[], Any] = lambda: None, **more: Any
+        self,
+        method: str,
+        *given: Any,
+        before: Callable[[], Any] = lambda: None,
+        ours: bool = False,
+        **more: Any,
     ) -> Any:
-        """`before` a call is made again, it may find that the first one was heard."""
+        """`before` a call is made again, it may find that the first one was heard; `ours`: only
+        for who certainly still has the study."""
         pause, deadline, again = FIRST_PAUSE, time.monotonic() + self._longest, False
         while True:
             try:
-                if again:
+                if again or ours:
                     self._renew()
-                    if (done := before()) is not None:
-                        return done
+                if again and (done := before()) is not None:
+                    return done
                 return getattr(self._inner, method)(*given, **more)
             except StorageInternalError as error:
                 if time.monotonic() > deadline:
@@ -98,7 +106,8 @@ def patient(
 ) -> BaseStorage:
     """`inner`, whose calls wait up to `longest` seconds for its server.
 
-    `renew` is called before one is made again; it raises StorageInternalError while nobody answers.
+    `renew` is called before one is made again and before each new trial. It raises
+    StorageInternalError while nobody answers, and whatever it likes where the study is not ours.
     """
     storage: BaseStorage = _Storage(inner, name, renew, longest)
     return storage

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.data.files import Prepared
-from harness.executors.base import Epoch, Event, Lost
+from harness.executors.base import Ended, Epoch, Event, Lost
 from harness.executors.ray import RayExecutor
 from tests.clusters import cluster
 from tests.contracts.test_executors import CPU, SPEC, drive, result_of, trials
@@ -89,6 +89,32 @@ def test_a_killed_actor_loses_its_trial_and_is_replaced(two_nodes: Any, digits: 
         assert lost.uid == doomed.uid
         (again,) = trials(SPEC)
         assert result_of(drive(executor, [again]), again).epochs == 3
+
+
+def test_a_cluster_that_others_have_is_waited_for(
+    digits: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setattr("harness.executors.ray.NO_PLACE_SECONDS", 2.0)
+    told: list[str] = []
+    with cluster(nodes=1):
+        other = ray.remote(num_cpus=1)(Elsewhere).remote()
+        ray.get(other.here.remote())
+        with RayExecutor(digits.training, CPU, tell=told.append) as executor:
+            executor.submit(trials(SPEC))
+            for _ in range(6):
+                assert executor.wait(1) == []
+            assert executor._watchdog.silence("worker 0") == 0, "nobody is to hurry it"
+            ray.kill(other)
+            until(executor, Ended)
+    assert told == ["waiting for a place on the Ray cluster: 0 of its 1 CPU cores are free"]
+
+
+class Elsewhere:
+    """Somebody else's actor."""
+
+    def here(self) -> None: ...
 
 
 def test_the_cluster_is_not_told_the_drivers_command_line() -> None:

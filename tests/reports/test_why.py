@@ -6,7 +6,7 @@ import json
 import math
 import random
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -436,6 +436,36 @@ def test_the_timeline_has_a_lane_for_whatever_ran_at_once() -> None:
     assert {bar.number: (bar.start, bar.end) for bar in found.bars}[3] == (1, 5)
     assert found.unit == "seconds"
     assert not found.cuts
+
+
+def on_nodes(workers: Sequence[str]) -> timeline.Timeline:
+    return timeline.data(study([run(i, [0.5], worker=name) for i, name in enumerate(workers)]))
+
+
+def test_a_nodes_workers_stand_together_in_the_timeline() -> None:
+    found = on_nodes(["node-10/1", "node-2/12", "node-2/3", "worker 0", "node-10/4"])
+    assert [name for name, *_ in found.lanes] == [
+        "node-2/3",
+        "node-2/12",
+        "node-10/1",
+        "node-10/4",
+        "worker 0",
+    ]
+    assert found.nodes == [("node-2", 0, 2), ("node-10", 2, 2), ("", 4, 1)]
+    drawn = plain(timeline.figure(found))["layout"]
+    assert drawn["yaxis"]["ticktext"] == ["node-2/3", "/12", "node-10/1", "/4", "worker 0"]
+    assert [(shade["y0"], shade["y1"]) for shade in drawn["shapes"]] == [(1.5, 3.5)]
+    alone = timeline.figure(on_nodes(["worker 0", "worker 1"])).layout
+    assert (alone.yaxis.ticktext, alone.shapes) == (("worker 0", "worker 1"), ())
+
+
+def test_many_workers_are_told_by_their_nodes() -> None:
+    names = [f"node-{i % 3}/{i}" for i in range(96)]
+    axis = timeline.figure(on_nodes(names)).layout.yaxis
+    assert axis.ticktext == ("node-0", "node-1", "node-2")
+    assert axis.tickvals == (15.5, 47.5, 79.5)
+    axis = timeline.figure(on_nodes([f"worker {i}" for i in range(96)])).layout.yaxis
+    assert axis.ticktext[:2] == ("worker 0", "worker 4")
 
 
 def test_a_night_between_two_halves_of_a_study_is_cut_out() -> None:

@@ -122,6 +122,42 @@ def test_who_lost_the_lock_stops(
             run(search, 1)
 
 
+def test_a_lock_that_the_server_ended_is_taken_again_before_the_next_trial(
+    config: StudyConfig,  # noqa: F811
+    place: Database,
+) -> None:
+    """Only its own connection: those of the storage live, and nothing else would show it."""
+
+    def end_the_lock() -> None:
+        with psycopg.connect(place._url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+            )
+
+    with open_search(config, place) as search:
+        run(search, 2)
+        end_the_lock()
+        assert not place.held("tiny")
+        run(search, 1)
+        assert place.held("tiny")
+        end_the_lock()
+        with (
+            open_search(config, Database(place._url)),
+            pytest.raises(StudyError, match="driven by"),
+        ):
+            run(search, 1)
+
+
+def test_the_server_asks_whether_the_holder_of_a_lock_lives(place: Database) -> None:
+    with place.locked("tiny"):
+        lock = place._locks["tiny"]
+        shown = [
+            lock.execute(f"SHOW {name}").fetchone()[0]
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_count", "idle_session_timeout")
+        ]
+    assert shown == ["30", "3", "0"]
+
+
 class Forgetful:
     """A storage whose answers get lost: each call is heard, and fails once."""
 
