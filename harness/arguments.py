@@ -48,10 +48,11 @@ def check_name(model: str) -> None:
     """Raises ValueError where `model` is not written as `package.module:Class`."""
     module, colon, name = model.partition(":")
     if not colon or not all(word.isidentifier() for word in (*module.split("."), name)):
-        raise ValueError(
-            f"model: {model!r} is no package.module:Class; write nets:SmallConv for the class "
-            "SmallConv in nets.py"
-        )
+        given = module.removesuffix(".py").strip("./").replace("/", ".") + colon + name
+        write = "write nets:SmallConv for the class SmallConv in nets.py"
+        if colon and given != model:
+            write = f"did you mean {given!r}?"
+        raise ValueError(f"model: {model!r} is no package.module:Class; {write}")
 
 
 def no_model(argument: str) -> str:

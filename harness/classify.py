@@ -31,6 +31,8 @@ BATCH = 500
 """Pictures that are in memory and go through the model at once."""
 SHOWN = 3
 """Classes that are named of each picture."""
+NAMED = 5
+"""Pictures that an error names."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,18 @@ class Classified:
     classes: tuple[str, ...]
     preparation: Preparation
     said: tuple[Said, ...]
+    unread: tuple[str, ...] = ()
+    """Why one picture or another says nothing: a line each, which names its file."""
+
+    @property
+    def complaint(self) -> str:
+        """What keeps some pictures from being told, on one line; empty where nothing does."""
+        count, total = len(self.unread), len(self.unread) + len(self.said)
+        if count < 2 and total == count:
+            return "".join(self.unread)
+        more = f"; and {count - NAMED} more" if count > NAMED else ""
+        named = "; ".join(self.unread[:NAMED])
+        return f"{count:,} of {total:,} pictures: {named}{more}" if count else ""
 
     def ranked(self, said: Said) -> list[tuple[str, float]]:
         """Every class with its probability, the likeliest first."""
@@ -99,6 +113,7 @@ class Classified:
                 }
                 for said in self.said
             ],
+            "unread": list(self.unread),
         }
 
 
@@ -111,7 +126,8 @@ def classify(
     as_is: bool = False,
     handwriting: bool = False,
 ) -> Classified:
-    """Of each picture file, and of those in each folder, what the model says.
+    """Of each picture file, and of those in each folder, what the model says; one that cannot be
+    read keeps no other from it, see `Classified.complaint`.
 
     `name` is a study, for its champion, `STUDY/12`, an MLflow run id, or a registered model as
     `models:/NAME@champion` or `models:/NAME/3`. Raises UserError.
@@ -129,14 +145,27 @@ def classify(
     if weights is None:
         raise _not_kept(tracker, study, run)
     said: list[Said] = []
+    unread: list[str] = []
     for start in range(0, len(files), BATCH):
-        some = files[start : start + BATCH]
-        seen = [_prepared(preparation, file) for file in some]
-        found = _probabilities(run, len(study.classes), weights, np.stack([x for x, _ in seen]))
-        for file, (picture, inverted), each in zip(some, seen, found, strict=True):
-            said.append(Said(file, picture, inverted, each))
+        seen: list[tuple[Path, npt.NDArray[Any], bool]] = []
+        for file in files[start : start + BATCH]:
+            try:
+                seen.append((file, *_prepared(preparation, file)))
+            except DataError as error:
+                unread.append(str(error))
+        if not seen:
+            continue
+        pictures = np.stack([picture for _, picture, _ in seen])
+        found = _probabilities(run, len(study.classes), weights, pictures)
+        for prepared, each in zip(seen, found, strict=True):
+            said.append(Said(*prepared, each))
     seed = f" (seed {run.spec.seed})" if CONFIRMING in run.uid else ""
-    return Classified(named + seed, run.run_id, study.classes, preparation, tuple(said))
+    classified = Classified(
+        named + seed, run.run_id, study.classes, preparation, tuple(said), tuple(unread)
+    )
+    if not said:
+        raise DataError(classified.complaint)
+    return classified
 
 
 def page_path(home: Home, found: Classified, tracking_uri: str | None) -> Path:

@@ -150,6 +150,10 @@ def new_study(
     target: Annotated[
         str, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
     ] = "",
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A column of a table to leave out; may be repeated."),
+    ] = None,
     task: Annotated[
         Task | None, typer.Option(help="Tell classes apart, or predict numbers [guessed].")
     ] = None,
@@ -164,7 +168,9 @@ def new_study(
     from harness.newstudy import new_study as write
 
     with reported():
-        written = write(data, file, target=target, task=task, data_dir=data_dir)
+        written = write(
+            data, file, target=target, ignore=ignore or (), task=task, data_dir=data_dir
+        )
         print(json.dumps(written.to_dict()) if output is Format.json else written.text())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -135,7 +135,10 @@ def _keep(
         watcher.message(f"the model cannot be exported, its weights are kept: {why_not}")
         tracker.log_file(study.uid, exported.FILE, exported.to_file(kept.uid, why_not))
     else:
-        tracker.log_champion(planned.config.study.name, model, example, kept, note)
+        told: dict[str, Any] = {"classes": list(classes)} if classes else {"target": files.target}
+        if files.columns:
+            told["columns"] = list(files.columns)
+        tracker.log_champion(planned.config.study.name, model, example, kept, note, told)
     found = mistakes.Mistakes(kept.number, 0, ())
     if classes:
         validation = load_splits(files).validation

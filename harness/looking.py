@@ -184,9 +184,12 @@ def _classify(
     tracking_uri: str | None,
     output: Format,
 ) -> None:
-    """`predict` of pictures; a name that ends in .html is the page's."""
+    """`predict` of pictures; a name that ends in .html is the page's.
+
+    Those that can be read are told before an error names the others.
+    """
     from harness.classify import classify, page_path
-    from harness.errors import ConfigError
+    from harness.errors import ConfigError, DataError
     from harness.harmless import harmless
 
     as_is, handwriting = otherwise
@@ -208,10 +211,12 @@ def _classify(
         page(found).write(path)
     if output is Format.json:
         print(json.dumps(told | {"page": str(path) if path else None}))
-        return
-    print(found.text())
-    if path:
-        print(f"page   {harmless(str(path))}")
+    else:
+        print(found.text())
+        if path:
+            print(f"page   {harmless(str(path))}")
+    if found.unread:
+        raise DataError(found.complaint)
 
 
 @looking.command(epilog="Example: harness studies --format json")

@@ -125,7 +125,7 @@ class Preparation:
         height, width = self.size
         to = f"{width}x{height}"
         if self.kind == "as-is":
-            return f"scaled to {to} and nothing else (--as-is)"
+            return f"brought to {to} and nothing else (--as-is)"
         if self.kind == "handwriting" and self.style == "mnist":
             box = round(min(self.size) * 20 / 28)
             return (
@@ -139,7 +139,8 @@ class Preparation:
             )
         how = "its shape kept, more of its border around it" if self.padded else "stretched"
         dark = "; what is on a light background inverted" if self._dark else ""
-        return f"scaled to {to} ({how}), {'grey' if self._grey else 'in colour'}{dark}"
+        kept = f"as it is where it is {to}, else scaled to that ({how})"
+        return f"taken {kept}, {'grey' if self._grey else 'in colour'}{dark}"
 
     def apply(self, picture: Image) -> tuple[npt.NDArray[Any], bool] | None:
         """[*shape] of `dtype`, and whether it was inverted. None where nothing is drawn on it."""

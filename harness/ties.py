@@ -81,6 +81,8 @@ class Ties:
             return f"none: {of} can be told from it {on}"
         told = listed(run.number for run in self.others)
         count = f"{len(self.others)} of {self.tested} others"
+        if self.tested == 1:
+            count = "the only other trial"
         return f"{count} cannot be told from it {on}: {told}; {self.pointed}"
 
     @property

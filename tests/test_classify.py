@@ -189,6 +189,26 @@ def test_a_slip_is_one_line(
     assert len(errors.splitlines()) == 1
 
 
+def test_a_bad_picture_keeps_no_other_from_its_answer(
+    home: Home, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(drawn / "001-1.png", tmp_path / "b.png")
+    Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    status, said, errors = command(home, monkeypatch, str(tmp_path), "--format", "json")
+    assert status == 2
+    told = json.loads(said)
+    assert [Path(each["file"]).name for each in told["images"]] == ["b.png"]
+    assert [line.partition(": ")[0] for line in told["unread"]] == [
+        str(tmp_path / "a.png"),
+        str(tmp_path / "blank.png"),
+    ]
+    assert "2 of 3 pictures: " in errors
+    assert "is no picture that can be read" in errors
+    assert "blank.png: nothing is drawn" in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_an_empty_sheet_is_named(home: Home, tmp_path: Path) -> None:
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     with pytest.raises(DataError, match=r"blank.png: nothing is drawn on it"):

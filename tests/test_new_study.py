@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,22 @@ def test_pictures_that_are_large_or_of_several_sizes_are_brought_to_one() -> Non
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "dark" / "small.png")
     assert written(folder, output=Path("mixed.toml")).data.size == [64, 32]
     assert config.data.name == "./My photos"
+    text = Path("mixed.toml").read_text()
+    assert "240 of 241 have 200x100, others not, such as dark/small.png with 8x8" in text
+
+
+def test_a_picture_with_a_colour_among_grey_ones_is_told() -> None:
+    folder = photos()
+    new_study(str(folder), Path("grey.toml"))
+    assert "in colour" not in Path("grey.toml").read_text()
+    for index in range(9):
+        stray = np.zeros((8, 8, 3), np.uint8)
+        stray[index % 8, 0] = (200, index, 0)
+        Image.fromarray(stray).save(folder / "dark" / f"stray{index}.png")
+    made = new_study(str(folder), Path("colour.toml"))
+    assert "249 colour pictures" in made.data
+    (line,) = (each for each in Path("colour.toml").read_text().splitlines() if "in colour" in each)
+    assert re.match("# of the pictures to train on [1-9] are in colour, all others grey", line)
 
 
 def test_the_task_is_guessed_from_the_target() -> None:
@@ -102,6 +119,9 @@ def test_columns_that_tell_nothing_are_left_out() -> None:
     text = Path(config.source).read_text()
     assert "Id: numbers the rows, name: another text in every row, nothing: is empty" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
+    assert 'task = "regression" # guessed, for these are many numbers' in text
+    other = new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
+    assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
     pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")
     assert written(table, target="price", output=Path("b.toml")).data.ignore == ["Unnamed: 0"]
 
@@ -156,11 +176,20 @@ def test_what_is_there_is_not_overwritten() -> None:
         (["houses.csv", "--target", "price", "--output", "x"], "a study file ends in .toml"),
         (["hauses.csv", "--target", "price"], "[data] name: no file or folder"),
         (["digts"], "no dataset 'digts'; did you mean 'digits'?; of your own data, give the path"),
-        (["digits", "--target", "x"], "[data] target: is for data of your own"),
+        (["digits", "--target", "x"], "--target: is for data of your own"),
+        (
+            ["houses.csv", "--target", "price", "--ignore", "aria"],
+            "--ignore: houses.csv has no col",
+        ),
+        (["houses.csv", "--target", "price", "--task", "classes"], "them by --task regression"),
+        (["holes.csv", "--target", "price"], "leave columns out by --ignore area --ignore 'a b'"),
+        (["few.csv", "--target", "kind"], "0.2 cannot be held out: 1 of 4 examples cannot hold"),
     ],
 )
 def test_what_cannot_be_written_is_one_line(arguments: list[str], message: str) -> None:
     houses()
+    Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
+    Path("few.csv").write_text("area,kind\n1,hut\n7,hut\n3,villa\n5,villa\n")
     done = CliRunner().invoke(app, ["new-study", *arguments])
     assert done.exit_code == 2
     assert message in done.stderr

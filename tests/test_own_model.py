@@ -353,6 +353,10 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
     [
         ('[train]\nmodel = "a:B"\nhidden = [30]', r"\[train\] hidden: is of the built-in network"),
         ('[train]\nmodel = "a.B"', r"\[train\] model: 'a.B' is no package.module:Class"),
+        (
+            '[train]\nmodel = "./nets/a.py:B"',
+            r"'./nets/a.py:B' is no .*; did you mean 'nets.a:B'\?",
+        ),
         ("[train]\narguments.x = 1", r"\[train\] arguments.x: the built-in network takes no arg"),
         ("[space]\narguments.x = [1]", r"\[space\] arguments.x: the built-in network takes no arg"),
         ('[train]\nmodel = "a:B"\narguments = 3', r"\[train\] arguments: must be a table"),

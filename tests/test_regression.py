@@ -125,7 +125,10 @@ def test_the_model_that_was_exported_answers_in_the_targets_own_units(
     part = load_splits(prepared.training).validation
     with _global_store(home.local_uri):
         model = mlflow.pytorch.load_model("models:/prices@champion")
-        signature = mlflow.models.get_model_info("models:/prices@champion").signature
+        info = mlflow.models.get_model_info("models:/prices@champion")
+        signature = info.signature
+        assert info.metadata["target"] == "price"
+        assert info.metadata["columns"] == [f"f{each}" for each in range(regression.FEATURES)]
     said = model(part.inputs[part.rows]).detach().numpy()[:, 0]
     true = part.labels[part.rows].numpy()
     assert root_mean_squared_error(true, said) == pytest.approx(result.verdict.kept.score, rel=1e-5)

@@ -29,7 +29,7 @@ ORDER = [
     ["facts", "named", "ties"],
     ["verdict", "verdict_json", "compare", "predict", "classify", "reports"],
     ["driver", "recovery", "doctor"],
-    ["progress", "plan", "listing", "sync", "ui", "newstudy"],
+    ["progress", "plan", "listing", "sync", "ui", "newstudy", "studytext"],
     ["examined"],
     ["confirm", "train", "replayed", "replay", "estimate"],
     ["conclude"],

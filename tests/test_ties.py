@@ -163,6 +163,8 @@ def test_nobody_ties() -> None:
     finish(tracker, "u1", 0, wrong_at(), 8)
     study = read(tracker)
     assert ties(tracker, study, study.trials[0]) is None, "nobody to be compared with"
+    finish(tracker, "u1", 1, wrong_at(3), 8)
+    assert found(tracker).text.startswith("the only other trial cannot be told from it on 40")
     finish(tracker, "u1", 1, wrong_at(*range(20)), 8)
     made = found(tracker)
     assert made.text.startswith("none: the only other trial can be told from it on 40 examples")

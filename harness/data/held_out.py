@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -57,13 +58,25 @@ def split(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, 
     from sklearn.model_selection import train_test_split
 
     classes = labels if labels.dtype.kind != "f" else None
-    try:
-        rest, held_out = train_test_split(
-            np.arange(len(labels)), test_size=fraction, stratify=classes, random_state=seed
+    held, least = math.ceil(fraction * len(labels)), 1
+    if classes is not None:
+        counts = np.unique(classes, return_counts=True)[1]
+        least = len(counts)
+        if counts.min() < 2:
+            raise DataError(
+                f"{what} cannot be held out: of one class a single example is left; give more of "
+                "it, or leave it out by [data] classes"
+            )
+    if min(held, len(labels) - held) < least:
+        few = f"{held:,} of {len(labels):,} examples" if held < least else "what it leaves"
+        of = "at least one example" if least == 1 else f"one of each of the {least:,} classes"
+        raise DataError(
+            f"{what} cannot be held out: {few} cannot hold {of}; choose another share, or give "
+            "more data"
         )
-    except ValueError as error:
-        how = "" if classes is None else " class by class"
-        raise DataError(f"{what} cannot be held out{how}: {error}") from error
+    rest, held_out = train_test_split(
+        np.arange(len(labels)), test_size=fraction, stratify=classes, random_state=seed
+    )
     return np.sort(rest), np.sort(held_out)
 
 

@@ -78,16 +78,16 @@ def decode(path: Path, name: str, asked: Asked) -> Decoded:
 def _arrays(path: Path, name: str) -> tuple[dict[Which, list[Array]], Array | None]:
     """What the file holds, and the classes' names where it has them."""
     found: dict[Which, list[Array]] = {}
-    names = None
+    names, reading = None, ""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             keys = list(file)
-            for key in keys:
-                which = _which(key)
+            for reading in keys:
+                which = _which(reading)
                 if which is not None:
-                    found.setdefault(which, []).append(file[key])
-                elif key.lower() in NAMES:
-                    names = file[key]
+                    found.setdefault(which, []).append(file[reading])
+                elif reading.lower() in NAMES:
+                    names = file[reading]
     except (
         OSError,
         ValueError,
@@ -98,7 +98,10 @@ def _arrays(path: Path, name: str) -> tuple[dict[Which, list[Array]], Array | No
     ) as error:
         why = " ".join(str(error).split())
         if "pickle" in why.lower():
-            why = "an array of it is of Python objects, not of numbers"
+            objects = (
+                f"its array {reading} holds Python objects; write it as numbers, or by .astype(str)"
+            )
+            why = objects if reading else "what it begins with is no .npz's"
         if isinstance(error, TypeError):
             why = "it is a single array, an .npy"
         raise DataError(f"{name}: cannot be read as an .npz ({why}); write it again") from None
@@ -156,16 +159,19 @@ def _inputs(inputs: Array, name: str) -> Array:
     return finite(inputs, name, "an input")
 
 
-def finite(values: Array, name: str, what: str) -> Array:
-    """As float32. Raises DataError where some are not finite, and says which is the first."""
+def finite(values: Array, name: str, what: str, first: int = 0) -> Array:
+    """As float32. Raises DataError where some are not finite, and says which is the first; rows are
+    counted from `first`."""
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32) + np.float32(0)  # -0 and 0 are one value
     wrong = ~np.isfinite(narrow)
     if wrong.any():
         place = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        row, inside = int(place[0]) + first, list(map(int, place[1:]))
         raise DataError(
-            f"{name}: {what} is {values[place]} at {list(map(int, place))} ({int(wrong.sum()):,} "
-            "in all are not finite in float32); fill them, or leave those rows out"
+            f"{name}: {what} is {values[place]} in row {row:,}{f' at {inside}' if inside else ''} "
+            f"({int(wrong.sum()):,} in all are not finite in float32); fill them, or leave those "
+            "rows out"
         )
     return narrow
 

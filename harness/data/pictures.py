@@ -88,19 +88,25 @@ def decode(parts: Sequence[Part], name: str, size: tuple[int, ...]) -> Decoded:
     return Decoded(inputs[:count], labels[:count], test, classes, 255.0)
 
 
-def fitting_size(parts: Sequence[Part], name: str) -> tuple[int, int] | None:
-    """Height and width to bring all to; None where they are of one size, and of a small one.
+def fitting_size(parts: Sequence[Part], name: str) -> tuple[tuple[int, int] | None, str]:
+    """Height and width to bring all to, and what sizes they have; None where they are of one size,
+    and of a small one.
 
     The commonest shape, its longer side cut to SIDE.
     """
     files = [file for part in parts for each in part.values() for file in each]
     with ThreadPoolExecutor() as pool:
-        counts = Counter(pool.map(_size, files))
-    (height, width), count = counts.most_common(1)[0]
+        sizes = list(pool.map(_size, files))
+    (height, width), count = Counter(sizes).most_common(1)[0]
     if count == len(files) and height * width <= LARGE:
-        return None
+        return None, ""
+    said = f"{count:,} of {len(files):,} have {height}x{width}"
+    if count < len(files):
+        odd = next(place for place, size in enumerate(sizes) if size != (height, width))
+        other = f"{files[odd].parent.name}/{files[odd].name}"
+        said += f", others not, such as {other} with {sizes[odd][0]}x{sizes[odd][1]}"
     share = min(1.0, SIDE / max(height, width))
-    return max(1, round(height * share)), max(1, round(width * share))
+    return (max(1, round(height * share)), max(1, round(width * share))), said
 
 
 def _folders(folder: Path) -> list[Path]:

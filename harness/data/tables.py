@@ -30,6 +30,8 @@ MOST_CODES = 20
 """Numbers that may stand among the texts of a column of categories, such as 1, 2 and 3+."""
 UNNAMED = r"Unnamed: \d+"
 """pandas' word for it."""
+FIRST_ROW = 2
+"""As editors and spreadsheets count: the first row has the columns' names."""
 SHOWN = 8
 """Columns in an error."""
 
@@ -115,6 +117,12 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = Tru
             table = pd.read_csv(path, sep=comma, encoding="utf-8-sig", low_memory=False)
     except Exception as error:  # openpyxl raises anything
         why = " ".join(str(error).split()) or repr(error)
+        if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", why):
+            expected, line, saw = uneven.groups()
+            raise DataError(
+                f"{name}: line {line} has {saw} values and those before it {expected}; put a value "
+                "that has a separator in it into quotes"
+            ) from None
         raise DataError(
             f"{name}: cannot be read as a table ({why}); save it as .xlsx or UTF-8 text"
         ) from None
@@ -161,7 +169,7 @@ def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], t
             found.append(values.to_numpy(np.float32))
         elif (numbers := _numbers(values, name)) is not None:
             columns.append(column)
-            found.append(finite(numbers, name, f"column '{column}'"))
+            found.append(finite(numbers, name, f"column '{column}'", FIRST_ROW))
         elif types.is_datetime64_any_dtype(values):
             raise DataError(
                 f"{name}: column '{column}' holds dates; write them as numbers, or leave it out by "
@@ -216,9 +224,9 @@ def _labels(values: pd.Series, name: str, asked: Asked) -> tuple[Array, tuple[st
                 f"'{str(values.iloc[0])[:40]}'; a regression needs numbers; leave out [data] task "
                 "to tell classes apart"
             )
-        return finite(values.to_numpy(), name, f"the target '{asked.target}'"), ()
+        return finite(values.to_numpy(), name, f"the target '{asked.target}'", FIRST_ROW), ()
     if numeric:
-        numbers = finite(values.to_numpy(), name, f"the target '{asked.target}'")
+        numbers = finite(values.to_numpy(), name, f"the target '{asked.target}'", FIRST_ROW)
         whole = numbers == np.floor(numbers)
         if not whole.all():
             raise DataError(

@@ -43,6 +43,12 @@ def _hardest(verdict: Verdict) -> dict[str, str]:
     accuracies = reading.class_accuracy if reading else champion.class_accuracy
     name = hardest(verdict.study.classes, accuracies)
     note = ""
+    if len({value for value in accuracies if value >= 0}) == 1 < len(accuracies):
+        return {
+            "value": "all alike",
+            "label": "by class",
+            "note": f"{percent(max(accuracies))} each",
+        }
     if name in verdict.study.classes:
         matrix = reading.confusion if reading else champion.confusion
         index = verdict.study.classes.index(name)

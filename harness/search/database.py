@@ -20,7 +20,11 @@ from harness.search.patient import patient
 SPACE = 0x6861726E
 """Our advisory locks' first number, `harn`; the second is the study's."""
 CONNECT_SECONDS = 10
-KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 """Seconds, and how often: so the driver sees that the server's machine is gone."""
 KEEP_LOCK = (
     *(f"SET tcp_{name} = {value}" for name, value in KEEPALIVE.items()),

@@ -66,8 +66,19 @@ class Tracker(Protocol):
         """Record on a trial's run, which the store calls `run_id`, what training it again gave: in
         a word, and in figures by their names in MLflow. A later replay's take their place."""
 
-    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
-        """Keep and register the best model as `name`; returns the address it loads from."""
+    def log_champion(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        run: RunRecord,
+        note: str,
+        metadata: Mapping[str, Any],
+    ) -> str:
+        """Keep and register the best model as `name`; returns the address it loads from.
+
+        `metadata` stands beside it, for whoever loads it.
+        """
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         """Keep a file beside the run, in the place of an older one of that name."""

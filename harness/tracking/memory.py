@@ -122,7 +122,15 @@ class MemoryTracker:
         run = self._run(run_id)
         self.runs[run_id] = replace(run, replay=found, metrics={**run.metrics, **metrics})
 
-    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
+    def log_champion(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        run: RunRecord,
+        note: str,
+        metadata: Mapping[str, Any],
+    ) -> str:
         self.models[name] = model
         self.model_runs[name] = run.run_id
         return f"models:/{name}@champion"

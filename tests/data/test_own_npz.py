@@ -150,7 +150,7 @@ WRONG: dict[str, tuple[Arrays, str]] = {
     ),
     "holes": (
         {"x": np.where(FEATURES[7, 2] == FEATURES, np.nan, FEATURES), "y": LABELS},
-        r"an input is nan at \[7, 2\] \(1 in all",
+        r"an input is nan in row 7 at \[2\] \(1 in all",
     ),
     "too large": ({"x": np.full((N, 2), 1e300), "y": LABELS}, r"1e\+300 .* not finite in float32"),
     "one class": ({"x": IMAGES, "y": LABELS * 0}, r"one class alone \(0\)"),
@@ -158,7 +158,10 @@ WRONG: dict[str, tuple[Arrays, str]] = {
         {"x": IMAGES, "y": np.where(np.arange(N) == 5, 2, LABELS % 2)},
         "class '2' has one example",
     ),
-    "objects": ({"x": IMAGES, "y": np.array([None] * N)}, "an array of it is of Python objects"),
+    "objects": (
+        {"x": IMAGES, "y": np.array([None] * N)},
+        r"its array y holds Python objects; .*\.astype\(str\)",
+    ),
     "texts as inputs": ({"x": np.array(["a"] * N), "y": LABELS}, "inputs are of type <U1"),
     "too many classes": (
         {"x": np.zeros((600, 2)), "y": np.arange(600) // 2},
@@ -184,7 +187,7 @@ def npy() -> bytes:
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive", npy()])
 def test_a_spoilt_file_is_refused_in_a_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"mine\.npz: cannot be read as an \.npz"):
+    with pytest.raises(DataError, match=r"mine\.npz: cannot be read as an \.npz \((?!.*Python)"):
         prepare(
             str(tmp_path / "mine.npz"), validation=0.2, test=0.2, split_seed=0, normalize=True,
             cache=tmp_path / "cache",
@@ -194,7 +197,7 @@ def test_a_spoilt_file_is_refused_in_a_line(tmp_path: Path, content: bytes) -> N
 def test_numbers_of_a_regression_are_checked(tmp_path: Path) -> None:
     for y, message in (
         (np.array(["a", "b"] * 30), "labels are of type <U1, a regression needs numbers"),
-        (np.where(np.arange(N) == 3, np.inf, 1.0), r"a label is inf at \[3\]"),
+        (np.where(np.arange(N) == 3, np.inf, 1.0), r"a label is inf in row 3 \("),
         (np.ones(N), "every target is 1; there is nothing to predict"),
     ):
         with pytest.raises(DataError, match=message):

@@ -206,8 +206,8 @@ SPOILT = {
     "two of a name": (b"a,a,price\n1,2,3\n4,5,6\n", "two columns are called 'a'"),
     "row numbers": (b",a,price\n0,2,3\n1,5,6\n", r"column 1 has no name; .*ignore = \[\"Unnamed"),
     "more values than names": (b"a,price\n1,2,3\n4,5,6\n", "more values than"),
-    "one row longer": (b"a,price\n1,2\n4,5,6\n", "cannot be read as a table"),
-    "infinite": (b"a,price\n1,2\ninf,3\n2,4\n", r"column 'a' is inf at \[1\]"),
+    "one row longer": (b"a,price\n1,2\n4,5,6\n", "line 3 has 3 values and those before it 2"),
+    "infinite": (b"a,price\n1,2\ninf,3\n2,4\n", "column 'a' is inf in row 3"),
     "no text": (b"a,price\n\xff\xfe,2\n", "UTF-8"),
 }
 

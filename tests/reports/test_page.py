@@ -11,7 +11,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from harness.quoted import duration
-from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard
+from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard, won
 from harness.reports.commands import train_command
 from harness.reports.page import embedded
 from harness.reports.study import report
@@ -313,6 +313,15 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
     assert "2nd look at this test set" in dict(verdict(twice).lines)["test"]
+
+
+def test_a_class_is_called_the_hardest_where_one_is(study: StudyRun) -> None:
+    read = replace(study, readings=(READING,))
+    figures = won.section(verdict(read)).values["figures"]
+    assert (figures[-1]["value"], figures[-1]["label"]) == (HOSTILE, "hardest class")
+    alike = replace(READING, confusion=((9, 1, 0), (1, 9, 0), (0, 1, 9)))
+    figures = won.section(verdict(replace(study, readings=(alike,)))).values["figures"]
+    assert (figures[-1]["value"], figures[-1]["note"]) == ("all alike", "90.0 % each")
 
 
 def test_durations_read_well() -> None:

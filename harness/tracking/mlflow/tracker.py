@@ -209,13 +209,20 @@ class MlflowTracker:
         with self._store.errors():
             return self._store.artifact(self._store.client.get_run(self.run_id(uid)), WEIGHTS)
 
-    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
+    def log_champion(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        run: RunRecord,
+        note: str,
+        metadata: Mapping[str, Any],
+    ) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
-        names, parent = list(self._classes), self._parent
-        told = {"classes": names}
+        outputs, parent = len(self._classes) or 1, self._parent
         with self._store.errors():
             return champions.log_champion(
-                self._store, parent, name, model, example, len(names) or 1, note, tags, told
+                self._store, parent, name, model, example, outputs, note, tags, dict(metadata)
             )
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:

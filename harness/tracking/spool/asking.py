@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness.tracking.base import Tracker
@@ -17,9 +17,19 @@ class Asking(ABC):
     def _ask(self, question: Callable[[Tracker], Answer]) -> Answer:
         """Put a question to the store, once all of the writes before it arrived."""
 
-    def log_champion(self, name: str, model: Any, example: Any, run: RunRecord, note: str) -> str:
+    def log_champion(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        run: RunRecord,
+        note: str,
+        metadata: Mapping[str, Any],
+    ) -> str:
         """Straight to the store: what is exported is no value that a file could hold."""
-        return self._ask(lambda tracker: tracker.log_champion(name, model, example, run, note))
+        return self._ask(
+            lambda tracker: tracker.log_champion(name, model, example, run, note, metadata)
+        )
 
     def weights(self, uid: str) -> bytes:
         return self._ask(lambda tracker: tracker.weights(uid))
