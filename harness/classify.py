@@ -192,9 +192,9 @@ def _probabilities(
     import torch
 
     from harness.engine.losses import probabilities
-    from harness.model import load_mlp
+    from harness.model import load_model
 
-    model = load_mlp(run.spec, classes, weights)
+    model = load_model(run.spec, classes, weights)
     with torch.inference_mode():
         found = probabilities(run.spec.loss, model(torch.from_numpy(seen)))
     return found.double().numpy()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import StoreError
+from harness.normalised import Normalised
 from harness.own_model import OwnModel
 from harness.trial import TrialSpec, derived_seed
 
@@ -31,21 +32,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class MLP(nn.Module):
+class MLP(Normalised):
     """Raw examples in, logits out.
 
     Input [B, *shape] of any real dtype (images as the uint8 they are), flattened to [B, D] and
-    normalised as (x - mean) * inv_std, two buffers of shape [D]; output float [B, classes].
-    The initial weights are a function of `spec.seed` alone.
-
-    With `target`, the mean and standard deviation of what a regression foretells, the output is in
-    the target's own units, float [B, 1].
+    normalised as (x - mean) * inv_std, two buffers of shape [D]; output float [B, classes], of a
+    regression [B, 1]. The initial weights are a function of `spec.seed` alone.
     """
-
-    mean: Tensor
-    inv_std: Tensor
-    target_mean: Tensor
-    target_std: Tensor
 
     def __init__(
         self,
@@ -56,13 +49,7 @@ class MLP(nn.Module):
         dtype: torch.dtype = torch.float32,
         target: tuple[float, float] | None = None,
     ) -> None:
-        super().__init__()
-        self.regression = target is not None
-        if target is not None:
-            for name, value in zip(("target_mean", "target_std"), target, strict=True):
-                self.register_buffer(name, torch.tensor(value, dtype=dtype))
-        self.register_buffer("mean", mean.to(dtype).clone())
-        self.register_buffer("inv_std", inv_std.to(dtype).clone())
+        super().__init__(mean, inv_std, dtype, target)
         widths = (mean.numel(), *spec.hidden, classes)
         # Not nn.utils.skip_init: its first use imports sympy, 1.4 s in every worker. What Linear
         # draws for itself is overwritten below, and the caller's random state left as it was.
@@ -108,7 +95,7 @@ class MLP(nn.Module):
                 nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = (x.flatten(1).to(self.mean.dtype) - self.mean) * self.inv_std
+        h = self.normalised(x)
         for linear, norm in zip(self.linears, self.norms, strict=False):
             h = linear(h)
             if self.batch_norm == "before":
@@ -116,8 +103,7 @@ class MLP(nn.Module):
             else:
                 h = norm(self.activation(h))
             h = self.dropout(h)
-        logits: Tensor = self.linears[-1](h)
-        return logits * self.target_std + self.target_mean if self.regression else logits
+        return self.in_units(self.linears[-1](h))
 
 
 def made(
@@ -156,7 +142,3 @@ def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | OwnModel:
                 f"{changed}`harness doctor` finds which"
             ) from error
     return model.eval()
-
-
-load_mlp = load_model
-"""Its name before there were models of one's own."""

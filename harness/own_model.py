@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from harness.arguments import ARGUMENT, described
 from harness.errors import ConfigError, did_you_mean
 from harness.imported import in_words, load_class
+from harness.normalised import Normalised
 from harness.trial import TrialSpec, derived_seed
 
 
-class OwnModel(nn.Module):
+class OwnModel(Normalised):
     """Raw examples in, logits out: `network`, an instance of the class that `spec.model` names.
 
     Input [B, *example] of any real dtype, as it is in the dataset. The network is given float
@@ -30,11 +31,6 @@ class OwnModel(nn.Module):
     made. Raises ConfigError where it cannot be made, or does not give logits of that shape.
     """
 
-    mean: Tensor
-    inv_std: Tensor
-    target_mean: Tensor
-    target_std: Tensor
-
     def __init__(
         self,
         spec: TrialSpec,
@@ -44,13 +40,7 @@ class OwnModel(nn.Module):
         dtype: torch.dtype = torch.float32,
         target: tuple[float, float] | None = None,
     ) -> None:
-        super().__init__()
-        self.regression = target is not None
-        if target is not None:
-            for name, value in zip(("target_mean", "target_std"), target, strict=True):
-                self.register_buffer(name, torch.tensor(value, dtype=dtype))
-        self.register_buffer("mean", mean.to(dtype).clone())
-        self.register_buffer("inv_std", inv_std.to(dtype).clone())
+        super().__init__(mean, inv_std, dtype, target)
         found = load_class(spec.model, spec.code)
         called = described(spec.model, spec.arguments)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
@@ -70,9 +60,7 @@ class OwnModel(nn.Module):
         self.train()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x.to(self.mean.dtype).reshape(-1, *self.mean.shape)
-        logits: Tensor = self.network((h - self.mean) * self.inv_std)
-        return logits * self.target_std + self.target_mean if self.regression else logits
+        return self.in_units(self.network(self.normalised(x)))
 
 
 def shape_of(example: Sequence[int]) -> tuple[int, ...]:

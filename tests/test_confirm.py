@@ -19,7 +19,7 @@ from harness.errors import ConfigError, StudyError
 from harness.estimate import dry_run, in_words
 from harness.frozen import freeze, hash_of
 from harness.home import Home
-from harness.model import load_mlp
+from harness.model import load_model
 from harness.named import find_trial
 from harness.optimism import Optimism
 from harness.plan import plan
@@ -105,7 +105,7 @@ def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
     tracker = Home(folder / "mlruns").open_tracker()
     weights = tracker.read_file(verdict.kept.run_id, WEIGHTS)
     assert weights is not None
-    model = load_mlp(verdict.kept.spec, 10, weights)
+    model = load_model(verdict.kept.spec, 10, weights)
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     part = SealedTest.of(prepared).open()
     right = (model(part.inputs).argmax(1) == part.labels).float().mean().item()

@@ -16,7 +16,7 @@ from harness.data.parts import SealedTest
 from harness.drawn import picture, show
 from harness.errors import StudyError, UserError
 from harness.home import Home
-from harness.model import load_mlp
+from harness.model import load_model
 from harness.predict import Predicted, on_test
 from harness.run import run_study
 from harness.tracking.predictions import TEST_FILE
@@ -65,7 +65,7 @@ def test_each_picture_comes_with_what_is_true_and_what_the_model_says_of_it(home
     study = tracker.read("looked")
     assert study is not None
     run = study.best_first()[0]
-    model = load_mlp(run.spec, 10, tracker.read_file(run.run_id, "weights.safetensors") or b"")
+    model = load_model(run.spec, 10, tracker.read_file(run.run_id, "weights.safetensors") or b"")
     pictures = torch.from_numpy(np.stack([each.picture for each in found.examples]))
     with torch.inference_mode():
         sure = model(pictures).softmax(1).max(1)

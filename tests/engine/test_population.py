@@ -19,7 +19,7 @@ from harness.engine.arrangement import Arrangement, Refill, Repack
 from harness.engine.cell import Cell
 from harness.engine.layout import Layout
 from harness.engine.member import Member, divergence, improves, perturbed
-from harness.model import load_mlp
+from harness.model import load_model
 from harness.trial import (
     CHOICES,
     EpochMetrics,
@@ -95,7 +95,7 @@ def test_patience_ends_a_trial_and_the_best_epochs_weights_are_kept(
     assert outcome.epochs == len(epochs) == outcome.best.epoch + 3
 
     part = load_splits(digits.training).validation
-    model = load_mlp(spec, 10, outcome.weights)
+    model = load_model(spec, 10, outcome.weights)
     with torch.inference_mode():
         logits = model(part.inputs[part.rows])
     assert bytes(logits.argmax(1).to(torch.uint8).tolist()) == outcome.predictions

@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from harness.engine import Population, Resident
 from harness.fit import rmse_interval
-from harness.model import load_mlp
+from harness.model import load_model
 from harness.trial import CHOICES, EpochMetrics, TrialResult, TrialSpec
 from tests import regression
 from tests.engine.oracle import cell_of, check, losses_of
@@ -63,7 +63,7 @@ def test_the_model_that_is_kept_speaks_in_the_targets_own_units(
     trained: tuple[TrialResult, list[EpochMetrics]],
 ) -> None:
     found, part = trained[0], regression.splits().validation
-    model = load_mlp(SPEC, 0, found.weights)
+    model = load_model(SPEC, 0, found.weights)
     with torch.inference_mode():
         said = model(part.inputs[part.rows])
     assert said.shape == (regression.VALIDATION, 1)

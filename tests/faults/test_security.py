@@ -27,7 +27,7 @@ import torch
 from harness.data import cifar, sources
 from harness.data.files import prepare
 from harness.errors import DataError, StoreError
-from harness.model import load_mlp
+from harness.model import load_model
 from harness.trial import TrialSpec
 from tests import made_up
 from tests.data.test_cifar import made_up as made_up_cifar
@@ -131,7 +131,7 @@ def test_a_pickle_among_a_runs_files(folder: Path, canary: Path, name: str, form
 @FORMATS
 def test_a_pickle_as_weights(canary: Path, form: str) -> None:
     with pytest.raises(StoreError, match="are no safetensors of it"):
-        load_mlp(TrialSpec(), 10, traps(canary)[form])
+        load_model(TrialSpec(), 10, traps(canary)[form])
 
 
 @FORMATS
