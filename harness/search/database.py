@@ -32,6 +32,8 @@ KEEP_LOCK = (
 )
 """And so the server sees that the driver's is, which holds its lock for a minute then; but a lock
 is not lost to a server's impatience with who says little."""
+LET_GO_SECONDS, PAUSE = 2.0, 0.1
+"""The server takes a moment to see that a driver died, and the same command may follow at once."""
 DRAFT = "being made: "
 
 
@@ -65,8 +67,8 @@ class Database:
                 yield
         finally:
             self._storages.pop(study, None)
-            with suppress(self._psycopg.Error):
-                self._locks.pop(study).close()
+            with suppress(self._psycopg.Error), self._locks.pop(study) as connection:
+                connection.execute("SELECT pg_advisory_unlock_all()")
 
     def held(self, study: str) -> bool:
         with self._connected() as connection:
@@ -122,7 +124,11 @@ class Database:
         for setting in KEEP_LOCK:
             with suppress(self._psycopg.Error):  # PostgreSQL before 14 has no such timeout
                 connection.execute(setting)
-        (taken,) = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _key(study)).fetchone()
+        ask, deadline = "SELECT pg_try_advisory_lock(%s, %s)", time.monotonic() + LET_GO_SECONDS
+        while not (taken := connection.execute(ask, _key(study)).fetchone()[0]):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(PAUSE)
         if not taken:
             who = self._holder(connection, study) or "another process"
             connection.close()

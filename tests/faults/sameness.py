@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 
 from harness.home import Home
+from harness.search.database import Database
 from harness.tracking.records import StudyRun
 
 
@@ -16,11 +17,12 @@ def read(folder: Path, name: str = "tiny") -> StudyRun:
     return study
 
 
-def by_ordinal(folder: Path) -> dict[int, object]:
-    """What came of each distinct setting, from Optuna's journal and from MLflow."""
+def by_ordinal(folder: Path, storage: str = "") -> dict[int, object]:
+    """What came of each distinct setting, from Optuna's record and from MLflow; `storage` is a
+    PostgreSQL's, if it is not a journal."""
     runs = {run.number: run for run in read(folder).trials}
     found: dict[int, object] = {}
-    for trial in journal(folder):
+    for trial in asked(folder, storage):
         if trial.user_attrs.get("successor") is not None:
             assert runs[trial.number].state == "INTERRUPTED"
             continue
@@ -31,9 +33,10 @@ def by_ordinal(folder: Path) -> dict[int, object]:
     return found
 
 
-def confirmed(folder: Path) -> dict[tuple[int, int], object]:
+def confirmed(folder: Path, storage: str = "") -> dict[tuple[int, int], object]:
     """What came of the best settings, by their ordinal and the fresh seed."""
-    ordinals = {trial.number: trial.user_attrs.get("ordinal") for trial in journal(folder)}
+    trials = asked(folder, storage)
+    ordinals = {trial.number: trial.user_attrs.get("ordinal") for trial in trials}
     found: dict[tuple[int, int], object] = {}
     for run in read(folder).confirming:
         if run.state != "INTERRUPTED":
@@ -44,9 +47,12 @@ def confirmed(folder: Path) -> dict[tuple[int, int], object]:
     return found
 
 
-def journal(folder: Path) -> list[optuna.trial.FrozenTrial]:
+def asked(folder: Path, storage: str = "") -> list[optuna.trial.FrozenTrial]:
     """Optuna's trials."""
+    if storage:
+        with Database(storage).reading() as found:
+            return optuna.load_study(study_name="tiny", storage=found).trials
     path = folder / "mlruns" / "optuna" / "tiny.journal"
     backend = optuna.storages.journal.JournalFileBackend(str(path))
-    storage = optuna.storages.JournalStorage(backend)
-    return optuna.load_study(study_name="tiny", storage=storage).trials
+    found = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name="tiny", storage=found).trials

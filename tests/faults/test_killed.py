@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.faults.sameness import by_ordinal, confirmed, journal, read
+from tests.faults.sameness import asked, by_ordinal, confirmed, read
 
 pytestmark = pytest.mark.slow
 STUDY = """
@@ -52,7 +52,7 @@ def done(folder: Path) -> int:
     """How many trials ended for good; 0 before there is a journal."""
     if not (folder / "mlruns" / "optuna" / "tiny.journal").is_file():
         return 0
-    return sum(trial.state in ENDED for trial in journal(folder))
+    return sum(trial.state in ENDED for trial in asked(folder))
 
 
 def size(file: Path) -> int:

@@ -17,7 +17,7 @@ from optuna.exceptions import StorageInternalError
 
 from harness.config import StudyConfig
 from harness.errors import ConfigError, StoreError, StudyError
-from harness.search import open_search
+from harness.search import database, open_search
 from harness.search.database import Database
 from harness.search.patient import patient
 from tests.postgres import Postgres
@@ -146,6 +146,16 @@ def test_a_lock_that_the_server_ended_is_taken_again_before_the_next_trial(
             pytest.raises(StudyError, match="driven by"),
         ):
             run(search, 1)
+
+
+def test_a_lock_that_is_let_go_late_is_waited_for(place: Database) -> None:
+    """As the server does for a driver that died."""
+    ask = "SELECT pg_advisory_lock(%s, %s)"
+    with psycopg.connect(place._url) as dead:
+        dead.execute(ask, database._key("tiny"))
+        threading.Timer(0.5, dead.close).start()
+        with place.locked("tiny"):
+            pass
 
 
 def test_the_server_asks_whether_the_holder_of_a_lock_lives(place: Database) -> None:
