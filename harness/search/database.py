@@ -15,6 +15,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from harness.errors import ConfigError, StoreError, StudyError, masked
+from harness.search.mirror import mirrored
 from harness.search.patient import patient
 
 SPACE = 0x6861726E
@@ -63,7 +64,7 @@ class Database:
         try:
             with self._reached() as inner:
                 name = masked(self._url)
-                self._storages[study] = patient(inner, name, lambda: self._renew(study))
+                self._storages[study] = mirrored(patient(inner, name, lambda: self._renew(study)))
                 yield
         finally:
             self._storages.pop(study, None)

@@ -48,7 +48,7 @@ from tests.benchmarks.driver_cost import (
 from tests.faults.servers import Server
 from tests.postgres import Postgres
 
-WORKERS = (1, 2, 4, 8, 64)
+WORKERS = tuple(map(int, os.environ.get("GW", "1 2 4 8 64").split()))
 LASTS = 20.0
 """Seconds that each number of workers is to be busy."""
 
