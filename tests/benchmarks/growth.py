@@ -8,7 +8,8 @@ an MLflow server on a second database of it, reached over HTTP, are the real one
 machine; the executor trains nothing. `workers`: each of 1, 2, 4, 8, 64 stubs answers with an epoch
 after SECONDS, and what comes of it is held against what they offer; random sampling, so that none
 waits for another. `trials`: two stubs answer at once, as in driver_cost.py, and the process time
-that the driver spends on a trial is told beside the wall's, which has the servers' in it.
+that the driver spends on a trial is told beside the wall's, which has the servers' in it; and the
+seconds in which the spool sends a trial to the MLflow server, which go on when the driver is done.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +34,9 @@ from harness.progress.quiet import Quiet
 from harness.search import open_search
 from harness.signals import Stop
 from harness.studyfiles import load
+from harness.tracking.base import Tracker
 from harness.tracking.records import StudyRecord
+from harness.tracking.spool.writes import Finish, Points, Start
 from harness.trial import Trial
 from tests.benchmarks.driver_cost import (
     CLASSES,
@@ -48,9 +51,9 @@ from tests.benchmarks.driver_cost import (
 from tests.faults.servers import Server
 from tests.postgres import Postgres
 
-WORKERS = tuple(map(int, os.environ.get("GW", "1 2 4 8 64").split()))
-LASTS = 20.0
-"""Seconds that each number of workers is to be busy."""
+WORKERS = (1, 2, 4, 8, 64)
+LASTS, MOST = 20.0, 600
+"""Seconds that each number of workers is to be busy, and trials that they train at most."""
 
 
 class Paced(Stub):
@@ -101,6 +104,38 @@ class Paced(Stub):
         heapq.heappush(self._due, (time.perf_counter() + seconds, next(self._ties), slot))
 
 
+class Sent:
+    """Seconds that sending each trial took, from every spool that is made."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, float] = {}
+        self.ended: list[float] = []
+        """In the order in which they were all sent."""
+        for kind in (Start, Points, Finish):
+            kind.send = self._timed(kind.send)
+
+    def _timed(self, send: Callable[..., None]) -> Callable[..., None]:
+        def timed(write: Start | Points | Finish, tracker: Tracker) -> None:
+            started = time.perf_counter()
+            send(write, tracker)
+            uid = write.uid if isinstance(write, Points) else write.trial.uid
+            spent = self._open.pop(uid, 0.0) + time.perf_counter() - started
+            if isinstance(write, Finish):
+                self.ended.append(spent)
+            else:
+                self._open[uid] = spent
+
+        return timed
+
+    def tell(self) -> None:
+        print("\nsent to the MLflow server, ms a trial: median (quartiles) over 50 trials")
+        for place in (50, 200, 500, *range(1000, len(self.ended) + 1, 1000)):
+            if place <= len(self.ended):
+                some = [1000 * each for each in self.ended[place - 50 : place]]
+                low, middle, high = statistics.quantiles(some, n=4)
+                print(f"  trials {place - 50}-{place}: {middle:.0f} ({low:.0f} to {high:.0f})")
+
+
 def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], at: Path) -> float:
     """Seconds from the first trial to the last one's record."""
     storage, tracking = servers
@@ -136,7 +171,10 @@ def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], a
         tracker.close(search.uid, "COMPLETE")
         tracker.flush()
         tracker.in_order = True
-    print(f"  driven in {driven:.1f} s, all of it on the MLflow server after {sent:.1f} s")
+    print(
+        f"  driven in {driven:.1f} s; all on the MLflow server after {sent:.1f} s, "
+        f"{trials / sent:.1f} trials a second"
+    )
     return driven
 
 
@@ -144,7 +182,7 @@ def of_workers(seconds: float, servers: tuple[str, str], at: Path) -> None:
     print(f"epochs of {seconds} s, {EPOCHS} a trial; events are epochs and ends")
     for workers in WORKERS:
         trials = max(workers, round(workers * LASTS / seconds / EPOCHS))
-        trials = min(trials, 1500)
+        trials = min(trials, MOST)
         executor = Paced(workers, seconds)
         began = time.process_time()
         took = drive(executor, trials, "random", servers, at)
@@ -171,13 +209,14 @@ def main(what: str, figure: str) -> None:
         if what == "workers":
             of_workers(float(figure or 0.1), servers, at / "mlruns")
             return
-        executor, trials = Stub(Sampling(), False), int(figure or 5000)
+        executor, trials, sent = Stub(Sampling(), False), int(figure or 5000), Sent()
         drive(executor, trials, "tpe", servers, at / "mlruns")
         costs = list(executor.costs.values())
         print(
             f"{trials} trials, 1 run; per trial: median (quartiles) over 50 trials, by their ends"
         )
         table(costs)
+        sent.tell()
         first, last = costs[:50], costs[-50:]
         walls = [statistics.median(cost.driver.wall for cost in part) for part in (first, last)]
         print(
