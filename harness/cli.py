@@ -72,7 +72,8 @@ def run_study(
     ray: Annotated[
         str | None,
         typer.Option(
-            metavar="ADDRESS", help="Train on a Ray cluster: auto for that of this machine, local."
+            metavar="ADDRESS",
+            help="Train on a Ray cluster: auto for this machine's, HOST:PORT, local.",
         ),
     ] = None,
     cpus_per_worker: Annotated[

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +22,9 @@ QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 """No telemetry; the second is what Ray will do by itself, and warns of until then."""
+
+
+REACH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ def joined(wanted: Ray) -> Iterator[Room]:
     """
     address = wanted.address
     os.environ |= {name: os.environ.get(name, value) for name, value in QUIET.items()}
+    if address == "local":
+        _own_token()
     try:
         import ray
     except ImportError:
@@ -60,6 +68,8 @@ def joined(wanted: Ray) -> Iterator[Room]:
     if ray.is_initialized():  # by whoever calls us from Python, who has chosen the cluster
         yield _room(wanted)
         return
+    if address != "local":
+        _reach(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -84,6 +94,43 @@ def joined(wanted: Ray) -> Iterator[Room]:
         yield _room(wanted)
     finally:
         ray.shutdown()
+
+
+def _own_token() -> None:
+    """For a cluster of this process alone, unless the user has one: Ray would make one for good,
+    in ~/.ray, which every cluster that is started later would ask for.
+
+    Ray looks at these once, when it is imported.
+    """
+    given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if not given and "ray" not in sys.modules:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def _reach(address: str) -> None:
+    """Raises DeviceError where nobody listens: Ray itself would try for minutes."""
+    from ray._private.services import get_ray_address_from_environment
+
+    try:
+        found: str = get_ray_address_from_environment(address, None)
+    except ConnectionError:
+        raise DeviceError(
+            f"--ray {address}: there is no cluster on this machine; start one with `ray start "
+            "--head`, join another with `ray start --address=HOST:6379`, or give --ray local"
+        ) from None
+    host, colon, port = found.rpartition(":")
+    if "://" in found:
+        return
+    if not colon or not port.isdigit():
+        raise DeviceError(f"--ray {found}: write HOST:PORT, such as {found.strip(':')}:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise DeviceError(
+            f"--ray {address}: the cluster at {found} does not answer "
+            f"({getattr(error, 'strerror', None) or error}); start it with `ray start --head` "
+            "(`ray stop` clears away what is left of one), or give --ray local"
+        ) from None
 
 
 @contextmanager
@@ -135,11 +182,15 @@ def free(gpu: bool) -> str:
 
 
 def node_name() -> str:
-    """Of the node this runs on: its name in Ray, which is its address where it was given none."""
+    """Of the node this runs on: the name it was given in Ray, else its machine's."""
     import ray
 
     own = ray.get_runtime_context().get_node_id()
-    return next((str(node["NodeName"]) for node in _nodes() if node["NodeID"] == own), own)
+    for node in _nodes():
+        if node["NodeID"] == own:
+            named = node["NodeName"] != node["NodeManagerAddress"]
+            return str(node["NodeName"] if named else node["NodeManagerHostname"])
+    return own
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -171,7 +171,7 @@ class RayExecutor:
         try:
             answer = self._ray.get(actor.call)
         except self._ray.exceptions.RayActorError as error:
-            return self._lose(actor, f"{actor.name} {_why(error)}")
+            return self._lose(actor, f"{actor.shown} {_why(error)}")
         except self._ray.exceptions.RayTaskError as error:
             if not actor.ready:
                 return self._lose(actor, f"{actor.name} cannot start: {_first(error.cause)}")
@@ -236,6 +236,8 @@ class RayExecutor:
 
 def _why(error: Exception) -> str:
     said = str(error)
+    if "unavailable" in said:
+        return "died, or its node did: it does not answer"
     if "node has died" in said or "node has failed" in said:
         return "died with its node"
     if "creation task" in said:  # a traceback follows, whose end says why

@@ -197,7 +197,9 @@ def _looked(study: StudyRun) -> str:
 
 
 def _course(study: StudyRun) -> Section:
-    ran = Plot("timeline", "What ran where", timeline.figure(timeline.data(study)), wide=True)
+    lanes = timeline.data(study)
+    title = "What ran where" + (": node/worker" if any(node for node, *_ in lanes.nodes) else "")
+    ran = Plot("timeline", title, timeline.figure(lanes), wide=True)
     if study.given:  # whose order says nothing
         return Section(name="course", title="How it went", plots=[ran])
     course, best_of = history.data(study), expected(study)

@@ -129,6 +129,8 @@ def _commands(verdict: Verdict) -> list[dict[str, str]]:
             "run in MLflow. On one CPU worker, without a timeout, a study repeats exactly, on one "
             f"kind of machine and with these versions. Elsewhere {elsewhere} differs a little."
         )
+        if verdict.store != LOCAL:
+            note += " With --tracking-uri and --storage, or their variables, as they were."
         commands += [
             {"title": "Do the study again", "text": f"{command} --fresh", "note": note},
             {

@@ -45,7 +45,8 @@ class Database:
         """Raises ConfigError where it is no such address, or no driver is installed."""
         if not url.startswith("postgresql://"):
             raise ConfigError(
-                f"--storage {masked(url)}: is none; write postgresql://USER@HOST/DATABASE"
+                f"--storage {masked(url)}: is no address of PostgreSQL; write "
+                "postgresql://USER@HOST/DATABASE"
             )
         try:
             import psycopg
@@ -163,6 +164,14 @@ class Database:
     def _reached(self, **more: Any) -> Iterator[BaseStorage]:
         """Optuna's storage; its tables are made where there are none. Raises StoreError."""
         driver = self._url.replace("postgresql://", "postgresql+psycopg://", 1)
+        with self._connected() as connection:
+            others = "SELECT to_regclass('alembic_version'), to_regclass('version_info')"
+            alembic, optuna_version = connection.execute(others).fetchone()
+        if alembic and not optuna_version:
+            raise ConfigError(
+                f"--storage {masked(self._url)}: is another program's database, such as MLflow's; "
+                "make one for Optuna alone with createdb"
+            )
         try:
             storage = RDBStorage(driver, engine_kwargs={"pool_size": 2}, **more)
         except Exception as error:  # SQLAlchemy's and alembic's are many
@@ -195,9 +204,12 @@ class Database:
 
     def _away(self, error: Exception) -> StoreError:
         said = " ".join(str(error).split("\n")[:1])
-        return StoreError(
-            f"{masked(self._url)} cannot be used ({said}); start it, or leave --storage out"
-        )
+        advice = "start it, or leave --storage out"
+        if "password" in said:
+            advice = "set $PGPASSWORD, or mend the user in the address"
+        elif "does not exist" in said:
+            advice = "make it with createdb, or mend the address"
+        return StoreError(f"{masked(self._url)} cannot be used ({said}); {advice}")
 
 
 def _key(study: str) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from harness.executors.base import Ended, Epoch, Event, Lost
 from harness.executors.ray import RayExecutor
 from tests.clusters import cluster
 from tests.contracts.test_executors import CPU, SPEC, drive, result_of, trials
+from tests.faults.servers import free_port
 
 pytestmark = pytest.mark.slow
 ENDLESS = replace(SPEC, epochs=10**6)
@@ -143,3 +144,43 @@ def test_the_cluster_is_not_told_the_drivers_command_line() -> None:
     assert "raylet" in done.stdout
     assert "CANARY" not in done.stdout
     assert written == []
+
+
+def at_home(home: Path, code: str) -> list[str]:
+    """What code says whose home folder is empty, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"RAY_TMPDIR": folder, "HOME": str(home), "RAY_ADDRESS": ""},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    """Ray itself tries for minutes."""
+    gone = f"127.0.0.1:{free_port()}"
+    named, odd = at_home(
+        tmp_path,
+        "from harness.errors import DeviceError\n"
+        "from harness.executors.cluster import Ray, joined\n"
+        f"for address in ('{gone}', '192.0.2.2'):\n"
+        "    try:\n"
+        "        with joined(Ray(address)): pass\n"
+        "    except DeviceError as error: print(error)\n",
+    )
+    assert f"the cluster at {gone} does not answer (Connection refused); start it" in named
+    assert "--ray 192.0.2.2: write HOST:PORT, such as 192.0.2.2:6379" in odd
+
+
+def test_a_local_cluster_leaves_no_token_in_the_home_folder(tmp_path: Path) -> None:
+    """Every cluster that is started later would ask for it."""
+    code = (
+        "from harness.executors.cluster import Ray, joined\n"
+        "with joined(Ray('local', 'cpu')) as room: print(room.workers)\n"
+    )
+    (workers,) = at_home(tmp_path, code)
+    assert int(workers) >= 1
+    assert not list(tmp_path.rglob("*token*"))

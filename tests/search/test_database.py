@@ -211,6 +211,12 @@ def test_what_does_not_answer_is_told_in_a_line(postgres: Postgres, place: Datab
     with pytest.raises(StoreError, match="does not exist") as error, Database(gone).locked("x"):
         pass
     assert "secret" not in str(error.value)
+    assert str(error.value).endswith("make it with createdb, or mend the address")
+    with psycopg.connect(place._url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num text)")
+        with pytest.raises(ConfigError, match="another program's database"), place.locked("x"):
+            pass
+        assert connection.execute("SELECT to_regclass('studies')").fetchone() == (None,)
 
     def away() -> None:
         raise StorageInternalError("away")

@@ -38,6 +38,8 @@ PATIENCE = 30.0
 """Seconds that a store which does not answer is waited for where its answer is needed."""
 OPENING = 5.0
 """Seconds that it is given to refuse a study before training begins, be it merely slow."""
+TOLD, FEW = 10.0, 20
+"""Whoever waits for more than a few writes is told so every so many seconds."""
 HURRIED = 3.0
 """The same once the user wants to leave."""
 LARGE = 1 << 25
@@ -244,7 +246,7 @@ class SpooledTracker(Asking):
         it does not; HURRIED at most for somebody who wants to leave."""
         leave = math.inf
         with self._sender.changed:
-            since = begun = time.monotonic()
+            since = begun = told = time.monotonic()
             while not self._sender.done:
                 if self._sender.error is not None:
                     raise self._sender.error
@@ -252,6 +254,11 @@ class SpooledTracker(Asking):
                 if until_trouble and (self._sender.trouble or now > begun + OPENING):
                     return False
                 since = since if self._sender.trouble else now
+                if now > told + TOLD and self._file.waiting > FEW:
+                    told = now
+                    self._say(
+                        f"waiting for MLflow, which has {self._file.waiting:,} writes to come"
+                    )
                 leave = min(leave, now + HURRIED) if self._leaving() else leave
                 if now > min(since + patience, leave):
                     return False
