@@ -23,7 +23,7 @@ from harness.errors import ConfigError
 from harness.examined import examined
 from harness.executors.devices import available_cores
 from harness.plan import Plan
-from harness.quoted import duration
+from harness.quoted import counted, duration
 from harness.search import random_specs
 from harness.trial import TrialSpec
 
@@ -76,8 +76,8 @@ def in_words(resolved: dict[str, Any]) -> str:
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
-        f"device   {resolved['device']}, {resolved['workers']} workers, each training "
-        f"{_count(resolved['trials_a_worker'])} at once",
+        f"device   {resolved['device']}, {counted(resolved['workers'], 'worker')}, each training "
+        f"{counted(resolved['trials_a_worker'], 'trial')} at once",
         f"data     {resolved['data']['name']}{_data(resolved['data'], resolved['dropped'])} from "
         f"{resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
@@ -124,10 +124,6 @@ def _shown(value: Any) -> str:
     text = f"{value['low']:g} to {value['high']:g}"
     text += ", log" if value.get("log") else ""
     return text + (f", {value['zero']:.0%} zeros" if value.get("zero") else "")
-
-
-def _count(trials: int) -> str:
-    return f"{trials} trials" if trials > 1 else "one trial"
 
 
 def _trial_seconds(planned: Plan, prepared: Prepared) -> float:

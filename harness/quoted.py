@@ -73,6 +73,11 @@ def _by_class(classes: Sequence[str], confusion: Matrix) -> dict[str, Any]:
     }
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 worker`, `1,200 trials`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def ordinal(number: int) -> str:
     """`1st`, `2nd`, `13th`."""
     ends = {1: "st", 2: "nd", 3: "rd"} if number // 10 % 10 != 1 else {}

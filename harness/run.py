@@ -18,6 +18,7 @@ from harness.executors.devices import Demand
 from harness.home import private
 from harness.plan import Plan, plan
 from harness.progress.quiet import Quiet
+from harness.quoted import counted
 from harness.recovery import recover
 from harness.search import Search, open_search
 from harness.signals import Stop, interruptible
@@ -234,7 +235,7 @@ def _opening(planned: Plan, search: Search) -> str:
     name, target, done = planned.config.study.name, planned.config.study.trials, search.counts.done
     if done >= target:
         return f"{name}: {done} trials are done already, nothing to train for {target}"
-    workers = "in this process" if planned.inline else f"{len(planned.devices)} workers"
+    workers = "in this process" if planned.inline else counted(len(planned.devices), "worker")
     where = f"on {planned.device} ({workers})"
     if done:
         return f"{name}: going on after {done} of {target} trials, {where}"

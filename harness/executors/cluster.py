@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.errors import ConfigError, DeviceError
 from harness.executors.devices import Demand
+from harness.quoted import counted
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -157,8 +158,8 @@ def _room(wanted: Ray) -> Room:
             "many cores; give fewer"
         )
     nodes = len(_nodes())
-    what = f"{gpus} GPUs" if gpus else f"CPU, {found * wanted.cpus} cores"
-    on = f"Ray, {nodes} node{'s' * (nodes != 1)}, {what}"
+    what = counted(gpus, "GPU") if gpus else f"CPU, {counted(found * wanted.cpus, 'core')}"
+    on = f"Ray, {counted(nodes, 'node')}, {what}"
     return Room("cuda" if gpus else "cpu", found, on)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import DeviceError
+from harness.quoted import counted
 
 Demand = Literal["gpu", "cpu"] | None
 
@@ -25,7 +26,7 @@ def choose(demand: Demand) -> tuple[list[str], str]:
     if demand == "gpu":
         raise DeviceError("--gpu: no CUDA device was found on this machine; leave --gpu out")
     cores = available_cores()
-    return ["cpu"] * cores, f"CPU, {cores} core{'s' * (cores != 1)}"
+    return ["cpu"] * cores, f"CPU, {counted(cores, 'core')}"
 
 
 def cuda_devices() -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from harness.classify import SHOWN, percent
 from harness.mistakes import as_png
 from harness.picturefiles import open_picture
+from harness.quoted import counted
 from harness.reports.page import Page, Section
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ ORIGINAL = 240
 def report(found: Classified) -> Page:
     """The page on them; `write` or `inlined` makes the file. Raises DataError."""
     shown, total = found.said[:MOST], len(found.said)
-    of = f"the first {MOST} of {total:,} pictures" if total > MOST else _counted(total)
+    of = f"the first {MOST} of {total:,} pictures" if total > MOST else counted(total, "picture")
     inverted = sum(said.inverted for said in found.said)
     says = f"Every picture was {found.preparation.says}."
     if inverted:
@@ -71,7 +72,3 @@ def _original(file: Path) -> str:
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=80)
     return base64.b64encode(stream.getvalue()).decode()
-
-
-def _counted(total: int) -> str:
-    return f"{total:,} pictures" if total > 1 else "one picture"

@@ -174,7 +174,7 @@ def _lanes(
 
 def _by_number(worker: str) -> list[str | int]:
     """`worker 10` after `worker 9`, and `node-10/1` after `node-9/2`."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", worker)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", worker)]
 
 
 def _node(worker: str) -> str:

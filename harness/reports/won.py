@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.intervals import wilson
-from harness.quoted import hardest, percent
+from harness.quoted import counted, hardest, percent
 from harness.reports.commands import train_command
 from harness.reports.page import Section
 from harness.scores import Score, Scored
@@ -81,7 +81,7 @@ def _validated(verdict: Verdict) -> dict[str, str]:
     return {
         "value": f"{100 * spread.mean:.2f}{off} %" if classes else str(spread),
         "label": f"validation {score.named}",
-        "note": f"mean{' ± standard deviation' if off else ''} over {n} fresh seed{'s' * (n > 1)}",
+        "note": f"mean{' ± standard deviation' if off else ''} over {counted(n, 'fresh seed')}",
     }
 
 

@@ -459,6 +459,11 @@ def test_a_nodes_workers_stand_together_in_the_timeline() -> None:
     assert (alone.yaxis.ticktext, alone.shapes) == (("worker 0", "worker 1"), ())
 
 
+def test_odd_names_of_nodes_have_an_order() -> None:
+    found = on_nodes(["m²/0", "7/1", "/2", "x"])
+    assert {name for name, *_ in found.lanes} == {"m²/0", "7/1", "/2", "x"}
+
+
 def test_many_workers_are_told_by_their_nodes() -> None:
     names = [f"node-{i % 3}/{i}" for i in range(96)]
     axis = timeline.figure(on_nodes(names)).layout.yaxis
