@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.errors import HarnessError, UserError
-    from harness.run import StudyResult, run_study
+    from harness.sweep.run import StudyResult, run_study
     from harness.trial import TrialSpec
 
 __all__ = ["HarnessError", "StudyResult", "TrialSpec", "UserError", "run_study"]
 
 _HOMES = {
     "HarnessError": "harness.errors",
-    "StudyResult": "harness.run",
+    "StudyResult": "harness.sweep.run",
     "TrialSpec": "harness.trial",
     "UserError": "harness.errors",
-    "run_study": "harness.run",
+    "run_study": "harness.sweep.run",
 }
 
 

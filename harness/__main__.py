@@ -2,7 +2,7 @@
 
 
 def main() -> None:
-    from harness.cli import run
+    from harness.cli.main import run
 
     run()
 

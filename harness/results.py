@@ -84,7 +84,7 @@ class TrialResult:
     """Predicted class of every validation image in the split's order, one byte each; of a
     regression the predicted values, float32."""
     weights: bytes
-    """The best epoch's state dict of `harness.model.MLP`, or of `harness.own_model.OwnModel`, as
+    """The best epoch's state dict of `models.mlp.MLP`, or of `models.custom.OwnModel`, as
     safetensors."""
     interval: tuple[float, float] | None = None
     """Of a regression: 95 % for the validation RMSE, by the bootstrap."""

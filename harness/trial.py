@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from harness.arguments import (
+from harness.model_arguments import (
     ARGUMENT,
     BUILT_IN,
     check_name,
@@ -22,16 +22,6 @@ from harness.arguments import (
     not_its_own,
     thawed,
 )
-
-# What an epoch measured and what came of a trial stand in a file of their own.
-from harness.results import EpochMetrics as EpochMetrics
-from harness.results import Objective as Objective
-from harness.results import Outcome as Outcome
-from harness.results import Stopped as Stopped
-from harness.results import Task as Task
-from harness.results import TrialFailure as TrialFailure
-from harness.results import TrialResult as TrialResult
-from harness.results import class_accuracies as class_accuracies
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 BatchNorm = Literal["none", "before", "after"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.data.files import Prepared, prepare
+from harness.data.prepare import Prepared, prepare
 
 REAL_DATA = os.environ.get("HARNESS_DATA_DIR")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.compose import FILE, SECRETS, asked_for, composed
-from tests.postgres import Postgres
-from tests.services import Services
+from tests.support.compose import FILE, SECRETS, asked_for, composed
+from tests.support.postgres import Postgres
+from tests.support.services import Services
 
 ROOT = FILE.parent
 MLFLOW = "CANARY-mlflow"

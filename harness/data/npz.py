@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from harness.data.found import Array, Asked, Decoded
-from harness.data.held_out import MOST_CLASSES
+from harness.data.split import MOST_CLASSES
+from harness.data.types import Array, DataOptions, Decoded
 from harness.errors import DataError
-from harness.trial import Task
+from harness.results import Task
 
 INPUTS = ("x", "inputs", "images", "features", "data")
 LABELS = ("y", "labels", "targets", "label", "target")
@@ -40,7 +40,7 @@ def guess(path: Path, name: str) -> Task:
     return "regression" if many else "classes"
 
 
-def decode(path: Path, name: str, asked: Asked) -> Decoded:
+def decode(path: Path, name: str, asked: DataOptions) -> Decoded:
     """Raises DataError for arrays that do not fit each other or hold what nobody can train on."""
     arrays, given = _arrays(path, name)
     parts = {}

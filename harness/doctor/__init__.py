@@ -7,7 +7,3 @@ finding      a breach, and what mends it
 repair       the mending, under the study's lock
 examination  studies one by one, in words and as JSON
 """
-
-from harness.doctor.examination import Examination, Examined, examine
-
-__all__ = ["Examination", "Examined", "examine"]

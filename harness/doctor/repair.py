@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import optuna
 
-from harness.doctor.agreement import expected_run
-from harness.doctor.checks import check
-from harness.doctor.evidence import Evidence, gather
-from harness.doctor.finding import (
+from harness.doctor.check_runs import expected_run
+from harness.doctor.findings import (
     DIED,
     AddPoints,
     CloseStale,
@@ -27,14 +25,16 @@ from harness.doctor.finding import (
     Send,
     SetRun,
 )
+from harness.doctor.registry import check
+from harness.doctor.snapshot import Snapshot, gather
 from harness.errors import HarnessError
-from harness.home import Home, private
-from harness.recovery import recover
-from harness.scores import UNMEASURED, sign_of
+from harness.metrics import UNMEASURED, sign_of
+from harness.results import EpochMetrics
 from harness.search.study import Search
-from harness.tracking.audit import DOCUMENT, REMADE, Auditor, Point
-from harness.tracking.records import trial_document
-from harness.trial import EpochMetrics
+from harness.sweep.recovery import recover
+from harness.tracking.raw_types import DOCUMENT, REMADE, Point, RawReader
+from harness.tracking.types import trial_document
+from harness.workspace import Workspace, private
 
 ROUNDS = 6
 """One mend uncovers the next: a run that is restored may be in the wrong state."""
@@ -50,7 +50,9 @@ class Repair:
     failed: list[str] = field(default_factory=list)
 
 
-def repair(home: Home, name: str, uri: str, auditor: Auditor, before: list[Finding]) -> Repair:
+def repair(
+    home: Workspace, name: str, uri: str, auditor: RawReader, before: list[Finding]
+) -> Repair:
     """Mend study `name`, whose breaches are `before`. Raises StudyError where it is driven,
     StoreError where its journal is damaged before its end."""
     done = Repair()
@@ -84,7 +86,7 @@ def repair(home: Home, name: str, uri: str, auditor: Auditor, before: list[Findi
 
 
 def _apply(
-    home: Home, name: str, uri: str, auditor: Auditor, evidence: Evidence, mend: Mend
+    home: Workspace, name: str, uri: str, auditor: RawReader, evidence: Snapshot, mend: Mend
 ) -> None:
     match mend:
         case Send():
@@ -111,7 +113,7 @@ def _apply(
             pass  # the lock did
 
 
-def _close_stale(home: Home, name: str, uri: str, evidence: Evidence) -> None:
+def _close_stale(home: Workspace, name: str, uri: str, evidence: Snapshot) -> None:
     """As the next driver would: what stands in the spool has happened, the rest is tried again."""
     journal = evidence.journal
     assert journal is not None
@@ -130,9 +132,9 @@ def _close_stale(home: Home, name: str, uri: str, evidence: Evidence) -> None:
         search.tell_interrupted(number, search.requeue(number, DIED, blamed=False))
 
 
-def _remake(auditor: Auditor, evidence: Evidence, number: int) -> None:
+def _remake(auditor: RawReader, evidence: Snapshot, number: int) -> None:
     """A run that was lost for good, with what the journal holds: all but most of its curves."""
-    from harness.tracking.mlflow.names import shown
+    from harness.tracking.mlflow.naming import shown
 
     journal, study = evidence.journal, evidence.study
     assert journal is not None

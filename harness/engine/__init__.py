@@ -21,8 +21,3 @@ The axes, in this order:
 Activations lie in memory as [B, K, H], so that BatchNorm sees B rows of K * H columns, and are
 read by the matrix products through their [K, B, H] view; parameters have K in front.
 """
-
-from harness.engine.population import Population, Report
-from harness.engine.resident import Resident
-
-__all__ = ["Population", "Report", "Resident"]

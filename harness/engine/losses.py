@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.engine.switches import Switches
+from harness.engine.masks import Masks
 from harness.trial import Loss
 
 
 def with_gradient(
-    logits: Tensor, y: Tensor, switches: Switches, smoothing: bool
+    logits: Tensor, y: Tensor, switches: Masks, smoothing: bool
 ) -> tuple[Tensor, Tensor]:
     """Each member's mean loss [K] and d loss / d logits [B, K, C]; logits [B, K, C], y [B, K].
 
@@ -62,7 +62,7 @@ def probabilities(name: Loss, logits: Tensor) -> Tensor:
 
 
 def _cross_entropy(
-    logits: Tensor, y: Tensor, switches: Switches, smoothing: bool
+    logits: Tensor, y: Tensor, switches: Masks, smoothing: bool
 ) -> tuple[Tensor, Tensor]:
     log_p, true = torch.log_softmax(logits, 2), y.unsqueeze(2)
     of_target = log_p.gather(2, true)
@@ -87,7 +87,7 @@ def _by_class(name: str, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor
     return loss, (logits.sigmoid() - target).mul_(1 / parts)
 
 
-def _targets(logits: Tensor, y: Tensor, switches: Switches) -> Tensor:
+def _targets(logits: Tensor, y: Tensor, switches: Masks) -> Tensor:
     """One-hot, smoothed; [B, K, C]. A regression's as they are, [B, K, 1]."""
     if y.is_floating_point():
         return y.unsqueeze(2)

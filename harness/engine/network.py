@@ -1,6 +1,6 @@
 """Forward and backward of K unequal networks at once, by hand: no graph is built or walked.
 
-Held against `harness.model.MLP` under autograd by the tests, to 1e-12 in float64. Nothing here
+Held against `harness.models.mlp.MLP` under autograd by the tests, to 1e-12 in float64. Nothing here
 waits for the device or looks at a value, so that a whole step can be captured as a CUDA graph.
 """
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from harness.engine import activations, losses
-from harness.engine.arena import Arena
-from harness.engine.products import Products
-from harness.engine.randomness import Dropout
-from harness.engine.switches import Switches
+from harness.engine.masks import Masks
+from harness.engine.matmul import Matmul
+from harness.engine.parameter_buffer import ParameterBuffer
+from harness.engine.rng import Dropout
 
 MOMENTUM, EPSILON = 0.1, 1e-5  # torch.nn.BatchNorm1d's defaults
 native_batch_norm = torch.ops.aten.native_batch_norm
@@ -39,7 +39,7 @@ class Hidden(NamedTuple):
 class Network:
     """The members' networks over one arena; the switches say which member does what."""
 
-    def __init__(self, arena: Arena, switches: Switches, products: Products) -> None:
+    def __init__(self, arena: ParameterBuffer, switches: Masks, products: Matmul) -> None:
         layout = self.layout = arena.layout
         self.arena, self.switches, self.products = arena, switches, products
         self.prefixes = [layout.prefix(layer) for layer in range(len(layout.widths))]

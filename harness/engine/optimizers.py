@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.engine.arena import Rows
+from harness.engine.parameter_buffer import Rows
 from harness.trial import TrialSpec
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's defaults

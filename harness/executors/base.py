@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from harness.trial import EpochMetrics, Objective, Outcome, Trial
+from harness.results import EpochMetrics, Objective, Outcome
+from harness.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -93,5 +94,5 @@ class Setup:
     slots: int = 1
     """How many trials it trains at once."""
     perturbation: float = 0.0
-    """Of the initial weights of its trials, see harness.engine.member.perturbed: for a replay's
+    """Of the initial weights of its trials, see `trial_state.perturbed`: for a replay's
     twins. 0 leaves every bit as it is."""

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from harness.analysis.formatting import counted
 from harness.errors import DeviceError
-from harness.quoted import counted
 
 Demand = Literal["gpu", "cpu"] | None
 

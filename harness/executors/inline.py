@@ -9,11 +9,12 @@ from typing import Self
 
 import torch
 
-from harness.data.files import TrainingFiles
-from harness.data.parts import load_splits
-from harness.engine import Population, Resident
+from harness.data.prepare import TrainingFiles
+from harness.data.torch_datasets import load_splits
+from harness.engine.device_data import DeviceData
+from harness.engine.trainer import Trainer
 from harness.executors.base import Epoch, Event, Setup
-from harness.executors.workbench import Workbench
+from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
 
 
@@ -26,9 +27,9 @@ class InlineExecutor:
         self._threads = torch.get_num_threads()
         if setup.device == "cpu":
             torch.set_num_threads(1)  # as workers do: one thread's bits are promised
-        data = Resident(load_splits(files), setup.device)
-        population = Population(data, setup.objective, perturbation=setup.perturbation)
-        self._workbench = Workbench(population, "inline")
+        data = DeviceData(load_splits(files), setup.device)
+        population = Trainer(data, setup.objective, perturbation=setup.perturbation)
+        self._workbench = TrialRunner(population, "inline")
         self._queue: deque[Trial] = deque()
         self._running: str | None = None
 

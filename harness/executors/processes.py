@@ -13,12 +13,12 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Self
 
-from harness.data.files import TrainingFiles
+from harness.data.prepare import TrainingFiles
 from harness.errors import HarnessError
+from harness.executors.assignment import Waiting
 from harness.executors.base import LEAVING, READY, Epoch, Event, Lost, Setup
-from harness.executors.handle import Starter, Worker, end
-from harness.executors.load import Waiting
-from harness.executors.watchdog import HUNG_AFTER, SLICE, Watchdog
+from harness.executors.hang_detection import HUNG_AFTER, SLICE, HangDetector
+from harness.executors.worker_process import Starter, Worker, end
 from harness.trial import Trial
 
 FAILED_STARTS = 3
@@ -33,7 +33,7 @@ class ProcessExecutor:
         self, files: TrainingFiles, setups: Sequence[Setup], hung_after: float = HUNG_AFTER
     ) -> None:
         self._starter, self._waiting = Starter(files), Waiting(files)
-        self._watchdog = Watchdog(hung_after)
+        self._watchdog = HangDetector(hung_after)
         self._setups, self._workers = list(setups), list[Worker]()
         self._failed_starts = 0
 

@@ -8,12 +8,13 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from harness.data.files import TrainingFiles
-from harness.data.parts import load_splits
-from harness.engine import Population, Resident
+from harness.data.prepare import TrainingFiles
+from harness.data.torch_datasets import load_splits
+from harness.engine.device_data import DeviceData
+from harness.engine.trainer import Trainer
 from harness.errors import HarnessError
 from harness.executors.base import LEAVING, READY, Ended, Setup
-from harness.executors.workbench import Workbench
+from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
 
 M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3  # from glibc's malloc.h
@@ -33,18 +34,18 @@ def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str)
                 _keep_freed_memory()
             else:
                 torch.cuda.set_device(setup.device)
-            data = Resident(load_splits(files), setup.device)
+            data = DeviceData(load_splits(files), setup.device)
         except (HarnessError, RuntimeError, AssertionError) as error:
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)
-        population = Population(data, setup.objective, perturbation=setup.perturbation)
-        _train(connection, Workbench(population, name))
+        population = Trainer(data, setup.objective, perturbation=setup.perturbation)
+        _train(connection, TrialRunner(population, name))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver died; nobody is left to tell
 
 
-def _train(connection: Connection, workbench: Workbench) -> None:
+def _train(connection: Connection, workbench: TrialRunner) -> None:
     patience = 0.0
     while True:
         while not workbench.busy or connection.poll(patience):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import shlex
 
-from harness.config import as_toml, varied_fields
-from harness.tracking.records import RunRecord, StudyRun
+from harness.config.schema import as_toml, varied_fields
+from harness.tracking.types import RunRecord, StudyRun
 
 
 def extended(study: StudyRun, *words: str) -> str:

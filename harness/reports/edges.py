@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from harness.reports.factors import Factor
-from harness.space import TYPES, check_value
+from harness.config.search_space import TYPES, check_value
+from harness.reports.parameter_axes import Factor
 
 NEAR = 0.05
 """Of a range's length, in its own scale: nearer to its end than this is at its end."""

@@ -5,20 +5,20 @@ A search has neither: its settings differ from trial to trial, and its test set 
 
 from __future__ import annotations
 
-from harness.reports import luck, settings
+from harness.analysis.summary import Summary
 from harness.reports.page import Section
-from harness.reports.style import Plot
-from harness.verdict import Verdict
+from harness.reports.plots import seed_variance, test_selection_bias
+from harness.reports.plots.style import Plot
 
 
-def sections(verdict: Verdict) -> list[Section]:
+def sections(verdict: Summary) -> list[Section]:
     """None for a search."""
-    found = settings.data(verdict.study)
+    found = seed_variance.data(verdict.study)
     made = [_settings(found)] if found.entries else []
     return made + [section for section in [_luck(verdict)] if section]
 
 
-def _settings(found: settings.BySetting) -> Section:
+def _settings(found: seed_variance.BySetting) -> Section:
     says = (
         f"The best validation {found.score.name} first, with 95 % intervals, which leave out what "
         "another seed would do. A click on a row colours its trials."
@@ -31,23 +31,23 @@ def _settings(found: settings.BySetting) -> Section:
     if found.left_out:
         says += f" Left out, for they are not complete: {found.left_out} of the trials that ended."
     title = "Every trial, by setting"
-    if len(found.entries) > settings.SHOWN:
-        title += f": the best {settings.SHOWN} of {len(found.entries)}"
+    if len(found.entries) > seed_variance.SHOWN:
+        title += f": the best {seed_variance.SHOWN} of {len(found.entries)}"
     return Section(
         name="settings",
         title="Setting by setting",
         says=says,
         template="rows",
-        values={"said": [], "table": settings.table(found)},
-        plots=[Plot("settings", title, settings.figure(found), wide=True)],
+        values={"said": [], "table": seed_variance.table(found)},
+        plots=[Plot("settings", title, seed_variance.figure(found), wide=True)],
     )
 
 
-def _luck(verdict: Verdict) -> Section | None:
+def _luck(verdict: Summary) -> Section | None:
     found = verdict.luck
     if found is None:
         return None
-    names = settings.titles(verdict.study)
+    names = seed_variance.titles(verdict.study)
     title = "Accuracy on one half of the test examples, less that on the other, in points"
     return Section(
         name="luck",
@@ -56,8 +56,8 @@ def _luck(verdict: Verdict) -> Section | None:
         "what every trial said of its examples when it was opened.",
         template="rows",
         values={
-            "said": [luck.says(found)],
-            "table": luck.table(verdict.study, verdict.champion, names),
+            "said": [test_selection_bias.says(found)],
+            "table": test_selection_bias.table(verdict.study, verdict.champion, names),
         },
-        plots=[Plot("luck", title, luck.figure(found), wide=True)],
+        plots=[Plot("luck", title, test_selection_bias.figure(found), wide=True)],
     )

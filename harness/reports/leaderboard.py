@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.arguments import ARGUMENT
-from harness.config import LIST
-from harness.reports.settings import named
-from harness.scores import Score, number
-from harness.tracking.records import RunRecord, StudyRun
+from harness.config.schema import LIST
+from harness.metrics import Score, number
+from harness.model_arguments import ARGUMENT
+from harness.reports.plots.seed_variance import named
+from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import SPEC_FIELDS
 
 

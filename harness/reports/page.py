@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from harness.reports.style import COLOURS, Plot
+from harness.reports.plots.style import COLOURS, Plot
 
 PLOTLY = "plotly.min.js"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.config import as_toml
-from harness.reports import importance
+from harness.config.schema import as_toml
 from harness.reports.commands import anew
 from harness.reports.edges import end_of, widened
-from harness.reports.factors import as_text, ended, factors
-from harness.tracking.records import RunRecord, StudyRun
+from harness.reports.parameter_axes import as_text, ended, factors
+from harness.reports.plots import importance
+from harness.tracking.types import RunRecord, StudyRun
 
 FEW = 3
 """Complete trials, and failed ones: fewer show nothing."""

@@ -7,9 +7,3 @@ samplers which sampler and pruner a study file means
 fixed    settings that are given, not searched for
 draws    settings drawn at random, to see what a study will ask for
 """
-
-from harness.search.draws import random_specs
-from harness.search.opening import open_search
-from harness.search.study import Counts, Search
-
-__all__ = ["Counts", "Search", "open_search", "random_specs"]

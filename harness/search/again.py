@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.search.fixed import FixedSearch
-from harness.tracking.records import CONFIRMING
-from harness.trial import Objective, Trial, TrialSpec
+from harness.results import Objective
+from harness.search.fixed_trials import FixedSearch
+from harness.tracking.types import CONFIRMING
+from harness.trial import Trial, TrialSpec
 
 
 @dataclass(frozen=True)

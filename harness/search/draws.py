@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import optuna
 
-from harness.config import StudyConfig
+from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
 from harness.trial import TrialSpec
 

@@ -6,7 +6,7 @@ import warnings
 
 import optuna
 
-from harness.config import StudyConfig
+from harness.config.schema import StudyConfig
 from harness.search.grid import Point
 from harness.trial import derived_seed
 

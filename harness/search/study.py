@@ -9,13 +9,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from harness.config import StudyConfig
+from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
-from harness.failpoints import failpoint
-from harness.scores import sign_of
+from harness.metrics import sign_of
+from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.search.record import Uninterrupted
 from harness.search.samplers import RANDOM_TRIALS, sampler
-from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
+from harness.system.failpoints import failpoint
+from harness.trial import Trial
 
 ATTEMPTS = 3
 """A trial whose worker died so often has finally failed."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from harness.tracking.records import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
-from harness.trial import EpochMetrics, Outcome, Trial
+from harness.results import EpochMetrics, Outcome
+from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.trial import Trial
 
 
 class Tracker(Protocol):

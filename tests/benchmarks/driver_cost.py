@@ -32,15 +32,16 @@ from typing import Any, Self
 
 import optuna
 
-from harness.driver import Driver
+from harness.config.loader import load
 from harness.executors.base import Ended, Epoch, Event
-from harness.home import Home
-from harness.progress.quiet import Quiet
-from harness.search import open_search
-from harness.signals import Stop
-from harness.studyfiles import load
-from harness.tracking.records import StudyRecord
-from harness.trial import EpochMetrics, Stopped, Trial, TrialResult, TrialSpec
+from harness.results import EpochMetrics, Stopped, TrialResult
+from harness.search.open_study import open_search
+from harness.sweep.driver import Driver
+from harness.sweep.quiet import Silent
+from harness.system.signals import Stop
+from harness.tracking.types import StudyRecord
+from harness.trial import Trial, TrialSpec
+from harness.workspace import Workspace
 
 EPOCHS, CLASSES, EXAMPLES = 5, 10, 6000
 SAMPLING = (
@@ -218,7 +219,7 @@ class Stub:
 def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
     """Every trial's cost in the order in which they ended, and how they ended."""
     config = load("fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials})
-    home = Home(folder)
+    home = Workspace(folder)
     with (
         open_search(config, home.journals(home.local_uri)) as search,
         home.open_spool(config.study.name, home.local_uri) as tracker,
@@ -238,7 +239,7 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
         tracker.open(record)
         executor = Stub(Sampling(), rising)
         objective = config.study.objective
-        driver = Driver(search, executor, tracker, Quiet(), target=trials, objective=objective)
+        driver = Driver(search, executor, tracker, Silent(), target=trials, objective=objective)
         driver.run(Stop())
         tracker.close(search.uid, "COMPLETE")
         tracker.flush()

@@ -21,9 +21,9 @@ from fixed_list import step_flops
 from torch.utils.data import DataLoader
 from usual_loop import Fit, UsualLoop, machine
 
-from harness.engine import Resident
-from harness.engine.arrangement import together
-from harness.engine.member import Member
+from harness.engine.device_data import DeviceData
+from harness.engine.placement import together
+from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 
 SPEC = TrialSpec(hidden=(300, 100), batch_size=64)
@@ -56,8 +56,8 @@ def main(folder: Path, rounds: int) -> None:
     torch.set_num_threads(1)
     print(machine("cpu"))
     loop, fit = UsualLoop(folder), Fit(SPEC, "cpu")
-    data = Resident(loop.splits)
-    cell = together([Member.fresh("", SPEC, data)], data)
+    data = DeviceData(loop.splits)
+    cell = together([TrialState.fresh("", SPEC, data)], data)
     loader = DataLoader(loop.training, batch_size=SPEC.batch_size, shuffle=True)
     cell.train_epoch()  # warm
     usual, ours = [], []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from harness import packing
+from harness.engine import cost_model
 from harness.trial import Activation, BatchNorm, OptimizerName, TrialSpec
 
 OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adam")
@@ -27,7 +27,7 @@ def specs(count: int = 20, seed: int = 7, epochs: int = 3) -> list[TrialSpec]:
 
 def step_flops(spec: TrialSpec) -> int:
     """Of the matrix products of one training step on FashionMNIST."""
-    return packing.step_flops(spec.hidden, spec.batch_size, inputs=784, classes=10)
+    return cost_model.step_flops(spec.hidden, spec.batch_size, inputs=784, classes=10)
 
 
 def _draw(rng: random.Random, index: int, epochs: int) -> TrialSpec:

@@ -16,25 +16,25 @@ from pathlib import Path
 import torch
 from usual_loop import machine
 
-from harness import packing
-from harness.data.files import prepare
-from harness.data.parts import load_splits
-from harness.engine import Resident
-from harness.engine.arrangement import together
-from harness.engine.cell import Cell
-from harness.engine.member import Member
+from harness.data.prepare import prepare
+from harness.data.torch_datasets import load_splits
+from harness.engine import cost_model
+from harness.engine.device_data import DeviceData
+from harness.engine.fused_group import FusedGroup
+from harness.engine.placement import together
+from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 
 SHAPES = [(32,), (64,), (64, 64), (128,), (128, 128), (128, 64, 32), (300, 100)]
 SIZES, TURNS, STEPS = (1, 4, 8), 5, 160
 
 
-def cell(spec: TrialSpec, size: int, data: Resident) -> Cell:
-    members = [Member.fresh(str(seed), replace(spec, seed=seed), data) for seed in range(size)]
+def cell(spec: TrialSpec, size: int, data: DeviceData) -> FusedGroup:
+    members = [TrialState.fresh(str(seed), replace(spec, seed=seed), data) for seed in range(size)]
     return together(members, data)
 
 
-def seconds(made: Cell, steps: int) -> float:
+def seconds(made: FusedGroup, steps: int) -> float:
     made.begin_epoch()
     steps = min(steps, made.steps)
     started = time.perf_counter()
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
         prepared = prepare(
             name, validation=0.1, test=0.2, split_seed=0, normalize=True, data_dir=folder
         )
-        data = Resident(load_splits(prepared.training))
+        data = DeviceData(load_splits(prepared.training))
         for hidden in SHAPES:
             for batch in (32, 64, 128):
                 spec = TrialSpec(hidden=hidden, batch_size=batch)
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
                 for _ in range(TURNS):
                     for size, made in cells.items():
                         best[size] = min(best[size], seconds(made, STEPS // size))
-                flops = packing.step_flops(hidden, batch, data.inputs, data.classes) / 1e6
+                flops = cost_model.step_flops(hidden, batch, data.inputs, data.classes) / 1e6
                 gains = "".join(f"{best[1] / best[size]:>7.2f}x" for size in SIZES[1:])
                 shape = "-".join(map(str, hidden))
                 print(f"{name:<14}{shape:>14}{batch:>6}{flops:>8.1f}{best[1] * 1e6:>11.0f}{gains}")

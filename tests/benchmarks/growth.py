@@ -27,17 +27,17 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.driver import Driver
+from harness.config.loader import load
 from harness.executors.base import Ended, Event
-from harness.home import Home
-from harness.progress.quiet import Quiet
-from harness.search import open_search
-from harness.signals import Stop
-from harness.studyfiles import load
+from harness.search.open_study import open_search
+from harness.sweep.driver import Driver
+from harness.sweep.quiet import Silent
+from harness.system.signals import Stop
 from harness.tracking.base import Tracker
-from harness.tracking.records import StudyRecord
-from harness.tracking.spool.writes import Finish, Points, Start
+from harness.tracking.outbox.messages import Finish, Points, Start
+from harness.tracking.types import StudyRecord
 from harness.trial import Trial
+from harness.workspace import Workspace
 from tests.benchmarks.driver_cost import (
     CLASSES,
     EPOCHS,
@@ -48,8 +48,8 @@ from tests.benchmarks.driver_cost import (
     processor,
     table,
 )
-from tests.faults.servers import Server
-from tests.postgres import Postgres
+from tests.faults.mlflow_server import Server
+from tests.support.postgres import Postgres
 
 WORKERS = (1, 2, 4, 8, 64)
 LASTS, MOST = 20.0, 600
@@ -142,7 +142,7 @@ def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], a
     name = f"growth-{executor.slots}-{sampler}"
     overrides = [f"train.epochs={EPOCHS}", f"study.name={name}", f"study.sampler={sampler}"]
     config = load("fashion-mnist", overrides, {"trials": trials})
-    home = Home(at, storage)
+    home = Workspace(at, storage)
     with (
         open_search(config, home.place(tracking)) as search,
         home.open_spool(name, tracking) as tracker,
@@ -162,7 +162,7 @@ def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], a
         tracker.open(record)
         tracker.flush()
         objective = config.study.objective
-        driver = Driver(search, executor, tracker, Quiet(), target=trials, objective=objective)
+        driver = Driver(search, executor, tracker, Silent(), target=trials, objective=objective)
         started = time.perf_counter()
         driver.run(Stop())
         driven = time.perf_counter() - started

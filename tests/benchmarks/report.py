@@ -25,8 +25,8 @@ from pathlib import Path
 from driver_cost import processor
 from playwright.sync_api import Browser, sync_playwright
 
-from harness.home import Home
-from tests.synthetic import study, write
+from harness.workspace import Workspace
+from tests.support.synthetic_study import study, write
 
 ROUNDS = 3
 PATIENCE = 120_000
@@ -36,16 +36,16 @@ import sys, time
 from pathlib import Path
 
 clock = [time.perf_counter()]
-from harness.home import Home
-home = Home(Path(sys.argv[1]))
+from harness.workspace import Workspace
+home = Workspace(Path(sys.argv[1]))
 tracker = home.open_tracker(reading=True)
 clock.append(time.perf_counter())
 study = tracker.read(sys.argv[2])
 clock.append(time.perf_counter())
-from harness.reports.study import report
-from harness.verdict import Verdict
+from harness.reports.study_page import report
+from harness.analysis.summary import Summary
 path = home.report(study.name, home.local_uri)
-verdict = Verdict.of(study, study.best_first()[0], tracker, path, home.local_uri)
+verdict = Summary.of(study, study.best_first()[0], tracker, path, home.local_uri)
 report(verdict).write(path)
 clock.append(time.perf_counter())
 tracker.studies()
@@ -88,7 +88,7 @@ def shown(seconds: Sequence[float]) -> str:
 def measure(trials: int, browser: Browser) -> None:
     made = study(trials)
     with tempfile.TemporaryDirectory() as here:
-        home = Home(Path(here))
+        home = Workspace(Path(here))
         started = time.perf_counter()
         write(made, home.open_tracker(home.local_uri))
         print(f"{trials} trials, recorded in {time.perf_counter() - started:.0f} s")

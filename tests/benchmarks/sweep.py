@@ -31,13 +31,13 @@ SHARE = 1 / 9
 
 def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, float]:
     """Ours, in this process: seconds of wall time and of CPU time."""
-    from harness.driver import Driver
     from harness.executors.processes import ProcessExecutor
-    from harness.plan import plan
-    from harness.progress.quiet import Quiet
-    from harness.search.fixed import FixedSearch
-    from harness.signals import Stop
-    from harness.trial import TrialResult
+    from harness.results import TrialResult
+    from harness.search.fixed_trials import FixedSearch
+    from harness.sweep.driver import Driver
+    from harness.sweep.plan import plan
+    from harness.sweep.quiet import Silent
+    from harness.system.signals import Stop
 
     trials = specs(count, epochs=epochs)
     with tempfile.TemporaryDirectory() as home:
@@ -56,7 +56,7 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
                 source,
                 executor,
                 tracker,
-                Quiet(),
+                Silent(),
                 target=len(trials),
                 objective="val/accuracy",
             )

@@ -37,8 +37,8 @@ from fixed_list import specs, step_flops
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from harness.data.files import prepare
-from harness.data.parts import load_splits
+from harness.data.prepare import prepare
+from harness.data.torch_datasets import load_splits
 from harness.trial import TrialSpec
 
 WARM_BATCHES = 3

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from harness.run import StudyResult, run_study
+from harness.sweep.run import StudyResult, run_study
 
 pytestmark = pytest.mark.slow
 SECONDS = 60_000

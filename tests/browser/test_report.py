@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from harness.compare import Comparison, Side
-from harness.paired import Paired
-from harness.reports import versus
-from harness.reports.study import report
-from harness.tracking.memory import MemoryTracker
-from harness.tracking.records import StudyRun
-from harness.verdict import Verdict
-from tests import regression, synthetic
-from tests.reports.listed import listed
+from harness.analysis.comparison import Comparison, Side
+from harness.analysis.paired_tests import Paired
+from harness.analysis.summary import Summary
+from harness.reports import comparison_page
+from harness.reports.study_page import report
+from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.types import StudyRun
+from tests.reports.list_study import listed
+from tests.support import regression_table, synthetic_study
 
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
 SECTIONS = (
@@ -35,14 +35,14 @@ SECTIONS = (
 
 def write(study: StudyRun, path: Path) -> Path:
     champion = study.best_first()[0]
-    verdict = Verdict.of(study, champion, MemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
+    verdict = Summary.of(study, champion, MemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
     report(verdict).write(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def study() -> StudyRun:
-    return synthetic.study(60, epochs=5)
+    return synthetic_study.study(60, epochs=5)
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +361,7 @@ def test_it_opens_from_one_file_in_a_frame_that_may_do_nothing_else(
 ) -> None:
     """As MLflow's artifact viewer shows it: a sandboxed frame, where storage throws."""
     champion = study.best_first()[0]
-    verdict = Verdict.of(study, champion, MemoryTracker(), tmp_path, "http://tracking:5000")
+    verdict = Summary.of(study, champion, MemoryTracker(), tmp_path, "http://tracking:5000")
     (tmp_path / "report.html").write_text(report(verdict).inlined())
     (tmp_path / "frame.html").write_text(
         '<iframe sandbox="allow-scripts" src="report.html" width="660" height="600"></iframe>'
@@ -379,7 +379,7 @@ def test_a_comparison_draws_both_sides_in_colour(
     hostile = replace(study, name=HOSTILE)
     sides = (Side("A", study, first), Side("B", hostile, second))
     path = tmp_path / "index.html"
-    versus.report(Comparison(sides, (Paired(6000, 40, 20, 0.01),), (0.01,))).write(path)
+    comparison_page.report(Comparison(sides, (Paired(6000, 40, 20, 0.01),), (0.01,))).write(path)
     page = watched.open(path)
     drawn = page.evaluate(
         """() => { const plot = harness.plots.find(p => p.name === 'val-accuracy');
@@ -396,7 +396,7 @@ def test_a_comparison_draws_both_sides_in_colour(
 def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) -> None:
     study, tracker = listed()
     path = tmp_path / "index.html"
-    report(Verdict.of(study, study.best_first()[0], tracker, path, "http://h/")).write(path)
+    report(Summary.of(study, study.best_first()[0], tracker, path, "http://h/")).write(path)
     page = watched.open(path)
     undrawn = page.evaluate(
         "harness.plots.filter(p => !p.element.querySelector('.main-svg')).map(p => p.name)"
@@ -444,16 +444,16 @@ def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) ->
 
 
 def test_a_regression_draws_predicted_against_true(watched: Watched, tmp_path: Path) -> None:
-    tracker, study = regression.record()
+    tracker, study = regression_table.record()
     path = tmp_path / "index.html"
     champion = study.best_first()[0]
-    verdict = Verdict.of(study, champion, tracker, path, "sqlite:///mlruns/mlflow.db")
+    verdict = Summary.of(study, champion, tracker, path, "sqlite:///mlruns/mlflow.db")
     report(verdict).write(path)
     page = watched.open(path)
     expect(page.locator("section#predicted h2")).to_be_visible()
     expect(page.locator("section#classes")).to_have_count(0)
     dots = page.locator("#plot-predicted .scatterlayer .point")
-    expect(dots).to_have_count(regression.VALIDATION)
+    expect(dots).to_have_count(regression_table.VALIDATION)
     expect(page.locator("#plot-errors .bars .point").first).to_be_visible()
     expect(page.locator("#plot-val-rmse .js-line").first).to_be_visible()
     assert "RMSE of price" in page.locator("section#verdict").inner_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.prepared import Record, copied, make
+from tests.doctor.example_study import Record, copied, make
 
 
 @pytest.fixture(scope="session")

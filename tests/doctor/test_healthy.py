@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from harness.doctor import examine
+from harness.doctor.report import examine
 from harness.errors import StudyError
-from harness.tracking.spool.file import SpoolFile
-from harness.tracking.spool.writes import File
-from tests.doctor.prepared import Record
+from harness.tracking.outbox.messages import File
+from harness.tracking.outbox.queue import Outbox
+from tests.doctor.example_study import Record
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +104,7 @@ def test_a_record_of_an_older_version_has_no_digests(record: Record) -> None:
 
 def test_what_waits_in_the_spool_is_told_and_the_store_not_judged(record: Record) -> None:
     record.sql("UPDATE runs SET status = 'RUNNING'")  # as it may be, until they are sent
-    spool = SpoolFile(record.home.spools(record.home.local_uri) / "tiny.spool")
+    spool = Outbox(record.home.spools(record.home.local_uri) / "tiny.spool")
     spool.append(File(uid="any", name="note.txt", content=b"aGVsbG8="))
     spool.close()
     found = record.examined()

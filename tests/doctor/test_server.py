@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 from mlflow import MlflowClient
 
-from harness.doctor import examine
-from tests.doctor.prepared import COMPLETE, PLACES, Record
-from tests.test_server import free_port, wait_for
+from harness.doctor.report import examine
+from tests.doctor.example_study import COMPLETE, PLACES, Record
+from tests.tracking.test_mlflow_server import free_port, wait_for
 
 pytestmark = pytest.mark.slow
 

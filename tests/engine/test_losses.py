@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.data.files import Prepared
-from harness.data.parts import load_splits
-from harness.engine import Resident
+from harness.data.prepare import Prepared
+from harness.data.torch_datasets import load_splits
+from harness.engine.device_data import DeviceData
 from harness.engine.losses import of_examples, probabilities
-from harness.model import MLP
+from harness.models.mlp import MLP
 from harness.trial import CHOICES, TrialSpec
-from tests.engine.oracle import cell_of, losses_of
+from tests.engine.autograd_reference import cell_of, losses_of
 
 LOGITS = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
 LABELS = torch.arange(50) % 4
@@ -41,7 +41,7 @@ def test_probabilities_lie_between_0_and_1_and_rank_as_the_logits_do(name: str) 
 
 
 def test_unlike_losses_side_by_side_are_validated_each_by_its_own(digits: Prepared) -> None:
-    data = Resident(load_splits(digits.training), dtype=torch.float64)
+    data = DeviceData(load_splits(digits.training), dtype=torch.float64)
     specs = [TrialSpec(hidden=(8,), batch_size=64, loss=name) for name in ("mse", "bce")]
     cell = cell_of([*specs, TrialSpec(hidden=(8,), batch_size=64)], data)
     losses_of(cell, 5)

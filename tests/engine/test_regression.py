@@ -9,31 +9,33 @@ import pytest
 import torch
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from harness.engine import Population, Resident
-from harness.fit import rmse_interval
-from harness.model import load_model
-from harness.trial import CHOICES, EpochMetrics, TrialResult, TrialSpec
-from tests import regression
-from tests.engine.oracle import cell_of, check, losses_of
+from harness.engine.device_data import DeviceData
+from harness.engine.trainer import Trainer
+from harness.models.mlp import load_model
+from harness.results import EpochMetrics, TrialResult
+from harness.stats.regression import rmse_interval
+from harness.trial import CHOICES, TrialSpec
+from tests.engine.autograd_reference import cell_of, check, losses_of
 from tests.engine.training import result, train
+from tests.support import regression_table
 
 SPEC = TrialSpec(hidden=(24, 12), loss="mse", batch_size=40, epochs=8, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
-def data() -> Resident:
-    return Resident(regression.splits())
+def data() -> DeviceData:
+    return DeviceData(regression_table.splits())
 
 
 @pytest.fixture(scope="module")
-def trained(data: Resident) -> tuple[TrialResult, list[EpochMetrics]]:
+def trained(data: DeviceData) -> tuple[TrialResult, list[EpochMetrics]]:
     return result(SPEC, data, "val/rmse")
 
 
 @pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
 @pytest.mark.parametrize("batch_norm", CHOICES["batch_norm"])
 def test_equals_autograd(batch_norm: str, vectorised: bool) -> None:
-    double = Resident(regression.splits(), dtype=torch.float64)
+    double = DeviceData(regression_table.splits(), dtype=torch.float64)
     spec = TrialSpec.from_dict(SPEC.to_dict() | {"batch_norm": batch_norm, "l2": 1e-3})
     other = replace(SPEC, hidden=(16,), seed=1)
     cell = cell_of([spec, other], double, vectorised)
@@ -41,10 +43,10 @@ def test_equals_autograd(batch_norm: str, vectorised: bool) -> None:
 
 
 def test_its_figures_are_scikit_learns(
-    data: Resident, trained: tuple[TrialResult, list[EpochMetrics]]
+    data: DeviceData, trained: tuple[TrialResult, list[EpochMetrics]]
 ) -> None:
     found, epochs = trained
-    best, splits = found.best, regression.splits()
+    best, splits = found.best, regression_table.splits()
     assert best == min(epochs, key=lambda epoch: epoch.val_rmse or 0)
     said = np.frombuffer(found.predictions, np.float32)
     true = splits.validation.labels[splits.validation.rows].numpy()
@@ -62,18 +64,18 @@ def test_its_figures_are_scikit_learns(
 def test_the_model_that_is_kept_speaks_in_the_targets_own_units(
     trained: tuple[TrialResult, list[EpochMetrics]],
 ) -> None:
-    found, part = trained[0], regression.splits().validation
+    found, part = trained[0], regression_table.splits().validation
     model = load_model(SPEC, 0, found.weights)
     with torch.inference_mode():
         said = model(part.inputs[part.rows])
-    assert said.shape == (regression.VALIDATION, 1)
+    assert said.shape == (regression_table.VALIDATION, 1)
     np.testing.assert_allclose(
         said[:, 0].numpy(), np.frombuffer(found.predictions, np.float32), rtol=1e-5
     )
 
 
 def test_beside_others_it_comes_to_the_same(
-    data: Resident, trained: tuple[TrialResult, list[EpochMetrics]]
+    data: DeviceData, trained: tuple[TrialResult, list[EpochMetrics]]
 ) -> None:
     others = [SPEC, replace(SPEC, hidden=(16,)), replace(SPEC, batch_norm="after")]
     (first, *_), _ = train(others, data, "val/rmse")
@@ -81,6 +83,6 @@ def test_beside_others_it_comes_to_the_same(
     assert first.best.val_rmse == pytest.approx(trained[0].best.val_rmse, rel=1e-3)
 
 
-def test_a_loss_for_classes_is_refused(data: Resident) -> None:
+def test_a_loss_for_classes_is_refused(data: DeviceData) -> None:
     with pytest.raises(ValueError, match="loss: cross-entropy tells classes apart"):
-        Population(data, "val/rmse").add("0", replace(SPEC, loss="cross-entropy"))
+        Trainer(data, "val/rmse").add("0", replace(SPEC, loss="cross-entropy"))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.engine import Population, Resident
-from harness.engine.arrangement import Arrangement
-from harness.trial import EpochMetrics, Objective, Outcome, TrialResult, TrialSpec
+from harness.engine.device_data import DeviceData
+from harness.engine.placement import Placement
+from harness.engine.trainer import Trainer
+from harness.results import EpochMetrics, Objective, Outcome, TrialResult
+from harness.trial import TrialSpec
 
 Keep = Callable[[str, EpochMetrics], bool]
 
 
 def train(
     specs: Sequence[TrialSpec],
-    data: Resident,
+    data: DeviceData,
     objective: Objective = "val/accuracy",
-    arrangement: Arrangement | None = None,
+    arrangement: Placement | None = None,
     joins: Mapping[int, int] | None = None,
     keep: Keep = lambda uid, metrics: True,
 ) -> tuple[list[Outcome], list[list[EpochMetrics]]]:
     """Every spec's outcome and epochs. `joins` says after how many rounds a spec joins: 0."""
-    population = Population(data, objective, arrangement)
+    population = Trainer(data, objective, arrangement)
     outcomes: dict[int, Outcome] = {}
     epochs: list[list[EpochMetrics]] = [[] for _ in specs]
     round_ = 0
@@ -44,7 +46,7 @@ def train(
 
 
 def result(
-    spec: TrialSpec, data: Resident, objective: Objective = "val/accuracy"
+    spec: TrialSpec, data: DeviceData, objective: Objective = "val/accuracy"
 ) -> tuple[TrialResult, list[EpochMetrics]]:
     """One trial alone."""
     (outcome,), (epochs,) = train([spec], data, objective)

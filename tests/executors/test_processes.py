@@ -16,14 +16,15 @@ from types import FrameType
 
 import pytest
 
-from harness.data.files import Prepared
+from harness.data.prepare import Prepared
 from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Lost
-from harness.executors.handle import GONE_AFTER, end
 from harness.executors.processes import ProcessExecutor
-from harness.trial import Trial, TrialFailure, TrialSpec
-from tests.contracts.test_executors import CPU, SPEC, drive, result_of, trials
-from tests.faults.alive import is_gone, stop, wait_gone
+from harness.executors.worker_process import GONE_AFTER, end
+from harness.results import TrialFailure
+from harness.trial import Trial, TrialSpec
+from tests.executors.test_contract import CPU, SPEC, drive, result_of, trials
+from tests.faults.process_table import is_gone, stop, wait_gone
 
 ENDLESS = replace(SPEC, epochs=10**6)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.nursery import Nursery
-from tests.faults.servers import Server
+from tests.faults.forked_cli import Nursery
+from tests.faults.mlflow_server import Server
 
 
 @pytest.fixture(scope="session")

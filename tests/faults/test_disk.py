@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.run import run_study
-from tests.faults.nursery import Nursery
-from tests.faults.recorded import DATED, STUDY, check_line, command, recorded, refused
+from harness.sweep.run import run_study
+from tests.faults.forked_cli import Nursery
+from tests.faults.recorded_study import DATED, STUDY, check_line, command, recorded, refused
 
 MOUNT = ("mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs")
 

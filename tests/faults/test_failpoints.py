@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.home import Home
-from tests.faults.nursery import Done, Nursery
-from tests.faults.sameness import by_ordinal, confirmed, read
+from harness.workspace import Workspace
+from tests.faults.forked_cli import Done, Nursery
+from tests.faults.study_comparison import by_ordinal, confirmed, read
 
 pytestmark = pytest.mark.slow
 STUDY = """
@@ -72,7 +72,7 @@ def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new one, which takes MLflow longer to make than the study to run."""
-    home = Home(tmp_path_factory.mktemp("database") / "mlruns")
+    home = Workspace(tmp_path_factory.mktemp("database") / "mlruns")
     home.open_tracker()
     return home.database
 
@@ -268,10 +268,10 @@ def test_a_crash_while_a_spool_begins_anew(tmp_path: Path) -> None:
     code = """if True:
         import sys
         from pathlib import Path
-        from harness.tracking.spool.file import SpoolFile
-        from harness.tracking.spool.writes import Start
-        from harness.trial import Trial, TrialSpec
-        file = SpoolFile(Path(sys.argv[1]))
+        from harness.tracking.outbox.queue import Outbox
+        from harness.tracking.outbox.messages import Start
+        from harness.trial import (Trial, TrialSpec)
+        file = Outbox(Path(sys.argv[1]))
         if file.size < 100:
             file.append(Start(trial=Trial(number=0, uid='a/0', spec=TrialSpec()), at=1.0))
             file.mark_sent(file.size, 1)

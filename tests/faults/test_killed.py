@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.faults.sameness import asked, by_ordinal, confirmed, read
+from tests.faults.study_comparison import asked, by_ordinal, confirmed, read
 
 pytestmark = pytest.mark.slow
 STUDY = """

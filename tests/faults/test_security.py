@@ -24,18 +24,18 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data import cifar, sources
-from harness.data.files import prepare
+from harness.data import builtin, cifar10
+from harness.data.prepare import prepare
 from harness.errors import DataError, StoreError
-from harness.model import load_model
+from harness.models.mlp import load_model
 from harness.trial import TrialSpec
-from tests import made_up
-from tests.data.test_cifar import made_up as made_up_cifar
-from tests.faults.nursery import Nursery
-from tests.faults.proxy import Proxy
-from tests.faults.recorded import STUDY, champion, command, recorded, refused
-from tests.faults.servers import Server, free_port
-from tests.postgres import Postgres
+from tests.data.test_cifar10 import made_up as made_up_cifar
+from tests.faults.faulty_proxy import Proxy
+from tests.faults.forked_cli import Nursery
+from tests.faults.mlflow_server import Server, free_port
+from tests.faults.recorded_study import STUDY, champion, command, recorded, refused
+from tests.support import tiny_mnist
+from tests.support.postgres import Postgres
 
 HARNESS = (sys.executable, "-m", "harness")
 
@@ -210,10 +210,10 @@ def test_a_pickle_as_the_cached_test_pictures(folder: Path, canary: Path, isolat
 def test_a_pickle_as_a_dataset(
     tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MD5", made_up.write(tmp_path / "data"))
+    monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "data"))
     made_up_cifar(tmp_path / "data", each=20)
     raw = tmp_path / "data" / "MNIST" / "raw"
-    batches = tmp_path / "data" / cifar.FOLDER
+    batches = tmp_path / "data" / cifar10.FOLDER
     files = [
         *((path, "mnist") for path in raw.iterdir()),
         *((p, "cifar10") for p in batches.iterdir()),
@@ -229,7 +229,7 @@ def test_what_torchvision_once_pickled_is_not_read(
     tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No checksum covers `processed/*.pt`, which its own classes prefer to the files."""
-    monkeypatch.setattr(sources, "MD5", made_up.write(tmp_path / "data"))
+    monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "data"))
     processed = tmp_path / "data" / "MNIST" / "processed"
     processed.mkdir()
     for name in ("training.pt", "test.pt"):

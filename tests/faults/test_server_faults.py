@@ -20,17 +20,18 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness.doctor import examine
-from harness.driver import Progress
+from harness.doctor.report import examine
 from harness.errors import Unsent
-from harness.home import Home
-from harness.progress.quiet import Quiet
-from harness.run import StudyResult, run_study
-from harness.tracking.records import State
-from harness.trial import Outcome, Trial
-from tests.faults.proxy import Proxy
-from tests.faults.recorded import command
-from tests.faults.servers import Server
+from harness.results import Outcome
+from harness.sweep.driver import Progress
+from harness.sweep.quiet import Silent
+from harness.sweep.run import StudyResult, run_study
+from harness.tracking.types import State
+from harness.trial import Trial
+from harness.workspace import Workspace
+from tests.faults.faulty_proxy import Proxy
+from tests.faults.mlflow_server import Server
+from tests.faults.recorded_study import command
 
 pytestmark = pytest.mark.slow
 TRIALS, EPOCHS = 5, 3
@@ -62,7 +63,7 @@ def proxy(mlflow_process: Server) -> Iterator[Proxy]:
 
 
 @dataclass
-class Watching(Quiet):
+class Watching(Silent):
     """Does something when so many trials have ended."""
 
     then: dict[int, Callable[[], object]] = field(default_factory=dict)
@@ -99,8 +100,8 @@ class Study:
         return self.folder / f"{self.name}.toml"
 
     @property
-    def home(self) -> Home:
-        return Home(self.folder / "mlruns")
+    def home(self) -> Workspace:
+        return Workspace(self.folder / "mlruns")
 
     def run(self, watching: Watching | None = None) -> StudyResult:
         return run_study(

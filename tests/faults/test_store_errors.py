@@ -25,9 +25,9 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from harness.errors import StoreError, Unavailable
-from harness.tracking.mlflow.failures import explained, tells_secrets
-from harness.tracking.mlflow.store import Store
-from tests.faults.answers import Answers, answering
+from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.error_mapping import explained, tells_secrets
+from tests.faults.canned_server import Answers, answering
 
 PASSWORD = "s3cr@t:ü/x"
 QUOTED = urllib.parse.quote(PASSWORD, safe="")

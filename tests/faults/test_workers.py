@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from harness.config import StudyConfig, seconds
-from harness.data.files import Prepared
-from harness.driver import Progress
+from harness.config.loader import load
+from harness.config.schema import StudyConfig, seconds
+from harness.data.prepare import Prepared
 from harness.executors.base import Setup
 from harness.executors.processes import ProcessExecutor
-from harness.plan import plan
-from harness.search import open_search
-from harness.signals import Stop
-from harness.studyfiles import load
-from tests.faults.alive import descendants, is_gone, stop, wait_gone
-from tests.test_driver import Watched, check_agreement, driver, opened, read
+from harness.search.open_study import open_search
+from harness.sweep.driver import Progress
+from harness.sweep.plan import plan
+from harness.system.signals import Stop
+from tests.faults.process_table import descendants, is_gone, stop, wait_gone
+from tests.sweep.test_driver import Watched, check_agreement, driver, opened, read
 
 pytestmark = pytest.mark.slow
 
@@ -116,10 +116,10 @@ def test_a_study_says_when_a_worker_is_hung(tmp_path: Path, digits: Prepared) ->
 
 DRIVER = """
 import json, sys
-from harness.data.files import prepare
+from harness.data.prepare import prepare
 from harness.executors.base import Epoch, Setup
 from harness.executors.processes import ProcessExecutor
-from harness.trial import Trial, TrialSpec
+from harness.trial import (Trial, TrialSpec)
 
 spec = TrialSpec(epochs=10**6, **json.loads(sys.argv[1]))
 data = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
@@ -182,7 +182,7 @@ def test_no_process_outlives_a_killed_driver() -> None:
 
 ENDS_AT_ONCE = """
 import sys
-from harness.executors.handle import Starter
+from harness.executors.worker_process import Starter
 Starter(None)
 print("started", flush=True)
 sys.stdin.readline()

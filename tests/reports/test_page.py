@@ -10,17 +10,25 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs
 
-from harness.quoted import duration
-from harness.reports import classes, classmap, confusion, contenders, curves, leaderboard, won
+from harness.analysis.formatting import duration
+from harness.analysis.summary import Summary
+from harness.analysis.tied_trials import TiedTrials
+from harness.reports import leaderboard, winner_section
 from harness.reports.commands import train_command
 from harness.reports.page import embedded
-from harness.reports.study import report
-from harness.reports.sure import section
-from harness.ties import Ties
-from harness.tracking.memory import MemoryTracker
-from harness.tracking.records import RunRecord, State, StudyRun, TestReading
-from harness.trial import EpochMetrics, TrialSpec
-from harness.verdict import Verdict
+from harness.reports.plots import (
+    class_accuracy,
+    class_heatmap,
+    confusion_matrix,
+    learning_curves,
+    top_trials,
+)
+from harness.reports.study_page import report
+from harness.reports.uncertainty_section import section
+from harness.results import EpochMetrics
+from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.types import RunRecord, State, StudyRun, TestReading
+from harness.trial import TrialSpec
 
 HOSTILE = "</script><script>alert('x')</script>\"'&"
 
@@ -84,9 +92,9 @@ READING = TestReading(
 )
 
 
-def verdict(study: StudyRun, tmp_path: Path = Path("r.html")) -> Verdict:
+def verdict(study: StudyRun, tmp_path: Path = Path("r.html")) -> Summary:
     champion = study.best_first()[0]
-    return Verdict.of(study, champion, MemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
+    return Summary.of(study, champion, MemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
 
 
 def numbered(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
@@ -94,7 +102,7 @@ def numbered(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
 
 
 def test_curves_keep_every_epoch_and_gaps_between_trials(study: StudyRun) -> None:
-    found = curves.data(numbered(study))
+    found = learning_curves.data(numbered(study))
     assert [(curve.key, curve.epochs) for curve in found] == [
         (0, (1, 2, 3)),
         (1, (1,)),
@@ -102,7 +110,7 @@ def test_curves_keep_every_epoch_and_gaps_between_trials(study: StudyRun) -> Non
     ], "the pruned trial ends where it did, the failed one has none"
     assert found[0].values["val_accuracy"] == (0.5, 0.7, 0.6)
     assert found[0].seconds == (0.5, 1.0, 1.5)
-    (drawn,) = curves.plots(found)[0].figure.data
+    (drawn,) = learning_curves.plots(found)[0].figure.data
     assert drawn.customdata == (0, 0, 0, None, 1, None, 2, 2, None)
     assert drawn.y == (0.5, 0.7, 0.6, None, 0.9, None, 0.6, 0.8, None)
     assert drawn.meta["seconds"][:3] == [0.5, 1.0, 1.5]
@@ -110,8 +118,8 @@ def test_curves_keep_every_epoch_and_gaps_between_trials(study: StudyRun) -> Non
 
 def test_long_curves_are_thinned_to_what_a_page_holds(study: StudyRun) -> None:
     long = run(0, "COMPLETE", [0.5 + index / 10_000 for index in range(900)])
-    many = [(number, long) for number in range(curves.POINTS // 100)]
-    found = curves.data(many)
+    many = [(number, long) for number in range(learning_curves.POINTS // 100)]
+    found = learning_curves.data(many)
     assert len(found[0].epochs) == 100
     assert (found[0].epochs[0], found[0].epochs[-1]) == (1, 900)
     assert found[0].seconds[-1] == 450, "the seconds of the epochs left out are in it"
@@ -120,34 +128,34 @@ def test_long_curves_are_thinned_to_what_a_page_holds(study: StudyRun) -> None:
 def test_classes_are_ranked_hardest_first_by_the_last_part(study: StudyRun) -> None:
     champion = study.best_first()[0]
     validation = {"validation": champion.confusion}
-    found = classes.data(study.classes, validation)
+    found = class_accuracy.data(study.classes, validation)
     assert found.names == ("Coat", "Bag", HOSTILE)
     assert found.series[0].accuracy == (0.6, 0.8, 0.9)
     assert found.series[0].low[0] == pytest.approx(0.3127, abs=1e-4), "Wilson's, 6 of 10"
-    both = classes.data(study.classes, validation | {"test": READING.confusion})
+    both = class_accuracy.data(study.classes, validation | {"test": READING.confusion})
     assert both.names == (HOSTILE, "Bag", "Coat")
     assert both.series[1].accuracy == (0.7, 0.9, 1.0)
 
 
 def test_a_class_without_an_example_is_left_out() -> None:
-    found = classes.data(("a", "b"), {"validation": ((3, 1), (0, 0))})
+    found = class_accuracy.data(("a", "b"), {"validation": ((3, 1), (0, 0))})
     assert found.names == ("a",)
 
 
 def test_confusion_is_shared_out_by_true_class(study: StudyRun) -> None:
-    found = confusion.data(study.classes, READING.confusion)
+    found = confusion_matrix.data(study.classes, READING.confusion)
     assert found.shares[1] == (0.3, 0.7, 0.0)
-    counts, shares = (plot.figure.data[0].text for plot in confusion.plots(found))
+    counts, shares = (plot.figure.data[0].text for plot in confusion_matrix.plots(found))
     assert (counts[1][1], shares[1][1]) == ("7", "70")
 
 
 def test_the_class_map_tells_each_lead_over_the_median(study: StudyRun) -> None:
     other = replace(study.trials[0], number=7, confusion=((10, 0, 0), (1, 9, 0), (6, 0, 4)))
-    found = classmap.data(replace(study, trials=(study.trials[2], other)))
+    found = class_heatmap.data(replace(study, trials=(study.trials[2], other)))
     assert found.numbers == (2, 7)
     assert found.classes == ("Coat", "Bag", HOSTILE), "the hardest first"
     assert found.lead[1] == pytest.approx((-0.1, 0.1, 0.0))
-    assert classmap.figure(found).data[0].meta["rows"] == [2, 7]
+    assert class_heatmap.figure(found).data[0].meta["rows"] == [2, 7]
 
 
 def test_the_class_map_keeps_the_best_and_an_even_part_of_the_rest(study: StudyRun) -> None:
@@ -155,22 +163,22 @@ def test_the_class_map_keeps_the_best_and_an_even_part_of_the_rest(study: StudyR
         replace(study.trials[2], number=n, metrics={"best/val_accuracy": 1 - n / 1000})
         for n in range(500)
     ]
-    found = classmap.data(replace(study, trials=tuple(many)))
+    found = class_heatmap.data(replace(study, trials=tuple(many)))
     assert found.numbers[:20] == tuple(range(20))
     assert (len(found.numbers), found.numbers[-1], found.of) == (40, 499, 500)
 
 
 def test_contenders_are_counted_within_the_champions_interval(study: StudyRun) -> None:
-    found = contenders.data(study, READING)
+    found = top_trials.data(study, READING)
     assert [each.number for each in found.best] == [2, 0]
     assert found.within == 1
     assert found.test is not None
     assert found.test.score == pytest.approx(26 / 30)
     worse = replace(study.trials[0], confusion=((1, 9, 0), (9, 1, 0), (9, 0, 1)))
     better = replace(study.trials[0], confusion=((10, 0, 0), (0, 10, 0), (0, 0, 10)))
-    above = contenders.data(replace(study, trials=(study.trials[2], better)), None)
+    above = top_trials.data(replace(study, trials=(study.trials[2], better)), None)
     assert above.within == 0, "by loss, another trial may be the more accurate one"
-    assert contenders.data(replace(study, trials=(study.trials[2], worse)), None).within == 0
+    assert top_trials.data(replace(study, trials=(study.trials[2], worse)), None).within == 0
     assert {each.standing for each in found.best} == {"unknown"}, "without predictions"
 
 
@@ -181,24 +189,24 @@ def test_contenders_are_marked_by_how_they_stand_to_the_champion(study: StudyRun
         for n in range(20)
     ]
     tied, apart, seed = (*trials[:5], trials[19]), trials[5:18], trials[18]
-    ties = Ties(
+    ties = TiedTrials(
         champion,
         (champion, *tied),
         tuple(run.number for run in apart),
         30,
         {run.number: 0.5 for run in tied},
     )
-    found = contenders.data(replace(study, trials=(champion, *trials)), None, ties)
+    found = top_trials.data(replace(study, trials=(champion, *trials)), None, ties)
     standing = {each.number: each.standing for each in found.best}
-    assert len(found.best) == contenders.SHOWN + 1, "the smallest is shown however far down"
+    assert len(found.best) == top_trials.SHOWN + 1, "the smallest is shown however far down"
     assert (standing[2], standing[29], standing[10]) == ("champion", "smallest", "tied")
     assert (standing[15], found.best[-1].number) == ("apart", 29)
-    made = contenders.figure(found)
+    made = top_trials.figure(found)
     symbols = {trace.name: trace.marker.symbol for trace in made.data}
     assert (symbols["ties with it"], symbols["told apart"]) == ("circle", "circle-open")
     shown = sorted(number for trace in made.data for number in trace.customdata)
     assert shown == sorted(standing), "each once"
-    few = contenders.data(replace(study, trials=(champion, seed)), None, ties)
+    few = top_trials.data(replace(study, trials=(champion, seed)), None, ties)
     assert [each.standing for each in few.best] == ["champion", "untested"]
     told = section(replace(verdict(study), champion=champion, ties=ties)).says
     assert "Compared with it one by one: 6 of 19 others cannot be told from it on 30 exam" in told
@@ -317,10 +325,10 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
 
 def test_a_class_is_called_the_hardest_where_one_is(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
-    figures = won.section(verdict(read)).values["figures"]
+    figures = winner_section.section(verdict(read)).values["figures"]
     assert (figures[-1]["value"], figures[-1]["label"]) == (HOSTILE, "hardest class")
     alike = replace(READING, confusion=((9, 1, 0), (1, 9, 0), (0, 1, 9)))
-    figures = won.section(verdict(replace(study, readings=(alike,)))).values["figures"]
+    figures = winner_section.section(verdict(replace(study, readings=(alike,)))).values["figures"]
     assert (figures[-1]["value"], figures[-1]["note"]) == ("all alike", "90.0 % each")
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from optuna.search_space import IntersectionSearchSpace
 
-from harness.config import StudyConfig
+from harness.config.loader import load
+from harness.config.schema import StudyConfig
 from harness.errors import ConfigError, StoreError, StudyError
-from harness.search import Search, open_search
-from harness.search.journal import mend
-from harness.studyfiles import load
-from harness.trial import EpochMetrics, Stopped, TrialResult, TrialSpec
+from harness.results import EpochMetrics, Stopped, TrialResult
+from harness.search.open_study import open_search
+from harness.search.storage.journal_file import mend
+from harness.search.study import Search
+from harness.trial import TrialSpec
 
 STUDY = """
 [study]

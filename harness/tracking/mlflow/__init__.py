@@ -18,7 +18,3 @@ champion  the best model, logged and registered
 points    what is measured, as MLflow's points
 names     how values and metrics are called and shown
 """
-
-from harness.tracking.mlflow.tracker import MlflowTracker
-
-__all__ = ["MlflowTracker"]

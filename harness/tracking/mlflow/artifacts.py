@@ -10,9 +10,9 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
+from harness.results import TrialResult
 from harness.tracking.predictions import FILE, Predictions
-from harness.tracking.records import StudyRecord
-from harness.trial import TrialResult
+from harness.tracking.types import StudyRecord
 
 
 def trial_files(

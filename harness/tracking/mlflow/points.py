@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from mlflow.entities import Metric
 
-from harness.tracking.mlflow.names import curves, summary, test_summary
-from harness.tracking.records import TestReading
-from harness.trial import EpochMetrics, TrialResult
+from harness.results import EpochMetrics, TrialResult
+from harness.tracking.mlflow.naming import curves, summary, test_summary
+from harness.tracking.types import TestReading
 
 MOST_METRICS = 1000
 """In one log_batch: MLflow's limit."""

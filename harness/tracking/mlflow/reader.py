@@ -14,11 +14,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from harness.errors import StoreError
-from harness.tracking import view
-from harness.tracking.audit import READINGS
-from harness.tracking.mlflow.names import read_definition
-from harness.tracking.mlflow.store import Store, in_bulk
-from harness.tracking.records import (
+from harness.tracking.mlflow import saved_view
+from harness.tracking.mlflow.client import Store, in_bulk
+from harness.tracking.mlflow.naming import read_definition
+from harness.tracking.raw_types import READINGS
+from harness.tracking.types import (
     CONFIRM,
     CONFIRMING,
     UNCONFIRMED,
@@ -53,7 +53,7 @@ def experiments(store: Store) -> dict[str, str]:
     """Ids by name of the experiments that carry our view, the one used last first."""
     with store.errors():
         found = store.client.search_experiments(order_by=["last_update_time DESC"])
-        ours = [each for each in found if f"mlflow.sharedViewState.{view.KEY}" in each.tags]
+        ours = [each for each in found if f"mlflow.sharedViewState.{saved_view.KEY}" in each.tags]
         return {each.name: str(each.experiment_id) for each in ours}
 
 

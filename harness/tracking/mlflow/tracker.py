@@ -16,16 +16,17 @@ from typing import Any
 from mlflow.entities import Metric, Param, RunTag
 
 from harness.errors import StoreError, StudyError, masked
-from harness.failpoints import failpoint
-from harness.tracking.audit import READINGS, WEIGHTS
-from harness.tracking.mlflow import champion as champions
+from harness.results import EpochMetrics, Outcome, TrialResult
+from harness.system.failpoints import failpoint
+from harness.tracking.mlflow import model_registry as champions
 from harness.tracking.mlflow import points, reader
 from harness.tracking.mlflow.artifacts import dataset_input, trial_files
-from harness.tracking.mlflow.beginning import name_of, parent_of, tags_of
-from harness.tracking.mlflow.experiment import experiment_of
-from harness.tracking.mlflow.names import definition_tags, digest_tags, shown
-from harness.tracking.mlflow.store import Store
-from harness.tracking.records import (
+from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.experiments import experiment_of
+from harness.tracking.mlflow.naming import definition_tags, digest_tags, shown
+from harness.tracking.mlflow.runs import name_of, parent_of, tags_of
+from harness.tracking.raw_types import READINGS, WEIGHTS
+from harness.tracking.types import (
     Curve,
     RunRecord,
     State,
@@ -34,7 +35,7 @@ from harness.tracking.records import (
     TestReading,
     trial_document,
 )
-from harness.trial import EpochMetrics, Outcome, Trial, TrialResult
+from harness.trial import Trial
 
 STATUS = {
     "COMPLETE": "FINISHED",

@@ -1,0 +1,72 @@
+"""The answer for programs: the verdict as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.analysis.confirmation import confirmed
+from harness.analysis.expected_best import expected
+from harness.analysis.formatting import hardest, in_json
+from harness.analysis.seed_variance import settings
+from harness.analysis.summary import Summary, count_states
+
+
+def to_dict(verdict: Summary) -> dict[str, Any]:
+    """What `--format json` prints last."""
+    study = verdict.study
+    kept, reading = verdict.kept, verdict.reading
+    assert kept.best is not None
+    named, optimism = study.classes, verdict.optimism
+    return {
+        "study": study.name,
+        "champion": {"trial": verdict.champion.number, "spec": verdict.champion.spec.to_dict()},
+        "validation": {
+            **in_json(study.score, named, kept),
+            **{key.removeprefix("best/val_"): v for key, v in kept.best.best_figures.items()},
+            "seed": kept.spec.seed,
+        },
+        "confirmed": [
+            {
+                "trial": each.trial.number,
+                "seeds": [run.spec.seed for run in each.runs],
+                "validation": each.validation.values,
+                "mean": each.validation.mean,
+                "deviation": each.validation.deviation,
+                "failed": each.failed,
+            }
+            for each in confirmed(study)
+        ],
+        "optimism": optimism
+        and {
+            "trial": optimism.trial,
+            "reported": optimism.reported,
+            "over_fresh_seeds": optimism.metrics().get("optimism/over_fresh_seeds"),
+            "over_test": optimism.metrics().get("optimism/over_test"),
+        },
+        "test": reading
+        and {
+            "of": study.test_name,
+            **in_json(study.score, named, reading),
+            **reading.figures,
+            "looks": study.looks,
+            "look": reading.look or None,
+            **({"hardest_class": hardest(named, reading.class_accuracy)} if named else {}),
+        },
+        **({"baselines": simple.to_dict()} if (simple := verdict.baselines) else {}),
+        "ties": verdict.ties and verdict.ties.to_dict(),
+        "expected_best": found.to_dict() if (found := expected(study)) else None,
+        "settings": [
+            {
+                "name": setting.name,
+                "trials": [run.number for run in setting.runs],
+                "validation": setting.validation.values,
+                "test": setting.test and setting.test.values,
+            }
+            for setting in settings(study)
+        ],
+        "trials": {state.lower(): n for state, n in count_states(study).items()},
+        "report": str(verdict.report),
+        "store": verdict.store,
+        "model": None if verdict.unexported else verdict.model,
+        "browse": verdict.browse,
+    }

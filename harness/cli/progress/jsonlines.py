@@ -1,0 +1,40 @@
+"""One JSON object a line, for programs; the verdict is the last."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TextIO
+
+from harness.results import Outcome, TrialResult
+from harness.sweep.driver import Progress
+from harness.tracking.types import State
+from harness.trial import Trial
+
+
+class JsonLines:
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def line(self, event: str, **values: Any) -> None:
+        print(json.dumps({"event": event} | values), file=self._stream, flush=True)
+
+    def message(self, text: str) -> None:
+        self.line("message", text=text)
+
+    def refresh(self, progress: Progress) -> None:
+        pass
+
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
+        self.line(
+            "trial" if trial.confirms is None else "confirm",
+            number=trial.number if trial.confirms is None else trial.confirms,
+            state=state,
+            spec=trial.spec.to_dict(),
+            best=outcome.best.to_dict() if isinstance(outcome, TrialResult) else None,
+            reason=reason,
+            done=progress.counts.done,
+            target=progress.target,
+        )

@@ -1,0 +1,70 @@
+"""The gallery's pictures: the wrong ones, the surest first, of the validation part."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from harness.analysis import misclassified
+from harness.analysis.misclassified import Mistakes
+from harness.data.prepare import Prepared
+from harness.data.torch_datasets import Part, load_splits
+from harness.models.mlp import MLP
+from harness.trial import TrialSpec
+
+
+def test_the_surest_mistakes_come_first_with_their_pictures(digits: Prepared) -> None:
+    splits = load_splits(digits.training)
+    part = splits.validation
+    torch.manual_seed(0)
+    model = MLP(TrialSpec(hidden=(), seed=1), 10, splits.mean, splits.inv_std).eval()
+    found = misclassified.find(7, model, part)
+    with torch.inference_mode():
+        probability = model(part.inputs[part.rows]).softmax(1)
+    wrong = probability.argmax(1) != part.labels[part.rows]
+    assert (found.number, found.total) == (7, int(wrong.sum()))
+    assert len(found.shown) == misclassified.MOST < found.total, "an untrained model errs often"
+    confidences = [each.confidence for each in found.shown]
+    assert confidences == sorted(confidences, reverse=True)
+    assert confidences[0] == probability.max(1).values[wrong].max()
+    first = found.shown[0]
+    assert first.true == part.labels[first.row] != first.predicted
+    assert first.row in set(part.rows.tolist()), "no test picture is ever shown"
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.png))))
+    scaled = part.inputs[first.row].numpy() * (255 / 16)
+    np.testing.assert_allclose(picture, scaled, atol=0.51)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode"),
+    [((6, 4), "L"), ((3, 6, 4), "RGB"), ((2, 6, 4), None), ((24,), None)],
+    ids=str,
+)
+def test_grey_and_rgb_pictures_are_shown_and_nothing_else(
+    shape: tuple[int, ...], mode: str | None
+) -> None:
+    inputs = torch.arange(40 * math.prod(shape)).remainder(251).to(torch.uint8).view(40, *shape)
+    part = Part(inputs, torch.arange(40) % 10, torch.arange(40), 0.0, 255.0)
+    ones = torch.ones(math.prod(shape))
+    found = misclassified.find(0, MLP(TrialSpec(hidden=()), 10, 0 * ones, ones).eval(), part)
+    assert found.total > 0
+    assert bool(found.shown) == bool(mode)
+    for each in found.shown:
+        picture = Image.open(io.BytesIO(base64.b64decode(each.png)))
+        assert (picture.mode, picture.size) == (mode, (4, 6))
+        raw = inputs[each.row].numpy()
+        shown = raw if mode == "L" else np.stack(list(raw), axis=-1)
+        np.testing.assert_allclose(np.asarray(picture), shown * (255 / 250), atol=0.51)
+
+
+def test_they_come_back_from_their_file(digits: Prepared) -> None:
+    splits = load_splits(digits.training)
+    model = MLP(TrialSpec(hidden=()), 10, splits.mean, splits.inv_std).eval()
+    found = misclassified.find(0, model, splits.validation)
+    assert Mistakes.from_file(found.to_file()) == found

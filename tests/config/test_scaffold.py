@@ -1,0 +1,207 @@
+"""`harness new-study`: what it writes fits the data, is read back, and runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from harness.cli.main import app
+from harness.config.loader import load
+from harness.config.scaffold import new_study
+from harness.config.schema import StudyConfig
+from harness.errors import ConfigError, DataError
+from harness.sweep.plan import plan
+from harness.sweep.run import run_study
+
+N = 240
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def houses(**more: Any) -> Path:
+    rng = np.random.default_rng(0)
+    area = rng.integers(50, 300, N)
+    columns = {"area": area, "kind": rng.choice(["villa", "hut"], N), "price": area * 10.5}
+    pd.DataFrame(columns | more).to_csv("houses.csv", index=False)
+    return Path("houses.csv")
+
+
+def photos(height: int = 8, width: int = 8, colours: bool = False) -> Path:
+    rng = np.random.default_rng(0)
+    for index in range(N):
+        folder = Path("My photos") / ("bright", "dark")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (height, width, 3) if colours else (height, width)
+        values = rng.integers(0, 120, shape) + 120 * (1 - index % 2)
+        Image.fromarray(values.astype(np.uint8)).save(folder / f"{index}.png")
+    return Path("My photos")
+
+
+def written(data: Path | str, **options: Any) -> StudyConfig:
+    return load(new_study(str(data), **options).path)
+
+
+@pytest.mark.slow
+def test_a_study_of_pictures_runs_as_it_was_written() -> None:
+    made = new_study(str(photos()))
+    assert made.path == "studies/my-photos.toml"
+    assert "240 grey pictures of 8x8 in 2 classes: 153 to train, 39 to validate, 48" in made.data
+    assert made.text().endswith("harness run-study my-photos")
+    overrides = ["train.epochs=2", "confirm.seeds=0"]
+    result = run_study(made.study, trials=2, workers=0, device="cpu", overrides=overrides)
+    assert result.test is not None
+    assert result.test.accuracy > 0.9
+
+
+def test_pictures_that_are_large_or_of_several_sizes_are_brought_to_one() -> None:
+    assert written(photos()).data.size == []
+    folder = photos(200, 100, colours=True)
+    config = written(folder, output=Path("large.toml"))
+    assert config.data.size == [64, 32]
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "dark" / "small.png")
+    assert written(folder, output=Path("mixed.toml")).data.size == [64, 32]
+    assert config.data.name == "./My photos"
+    text = Path("mixed.toml").read_text()
+    assert "240 of 241 have 200x100, others not, such as dark/small.png with 8x8" in text
+
+
+def test_a_picture_with_a_colour_among_grey_ones_is_told() -> None:
+    folder = photos()
+    new_study(str(folder), Path("grey.toml"))
+    assert "in colour" not in Path("grey.toml").read_text()
+    for index in range(9):
+        stray = np.zeros((8, 8, 3), np.uint8)
+        stray[index % 8, 0] = (200, index, 0)
+        Image.fromarray(stray).save(folder / "dark" / f"stray{index}.png")
+    made = new_study(str(folder), Path("colour.toml"))
+    assert "249 colour pictures" in made.data
+    (line,) = (each for each in Path("colour.toml").read_text().splitlines() if "in colour" in each)
+    assert re.match("# of the pictures to train on [1-9] are in colour, all others grey", line)
+
+
+def test_the_task_is_guessed_from_the_target() -> None:
+    table = houses()
+    price, kind = (
+        written(table, target="price"),
+        written(table, target="kind", output=Path("k.toml")),
+    )
+    assert (price.data.task, price.data.target) == ("regression", "price")
+    assert (kind.data.task, kind.data.target) == ("classes", "kind")
+    whole = written(table, target="area", output=Path("a.toml"))
+    assert whole.data.task == "regression", "whole, but of too many values"
+    np.savez("mine.npz", x=np.random.default_rng(0).random((N, 3)), y=np.arange(N) % 3)
+    assert written("mine.npz").data.task == "classes"
+    np.savez("mine.npz", x=np.random.default_rng(0).random((N, 3)), y=np.arange(N) / 3)
+    assert written("mine.npz", output=Path("m.toml")).data.task == "regression"
+
+
+def test_columns_that_tell_nothing_are_left_out() -> None:
+    table = houses(
+        Id=np.arange(1, N + 1),
+        name=[f"house {index}" for index in range(N)],
+        nothing=[None] * N,
+    )
+    config = written(table, target="price")
+    assert config.data.ignore == ["Id", "name", "nothing"]
+    text = Path(config.source).read_text()
+    assert "Id: numbers the rows, name: another text in every row, nothing: is empty" in text
+    assert "# features: area, kind=hut, kind=villa\n" in text
+    assert 'task = "regression" # guessed, for these are many numbers' in text
+    other = new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
+    assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
+    pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")
+    assert written(table, target="price", output=Path("b.toml")).data.ignore == ["Unnamed: 0"]
+
+
+@pytest.mark.parametrize("examples", [12, 100, 3000, 30_000])
+def test_ranges_fit_the_number_of_examples(examples: int) -> None:
+    rng = np.random.default_rng(0)
+    np.savez("mine.npz", x=rng.random((examples, 3)), y=np.arange(examples) % 2)
+    config = written("mine.npz")
+    assert config.data.validation == (0.1 if examples == 30_000 else 0.2)
+    train = plan(config.source, device="cpu").prepare().sizes["train"]
+    assert config.largest("batch_size") <= train / 2
+    steps = train // config.largest("batch_size") * config.train["epochs"]
+    assert 80 <= steps <= 10_000
+
+
+def test_a_known_set_and_a_shipped_studys_name() -> None:
+    made = new_study("digits")
+    assert (made.path, load(made.path).data.name) == ("studies/digits.toml", "digits")
+    Path("quickstart").mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save("quickstart/a.png")
+    with pytest.raises(DataError, match="a folder with no classes"):
+        new_study("quickstart")
+    np.savez("quickstart.npz", x=np.random.default_rng(0).random((N, 3)), y=np.arange(N) % 3)
+    assert new_study("quickstart.npz").path == "studies/my-quickstart.toml"
+
+
+def test_odd_names_are_written_so_that_they_are_read_back() -> None:
+    odd = 'a "quoted" \\ näme\t#'
+    table = houses(**{odd: np.arange(N) % 7 + 0.5})
+    config = written(table, target=odd, task="regression")
+    assert config.data.target == odd
+    np.savez("mine.npz", x=np.zeros((N, 2)), y=np.array([odd, "b\nc = 1"])[np.arange(N) % 2])
+    with pytest.raises(DataError, match="a name is 1 to 100 letters on one line"):
+        new_study("mine.npz")
+
+
+def test_what_is_there_is_not_overwritten() -> None:
+    table = houses()
+    path = Path(new_study(str(table), target="price").path)
+    before = path.read_text()
+    with pytest.raises(ConfigError, match=r"studies/houses\.toml is there already; give another"):
+        new_study(str(table), target="kind")
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["houses.csv"], "name the column to predict; known: area, kind, price"),
+        (["houses.csv", "--target", "prize"], "no column 'prize'; did you mean 'price'?"),
+        (["houses.csv", "--target", "price", "--output", "x"], "a study file ends in .toml"),
+        (["hauses.csv", "--target", "price"], "[data] name: no file or folder"),
+        (["digts"], "no dataset 'digts'; did you mean 'digits'?; of your own data, give the path"),
+        (["digits", "--target", "x"], "--target: is for data of your own"),
+        (
+            ["houses.csv", "--target", "price", "--ignore", "aria"],
+            "--ignore: houses.csv has no col",
+        ),
+        (["houses.csv", "--target", "price", "--task", "classes"], "them by --task regression"),
+        (["holes.csv", "--target", "price"], "leave columns out by --ignore area --ignore 'a b'"),
+        (["few.csv", "--target", "kind"], "0.2 cannot be held out: 1 of 4 examples cannot hold"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(arguments: list[str], message: str) -> None:
+    houses()
+    Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
+    Path("few.csv").write_text("area,kind\n1,hut\n7,hut\n3,villa\n5,villa\n")
+    done = CliRunner().invoke(app, ["new-study", *arguments])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not Path("studies").exists()
+
+
+def test_the_command_says_what_it_wrote() -> None:
+    houses()
+    arguments = ["new-study", "houses.csv", "--target", "price", "--output", "deep/er/mine.toml"]
+    done = CliRunner().invoke(app, [*arguments, "--format", "json"])
+    said = json.loads(done.stdout)
+    assert (said["path"], said["task"]) == ("deep/er/mine.toml", "regression")
+    assert said["study"] == "deep/er/mine.toml", "which is no name in ./studies"
+    assert load(said["study"]).data.target == "price"

@@ -1,0 +1,71 @@
+"""Every shipped study file runs, for a few steps on made-up data of its dataset's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.analysis.seed_variance import settings
+from harness.config.loader import load
+from harness.data import builtin
+from harness.sweep.run import run_study
+from tests.data.test_cifar10 import made_up as made_up_cifar
+from tests.support import tiny_mnist
+from tests.support.regression_table import table
+
+FOLDER = Path(__file__).parents[2] / "studies"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, str]]]:
+    """A data folder with small MNIST, FashionMNIST, CIFAR-10, houses; its checksums."""
+    folder = tmp_path_factory.mktemp("data")
+    made_up_cifar(folder, each=100)
+    inputs, prices = table()
+    houses = pd.DataFrame(inputs).assign(SalePrice=prices)
+    (folder / "ames").mkdir()
+    houses.to_excel(folder / "ames" / "AmesHousing.xlsx", index=False)
+    return folder, tiny_mnist.write(folder)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home") / "mlruns"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_study_file_runs(
+    name: str,
+    data: tuple[Path, dict[str, dict[str, str]]],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, checksums = data
+    monkeypatch.setattr(builtin, "MD5", checksums)
+    config = load(FOLDER / f"{name}.toml")
+    points = len(config.points())
+    few = ["train.epochs=1", "study.seeds=1" if points else "confirm.seeds=1"]
+    result = run_study(
+        FOLDER / f"{name}.toml",
+        trials=min(points, 3) if points else 2,
+        workers=0,
+        device="cpu",
+        data_dir=folder,
+        overrides=few,
+        home=home,
+    )
+    study = result.verdict.study
+    assert study.name == name
+    assert [run.state for run in study.trials] == ["COMPLETE"] * len(study.trials)
+    assert result.test is not None
+    assert len(settings(study)) == (len(study.trials) if points else 0)
+    assert result.report.is_file()
+
+
+def test_every_study_file_is_in_the_table() -> None:
+    table = (FOLDER / "README.md").read_text()
+    assert [name for name in NAMES if f"({name}.toml)" not in table] == []

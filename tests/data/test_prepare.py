@@ -1,0 +1,338 @@
+"""Data: found, checked, split, cached; real FashionMNIST where it is at hand."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from harness.data import builtin
+from harness.data.builtin import MD5, find
+from harness.data.prepare import Prepared, TrainingFiles, prepare
+from harness.data.torch_datasets import SealedTest, load_splits
+from harness.errors import DataError, HarnessError
+from tests.support import tiny_mnist
+
+Mnist = Callable[..., Prepared]
+
+
+def make(cache: Path, data_dir: Path | None = None, **changes: object) -> Prepared:
+    options = {"validation": 0.1, "test": 0.2, "split_seed": 0, "normalize": True}
+    name = str(changes.pop("name", "digits"))
+    return prepare(name, cache=cache, data_dir=data_dir, **(options | changes))  # type: ignore[arg-type]
+
+
+def test_parts_are_disjoint_stratified_and_complete(digits: Prepared) -> None:
+    assert digits.sizes == {"train": 1149, "validation": 288, "test": 360}
+    splits = load_splits(digits.training)
+    train, validation = set(splits.train.rows.tolist()), set(splits.validation.rows.tolist())
+    assert not train & validation
+    assert len(train | validation) == len(splits.train.inputs)
+    labels = splits.train.labels
+    whole = torch.bincount(labels) / len(labels)
+    for part in (splits.train, splits.validation):
+        shares = torch.bincount(part.labels[part.rows]) / len(part)
+        torch.testing.assert_close(shares, whole, rtol=0, atol=0.004)
+
+
+def test_statistics_come_from_the_training_part_alone(digits: Prepared) -> None:
+    splits = load_splits(digits.training)
+    values = splits.train.inputs[splits.train.rows].double()
+    everything = splits.train.inputs.double()
+    assert digits.training.mean == pytest.approx(values.mean().item(), abs=1e-9)
+    assert digits.training.std == pytest.approx(values.std(correction=0).item(), abs=1e-9)
+    assert digits.training.mean != pytest.approx(everything.mean().item(), abs=1e-6)
+
+
+def test_a_part_works_under_a_plain_data_loader(digits: Prepared) -> None:
+    train = load_splits(digits.training).train
+    x, y = train[0]
+    assert (x.shape, x.dtype, type(y)) == ((8, 8), torch.float32, int)
+    batches = list(DataLoader(train, batch_size=32))
+    assert [len(labels) for _, labels in batches] == [32] * 35 + [29]
+    everything = torch.cat([images for images, _ in batches])
+    assert everything.mean().item() == pytest.approx(0, abs=1e-4)
+    assert everything.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_split_follows_from_its_seed_and_its_hash_says_so(tmp_path: Path) -> None:
+    one, again = make(tmp_path / "a"), make(tmp_path / "b")
+    assert one.split_hash == again.split_hash
+    np.testing.assert_array_equal(
+        np.load(one.training.validation_rows), np.load(again.training.validation_rows)
+    )
+    hashes = {one.split_hash}
+    for change in ({"split_seed": 1}, {"validation": 0.2}, {"test": 0.3}):
+        hashes.add(make(tmp_path / "a", **change).split_hash)
+    assert len(hashes) == 4
+
+
+def test_without_normalisation_values_are_scaled_to_one(tmp_path: Path) -> None:
+    prepared = make(tmp_path, normalize=False)
+    images = load_splits(prepared.training).train
+    pixels = torch.stack([images[i][0] for i in range(len(images))])
+    assert (pixels.min().item(), pixels.max().item()) == (0, 1)
+
+
+def test_workers_are_given_no_path_to_the_test_part(digits: Prepared) -> None:
+    inside = [value for value in vars(digits.training).values() if isinstance(value, Path)]
+    assert isinstance(digits.training, TrainingFiles)
+    assert inside
+    assert not any("sealed" in str(path) for path in inside)
+    assert len(np.load(digits.training.inputs)) == 1797 - digits.sizes["test"]
+
+
+def test_the_sealed_test_opens_once(digits: Prepared) -> None:
+    sealed = SealedTest.of(digits)
+    assert len(sealed.open()) == 360
+    with pytest.raises(HarnessError, match="already opened"):
+        sealed.open()
+
+
+def test_a_stray_write_reaches_neither_file_nor_other_mappings(digits: Prepared) -> None:
+    first, second = load_splits(digits.training), load_splits(digits.training)
+    before = second.train.inputs[0].clone()
+    first.train.inputs[0] += 1
+    assert torch.equal(second.train.inputs[0], before)
+    assert torch.equal(torch.from_numpy(np.load(digits.training.inputs))[0], before)
+
+
+def test_many_first_starts_at_once_agree(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        prepared = list(pool.map(lambda _: make(tmp_path), range(8)))
+    assert len({each.split_hash for each in prepared}) == 1
+    assert not list(tmp_path.rglob(".new-*"))
+
+
+def test_a_cut_off_cache_file_is_named(tmp_path: Path) -> None:
+    prepared = make(tmp_path)
+    path = prepared.training.inputs
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"inputs\.npy cannot be read .* delete its folder"):
+        load_splits(prepared.training)
+
+
+def test_an_unknown_dataset_and_a_class_too_small_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no dataset 'fashion-minst'; did you mean 'fashion-mni"):
+        make(tmp_path, name="fashion-minst")
+    with pytest.raises(DataError, match=r"digits: \[data\] validation = 0.001 cannot be held out"):
+        make(tmp_path, validation=0.001)
+
+
+def test_an_unwritable_cache_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(DataError, match=r"cache folder .*file/decoded cannot be written"):
+        make(blocked)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
+def test_an_empty_data_directory_says_where_it_looked(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte; point --data-dir .* quickstart"):
+        make(tmp_path / "cache", tmp_path, name=name)
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match="elsewhere"):
+        make(tmp_path / "cache", name=name)
+
+
+def test_what_cannot_be_downloaded_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror that refuses the connection stands for a machine without a network."""
+    import torchvision
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    message = r"not in .*datasets and could not be downloaded .* point --data-dir .* quickstart"
+    with pytest.raises(DataError, match=message):
+        make(tmp_path, name="fashion-mnist")
+
+
+def fake_raw(folder: Path) -> Path:
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in MD5["FashionMNIST"]:
+        (raw / name).write_bytes(b"\0" * 100)
+    return raw
+
+
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
+    fake_raw(tmp_path)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered \(100 byt"):
+        find("fashion-mnist", tmp_path)
+
+
+SPOILT = {
+    "zero bytes": b"",
+    "cut": tiny_mnist.idx(np.zeros((600, 28, 28)))[:-1],
+    "one byte too many": tiny_mnist.idx(np.zeros((600, 28, 28))) + b"x",
+    "a header that lies": tiny_mnist.idx(np.zeros((600, 28, 28)))[:4] + b"\xff" * 12,
+    "still packed": gzip.compress(tiny_mnist.idx(np.zeros((600, 28, 28)))),
+    "a page of a proxy": b"<html>404</html>",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_spoilt_file_is_refused_by_name(mnist: Mnist, tmp_path: Path, how: str) -> None:
+    mnist()
+    path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(SPOILT[how])
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered"):
+        mnist()
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(mnist: Mnist, tmp_path: Path) -> None:
+    path = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"no file .*t10k-labels-idx1-ubyte"):
+        mnist()
+
+
+@pytest.mark.parametrize("packed", [b"", gzip.compress(b"x" * 5000, mtime=0)[:-9], b"no archive"])
+def test_a_cut_archive_is_refused_by_name(tmp_path: Path, packed: bytes) -> None:
+    raw = fake_raw(tmp_path)
+    for path in list(raw.iterdir()):
+        path.unlink()
+        (raw / f"{path.name}.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is cut off or altered"):
+        find("fashion-mnist", tmp_path)
+    assert not list(raw.glob("*ubyte"))
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """Archives of a made-up MNIST; of the one called `cut` the first answers end too early.
+
+    There are two: torchvision asks once more, to see where it is sent on to.
+    """
+
+    files: ClassVar[dict[str, bytes]] = {}
+    cut = "/t10k-images-idx3-ubyte.gz"
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        content = self.files[self.path]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        short = self.path == self.cut and self.asked.count(self.path) < 2
+        self.asked.append(self.path)
+        self.wfile.write(content[:100] if short else content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_download_that_was_cut_is_refused_and_then_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where what was whole was cut afterwards, while it was unpacked."""
+    import torchvision
+
+    monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "made up"))
+    raw = tmp_path / "made up" / "MNIST" / "raw"
+    Mirror.files.update({f"/{p.name}.gz": gzip.compress(p.read_bytes()) for p in raw.iterdir()})
+    known = [(path[1:], hashlib.md5(content).hexdigest()) for path, content in Mirror.files.items()]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", known)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        mirror = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [mirror])
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(DataError, match=r"could not be downloaded .*t10k-images-idx3-uby"):
+                make(tmp_path / "cache", name="mnist")
+            before = len(Mirror.asked)
+            assert make(tmp_path / "cache", name="mnist").sizes["test"] == 100
+            assert Mirror.cut in Mirror.asked[before:]
+            assert len(set(Mirror.asked[before:])) <= 2, "what was whole is not asked for again"
+            found = tmp_path / "cache" / "harness" / "datasets" / "MNIST" / "raw"
+            (found / "train-images-idx3-ubyte").write_bytes(b"half")
+            assert make(tmp_path / "other cache", name="mnist").sizes["test"] == 100
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_wrong_archive_is_refused_by_name(tmp_path: Path) -> None:
+    raw = fake_raw(tmp_path)
+    for path in list(raw.iterdir()):
+        path.unlink()
+        (raw / f"{path.name}.gz").write_bytes(gzip.compress(b"\0" * 100))
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is cut off or altered"):
+        find("fashion-mnist", tmp_path)
+
+
+@pytest.mark.realdata
+def test_real_fashion_mnist_is_what_it_should_be(real_data: Path, isolated: Path) -> None:
+    prepared = make(isolated / "harness", real_data, name="fashion-mnist")
+    assert prepared.sizes == {"train": 54_000, "validation": 6_000, "test": 10_000}
+    assert prepared.training.shape == (28, 28)
+    assert prepared.training.classes[0] == "T-shirt/top"
+    assert prepared.training.mean / 255 == pytest.approx(0.2860, abs=1e-3)
+    assert prepared.training.std / 255 == pytest.approx(0.3530, abs=1e-3)
+    splits = load_splits(prepared.training)
+    counts = torch.bincount(splits.validation.labels[splits.validation.rows])
+    assert counts.tolist() == [600] * 10
+
+
+@pytest.mark.realdata
+def test_a_cut_real_file_is_refused_though_the_cache_is_warm(
+    real_data: Path, isolated: Path, tmp_path: Path
+) -> None:
+    make(isolated / "harness", real_data, name="fashion-mnist")
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (real_data / "FashionMNIST" / "raw").iterdir():
+        shutil.copyfile(path, raw / path.name)
+    with (raw / "t10k-images-idx3-ubyte").open("r+b") as stream:
+        stream.truncate(7_000_000)
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte is cut off .*7,000,000 bytes"):
+        make(isolated / "harness", tmp_path, name="fashion-mnist")
+
+
+@pytest.fixture
+def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Prepared]:
+    """A made-up one."""
+    monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path))
+    return lambda **changes: make(tmp_path / "cache", tmp_path, name="mnist", **changes)
+
+
+def test_a_stand_in_is_held_out_of_the_training_part(mnist: Callable[..., Prepared]) -> None:
+    """As from a set that has no test part of its own."""
+    own = mnist()
+    stand_in = mnist(own_test=False, test=0.2)
+    assert (own.sizes["test"], stand_in.sizes["test"]) == (100, 120)
+    assert stand_in.sizes["train"] + stand_in.sizes["validation"] == 480
+    images = {bytes(each) for each in np.load(stand_in.test.inputs)}
+    assert images <= {bytes(each) for each in np.load(own.training.inputs)}
+    assert not images & {bytes(each) for each in np.load(stand_in.training.inputs)}
+    assert not images & {bytes(each) for each in np.load(own.test.inputs)}
+    assert own.split_hash != stand_in.split_hash
+
+
+def test_some_classes_alone_are_numbered_as_they_are_listed(mnist: Callable[..., Prepared]) -> None:
+    whole, two = mnist(), mnist(classes=["7", "2"])
+    assert two.training.classes == ("7", "2")
+    assert two.sizes["test"] == 20
+    for part, all_of_it in ((two.training, whole.training), (two.test, whole.test)):
+        labels, images = np.load(all_of_it.labels), np.load(all_of_it.inputs)
+        kept = np.isin(labels, [2, 7])
+        np.testing.assert_array_equal(np.load(part.inputs), images[kept])
+        np.testing.assert_array_equal(np.load(part.labels), (labels[kept] == 2).astype(int))
+    with pytest.raises(
+        DataError, match=r"\[data\] classes: mnist has no class 'seven'; known: 0, 1"
+    ):
+        mnist(classes=["7", "seven"])

@@ -1,0 +1,126 @@
+"""The sealed part: what trains has no way to it, and a sweep does without it until the very end."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.prepare import Prepared
+from harness.errors import DataError
+from harness.executors.base import Epoch, Setup
+from harness.executors.processes import ProcessExecutor
+from harness.search.study import Search
+from harness.sweep.plan import plan
+from harness.sweep.run import StudyResult, run_study
+from harness.tracking.types import StudyRun
+from harness.trial import Trial, TrialSpec
+from harness.workspace import Workspace
+
+STUDY = """
+[study]
+trials = 3
+pruner = "none"
+[data]
+name = "digits"
+validation = 0.2
+[train]
+epochs = 2
+[space]
+hidden = [[8], [12]]
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+"""
+
+
+def test_what_goes_to_a_worker_names_no_file_of_the_sealed_part(digits: Prepared) -> None:
+    trial = Trial(number=0, uid="u/0", spec=TrialSpec(hidden=(8,)))
+    sent = pickle.dumps((digits.training, Setup("val/accuracy", "cpu", 3), trial))
+    sealed = digits.test.inputs.parent
+    assert b"inputs.npy" in sent
+    for name in (sealed.name, digits.test_digest, *(path.stem for path in sealed.glob("test*"))):
+        assert name.encode() not in sent
+    named = [value for value in vars(digits.training).values() if isinstance(value, Path)]
+    assert len(named) == 4
+    for path in named:
+        assert not path.resolve().is_relative_to(sealed.resolve())
+        assert not any(path.samefile(other) for other in sealed.iterdir())
+    known = {bytes(image) for image in np.load(digits.training.inputs)}
+    assert len(known) == digits.sizes["train"] + digits.sizes["validation"]
+    assert not known & {bytes(image) for image in np.load(digits.test.inputs)}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_worker_that_trains_has_no_file_of_the_sealed_part_open(digits: Prepared) -> None:
+    sealed = digits.test.inputs.parent
+    with ProcessExecutor(digits.training, [Setup("val/accuracy", "cpu")]) as executor:
+        spec = TrialSpec(hidden=(8,), epochs=10**6)
+        executor.submit([Trial(number=0, uid="u/0", spec=spec)])
+        (event,) = executor.wait(60)
+        assert isinstance(event, Epoch)
+        (pid,) = [worker.process.pid for worker in executor._workers]
+        process = Path(f"/proc/{pid}")
+        mapped = (process / "maps").read_text()
+        open_files = [str(path.readlink()) for path in (process / "fd").iterdir()]
+        told = (process / "environ").read_text() + (process / "cmdline").read_text()
+    assert str(digits.training.inputs) in mapped
+    assert sealed.name not in mapped
+    assert sealed.name not in told
+    assert not [path for path in open_files if sealed.name in path]
+
+
+@contextmanager
+def poisoned(part: Path) -> Iterator[None]:
+    """A folder in the place of each of a part's files: even root cannot read it as a file."""
+    kept = part.with_name("antidote")
+    part.rename(kept)
+    part.mkdir()
+    for path in kept.iterdir():
+        (part / path.name).mkdir()
+    yield
+    for path in kept.iterdir():
+        (part / path.name).rmdir()
+    part.rmdir()
+    kept.rename(part)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_sweep_trains_though_the_sealed_part_is_poison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """It fails where the test set is opened, once the choice is on record, and nowhere before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path, home = tmp_path / "tiny.toml", tmp_path / "mlruns"
+    path.write_text(STUDY)
+    planned = plan(path, device="cpu", workers=workers, home=home)
+    sealed = planned.prepare().test.inputs.parent
+
+    def sweep() -> StudyResult:
+        return run_study(path, device="cpu", workers=workers, home=home)
+
+    def study() -> StudyRun:
+        found = Workspace(home).open_tracker(None, reading=True).read("tiny")
+        assert found is not None
+        return found
+
+    with poisoned(sealed):
+        with pytest.raises(DataError, match=r"sealed-test/inputs\.npy cannot be read"):
+            sweep()
+        stopped = study()
+        assert [run.state for run in stopped.trials] == ["COMPLETE"] * 3
+        assert all(len(run.epochs) == 2 for run in stopped.trials)
+        assert (stopped.state, stopped.readings) == ("FAILED", ())
+        assert list((home / "artifacts").rglob("selection-*.json")), "chosen before it was opened"
+        assert "sealed-test" not in "".join(stopped.facts.values())
+        with pytest.raises(DataError, match=r"sealed-test/inputs\.npy cannot be read"):
+            sweep()
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "ask", None)  # nothing is left to train
+        result = sweep()
+    assert result.test is not None
+    assert result.test.examples == 360
+    assert [run.uid for run in study().trials] == [run.uid for run in stopped.trials]

@@ -1,0 +1,203 @@
+"""The engine against torch.nn and torch.optim under autograd, in float64."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from harness.data.prepare import Prepared
+from harness.data.torch_datasets import load_splits
+from harness.engine.device_data import DeviceData
+from harness.engine.matmul import Batched, Single
+from harness.engine.placement import Refill, width_class
+from harness.trial import CHOICES, TrialSpec
+from tests.engine.autograd_reference import by_autograd, cell_of, check, losses_of
+
+# Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
+# conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
+BASE = TrialSpec(hidden=(24, 12), batch_size=64, epochs=6, learning_rate=1e-3)
+ACTIVATIONS, BATCH_NORMS = CHOICES["activation"], CHOICES["batch_norm"]
+BOTH = pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
+
+
+def changed(spec: TrialSpec, **values: Any) -> TrialSpec:
+    return TrialSpec.from_dict(spec.to_dict() | values)
+
+
+@pytest.fixture(scope="module")
+def data(digits: Prepared) -> DeviceData:
+    return DeviceData(load_splits(digits.training), dtype=torch.float64)
+
+
+@BOTH
+@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_equals_autograd(
+    data: DeviceData, activation: str, batch_norm: str, optimizer: str, vectorised: bool
+) -> None:
+    spec = changed(
+        BASE,
+        activation=activation,
+        batch_norm=batch_norm,
+        optimizer=optimizer,
+        l1=1e-4,
+        l2=1e-3,
+        momentum=0.9,
+    )
+    cell = cell_of([spec], data, vectorised)
+    check(cell, losses_of(cell), data)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden": ()},
+        {"hidden": (16, 12, 8)},
+        {"bias": False},
+        {"bias": True, "batch_norm": "before", "optimizer": "sgd", "learning_rate": 0.05},
+        {"label_smoothing": 0.1},
+        {"augment": ["shift", "rotate", "scale", "flip", "erase"]},
+        {"augment": ["flip"], "batch_norm": "before"},
+        {"loss": "mse"},
+        {"loss": "mse", "label_smoothing": 0.1, "batch_norm": "after"},
+        {"loss": "bce"},
+        {"loss": "bce", "label_smoothing": 0.1},
+        {"schedule": "cosine"},
+        {"schedule": "step"},
+        {"schedule": "one-cycle"},
+        {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "one-cycle"},
+        {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "learning_rate": 0.05},
+        {"optimizer": "sgd", "momentum": 0.0, "nesterov": True, "learning_rate": 0.05},
+        {"init": "xavier_uniform"},
+        {"init": "xavier_normal"},
+        {"init": "kaiming_uniform"},
+        {"init": "kaiming_normal", "optimizer": "sgd", "momentum": 0.0},
+    ],
+    ids=str,
+)
+def test_equals_autograd_in_every_option(
+    data: DeviceData, changes: dict[str, object], vectorised: bool
+) -> None:
+    cell = cell_of([changed(BASE, **changes)], data, vectorised)
+    check(cell, losses_of(cell), data)
+
+
+@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_large_products_in_float32_equal_autograd_to_rounding(
+    digits: Prepared, activation: str, batch_norm: str, optimizer: str
+) -> None:
+    """A lone trial's products go to oneDNN, which has no float64."""
+    single = DeviceData(load_splits(digits.training))
+    spec = changed(
+        BASE,
+        hidden=[400, 300],
+        activation=activation,
+        batch_norm=batch_norm,
+        optimizer=optimizer,
+        learning_rate=1e-4,
+        momentum=0.9,
+        l1=1e-5,
+        l2=1e-4,
+    )
+    cell = cell_of([spec], single)
+    losses = losses_of(cell, 10)
+    expected = by_autograd(spec, single, 10)
+    assert [row[0] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-5)
+    weights = cell.weights(0, spec)
+    for name, tensor in expected.model.named_parameters():
+        torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-4)
+    products = cell.network.products
+    assert isinstance(products, Single if platform.machine() == "x86_64" else Batched)
+
+
+def test_the_signs_of_large_tensors_alone(digits: Prepared) -> None:
+    """No bias and no norm: not one tensor is small."""
+    single = DeviceData(load_splits(digits.training))
+    spec = changed(BASE, hidden=[7000], bias=False, l1=1e-5, learning_rate=1e-4)
+    cell = cell_of([spec], single)
+    losses = losses_of(cell, 3)
+    expected = by_autograd(spec, single, 3)
+    assert [row[0] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-4)
+
+
+MIXED = [
+    changed(BASE, hidden=[24, 12], seed=1, loss="bce"),
+    changed(BASE, hidden=[9, 30], batch_norm="before", seed=2, learning_rate=1e-2, l1=1e-3),
+    changed(
+        BASE,
+        hidden=[17],
+        augment=["shift"],
+        batch_norm="after",
+        seed=3,
+        optimizer="sgd",
+        momentum=0.9,
+    ),
+    changed(BASE, hidden=[5, 8, 13], activation="sigmoid", label_smoothing=0.2, seed=4),
+    changed(BASE, hidden=[30, 7], activation="sigmoid", batch_norm="before", l2=1e-3, seed=5),
+    changed(
+        BASE, hidden=[11], activation="gelu", batch_norm="after", bias=True, seed=6, loss="mse"
+    ),
+    changed(BASE, hidden=[16, 4, 4], activation="tanh", bias=False, optimizer="adamw", seed=7),
+]
+
+
+@BOTH
+def test_a_mixed_population_equals_autograd_member_by_member(
+    data: DeviceData, vectorised: bool
+) -> None:
+    cell = cell_of(MIXED, data, vectorised)
+    check(cell, losses_of(cell), data)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+def test_padding_stays_zero(data: DeviceData, activation: str, batch_norm: str) -> None:
+    specs = [
+        changed(BASE, hidden=hidden, activation=activation, batch_norm=batch_norm, l1=1e-4)
+        for hidden in ([24, 12], [7, 20], [10, 5, 3])
+    ]
+    cell = cell_of(specs, data)
+    check(cell, losses_of(cell, 30), data)
+
+
+def test_a_cell_with_room_equals_autograd(data: DeviceData) -> None:
+    """As a GPU's are: wider and deeper than any member, slots to spare."""
+    layout = Refill(data, lambda: 2**40)._roomy(width_class(MIXED[0]), MIXED)
+    assert (layout.slots, layout.widths) == (8, (128, 128, 128))
+    cell = cell_of(MIXED, data, vectorised=True, layout=layout)
+    check(cell, losses_of(cell), data)
+
+
+@BOTH
+@pytest.mark.parametrize("batch_norm", BATCH_NORMS)
+def test_a_diverging_member_touches_no_other(
+    data: DeviceData, batch_norm: str, vectorised: bool
+) -> None:
+    specs = [
+        changed(BASE, seed=1, batch_norm=batch_norm),
+        changed(BASE, hidden=[30], seed=2, activation="tanh", batch_norm="after"),
+        changed(BASE, hidden=[10, 10, 10], seed=3, activation="sigmoid", dropout=0.1),
+    ]
+    wild = changed(BASE, hidden=[9, 9], optimizer="sgd", learning_rate=1e200, seed=9)
+    tame = replace(wild, learning_rate=1e-3)
+    beside_wild = cell_of([*specs, wild], data, vectorised)
+    beside_tame = cell_of([*specs, tame], data, vectorised)
+    with_wild, with_tame = losses_of(beside_wild), losses_of(beside_tame)
+    (slot,) = (
+        slot for slot, member in enumerate(beside_wild.members) if member and member.spec == wild
+    )
+    assert with_wild[-1][slot] != with_wild[-1][slot], "NaN"
+    assert not torch.isfinite(beside_wild.arena.params[slot]).all()
+    others = [other for other in range(4) if other != slot]
+    for one, two in zip(with_wild, with_tame, strict=True):
+        assert [one[other] for other in others] == [two[other] for other in others]
+    for other in others:
+        assert torch.equal(beside_wild.arena.params[other], beside_tame.arena.params[other])

@@ -1,0 +1,73 @@
+"""Hashed permutations and dropout masks: fair, and a function of their place alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.engine.rng import Dropout, as_int32, permutations, threshold
+
+
+def masks(p: float, keys: list[int], steps: int, layer: int = 0, width: int = 500) -> torch.Tensor:
+    """[steps, B, K, width], True where kept."""
+    dropout = Dropout(len(keys), 64, width, torch.device("cpu"))
+    dropout.epoch_keys.copy_(torch.tensor(keys, dtype=torch.int32).view(1, -1, 1))
+    limit = torch.full((1, len(keys), 1), threshold(p), dtype=torch.int32)
+    drawn = []
+    for step in range(steps):
+        dropout.step(torch.tensor([step]))
+        drawn.append(dropout.keep(layer, limit, width))
+    return torch.stack(drawn)
+
+
+def test_a_permutation_holds_every_index_once_and_differs_by_seed() -> None:
+    rows = permutations(torch.tensor([1, 2]), 1000)
+    for row in rows:
+        assert torch.equal(row.sort().values, torch.arange(1000))
+    assert (rows[0] == rows[1]).sum() < 20
+    assert torch.equal(rows[1], permutations(torch.tensor([2]), 1000)[0])
+
+
+def test_a_permutation_is_fair() -> None:
+    """The first place over 20,000 seeds: chi-squared of 10 cells, 9 degrees of freedom."""
+    first = permutations(torch.arange(20_000), 10)[:, 0]
+    counts = torch.bincount(first, minlength=10).double()
+    chi_squared = ((counts - 2000) ** 2 / 2000).sum().item()
+    assert chi_squared < 27.9, "p = 0.001"
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_in_every_direction(p: float) -> None:
+    kept = masks(p, [3, -7, 123456], steps=20).double()
+    share = 1 - p
+    assert kept.mean().item() == pytest.approx(share, abs=0.002)
+    for axis in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)):
+        means = kept.mean(axis)
+        count = kept.numel() / len(means)
+        tolerance = 5 * (p * share / count) ** 0.5  # five standard errors
+        assert torch.allclose(means, torch.full_like(means, share), rtol=0, atol=tolerance + 1e-12)
+
+
+def test_masks_of_steps_layers_and_members_are_unrelated() -> None:
+    kept = masks(0.5, [1, 2], steps=2).double() - 0.5
+    other_layer = masks(0.5, [1, 2], steps=2, layer=1).double() - 0.5
+    noise = 5 * 0.25 / (64 * 500) ** 0.5
+    for one, two in (
+        (kept[0, :, 0], kept[1, :, 0]),
+        (kept[0, :, 0], kept[0, :, 1]),
+        (kept[0, :, 0], other_layer[0, :, 0]),
+        (kept[0, 1:, 0], kept[0, :-1, 0]),
+        (kept[0, :, 0, 1:], kept[0, :, 0, :-1]),
+    ):
+        assert abs((one * two).mean().item()) < noise
+
+
+def test_a_mask_depends_on_neither_slot_nor_padding() -> None:
+    kept = masks(0.3, [11, 5], steps=3)
+    assert torch.equal(kept[:, :, 1], masks(0.3, [5], steps=3)[:, :, 0])
+    assert torch.equal(kept[..., :20], masks(0.3, [11, 5], steps=3, width=20))
+
+
+def test_thresholds_are_int32() -> None:
+    for p in (0.0, 1e-12, 0.5, 1 - 1e-12):
+        assert as_int32(threshold(p)) == threshold(p)

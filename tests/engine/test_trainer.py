@@ -1,0 +1,364 @@
+"""When a member ends, which of its epochs counts, and that its company changes nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.data.prepare import Prepared
+from harness.data.torch_datasets import load_splits
+from harness.engine.device_data import DeviceData
+from harness.engine.fused_group import FusedGroup
+from harness.engine.padding import Layout
+from harness.engine.placement import Placement, Refill, Repack
+from harness.engine.trainer import Trainer
+from harness.engine.trial_state import TrialState, divergence, improves, perturbed
+from harness.models.mlp import load_model
+from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
+from harness.trial import CHOICES, TrialSpec
+from tests.engine.training import result, train
+
+METRICS = EpochMetrics(
+    epoch=3,
+    train_loss=0.5,
+    train_accuracy=0.8,
+    penalty=0.0,
+    val_loss=0.6,
+    val_accuracy=0.75,
+    learning_rate=1e-3,
+    seconds=0.1,
+    time=1.7e9,
+)
+SMALL = TrialSpec(hidden=(16,), batch_size=64, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def data(digits: Prepared) -> DeviceData:
+    return DeviceData(load_splits(digits.training))
+
+
+@pytest.fixture(scope="module")
+def double(digits: Prepared) -> DeviceData:
+    return DeviceData(load_splits(digits.training), dtype=torch.float64)
+
+
+def as_on_a_gpu(data: DeviceData, memory: int = 2**40, most: int = 64) -> Refill:
+    """The GPU's arrangement and optimiser on a CPU; cells of more than `most` slots do not fit."""
+
+    def make(layout: Layout, data: DeviceData) -> FusedGroup:
+        if layout.slots > most:
+            raise torch.OutOfMemoryError
+        return FusedGroup(layout, data, vectorised=True)
+
+    return Refill(data, lambda: memory, make)
+
+
+def test_of_equal_epochs_the_first_is_kept() -> None:
+    assert not improves(METRICS, METRICS, "val/accuracy")
+    assert not improves(METRICS, METRICS, "val/loss")
+    better = replace(METRICS, val_accuracy=0.76, val_loss=0.59)
+    assert improves(better, METRICS, "val/accuracy")
+    assert improves(better, METRICS, "val/loss")
+    assert not improves(METRICS, better, "val/accuracy")
+    assert not improves(METRICS, better, "val/loss")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_is_divergence(value: float) -> None:
+    assert divergence(3, train_loss=0.5, val_loss=0.6) is None
+    said = divergence(3, train_loss=0.5, val_loss=value)
+    assert said == f"diverged: val/loss is {value} in epoch 3"
+
+
+@pytest.mark.parametrize("objective", ["val/accuracy", "val/loss"])
+def test_patience_ends_a_trial_and_the_best_epochs_weights_are_kept(
+    digits: Prepared, data: DeviceData, objective: Objective
+) -> None:
+    spec = TrialSpec(hidden=(32,), batch_norm="after", learning_rate=0.03, epochs=200, patience=3)
+    outcome, epochs = result(spec, data, objective)
+    values = [epoch.objective(objective) for epoch in epochs]
+    best = max(values) if objective == "val/accuracy" else min(values)
+    assert outcome.stopped == "early"
+    assert outcome.best.epoch == values.index(best) + 1
+    assert outcome.epochs == len(epochs) == outcome.best.epoch + 3
+
+    part = load_splits(digits.training).validation
+    model = load_model(spec, 10, outcome.weights)
+    with torch.inference_mode():
+        logits = model(part.inputs[part.rows])
+    assert bytes(logits.argmax(1).to(torch.uint8).tolist()) == outcome.predictions
+    accuracy = (logits.argmax(1) == part.labels[part.rows]).float().mean().item()
+    assert accuracy == pytest.approx(outcome.best.val_accuracy, abs=1e-6)
+    assert outcome.parameters == sum(p.numel() for p in model.parameters())
+    steps = safetensors.torch.load(outcome.weights)["norms.0.num_batches_tracked"]
+    assert steps == outcome.best.epoch * (len(data) // spec.batch_size)
+
+
+def test_a_last_epoch_is_finished_whatever_the_pruner_says(data: DeviceData) -> None:
+    (outcome,), _ = train([replace(SMALL, epochs=1)], data, keep=lambda uid, metrics: False)
+    assert isinstance(outcome, TrialResult)
+    assert outcome.stopped == "finished"
+
+
+def test_only_every_so_many_epochs_are_evaluated_and_the_last(data: DeviceData) -> None:
+    outcome, epochs = result(replace(SMALL, epochs=7, evaluate_every=3), data)
+    assert [metrics.epoch for metrics in epochs] == [3, 6, 7]
+    assert outcome.epochs == 7
+    assert outcome.seconds == pytest.approx(sum(metrics.seconds for metrics in epochs))
+    _, every = result(replace(SMALL, epochs=7), data)
+    for metrics in epochs:
+        same = every[metrics.epoch - 1]
+        assert (metrics.val_loss, metrics.train_loss) == (same.val_loss, same.train_loss)
+
+
+def test_a_divergence_between_evaluations_is_found(data: DeviceData) -> None:
+    wild = replace(SMALL, optimizer="sgd", learning_rate=1e30, epochs=9, evaluate_every=9)
+    (outcome,), (epochs,) = train([wild], data)
+    assert outcome == TrialFailure(reason="diverged: train/loss is nan in epoch 1")
+    assert not epochs
+
+
+def test_a_trial_gives_the_same_bits_again(data: DeviceData) -> None:
+    spec = replace(SMALL, hidden=(24, 12), batch_norm="after", dropout=0.3, seed=5)
+    first, second = result(spec, data)[0], result(spec, data)[0]
+    assert first.weights == second.weights
+    assert first.predictions == second.predictions
+    assert result(replace(spec, seed=6), data)[0].weights != first.weights
+
+
+def test_bits_do_not_depend_on_company_where_trials_train_alone(data: DeviceData) -> None:
+    """Too wide to be fused on a CPU: each in a cell of its own."""
+    wide = replace(SMALL, hidden=(512, 256), dropout=0.2)
+    specs = [wide, replace(wide, hidden=(700,), seed=1), replace(wide, optimizer="sgd", seed=2)]
+    together, _ = train(specs, data, joins={1: 1, 2: 2})
+    for spec, outcome in zip(specs, together, strict=True):
+        assert isinstance(outcome, TrialResult)
+        assert outcome.weights == result(spec, data)[0].weights
+
+
+def test_trials_that_train_as_one_share_their_time(data: DeviceData) -> None:
+    started = time.perf_counter()
+    outcomes, epochs = train([replace(SMALL, seed=seed) for seed in range(4)], data)
+    elapsed = time.perf_counter() - started
+    assert len({metrics[0].seconds for metrics in epochs}) == 1, "the same share each"
+    shares = sum(outcome.seconds for outcome in outcomes if isinstance(outcome, TrialResult))
+    assert 0 < shares < elapsed
+
+
+def test_a_dropped_trial_frees_its_slot(data: DeviceData) -> None:
+    population = Trainer(data, "val/accuracy")
+    for uid in ("stays", "goes"):
+        population.add(uid, SMALL)
+    (reports,) = population.train_epoch()
+    assert {report.uid for report in reports} == {"stays", "goes"}
+    population.drop("goes")
+    assert population.judge("stays", True) is None
+    (reports,) = population.train_epoch()
+    assert [report.uid for report in reports] == ["stays"]
+    assert len(population) == 1
+    assert population.clear() == ["stays"]
+    assert len(population) == 0
+
+
+def test_a_batch_larger_than_the_data_is_refused(data: DeviceData) -> None:
+    with pytest.raises(ValueError, match="batch_size 100000 is more than the"):
+        Trainer(data, "val/accuracy").add("", replace(SMALL, batch_size=100_000))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> TrialSpec:
+    """Small, unlike one another in all that a trial may differ in."""
+
+    def one_of(*values: Any) -> Any:
+        return draw(st.sampled_from(values))
+
+    batch_norm = one_of(*CHOICES["batch_norm"])
+    # A bias in front of BatchNorm has no gradient but rounding noise, which Adam makes steps of.
+    biases = (None, False) if batch_norm == "before" else (None, True, False)
+    return TrialSpec(
+        hidden=tuple(draw(st.lists(st.integers(1, 20), max_size=3))),
+        activation=one_of(*CHOICES["activation"]),
+        batch_norm=batch_norm,
+        bias=one_of(*biases),
+        dropout=one_of(0.0, 0.0, 0.3),
+        loss=one_of(*CHOICES["loss"]),
+        augment=one_of((), (), ("flip",), ("shift", "rotate", "scale", "erase")),
+        optimizer=one_of(*CHOICES["optimizer"]),
+        learning_rate=one_of(1e-3, 1e-2),
+        momentum=one_of(0.0, 0.9),
+        nesterov=one_of(False, True),
+        schedule=one_of(*CHOICES["schedule"]),
+        batch_size=one_of(128, 256),
+        l1=one_of(0.0, 1e-4),
+        l2=one_of(0.0, 1e-3),
+        label_smoothing=one_of(0.0, 0.1),
+        epochs=draw(st.integers(1, 3)),
+        evaluate_every=one_of(1, 2),
+        seed=draw(st.integers(0, 3)),
+    )
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> tuple[list[TrialSpec], dict[int, int], list[int]]:
+    """Specs, when each joins, and which are pruned at their first verdict."""
+    members = draw(st.lists(specs(), min_size=2, max_size=6))
+    joins = {index: draw(st.integers(0, 2)) for index in range(len(members))}
+    pruned = draw(st.lists(st.integers(0, len(members) - 1), max_size=2))
+    return members, joins, pruned
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu", "small gpu"])
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(population=populations())
+def test_company_changes_nothing(
+    double: DeviceData, device: str, population: tuple[list[TrialSpec], dict[int, int], list[int]]
+) -> None:
+    """Members joining, pruned and leaving; alone against beside others, to rounding."""
+    members, joins, pruned = population
+    arrangement: Placement = {
+        "cpu": lambda: Repack(double),
+        "gpu": lambda: as_on_a_gpu(double),
+        "small gpu": lambda: as_on_a_gpu(double, most=2),
+    }[device]()
+    together, epochs = train(
+        members,
+        double,
+        arrangement=arrangement,
+        joins=joins,
+        keep=lambda uid, metrics: int(uid) not in pruned,
+    )
+    for index, spec in enumerate(members):
+        keep = index not in pruned
+        (alone,), (alone_epochs,) = train([spec], double, keep=lambda uid, metrics, k=keep: k)
+        assert isinstance(alone, TrialResult)
+        beside = together[index]
+        assert isinstance(beside, TrialResult)
+        assert (beside.epochs, beside.stopped) == (alone.epochs, alone.stopped)
+        assert beside.parameters == alone.parameters
+        for one, two in zip(alone_epochs, epochs[index], strict=True):
+            assert one.train_loss == pytest.approx(two.train_loss, rel=0, abs=1e-12)
+            # As exact as the weights: those of constant pixels in front of a BatchNorm have no
+            # gradient but rounding noise, and only its running mean takes notice of them.
+            assert one.val_loss == pytest.approx(two.val_loss, rel=0, abs=1e-9)
+            assert one.penalty == pytest.approx(two.penalty, rel=1e-9)
+            assert one.learning_rate == two.learning_rate
+        weights = safetensors.torch.load(beside.weights)
+        for name, tensor in safetensors.torch.load(alone.weights).items():
+            torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-9)
+
+
+def test_what_memory_does_not_hold_waits_and_trains_later(double: DeviceData) -> None:
+    members = [replace(SMALL, seed=seed) for seed in range(7)]
+    arrangement = as_on_a_gpu(double, most=2)
+    outcomes, _ = train(members, double, arrangement=arrangement)
+    assert all(isinstance(outcome, TrialResult) for outcome in outcomes)
+    assert arrangement._caps == {(64, 128): 1}, "halved until it fitted"
+
+
+def test_one_class_without_room_does_not_hold_up_the_others(double: DeviceData) -> None:
+    """Wide members fit one at a time, narrow ones all together."""
+
+    def make(layout: Layout, data: DeviceData) -> FusedGroup:
+        if layout.slots > 1 and max(layout.widths) > 128:
+            raise torch.OutOfMemoryError
+        return FusedGroup(layout, data, vectorised=True)
+
+    population = Trainer(double, "val/accuracy", Refill(double, lambda: 2**40, make))
+    for seed in range(2):
+        population.add(f"wide {seed}", replace(SMALL, hidden=(200,), seed=seed))
+    for seed in range(4):
+        population.add(f"narrow {seed}", replace(SMALL, seed=seed))
+    reports = [report.uid for some in population.train_epoch() for report in some]
+    assert sorted(reports) == ["narrow 0", "narrow 1", "narrow 2", "narrow 3", "wide 0"]
+    for uid in reports:
+        population.judge(uid, uid != "wide 0")
+    reports = [report.uid for some in population.train_epoch() for report in some]
+    assert "wide 1" in reports, "its turn"
+
+
+def test_the_memory_estimate_limits_the_slots(double: DeviceData) -> None:
+    from harness.engine.placement import MEMORY_SHARE, slot_bytes
+
+    members = [replace(SMALL, seed=seed) for seed in range(5)]
+    layout = as_on_a_gpu(double)._roomy((64, 128), members[:1])
+    memory = int(2.5 * slot_bytes(layout, double) / MEMORY_SHARE)
+    population = Trainer(double, "val/accuracy", as_on_a_gpu(double, memory))
+    for index, spec in enumerate(members):
+        population.add(str(index), spec)
+    (reports,) = population.train_epoch()
+    (cell,) = population.cells
+    assert len(reports) == 2
+    for report in reports:
+        population.judge(report.uid, True)
+    list(population.train_epoch())
+    assert population.cells == [cell], "those that wait do not have it made anew"
+
+
+def test_what_fits_nowhere_fails_with_a_word(double: DeviceData) -> None:
+    outcomes, _ = train([SMALL, SMALL], double, arrangement=as_on_a_gpu(double, most=0))
+    assert outcomes == [TrialFailure(reason="needs more memory than cpu has")] * 2
+
+
+def test_a_freed_slot_is_refilled_in_place(double: DeviceData) -> None:
+    population = Trainer(double, "val/accuracy", as_on_a_gpu(double))
+    for uid, width in (("a", 8), ("b", 16)):
+        population.add(uid, replace(SMALL, hidden=(width,)))
+    list(population.train_epoch())
+    (cell,) = population.cells
+    for uid in ("a", "b"):
+        population.judge(uid, uid == "b")
+    assert len(population) == 1
+    cell.arena.params[0] = float("nan")  # as a diverged member leaves it
+    population.add("c", replace(SMALL, hidden=(32,), seed=4))
+    (reports,) = population.train_epoch()
+    assert population.cells == [cell], "the very same program"
+    assert all(isinstance(report.outcome, EpochMetrics) for report in reports)
+    assert {member.uid for member in cell.members if member} == {"b", "c"}
+    population.judge("b", True)
+    population.judge("c", True)
+    population.add("d", replace(SMALL, activation="tanh"))
+    list(population.train_epoch())
+    assert cell not in population.cells, "a new feature needs a new program"
+
+
+def test_a_perturbation_moves_every_weight_by_that_much_and_repeats(data: DeviceData) -> None:
+    spec = TrialSpec(hidden=(32,), batch_norm="before", epochs=1)
+    plain = TrialState.fresh("a", spec, data)
+    assert plain.state is not None
+    twin, again, other = (perturbed(TrialState.fresh(uid, spec, data), 1e-3) for uid in "aab")
+    for name, tensor in plain.state.params.items():
+        moved = (twin.params[name] - tensor)[tensor != 0] / tensor[tensor != 0]
+        assert torch.equal(twin.params[name], again.params[name])
+        if len(moved) > 100:
+            assert not torch.equal(twin.params[name], other.params[name])
+            assert moved.mean().item() == pytest.approx(0, abs=1e-4)
+            assert moved.std().item() == pytest.approx(1e-3, rel=0.1)
+
+
+def test_only_a_perturbed_population_differs(data: DeviceData) -> None:
+    def losses(perturbation: float, uids: str) -> dict[str, float]:
+        population = Trainer(data, "val/accuracy", perturbation=perturbation)
+        for uid in uids:
+            population.add(uid, SMALL)
+        reports = [report for some in population.train_epoch() for report in some]
+        outcomes = {report.uid: report.outcome for report in reports}
+        return {u: o.train_loss for u, o in outcomes.items() if isinstance(o, EpochMetrics)}
+
+    (plain,), (epochs,) = train([SMALL], data)
+    assert isinstance(plain, TrialResult)
+    assert losses(0.0, "a") == {"a": epochs[0].train_loss}
+    fused, twins = losses(0.0, "abc"), losses(1e-3, "abc")
+    assert len(set(fused.values())) == 1
+    assert len({*fused.values(), *twins.values()}) == 4

@@ -1,0 +1,403 @@
+"""A model of one's own, as a user would have it: two files beside a study, and all that follows."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from harness.analysis.comparison import compare
+from harness.config.loader import load
+from harness.data.prepare import Prepared
+from harness.data.torch_datasets import load_splits
+from harness.doctor.report import examine
+from harness.errors import ConfigError, StudyError
+from harness.models.user_code import code_of, importable, load_class
+from harness.reports.commands import train_command
+from harness.search.draws import random_specs
+from harness.sweep.check_models import examined
+from harness.sweep.plan import plan
+from harness.sweep.quiet import Silent
+from harness.sweep.replay import replay
+from harness.sweep.run import StudyResult, run_study
+from harness.sweep.train_once import train
+from harness.trial import TrialSpec
+from harness.workspace import Workspace
+
+NETS = """
+import torch
+from torch import nn
+from parts import block
+
+class SmallConv(nn.Module):
+    def __init__(self, shape, classes, channels=16, kernels=(3,)):
+        super().__init__()
+        grey, height, width = shape
+        low, layers = grey, []
+        for size in kernels:
+            layers.append(block(low, channels, size))
+            low = channels
+        self.layers = nn.Sequential(*layers)
+        self.out = nn.Linear(low * height * width, classes)
+
+    def forward(self, x):
+        return self.out(self.layers(x).flatten(1))
+
+class Branching(SmallConv):
+    def forward(self, x):
+        return super().forward(x) if x.mean().item() > 9 else super().forward(x) + 1
+
+class Wide(SmallConv):
+    def forward(self, x):
+        return super().forward(x)[:, :5]
+
+def factory(classes):
+    return None
+"""
+PARTS = """
+from torch import nn
+
+def block(low, high, size):
+    return nn.Sequential(nn.Conv2d(low, high, size, padding=size // 2), nn.ReLU())
+"""
+STUDY = """
+[study]
+trials = 4
+pruner = "none"
+sampler = "random"
+[data]
+name = "digits"
+validation = 0.2
+[train]
+model = "nets:SmallConv"
+epochs = 2
+[space]
+arguments.channels = { low = 2, high = 8 }
+arguments.kernels = [[3], [3, 5]]
+learning_rate = { low = 3e-3, high = 1e-2, log = true }
+[confirm]
+top = 1
+seeds = 2
+"""
+
+
+def write(folder: Path, study: str = STUDY) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "nets.py").write_text(NETS)
+    (folder / "parts.py").write_text(PARTS)
+    path = folder / "conv.toml"
+    path.write_text(study)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    write(folder)
+    return folder
+
+
+def sweep(folder: Path, **options: Any) -> StudyResult:
+    return run_study(
+        folder / "conv.toml", home=folder / "mlruns", device="cpu", **({"workers": 1} | options)
+    )
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> StudyResult:
+    return sweep(folder)
+
+
+def test_its_arguments_are_searched_and_recorded_by_name(folder: Path, result: StudyResult) -> None:
+    specs = [run.spec for run in result.verdict.study.trials]
+    assert {spec.model for spec in specs} == {"nets:SmallConv"}
+    drawn = [dict(spec.arguments) for spec in specs]
+    assert len({each["channels"] for each in drawn}) > 1
+    assert all(type(each["channels"]) is int and 2 <= each["channels"] <= 8 for each in drawn)
+    assert {each["kernels"] for each in drawn} == {(3,), (3, 5)}
+    client = MlflowClient(Workspace(folder / "mlruns").local_uri)
+    params = client.get_run(result.champion.run_id).data.params
+    arguments = dict(result.champion.spec.arguments)
+    assert params["arguments.channels"] == str(arguments["channels"])
+    assert params["arguments.kernels"] == str(list(arguments["kernels"]))
+    assert not {"hidden", "activation", "batch_norm"} & params.keys()
+    assert result.trials["arguments.channels"].tolist() == [each["channels"] for each in drawn]
+    assert "arguments.channels" in result.verdict.settings
+    assert "SmallConv(channels=" in result.verdict.text()
+
+
+def test_its_champion_is_confirmed_and_loads_without_its_code(
+    digits: Prepared, folder: Path, result: StudyResult
+) -> None:
+    again = result.verdict.confirmed
+    assert again is not None
+    assert len(again.runs) == 2
+    mlflow.set_tracking_uri(Workspace(folder / "mlruns").local_uri)
+    try:
+        model = mlflow.pytorch.load_model(result.model)
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    part = load_splits(digits.training).validation
+    kept = result.verdict.kept
+    assert kept.best is not None
+    right = model(part.inputs[part.rows]).argmax(1) == part.labels[part.rows]
+    assert right.float().mean().item() == pytest.approx(kept.best.val_accuracy, abs=1e-6)
+    assert model(torch.zeros(1, 8, 8, dtype=torch.uint8)).shape == (1, 10)
+    assert result.test is not None
+    assert result.test.examples == 360
+
+
+def test_its_code_stands_beside_the_study(folder: Path, result: StudyResult) -> None:
+    client = MlflowClient(Workspace(folder / "mlruns").local_uri)
+    run = result.verdict.study.run_id
+    for name, text in (("code-nets.py", NETS), ("code-parts.py", PARTS)):
+        assert Path(client.download_artifacts(run, name)).read_text() == text
+    assert not [path for path in sys.path if path == str(folder)]
+
+
+def test_the_report_has_its_arguments(result: StudyResult) -> None:
+    page = result.report.read_text()
+    assert "arguments.kernels" in page
+    assert "SmallConv(channels=" in page
+
+
+def test_the_record_is_healthy(folder: Path, result: StudyResult) -> None:
+    home = Workspace(folder / "mlruns")
+    assert examine(home, "conv", None, False).healthy
+    first, second = (f"conv/{run.number}" for run in result.verdict.study.best_first()[:2])
+    found = compare(home.open_tracker(None, reading=True), [first, second])
+    assert {"learning_rate"} <= found.differing.keys()
+    assert "hidden" not in found.differing
+
+
+def test_a_trial_is_replayed_to_the_bit(
+    folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    found = replay(
+        Workspace(folder / "mlruns"), "conv/1", watcher=Silent(), device="cpu", inline=True
+    )
+    assert found.word == "bitwise"
+
+
+def test_a_changed_class_is_noticed(
+    folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    parts = folder / "parts.py"
+    parts.write_text(PARTS + "\nX = 1\n")
+    try:
+        with pytest.raises(StudyError, match=r"\[code\] nets:SmallConv: .* -> .*code as"):
+            sweep(folder, trials=5, workers=0)
+        with pytest.raises(StudyError, match="conv/1 cannot be replayed: nets:SmallConv is"):
+            replay(
+                Workspace(folder / "mlruns"), "conv/1", watcher=Silent(), device="cpu", inline=True
+            )
+    finally:
+        parts.write_text(PARTS)
+    assert len(sweep(folder, trials=5, workers=0).verdict.study.trials) == 5
+
+
+def test_it_is_trained_once_by_its_command(
+    folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = shlex.split(train_command(result.verdict.study, result.champion))
+    sets = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    planned = plan(
+        folder / "conv.toml", overrides=sets, home=folder / "mlruns", device="cpu", workers=0
+    )
+    done = train(planned, test=True, watcher=Silent())
+    assert done.spec == result.champion.spec
+    assert done.result.best.val_loss == pytest.approx(result.champion.best.val_loss)  # type: ignore[union-attr]
+    assert done.reading is not None
+
+
+@pytest.mark.slow
+def test_beside_the_built_in_network_in_a_list(tmp_path: Path) -> None:
+    study = """
+[data]
+name = "digits"
+[train]
+epochs = 1
+[[trial]]
+name = "conv"
+model = "nets:SmallConv"
+arguments = { channels = 4 }
+[[trial]]
+hidden = [16]
+[[trial]]
+name = "branching"
+model = "nets:Branching"
+"""
+    write(tmp_path, study)
+    result = sweep(tmp_path, workers=0)
+    names = {"conv", "hidden = [16]", "branching"}
+    assert names <= set(result.verdict.study.definition["trial"])
+    assert len(result.verdict.study.readings) == 3
+    assert all(name in result.verdict.text() for name in names)
+    assert examine(Workspace(tmp_path / "mlruns"), "conv", None, False).healthy
+
+
+@pytest.mark.slow
+def test_one_that_cannot_be_exported_costs_no_study(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, STUDY.replace("nets:SmallConv", "nets:Branching"))
+    result = sweep(tmp_path, workers=0, trials=1, confirm=False)
+    assert "model       not exported (torch.export: " in result.verdict.text()
+    assert result.champion.run_id in result.verdict.text()
+    assert result.test is not None
+    assert "load_model(" not in result.report.read_text()
+    assert examine(Workspace(tmp_path / "mlruns"), "conv", None, False).healthy
+    assert "def forward" not in capfd.readouterr().err
+
+
+@pytest.fixture
+def tried(tmp_path: Path, digits: Prepared) -> Iterator[Callable[..., None]]:
+    path = write(tmp_path)
+
+    def tried(*sets: str, workers: int = 0) -> None:
+        planned = plan(path, overrides=sets, home=tmp_path / "mlruns", workers=workers)
+        with examined(planned, digits):
+            pass
+
+    yield tried
+    assert not (tmp_path / "mlruns").exists()
+    assert str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["train.model=nest:SmallConv"], "no module nest: .* beside the study file .*mean 'nets'"),
+        (["train.model=nets.x:SmallConv"], "nets has no module x"),
+        (["train.model=nets:SmalConv"], "nets has no class SmalConv; did you mean 'SmallConv'"),
+        (["train.model=nets:factory"], "nets:factory is a function, and no torch.nn.Module"),
+        (["train.arguments.chanels=3"], "arguments.chanels: SmallConv takes no such argument; did"),
+        (["train.arguments.channels=many"], r"SmallConv\(channels=many, .*nets.py, line|parts.py"),
+        (["train.model=nets:Wide"], r"gives \[2, 5\] for a batch of \[2, 1, 8, 8\]; .* \[2, 10\]"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_one_line_before_anything_is_trained(
+    tried: Callable[..., None], sets: list[str], said: str
+) -> None:
+    tried()
+    with pytest.raises(ConfigError, match=rf"conv.toml: .*{said}") as caught:
+        tried(*sets)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def (\n", "nets.py, line 1: invalid syntax"),
+        ("import nothing_such\n", "ModuleNotFoundError: No module .*nothing_such.* line 1"),
+        (
+            "\nraise KeyError('a key')\n",
+            r"imported: KeyError: 'a key' \(nets.py, line 2\)",
+        ),
+        ("raise SystemExit('enough')\n", "cannot be imported: SystemExit: enough"),
+    ],
+)
+def test_code_that_cannot_be_imported(
+    tried: Callable[..., None], tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "nets.py").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        tried()
+
+
+def test_code_that_ends_its_process_ends_no_driver(
+    tried: Callable[..., None], tmp_path: Path
+) -> None:
+    (tmp_path / "nets.py").write_text("import os\nos._exit(3)\n")
+    with pytest.raises(ConfigError, match="the process that tried it died"):
+        tried(workers=1)
+
+
+def test_what_a_model_is_made_of(tmp_path: Path) -> None:
+    write(tmp_path)
+    with importable(tmp_path):
+        before = code_of("nets:SmallConv")
+        assert before.keys() == {"nets.py", "parts.py"}
+        first = load_class("nets:SmallConv")
+        assert load_class("nets:SmallConv") is first
+        (tmp_path / "parts.py").write_text(PARTS.replace("ReLU", "Tanh"))
+        assert code_of("nets:SmallConv")["parts.py"] != before["parts.py"]
+        again = load_class("nets:SmallConv")
+        assert again is not first
+        assert "Tanh" in str(again((1, 8, 8), 10))
+    folder = tmp_path / "without_init"
+    folder.mkdir()
+    (folder / "net.py").write_text("import without_init.deep\nfrom . import other, no_module\n")
+    (folder / "deep.py").write_text("from .deeper import X\nimport torch, harness\n")
+    for name in ("deeper", "other", "unused"):
+        (folder / f"{name}.py").write_text("X = 1\n")
+    with importable(tmp_path):
+        made_of = code_of("without_init.net:Net").keys()
+    assert {path.partition("/")[2] for path in made_of} == {
+        "net.py",
+        "deep.py",
+        "deeper.py",
+        "other.py",
+    }
+    assert code_of("torch.nn:Linear").keys() == {"torch/nn/__init__.py"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ('[train]\nmodel = "a:B"\nhidden = [30]', r"\[train\] hidden: is of the built-in network"),
+        ('[train]\nmodel = "a.B"', r"\[train\] model: 'a.B' is no package.module:Class"),
+        (
+            '[train]\nmodel = "./nets/a.py:B"',
+            r"'./nets/a.py:B' is no .*; did you mean 'nets.a:B'\?",
+        ),
+        ("[train]\narguments.x = 1", r"\[train\] arguments.x: the built-in network takes no arg"),
+        ("[space]\narguments.x = [1]", r"\[space\] arguments.x: the built-in network takes no arg"),
+        ('[train]\nmodel = "a:B"\narguments = 3', r"\[train\] arguments: must be a table"),
+        ('[train]\nmodel = "a:B"\narguments.x = nan', "arguments.x: nan is no finite number"),
+        ('[train]\nmodel = "a:B"\narguments.x = {y = 1}', "arguments.x: {'y': 1} is none of true"),
+        ('[train]\nmodel = "a:B"\ncode = "x"', r"\[train\] code: unknown key"),
+        (
+            '[train]\nmodel = "a:B"\n[space]\ndepth = [1]\nwidth = [8]',
+            r"\[space\] depth: is of the built-in network",
+        ),
+        (
+            '[train]\nmodel = "a:B"\narguments.x = 1\n[space]\narguments.x = [1, 2]',
+            r"\[train\] arguments.x: also sampled",
+        ),
+        (
+            '[train]\nactivation = "relu"\n[[trial]]\nmodel = "a:B"',
+            "number 1: activation: is of the built-in network",
+        ),
+    ],
+    ids=str,
+)
+def test_a_study_file_that_contradicts_itself(tmp_path: Path, tables: str, said: str) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(f'[data]\nname = "digits"\n{tables}\n')
+    with pytest.raises(ConfigError, match=said):
+        load(path)
+
+
+def test_models_are_sampled_like_anything_else(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(
+        '[data]\nname = "digits"\n[train]\narguments.x = "same"\n'
+        '[space]\nmodel = ["a:B", "a:C"]\narguments.y = { low = 0.1, high = 1 }\n'
+    )
+    specs = random_specs(load(path), 8)
+    assert {spec.model for spec in specs} == {"a:B", "a:C"}
+    assert all(dict(spec.arguments)["x"] == "same" for spec in specs)
+    assert all(isinstance(dict(spec.arguments)["y"], float) for spec in specs)
+    for spec in specs:
+        assert TrialSpec.from_dict(spec.to_dict()) == spec

@@ -1,0 +1,46 @@
+"""How sure an RMSE is, and whether two differ: against scipy and against what must hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import r2_score
+
+from harness.stats.regression import fitted, rmse_interval, sign_flips
+
+RNG = np.random.default_rng(7)
+TRUE = RNG.normal(10, 3, 200)
+SAID = TRUE + RNG.normal(0, 1, 200)
+
+
+def test_the_figures() -> None:
+    assert fitted([1.0, 2.0, 6.0], [1.0, 2.0, 3.0]) == pytest.approx(
+        {"rmse": 3**0.5, "mae": 1.0, "r2": r2_score([1, 2, 3], [1, 2, 6])}
+    )
+    assert fitted([5.0, 5.0], [5.0, 5.0])["r2"] == 1
+    assert fitted([5.0, 6.0], [5.0, 5.0])["r2"] == 0
+
+
+def test_the_interval_is_scipys_bootstrap() -> None:
+    said, true = SAID[:30], TRUE[:30]  # few, so that the interval is wide
+    squared = np.square(said - true)
+    theirs = stats.bootstrap(
+        (squared,), lambda x, axis: np.sqrt(x.mean(axis)), n_resamples=20_000, method="percentile"
+    ).confidence_interval
+    low, high = rmse_interval(said, true)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
+    assert rmse_interval(said, true) == (low, high)
+
+
+def test_the_test_is_scipys_permutation_test() -> None:
+    other = SAID + RNG.normal(0, 0.35, 200)
+    difference = np.square(SAID - TRUE) - np.square(other - TRUE)
+    theirs = stats.permutation_test(
+        (difference,), np.mean, permutation_type="samples", n_resamples=9999
+    ).pvalue
+    far = np.square(SAID - TRUE) - np.square(SAID + 3 - TRUE)
+    p, none, least = sign_flips(np.stack([difference, 0 * difference, far]))
+    assert p == pytest.approx(theirs, abs=0.02)
+    assert none == 1
+    assert least == pytest.approx(1 / 10_001)

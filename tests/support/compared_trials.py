@@ -1,0 +1,71 @@
+"""Trials in memory that differ in which of few validation examples they have right."""
+
+from __future__ import annotations
+
+from harness.results import EpochMetrics, TrialResult
+from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.types import StudyRecord
+from harness.trial import Trial, TrialSpec
+
+TRUE = bytes([0, 1] * 20)
+RECORD = StudyRecord(
+    name="one",
+    uid="u1",
+    text="",
+    definition={"study": {"objective": "val/accuracy"}, "data": {"name": "digits"}},
+    facts={"split_hash": "same"},
+    dataset="digits",
+    dataset_digest="",
+    dataset_source="",
+    sizes={},
+    classes=("even", "odd </script>"),
+    validation_labels=TRUE,
+)
+
+
+def wrong_at(*places: int) -> bytes:
+    """Predictions that err in these places alone."""
+    return bytes(1 - true if place in places else true for place, true in enumerate(TRUE))
+
+
+def finish(
+    tracker: MemoryTracker,
+    uid: str,
+    number: int,
+    predicted: bytes,
+    width: int,
+    parameters: int = 10,
+    true: bytes = TRUE,
+    seed: int = 0,
+) -> None:
+    """A complete trial of one epoch that said `predicted` where `true` is true."""
+    correct = sum(map(int.__eq__, true, predicted))
+    accuracy = correct / len(true)
+    confusion = [[0, 0], [0, 0]]
+    for label, said in zip(true, predicted, strict=True):
+        confusion[label][said] += 1
+    epoch = EpochMetrics(
+        epoch=1,
+        train_loss=0.1,
+        train_accuracy=1.0,
+        penalty=0.0,
+        val_loss=0.2,
+        val_accuracy=accuracy,
+        learning_rate=1e-3,
+        seconds=1.0,
+        time=1.7e9,
+    )
+    trial = Trial(number=number, uid=f"{uid}/{number}", spec=TrialSpec(hidden=(width,), seed=seed))
+    outcome = TrialResult(
+        best=epoch,
+        epochs=1,
+        stopped="finished",
+        parameters=parameters,
+        seconds=1.0,
+        confusion=tuple(map(tuple, confusion)),
+        predictions=predicted,
+        weights=b"",
+    )
+    tracker.start(trial)
+    tracker.log_epochs(trial.uid, [epoch])
+    tracker.finish(trial, "COMPLETE", epochs=[epoch], outcome=outcome)

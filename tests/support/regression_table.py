@@ -1,0 +1,80 @@
+"""A made-up table whose target is a number: a curved function of some columns, and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from harness.data.torch_datasets import Part, Splits
+from harness.engine.device_data import DeviceData
+from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.types import StudyRecord, StudyRun
+from harness.trial import Trial, TrialSpec
+from tests.engine.training import result
+
+EXAMPLES, FEATURES, VALIDATION = 600, 5, 120
+
+
+def table(n: int = EXAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs float32 [n, FEATURES] of unlike scales, targets float32 [n] about 200,000."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, FEATURES))
+    curved = 3 * x[:, 0] + 2 * np.abs(x[:, 1]) + x[:, 2] * x[:, 3]
+    y = 200_000 + 15_000 * curved + 5_000 * rng.normal(size=n)
+    scales = np.array([1, 10, 100, 0.1, 1000])
+    return (x * scales + scales).astype(np.float32), y.astype(np.float32)
+
+
+def splits() -> Splits:
+    """The table's first rows to train on, the last to validate."""
+    x, y = (torch.from_numpy(values) for values in table())
+    rows = torch.arange(EXAMPLES)
+    train, validation = rows[:-VALIDATION], rows[-VALIDATION:]
+    mean, std = x[train].mean(0), x[train].std(0, correction=0)
+    target = y[train].double()
+    return Splits(
+        train=Part(x, y, train, 0.0, 1.0),
+        validation=Part(x, y, validation, 0.0, 1.0),
+        classes=(),
+        mean=mean,
+        inv_std=1 / std,
+        task="regression",
+        target="price",
+        target_mean=target.mean().item(),
+        target_std=target.std(correction=0).item(),
+    )
+
+
+def record() -> tuple[MemoryTracker, StudyRun]:
+    """A study of four trials on the table, trained by the engine and kept in memory."""
+    tracker, data = MemoryTracker(), DeviceData(splits())
+    part = splits().validation
+    tracker.open(
+        StudyRecord(
+            name="prices",
+            uid="u1",
+            text="",
+            definition={
+                "study": {"objective": "val/rmse"},
+                "data": {"name": "prices.csv", "task": "regression", "target": "price"},
+                "space": {"hidden": {"choices": [[], [16], [64], [32, 16]]}},
+            },
+            facts={},
+            dataset="prices.csv",
+            dataset_digest="",
+            dataset_source="",
+            sizes={},
+            classes=(),
+            validation_labels=part.labels[part.rows].numpy().tobytes(),
+        )
+    )
+    for number, hidden in enumerate([(), (16,), (64,), (32, 16)]):
+        spec = TrialSpec(hidden=hidden, loss="mse", batch_size=40, epochs=6, learning_rate=1e-2)
+        outcome, epochs = result(spec, data, "val/rmse")
+        trial = Trial(number=number, uid=f"u1/{number}", spec=spec)
+        tracker.start(trial)
+        tracker.log_epochs(trial.uid, epochs)
+        tracker.finish(trial, "COMPLETE", epochs=epochs, outcome=outcome, keep=True)
+    study = tracker.read("prices")
+    assert study is not None
+    return tracker, study

@@ -1,0 +1,76 @@
+"""A whole study elsewhere: a Ray cluster, PostgreSQL, an MLflow server; one of two nodes dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.doctor.report import examine
+from harness.reports.plots import timeline
+from harness.sweep.driver import Progress
+from harness.sweep.quiet import Silent
+from harness.sweep.run import run_study
+from harness.workspace import Workspace
+from tests.faults.mlflow_server import Server
+from tests.support.postgres import Postgres
+from tests.support.ray_cluster import cluster
+
+pytestmark = pytest.mark.slow
+TRIALS = 24
+SMALL = ["train.epochs=3", "space.width={low=16, high=64}", "confirm.top=2", "confirm.seeds=2"]
+
+
+class Killing(Silent):
+    """Takes the node away that the driver is not on, once half of the trials are done."""
+
+    def __init__(self, made: Any) -> None:
+        self._made, self._gone = made, False
+
+    def refresh(self, progress: Progress) -> None:
+        if progress.ended >= TRIALS // 2 and not self._gone:
+            import ray
+
+            self._gone = True
+            own = ray.get_runtime_context().get_node_id()
+            (other,) = (n for n in self._made.list_all_nodes() if n.node_id != own)
+            self._made.remove_node(other, allow_graceful=False)
+
+
+def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        Postgres() as postgres,
+        Server(tmp_path, postgres.database()) as server,
+        cluster() as made,
+    ):
+        storage = postgres.database()
+        found = run_study(
+            "fashion-mnist",
+            trials=TRIALS,
+            ray=made.address,
+            storage=storage,
+            tracking_uri=server.url,
+            data_dir=real_data,
+            overrides=SMALL,
+            watcher=Killing(made),
+        )
+        assert found.test is not None
+        home = Workspace(Path("mlruns"), storage)
+        study = home.open_tracker(server.url, reading=True).read("fashion-mnist")
+        examined = examine(home, "fashion-mnist", server.url)
+    assert study is not None
+    assert study.state == "COMPLETE"
+    assert examined.healthy, examined.text()
+    assert study.facts["device"] == "Ray, 2 nodes, CPU, 2 cores"
+    lost = [run for run in study.trials if run.state == "INTERRUPTED"]
+    assert lost, "the node had nothing to do"
+    assert all("died" in run.reason for run in lost)
+    assert sum(run.state in ("COMPLETE", "PRUNED") for run in study.trials) == TRIALS
+    lanes = [worker for worker, *_ in timeline.data(study).lanes]
+    assert {worker.partition("/")[0] for worker in lanes} == {"node 0", "node 1"}
+    assert len([run for run in study.confirming if run.state == "COMPLETE"]) == 4
+    assert not list(Path("mlruns").rglob("*.journal"))

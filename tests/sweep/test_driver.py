@@ -1,0 +1,309 @@
+"""The driver on real training and a real journal, with the tracker's fake as its record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from harness.config.loader import load
+from harness.config.schema import StudyConfig
+from harness.data.prepare import Prepared
+from harness.errors import HarnessError
+from harness.executors.base import Event, Executor, Setup
+from harness.executors.inline import InlineExecutor
+from harness.executors.processes import ProcessExecutor
+from harness.results import Outcome
+from harness.search.open_study import open_search
+from harness.search.study import Search
+from harness.sweep.driver import Driver, Progress
+from harness.system.signals import Stop, interruptible
+from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.types import State, StudyRecord, StudyRun
+from harness.trial import Trial
+
+CPU = Setup("val/accuracy", "cpu")
+STUDY = """
+[study]
+trials = 12
+pruner = "median"
+[data]
+name = "digits"
+[train]
+epochs = 5
+[space]
+depth = [1]
+width = { low = 8, high = 32 }
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StudyConfig:
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return load(path)
+
+
+class Watched:
+    """Calls back after each trial that ended."""
+
+    def __init__(self, then: Callable[[Progress], None] = lambda _: None) -> None:
+        self.states: list[State] = []
+        self._then = then
+
+    def message(self, text: str) -> None: ...
+
+    def refresh(self, progress: Progress) -> None: ...
+
+    def ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
+        self.states.append(state)
+        self._then(progress)
+
+
+def opened(config: StudyConfig, search: Search) -> MemoryTracker:
+    tracker = MemoryTracker()
+    tracker.open(
+        StudyRecord(
+            name=config.study.name,
+            uid=search.uid,
+            text=config.text,
+            definition=config.definition(),
+            facts={},
+            dataset="digits",
+            dataset_digest="",
+            dataset_source="",
+            sizes={},
+            classes=tuple("0123456789"),
+        )
+    )
+    return tracker
+
+
+def driver(
+    search: Search, executor: Executor, tracker: MemoryTracker, watcher: Watched, **more: float
+) -> Driver:
+    target = int(more.pop("target", search.config.study.trials))
+    return Driver(
+        search,
+        executor,
+        tracker,
+        watcher,
+        target=target,
+        objective="val/accuracy",
+        timeout=more.get("timeout"),
+    )
+
+
+def read(tracker: MemoryTracker) -> StudyRun:
+    study = tracker.read("tiny")
+    assert study is not None
+    return study
+
+
+def check_agreement(search: Search, tracker: MemoryTracker) -> None:
+    """Optuna's record and the tracker's say the same, and nothing is left running."""
+    states = [run.state for run in read(tracker).trials]
+    assert "RUNNING" not in states
+    assert states.count("COMPLETE") == search.counts.complete
+    assert states.count("PRUNED") == search.counts.pruned
+    assert states.count("FAILED") == search.counts.failed
+    best = [run.number for run in read(tracker).best_first()]
+    assert best == [number for _, number in search.ranking]
+
+
+def test_a_sweep_ends_with_both_records_agreeing(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        tracker, watcher = opened(config, search), Watched()
+        with InlineExecutor(digits.training, CPU) as executor:
+            assert driver(search, executor, tracker, watcher).run(Stop()) == "done"
+        assert search.counts.done == 12
+        check_agreement(search, tracker)
+    runs = read(tracker).trials
+    assert [run.number for run in runs] == list(range(12))
+    for run in runs:
+        assert [epoch.epoch for epoch in run.epochs] == list(range(1, len(run.epochs) + 1))
+        assert len(run.epochs) == 5 or run.state == "PRUNED"
+        assert run.best is not None
+        assert run.best.val_accuracy == max(epoch.val_accuracy for epoch in run.epochs)
+    assert any(run.state == "PRUNED" for run in runs), "seeded so that some are"
+    kept = {run.uid for run in read(tracker).best_first()[:5]}
+    assert set(tracker.kept) == kept, "the weights of the best five, and of no other"
+
+
+def test_the_same_study_draws_the_same_trials_again(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    outcomes = []
+    for folder in ("one", "two"):
+        with open_search(config, tmp_path / folder) as search:
+            tracker = opened(config, search)
+            with ProcessExecutor(digits.training, [CPU]) as executor:
+                driver(search, executor, tracker, Watched()).run(Stop())
+            outcomes.append(
+                [(run.spec, run.best and run.best.val_loss) for run in read(tracker).trials]
+            )
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_and_the_study_goes_on(
+    config: StudyConfig, digits: Prepared, tmp_path: Path, number: signal.Signals
+) -> None:
+    sent = []
+
+    def stop(progress: Progress) -> None:
+        if progress.ended == 4 and not sent:  # once: a second signal means at once
+            sent.append(number)
+            os.kill(os.getpid(), number)
+
+    with open_search(config, tmp_path) as search:
+        tracker, watcher = opened(config, search), Watched(stop)
+        with (
+            interruptible() as signalled,
+            ProcessExecutor(digits.training, [CPU, CPU]) as executor,
+        ):
+            assert driver(search, executor, tracker, watcher).run(signalled) == "interrupted"
+        check_agreement(search, tracker)
+        interrupted = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
+        assert interrupted
+        assert all(run.reason.startswith("interrupted by") for run in interrupted)
+    with open_search(config, tmp_path) as search:
+        assert not search.stale
+        assert 4 <= search.counts.done < 12
+        with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+            assert driver(search, executor, tracker, Watched()).run(Stop()) == "done"
+        assert search.counts.done == 12
+    specs = {run.number: run.spec for run in read(tracker).trials}
+    again = [specs[run.number] for run in read(tracker).trials if run.state != "INTERRUPTED"]
+    assert all(run.spec in again for run in interrupted), "what was interrupted is tried again"
+
+
+def test_a_killed_workers_trial_is_tried_again(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+        with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
+            killed = []
+
+            def kill(progress: Progress) -> None:
+                if progress.ended == 2 and not killed:
+                    killed.append(0)
+                    pid = executor._workers[0].process.pid
+                    assert pid is not None
+                    os.kill(pid, signal.SIGKILL)
+
+            driver(search, executor, tracker, Watched(kill)).run(Stop())
+        assert search.counts.done == 12
+        check_agreement(search, tracker)
+    lost = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
+    assert len(lost) <= 1
+    assert all("died (signal 9)" in run.reason for run in lost)
+
+
+class Greedy:
+    """An executor with many slots that never answers: what is asked before anything came back."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots, self.submitted = slots, 0
+
+    def submit(self, trials: Sequence[Trial]) -> None:
+        self.submitted += len(trials)
+
+    def wait(self, timeout: float) -> list[Event]:
+        raise HarnessError("enough")
+
+    def answer(self, uid: str, keep: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("sampler", "slots", "trials", "asked"),
+    [
+        ("tpe", 2, 100, 3),
+        ("tpe", 64, 100, 25),
+        ("tpe", 8, 20, 9),  # the first ten draws are random, and need not wait
+        ("tpe", 64, 20, 10),
+        ("random", 2, 100, 3),
+        ("random", 8, 20, 20),
+    ],
+)
+def test_at_most_a_quarter_is_in_flight_where_the_sampler_learns(
+    config: StudyConfig, tmp_path: Path, sampler: str, slots: int, trials: int, asked: int
+) -> None:
+    options = [f"study.sampler={sampler}", f"study.trials={trials}"]
+    with open_search(load(config.source, options), tmp_path) as search:
+        tracker, executor = opened(config, search), Greedy(slots)
+        with pytest.raises(HarnessError, match="enough"):
+            driver(search, executor, tracker, Watched()).run(Stop())
+    assert executor.submitted == asked
+
+
+def test_with_a_timeout_no_trials_are_asked_for_together(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    options = ["study.sampler=random", "study.trials=20"]
+    with open_search(load(config.source, options), tmp_path) as search:
+        tracker, executor = opened(config, search), Greedy(8)
+        with pytest.raises(HarnessError, match="enough"):
+            driver(search, executor, tracker, Watched(), timeout=60.0).run(Stop())
+    assert executor.submitted == 9
+
+
+def test_timeout_starts_no_trial_more(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+        with InlineExecutor(digits.training, CPU) as executor:
+            made = driver(search, executor, tracker, Watched(), target=10_000, timeout=1.0)
+            assert made.run(Stop()) == "timeout"
+        assert 0 < search.counts.done < 10_000
+        check_agreement(search, tracker)
+
+
+def test_a_hopeless_study_stops_with_a_word(
+    config: StudyConfig, digits: Prepared, tmp_path: Path
+) -> None:
+    wild = load(config.source, ["train.learning_rate=1e30", "train.optimizer=sgd"])
+    with open_search(wild, tmp_path) as search:
+        tracker, watcher = opened(wild, search), Watched()
+        with (
+            InlineExecutor(digits.training, CPU) as executor,
+            pytest.raises(HarnessError, match=r"10 of 10 trials failed; .* lower learning_rate"),
+        ):
+            driver(search, executor, tracker, watcher).run(Stop())
+        check_agreement(search, tracker)
+    reasons = {run.reason for run in read(tracker).trials if run.state == "FAILED"}
+    assert all("diverged" in reason for reason in reasons)
+
+
+def test_runs_in_a_thread_too(config: StudyConfig, digits: Prepared, tmp_path: Path) -> None:
+    endings = []
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+        with InlineExecutor(digits.training, CPU) as executor:
+            made = driver(search, executor, tracker, Watched(), target=2)
+            thread = threading.Thread(target=lambda: endings.append(made.run(Stop())))
+            started = time.monotonic()
+            thread.start()
+            thread.join(60)
+    assert endings == ["done"]
+    assert time.monotonic() - started < 60

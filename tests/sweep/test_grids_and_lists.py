@@ -1,0 +1,465 @@
+"""Grids and lists: every setting over its seeds, all read in one opening of the test set."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from harness.analysis.seed_variance import Spread, settings, told
+from harness.analysis.summary_json import to_dict
+from harness.cli.studies_table import listing
+from harness.config.loader import load
+from harness.data.torch_datasets import SealedTest
+from harness.errors import ConfigError, Interruption, StoreError, StudyError
+from harness.inference.test_examples import on_test
+from harness.sweep.plan import plan
+from harness.sweep.quiet import Silent
+from harness.sweep.run import StudyResult, run_study
+from harness.sweep.train_once import train
+from harness.test_set.selection import Selection, freeze
+from harness.tracking.mlflow.tracker import MlflowTracker
+from harness.tracking.predictions import TEST_FILE, TestPredictions
+from harness.tracking.types import State, StudyRun, TestReading, right
+from harness.workspace import Workspace
+
+LIST = """
+[study]
+seeds = 3
+seed = 5
+[data]
+name = "digits"
+validation = 0.2
+[train]
+epochs = 3
+batch_size = 32
+learning_rate = 3e-3
+[[trial]]
+name = "linear"
+hidden = []
+[[trial]]
+hidden = [24]
+batch_norm = "before"
+"""
+NAMES = ["linear", "hidden = [24], batch_norm = before"]
+
+
+def write(folder: Path, text: str = LIST) -> Path:
+    path = folder / "list.toml"
+    path.write_text(text)
+    return path
+
+
+def sweep(path: Path, **options: object) -> StudyResult:
+    return run_study(path, home=path.parent / "mlruns", workers=0, device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("given"))
+
+
+@pytest.fixture(scope="module")
+def study(path: Path) -> StudyRun:
+    return sweep(path).verdict.study
+
+
+def test_every_setting_runs_with_every_seed_the_settings_first(study: StudyRun) -> None:
+    ran = [(run.spec.hidden, run.spec.seed) for run in study.trials]
+    assert ran == [(hidden, seed) for seed in (5, 6, 7) for hidden in ((), (24,))]
+    assert [run.spec.batch_norm for run in study.trials[:2]] == ["none", "before"]
+    assert {run.spec.epochs for run in study.trials} == {3}
+
+
+def test_one_opening_covers_every_trial(study: StudyRun, path: Path) -> None:
+    assert sorted(reading.number for reading in study.readings) == list(range(6))
+    assert study.looks == 1
+    assert {reading.selection for reading in study.readings} == {freeze(study).hash}
+    tracker = Workspace(path.parent / "mlruns").open_tracker(None, reading=True)
+    for run in study.trials:
+        reading, kept = study.reading_of(run), tracker.read_file(run.run_id, TEST_FILE)
+        assert reading is not None
+        assert kept is not None
+        said = TestPredictions.from_file(kept)
+        assert right(reading.confusion) == (int((said.true == said.predicted).sum()), 360)
+        assert said.probability.min() > 0.1  # of ten classes, the one it says is the likeliest
+        assert tracker.read_file(run.run_id, "weights.safetensors")
+
+
+def test_settings_come_with_mean_and_spread(study: StudyRun) -> None:
+    found = {setting.name: setting for setting in settings(study)}
+    assert sorted(found) == sorted(NAMES)
+    deep = found[NAMES[1]]
+    assert [run.number for run in deep.runs] == [1, 3, 5]
+    values = [run.best.val_accuracy for run in study.trials[1::2] if run.best]
+    assert deep.validation.values == tuple(values)
+    assert deep.validation.mean == pytest.approx(np.mean(values))
+    assert deep.validation.deviation == pytest.approx(np.std(values, ddof=1))
+    assert deep.test is not None
+    assert len(deep.test.values) == 3
+    assert str(Spread((0.5, 0.6))) == "0.5500 ± 0.0707"
+    assert str(Spread((0.5,))) == "0.5000"
+
+
+def test_a_seed_is_the_same_noise_for_every_study_of_its_settings(tmp_path: Path) -> None:
+    """So that settings differ by what was set, not by their luck."""
+    alone = sweep(write(tmp_path), overrides=["study.seeds=1", "study.seed=6"], trials=1)
+    again = sweep(write(tmp_path), overrides=["study.name=two", "study.seed=5", "study.seeds=2"])
+    one, two = alone.verdict.study.trials[0], again.verdict.study.trials[2]
+    assert one.spec == two.spec
+    assert one.best is not None
+    assert two.best is not None
+    assert one.best.val_loss == two.best.val_loss
+
+
+def test_the_verdict_says_that_nothing_was_chosen(path: Path, study: StudyRun) -> None:
+    verdict = sweep(path).verdict
+    lines = dict(verdict.lines)
+    assert "one opening for all 6 trials; nothing is chosen by it" in lines["test"]
+    best = settings(study)[0]
+    assert lines["by setting"] == "mean ± standard deviation over seeds"
+    assert f"{best.name}" in verdict.text()
+    assert best.text() in verdict.text()
+    champion = verdict.champion
+    assert champion.number in [run.number for run in best.runs]
+    assert lines["settings"].startswith(f"{best.name} (seed {champion.spec.seed})")
+    document = json.loads(json.dumps(to_dict(verdict)))
+    assert [each["name"] for each in document["settings"]] == [s.name for s in settings(study)]
+    assert document["test"]["looks"] == 1
+
+
+def test_a_finished_list_opens_nothing_again(
+    path: Path, study: StudyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    assert sweep(path).verdict.study.readings == study.readings
+
+
+@pytest.mark.slow
+def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    before = sweep(path, overrides=["study.seeds=1"]).verdict.study
+    after = sweep(path, overrides=["study.seeds=2"]).verdict
+    assert after.study.readings[:2] == before.readings
+    assert sorted(reading.number for reading in after.study.readings) == [0, 1, 2, 3]
+    assert after.study.looks == 2
+    assert "2 openings for all 4 trials" in dict(after.lines)["test"]
+    home = Workspace(path.parent / "mlruns")
+    uri = home.local_uri
+    client = MlflowClient(uri, registry_uri=uri)
+    champion = freeze(after.study).champion
+    for run in after.study.trials:  # its own figures, on its own run
+        reading = after.study.reading_of(run)
+        assert reading is not None
+        assert client.get_run(run.run_id).data.metrics["test/accuracy"] == reading.accuracy
+        if run.uid == champion.uid:
+            study = client.get_run(after.study.run_id).data
+            assert study.metrics["test/accuracy"] == reading.accuracy
+
+
+@pytest.mark.slow
+def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+
+    def stop(*_: object, **__: object) -> None:
+        raise Interruption("interrupted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.sweep.finalize.read_test", stop)
+        with pytest.raises(Interruption):
+            sweep(path, overrides=["study.seeds=1"])
+    study = sweep(path, overrides=["study.seeds=1"]).verdict.study
+    assert sorted(reading.number for reading in study.readings) == [0, 1]
+    assert study.looks == 1
+
+
+@pytest.mark.slow
+def test_what_was_read_before_a_crash_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, log_test = write(tmp_path), MlflowTracker.log_test
+    logged: list[int] = []
+
+    def crash(self: MlflowTracker, uid: str, reading: TestReading, champion: bool = True) -> None:
+        if len(logged) == 2:
+            raise StoreError("the disk is full")
+        logged.append(reading.number)
+        log_test(self, uid, reading, champion)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowTracker, "log_test", crash)
+        with pytest.raises(StoreError):
+            sweep(path, overrides=["study.seeds=2"])
+    study = sweep(path, overrides=["study.seeds=2"]).verdict.study
+    assert [reading.number for reading in study.readings][:2] == logged
+    assert sorted(reading.number for reading in study.readings) == [0, 1, 2, 3]
+    assert study.state == "RUNNING"  # as it was read; it is closed after that
+    again = sweep(path, overrides=["study.seeds=2"]).verdict.study
+    assert again.state == "COMPLETE"
+
+
+def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, LIST.replace("hidden = []", "hidden = []\nlearning_rate = 1e-6"))
+    finish = MlflowTracker.finish
+    monkeypatch.setattr(
+        MlflowTracker,
+        "finish",  # keeps those of all but the linear one, which is no champion at that rate
+        lambda self, trial, state, *, keep, **more: finish(
+            self, trial, state, keep=keep and trial.number > 0, **more
+        ),
+    )
+    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
+    with pytest.raises(StoreError, match=r"weights\.safetensors"):
+        sweep(path, overrides=["study.seeds=1"])
+
+
+def test_settings_cannot_change_places(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    sweep(path, trials=1)
+    head, first, second = LIST.split("[[trial]]")
+    path.write_text("[[trial]]".join([head, f"{second}\n", first]))
+    with pytest.raises(StudyError, match=r"\[trial\] order: linear, hidden = \[24\]"):
+        sweep(path)
+
+
+def test_a_setting_that_fails_is_named(tmp_path: Path) -> None:
+    boom = '[[trial]]\nname = "boom"\noptimizer = "sgd"\nlearning_rate = 1e30\n'
+    verdict = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).verdict
+    assert re.search(r"boom +none of 1 trials complete", verdict.text())
+
+
+def test_names_of_settings_are_no_markup(tmp_path: Path) -> None:
+    named = LIST.replace('"linear"', "'a\\|b **bold** <script>'")
+    note = sweep(write(tmp_path, named), overrides=["study.seeds=1"]).verdict.markdown()
+    assert r"a\\\|b \*\*bold\*\* \<script>" in note
+
+
+def test_the_best_setting_is_so_by_the_objective(tmp_path: Path) -> None:
+    study = sweep(write(tmp_path), overrides=["study.objective=val/loss"]).verdict.study
+    losses = [
+        np.mean([run.best.val_loss for run in setting.runs if run.best])
+        for setting in settings(study)
+    ]
+    assert losses == sorted(losses)
+
+
+@pytest.mark.slow
+def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
+    """Its definition is longer than a tag of MLflow's may be."""
+    many = "".join(
+        f'[[trial]]\nname = "{"long " * 15}{number}"\nhidden = [{number}]\n'
+        for number in range(1, 121)
+    )
+    path = write(tmp_path, LIST.split("[[trial]]")[0].replace("seeds = 3", "") + many)
+    sweep(path, trials=1)
+    study = sweep(path, trials=2).verdict.study
+    assert len(study.definition["trial"]) == 120
+    assert {setting.name.split()[-1] for setting in settings(study)} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("hidden = []", "hiden = []"),
+            r"\[\[trial\]\] number 1: hiden: unknown key; did you mean",
+        ),
+        (
+            ('name = "linear"', 'name = "a\\nb"'),
+            r"number 1: name: must be a text on one line, not 'a",
+        ),
+        (
+            ('name = "linear"', f'name = "{"long" * 30}"'),
+            r"name: at most 80 letters, not 120: long",
+        ),
+        (("hidden = []", "seed = 3"), r"\[\[trial\]\] number 1: seed: belongs into \[study\]"),
+        (("hidden = [24]", "depth = 3"), r"number 2: depth: belongs into \[space\]"),
+        (("hidden = [24]", "hidden = [0]"), r"number 2: hidden: every width must be at least 1"),
+        (("hidden = [24]", "batch_size = 1"), r"number 2: batch_size: BatchNorm needs at least 2"),
+        (('name = "linear"', "name = 3"), r"number 1: name: must be a text on one line, not 3"),
+        (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' was there before"),
+        (
+            ('hidden = [24]\nbatch_norm = "before"', "hidden = []"),
+            r"2: the same settings as 'linear'",
+        ),
+        (
+            ("seeds = 3", "seeds = 0"),
+            r"\[study\] seeds: input should be greater than or equal to 1",
+        ),
+        (("seeds = 3", "trials = 3"), r"trials: 3, but 2 settings with 1 seed make 2; raise seeds"),
+        (("seeds = 3", 'sampler = "tpe"'), r"sampler: tpe takes no \[\[trial\]\]"),
+        (("[[trial]]", "[trial]", 1), r"cannot be read as TOML"),
+        (("[study]", "trial = []\n[study]"), r"cannot be read as TOML"),
+        (("[[trial]]", "[space]\nl1 = [0.0]\n[[trial]]", 1), r"\[space\] l1: nothing is drawn"),
+        (("[[trial]]", "[[trail]]", 1), r"\[trail\]: unknown table; did you mean 'trial'"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_each_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    path = write(tmp_path, LIST.replace(*change))
+    with pytest.raises(ConfigError, match=said) as raised:
+        load(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_empty_list_is_a_mistake(tmp_path: Path) -> None:
+    for trial in ("trial = []", "trial = 3", "trial = [1]", "trial = {}"):
+        path = write(tmp_path, f"{trial}\n{LIST.split('[[trial]]')[0]}")
+        with pytest.raises(ConfigError, match="trial: must be tables of their own; write"):
+            load(path)
+
+
+def test_seeds_and_lists_are_for_what_draws_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="seeds: repeats a grid or a list, not what tpe draws"):
+        load("quickstart", ["study.seeds=3"])
+    with pytest.raises(ConfigError, match=r"sampler: a list needs \[\[trial\]\] tables"):
+        load("quickstart", ["study.sampler=list"])
+    losses = LIST.replace("hidden = []", 'loss = "mse"')
+    with pytest.raises(ConfigError, match="objective: val/loss cannot rank unlike losses"):
+        load(write(tmp_path, losses), ["study.objective=val/loss"])
+
+
+def test_a_field_set_by_hand_is_the_same_in_every_setting(tmp_path: Path) -> None:
+    path = write(tmp_path, LIST + "[[trial]]\nhidden = [30]\n[[trial]]\nhidden = [40]\n")
+    config = load(path, ["train.hidden=[7]"])  # those that it makes alike are one
+    assert config.settings == {"linear": {}, "batch_norm = before": {"batch_norm": "before"}}
+    assert config.train["hidden"] == (7,)
+    assert config.study.trials == 6
+    assert config.study.pruner == "none"
+
+
+def test_train_takes_what_the_settings_share(path: Path) -> None:
+    home = path.parent / "mlruns"
+    planned = plan(path, home=home, workers=0, device="cpu", overrides=["train.hidden=[9]"])
+    done = train(planned, test=True, watcher=Silent())
+    assert (done.spec.hidden, done.spec.batch_norm, done.spec.seed) == ((9,), "none", 5)
+    tracker = Workspace(home).open_tracker(None, reading=True)
+    (run_id,) = (
+        run.info.run_id
+        for run in MlflowClient(Workspace(home).local_uri).search_runs(
+            [tracker.experiments()["list-train"]]
+        )
+    )
+    study = tracker.read_run(run_id)
+    assert study is not None
+    assert not study.is_grid_or_list
+    assert "trial" not in study.definition
+    assert done.reading is not None
+    found = on_test(Workspace(home), run_id, None, 360)
+    assert found.right / found.total == done.reading.accuracy
+
+
+def test_a_grid_repeats_over_seeds_too(tmp_path: Path) -> None:
+    text = LIST.split("[[trial]]")[0].replace("seeds = 3", 'seeds = 2\nsampler = "grid"')
+    path = write(tmp_path, text + '[space]\nhidden = [[], [8]]\nbatch_norm = ["none", "after"]\n')
+    study = sweep(path).verdict.study
+    assert len(study.trials) == len(study.readings) == 8
+    assert {setting.name for setting in settings(study)} == {
+        f"hidden = {hidden}, batch_norm = {norm}"
+        for hidden in ("[]", "[8]")
+        for norm in ("none", "after")
+    }
+    assert all([run.spec.seed for run in s.runs] == [5, 6] for s in settings(study))
+
+
+def test_the_champion_is_of_the_setting_that_leads_not_the_luckiest_seed(study: StudyRun) -> None:
+    """Made up: setting B leads by its mean, A has the best single trial."""
+    made = {0: 0.99, 2: 0.50, 4: 0.50, 1: 0.90, 3: 0.91, 5: 0.90}
+    trials = [
+        replace(
+            run,
+            best=replace(run.best, val_accuracy=made[run.number]),
+            metrics={"best/val_accuracy": made[run.number]},
+        )
+        for run in study.trials
+        if run.best
+    ]
+    assert freeze(replace(study, trials=trials)).champion.number == 3
+    one_seed = replace(study, trials=trials[:2])
+    assert freeze(one_seed).champion.number == 0
+
+
+def test_a_setting_is_told_by_what_its_name_stands_for(study: StudyRun) -> None:
+    assert told(study, study.trials[0]) == "linear (seed 5): hidden = []"
+    assert told(study, study.trials[3]) == f"{NAMES[1]} (seed 6)"
+
+
+def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
+    path = write(tmp_path, LIST.replace("[train]", "own_test = false\n[train]"))
+    verdict = sweep(path, overrides=["study.seeds=1"]).verdict
+    lines = dict(verdict.lines)
+    assert "test" not in lines
+    assert "1 openings" not in lines["stand-in"]
+    assert lines["classes"].startswith("on stand-in: ")
+    assert ", stand-in 0." in verdict.text()
+    assert (
+        "stand-in images are right"
+        in on_test(Workspace(path.parent / "mlruns"), "list", None, 1).summary
+    )
+    assert "stand-in accuracy" in (path.parent / "mlruns/reports/list/index.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_champion_that_was_read_before_is_kept_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path)
+    before = sweep(path, overrides=["study.seeds=1"]).champion.number
+    other = 1 - before  # leads by its mean, once there are more seeds; here by decree
+
+    def decreed(study: StudyRun) -> Selection:
+        return replace(freeze(study), champion=study.trials[other], kept=study.trials[other])
+
+    monkeypatch.setattr("harness.sweep.finalize.freeze", decreed)
+    result = sweep(path, overrides=["study.seeds=2"])
+    reading = result.verdict.study.reading_of(result.verdict.study.trials[other])
+    assert reading is not None
+    uri = Workspace(path.parent / "mlruns").local_uri
+    client = MlflowClient(uri, registry_uri=uri)
+    version = client.get_model_version_by_alias("list", "champion")
+    assert version.tags["harness.trial"] == str(other)
+    metrics = client.get_run(result.verdict.study.run_id).data.metrics
+    assert metrics["test/accuracy"] == reading.accuracy
+
+
+def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, close = write(tmp_path), MlflowTracker.close
+
+    def crash(self: MlflowTracker, uid: str, state: State, **more: Any) -> None:
+        if state == "COMPLETE":
+            raise StoreError("the disk is full")
+        close(self, uid, state, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowTracker, "close", crash)
+        with pytest.raises(StoreError):
+            sweep(path, overrides=["study.seeds=1"])
+    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    sweep(path, overrides=["study.seeds=1"])
+    study = Workspace(path.parent / "mlruns").open_tracker(None, reading=True).read("list")
+    assert study is not None
+    assert study.state == "COMPLETE"
+
+
+def test_it_is_listed_with_its_champion(path: Path, study: StudyRun) -> None:
+    (row,) = (
+        row for row in listing(Workspace(path.parent / "mlruns"), None) if row["name"] == "list"
+    )
+    champion = freeze(study).champion
+    reading = study.reading_of(champion)
+    assert reading is not None
+    assert champion.best is not None
+    assert row["done"] == 6
+    assert (row["best"], row["test"]) == (champion.best.val_accuracy, reading.accuracy)

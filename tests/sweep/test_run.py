@@ -1,0 +1,488 @@
+"""The whole of it on the digits: sweep, record, champion, test set, report; and again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from harness.analysis.data_quality import fairness_of
+from harness.cli.studies_table import listing, table
+from harness.data.prepare import prepare
+from harness.data.torch_datasets import SealedTest
+from harness.errors import ConfigError, StoreError, StudyError
+from harness.reports.again import write_again
+from harness.search.study import Search
+from harness.sweep.environment import git_commit
+from harness.sweep.plan import plan
+from harness.sweep.quiet import Silent
+from harness.sweep.run import StudyResult, run_study
+from harness.sweep.train_once import train
+from harness.trial import TrialSpec
+from harness.workspace import Workspace
+
+STUDY = """# harness run-study tiny
+[study]
+trials = 6
+pruner = "none"
+[data]
+name = "digits"
+validation = 0.2
+[train]
+epochs = 3
+[space]
+depth = { low = 1, high = 2 }
+width = { low = 8, high = 32 }
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+batch_norm = ["none", "before", "after"]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "tiny.toml").write_text(STUDY)
+    return folder
+
+
+def sweep(folder: Path, **options: object) -> StudyResult:
+    return run_study(folder / "tiny.toml", home=folder / "mlruns", device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> StudyResult:
+    return sweep(folder)
+
+
+def test_mlflows_global_state_is_as_it_was(result: StudyResult) -> None:
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert "MLFLOW_REGISTRY_URI" not in os.environ
+    assert mlflow.active_run() is None
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, result: StudyResult) -> MlflowClient:
+    uri = Workspace(folder / "mlruns").local_uri
+    return MlflowClient(uri, registry_uri=uri)
+
+
+def test_one_parent_and_one_child_run_a_trial_with_whole_curves(
+    client: MlflowClient, result: StudyResult
+) -> None:
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
+    children = [run for run in runs if run.data.tags["harness.kind"] == "trial"]
+    assert len(children) == 6
+    assert all(run.info.status == "FINISHED" for run in runs)
+    for run in children:
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert set(run.data.params) == set(TrialSpec().to_dict())
+        for metric in ("train/loss", "train/accuracy", "val/loss", "val/accuracy"):
+            history = client.get_metric_history(run.info.run_id, metric)
+            assert [point.step for point in history] == [1, 2, 3]
+        best = max(
+            client.get_metric_history(run.info.run_id, "val/accuracy"),
+            key=lambda point: (point.value, -point.step),
+        )
+        assert run.data.metrics["best/epoch"] == best.step
+        assert run.data.metrics["best/val_accuracy"] == best.value
+        classes = [run.data.metrics[f"val_class_accuracy/{digit}"] for digit in range(10)]
+        mean = run.data.metrics["best/val_class_mean"]
+        assert mean == pytest.approx(sum(classes) / 10)
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {"trial.json", "confusion.csv", "predictions.npy"} <= files
+
+
+def test_kept_predictions_are_the_best_epochs(client: MlflowClient, result: StudyResult) -> None:
+    run_id = result.champion.run_id
+    path = client.download_artifacts(run_id, "predictions.npy")
+    true, predictions = np.load(path)
+    files = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True).training
+    labels = np.load(files.labels)[np.load(files.validation_rows)]
+    assert predictions.dtype == np.uint8
+    np.testing.assert_array_equal(true, labels)
+    assert result.champion.best is not None
+    assert (predictions == labels).mean() == pytest.approx(result.champion.best.val_accuracy)
+    pairs, counts = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)
+    for (true, predicted), count in zip(pairs.T, counts, strict=True):
+        assert result.champion.confusion[true][predicted] == count
+
+
+def test_weights_of_the_best_five_are_kept(client: MlflowClient, result: StudyResult) -> None:
+    kept = [
+        run.number
+        for run in result.verdict.study.trials
+        if any(f.path == "weights.safetensors" for f in client.list_artifacts(run.run_id))
+    ]
+    best = [run.number for run in result.verdict.study.best_first()[:5]]
+    assert sorted(kept) == sorted(best)
+
+
+def test_the_parent_holds_what_a_reader_needs(client: MlflowClient, result: StudyResult) -> None:
+    parent = client.get_run(result.verdict.study.run_id)
+    tags = parent.data.tags
+    assert len(tags["harness.split_hash"]) == 64
+    prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
+    assert json.loads(tags["harness.splits"])["test"] == [360, prepared.test_digest]
+    assert fairness_of(result.verdict.study) == prepared.fairness
+    assert f"torch {torch.__version__.split('+')[0]}" in tags["harness.versions"]
+    assert tags["harness.device"].startswith("CPU")
+    assert tags["harness.git_commit"] == git_commit()
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"study.toml", "report.html", "test_readings.json"} <= files
+    text = Path(client.download_artifacts(parent.info.run_id, "study.toml")).read_text()
+    assert text == STUDY
+    (dataset,) = parent.inputs.dataset_inputs
+    assert dataset.dataset.name == "digits"
+    assert result.test is not None
+    assert parent.data.metrics["test/accuracy"] == pytest.approx(result.test.accuracy)
+    assert parent.data.metrics["trials/complete"] == 6
+
+
+@pytest.mark.slow
+def test_the_champion_loads_without_harness_and_gives_the_logged_accuracy(
+    folder: Path, result: StudyResult, digits_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """In a fresh process that cannot import harness: pt2 is a graph, not our code."""
+    images, labels = digits_test
+    np.savez(folder / "test.npz", images=images, labels=labels)
+    code = (
+        "import sys; sys.modules['harness'] = None\n"
+        "import mlflow, numpy as np, torch\n"
+        f"mlflow.set_tracking_uri({Workspace(folder / 'mlruns').local_uri!r})\n"
+        "model = mlflow.pytorch.load_model('models:/tiny@champion')\n"
+        f"test = np.load({str(folder / 'test.npz')!r})\n"
+        "whole = model(torch.from_numpy(test['images'])).argmax(1).numpy()\n"
+        "one = model(torch.from_numpy(test['images'][:1])).argmax(1).numpy()\n"
+        "assert one[0] == whole[0]\n"
+        "print((whole == test['labels']).mean())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.test is not None
+    assert float(done.stdout) == pytest.approx(result.test.accuracy, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def digits_test(isolated: Path) -> tuple[np.ndarray, np.ndarray]:
+    prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
+    part = SealedTest.of(prepared).open()
+    return part.inputs.numpy(), part.labels.numpy()
+
+
+def test_the_registered_model_says_what_it_is(client: MlflowClient, result: StudyResult) -> None:
+    version = client.get_model_version_by_alias("tiny", "champion")
+    assert version.tags["harness.trial"] == str(result.champion.number)
+    assert version.run_id == result.verdict.study.run_id
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
+    assert logged.source_run_id == version.run_id
+    info = mlflow.models.Model.load(logged.artifact_location.removeprefix("file://"))
+    assert info.signature is not None
+    assert info.signature.inputs.inputs[0].type == np.dtype(np.uint8)
+    assert info.signature.inputs.inputs[0].shape == (-1, 8, 8)
+
+
+def test_nothing_is_left_outside_its_own_folders(folder: Path, result: StudyResult) -> None:
+    found = {path.name for path in (folder / "mlruns").iterdir()}
+    assert found == {"mlflow.db", "artifacts", "optuna", "reports", "test-sets"}
+    assert not Path("mlflow.db").exists()
+
+
+def test_a_server_that_does_not_answer_is_said_at_once(folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://me:canary@127.0.0.1:{port}"
+    with pytest.raises(StoreError, match="no MLflow server answers at http://") as raised:
+        Workspace(folder / "mlruns").open_tracker(address)
+    assert "canary" not in str(raised.value)
+
+
+def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
+    home = Workspace(tmp_path)
+    home.database.write_bytes(b"not a database at all")
+    with pytest.raises(StoreError, match=r"mlflow\.db is no SQLite database or is damaged"):
+        home.open_tracker()
+    assert home.database.read_bytes() == b"not a database at all"
+
+
+def test_the_result_is_a_frame_and_a_champion(result: StudyResult) -> None:
+    frame = result.trials
+    assert list(frame.index) == list(range(6))
+    assert {"state", "hidden", "learning_rate", "best_val_accuracy", "parameters"} <= set(frame)
+    assert frame["best_val_accuracy"].max() == result.champion.best.val_accuracy  # type: ignore[union-attr]
+    assert result.report is not None
+    assert result.report.is_file()
+
+
+def test_running_it_again_does_nothing_and_more_trials_go_on(
+    folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Listening:
+        def message(self, text: str) -> None:
+            said.append(text)
+
+        def refresh(self, *_: object) -> None: ...
+
+        def ended(self, *_: object) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Search, "ask", None)  # nothing may be asked
+        patch.setattr(SealedTest, "open", None)  # nor the test set opened
+        again = sweep(folder, watcher=Listening())
+    assert said == ["tiny: 6 trials are done already, nothing to train for 6"]
+    assert again.champion.uid == result.champion.uid
+    assert again.test == result.test
+
+    more = sweep(folder, trials=8, watcher=Listening())
+    assert said[1].startswith("tiny: going on after 6 of 8 trials")
+    states = [run.state for run in more.verdict.study.trials]
+    assert states == ["COMPLETE"] * 8
+    assert [run.spec for run in more.verdict.study.trials[:6]] == [
+        run.spec for run in result.verdict.study.trials
+    ]
+    changed = more.champion.uid != result.champion.uid
+    assert len(more.verdict.study.readings) == 1 + changed
+
+
+def test_a_changed_study_is_refused_and_fresh_starts_over(
+    folder: Path, result: StudyResult
+) -> None:
+    with pytest.raises(StudyError, match=r"\[train\] epochs: 3 -> 2"):
+        sweep(folder, overrides=["train.epochs=2"])
+    fresh = sweep(folder, overrides=["train.epochs=2"], fresh=True, trials=2)
+    assert len(fresh.verdict.study.trials) == 2
+    tracker = Workspace(folder / "mlruns").open_tracker()
+    names = {study.name for study in tracker.studies()}
+    assert len(names) == 2
+    (aside,) = names - {"tiny"}
+    old = tracker.read(aside)
+    assert old is not None
+    assert len(old.trials) >= 6
+
+
+def test_a_batch_larger_than_the_data_is_refused_at_once(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"batch_size 5000 is more than the 1,149 training"):
+        sweep(folder, overrides=["space.batch_size=[32,5000]"])
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_may_call_it(folder: Path) -> None:
+    script = folder / "script.py"
+    script.write_text(
+        "import harness\n"
+        f"result = harness.run_study({str(folder / 'tiny.toml')!r}, trials=2, device='cpu',\n"
+        f"    overrides=['study.name=scripted'], home={str(folder / 'mlruns')!r})\n"
+        "print(len(result.trials), result.test.accuracy)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    count, accuracy = done.stdout.split()
+    assert count == "2"
+    assert 0 <= float(accuracy) <= 1
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, cwd=folder
+    )
+
+
+@pytest.mark.slow
+def test_json_lines_end_with_the_verdict(folder: Path) -> None:
+    done = command(
+        folder, "run-study", "./tiny.toml", "--cpu", "--trials", "2", "--format", "json",
+        "--set", "study.name=told", "--set", "confirm.seeds=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in lines if line["event"] != "message"] == [
+        *("trial", "trial"),
+        *("confirm", "confirm"),
+        "verdict",
+    ]
+    verdict = lines[-1]
+    assert verdict["trials"]["complete"] == 2
+    assert verdict["test"]["looks"] == 1
+    accuracy = verdict["test"]["class_accuracy"]
+    assert verdict["test"]["hardest_class"] == min(
+        accuracy, key=lambda name: (accuracy[name], name)
+    )
+    for part in ("validation", "test"):
+        for name, (low, high) in verdict[part]["class_intervals"].items():
+            assert low <= verdict[part]["class_accuracy"][name] <= high
+
+
+def test_train_stands_alone_and_opens_the_test_set_only_when_asked(
+    folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = plan(
+        folder / "tiny.toml",
+        home=folder / "mlruns",
+        device="cpu",
+        overrides=["train.hidden=[16]", "study.name=single"],
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(SealedTest, "open", None)
+        untested = train(planned, test=False, watcher=Silent())
+    tested = train(planned, test=True, watcher=Silent())
+    assert untested.reading is None
+    assert untested.result.weights == tested.result.weights
+    assert tested.reading is not None
+    client = MlflowClient(Workspace(folder / "mlruns").local_uri)
+    experiment = client.get_experiment_by_name("single-train")
+    assert experiment is not None
+    latest, first = client.search_runs([experiment.experiment_id])
+    for run in (latest, first):
+        assert (run.data.tags["harness.kind"], run.info.status) == ("train", "FINISHED")
+        assert run.data.params["hidden"] == "[16]"
+        assert "harness.split_hash" in run.data.tags
+    assert "test/accuracy" not in first.data.metrics
+    assert math.isclose(latest.data.metrics["test/accuracy"], tested.reading.accuracy)
+
+
+def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -> None:
+    home = Workspace(folder / "mlruns")
+    rows = {row["name"]: row for row in listing(home, None)}
+    assert rows["tiny"]["dataset"] == "digits"
+    assert rows["tiny"]["test"] is not None
+    assert not any(name.endswith("-train") for name in rows)
+    lines = table(list(rows.values())).splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[0].split() == ["study", "dataset", "trials", "best", "objective", "test", "when"]
+    page = home.report("tiny", home.local_uri)
+    page.unlink()
+    assert write_again(home, "tiny", None) == page
+    assert "Leaderboard" in page.read_text()
+    with pytest.raises(StudyError, match=r"no study 'tinny' on record; did you mean 'tiny'\?"):
+        write_again(home, "tinny", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_for", ["trial 4 ", "4 trials on CPU"])
+def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, wait_for: str
+) -> None:
+    """Ctrl-C reaches every process of the terminal's group, the workers too."""
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    arguments = [
+        *(sys.executable, "-m", "harness", "run-study", "./tiny.toml", "--cpu"),
+        *("--trials", "4000" if wait_for == "trial 4 " else "4"),
+    ]
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if wait_for in line:
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        said += process.stderr.readlines()
+        assert process.wait(30) == 130
+    assert not any("Traceback" in line for line in said), said
+    assert "the same command goes on" in said[-1]
+    uri = Workspace(tmp_path / "mlruns").local_uri
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    states = {run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert "RUNNING" not in states
+    done = len([line for line in said if "  trial " in line and "interrupted" not in line])
+    again = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", str(done + 2))
+    assert again.returncode == 0, again.stderr
+    assert "complete" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    assert "no record in" in command(tmp_path, "studies").stderr
+    assert command(tmp_path, "report", "tiny").returncode == 2
+    study = ("run-study", "./tiny.toml", "--cpu", "--trials", "2", "--no-confirm")
+    done = command(tmp_path, *study)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
+    assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"
+    done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
+    tested = json.loads(done.stdout.splitlines()[-1])["test"]
+    assert 0 < tested["interval"][0] < tested["accuracy"] <= tested["interval"][1] <= 1
+    (row,) = json.loads(command(tmp_path, "studies", "--format", "json").stdout)
+    assert (row["name"], row["done"]) == ("tiny", 2)
+    assert command(tmp_path, "report", "tiny").stdout.strip() == "mlruns/reports/tiny/index.html"
+
+
+def test_a_dry_run_shows_everything_and_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    before = snapshot(tmp_path)
+    done = command(tmp_path, "run-study", "./tiny.toml", "--dry-run", "--cpu", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["trials"] == 6
+    assert plan["sizes"] == {"train": 1149, "validation": 288, "test": 360}
+    assert plan["space"]["batch_norm"] == ["none", "before", "after"]
+    assert 0 < plan["seconds"] < 600
+    assert snapshot(tmp_path) == before
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "gpu": (["run-study", "quickstart", "--gpu"], "--gpu: no CUDA device was found"),
+    "both": (["run-study", "quickstart", "--gpu", "--cpu"], "exclude each other"),
+    "unknown study": (["run-study", "quikstart"], "did you mean 'quickstart'?"),
+    "misspelt key": (
+        ["run-study", "quickstart", "--set", "train.epoch=3"],
+        "did you mean 'epochs'?",
+    ),
+    "no data": (["run-study", "--data-dir", "."], "FashionMNIST/raw/train-images-idx3-ubyte"),
+    "no trials": (["run-study", "quickstart", "--trials", "0"], "--trials: must be at least 1"),
+    "no duration": (["run-study", "quickstart", "--timeout", "soon"], "--timeout: 'soon' is no"),
+    "no workers": (["train", "quickstart", "--seed", "-1"], "--seed: must be at least 0"),
+    "no record": (["ui"], "mlruns/mlflow.db; start with: harness run-study quickstart"),
+    "no address": (["studies", "--tracking-uri", "foo"], "'foo' is none; write http://HOST:PORT"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    tmp_path: Path, name: str, has_gpu: Callable[[], bool]
+) -> None:
+    if name == "gpu" and has_gpu():
+        pytest.skip("this machine has a GPU: --gpu is no mistake")
+    arguments, message = MISTAKES[name]
+    done = command(tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.fixture(scope="session")
+def has_gpu() -> Callable[[], bool]:
+    from harness.executors.devices import cuda_devices
+
+    return lambda: bool(cuda_devices())

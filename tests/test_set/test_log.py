@@ -1,0 +1,141 @@
+"""Every opening of a test set is on record, whichever study opened it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.data.prepare import prepare
+from harness.data.torch_datasets import SealedTest
+from harness.doctor.report import examine
+from harness.errors import StoreError
+from harness.sweep.plan import plan
+from harness.sweep.quiet import Silent
+from harness.sweep.run import StudyResult, run_study
+from harness.sweep.train_once import train
+from harness.test_set.log import TestSetLog
+from harness.test_set.opening import read_test
+from harness.tracking.types import TestReading
+from harness.workspace import Workspace
+
+STUDY = """
+[study]
+trials = 2
+pruner = "none"
+[confirm]
+top = 1
+seeds = 1
+[data]
+name = "digits"
+validation = 0.2
+[train]
+epochs = 1
+[space]
+learning_rate = [1e-3, 1e-2]
+"""
+READING = TestReading(selection="a", number=0, time=1.0, loss=0.5, confusion=((1, 0), (1, 2)))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TestSetLog:
+    return TestSetLog.of(tmp_path / "test-sets", 64 * "f")
+
+
+def sweep(folder: Path, **options: object) -> StudyResult:
+    (folder / "tiny.toml").write_text(STUDY)
+    asked: dict[str, object] = {"home": folder / "mlruns", "workers": 0, "device": "cpu"}
+    return run_study(folder / "tiny.toml", **asked | options)  # type: ignore[arg-type]
+
+
+def test_a_selection_is_one_look_however_often_it_is_opened(ledger: TestSetLog) -> None:
+    assert ledger.open("a", "one", "1") == 1
+    assert ledger.open("b", "two", "2") == 2
+    assert ledger.open("a", "one", "1") == 1
+    ledger.close(READING)
+    ledger.close(READING)
+    assert ledger.selections() == ["a", "b"]
+    assert [line.get("read") for line in ledger.lines()] == [None, None, "a"]
+    first, _, read = ledger.lines()
+    assert first["study"] == "one"
+    assert "@" in first["who"]
+    assert read["accuracy"] == 0.75
+
+
+def test_a_torn_end_is_cut_off_and_the_rest_is_kept(ledger: TestSetLog) -> None:
+    ledger.open("a", "one", "1")
+    whole = ledger.path.read_bytes()
+    for cut in range(1, len(whole)):
+        ledger.path.write_bytes(whole + whole[:cut].replace(b"\n", b""))
+        assert ledger.selections() == ["a"] or cut == len(whole) - 1
+        assert ledger.open("b", "two", "2") == 2
+    ledger.path.write_bytes(b"nonsense\n" + whole)
+    with pytest.raises(StoreError, match="line 1 is damaged and whole records follow it"):
+        ledger.open("c", "three", "3")
+
+
+def test_many_may_open_at_once(ledger: TestSetLog) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        looks = list(pool.map(lambda n: ledger.open(f"s{n}", "many", str(n)), range(40)))
+    assert sorted(looks) == list(range(1, 41))
+
+
+def test_it_is_written_before_the_test_set_is_read(ledger: TestSetLog, tmp_path: Path) -> None:
+    """A crash in between leaves an opening on record, never one that is not."""
+    prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
+    gone = replace(prepared.test, inputs=tmp_path / "gone.npy")
+    sealed = SealedTest.of(replace(prepared, test=gone))
+    with pytest.raises(Exception, match=r"gone\.npy"):
+        list(read_test("s", ("tiny", "1"), sealed, ledger, []))
+    assert ledger.selections() == ["s"]
+
+
+def test_a_ledger_that_cannot_be_written_keeps_the_test_set_sealed(tmp_path: Path) -> None:
+    (tmp_path / "test-sets").write_text("")
+    prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
+    sealed = SealedTest.of(prepared)
+    with pytest.raises(StoreError, match=r"test-sets.*cannot be written"):
+        list(read_test("s", ("t", "1"), sealed, TestSetLog(tmp_path / "test-sets" / "f.jsonl"), []))
+    assert not sealed.opened
+
+
+@pytest.mark.slow
+def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Path) -> None:
+    first = sweep(tmp_path)
+    assert first.test is not None
+    assert first.test.look == 1
+    assert "1st look at this test set" in first.verdict.text()
+    other = sweep(tmp_path, overrides=["study.name=other"])
+    assert "2nd look at this test set" in other.verdict.text()
+    fresh = sweep(tmp_path, fresh=True)
+    assert "3rd look at this test set" in fresh.verdict.text()
+    elsewhere = sweep(tmp_path, tracking_uri=f"sqlite:///{tmp_path}/elsewhere.db")
+    assert "4th look at this test set" in elsewhere.verdict.text()
+    planned = plan(tmp_path / "tiny.toml", workers=0, device="cpu", home=tmp_path / "mlruns")
+    alone = train(planned, test=True, watcher=Silent())
+    assert alone.reading is not None
+    assert alone.reading.look == 5
+    assert "5th look at this test set" in alone.text()
+    again = sweep(tmp_path)
+    assert "3rd look at this test set" in again.verdict.text(), "it was not opened again"
+    another = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])
+    assert "1st look at this test set" in another.verdict.text(), "those are other examples"
+
+
+@pytest.mark.slow
+def test_the_doctor_holds_the_record_against_it(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    home = Workspace(tmp_path / "mlruns")
+    assert examine(home, "tiny", None).healthy
+    (path,) = home.ledgers.glob("*.jsonl")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[1:]) + "\n")
+    found = examine(home, "tiny", None)
+    assert not found.healthy
+    assert "opening number 1 of this test set, and the ledger does not tell of it" in found.text()
+    other = json.dumps(json.loads(lines[0]) | {"opened": "other"})
+    path.write_text("\n".join([other, *lines]) + "\n")
+    assert "the ledger tells of it as number 2" in examine(home, "tiny", None).text()

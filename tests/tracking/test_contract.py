@@ -1,0 +1,449 @@
+"""The contract of `harness.tracking.base.Tracker`: the fake and MLflow on a real SQLite."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from harness.errors import StoreError
+from harness.results import EpochMetrics, TrialFailure, TrialResult
+from harness.tracking.base import Tracker
+from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.mlflow.tracker import MlflowTracker
+from harness.tracking.outbox import OutboxTracker
+from harness.tracking.predictions import Predictions
+from harness.tracking.types import StudyRecord, StudyRun, TestReading
+from harness.trial import Trial, TrialSpec
+
+RECORD = StudyRecord(
+    name="shirts & <b>ties</b>",
+    uid="abc123",
+    text="[study]\n",
+    definition={"study": {"objective": "val/accuracy"}},
+    facts={"device": "CPU, 2 cores", "split": "f00"},
+    dataset="fashion-mnist",
+    dataset_digest="d1",
+    dataset_source="somewhere",
+    sizes={"train": 54000, "validation": 6000, "test": 10000},
+    classes=("T-shirt/top", "Trouser", "never seen"),
+    validation_labels=b"\0\0",
+)
+READING = TestReading(
+    selection="cafe", number=1, time=1.7e9, loss=0.4, confusion=((8, 2, 0), (1, 9, 0), (0, 0, 0))
+)
+
+
+def make_memory(_: Path) -> Callable[[], Tracker]:
+    tracker = MemoryTracker()
+    return lambda: tracker
+
+
+def make_sqlite(folder: Path) -> Callable[[], Tracker]:
+    """Each call opens the store anew, as another process would."""
+    return lambda: MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+
+
+def make_spooled(folder: Path) -> Callable[[], Tracker]:
+    """One driver's, whose reads wait until its writes arrived; another after one that failed."""
+    connect, last = make_sqlite(folder), list[OutboxTracker]()
+
+    def reopen() -> Tracker:
+        if last and last[0].error is not None:
+            with suppress(StoreError):
+                last.pop().__exit__(None, None, None)
+            (folder / "spool" / "spooled.spool").unlink()
+        if not last:
+            last.append(OutboxTracker(folder / "spool", "spooled", connect))
+        return last[0]
+
+    return reopen
+
+
+@pytest.fixture(
+    scope="module",
+    params=[make_memory, make_sqlite, make_spooled],
+    ids=["memory", "mlflow-sqlite", "spooled"],
+)
+def reopen(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Tracker]:
+    made: Callable[[], Tracker] = request.param(tmp_path_factory.mktemp("store"))
+    return made
+
+
+def epoch(number: int, accuracy: float = 0.5) -> EpochMetrics:
+    return EpochMetrics(
+        epoch=number,
+        train_loss=1.0 / number,
+        train_accuracy=accuracy,
+        penalty=0.25,
+        val_loss=1.5 / number,
+        val_accuracy=accuracy,
+        learning_rate=1e-3,
+        seconds=0.5,
+        time=1.7e9 + number,
+    )
+
+
+def trial(number: int, study: str = "abc123") -> Trial:
+    spec = TrialSpec(hidden=(32, 16), learning_rate=0.0123456789, seed=3)
+    return Trial(number=number, uid=f"{study}/{number}", spec=spec)
+
+
+def result(best: EpochMetrics) -> TrialResult:
+    return TrialResult(
+        best=best,
+        epochs=2,
+        stopped="finished",
+        parameters=1234,
+        seconds=1.0,
+        confusion=((3, 1, 0), (2, 2, 0), (0, 0, 0)),
+        predictions=b"\0\1",
+        weights=b"weights",
+    )
+
+
+def test_a_study_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    assert tracker.read(RECORD.name) is None
+    tracker.open(RECORD)
+
+    complete, pruned, failed, broken = (trial(number) for number in range(4))
+    curve = (epoch(1, 0.5), epoch(2, 0.625))
+    tracker.start(complete)
+    tracker.log_epochs(complete.uid, curve[:1])
+    tracker.log_epochs(complete.uid, curve[1:])
+    tracker.finish(complete, "COMPLETE", worker="worker 1", epochs=curve, outcome=result(curve[1]))
+    tracker.start(pruned)
+    tracker.log_epochs(pruned.uid, curve[:1])
+    tracker.finish(pruned, "PRUNED", epochs=curve[:1], outcome=result(curve[0]))
+    tracker.start(failed)
+    tracker.finish(failed, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged")
+    tracker.finish(broken, "INTERRUPTED", reason="the driver died", successor=4)  # never started
+
+    study = reopen().read(RECORD.name)
+    assert study is not None
+    assert study.classes == RECORD.classes
+    assert study.definition == RECORD.definition
+    assert study.facts["device"] == "CPU, 2 cores"
+    states = [(run.number, run.state, run.reason) for run in study.trials]
+    assert states == [
+        (0, "COMPLETE", ""),
+        (1, "PRUNED", ""),
+        (2, "FAILED", "diverged"),
+        (3, "INTERRUPTED", "the driver died"),
+    ]
+    first = study.trials[0]
+    assert first.spec == complete.spec
+    assert first.epochs == curve
+    assert first.best == curve[1]
+    assert (first.worker, first.parameters) == ("worker 1", 1234)
+    assert first.class_accuracy[:2] == (0.75, 0.5)
+    assert math.isnan(first.class_accuracy[2])
+    assert [run.number for run in study.best_first()] == [0]
+    assert first.ended is not None
+    assert [found.uid for found in reopen().studies()] == ["abc123"]
+
+
+def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    mine, other = trial(30), trial(31)
+    for each in (mine, other):
+        tracker.start(each)
+        curve = (epoch(1, 0.5),)
+        tracker.finish(each, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    study = reopen_opened(reopen)
+    whole = reopen().read_run(study.run_id)
+    assert whole is not None
+    assert len(whole.trials) == len(study.trials) > 1
+    (run,) = (run for run in study.trials if run.number == 31)
+    alone = reopen().read_run(run.run_id)
+    assert alone is not None
+    assert (alone.name, alone.run_id, alone.facts) == (study.name, study.run_id, study.facts)
+    assert alone.trials == (run,)
+    assert reopen().read_run("0" * 32) is None
+
+
+def test_what_confirms_a_trial_is_read_beside_the_trials(reopen: Callable[[], Tracker]) -> None:
+    record = replace(RECORD, name="confirmed", uid="confirmed", facts={"confirm": "yes"})
+    tracker = reopen()
+    tracker.open(record)
+    own = trial(7, "confirmed")
+    curve = (epoch(1, 0.5),)
+    tracker.start(own)
+    tracker.finish(own, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    uid = "confirmed/confirm/7.4"
+    again = Trial(number=0, uid=uid, spec=replace(own.spec, seed=4), confirms=7)
+    tracker.start(again)
+    tracker.log_epochs(uid, curve)
+    tracker.finish(again, "COMPLETE", epochs=curve, outcome=result(curve[0]), keep=True)
+    assert tracker.weights(uid) == b"weights"
+    reading = replace(READING, number=7, run=uid, look=2)
+    tracker.log_test("confirmed", reading)
+    study = reopen().read("confirmed")
+    assert study is not None
+    assert [run.number for run in study.trials] == [7]
+    (run,) = study.confirming
+    assert (run.uid, run.number, run.spec, run.state) == (uid, 7, again.spec, "COMPLETE")
+    assert run.epochs == curve
+    assert study.reading_of(run) == reading
+    assert study.reading_of(study.trials[0]) is None
+    alone = reopen().read_run(run.run_id)
+    assert alone is not None
+    assert (alone.uid, alone.trials, alone.confirming) == ("confirmed", (), (run,))
+    (listed,) = (each for each in reopen().studies() if each.uid == "confirmed")
+    assert [each.uid for each in listed.confirming] == [uid]
+    if isinstance(tracker, MlflowTracker):
+        metrics = MlflowClient(tracker._store.uri).get_run(run.run_id).data.metrics
+        assert metrics["test/accuracy"] == reading.accuracy
+
+
+def test_predictions_are_kept_beside_what_is_true(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    curve, mine = (epoch(1, 0.5),), trial(40)
+    tracker.start(mine)
+    tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    (run,) = (run for run in reopen_opened(reopen).trials if run.number == 40)
+    content = reopen().read_file(run.run_id, "predictions.npy")
+    assert content is not None
+    assert Predictions.from_file(content) == Predictions(true=b"\0\0", predicted=b"\0\1")
+
+
+def test_a_file_of_a_run_is_read_back_and_replaced(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    run_id = reopen_opened(reopen).run_id
+    assert reopen().read_file(run_id, "notes.json") is None
+    for content in (b"old", b"new"):
+        tracker.log_file(RECORD.uid, "notes.json", content)
+    assert reopen().read_file(run_id, "notes.json") == b"new"
+
+
+def test_a_file_of_many_runs_is_read_at_once(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    curve = (epoch(1, 0.5),)
+    for number in (50, 51, 52):
+        tracker.start(trial(number))
+        tracker.finish(trial(number), "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    for number in (50, 52):
+        tracker.log_file(trial(number).uid, "notes.json", bytes([number]))
+    study = reopen_opened(reopen)
+    ids = {run.number: run.run_id for run in study.trials}
+    asked = [ids[number] for number in (52, 51, 50)]
+    found = reopen().read_files(asked, "notes.json")
+    assert list(found.items()) == [(ids[52], b"4"), (ids[50], b"2")], "as asked, none of 51"
+    assert reopen().read_files([], "notes.json") == {}
+
+
+def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(replace(RECORD, name="alone-train", uid="t", kind="train"))
+    only = trial(0, "t")
+    tracker.start(only)
+    curve = (epoch(1, 0.5),)
+    tracker.finish(only, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    if isinstance(tracker, MlflowTracker):
+        run_id = (
+            MlflowClient(tracker._store.uri)
+            .search_runs([reopen().experiments()["alone-train"]])[0]
+            .info.run_id
+        )
+        study = reopen().read_run(run_id)
+        assert study is not None
+        assert (study.name, study.classes) == ("alone-train", RECORD.classes)
+        assert study.facts == RECORD.facts
+        assert [run.epochs for run in study.trials] == [curve]
+
+
+def test_weights_are_kept_until_others_take_their_place(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    first, second, third = trial(20), trial(21), trial(22)
+    curve = (epoch(1),)
+    outcomes = [replace(result(curve[0]), weights=f"of {number}".encode()) for number in range(3)]
+    tracker.finish(first, "COMPLETE", epochs=curve, outcome=outcomes[0], keep=True)
+    tracker.finish(second, "COMPLETE", epochs=curve, outcome=outcomes[1], keep=False)
+    assert tracker.weights(first.uid) == b"of 0"
+    with pytest.raises(StoreError):
+        tracker.weights(second.uid)
+    for _ in range(2):  # it may be said twice
+        tracker.finish(
+            third, "COMPLETE", epochs=curve, outcome=outcomes[2], keep=True, displaced=first.uid
+        )
+    assert tracker.weights(third.uid) == b"of 2"
+    with pytest.raises(StoreError):
+        tracker.weights(first.uid)
+
+
+def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    again = replace(RECORD, name="twice", uid="twice")
+    reading = replace(READING, number=30)
+    only = trial(30, "twice")
+    curve = (epoch(1), epoch(2))
+    for _ in range(2):
+        tracker.open(again, at=1.7e9)
+        tracker.start(only, at=1.7e9)
+        tracker.log_epochs(only.uid, curve)
+        tracker.finish(only, "COMPLETE", epochs=curve, outcome=result(curve[0]), at=1.7e9 + 9)
+        tracker.log_test(again.uid, reading)
+        tracker.close(again.uid, "COMPLETE", metrics={"best/val_accuracy": 0.5}, at=1.7e9 + 10)
+    study = reopen().read("twice")
+    assert study is not None
+    assert [(run.number, run.epochs, run.started) for run in study.trials] == [(30, curve, 1.7e9)]
+    assert study.readings == (reading,)
+    if isinstance(tracker, MlflowTracker):
+        client = MlflowClient(tracker._store.uri)
+        (run,) = (run for run in study.trials)
+        for key in ("val/loss", "best/val_accuracy", "test/accuracy"):
+            points = client.get_metric_history(run.run_id, key)
+            assert len(points) == (2 if key == "val/loss" else 1), key
+        assert (run.started, run.ended) == (1.7e9, 1.7e9 + 9)
+        tags = client.get_run(run.run_id).data.tags
+        files = {file.path for file in client.list_artifacts(run.run_id)}
+        assert files == {"trial.json", "confusion.csv", "predictions.npy"}
+        for name in files:
+            content = tracker.read_file(run.run_id, name)
+            assert content is not None
+            assert tags[f"harness.sha256.{name}"] == hashlib.sha256(content).hexdigest()
+
+
+def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+    tracker.start(trial(READING.number))
+    tracker.log_test(RECORD.uid, READING)
+    again = replace(READING, selection="beef", time=1.7e9 + 60)
+    tracker.log_test(RECORD.uid, again)
+    study = reopen_opened(reopen)
+    assert study.readings == (READING, again)
+    assert study.looks == 2
+    assert study.readings[0].accuracy == 17 / 20
+
+
+def test_a_replay_stands_on_the_trials_own_run(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(replace(RECORD, facts=RECORD.facts | {"slots": "1", "cpu": "a fast one"}))
+    mine, curve = trial(70), (epoch(1, 0.5),)
+    tracker.start(mine)
+    tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    (run,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
+    assert run.environment == {"device": "CPU, 2 cores", "slots": "1", "cpu": "a fast one"}
+    assert run.replay == ""
+    for found, off, at in (("differs", 0.5, 1.8e9), ("bitwise", 0.0, 1.8e9 + 60)):
+        for _ in range(2):  # each said twice
+            reopen().log_replay(run.run_id, found, {"replay/val_loss_difference": off}, at=at)
+        (again,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
+        assert again.replay == found
+    assert again == replace(
+        run, replay="bitwise", metrics={**run.metrics, "replay/val_loss_difference": 0.0}
+    )
+
+
+def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    tracker.open(RECORD)
+
+    def log() -> None:
+        tracker.log_epochs("abc123/999", [epoch(1)])
+        tracker.read(RECORD.name)  # at the latest
+
+    with pytest.raises(StoreError, match="abc123/999"):
+        log()
+
+
+def test_a_study_set_aside_stays_readable_under_another_name(
+    reopen: Callable[[], Tracker],
+) -> None:
+    tracker = reopen()
+    old = replace(RECORD, name="again", uid="old")
+    tracker.open(old)
+    tracker.start(trial(0, "old"))
+    new = replace(RECORD, name="again", uid="new", set_aside="20260101-120000")
+    reopen().open(new)
+    fresh, kept = reopen().read("again"), reopen().read("again.20260101-120000")
+    assert fresh is not None
+    assert kept is not None
+    assert (fresh.uid, len(fresh.trials)) == ("new", 0)
+    assert (kept.uid, len(kept.trials)) == ("old", 1)
+    reopen().open(new)  # again, as after a lost answer: nothing more is put aside
+    again = reopen().read("again.20260101-120000")
+    assert again is not None
+    assert again.uid == "old"
+
+
+def reopen_opened(reopen: Callable[[], Tracker]) -> StudyRun:
+    study = reopen().read(RECORD.name)
+    assert study is not None
+    return study
+
+
+def test_a_regression_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> None:
+    record = replace(
+        RECORD,
+        name="prices",
+        uid="def456",
+        definition={
+            "study": {"objective": "val/rmse"},
+            "data": {"task": "regression", "target": "price"},
+        },
+        classes=(),
+        validation_labels=np.array([1.5, 2e5], np.float32).tobytes(),
+    )
+    tracker = reopen()
+    tracker.open(record)
+    best = EpochMetrics(
+        epoch=1,
+        train_loss=0.5,
+        penalty=0.0,
+        val_loss=0.25,
+        learning_rate=1e-3,
+        seconds=0.5,
+        time=1.7e9,
+        train_rmse=20_000.5,
+        val_rmse=15_000.25,
+        val_mae=9_000.125,
+        val_r2=-0.5,
+    )
+    said = np.array([3.25, 1.75e5], np.float32).tobytes()
+    outcome = replace(result(best), confusion=(), predictions=said, interval=(1e4, 2e4))
+    tracker.start(trial(0, "def456"))
+    tracker.log_epochs("def456/0", [best])
+    tracker.finish(trial(0, "def456"), "COMPLETE", epochs=[best], outcome=outcome)
+    reading = TestReading(
+        selection="cafe",
+        number=0,
+        time=1.7e9,
+        loss=0.3,
+        confusion=(),
+        rmse=16_000.5,
+        mae=9_500.0,
+        r2=0.75,
+        interval=(1.5e4, 1.75e4),
+        foretold=2,
+    )
+    tracker.log_test("def456", reading)
+
+    study = reopen().read("prices")
+    assert study is not None
+    (run,) = study.trials
+    assert (study.score.named, study.readings) == ("RMSE of price", (reading,))
+    assert (run.best, run.interval, run.confusion) == (best, (1e4, 2e4), ())
+    assert (run.score, run.value("val/rmse")) == (15_000.25, 15_000.25)
+    assert not [name for name in run.metrics if "accuracy" in name]
+    content = reopen().read_file(run.run_id, "predictions.npy")
+    assert content is not None
+    kept = Predictions.from_file(content)
+    assert kept is not None
+    np.testing.assert_array_equal(kept.rows(), [[1.5, 2e5], [3.25, 1.75e5]])
