@@ -1,4 +1,4 @@
-"""`harness` and `python -m harness`. Light: worker processes may import it."""
+"""The entry point of `harness` and `python -m harness`, light because workers may import it."""
 
 
 def main() -> None:

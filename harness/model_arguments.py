@@ -1,4 +1,4 @@
-"""A model of one's own as a setting: its name, and its constructor's arguments as plain values."""
+"""A custom model as a setting: its name, and its constructor's arguments as plain values."""
 
 from __future__ import annotations
 
@@ -6,97 +6,101 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-BUILT_IN = ("hidden", "activation", "batch_norm", "bias", "init", "dropout")
-"""Fields of a TrialSpec that describe the built-in network; a model of one's own has none."""
-ARGUMENT = "arguments."
-"""Before the name of a model's argument, wherever settings stand by name."""
+BUILT_IN_FIELDS = ("hidden", "activation", "batch_norm", "bias", "init", "dropout")
+"""The TrialSpec fields that describe the built-in network; a custom model has none of them."""
+ARGUMENT_PREFIX = "arguments."
+"""Prefix of a model argument's name among other settings."""
 
 
-def by_name(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of a study file with `arguments.<name>` as keys, however they were written."""
-    own = table.get(ARGUMENT.rstrip("."))
-    if not isinstance(own, dict):
+def flatten_arguments(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of a study file with the keys `arguments.<name>`, in whichever way they are written.
+
+    TOML reads `arguments.channels = 16` as a table `arguments` in the table.
+    """
+    key = ARGUMENT_PREFIX.rstrip(".")
+    arguments = table.get(key)
+    if not isinstance(arguments, dict):
         return dict(table)
-    rest = {key: value for key, value in table.items() if value is not own}
-    return rest | {ARGUMENT + key: value for key, value in own.items()}
+    rest = {name: value for name, value in table.items() if name != key}
+    return rest | {ARGUMENT_PREFIX + name: value for name, value in arguments.items()}
 
 
-def model_elsewhere(
-    train: Mapping[str, Any], space: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]
+def find_model(
+    train: Mapping[str, Any], space: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    """{"model": ...} to check [train] with, where [space] or the [[trial]] tables have it."""
+    """{"model": ...} to check [train] with, if [space] or the [[trial]] tables name the model."""
     sampled = space.get("model")
     names = sampled if isinstance(sampled, list) else []
-    if any(key.startswith(ARGUMENT) for key in train):
-        # Without: what is fixed may be meant for those trials that have the built-in network.
-        names = [*names, *(table.get("model") for table in listed)]
-    found = [name for name in names if isinstance(name, str) and name]
-    return {"model": found[0]} if found else {}
+    if any(key.startswith(ARGUMENT_PREFIX) for key in train):
+        # Only then: other fixed fields may be for those trials that have the built-in network.
+        names = [*names, *(table.get("model") for table in trials)]
+    models = [name for name in names if isinstance(name, str) and name]
+    return {"model": models[0]} if models else {}
 
 
-def check_sampled(names: Collection[str], model: str) -> None:
-    """Raises ValueError where what [space] samples by these names does not fit the model."""
-    own = [name for name in names if name.startswith(ARGUMENT)]
-    if own and not model:
-        raise ValueError(no_model(own[0].removeprefix(ARGUMENT)))
+def check_sampled_names(names: Collection[str], model: str) -> None:
+    """Raise ValueError if one of the sampled `names` does not fit the model."""
+    arguments = [name for name in names if name.startswith(ARGUMENT_PREFIX)]
+    if arguments and not model:
+        raise ValueError(explain_missing_model(arguments[0].removeprefix(ARGUMENT_PREFIX)))
     for name in names:
-        if model and name in (*BUILT_IN, "depth", "width"):
-            raise ValueError(not_its_own(name, model))
+        if model and name in (*BUILT_IN_FIELDS, "depth", "width"):
+            raise ValueError(explain_built_in_field(name, model))
 
 
-def check_name(model: str) -> None:
-    """Raises ValueError where `model` is not written as `package.module:Class`."""
+def check_model_name(model: str) -> None:
+    """Raise ValueError if `model` is not written as `package.module:Class`."""
     module, colon, name = model.partition(":")
     if not colon or not all(word.isidentifier() for word in (*module.split("."), name)):
-        given = module.removesuffix(".py").strip("./").replace("/", ".") + colon + name
-        write = "write nets:SmallConv for the class SmallConv in nets.py"
-        if colon and given != model:
-            write = f"did you mean {given!r}?"
-        raise ValueError(f"model: {model!r} is no package.module:Class; {write}")
+        corrected = module.removesuffix(".py").strip("./").replace("/", ".") + colon + name
+        advice = "write nets:SmallConv for the class SmallConv in nets.py"
+        if colon and corrected != model:
+            advice = f"did you mean {corrected!r}?"
+        raise ValueError(f"model: {model!r} is not written as package.module:Class; {advice}")
 
 
-def no_model(argument: str) -> str:
-    """Why an argument cannot be given without a model."""
+def explain_missing_model(argument: str) -> str:
+    """The error for an argument without a custom model."""
     return (
-        f"{ARGUMENT}{argument}: the built-in network takes no arguments; name a model of your own "
-        'beside it, model = "package.module:Class"'
+        f"{ARGUMENT_PREFIX}{argument}: the built-in network takes no arguments; to use a custom "
+        'model, add model = "package.module:Class"'
     )
 
 
-def not_its_own(name: str, model: str) -> str:
-    """Why a field of the built-in network cannot be set beside a model."""
+def explain_built_in_field(name: str, model: str) -> str:
+    """The error for a field of the built-in network in a trial with a custom model."""
     return (
-        f"{name}: is of the built-in network, and the model is {model}; leave it out, what the "
-        f"class itself takes stands under {ARGUMENT.rstrip('.')}"
+        f"{name}: is for the built-in network, but the model is {model}; leave it out, and give "
+        f"the arguments of the class as {ARGUMENT_PREFIX}<name>"
     )
 
 
-def frozen(value: Any) -> Any:
-    """A plain value that can be hashed and compared: lists as tuples.
+def freeze(value: Any) -> Any:
+    """A plain value in a form that can be hashed and compared: lists become tuples.
 
-    Raises ValueError for what is none.
+    Raises ValueError for any other value.
     """
     if isinstance(value, list | tuple):
-        return tuple(map(frozen, value))
+        return tuple(map(freeze, value))
     if not isinstance(value, bool | int | float | str):
-        raise ValueError(f"{value!r} is none of true, false, a number, a text or a list of these")
+        raise ValueError(f"must be true, false, a number, a string or a list, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
+        raise ValueError(f"must be finite, not {value!r}")
     return value
 
 
-def thawed(value: Any) -> Any:
-    """What `frozen` made, with lists again."""
-    return list(map(thawed, value)) if isinstance(value, tuple) else value
+def unfreeze(value: Any) -> Any:
+    """Turn the tuples of `freeze` back into lists."""
+    return list(map(unfreeze, value)) if isinstance(value, tuple) else value
 
 
-def described(model: str, arguments: tuple[tuple[str, Any], ...]) -> str:
+def describe_model(model: str, arguments: tuple[tuple[str, Any], ...]) -> str:
     """`SmallConv(channels=16, kernels=5-3)`."""
-    given = ", ".join(f"{name}={_short(value)}" for name, value in arguments)
-    return f"{model.rpartition(':')[2]}({given})"
+    values = ", ".join(f"{name}={_format_argument(value)}" for name, value in arguments)
+    return f"{model.rpartition(':')[2]}({values})"
 
 
-def _short(value: Any) -> str:
+def _format_argument(value: Any) -> str:
     if isinstance(value, tuple):
-        return "-".join(map(_short, value))
+        return "-".join(map(_format_argument, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Objective = Literal["val/accuracy", "val/loss", "val/rmse", "val/mae"]
-Stopped = Literal["finished", "early", "pruned"]
+StopReason = Literal["finished", "early", "pruned"]
 Task = Literal["classes", "regression"]
 
 
@@ -42,7 +42,7 @@ class EpochMetrics:
     val_mae: float | None = None
     val_r2: float | None = None
 
-    def objective(self, name: Objective) -> float:
+    def get_objective(self, name: Objective) -> float:
         """Raises ValueError for one that a trial on such data does not have."""
         value: float | None = getattr(self, name.replace("/", "_"))
         if value is None:
@@ -54,7 +54,7 @@ class EpochMetrics:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
-    def best_figures(self) -> dict[str, float]:
+    def best_metrics(self) -> dict[str, float]:
         """What was validated, by the names that a trial's best epoch has in MLflow."""
         names = ("val_accuracy", "val_loss", "val_rmse", "val_mae", "val_r2")
         values = {f"best/{name}": getattr(self, name) for name in names}
@@ -63,7 +63,7 @@ class EpochMetrics:
     @property
     def score(self) -> float:
         """What a trial is quoted by: validation accuracy, or RMSE of a regression."""
-        return self.objective("val/rmse" if self.val_accuracy is None else "val/accuracy")
+        return self.get_objective("val/rmse" if self.val_accuracy is None else "val/accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class TrialResult:
     best: EpochMetrics
     epochs: int
     """Epochs trained."""
-    stopped: Stopped
+    stopped: StopReason
     parameters: int
     """Number of trainable parameters."""
     seconds: float
@@ -96,7 +96,7 @@ class TrialResult:
     @property
     def class_accuracy(self) -> tuple[float, ...]:
         """Validation accuracy of each class; NaN for a class without an image."""
-        return class_accuracies(self.confusion)
+        return compute_class_accuracies(self.confusion)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class TrialFailure:
 Outcome = TrialResult | TrialFailure
 
 
-def class_accuracies(confusion: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
+def compute_class_accuracies(confusion: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
     """Diagonal over row sums of a [true][predicted] matrix; NaN where a row is empty."""
     return tuple(
         row[index] / sum(row) if sum(row) else float("nan") for index, row in enumerate(confusion)

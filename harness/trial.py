@@ -1,7 +1,7 @@
-"""A trial: what is to be trained; with harness.results, what came of it.
+"""What a trial trains: `TrialSpec`, the settings that together with the data determine its result.
 
-Frozen values of the standard library only, so that they cross process boundaries, go into JSON
-and are compared by value. A `TrialSpec` and the data determine the result.
+Everything here is a frozen value of the standard library, so that it crosses process boundaries,
+goes into JSON and is compared by value. `harness.results` has what a trial returns.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from harness.model_arguments import (
-    ARGUMENT,
-    BUILT_IN,
-    check_name,
-    described,
-    frozen,
-    no_model,
-    not_its_own,
-    thawed,
+    ARGUMENT_PREFIX,
+    BUILT_IN_FIELDS,
+    check_model_name,
+    describe_model,
+    explain_built_in_field,
+    explain_missing_model,
+    freeze,
+    unfreeze,
 )
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
@@ -31,91 +31,103 @@ AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "activation": get_args(Activation),
-    "batch_norm": get_args(BatchNorm),
-    "init": get_args(Init),
-    "loss": get_args(Loss),
-    "optimizer": get_args(OptimizerName),
-    "schedule": get_args(Schedule),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSpec:
-    """Everything that determines a trial's result, its data apart.
+    """The settings of a trial; with the data they determine its result.
 
-    Raises ValueError, naming the field, for a value that cannot be trained.
+    Each field is a key of [train] and [space] in a study file, except for `seed` (a key of
+    [study]), `arguments` (written `arguments.<name>`) and `code` (set by harness).
+
+    Raises:
+        ValueError: a value cannot be trained; the message starts with the field.
     """
 
     model: str = ""
-    """A torch.nn.Module of one's own, `package.module:Class`, see harness.own_model; empty for the
-    built-in network, which the fields of BUILT_IN describe."""
+    """The torch.nn.Module of a custom model, written `package.module:Class`. Empty (the default)
+    for the built-in network, which `hidden`, `activation`, `batch_norm`, `bias`, `init` and
+    `dropout` describe."""
     arguments: tuple[tuple[str, Any], ...] = ()
-    """Its constructor's, as (name, value), by name. Values are true or false, numbers, texts, or
-    tuples of these."""
+    """Arguments of the custom model's constructor, as (name, value) sorted by name. A value is a
+    boolean, a number, a string, or a tuple of these. None by default."""
     code: str = ""
-    """The files that it is made of, `nets.py 3f2a91c0d2e4`, see harness.imported.code_of; of others
-    it is not made. Empty takes what is there."""
+    """The source files that the custom model was made of, such as `nets.py 3f2a91c0d2e4`: each with
+    the start of its SHA-256, see harness.models.user_code.code_of. A trial is refused if the files
+    differ. Empty (the default) accepts any."""
     hidden: tuple[int, ...] = (300, 100)
-    """Widths of the hidden layers, input side first; empty for a linear classifier."""
+    """Widths of the hidden layers, input side first, 1 or more each. Empty for a linear model.
+    Default (300, 100). [space] may sample it as `depth` and `width`."""
     activation: Activation = "relu"
+    """Activation function of the hidden layers, torch's of the same name. Default `relu`."""
     batch_norm: BatchNorm = "none"
-    """Where BatchNorm stands: nowhere, or before or after the activation."""
+    """Batch normalization of the hidden layers: `none` (the default), `before` the activation, or
+    `after` it. Needs a batch_size of 2 or more."""
     bias: bool | None = None
-    """Biases in the Linear layers; None leaves out those in front of a BatchNorm, whose true
-    gradient is zero."""
+    """Whether the Linear layers have biases. None (the default) gives a bias to each, except for
+    those followed directly by a BatchNorm, where its gradient would be zero."""
     init: Init = "default"
-    """`default` is torch.nn.Linear's own."""
+    """Initialization of the weights, torch's of the same name. `default` is torch.nn.Linear's."""
     dropout: float = 0.0
-    """Probability that a hidden unit is dropped while training."""
+    """Probability that a hidden unit is dropped during training, in [0, 1). Default 0."""
     loss: Loss = "cross-entropy"
-    """Beside it `mse`, of the logits to the one-hot target, and `bce`, of each class against the
-    others; both are means over the classes too. A regression takes `mse`, of its one output to
-    the standardised target."""
+    """The loss that is minimized. For classification `cross-entropy` (the default); `mse` of the
+    logits to the one-hot target; or `bce`, the binary cross-entropy of each class against the
+    others. `mse` and `bce` are means over the classes too. A regression takes `mse` of its output
+    to the standardized target."""
     optimizer: OptimizerName = "adam"
+    """The optimizer: `sgd`, `adam` (the default) or `adamw`, each as in torch.optim."""
     learning_rate: float = 1e-3
+    """Step size of the optimizer, above 0; the schedule may lower it. Default 0.001."""
     momentum: float = 0.0
-    """For sgd; those of adam and adamw are torch's (0.9, 0.999)."""
+    """Momentum of `sgd`, in [0, 1). Default 0. `adam` and `adamw` have torch's betas (0.9, 0.999).
+    """
     nesterov: bool = False
-    """For sgd with momentum; without, it changes nothing."""
+    """Nesterov momentum for `sgd` with a momentum above 0; has no effect otherwise. Default
+    false."""
     weight_decay: float = 0.01
-    """For adamw: each step takes learning_rate * weight_decay of every parameter away, beside the
-    loss; 0.01 is torch's."""
+    """Decoupled weight decay of `adamw`, 0 or more: each step subtracts learning_rate *
+    weight_decay * p from every parameter p. Default 0.01, torch's. For a penalty in the loss, with
+    any optimizer, see `l2`."""
     schedule: Schedule = "constant"
-    """`step` divides the rate by 10 after half and again after three quarters of all steps;
-    `cosine` falls from learning_rate to 0; `one-cycle` rises to learning_rate over the first 30 %
-    and falls to nearly 0, as torch's OneCycleLR."""
+    """Learning rate over the steps of all epochs. `constant` (the default) keeps it. `step` divides
+    it by 10 after half of the steps, and by 10 again after three quarters. `cosine` lowers it from
+    learning_rate to 0. `one-cycle` raises it to learning_rate over the first 30 % and then lowers
+    it to nearly 0, as torch's OneCycleLR does."""
     batch_size: int = 64
-    """An epoch is as many full batches as there are; the rest, another one each epoch, waits."""
+    """Examples per step, 1 or more. Default 64. An epoch has as many full batches as the training
+    set allows; the few examples that remain, others in each epoch, are left out."""
     l1: float = 0.0
-    """Penalty l1 * sum |p| over all parameters, added to the loss."""
+    """Penalty l1 * sum |p| over all parameters, added to the loss, 0 or more. Default 0."""
     l2: float = 0.0
-    """Penalty l2 * sum p^2 over all parameters, added to the loss."""
+    """Penalty l2 * sum p^2 over all parameters, added to the loss, 0 or more. Default 0."""
     label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes during training, in [0, 1).
+    Default 0. Not for a regression."""
     augment: tuple[AugmentName, ...] = ()
-    """What is done to each training picture anew: shift by up to 8 % of its side, rotate by up to
-    10 degrees, scale by up to 10 %, flip half of them, erase a square of half of them."""
+    """Random changes of each training image, new ones in each epoch: `shift` by up to 8 % of its
+    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `flip` half of the images
+    horizontally, `erase` a square of half of the images. Default none."""
     epochs: int = 10
+    """Passes over the training set, 1 or more. Default 10. The best epoch's weights are kept."""
     patience: int = 0
-    """Stop after so many epochs without improvement of the objective; 0 never stops."""
+    """Stop after this many epochs without an improvement of the objective. 0 (the default) never
+    stops early."""
     evaluate_every: int = 1
-    """Validate, report and judge every so many epochs, and after the last."""
+    """Validate every so many epochs, and after the last one, 1 or more. Default 1. Only validated
+    epochs are recorded, may be the best, and may be pruned."""
     seed: int = 0
-    """Seeds the initial weights, the order of the batches and dropout."""
+    """Seed of the initial weights, the order of the examples, dropout and augmentation, 0 or more.
+    Default 0."""
 
     def __post_init__(self) -> None:
         self._check_model()
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden: every width must be at least 1, not {list(self.hidden)}")
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
-        for change in self.augment:
-            if change not in get_args(AugmentName):
-                raise ValueError(
-                    f"augment: {change!r} is none of {', '.join(get_args(AugmentName))}"
-                )
+        choices = [(name, getattr(self, name), known) for name, known in CHOICES.items()]
+        choices += [("augment", name, get_args(AugmentName)) for name in self.augment]
+        for name, value, known in choices:
+            if value not in known:
+                raise ValueError(f"{name}: {value!r} is not one of {', '.join(known)}")
         for name in ("dropout", "momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be in [0, 1), not {getattr(self, name)}")
@@ -124,38 +136,38 @@ class TrialSpec:
         for name in ("l1", "l2", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: must be 0 or more, not {getattr(self, name)}")
-        leasts = {"batch_size": 1, "epochs": 1, "patience": 0, "evaluate_every": 1, "seed": 0}
-        for name, least in leasts.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: must be at least {least}, not {getattr(self, name)}")
+        minima = {"batch_size": 1, "epochs": 1, "patience": 0, "evaluate_every": 1, "seed": 0}
+        for name, minimum in minima.items():
+            if getattr(self, name) < minimum:
+                raise ValueError(f"{name}: must be at least {minimum}, not {getattr(self, name)}")
         if self.batch_norm != "none" and self.batch_size < 2:
             raise ValueError("batch_size: BatchNorm needs at least 2 examples in a batch, not 1")
 
     def _check_model(self) -> None:
         if self.arguments and not self.model:
-            raise ValueError(no_model(self.arguments[0][0]))
+            raise ValueError(explain_missing_model(self.arguments[0][0]))
         if self.model:
-            check_name(self.model)
+            check_model_name(self.model)
             for field in fields(self):
-                if field.name in BUILT_IN and getattr(self, field.name) != field.default:
-                    raise ValueError(not_its_own(field.name, self.model))
+                if field.name in BUILT_IN_FIELDS and getattr(self, field.name) != field.default:
+                    raise ValueError(explain_built_in_field(field.name, self.model))
 
-    def evaluates(self, epoch: int) -> bool:
-        """Whether this epoch is validated and reported."""
+    def is_evaluated(self, epoch: int) -> bool:
+        """Whether this epoch, counted from 1, is validated and reported."""
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
 
     @property
     def layer_biases(self) -> tuple[bool, ...]:
-        """For each Linear, the output layer included, whether it has a bias."""
+        """Whether each Linear layer has a bias, the output layer last."""
         if self.bias is not None:
             return (self.bias,) * (len(self.hidden) + 1)
         return (self.batch_norm != "before",) * len(self.hidden) + (True,)
 
     def describe(self) -> str:
-        """A short name: `256-128 · bn before · adam 3e-03`, `SmallConv(channels=16) · sgd 0.1`."""
+        """A short name, such as `256-128 · bn before · adam 0.003` or `SmallConv() · sgd 0.1`."""
         parts = ["-".join(map(str, self.hidden)) or "linear"]
         if self.model:
-            parts = [described(self.model, self.arguments)]
+            parts = [describe_model(self.model, self.arguments)]
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
         if self.loss != "cross-entropy":
@@ -166,55 +178,71 @@ class TrialSpec:
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Settings by name, as plain values: what goes into JSON and comes back by `from_dict`.
+        """The settings by name as plain values, for JSON; `from_dict` reads them.
 
-        Tuples are lists, an argument of the model stands under `arguments.<name>`. What does not
-        apply is left out: BUILT_IN of a model of one's own, `model` and `code` of the built-in one.
+        Tuples become lists, and an argument of a custom model has the key `arguments.<name>`.
+        Fields that do not apply are left out: those of the built-in network for a custom model,
+        `model` and `code` for the built-in network.
         """
-        own = {ARGUMENT + name: value for name, value in self.arguments}
-        values = {"model": self.model, **own} if self.model else {}
-        gone = ("model", "arguments", *(BUILT_IN if self.model else ("code",)))
-        values |= {name: getattr(self, name) for name in SPEC_FIELDS if name not in gone}
-        return {name: thawed(value) for name, value in values.items()}
+        arguments = {ARGUMENT_PREFIX + name: value for name, value in self.arguments}
+        values = {"model": self.model, **arguments} if self.model else {}
+        left_out = ("model", "arguments", *(BUILT_IN_FIELDS if self.model else ("code",)))
+        values |= {name: getattr(self, name) for name in SPEC_FIELDS if name not in left_out}
+        return {name: unfreeze(value) for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
-        """Raises ValueError for settings of a version that has others."""
-        own = {name: value for name, value in values.items() if name.startswith(ARGUMENT)}
-        fields = {name: value for name, value in values.items() if name not in own}
+        """Read what `to_dict` wrote; a missing field gets its default.
+
+        Raises ValueError for a field that this version of harness does not have.
+        """
+        arguments = {
+            name.removeprefix(ARGUMENT_PREFIX): freeze(value)
+            for name, value in values.items()
+            if name.startswith(ARGUMENT_PREFIX)
+        }
+        fields = {k: value for k, value in values.items() if not k.startswith(ARGUMENT_PREFIX)}
         for name in fields:
             if name not in SPEC_FIELDS or name == "arguments":
-                raise ValueError(f"{name}: no setting that this version of harness knows")
-        fields |= {name: tuple(fields[name]) for name in LISTS if name in fields}
-        named = ((name.removeprefix(ARGUMENT), frozen(value)) for name, value in own.items())
-        return cls(**fields, arguments=tuple(sorted(named)))
+                raise ValueError(f"{name}: this version of harness has no such setting")
+        fields |= {name: tuple(fields[name]) for name in LIST_FIELDS if name in fields}
+        return cls(**fields, arguments=tuple(sorted(arguments.items())))
 
 
-LISTS = ("hidden", "augment")
 SPEC_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TrialSpec))
+FIELD_TYPES: dict[str, Any] = get_type_hints(TrialSpec)
+CHOICES: dict[str, tuple[str, ...]] = {
+    name: get_args(hint) for name, hint in FIELD_TYPES.items() if get_origin(hint) is Literal
+}
+"""The possible values of each field that has a finite set of them."""
+LIST_FIELDS = ("hidden", "augment")
+"""Fields that are lists in JSON and TOML, tuples in a TrialSpec."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One attempt at training one spec, as the driver hands it to an executor."""
+    """One attempt at training a TrialSpec, as the driver gives it to an executor."""
 
     number: int
+    """Number in the study, counted from 0; each attempt has its own."""
     uid: str
-    """Unique over all studies; the tracker finds a run by it."""
+    """Unique over all studies; the trial's run in MLflow is found by it."""
     spec: TrialSpec
     attempt: int = 1
+    """1, or more for the retry of a trial that was interrupted."""
     confirms: int | None = None
-    """The trial of the study whose settings these are, with another seed; None for a trial."""
+    """The number of the trial whose settings a confirmation run repeats with another seed; None for
+    a trial of the study itself."""
 
     @property
     def title(self) -> str:
-        """What people know it by: `12`, or `12, seed 3`."""
+        """`12`, or `12, seed 3` for a confirmation run."""
         if self.confirms is None:
             return str(self.number)
         return f"{self.confirms}, seed {self.spec.seed}"
 
 
-def derived_seed(*parts: object) -> int:
-    """A 63-bit seed from any values: the same on every machine, unrelated for near values."""
+def derive_seed(*parts: object) -> int:
+    """A 63-bit seed from any values: equal on every machine, unrelated for similar values."""
     digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.data.prepare import Prepared, prepare
+from harness.data.prepare import PreparedDataset, prepare
 
 REAL_DATA = os.environ.get("HARNESS_DATA_DIR")
 
@@ -43,5 +43,5 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits(isolated: Path) -> Prepared:
+def digits(isolated: Path) -> PreparedDataset:
     return prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)

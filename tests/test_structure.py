@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import harness
+from tests.package_order import ORDER
+from tests.readme_tree import replace_tree
 
 PACKAGE = Path(harness.__file__).parent
 
@@ -25,33 +27,6 @@ ROOT = {
     "trial.py",
     "workspace.py",
 }
-# Bottom to top: each package may import from those above it in this list, and from itself.
-ORDER = [
-    "errors",
-    "stats",
-    "system",
-    "results",
-    "model_arguments",
-    "trial",
-    "metrics",
-    "data",
-    "config",
-    "tracking",
-    "search",
-    "models",
-    "engine",
-    "analysis",
-    "test_set",
-    "executors",
-    "workspace",
-    "inference",
-    "reports",
-    "sweep",
-    "doctor",
-    "__init__",
-    "cli",
-    "__main__",
-]
 LEVEL = {package: level for level, package in enumerate(ORDER)}
 FORBIDDEN = {
     "sweep/driver.py": {"torch", "mlflow"},
@@ -141,7 +116,7 @@ def test_one_package_imports_optuna() -> None:
         for path in modules()
         if any(name.split(".")[0] == "optuna" for name in imported(path, lazily=True))
     }
-    assert importers == {"search", "config", "doctor"}
+    assert importers == {"search", "config"}
 
 
 def test_only_selection_opens_the_test_set() -> None:
@@ -166,7 +141,7 @@ def test_what_trains_knows_no_test_set() -> None:
         trains = package_of(path) in ("engine", "executors", "models", "search")
         if trains or name == "sweep/driver.py":
             names = {each.removeprefix("harness.data.") for each in imported(path, lazily=True)}
-            sealed = {"torch_datasets.SealedTest", "prepare.TestFiles", "prepare.Prepared"}
+            sealed = {"torch_datasets.SealedTest", "prepare.TestFiles", "prepare.PreparedDataset"}
             assert not names & (sealed | {"prepare.prepare"}), name
         assert ("sealed-test" in path.read_text()) == (name == "data/prepare.py"), name
         takers |= {
@@ -239,3 +214,11 @@ def test_every_test_that_the_readme_promises_is_there() -> None:
     assert len(named) > 30
     for file, name in named:
         assert f"\ndef {name}(" in (tests / file).read_text(), f"{file}::{name}"
+
+
+def test_the_readme_has_the_packages_in_order() -> None:
+    """Each line is the first of the package's docstring: `python -m tests.readme_tree` mends it."""
+    readme = (PACKAGE.parent / "README.md").read_text()
+    assert readme == replace_tree(readme)
+    lines = readme.partition("```text\nharness/\n")[2].partition("```\n")[0].splitlines()
+    assert all(re.fullmatch(r"  \w+(/|\.py) +\S.{10,100}", line) for line in lines), lines

@@ -12,8 +12,8 @@ from harness.analysis.paired_tests import Paired, paired, read_predictions
 from harness.errors import UserError
 from harness.results import EpochMetrics
 from harness.stats.proportions import LEVEL, holm
-from harness.system.terminal import harmless
-from harness.tracking.types import CONFIRMING, RunRecord, StudyRun, TestReading
+from harness.system.terminal import escape
+from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun, TestReading
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -31,9 +31,9 @@ class Side:
     def name(self) -> str:
         """`STUDY/12`; by its run's id where it stands alone, for they all have the number 0."""
         alone = self.study.run_id == self.run.run_id
-        seed = f" (seed {self.run.spec.seed})" if CONFIRMING in self.run.uid else ""
+        seed = f" (seed {self.run.spec.seed})" if CONFIRM_INFIX in self.run.uid else ""
         which = self.run.run_id[:8] if alone else self.run.number
-        return f"{harmless(self.study.name)}/{which}{seed}"
+        return f"{escape(self.study.name)}/{which}{seed}"
 
     @property
     def best(self) -> EpochMetrics:
@@ -49,7 +49,7 @@ class Side:
     @property
     def reading(self) -> TestReading | None:
         """Of the test set, where it was opened for this very trial."""
-        return self.study.reading_of(self.run)
+        return self.study.find_reading(self.run)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -86,7 +86,7 @@ class Comparison:
         lines = []
         for side in self.sides:
             said = f"{side.name}: {side.run.spec.describe()}; validation "
-            found = side.study.score.quoted(side.run, full=True)
+            found = side.study.score.format_score(side.run, full=True)
             ended = "" if side.run.state == "COMPLETE" else f", {side.state}"
             lines.append((side.letter, said + found + ended))
         lines += [(name, " | ".join(values)) for name, values in self.differing.items()]
@@ -116,9 +116,9 @@ class Comparison:
                     "run_id": side.run.run_id,
                     "state": side.run.state,
                     "validation": side.run.score,
-                    "interval": side.study.score.between(side.run),
+                    "interval": side.study.score.compute_interval(side.run),
                     "test": side.reading and side.reading.score,
-                    "test_interval": side.reading and side.study.score.between(side.reading),
+                    "test_interval": side.reading and side.study.score.compute_interval(side.reading),
                 }
                 for side in self.sides
             ],
@@ -154,8 +154,8 @@ def compare(tracker: Tracker, names: Sequence[str]) -> Comparison:
                 )
             if (here := side.study.score) != (there := earlier.study.score):
                 raise UserError(
-                    f"{names[index]} is judged by its {here.named}, {names[sides.index(earlier)]} "
-                    f"by its {there.named}; compare trials that predict the same"
+                    f"{names[index]} is judged by its {here.full_name}, {names[sides.index(earlier)]} "
+                    f"by its {there.full_name}; compare trials that predict the same"
                 )
     predictions = [read_predictions(tracker, side.run) for side in sides]
     tested = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.analysis.seed_variance import Spread, best_of_settings
 from harness.errors import HarnessError
-from harness.metrics import sign_of
+from harness.metrics import get_sort_sign
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
@@ -41,8 +41,8 @@ def confirmed(study: StudyRun) -> list[ConfirmedSetting]:
 
     Empty for a grid or list, and where nothing was confirmed.
     """
-    found = [_of(study, trial) for trial in study.trials if study.confirms]
-    sign = sign_of(study.objective)
+    found = [_of(study, trial) for trial in study.trials if study.has_confirmation]
+    sign = get_sort_sign(study.objective)
     return sorted(
         (each for each in found if each is not None),
         key=lambda each: (each.failed, sign * each.value, each.trial.number),
@@ -59,7 +59,7 @@ def champion_of(study: StudyRun) -> RunRecord | None:
     if study.is_grid_or_list:
         return best_of_settings(study)
     found = confirmed(study)
-    ranked = study.best_first()
+    ranked = study.rank_trials()
     return found[0].trial if found else ranked[0] if ranked else None
 
 
@@ -75,7 +75,7 @@ def require_champion(study: StudyRun) -> RunRecord:
 
 def kept_of(study: StudyRun, champion: RunRecord) -> RunRecord:
     """The run whose model is kept: of those that confirm the champion the best by validation."""
-    sign = sign_of(study.objective)
+    sign = get_sort_sign(study.objective)
     for each in confirmed(study):
         if each.trial.uid == champion.uid:
             return min(each.runs, key=lambda run: sign * _value(study.objective, run))
@@ -87,7 +87,7 @@ def waiting(study: StudyRun, top: int, seeds: int) -> list[tuple[RunRecord, int]
 
     What ended is not trained again, neither what failed.
     """
-    ended = {(run.number, run.spec.seed) for run in study.confirming if run.state in ENDED}
+    ended = {(run.number, run.spec.seed) for run in study.confirmation_runs if run.state in ENDED}
     return [
         (trial, seed)
         for trial in _distinct(study, top)
@@ -98,14 +98,14 @@ def waiting(study: StudyRun, top: int, seeds: int) -> list[tuple[RunRecord, int]
 
 def _distinct(study: StudyRun, top: int) -> Iterator[RunRecord]:
     specs: set[TrialSpec] = set()
-    for run in study.best_first():
+    for run in study.rank_trials():
         if len(specs) < top and run.spec not in specs:
             specs.add(run.spec)
             yield run
 
 
 def _of(study: StudyRun, trial: RunRecord) -> ConfirmedSetting | None:
-    again = [run for run in study.confirming if run.number == trial.number]
+    again = [run for run in study.confirmation_runs if run.number == trial.number]
     complete = [run for run in again if run.state == "COMPLETE"]
     if not complete or trial.state != "COMPLETE":
         return None
@@ -121,6 +121,6 @@ def _of(study: StudyRun, trial: RunRecord) -> ConfirmedSetting | None:
 
 def _value(objective: Objective, run: RunRecord) -> float:
     """At its best epoch, which a record without curves has too."""
-    value = run.value(objective)
+    value = run.objective_value(objective)
     assert value is not None
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from harness.data.leakage import PAIRS, PARTS, Contents, DataQuality, Duplicates
+from harness.data.leakage import PAIRS, SPLITS, SplitContents, DataQuality, Duplicates
 from harness.tracking.types import StudyRun
 
 LONGEST = 8000
@@ -41,8 +41,8 @@ def fairness_of(study: StudyRun) -> DataQuality | None:
         )
         found = DataQuality(
             {
-                name: Contents(int(examples), tuple(map(int, balance[name])), str(digest))
-                for name in PARTS
+                name: SplitContents(int(examples), tuple(map(int, balance[name])), str(digest))
+                for name in SPLITS
                 for examples, digest in [splits[name]]
             },
             {

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import NORMAL_95, higher_is_better, written
+from harness.metrics import Z_95, higher_is_better, format_objective
 from harness.results import Objective
 from harness.stats.proportions import wilson
-from harness.tracking.types import RunRecord, StudyRun, right
+from harness.tracking.types import RunRecord, StudyRun, count_correct
 
 MOST_POINTS = 1000
 """Of the curve that is kept."""
@@ -111,7 +111,7 @@ class ExpectedBest:
     def judged(self) -> str:
         """How many trials would have been enough, and how many of them in the order they ran."""
         by = "one standard error" if self.of_error else f"{100 * OF_LOSS:g} %"
-        within = written(self.tolerance, self.objective)
+        within = format_objective(self.tolerance, self.objective)
         if self.enough == self.trials:
             return f"no fewer are expected within {within} of the best ({by})"
         return (
@@ -123,7 +123,7 @@ class ExpectedBest:
     def written(self, value: float) -> str:
         """Four digits; of a loss that diverged, what it takes."""
         loss = self.objective in ("val/accuracy", "val/loss")
-        return f"{value:.3g}" if loss and abs(value) >= 1000 else written(value, self.objective)
+        return f"{value:.3g}" if loss and abs(value) >= 1000 else format_objective(value, self.objective)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -141,7 +141,7 @@ def expected(study: StudyRun) -> ExpectedBest | None:
     bound of what they would have come to, and by no more than the champion has, for they are not
     eligible. Failed and interrupted trials gave nothing and do not count.
     """
-    ranked, higher = study.best_first(), higher_is_better(study.objective)
+    ranked, higher = study.rank_trials(), higher_is_better(study.objective)
     if study.is_grid_or_list or not ranked:
         return None
     values, error = _values(study, ranked[0]), _standard_error(study, ranked[0])
@@ -162,8 +162,8 @@ def expected(study: StudyRun) -> ExpectedBest | None:
 def _standard_error(study: StudyRun, run: RunRecord) -> float | None:
     """Of the objective of a trial; None where it is not known."""
     if study.objective == "val/rmse" and run.interval is not None:
-        return (run.interval[1] - run.interval[0]) / (2 * NORMAL_95)
-    correct, examples = right(run.confusion)
+        return (run.interval[1] - run.interval[0]) / (2 * Z_95)
+    correct, examples = count_correct(run.confusion)
     if not higher_is_better(study.objective) or not examples:
         return None
     below, above = wilson(correct, examples, ONE_ERROR)
@@ -197,12 +197,12 @@ def quantiles_of_best(
 
 def _values(study: StudyRun, champion: RunRecord) -> list[float]:
     """The objective of every trial that gave a result, by number."""
-    best = champion.value(study.objective)
+    best = champion.objective_value(study.objective)
     assert best is not None  # it is complete
     worse_of = min if higher_is_better(study.objective) else max
     values = []
     for run in sorted(study.trials, key=lambda run: run.number):
-        value = run.value(study.objective)
+        value = run.objective_value(study.objective)
         if run.state in ("COMPLETE", "PRUNED") and value is not None and math.isfinite(value):
             values.append(worse_of(value, best))
     return values

@@ -6,14 +6,14 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.metrics import Score, Scored
+from harness.metrics import Score, HasScore
 from harness.stats.proportions import wilson, wilson_mean
-from harness.tracking.types import Matrix, right
+from harness.tracking.types import Matrix, count_correct
 
 
 def interval(confusion: Matrix) -> str:
     """` (95 %: 0.9034 to 0.9178)`, by Wilson; nothing where nothing was counted."""
-    correct, n = right(confusion)
+    correct, n = count_correct(confusion)
     if n == 0:
         return ""
     low, high = wilson(correct, n)
@@ -51,16 +51,16 @@ def between(low: float, high: float) -> str:
     return f"95 %: {100 * low:.1f} to {percent(high)}"
 
 
-def in_json(score: Score, classes: Sequence[str], of: Scored) -> dict[str, Any]:
+def in_json(score: Score, classes: Sequence[str], of: HasScore) -> dict[str, Any]:
     """A trial's figures, with intervals: accuracy in all and by class, or the errors in units."""
     if score.task == "classes":
         return _by_class(classes, of.confusion)
-    return {score.name.lower(): of.score, "interval": score.between(of)}
+    return {score.name.lower(): of.score, "interval": score.compute_interval(of)}
 
 
 def _by_class(classes: Sequence[str], confusion: Matrix) -> dict[str, Any]:
     """Accuracy, in all and by class, with Wilson's intervals; None for what was not counted."""
-    correct, n = right(confusion)
+    correct, n = count_correct(confusion)
     rows = [(row[index], sum(row)) for index, row in enumerate(confusion)]
     by_class = dict(zip(classes, rows, strict=False))
     return {

@@ -25,12 +25,12 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
         study = tracker.read_run(name)
         if study is None:
             raise StudyError(f"no run of harness has the id {name}; `harness ui` shows them")
-        own = [*study.trials, *study.confirming] if study.run_id != name else []
+        own = [*study.trials, *study.confirmation_runs] if study.run_id != name else []
         run = own[0] if own else kept_of(study, require_champion(study))
         return study, _with_result(study, run)
     title, slash, number = name.partition("/")
     study = _read(tracker, title)
-    if study is None and title in tracker.experiments():
+    if study is None and title in tracker.list_experiments():
         raise StudyError(
             f"'{title}' is no study, its runs stand alone; name one by its MLflow run id, which "
             f"`harness ui {title}` shows"
@@ -48,9 +48,11 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
 
 
 def _of_model(tracker: Tracker, address: str) -> str:
-    found = tracker.model_run(address)
+    found = tracker.find_model_run(address)
     if found is None:
-        known = [f"{MODELS}{each.name}@champion" for each in tracker.studies() if each.readings]
+        known = [
+            f"{MODELS}{each.name}@champion" for each in tracker.list_studies() if each.readings
+        ]
         raise StudyError(
             f"no model of harness is registered as {address}{did_you_mean(address, known)}"
         )
@@ -70,11 +72,11 @@ def _read(tracker: Tracker, name: str) -> StudyRun | None:
         name.encode()
     except UnicodeEncodeError:  # bytes that are no text, which no store could look for
         return None
-    return tracker.read(name)
+    return tracker.read_study(name)
 
 
 def _unknown(tracker: Tracker, name: str) -> StudyError:
-    known = [each.name for each in tracker.studies()]
+    known = [each.name for each in tracker.list_studies()]
     return StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
 
 

@@ -18,7 +18,7 @@ from harness.errors import StoreError
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness.data.torch_datasets import Part
+    from harness.data.torch_datasets import Split
     from harness.trial import Loss
 
 FILE = "mistakes.json"
@@ -68,17 +68,19 @@ class Mistakes:
             ) from error
 
 
-def find(number: int, model: nn.Module, part: Part, trained_by: Loss = "cross-entropy") -> Mistakes:
+def find(
+    number: int, model: nn.Module, part: Split, trained_by: Loss = "cross-entropy"
+) -> Mistakes:
     """Those of `model`, trial `number`, on `part`; none are shown of what is no picture."""
     import torch  # here, so that a report is written from the record without it
 
-    from harness.engine.losses import probabilities
+    from harness.engine.losses import compute_probabilities
 
     confidence, predicted = [], []
     with torch.inference_mode():
         for start in range(0, len(part), BATCH):
             logits = model(part.inputs[part.rows[start : start + BATCH]])
-            best = probabilities(trained_by, logits).max(1)
+            best = compute_probabilities(trained_by, logits).max(1)
             confidence.append(best.values)
             predicted.append(best.indices)
     said, sure = torch.cat(predicted), torch.cat(confidence)

@@ -11,7 +11,12 @@ import numpy.typing as npt
 
 from harness.stats.proportions import LEVEL, mcnemar
 from harness.stats.regression import sign_flips
-from harness.tracking.predictions import FILE, TEST_FILE, Predictions, TestPredictions
+from harness.tracking.predictions import (
+    PREDICTIONS_FILE,
+    TEST_PREDICTIONS_FILE,
+    Predictions,
+    TestPredictions,
+)
 from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
@@ -62,8 +67,8 @@ class Rival:
 
 def read_predictions(tracker: Tracker, run: RunRecord) -> Predictions | None:
     """None where the run has kept none."""
-    content = tracker.read_file(run.run_id, FILE)
-    return Predictions.from_file(content) if content else None
+    content = tracker.read_file(run.run_id, PREDICTIONS_FILE)
+    return Predictions.from_bytes(content) if content else None
 
 
 def predicted_of(tracker: Tracker, run: RunRecord, test: str) -> dict[str, Values]:
@@ -73,9 +78,9 @@ def predicted_of(tracker: Tracker, run: RunRecord, test: str) -> dict[str, Value
     """
     found, said = {}, read_predictions(tracker, run)
     if said is not None:
-        found["validation"] = said.rows()
-    if content := tracker.read_file(run.run_id, TEST_FILE):
-        read = TestPredictions.from_file(content)
+        found["validation"] = said.to_array()
+    if content := tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE):
+        read = TestPredictions.from_bytes(content)
         found[test] = np.stack([read.true, read.predicted])
     return found
 
@@ -89,15 +94,17 @@ def against(first: Predictions, others: Sequence[Predictions | None]) -> list[Pa
     """The same of many others, each beside the first: a regression's share the flips of a test."""
     fits = [bool(each and each.true == first.true and first.true) for each in others]
     known = [each for each, fit in zip(others, fits, strict=True) if each and fit]
-    tested = iter(_nearer(first, known) if first.numbers and known else map(_right(first), known))
+    tested = iter(
+        _nearer(first, known) if first.is_regression and known else map(_right(first), known)
+    )
     return [next(tested) if fit else None for fit in fits]
 
 
 def _right(first: Predictions) -> Callable[[Predictions], Paired]:
-    true, one = first.rows()
+    true, one = first.to_array()
 
     def tested(second: Predictions) -> Paired:
-        other = second.rows()[1]
+        other = second.to_array()[1]
         only_first = int(np.count_nonzero((one == true) & (other != true)))
         only_second = int(np.count_nonzero((other == true) & (one != true)))
         return Paired(len(true), only_first, only_second, mcnemar(only_first, only_second))
@@ -106,9 +113,9 @@ def _right(first: Predictions) -> Callable[[Predictions], Paired]:
 
 
 def _nearer(first: Predictions, others: Sequence[Predictions]) -> Iterator[Paired]:
-    true, said = first.rows().astype(np.float64)
+    true, said = first.to_array().astype(np.float64)
     one = np.square(said - true)  # [n]
-    many = np.square(np.stack([each.rows()[1] for each in others]).astype(np.float64) - true)
+    many = np.square(np.stack([each.to_array()[1] for each in others]).astype(np.float64) - true)
     for squares, p in zip(many, sign_flips(one - many), strict=True):
         nearer = int(np.count_nonzero(one < squares)), int(np.count_nonzero(squares < one))
         yield Paired(len(true), *nearer, p, (float(one.mean()), float(squares.mean())))
@@ -116,7 +123,7 @@ def _nearer(first: Predictions, others: Sequence[Predictions]) -> Iterator[Paire
 
 def rivals(study: StudyRun, champion: RunRecord) -> list[RunRecord]:
     """The complete trials that the champion is compared with, best first."""
-    others = [run for run in study.best_first() if run.uid != champion.uid and run.best]
+    others = [run for run in study.rank_trials() if run.uid != champion.uid and run.best]
     if study.is_grid_or_list:  # another seed of the same setting is no rival
         own = replace(champion.spec, seed=0)
         others = [run for run in others if replace(run.spec, seed=0) != own]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.config.schema import LIST, as_toml, varied_fields
-from harness.metrics import CLASSES, Score, sign_of
+from harness.config.schema import TRIAL_TABLE, format_toml, find_varied_fields
+from harness.metrics import ACCURACY, Score, get_sort_sign
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
@@ -22,7 +22,7 @@ class Spread:
     """One figure over the seeds of a setting."""
 
     values: tuple[float, ...]
-    score: Score = CLASSES
+    score: Score = ACCURACY
 
     @property
     def mean(self) -> float:
@@ -36,8 +36,8 @@ class Spread:
     def __str__(self) -> str:
         """`0.9712 ± 0.0011`."""
         mean, off = self.mean, self.deviation
-        told = "" if off is None else f" ± {self.score.text(off, mean)}"
-        return f"{self.score.text(mean)}{told}"
+        told = "" if off is None else f" ± {self.score.format_value(off, mean)}"
+        return f"{self.score.format_value(mean)}{told}"
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Setting:
     def text(self, part: str = "test") -> str:
         tested = f", {part} {self.test}" if self.test else ""
         of = f" of {self.tried}" if self.tried > len(self.runs) else ""
-        alone = self.validation.score.interval(self.runs[0]) if len(self.runs) == 1 else ""
+        alone = self.validation.score.format_interval(self.runs[0]) if len(self.runs) == 1 else ""
         return f"validation {self.validation}{alone}{tested} (n = {len(self.runs)}{of})"
 
 
 def settings(study: StudyRun) -> list[Setting]:
     """Of a grid or list, best mean of the objective first; those with a complete trial."""
-    sign = sign_of(study.objective)
+    sign = get_sort_sign(study.objective)
 
     def mean(setting: Setting) -> float:
         return sign * statistics.fmean(_values(setting.runs, study.objective))
@@ -74,7 +74,7 @@ def settings(study: StudyRun) -> list[Setting]:
 
 def best_of_settings(study: StudyRun) -> RunRecord | None:
     """Of a grid or list, the best trial of the setting with the best mean; None without any."""
-    ranked = study.best_first()
+    ranked = study.rank_trials()
     return min(settings(study)[0].runs, key=ranked.index) if ranked else None
 
 
@@ -99,8 +99,8 @@ def in_lines(study: StudyRun) -> list[str]:
 def told(study: StudyRun, run: RunRecord) -> str:
     """A trial's setting: its name, what that stands for, the seed."""
     name, values = setting_of(study, run), run.spec.to_dict()
-    fields = study.definition.get(LIST, {}).get(name, {})
-    stands_for = ", ".join(f"{key} = {as_toml(values[key])}" for key in fields)
+    fields = study.definition.get(TRIAL_TABLE, {}).get(name, {})
+    stands_for = ", ".join(f"{key} = {format_toml(values[key])}" for key in fields)
     alone = not stands_for or stands_for == name
     return f"{name} (seed {run.spec.seed})" + ("" if alone else f": {stands_for}")
 
@@ -108,7 +108,7 @@ def told(study: StudyRun, run: RunRecord) -> str:
 def setting_of(study: StudyRun, run: RunRecord) -> str:
     """The name of the setting that a trial of a grid or list belongs to."""
     spec = replace(run.spec, seed=0)
-    return _names(study.definition).get(spec) or _called(spec, varied_fields(study.definition))
+    return _names(study.definition).get(spec) or _called(spec, find_varied_fields(study.definition))
 
 
 def _grouped(study: StudyRun) -> dict[str, list[RunRecord]]:
@@ -117,19 +117,21 @@ def _grouped(study: StudyRun) -> dict[str, list[RunRecord]]:
     for run in study.trials if study.is_grid_or_list else ():
         if run.state in ("COMPLETE", "PRUNED", "FAILED"):
             grouped.setdefault(replace(run.spec, seed=0), []).append(run)
-    names, varied = _names(study.definition), varied_fields(study.definition)
+    names, varied = _names(study.definition), find_varied_fields(study.definition)
     return {names.get(spec) or _called(spec, varied): runs for spec, runs in grouped.items()}
 
 
 def _complete(study: StudyRun, runs: Sequence[RunRecord]) -> list[RunRecord]:
     metric = study.score.metric
-    return [run for run in runs if run.state == "COMPLETE" and run.value(metric) is not None]
+    return [
+        run for run in runs if run.state == "COMPLETE" and run.objective_value(metric) is not None
+    ]
 
 
 def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
     complete, score = _complete(study, runs), study.score
     ordered = tuple(sorted(complete, key=lambda run: (run.spec.seed, run.number)))
-    read = [study.reading_of(run) for run in ordered]
+    read = [study.find_reading(run) for run in ordered]
     tested = tuple(reading.score for reading in read if reading is not None)
     test = Spread(tested, score) if len(tested) == len(ordered) else None
     return Setting(name, ordered, Spread(_values(ordered, score.metric), score), test, len(runs))
@@ -137,14 +139,14 @@ def _setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Setting:
 
 def _values(runs: Sequence[RunRecord], objective: Objective) -> tuple[float, ...]:
     """At each trial's best epoch, which a record without curves has too."""
-    values = [run.value(objective) for run in runs]
+    values = [run.objective_value(objective) for run in runs]
     return tuple(value for value in values if value is not None)
 
 
 def _names(definition: dict[str, Any]) -> dict[TrialSpec, str]:
     """A list's names by the settings they stand for, of seed 0."""
     found, code = {}, definition.get("code", {})
-    for name, fields in definition.get(LIST, {}).items():
+    for name, fields in definition.get(TRIAL_TABLE, {}).items():
         spec = TrialSpec.from_dict(definition["train"] | fields | {"seed": 0})
         found[replace(spec, code=code.get(spec.model, ""))] = name
     return found
@@ -153,4 +155,4 @@ def _names(definition: dict[str, Any]) -> dict[TrialSpec, str]:
 def _called(spec: TrialSpec, varied: Sequence[str]) -> str:
     values = spec.to_dict()
     own = [name for name in varied if name in values]
-    return ", ".join(f"{name} = {as_toml(values[name])}" for name in own) or "as in [train]"
+    return ", ".join(f"{name} = {format_toml(values[name])}" for name in own) or "as in [train]"

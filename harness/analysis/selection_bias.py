@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.analysis.confirmation import confirmed
 from harness.analysis.seed_variance import Spread
-from harness.metrics import CLASSES, Score
+from harness.metrics import ACCURACY, Score
 from harness.tracking.types import StudyRun, TestReading
 
 
@@ -20,12 +20,12 @@ class SelectionBias:
     """Scores of the same settings over fresh seeds, on the same examples."""
     test: float | None
     """Score on the test set of the model that is kept, whichever trial's it is."""
-    score: Score = CLASSES
+    score: Score = ACCURACY
 
     @classmethod
     def of(cls, study: StudyRun, reading: TestReading | None) -> SelectionBias | None:
         """None of a grid or list, of which nothing is chosen, and where no trial is complete."""
-        ranked = [run for run in study.best_first() if run.best is not None]
+        ranked = [run for run in study.rank_trials() if run.best is not None]
         if study.is_grid_or_list or not ranked:
             return None
         again = {each.trial.uid: each.validation for each in confirmed(study)}
@@ -39,7 +39,7 @@ class SelectionBias:
 
     def text(self, part: str = "test") -> str:
         """`the search's best was 0.8962 (trial 31); ...`; `part` is what the test set is called."""
-        said = f"the search's best was {self.score.text(self.reported)} (trial {self.trial})"
+        said = f"the search's best was {self.score.format_value(self.reported)} (trial {self.trial})"
         parts = []
         if self.again is not None:
             of = f"its mean over {len(self.again.values)} fresh seeds"
@@ -59,6 +59,6 @@ class SelectionBias:
 
     def _off(self, difference: float) -> str:
         """`0.34 points above`."""
-        said = self.score.error(difference)
+        said = self.score.format_difference(difference)
         none = not float(said.split()[0].replace(",", ""))
         return f"{said} {'below' if difference < 0 and not none else 'above'}"

@@ -20,12 +20,12 @@ from harness.analysis.paired_tests import Rival, Values, predicted_of, runner_up
 from harness.analysis.seed_variance import in_lines, told
 from harness.analysis.selection_bias import SelectionBias
 from harness.analysis.tied_trials import TiedTrials, ties
-from harness.config.schema import varied_fields
+from harness.config.schema import find_varied_fields
 from harness.models import export
-from harness.models.baselines import FILE as BASELINES
+from harness.models.baselines import BASELINES_FILE as BASELINES
 from harness.models.baselines import Baselines
 from harness.tracking.mlflow import saved_view
-from harness.tracking.raw_types import WEIGHTS
+from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import RunRecord, StudyRun, TestReading
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Summary:
     ) -> Summary:
         """The verdict on a study as it is on record in `tracker`."""
         kept = kept_of(study, champion)
-        reading = study.reading_of(kept)
+        reading = study.find_reading(kept)
         content = tracker.read_file(study.run_id, MISTAKES)
         mistakes = Mistakes.from_file(content) if content else None
         if mistakes and (mistakes.run or f"{study.uid}/{mistakes.number}") != kept.uid:
@@ -81,8 +81,8 @@ class Summary:
             runner_up(tracker, study, champion),
             ties(tracker, study, champion),
             mistakes,
-            export.refused(tracker, study, kept),
-            Baselines.from_file(content) if content else None,
+            export.read_export_problem(tracker, study, kept),
+            Baselines.from_json(content) if content else None,
             {} if study.classes else predicted_of(tracker, kept, study.test_name),
             test_selection_bias.find(tracker, study, champion),
         )
@@ -111,7 +111,7 @@ class Summary:
     def browse(self) -> str:
         """A command, or an address where the store is a server."""
         if self.store.startswith("http"):
-            return self.store.rstrip("/") + saved_view.address(self.study.experiment_id)
+            return self.store.rstrip("/") + saved_view.view_path(self.study.experiment_id)
         elsewhere = "" if self.store == LOCAL else f" --tracking-uri {self.store}"
         return f"harness ui {self.study.name}{elsewhere}"
 
@@ -127,8 +127,8 @@ class Summary:
             lines.append(
                 (
                     self.study.test_name,
-                    f"{score.quoted(reading)}, "
-                    f"{score.beside(reading.loss, reading.mae, reading.r2)} "
+                    f"{score.format_score(reading)}, "
+                    f"{score.format_other_metrics(reading.loss, reading.mae, reading.r2)} "
                     f"({reading.examples:,} examples, {self.looked})",
                 )
             )
@@ -153,7 +153,7 @@ class Summary:
             lines.append(("data", data))
         lines.append(("trials", self.trials))
         lines.append(("report", str(self.report)))
-        kept = f"not exported ({self.unexported}); {WEIGHTS} of run {self.kept.run_id}"
+        kept = f"not exported ({self.unexported}); {WEIGHTS_FILE} of run {self.kept.run_id}"
         lines.append(("model", kept if self.unexported else f"{self.model} in {self.store}"))
         lines.append(("browse", self.browse))
         return lines
@@ -163,7 +163,7 @@ class Summary:
         assert kept.best is not None
         score = self.study.score
         at = f"(epoch {kept.best.epoch} of {kept.epochs[-1].epoch})"
-        own = f"{score.quoted(kept, full=again is None)}, {score.of_epoch(kept.best)} {at}"
+        own = f"{score.format_score(kept, full=again is None)}, {score.format_epoch(kept.best)} {at}"
         if again is None:
             why = "no: trained with one seed alone"
             return [
@@ -174,7 +174,7 @@ class Summary:
         failed = f"; with {again.failed} more it could not be trained" if again.failed else ""
         over = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         return [
-            ("validation", f"{score.named} {again.validation} over {over}{failed}"),
+            ("validation", f"{score.full_name} {again.validation} over {over}{failed}"),
             ("kept", f"the model of seed {kept.spec.seed}: {own}"),
         ]
 
@@ -184,9 +184,9 @@ class Summary:
         if self.confirmed is not None:
             over = self.confirmed.validation
             found["confirm/seeds"] = len(over.values)
-            found[f"confirm/{self.study.score.key}_mean"] = over.mean
+            found[f"confirm/{self.study.score.field_name}_mean"] = over.mean
             if over.deviation is not None:
-                found[f"confirm/{self.study.score.key}_sd"] = over.deviation
+                found[f"confirm/{self.study.score.field_name}_sd"] = over.deviation
         for more in (self.ties, expected(self.study), self.luck, self.baselines):
             found |= more.metrics() if more is not None else {}
         if self.reading is not None and self.reading.look:
@@ -198,19 +198,19 @@ class Summary:
         """The champion's value of everything that was varied."""
         if self.study.is_grid_or_list:
             return told(self.study, self.champion)
-        varied, values = varied_fields(self.study.definition), self.champion.spec.to_dict()
+        varied, values = find_varied_fields(self.study.definition), self.champion.spec.to_dict()
         parts = [f"{name} = {_short(values[name])}" for name in values if name in varied]
         return ", ".join(parts) or "nothing was sampled"
 
     @property
     def looked(self) -> str:
         """How the test set was read."""
-        looks, read = self.study.looks, len(self.study.readings)
+        looks, read = self.study.test_set_openings, len(self.study.readings)
         look = max(looks, *(reading.look for reading in self.study.readings), 0)
         if not self.study.is_grid_or_list:
             known = self.reading is not None and self.reading.look
             return f"{ordinal(look)} look at this test set" if known or look > 1 else "read once"
-        complete = len(self.study.best_first())
+        complete = len(self.study.rank_trials())
         of = f"all {read}" if read == complete else f"{read} of {complete}"
         opened = "one opening" if looks == 1 else f"{looks} openings"
         told = f"{opened} for {of} trials; nothing is chosen by it"
@@ -221,7 +221,7 @@ class Summary:
         """The runner-up, and whether it and the champion differ by more than chance."""
         assert self.runner_up is not None
         run, found = self.runner_up.run, self.runner_up.paired
-        said = f"trial {run.number}, {self.study.score.quoted(run)}"
+        said = f"trial {run.number}, {self.study.score.format_score(run)}"
         if found is None:
             return said
         shows = "no difference that shows"
@@ -233,8 +233,8 @@ class Summary:
     def _beaten(self, found: Baselines) -> str:
         """What simpler models came to, on the test part where that was read."""
         part, score = ("test" if self.reading else "validation"), self.study.score
-        ranked = sorted(found.of(part).items(), key=lambda each: each[1].rmse)
-        told = [f"{name} {score.quoted(each)}" for name, each in ranked]
+        ranked = sorted(found.of_split(part).items(), key=lambda each: each[1].rmse)
+        told = [f"{name} {score.format_score(each)}" for name, each in ranked]
         return f"on {self.study.test_name if self.reading else part}: {', '.join(told)}"
 
     @property
@@ -257,11 +257,11 @@ class Summary:
         """For MLflow's description of the run and the experiment, which shows its first line."""
         name, again = self.study.name, self.confirmed
         score = self.study.score
-        value = str(again.validation) if again else score.text(self.kept.score)
-        value = value if self.study.classes else f"{score.named} {value}"
+        value = str(again.validation) if again else score.format_value(self.kept.score)
+        value = value if self.study.classes else f"{score.full_name} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
         tested = (
-            f", {self.study.test_name} {score.text(self.reading.score)}"
+            f", {self.study.test_name} {score.format_value(self.reading.score)}"
             if self.reading is not None
             else ""
         )

@@ -22,7 +22,7 @@ def to_dict(verdict: Summary) -> dict[str, Any]:
         "champion": {"trial": verdict.champion.number, "spec": verdict.champion.spec.to_dict()},
         "validation": {
             **in_json(study.score, named, kept),
-            **{key.removeprefix("best/val_"): v for key, v in kept.best.best_figures.items()},
+            **{key.removeprefix("best/val_"): v for key, v in kept.best.best_metrics.items()},
             "seed": kept.spec.seed,
         },
         "confirmed": [
@@ -48,7 +48,7 @@ def to_dict(verdict: Summary) -> dict[str, Any]:
             "of": study.test_name,
             **in_json(study.score, named, reading),
             **reading.figures,
-            "looks": study.looks,
+            "looks": study.test_set_openings,
             "look": reading.look or None,
             **({"hardest_class": hardest(named, reading.class_accuracy)} if named else {}),
         },

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.tracking.predictions import TEST_FILE, TestPredictions
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
@@ -136,5 +136,5 @@ def _halves(rng: np.random.Generator, examples: int, half: int) -> npt.NDArray[n
 
 
 def _predictions(tracker: Tracker, run: RunRecord) -> TestPredictions | None:
-    content = tracker.read_file(run.run_id, TEST_FILE)
-    return TestPredictions.from_file(content) if content else None
+    content = tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE)
+    return TestPredictions.from_bytes(content) if content else None

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import listed, percent
 from harness.analysis.paired_tests import Paired, against, read_predictions, rivals
-from harness.metrics import CLASSES, Score
+from harness.metrics import ACCURACY, Score
 from harness.stats.proportions import LEVEL, greatest_mcnemar, holm
-from harness.tracking.predictions import FILE, Predictions
-from harness.tracking.types import RunRecord, StudyRun, right
+from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
+from harness.tracking.types import RunRecord, StudyRun, count_correct
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -37,7 +37,7 @@ class TiedTrials:
     """Of validation, the same for all."""
     p: Mapping[int, float]
     """By number of the members but the champion: the p-value, adjusted by Holm."""
-    score: Score = CLASSES
+    score: Score = ACCURACY
 
     @property
     def others(self) -> tuple[RunRecord, ...]:
@@ -57,8 +57,8 @@ class TiedTrials:
         few, the tests tell little apart, and a member may be far worse.
         """
         score = self.score
-        low, high = score.between(self.champion) or (0.0, 1.0)
-        worst = score.sign * (low if score.higher else high)
+        low, high = score.compute_interval(self.champion) or (0.0, 1.0)
+        worst = score.sign * (low if score.is_higher_better else high)
         scored = [run for run in self.members if run.best is not None and run.parameters > 0]
         near = [run for run in scored if score.sign * run.score <= worst]
         return min([self.champion, *near], key=lambda run: run.parameters)
@@ -93,7 +93,7 @@ class TiedTrials:
             return "none within its interval is smaller"
         return (
             f"the smallest within its interval is trial {small.number}: {small.spec.describe()}, "
-            f"{percent(self.share)} of its parameters, {self.score.quoted(small)}"
+            f"{percent(self.share)} of its parameters, {self.score.format_score(small)}"
         )
 
     def metrics(self) -> dict[str, float]:
@@ -103,7 +103,7 @@ class TiedTrials:
             "ties/tested": self.tested,
             "ties/smallest_parameters": self.smallest.parameters,
             "ties/smallest_share": self.share,
-            f"ties/smallest_{self.score.key}": self.smallest.score,
+            f"ties/smallest_{self.score.field_name}": self.smallest.score,
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,14 +139,14 @@ def ties(tracker: Tracker, study: StudyRun, champion: RunRecord) -> TiedTrials |
     return TiedTrials(
         champion=champion,
         members=tuple(
-            run for run in study.best_first() if run.number in tied or run.uid == champion.uid
+            run for run in study.rank_trials() if run.number in tied or run.uid == champion.uid
         ),
         apart=tuple(
             run.number
             for run in others
             if run.uid in far or (run.number in adjusted and run.number not in tied)
         ),
-        examples=mine.rows().shape[1],
+        examples=mine.to_array().shape[1],
         p=tied,
         score=study.score,
     )
@@ -155,13 +155,13 @@ def ties(tracker: Tracker, study: StudyRun, champion: RunRecord) -> TiedTrials |
 def _compared(tracker: Tracker, mine: Predictions, runs: Sequence[RunRecord]) -> dict[int, Paired]:
     """By number; those that have kept no predictions, or of other examples, are left out."""
     ids = [run.run_id for run in runs]
-    kept = tracker.read_files(ids, FILE)
+    kept = tracker.read_files(ids, PREDICTIONS_FILE)
     read = [run for run in runs if run.run_id in kept]
-    pairs = against(mine, [Predictions.from_file(kept[run.run_id]) for run in read])
+    pairs = against(mine, [Predictions.from_bytes(kept[run.run_id]) for run in read])
     return {run.number: found for run, found in zip(read, pairs, strict=True) if found is not None}
 
 
 def _certain(champion: RunRecord, run: RunRecord) -> float:
     """The p-value that McNemar's test does not exceed, whichever examples are right."""
-    (mine, n), (theirs, of) = right(champion.confusion), right(run.confusion)
+    (mine, n), (theirs, of) = count_correct(champion.confusion), count_correct(run.confusion)
     return greatest_mcnemar(mine, theirs, n) if n == of > 0 else 1.0

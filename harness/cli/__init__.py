@@ -1,0 +1,9 @@
+"""The command line: commands, their options and the progress displays.
+
+main           `harness` and the subcommands that write
+read_commands  the subcommands that read recorded studies
+options        options that several commands share, the display, errors as one line
+studies_table  `harness studies`
+mlflow_ui      `harness ui`
+progress/      what a sweep shows while it runs
+"""

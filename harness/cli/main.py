@@ -1,4 +1,4 @@
-"""The command line: parse, build, print. Heavy imports stay inside the commands."""
+"""The `harness` command and its subcommands that write; heavy imports stay inside them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from harness.cli.options import (
-    Commands,
     Cpu,
     DataDir,
+    EscapingGroup,
     Format,
     Gpu,
     Output,
@@ -23,26 +23,26 @@ from harness.cli.options import (
     Study,
     TrackingUri,
     Workers,
-    demand,
-    reported,
-    watching,
+    open_display,
+    parse_device,
+    report_errors,
 )
-from harness.cli.read_commands import looking
+from harness.cli.read_commands import read_commands
 from harness.results import Task
 
 app = typer.Typer(
-    cls=Commands,
+    cls=EscapingGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Sweeps over small networks: fast, hard to lose work with, honest about what they found.",
+    help="Fast, crash-safe hyperparameter sweeps over small networks, with honest results.",
     epilog="Example: harness run-study quickstart",
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         print(f"harness {version('harness')}")
@@ -52,7 +52,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -64,7 +67,7 @@ def main(
 def run_study(
     study: Study = "fashion-mnist",
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="Trials in all, earlier ones counted in.")
+        int | None, typer.Option(metavar="N", help="Total number of trials, earlier ones included.")
     ] = None,
     gpu: Gpu = False,
     cpu: Cpu = False,
@@ -73,14 +76,14 @@ def run_study(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Train on a Ray cluster: auto for this machine's, HOST:PORT, local.",
+            help="Train on a Ray cluster: auto (this machine's), HOST:PORT or local (a new one).",
         ),
     ] = None,
     cpus_per_worker: Annotated[
-        int | None, typer.Option(metavar="N", help="Cores set aside for each worker of --ray [1].")
+        int | None, typer.Option(metavar="N", help="Cores for each worker with --ray [1].")
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option(metavar="10m", help="Start no trial after this time.")
+        str | None, typer.Option(metavar="10m", help="Start no more trials after this time.")
     ] = None,
     seed: Seed = None,
     data_dir: DataDir = None,
@@ -88,28 +91,29 @@ def run_study(
     storage: Storage = None,
     overrides: Set = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over; the old study is kept, renamed.")
+        bool, typer.Option("--fresh", help="Start over; the old study stays under a new name.")
     ] = False,
     no_confirm: Annotated[
-        bool, typer.Option("--no-confirm", help="Do not train the winner again over fresh seeds.")
+        bool,
+        typer.Option("--no-confirm", help="Do not confirm the best settings over fresh seeds."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show the plan and an estimate of its time; write nothing."),
     ] = False,
     output: Output = Format.text,
 ) -> None:
-    """Search a study's space, or go through its grid or list; keep the best model, read the test
-    set once, write the report.
+    """Run a study: search, confirm the winner, read the test set once, write the report.
 
-    The same command goes on where an earlier one stopped.
+    Rerun the same command to continue a study that was stopped.
     """
-    from harness.sweep.plan import plan
+    from harness.sweep.options import RunOptions
+    from harness.sweep.plan import make_plan
 
-    with reported():
-        planned = plan(
-            study,
+    with report_errors():
+        options = RunOptions(
             trials=trials,
-            device=demand(gpu, cpu),
+            device=parse_device(gpu, cpu),
             workers=workers,
             timeout=timeout,
             seed=seed,
@@ -121,22 +125,23 @@ def run_study(
             cpus_per_worker=cpus_per_worker,
             storage=storage,
         )
+        plan = make_plan(study, options)
         if dry_run:
             from harness.sweep.dry_run import dry_run as estimate
-            from harness.sweep.dry_run import in_words
+            from harness.sweep.dry_run import format_dry_run
 
-            resolved = estimate(planned)
-            print(json.dumps(resolved) if output is Format.json else in_words(resolved))
+            resolved = estimate(plan)
+            print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
             return
         from harness.analysis.summary_json import to_dict
-        from harness.sweep.run import execute
+        from harness.sweep.run import execute_plan
 
-        with watching(output) as watcher:
-            result = execute(planned, fresh=fresh, watcher=watcher)
+        with open_display(output) as watcher:
+            result = execute_plan(plan, fresh=fresh, watcher=watcher)
         if output is Format.json:
-            print(json.dumps({"event": "verdict"} | to_dict(result.verdict)))
+            print(json.dumps({"event": "verdict"} | to_dict(result.summary)))
         else:
-            print(f"\n{result.verdict.text()}")
+            print(f"\n{result.summary.text()}")
 
 
 @app.command("new-study", epilog="Example: harness new-study houses.csv --target price")
@@ -145,30 +150,32 @@ def new_study(
         str,
         typer.Argument(
             metavar="PATH|DATASET",
-            help="A folder of pictures by class, an .npz, .csv, .tsv or .xlsx; or a known set.",
+            help="Folder of images by class; .npz, .csv, .tsv or .xlsx file; built-in dataset.",
         ),
     ],
     target: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The column of a table to predict.")
+        str, typer.Option(metavar="COLUMN", help="Column of a table to predict.")
     ] = "",
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="A column of a table to leave out; may be repeated."),
+        typer.Option(metavar="COLUMN", help="Column of a table to leave out; can be repeated."),
     ] = None,
     task: Annotated[
-        Task | None, typer.Option(help="Tell classes apart, or predict numbers [guessed].")
+        Task | None, typer.Option(help="Predict classes or a number [guessed from the data].")
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Where to write it [studies/NAME.toml]."),
+        typer.Option(
+            "--output", metavar="FILE", help="Where to write the study file [studies/NAME.toml]."
+        ),
     ] = None,
     data_dir: DataDir = None,
     output: Output = Format.text,
 ) -> None:
-    """Look at your data and write a commented study file that fits it; none is overwritten."""
-    from harness.config.scaffold import new_study as write
+    """Write a commented study file for your data. An existing file is not overwritten."""
+    from harness.config.scaffold import write_new_study as write
 
-    with reported():
+    with report_errors():
         written = write(
             data, file, target=target, ignore=ignore or (), task=task, data_dir=data_dir
         )
@@ -180,7 +187,7 @@ def train(
     study: Study,
     overrides: Set = None,
     test: Annotated[
-        bool, typer.Option("--test", help="Open the test set for this model afterwards.")
+        bool, typer.Option("--test", help="Open the test set for this model after training.")
     ] = False,
     gpu: Gpu = False,
     cpu: Cpu = False,
@@ -189,71 +196,72 @@ def train(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Train once with the settings of [train]; recorded in STUDY-train."""
-    from harness.sweep.plan import plan
-    from harness.sweep.train_once import train as run
+    """Train the settings of [train] once, recorded in the experiment STUDY-train."""
+    from harness.sweep.options import RunOptions
+    from harness.sweep.plan import make_plan
+    from harness.sweep.train_once import train_once
 
-    with reported():
-        planned = plan(
-            study,
-            device=demand(gpu, cpu),
+    with report_errors():
+        options = RunOptions(
+            device=parse_device(gpu, cpu),
             seed=seed,
             data_dir=data_dir,
             tracking_uri=tracking_uri,
             overrides=overrides or (),
         )
-        with watching(output) as watcher:
-            done = run(planned, test=test, watcher=watcher)
+        plan = make_plan(study, options)
+        with open_display(output) as watcher:
+            result = train_once(plan, test=test, watcher=watcher)
         if output is Format.json:
-            print(json.dumps({"event": "trained"} | done.to_dict()))
+            print(json.dumps({"event": "trained"} | result.to_dict()))
         else:
-            print(f"\n{done.text()}")
+            print(f"\n{result.text()}")
 
 
 @app.command(epilog="Example: harness sync fashion-mnist --tracking-uri http://127.0.0.1:5000")
 def sync(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="This study's alone [every one's].")
+        str | None, typer.Argument(metavar="[STUDY]", help="Send only this study [all studies].")
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Send what was recorded while MLflow was away."""
-    from harness.sweep.sync import sync as send
-    from harness.workspace import Workspace, storage_of
+    """Send what was recorded while the MLflow server was unavailable."""
+    from harness.sweep.sync import send_outboxes
+    from harness.workspace import Workspace, resolve_storage
 
-    with reported():
-        send(Workspace(Path("mlruns"), storage_of()), study, tracking_uri)
+    with report_errors():
+        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri)
 
 
 @app.command(epilog="Example: harness doctor fashion-mnist --repair")
 def doctor(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="This study alone [every one].")
+        str | None, typer.Argument(metavar="[STUDY]", help="Check only this study [all studies].")
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be mended; without, only look.")
+        bool, typer.Option("--repair", help="Repair what can be repaired; otherwise only check.")
     ] = False,
     tracking_uri: TrackingUri = None,
     storage: Storage = None,
     output: Output = Format.text,
 ) -> None:
-    """Check that Optuna's record, MLflow's and the files agree, and nothing is lost or double."""
-    from harness.doctor.report import examine
-    from harness.workspace import Workspace, storage_of
+    """Check that Optuna's record, MLflow's record and the files agree; nothing lost or doubled."""
+    from harness.doctor.report import check_studies
+    from harness.workspace import Workspace, resolve_storage
 
-    with reported():
-        home = Workspace(Path("mlruns"), storage_of(storage))
-        found = examine(home, study, tracking_uri, repair)
-        print(json.dumps(found.to_dict()) if output is Format.json else found.text())
-        if not found.healthy:
+    with report_errors():
+        workspace = Workspace(Path("mlruns"), resolve_storage(storage))
+        report = check_studies(workspace, study, tracking_uri, repair)
+        print(json.dumps(report.to_dict()) if output is Format.json else report.text())
+        if not report.healthy:
             raise typer.Exit(1)
 
 
-app.add_typer(looking)
+app.add_typer(read_commands)
 
 
 def run() -> NoReturn:
-    """The console script. What it leaves behind is for the user's eyes alone: 0600, 0700."""
+    """Run the console script; files that it writes are readable by the user only (0600, 0700)."""
     os.umask(0o077)
     app()
     sys.exit(0)

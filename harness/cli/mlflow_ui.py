@@ -1,4 +1,4 @@
-"""`harness ui`: MLflow's UI on the local record, for this machine alone."""
+"""`harness ui`: serve MLflow's UI on the local record, for this machine only."""
 
 from __future__ import annotations
 
@@ -12,67 +12,71 @@ import tempfile
 import time
 
 from harness.errors import HarnessError, StudyError, UserError, did_you_mean, masked
-from harness.system.signals import interruptible
+from harness.system.signals import graceful_shutdown
 from harness.tracking.mlflow import saved_view
 from harness.workspace import Workspace
 
 START_SECONDS = 90
-PORT = 5151
-"""Tried first: a browser keeps what was set in MLflow's UI (a panel closed, dark) by address."""
-QUIET = {
+DEFAULT_PORT = 5151
+"""Tried first, because a browser stores the settings of MLflow's UI by address."""
+ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
 }
-"""Whatever the user's own environment says: nothing is run for others, nothing told to them."""
+"""Overrides the user's environment: no jobs are run and no telemetry is sent."""
 
 
-def serve(home: Workspace, tracking_uri: str | None, name: str | None, port: int | None) -> None:
-    """Run MLflow's server until Ctrl-C; print the address of the study's view once it answers.
+def serve(
+    workspace: Workspace, tracking_uri: str | None, name: str | None, port: int | None
+) -> None:
+    """Run MLflow's server until Ctrl-C, and print the address of the study's view once it answers.
 
-    Where the record is on a server already, its address is printed and nothing is started.
+    If the store is a server already, only its address is printed.
     """
-    uri = home.tracking_uri(tracking_uri)
-    found = home.open_tracker(uri, reading=True).experiments()
-    if name is not None and name not in found:
-        raise StudyError(f"no study '{name}' in {home.shown(uri)}{did_you_mean(name, found)}")
-    experiment = found[name] if name is not None else next(iter(found.values()), None)
-    path = saved_view.address(experiment) if experiment else ""
+    uri = workspace.resolve_tracking_uri(tracking_uri)
+    experiments = workspace.open_tracker(uri, reading=True).list_experiments()
+    if name is not None and name not in experiments:
+        raise StudyError(
+            f"no study '{name}' in {workspace.format_uri(uri)}{did_you_mean(name, experiments)}"
+        )
+    experiment = experiments[name] if name is not None else next(iter(experiments.values()), None)
+    path = saved_view.view_path(experiment) if experiment else ""
     if uri.startswith("http"):
         print(masked(uri).rstrip("/") + path)
         return
     if port is None:
-        port = _free_port()
+        port = _choose_port()
     elif not 1 <= port <= 65535:
         raise UserError(f"--port {port}: a port is a number from 1 to 65535")
-    elif why := _refused(port):
-        raise UserError(f"--port {port}: cannot be had ({why}); leave it out, or give another")
-    from harness.tracking.mlflow.error_mapping import without_secrets
+    elif problem := _find_port_problem(port):
+        raise UserError(f"port {port} cannot be used ({problem}); choose another with --port")
+    from harness.tracking.mlflow.error_mapping import mask_secrets
 
     base = f"http://127.0.0.1:{port}"
-    print("starting MLflow's server, which takes 10 to 20 s ...", file=sys.stderr)
-    with interruptible() as stop, tempfile.TemporaryFile("w+") as said:
+    print("starting MLflow's server (10 to 20 s) ...", file=sys.stderr)
+    with graceful_shutdown() as stop, tempfile.TemporaryFile("w+") as errors:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server"),
-                *("--default-artifact-root", str(home.root.resolve() / "artifacts")),
+                *("--default-artifact-root", str(workspace.root.resolve() / "artifacts")),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             ],
-            # The address in the environment, which only we may read: it may hold a password.
-            env=os.environ | QUIET | {"MLFLOW_BACKEND_STORE_URI": uri},
+            # In the environment, not on the command line, because it may contain a password.
+            env=os.environ | ENVIRONMENT | {"MLFLOW_BACKEND_STORE_URI": uri},
             umask=0o077,
             stdout=subprocess.DEVNULL,
-            stderr=said,
-            start_new_session=True,  # Ctrl-C reaches us alone; we end all of its processes
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C reaches only this process, which ends all of them
         )
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not _answers(port):
+            while not _is_answering(port):
                 if server.poll() is not None or time.monotonic() > deadline:
-                    said.seek(0)
-                    last = said.read().strip().splitlines()[-1:] or ["it did not answer"]
-                    why = without_secrets(last[0], uri)
-                    raise HarnessError(f"MLflow's server did not start on {base}: {why}")
+                    errors.seek(0)
+                    last = errors.read().strip().splitlines()[-1:] or ["it did not answer"]
+                    reason = mask_secrets(last[0], uri)
+                    raise HarnessError(f"MLflow's server did not start on {base}: {reason}")
                 if stop.requested:
                     return
                 time.sleep(0.2)
@@ -89,19 +93,19 @@ def serve(home: Workspace, tracking_uri: str | None, name: str | None, port: int
                     server.wait()
 
 
-def _free_port() -> int:
-    if not _refused(PORT):
-        return PORT
+def _choose_port() -> int:
+    if not _find_port_problem(DEFAULT_PORT):
+        return DEFAULT_PORT
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _refused(port: int) -> str:
-    """Why nobody can listen there, whatever it is that does: an HTTP server or one that is mute."""
+def _find_port_problem(port: int) -> str:
+    """Return why a server cannot listen on the port; empty if it can."""
     with socket.socket() as probe:
-        # Without this a port counts as taken for a minute after a server on it has ended.
+        # Without this option a port stays in use for a minute after a server on it has ended.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -110,8 +114,8 @@ def _refused(port: int) -> str:
     return ""
 
 
-def _answers(port: int) -> bool:
-    """Asked directly, past any proxy."""
+def _is_answering(port: int) -> bool:
+    """Whether the server answers; asked directly, past any proxy."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health")

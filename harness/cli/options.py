@@ -1,4 +1,4 @@
-"""What several commands share: their options, and who watches their progress, how errors end."""
+"""What the commands share: options, the progress display, and errors as one line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from harness.errors import ConfigError, HarnessError
-from harness.system.terminal import harmless
+from harness.system.terminal import escape
 
 if TYPE_CHECKING:
     from harness.executors.devices import Demand
-    from harness.sweep.driver import ProgressDisplay
+    from harness.sweep.progress import ProgressDisplay
 
 
 class Format(StrEnum):
@@ -27,30 +27,37 @@ class Format(StrEnum):
 
 
 Study = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A name from ./studies, a shipped one, or a path.")
+    str, typer.Argument(metavar="STUDY", help="A study in ./studies, a built-in study, or a path.")
 ]
-Gpu = Annotated[bool, typer.Option("--gpu", help="Demand CUDA; an error where there is none.")]
-Cpu = Annotated[bool, typer.Option("--cpu", help="Forbid CUDA. Neither: take what is there.")]
+Gpu = Annotated[bool, typer.Option("--gpu", help="Require CUDA; an error if there is none.")]
+Cpu = Annotated[
+    bool, typer.Option("--cpu", help="Do not use CUDA. By default a GPU is used if there is one.")
+]
 Workers = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Worker processes [one per core or GPU]; 0 trains in this one."),
+    typer.Option(
+        metavar="N", help="Worker processes [one per core or GPU]; 0 trains in this process."
+    ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(metavar="N", help="Seed of the sampler, the weights and the batches.")
+    int | None,
+    typer.Option(metavar="N", help="Seed of the sampler, the initial weights and the batches."),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where datasets lie [$HARNESS_DATA_DIR, else downloaded]."),
+    typer.Option(
+        metavar="DIR", help="Folder of the datasets [$HARNESS_DATA_DIR, else downloaded]."
+    ),
 ]
 TrackingUri = Annotated[
     str | None,
-    typer.Option(metavar="URI", help="MLflow [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
+    typer.Option(metavar="URI", help="MLflow store [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
 ]
 Storage = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Optuna's record in PostgreSQL [$HARNESS_STORAGE, else a journal in mlruns].",
+        help="PostgreSQL for Optuna's record [$HARNESS_STORAGE, else a journal in mlruns].",
     ),
 ]
 Set = Annotated[
@@ -58,22 +65,22 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="TABLE.KEY=VALUE",
-        help="Override the study file; a field set in [train] is no longer sampled.",
+        help="Override a key of the study file; a field set in [train] is no longer sampled.",
     ),
 ]
-Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
+Output = Annotated[Format, typer.Option("--format", help="text for people or json for programs.")]
 
 
-def demand(gpu: bool, cpu: bool) -> Demand:
-    """What --gpu and --cpu ask for."""
+def parse_device(gpu: bool, cpu: bool) -> Demand:
+    """Turn --gpu and --cpu into one value. Raises ConfigError for both."""
     if gpu and cpu:
         raise ConfigError("--gpu and --cpu exclude each other; give one of them, or neither")
     return "gpu" if gpu else "cpu" if cpu else None
 
 
 @contextmanager
-def watching(output: Format) -> Iterator[ProgressDisplay]:
-    """JSON lines for programs, a live table in a terminal, dated lines elsewhere."""
+def open_display(output: Format) -> Iterator[ProgressDisplay]:
+    """Open the progress display: JSON lines, a live table in a terminal, or plain lines."""
     if output is Format.json:
         from harness.cli.progress.jsonlines import JsonLines
 
@@ -93,43 +100,43 @@ def watching(output: Format) -> Iterator[ProgressDisplay]:
         yield live
 
 
-class Commands(TyperGroup):
-    """The commands, whose parser shows what it was given as harmless as we do."""
+class EscapingGroup(TyperGroup):
+    """The commands; errors of their parser are escaped, because they quote what the user typed."""
 
-    def make_context(self, *given: Any, **more: Any) -> Any:
-        with _shown():
-            return super().make_context(*given, **more)
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _escape_messages():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _shown():
+        with _escape_messages():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
+def _escape_messages() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(getattr(error, "message", None), str):  # of the parser's errors
-            error.message = harmless(error.message)  # type: ignore[attr-defined]
+        if isinstance(getattr(error, "message", None), str):  # the parser's errors have one
+            error.message = escape(error.message)  # type: ignore[attr-defined]
         raise
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn our errors into one line and their exit status."""
+def report_errors() -> Iterator[None]:
+    """Print an error as one line and exit with its status."""
     try:
         yield
     except HarnessError as error:
-        print(f"harness: {harmless(str(error))}", file=sys.stderr)
+        print(f"harness: {escape(str(error))}", file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
-        print("harness: stopped at once", file=sys.stderr)
+        print("harness: stopped immediately", file=sys.stderr)
         raise typer.Exit(130) from None
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"harness: {harmless(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        print(f"harness: {escape(f'{where}{error.strerror or error}')}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -1,4 +1,4 @@
-"""The commands that look at what was recorded. Heavy imports stay inside them."""
+"""The subcommands that read recorded studies; heavy imports stay inside them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from harness.cli.options import (
     Output,
     Study,
     TrackingUri,
-    demand,
-    reported,
-    watching,
+    open_display,
+    parse_device,
+    report_errors,
 )
 
 if TYPE_CHECKING:
     from harness.workspace import Workspace
 
-looking = typer.Typer()
+read_commands = typer.Typer()
 
 
-@looking.command(epilog="Example: harness report fashion-mnist")
+@read_commands.command(epilog="Example: harness report fashion-mnist")
 def report(study: Study, tracking_uri: TrackingUri = None) -> None:
-    """Write a study's report again, from what MLflow holds."""
+    """Write a study's report again from the record in MLflow."""
     from harness.reports.again import write_again
     from harness.workspace import Workspace
 
-    with reported():
+    with report_errors():
         print(write_again(Workspace(Path("mlruns")), study, tracking_uri))
 
 
-@looking.command(epilog="Example: harness compare fashion-mnist fashion-mnist/12")
+@read_commands.command(epilog="Example: harness compare fashion-mnist fashion-mnist/12")
 def compare(
     names: Annotated[
         list[str],
@@ -46,28 +46,28 @@ def compare(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Compare trials, or the champions of studies: settings, curves, classes, McNemar's test."""
+    """Compare trials, or the champions of studies: settings, curves, classes and paired tests."""
     from harness.analysis.comparison import compare as run
     from harness.analysis.formatting import aligned
     from harness.reports.comparison_page import report as page
     from harness.reports.comparison_page import report_path
     from harness.workspace import Workspace
 
-    with reported():
-        home = Workspace(Path("mlruns"))
-        found = run(home.open_tracker(tracking_uri, reading=True), names)
-        path = report_path(home, found, home.tracking_uri(tracking_uri))
-        page(found).write(path)
+    with report_errors():
+        workspace = Workspace(Path("mlruns"))
+        comparison = run(workspace.open_tracker(tracking_uri, reading=True), names)
+        path = report_path(workspace, comparison, workspace.resolve_tracking_uri(tracking_uri))
+        page(comparison).write(path)
         if output is Format.json:
-            print(json.dumps(found.to_dict() | {"report": str(path)}))
+            print(json.dumps(comparison.to_dict() | {"report": str(path)}))
             return
-        print(aligned([*found.lines, ("report", str(path))]))
+        print(aligned([*comparison.lines, ("report", str(path))]))
 
 
-@looking.command(epilog="Example: harness replay fashion-mnist/12")
+@read_commands.command(epilog="Example: harness replay fashion-mnist/12")
 def replay(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A study, a trial (STUDY/12) or MLflow run id.")
+        str, typer.Argument(metavar="NAME", help="A study, a trial (STUDY/12) or an MLflow run id.")
     ],
     gpu: Gpu = False,
     cpu: Cpu = False,
@@ -75,18 +75,19 @@ def replay(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Train a trial again, alone, and say whether that gives what was recorded.
+    """Train a trial again, alone, and check that the result matches the record.
 
-    To the last bit, where that is promised; else within what rounding does, as three twins of it
-    show. Exit status 1 where it does not. On a CPU, where it was trained on one.
+    The match is bit for bit where that is promised, and otherwise within the effect of rounding,
+    which three twins of the trial measure. The exit status is 1 if they differ. A trial that was
+    trained on a CPU is replayed on a CPU.
     """
     from harness.sweep.replay import replay as run
     from harness.workspace import Workspace
 
-    with reported():
-        device = demand(gpu, cpu)
-        with watching(output) as watcher:
-            found = run(
+    with report_errors():
+        device = parse_device(gpu, cpu)
+        with open_display(output) as watcher:
+            result = run(
                 Workspace(Path("mlruns")),
                 name,
                 watcher=watcher,
@@ -95,152 +96,153 @@ def replay(
                 tracking_uri=tracking_uri,
             )
         if output is Format.json:
-            print(json.dumps({"event": "replayed"} | found.to_dict()))
+            print(json.dumps({"event": "replayed"} | result.to_dict()))
         else:
-            print(f"\n{found.text()}")
-        if not found.agrees:
+            print(f"\n{result.text()}")
+        if not result.agrees:
             raise typer.Exit(1)
 
 
-@looking.command(epilog="Example: harness predict mnist seven.png photos/ --show")
+@read_commands.command(epilog="Example: harness predict mnist seven.png photos/ --show")
 def predict(
     study: Annotated[
         str,
         typer.Argument(
             metavar="STUDY",
-            help="A study, a trial (STUDY/12), MLflow run id or models:/NAME@champion.",
+            help="A study, a trial (STUDY/12), an MLflow run id or models:/NAME@champion.",
         ),
     ],
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[IMAGE...]", help="PNG, JPEG, ... of any size; folders of them."),
+        typer.Argument(metavar="[IMAGE...]", help="PNG, JPEG, ... files of any size, or folders."),
     ] = None,
     show: Annotated[
         bool,
         typer.Option(
-            "--show", help="Write a page with each IMAGE as the network sees it [FILE.html]."
+            "--show", help="Write a page with each IMAGE as the network sees it [to FILE.html]."
         ),
     ] = False,
-    as_is: Annotated[
-        bool, typer.Option("--as-is", help="Scale each IMAGE, prepare nothing else.")
-    ] = False,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Only scale each IMAGE.")] = False,
     handwriting: Annotated[
-        bool, typer.Option("--handwriting", help="Prepare each IMAGE as MNIST did, for any set.")
+        bool, typer.Option("--handwriting", help="Prepare each IMAGE like MNIST, for any dataset.")
     ] = False,
     test: Annotated[
-        int | None, typer.Option("--test", metavar="N", help="Show so many test images instead.")
+        int | None, typer.Option("--test", metavar="N", help="Show N test images instead.")
     ] = None,
-    start: Annotated[
-        int, typer.Option("--from", metavar="K", help="Start at this test image.")
-    ] = 0,
+    start: Annotated[int, typer.Option("--from", metavar="K", help="Start at test image K.")] = 0,
     wrong: Annotated[
-        bool, typer.Option("--wrong", help="Of the test images the mistakes alone.")
+        bool, typer.Option("--wrong", help="Show only the misclassified test images.")
     ] = False,
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Say what is on pictures of your own, with a trained model: PNG or JPEG files of any size.
+    """Classify your own images with a trained model: PNG or JPEG files of any size.
 
-    With --test N look at test images instead, one by one: the picture, what is true, what the
-    model said. That was kept when the test set was read; it is not opened again.
+    With --test N, show test images instead, one by one: the image, the true class and the model's
+    prediction. The predictions are on record; the test set is not opened again.
     """
     from harness.errors import ConfigError
     from harness.workspace import Workspace
 
-    with reported():
-        home, given = Workspace(Path("mlruns")), images or []
-        if bool(given) == (test is not None):
-            raise ConfigError("predict takes pictures (IMAGE...) or test images (--test N)")
+    with report_errors():
+        workspace, paths = Workspace(Path("mlruns")), images or []
+        if bool(paths) == (test is not None):
+            raise ConfigError("predict takes images (IMAGE...) or test images (--test N)")
         if test is None:
             if start or wrong:
                 raise ConfigError("--from and --wrong choose test images; give --test N with them")
-            _classify(home, study, given, show, (as_is, handwriting), tracking_uri, output)
+            _classify_images(
+                workspace, study, paths, show, as_is, handwriting, tracking_uri, output
+            )
             return
         if show or as_is or handwriting:
-            raise ConfigError("--show, --as-is and --handwriting are for pictures, not for --test")
-        from harness.inference.test_examples import on_test
+            raise ConfigError("--show, --as-is and --handwriting are for IMAGE, not for --test")
+        from harness.inference.test_examples import read_test_predictions
 
-        found = on_test(
-            home, study, tracking_uri, test, start=start, wrong=wrong, data_dir=data_dir
+        predictions = read_test_predictions(
+            workspace, study, tracking_uri, test, start=start, wrong=wrong, data_dir=data_dir
         )
         if output is Format.json:
-            for example in found.examples:
+            for example in predictions.examples:
                 print(json.dumps(example.to_dict()))
             return
         from rich.console import Console
 
-        from harness.inference.terminal_image import show as draw
+        from harness.inference.terminal_image import print_predictions
 
-        draw(found, Console())
+        print_predictions(predictions, Console())
 
 
-def _classify(
-    home: Workspace,
+def _classify_images(
+    workspace: Workspace,
     name: str,
-    given: list[str],
+    paths: list[str],
     show: bool,
-    otherwise: tuple[bool, bool],
+    as_is: bool,
+    handwriting: bool,
     tracking_uri: str | None,
     output: Format,
 ) -> None:
-    """`predict` of pictures; a name that ends in .html is the page's.
+    """Run `predict` on images; with --show, a path that ends in .html is the page to write.
 
-    Those that can be read are told before an error names the others.
+    The results of readable images are printed before an error names the others.
     """
     from harness.errors import ConfigError, DataError
-    from harness.inference.classify_images import classify, page_path
-    from harness.system.terminal import harmless
+    from harness.inference.classify_images import classify_images, default_page_path
+    from harness.system.terminal import escape
 
-    as_is, handwriting = otherwise
     if as_is and handwriting:
         raise ConfigError("--as-is and --handwriting exclude each other; give one of them")
-    pages = [each for each in given if each.lower().endswith(".html")]
-    pictures = [each for each in given if each not in pages]
+    pages = [path for path in paths if path.lower().endswith(".html")]
+    images = [path for path in paths if path not in pages]
     if len(pages) > show:
-        raise ConfigError(f"{pages[-1]}: is no picture; a page is written by --show, to one file")
-    if not pictures:
-        raise ConfigError(f"{pages[0]}: is the page; name the pictures for it too")
-    found = classify(home, name, pictures, tracking_uri, as_is=as_is, handwriting=handwriting)
-    told = found.to_dict()
+        raise ConfigError(f"{pages[-1]}: is not an image; --show writes a page, to one file")
+    if not images:
+        raise ConfigError(f"{pages[0]}: is the page; add the images to show in it")
+    predictions = classify_images(
+        workspace, name, images, tracking_uri, as_is=as_is, handwriting=handwriting
+    )
     path = None
     if show:
         from harness.reports.image_predictions_page import report as page
 
-        path = Path(pages[0]) if pages else page_path(home, found, tracking_uri)
-        page(found).write(path)
+        path = Path(pages[0]) if pages else default_page_path(workspace, predictions, tracking_uri)
+        page(predictions).write(path)
     if output is Format.json:
-        print(json.dumps(told | {"page": str(path) if path else None}))
+        print(json.dumps(predictions.to_dict() | {"page": str(path) if path else None}))
     else:
-        print(found.text())
+        print(predictions.text())
         if path:
-            print(f"page   {harmless(str(path))}")
-    if found.unread:
-        raise DataError(found.complaint)
+            print(f"page   {escape(str(path))}")
+    if predictions.unreadable:
+        raise DataError(predictions.error_summary)
 
 
-@looking.command(epilog="Example: harness studies --format json")
+@read_commands.command(epilog="Example: harness studies --format json")
 def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> None:
-    """List the studies on record: dataset, trials, best, when."""
-    from harness.cli.studies_table import listing, table
+    """List the recorded studies: dataset, trials, best score and time."""
+    from harness.cli.studies_table import format_studies, list_studies
     from harness.workspace import Workspace
 
-    with reported():
-        rows = listing(Workspace(Path("mlruns")), tracking_uri)
-        print(json.dumps(rows) if output is Format.json else table(rows))
+    with report_errors():
+        rows = list_studies(Workspace(Path("mlruns")), tracking_uri)
+        print(json.dumps(rows) if output is Format.json else format_studies(rows))
 
 
-@looking.command(epilog="Example: harness ui fashion-mnist --port 5001")
+@read_commands.command(epilog="Example: harness ui fashion-mnist --port 5001")
 def ui(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Open this study's view [the latest].")
+        str | None, typer.Argument(metavar="[STUDY]", help="Study to show [the latest].")
     ] = None,
-    port: Annotated[int | None, typer.Option(metavar="N", help="[a free one]")] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="Port of the server [a free one].")
+    ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Serve MLflow's UI on what was recorded, to this machine only, until Ctrl-C."""
+    """Serve MLflow's UI on the record, for this machine only, until Ctrl-C."""
     from harness.cli.mlflow_ui import serve
     from harness.workspace import Workspace
 
-    with reported():
+    with report_errors():
         serve(Workspace(Path("mlruns")), tracking_uri, study, port)

@@ -1,4 +1,4 @@
-"""`harness studies`: what is on record, as a table."""
+"""`harness studies`: the recorded studies as a table."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ from typing import Any
 
 from harness.analysis.confirmation import champion_of, confirmed, kept_of
 from harness.analysis.summary import count_states
-from harness.metrics import written
-from harness.system.terminal import harmless
+from harness.metrics import format_objective
+from harness.system.terminal import escape
 from harness.workspace import Workspace
 
 
-def listing(home: Workspace, tracking_uri: str | None) -> list[dict[str, Any]]:
-    """One row a study, the latest first."""
+def list_studies(workspace: Workspace, tracking_uri: str | None) -> list[dict[str, Any]]:
+    """Return one row for each study, the latest first."""
     rows = []
-    for study in home.open_tracker(tracking_uri, reading=True).studies():
+    for study in workspace.open_tracker(tracking_uri, reading=True).list_studies():
         counts = count_states(study)
         champion = champion_of(study)
-        tested = study.reading_of(kept_of(study, champion)) if champion else None
-        again = confirmed(study)
-        best = again[0].value if again else champion.value(study.objective) if champion else None
+        tested = study.find_reading(kept_of(study, champion)) if champion else None
+        settings = confirmed(study)
+        best = None
+        if settings:
+            best = settings[0].value
+        elif champion:
+            best = champion.objective_value(study.objective)
         rows.append(
             {
                 "name": study.name,
                 "dataset": study.definition["data"]["name"],
                 "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
                 "best": best,
-                "seeds": len(again[0].runs) if again else 0,
+                "seeds": len(settings[0].runs) if settings else 0,
                 "objective": study.objective,
                 "test": tested.score if tested else None,
                 "started": study.started,
@@ -36,18 +40,19 @@ def listing(home: Workspace, tracking_uri: str | None) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["started"])
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def format_studies(rows: list[dict[str, Any]]) -> str:
+    """Format the rows as a table with a header."""
     if not rows:
         return "no studies yet; start one with: harness run-study quickstart"
     head = ("study", "dataset", "trials", "best", "objective", "test", "when")
     lines = [
         (
-            harmless(row["name"]),  # a store may hold what others named
-            harmless(row["dataset"]),
+            escape(row["name"]),  # other people may have written to the store
+            escape(row["dataset"]),
             str(row["done"]),
-            "" if row["best"] is None else written(row["best"], row["objective"]),
+            "" if row["best"] is None else format_objective(row["best"], row["objective"]),
             row["objective"],
-            "" if row["test"] is None else written(row["test"], row["objective"]),
+            "" if row["test"] is None else format_objective(row["test"], row["objective"]),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])),
         )
         for row in rows

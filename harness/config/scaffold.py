@@ -1,7 +1,7 @@
-"""`harness new-study`: a commented study file that fits the data it looked at.
+"""`harness new-study`: write a commented study file that fits a dataset.
 
-The data is prepared as a study would, into a temporary folder: what a study could not train on is
-refused here. Of the test part nothing but its size is used.
+The data is prepared as a study would prepare it, into a temporary folder: data that a study could
+not train on is refused here. Only the size of the test set is used.
 """
 
 from __future__ import annotations
@@ -13,29 +13,36 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from harness.config.data_keys import choose_data_keys
 from harness.config.loader import is_shipped
-from harness.config.study_template import described, study_text
+from harness.config.schema import StudyTable
 from harness.data import builtin, custom
-from harness.data.prepare import prepare
-from harness.errors import ConfigError, DataError, did_you_mean
+from harness.data.cache import map_array
+from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
+from harness.errors import ConfigError, DataError
+from harness.metrics import OBJECTIVES
 from harness.results import Task
+from harness.trial import AugmentName
 
-ENOUGH = 20_000
-"""Examples of which a tenth is enough to validate on; of fewer it is a fifth."""
-GUESSED = "guessed, for these are many numbers or no whole ones; or --task classes"
+LARGE = 20_000
+"""From this many examples on, a tenth is enough as the validation set; of fewer it is a fifth."""
+MAX_NAMES = 10
+"""Classes or features listed in a comment."""
+CHUNK = 1000
+"""Images in memory at a time."""
 
 
 @dataclass(frozen=True)
 class NewStudy:
-    """What was written, and what it is about."""
+    """The study file that was written."""
 
     path: str
     study: str
     """What `harness run-study` takes."""
     data: str
-    """In words."""
+    """A description of the data."""
     task: Task
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,7 +57,7 @@ class NewStudy:
         )
 
 
-def new_study(
+def write_new_study(
     data: str,
     output: Path | None = None,
     *,
@@ -59,99 +66,190 @@ def new_study(
     task: Task | None = None,
     data_dir: Path | None = None,
 ) -> NewStudy:
-    """Look at the dataset or path `data` and write a study file for it, never over another one.
+    """Write a study file for a dataset. An existing file is never replaced.
 
-    `target` is the column of a table that is predicted, those to `ignore` are left out beside the
-    useless ones; `task` is guessed where it is None. Raises UserError.
+    Args:
+        data: the name of a built-in dataset, or a path.
+        output: the file to write; by default one in ./studies, named after the data.
+        target: the column of a table to predict.
+        ignore: columns of a table to leave out; columns that tell nothing are left out anyway.
+        task: guessed from the target if None.
+        data_dir: the folder of the built-in datasets.
+
+    Raises:
+        ConfigError: the file cannot be written.
+        DataError: a study could not train on this data.
     """
-    path = output or Path("studies") / f"{_name(data)}.toml"
+    path = output or Path("studies") / f"{_choose_name(data)}.toml"
     if path.suffix != ".toml":
         raise ConfigError(f"--output {path}: a study file ends in .toml")
     if path.exists():
-        raise ConfigError(f"{path} is there already; give another name by --output, or delete it")
+        raise ConfigError(f"{path} exists already; choose another name with --output, or delete it")
     try:
-        keys, why = _keys(data, target, ignore, task, data_dir)
+        keys, comments = choose_data_keys(data, target, ignore, task, data_dir)
         with tempfile.TemporaryDirectory() as cache:
             options: dict[str, Any] = {"split_seed": 0, "normalize": True, "download": False}
             options |= {"data_dir": data_dir, "cache": Path(cache)}
-            found = prepare(data, validation=0.2, test=0.2, **keys, **options)
-            if sum(found.sizes.values()) >= ENOUGH:
+            prepared = prepare(data, validation=0.2, test=0.2, **keys, **options)
+            if sum(prepared.sizes.values()) >= LARGE:
                 keys["validation"] = 0.1
-                found = prepare(data, test=0.2, **keys, **options)
-            said = described(found)
-            text = study_text(found, data, path, keys, why, said)
+                prepared = prepare(data, test=0.2, **keys, **options)
+            study = path.stem if path.parent == Path("studies") else str(path)
+            description = describe_data(prepared)
+            values = _template_values(prepared, data, keys, comments)
+            text = _render(values | {"study": study, "description": description})
     except DataError as error:
-        raise DataError(_as_options(str(error))) from error
+        raise DataError(_rewrite_as_options(str(error))) from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise ConfigError(f"{path} is there already; give another name by --output") from None
+        raise ConfigError(f"{path} exists already; choose another name with --output") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
-    study = path.stem if path.parent == Path("studies") else str(path)
-    return NewStudy(str(path), study, said, found.training.task)
+    return NewStudy(str(path), study, description, prepared.training.task)
 
 
-def _name(data: str) -> str:
-    """Of the study: the dataset's or the file's, made fit, and no shipped study's."""
-    stem = Path(data).expanduser().absolute()
-    base = stem.name if stem.is_dir() or data in builtin.DATASETS else stem.stem
+def describe_data(prepared: PreparedDataset) -> str:
+    """`900 grey pictures of 16x16 in 10 classes: 576 to train, 144 to validate, 180 to test`."""
+    files, sizes = prepared.training, prepared.sizes
+    total, shape = sum(sizes.values()), files.shape
+    if len(shape) == 2 or (shape[0] == 3 and len(shape) == 3):
+        color = "colour" if len(shape) == 3 else "grey"
+        examples = f"{total:,} {color} pictures of {shape[-2]}x{shape[-1]}"
+    else:
+        examples = f"{total:,} examples of {'x'.join(map(str, shape))} features"
+    if files.classes:
+        task = f"in {len(files.classes)} classes"
+    else:
+        mean, std = (_format_number(value) for value in (files.target_mean, files.target_std))
+        task = f"to predict {files.target or 'a number'} ({mean} ± {std})"
+    held_out = "" if prepared.own_test else ", held out"
+    return (
+        f"{examples} {task}: {sizes['train']:,} to train, {sizes['validation']:,} to validate, "
+        f"{sizes['test']:,} to test{held_out}"
+    )
+
+
+def _choose_name(data: str) -> str:
+    """A name for the study: that of the dataset or file, unless a shipped study has it."""
+    path = Path(data).expanduser().absolute()
+    base = path.name if path.is_dir() or data in builtin.DATASETS else path.stem
     name = re.sub(r"[^a-z0-9._-]+", "-", base.lower()).strip("-._")[:60] or "mine"
     return f"my-{name}" if is_shipped(name) else name
 
 
-def _as_options(said: str) -> str:
-    """An error of preparing, which names keys of a study file: there is none yet."""
-    for columns in re.findall(r"\[data\] ignore = (\[.*?\])", said):
+def _rewrite_as_options(message: str) -> str:
+    """Name command-line options instead of the keys of a study file, which is not written yet."""
+    for columns in re.findall(r"\[data\] ignore = (\[.*?\])", message):
         options = " ".join(f"--ignore {shlex.quote(each)}" for each in json.loads(columns))
-        said = said.replace(f"[data] ignore = {columns}", options)
-    said = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", said)
-    said = said.replace("leave out [data] task to tell", "give --task classes to tell")
-    return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", said)
+        message = message.replace(f"[data] ignore = {columns}", options)
+    message = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", message)
+    message = message.replace("leave out [data] task to tell", "give --task classes to tell")
+    return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
 
 
-def _keys(
-    data: str, target: str, ignore: Sequence[str], task: Task | None, data_dir: Path | None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Keys of [data] that this data needs, and why each does."""
-    if data in builtin.DATASETS or not custom.is_path(data):
-        keys: dict[str, Any] = {"target": target, "ignore": list(ignore), "task": task or "classes"}
-        return {key: value for key, value in keys.items() if value and value != "classes"}, {}
-    path = custom.locate(data, builtin.root_of(data_dir)[0])
-    if path.is_dir():
-        from harness.data import image_folder
+def _template_values(
+    prepared: PreparedDataset, data: str, keys: dict[str, Any], comments: dict[str, str]
+) -> dict[str, Any]:
+    """What the template shows of the data, and ranges that fit its size."""
+    files, examples = prepared.training, prepared.sizes["train"]
+    is_small = examples < 5000
+    batches = [size for size in (8, 16, 32, 64, 128, 256) if 6 * size <= examples][-3:]
+    color_images = _count_color_images(files)
+    fields = StudyTable.model_fields
+    pruner = fields["pruner"].default
+    return {
+        **_class_values(prepared),
+        "color_images": f"{color_images:,}" if 0 < 2 * color_images < examples else "",
+        "features": _join_names(files.columns),
+        "objective": OBJECTIVES[files.task][0],
+        "samplers": [name for name in get_args(fields["sampler"].annotation) if name != "list"],
+        "pruner": pruner,
+        "other_pruners": [name for name in get_args(fields["pruner"].annotation) if name != pruner],
+        "name": _to_toml(_spell_path(data)),
+        "data_keys": [
+            (key, _to_toml(value), comments.get(key, ""))
+            for key, value in keys.items()
+            if key != "validation"
+        ],
+        "validation": keys.get("validation", 0.2),
+        "holds_out_test": not prepared.own_test,
+        "epochs": 40 if examples < 2000 else 30 if is_small else 20 if examples < 30_000 else 12,
+        "is_image": len(files.shape) > 1 and files.dtype == "uint8",
+        "augmentations": get_args(AugmentName),
+        "is_small": is_small,
+        "batch_sizes": batches or [max(1, examples // 2)],
+    }
 
-        size, odd = image_folder.fitting_size(image_folder.listed(path, data), data)
-        keys = {"size": list(size)} if size else {}
-        why = {"size": f"height and width that all are brought to; {odd}"}
-    elif path.suffix.lower() in custom.TABLES:
-        from harness.data import tabular
 
-        table = tabular.read(path, data, tuple(ignore), strict=False)
-        if target not in table.columns:
-            known = did_you_mean(target, table.columns)
-            raise DataError(
-                f"--target: {data} has no column '{target}'{known}"
-                if target
-                else f"--target: {data} is a table; name the column to predict{known}"
-            )
-        useless = tabular.useless(table.drop(columns=target))
-        keys = {"ignore": [*ignore, *useless]} if ignore or useless else {}
-        why = {"ignore": ", ".join(f"{name}: {what}" for name, what in useless.items())}
-        if task is None and (task := tabular.guess(table[target])) == "regression":
-            why["task"] = GUESSED
-    else:
-        from harness.data import npz
+def _class_values(prepared: PreparedDataset) -> dict[str, str]:
+    """The names of the classes, and the sizes of the smallest and of the largest one."""
+    classes = prepared.training.classes
+    if not classes:
+        return {"classes": "", "smallest_class": "", "largest_class": ""}
+    counts = prepared.data_quality.parts["train"].by_class
+    ranked = [f"{count:,} ({name})" for count, name in sorted(zip(counts, classes, strict=True))]
+    return {
+        "classes": _join_names(classes),
+        "smallest_class": ranked[0],
+        "largest_class": ranked[-1],
+    }
 
-        keys, why = {}, {}
-        if task is None and (task := npz.guess(path, data)) == "regression":
-            why["task"] = GUESSED
-    if target:
-        keys["target"] = target
-    if ignore:
-        keys.setdefault("ignore", list(ignore))
-    if task == "regression":
-        keys["task"] = task
-    return keys, why
+
+def _count_color_images(files: TrainingFiles) -> int:
+    """The images of the training set whose three channels differ."""
+    if len(files.shape) != 3 or files.shape[0] != 3:
+        return 0
+    inputs, rows, count = map_array(files.inputs), map_array(files.train_rows), 0
+    for start in range(0, len(rows), CHUNK):
+        images = inputs[rows[start : start + CHUNK]]
+        count += int((images != images[:, :1]).any((1, 2, 3)).sum())
+    return count
+
+
+def _render(values: dict[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("harness.config", "templates"),
+        autoescape=False,  # TOML, not HTML
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: _on_one_line(value) if isinstance(value, str) else value,
+    )
+    environment.filters["quoted"] = lambda names: ", ".join(f'"{name}"' for name in names)
+    return environment.get_template("new_study.toml.j2").render(values)
+
+
+def _spell_path(data: str) -> str:
+    """A dataset's name as it is; a folder as a path that cannot be taken for a name."""
+    is_clear = data in builtin.DATASETS or "/" in data
+    return data if is_clear or data.lower().endswith(custom.FILE_SUFFIXES) else f"./{data}"
+
+
+def _to_toml(value: Any) -> str:
+    """A string, an integer or a list on one line, with escapes for what is not printable.
+
+    JSON is TOML here; tomli_w would spread a list over lines.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    hidden = {each for each in text if not each.isprintable()}
+    for each in hidden:
+        code = ord(each)
+        text = text.replace(each, f"\\u{code:04x}" if code < 2**16 else f"\\U{code:08x}")
+    return text
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _join_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
+
+
+def _format_number(number: float) -> str:
+    return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else f"{number:.3g}"

@@ -1,4 +1,4 @@
-"""A study, resolved: its tables, and the settings that each of its trials has."""
+"""A study's settings: the tables of its file, and the TrialSpec that each of its trials trains."""
 
 from __future__ import annotations
 
@@ -6,89 +6,99 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cache
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.config.search_space import LAYERS, Choice, Range, Space
+from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
+from harness.config.validation import LAYER_KEYS
 from harness.results import Objective, Task
 from harness.trial import TrialSpec
 
-if TYPE_CHECKING:
-    from optuna.trial import BaseTrial
-
-LIST = "trial"
-"""The [[trial]] tables."""
-NEWER = ("own_test", "classes", "drop_duplicates", "task", "target", "ignore", "size")
-"""Keys of [data] that studies recorded earlier do not have."""
-NO_PART = ("trials", "seeds", "timeout", "hung_after")
-"""Keys of [study] that may change from one start to the next."""
+TABLES = ("study", "data", "train", "space", "confirm")
+"""The tables of a study file, apart from [[trial]]."""
+TRIAL_TABLE = "trial"
+"""The name of the [[trial]] tables."""
+FIRST_DATA_KEYS = ("name", "validation", "test", "split_seed", "normalize")
+"""Keys of [data] that every definition has; the others only where they differ from the default."""
+CHANGEABLE_KEYS = ("trials", "seeds", "timeout", "hung_after")
+"""Keys of [study] that may change when a study is continued."""
 GRID_OR_LIST = ("grid", "list")
-"""Samplers that draw nothing: which settings are tried is known beforehand."""
-MOST_TRIALS = 1_000_000
-"""More is a slip of the finger, and lists of so many fill the memory."""
-MOST_SEED = 2**32 - 1
-"""What NumPy and scikit-learn take."""
+"""Samplers that draw nothing: all settings are known before the study starts."""
+MAX_TRIALS = 1_000_000
+"""A larger number is a typing error, and a list of so many trials fills the memory."""
+MAX_SEED = 2**32 - 1
+"""The largest seed that NumPy and scikit-learn take."""
 
 
 class Table(BaseModel):
+    """A table of a study file: unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class StudyTable(Table):
-    """[study]: what is searched for, and how."""
+    """[study]: how settings are chosen, and by which metric they are compared."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    trials: int = Field(default=50, ge=1, le=MOST_TRIALS)
-    seed: int = Field(default=0, ge=0, le=MOST_SEED)
+    trials: int = Field(default=50, ge=1, le=MAX_TRIALS)
+    """Number of trials; of a grid or list by default one for each setting and seed."""
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    """Seed of the sampler and of every trial."""
     objective: Objective = "val/accuracy"
-    """Of a regression val/rmse, where the file says nothing."""
+    """The metric by which trials are compared and pruned; `val/rmse` by default for a
+    regression."""
     sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
-    """`grid` runs every combination of the lists in [space], `list` the [[trial]] tables, whose
-    presence means it; both by default without pruning."""
-    seeds: int = Field(default=1, ge=1, le=MOST_TRIALS)
-    """How often a grid or list is gone through: with the seeds `seed`, `seed` + 1, ..."""
+    """How settings are chosen. `tpe`, `random` and `qmc` draw them from [space]; `grid` takes every
+    combination of the choices in [space]; `list` takes the [[trial]] tables, and is the default
+    where there are any."""
+    seeds: int = Field(default=1, ge=1, le=MAX_TRIALS)
+    """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
+    """How unpromising trials are stopped early; `none` by default for a grid or list."""
     timeout: str | None = None
-    """No trial is started after this time: `90s`, `10m`, `2h`."""
+    """Start no trial after this time: `90s`, `10m`, `2h`. No limit by default."""
     hung_after: str = "60s"
-    """A worker without an epoch for so long, and for ten times the slowest epoch, is replaced."""
+    """Replace a worker that reports no epoch for this long, and for ten times the slowest epoch."""
 
     @field_validator("timeout", "hung_after")
     @classmethod
     def _is_duration(cls, value: str | None) -> str | None:
         if value is not None:
-            seconds(value)
+            parse_duration(value)
         return value
 
 
 class DataTable(Table):
-    """[data]: what is trained on."""
+    """[data]: the dataset, and how it is split."""
 
     name: str
+    """A built-in dataset, or the path of a file or folder."""
     task: Task = "classes"
-    """Whether classes are told apart or a number is foretold."""
+    """Predict a class, or a number (`regression`)."""
     target: str = ""
-    """The column of a table that is to be foretold."""
+    """The column of a table to predict."""
     ignore: list[str] = []
-    """Columns of a table that are left out."""
+    """Columns of a table to leave out."""
     size: list[int] = []
-    """Height and width that the pictures of a folder are brought to."""
+    """Resize the images of a folder to this height and width."""
     validation: float = Field(default=0.1, gt=0, lt=1)
-    """Fraction of the training part that is validated on."""
+    """Fraction of the training data held out as the validation set."""
     test: float = Field(default=0.2, gt=0, lt=1)
-    """Fraction of the whole held out as the test part, where the set has none of its own."""
+    """Fraction of all data held out as the test set, if the dataset has no test set."""
     own_test: bool = True
-    """False holds a stand-in for the test part out of the training part, `test` of it; the set's
-    own is not used."""
+    """False does not use the dataset's test set: `test` of the training data is held out
+    instead."""
     classes: list[str] = []
-    """The classes that are kept; all where it is left out."""
+    """The classes to keep; all by default."""
     drop_duplicates: bool = False
-    """Leave out of the training part what stands in the validation or test part too, byte for
+    """Leave out of the training set what also occurs in the validation or test set, byte for
     byte."""
-    split_seed: int = Field(default=0, ge=0, le=MOST_SEED)
+    split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    """Seed of the split into training, validation and test set."""
     normalize: bool = True
-    """Subtract the training part's mean and divide by its standard deviation."""
+    """Subtract the training set's mean and divide by its standard deviation."""
 
     @field_validator("size")
     @classmethod
@@ -99,137 +109,168 @@ class DataTable(Table):
 
     @field_validator("classes")
     @classmethod
-    def _are_unlike(cls, value: list[str]) -> list[str]:
+    def _are_distinct(cls, value: list[str]) -> list[str]:
         if len(value) == 1:
-            raise ValueError(f"'{value[0]}' alone is nothing to tell apart; give two or more")
+            raise ValueError(f"a classifier needs two classes or more, not only '{value[0]}'")
         for name in value:
             if value.count(name) > 1:
-                raise ValueError(f"'{name}' is there twice; leave out one of them")
+                raise ValueError(f"'{name}' is listed twice; leave out one of them")
         return value
 
 
 class ConfirmTable(Table):
-    """[confirm]: how the winner of a search is confirmed; may change from one start to the next."""
+    """[confirm]: train a search's best settings again; may change when a study is continued."""
 
     top: int = Field(default=3, ge=1, le=100)
-    """So many of the best distinct settings are trained again."""
+    """Number of settings, the best first."""
     seeds: int = Field(default=3, ge=0, le=100)
-    """With so many seeds that the search did not use; 0 leaves the confirming out."""
+    """Number of seeds that the search did not use; 0 for no confirmation runs."""
 
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """A study, resolved: the file and everything that overrides it."""
+    """A study file after all overrides, checked."""
 
     study: StudyTable
     data: DataTable
     train: dict[str, Any]
     """Fixed TrialSpec fields."""
-    space: Space
+    space: SearchSpace
+    """Sampled TrialSpec fields."""
     source: str
-    """Where it was read."""
+    """The path of the file."""
     text: str
-    """The file as it was."""
+    """The file's text, without overrides."""
     settings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    """The [[trial]] tables by name: TrialSpec fields that stand in for those of [train]."""
+    """The [[trial]] tables by name: TrialSpec fields that replace those of [train]."""
     confirm: ConfirmTable = field(default_factory=ConfirmTable)
     code: Mapping[str, str] = field(default_factory=dict)
-    """Of each model of one's own the files that it is made of, see TrialSpec.code."""
+    """The source files of each custom model, see TrialSpec.code."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models of one's own that any trial has; empty where all have the built-in network."""
+        """The custom models that any trial may have; empty if all have the built-in network."""
         sampled = self.space.dimensions.get("model")
         tables = [self.train, *self.settings.values()]
-        found = [*(table.get("model", "") for table in tables), *getattr(sampled, "values", ())]
-        return tuple(dict.fromkeys(name for name in found if name))
+        names = [*(table.get("model", "") for table in tables), *getattr(sampled, "values", ())]
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @property
-    def confirms(self) -> bool:
-        """Whether the winner is trained again; a grid or list has its own seeds."""
+    def has_confirmation(self) -> bool:
+        """Whether the best settings are trained again; a grid or list repeats its own seeds."""
         return self.confirm.seeds > 0 and self.study.sampler not in GRID_OR_LIST
 
-    def fixed(self) -> dict[str, Any]:
-        """TrialSpec fields that every trial of a search shares."""
+    def get_fixed_fields(self) -> dict[str, Any]:
+        """The TrialSpec fields that every trial of a search shares."""
         return self.train | {"seed": self.study.seed}
 
-    def points(self) -> list[dict[str, Any]]:
-        """Of a grid or list: what stands beside [train] in each setting; empty for a search."""
+    def list_settings(self) -> list[dict[str, Any]]:
+        """The settings of a grid or list, apart from [train]; empty for a search."""
         if self.study.sampler == "grid":
-            return self.space.grid()
+            return self.space.list_grid()
         return list(self.settings.values())
 
-    def spec(self, trial: BaseTrial, ordinal: int) -> TrialSpec:
-        """Settings of the study's trial `ordinal`, counted from 0, drawn by `trial` in a search.
+    def build_spec(self, trial: SuggestsValues, ordinal: int) -> TrialSpec:
+        """The TrialSpec of the study's trial `ordinal`, counted from 0; a search draws it.
 
-        A grid or list is gone through once for each seed, so that `--trials` cuts seeds off, not
-        settings. Raises ValueError for what cannot be trained.
+        A grid or list runs all settings with the first seed, then with the next: `--trials` cuts
+        off seeds, not settings. Raises ValueError for settings that cannot be trained.
         """
         if self.study.sampler not in GRID_OR_LIST:
-            return self._with_code(self.space.suggest(trial, self.fixed()))
-        points = self.points()
+            return self._add_code(self.space.suggest(trial, self.get_fixed_fields()))
+        points = self.list_settings()
         seed = {"seed": self.study.seed + ordinal // len(points)}
-        given = points[ordinal % len(points)] if self.settings else {}
-        return self._with_code(self.space.suggest(trial, self.train | given | seed))
+        setting = points[ordinal % len(points)] if self.settings else {}
+        return self._add_code(self.space.suggest(trial, self.train | setting | seed))
 
-    def undrawn(self) -> TrialSpec:
-        """The fixed fields alone; of a model that is drawn, the first. Raises ValueError."""
+    def build_fixed_spec(self) -> TrialSpec:
+        """The TrialSpec of the fixed fields alone, with the first of several sampled models.
+
+        Raises ValueError.
+        """
         sampled = self.space.dimensions.get("model")
-        first = {"model": sampled.values[0]} if isinstance(sampled, Choice) else {}
-        return self._with_code(TrialSpec.from_dict(first | self.fixed()))
+        model = {"model": sampled.values[0]} if isinstance(sampled, Choice) else {}
+        return self._add_code(TrialSpec.from_dict(model | self.get_fixed_fields()))
 
-    def _with_code(self, spec: TrialSpec) -> TrialSpec:
+    def _add_code(self, spec: TrialSpec) -> TrialSpec:
         return replace(spec, code=self.code.get(spec.model, ""))
 
-    def largest(self, name: str) -> int:
-        """The largest value that a whole-numbered TrialSpec field takes in any trial."""
+    def find_largest(self, name: str) -> int:
+        """The largest value that an integer TrialSpec field has in any trial."""
         dimension = self.space.dimensions.get(name)
         if isinstance(dimension, Range):
             return int(dimension.high)
         if isinstance(dimension, Choice):
             return int(max(dimension.values))
-        tables = [self.train | each for each in self.settings.values() or [{}]]
+        tables = [self.train | fields for fields in self.settings.values() or [{}]]
         return int(max(table.get(name, getattr(TrialSpec(), name)) for table in tables))
 
     def definition(self) -> dict[str, Any]:
-        """What makes it this study: all but how long it runs. A change needs a new name."""
-        # Older studies do not have the newer keys: left out where they say nothing.
-        unsaid = {
-            key for key in NEWER if getattr(self.data, key) == DataTable.model_fields[key].default
-        }
+        """What identifies the study, as plain values: a change of any needs another study name.
+
+        It is recorded with the study. How long the study runs is not in it, nor its confirmation.
+        """
+        data, defaults = self.data.model_dump(), default_values()["data"]
         tables: dict[str, Any] = {
-            "study": self.study.model_dump(exclude={"name", *NO_PART}),
-            "data": self.data.model_dump(exclude=unsaid),
+            "study": self.study.model_dump(exclude={"name", *CHANGEABLE_KEYS}),
+            "data": {
+                key: value
+                for key, value in data.items()
+                if key in FIRST_DATA_KEYS or value != defaults[key]
+            },
             "train": dict(self.train),
             "space": self.space.to_dict(),
         }
         if self.settings:
-            tables[LIST] = dict(self.settings)
+            tables[TRIAL_TABLE] = dict(self.settings)
         if self.code:
             tables["code"] = dict(self.code)
         plain: dict[str, Any] = json.loads(json.dumps(tables))
         return plain
 
 
-def varied_fields(definition: dict[str, Any]) -> list[str]:
-    """The TrialSpec fields that differ from trial to trial by the study's file, the seed apart."""
-    sampled = ["hidden" if name in LAYERS else name for name in definition.get("space", {})]
-    listed = [name for table in definition.get(LIST, {}).values() for name in table]
+@cache
+def default_values() -> dict[str, dict[str, Any]]:
+    """The defaults of [study], [data] and [train], by table and key."""
+    tables: dict[str, type[Table]] = {"study": StudyTable, "data": DataTable}
+    defaults = {
+        name: {
+            key: each.default for key, each in table.model_fields.items() if not each.is_required()
+        }
+        for name, table in tables.items()
+    }
+    return defaults | {"train": TrialSpec().to_dict()}
+
+
+def fill_defaults(table: str, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded table with the default of every key that the record does not have.
+
+    This is the one rule for records that are older than a key: whoever compares or reads a recorded
+    table, or the settings of a recorded trial ("train"), goes through here, so that a new key needs
+    a default and nothing else.
+    """
+    return default_values().get(table, {}) | dict(recorded)
+
+
+def find_varied_fields(definition: dict[str, Any]) -> list[str]:
+    """The TrialSpec fields that a study varies from trial to trial, apart from the seed."""
+    sampled = ["hidden" if name in LAYER_KEYS else name for name in definition.get("space", {})]
+    listed = [name for table in definition.get(TRIAL_TABLE, {}).values() for name in table]
     return list(dict.fromkeys(sampled + listed))
 
 
-def as_toml(value: Any) -> str:
-    """A value on one line, as --set takes it."""
+def format_toml(value: Any) -> str:
+    """Format a value on one line, as --set takes it: TOML, but a string without quotes."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}={as_toml(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}={format_toml(each)}" for key, each in value.items()) + "}"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
         return str(int(value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def seconds(duration: str) -> float:
-    """`90s`, `10m`, `2h` or plain seconds. Raises ValueError."""
+def parse_duration(duration: str) -> float:
+    """Parse `90s`, `10m`, `2h` or plain seconds. Raises ValueError."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smh]?)", duration.strip())
     if not match or not float(match[1]):
-        raise ValueError(f"{duration!r} is no duration; write 90s, 10m or 2h")
+        raise ValueError(f"{duration!r} is not a duration; write 90s, 10m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

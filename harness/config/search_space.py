@@ -1,62 +1,79 @@
-"""The search space: the [space] table, and an Optuna trial -> TrialSpec.
+"""The search space: the [space] table, from which an Optuna trial draws a TrialSpec.
 
-Every range is read here and nowhere else. A list is a choice, a table a range:
+Only this file reads ranges and choices. A list is a choice, a table a range:
 
     batch_size = [64, 128]
     learning_rate = { low = 1e-4, high = 1e-1, log = true }
     l1 = { low = 1e-7, high = 1e-3, log = true, zero = 0.5 }
 
-`depth` and `width` are the two names that are no TrialSpec field: a width is drawn for each layer,
-and together they give `hidden`. Those of a model of one's own are called `arguments.<name>`; what a
-range of them holds is told by its ends: `{ low = 8, high = 32 }` are whole numbers.
+`depth` and `width` are the two names that are not TrialSpec fields: one width is drawn for each of
+`depth` layers, and together they give `hidden`. The arguments of a custom model are written
+`arguments.<name>`. A range of them draws integers if both ends are written as integers, such as
+`{ low = 8, high = 32 }`.
 
-`zero` is the share of draws that are exactly 0. The range is extended downwards, on its log scale,
-by that share, and what falls below `low` means 0: one dimension for the sampler, no condition.
+`zero` is the probability of drawing exactly 0. The range is extended downwards, on its log scale,
+by that share, and a draw below `low` means 0: the sampler sees one dimension and no condition.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from harness.config.validation import LAYER_KEYS, describe_error, parse_value
 from harness.errors import did_you_mean
-from harness.model_arguments import ARGUMENT, frozen
-from harness.trial import SPEC_FIELDS, TrialSpec
+from harness.model_arguments import ARGUMENT_PREFIX
+from harness.trial import FIELD_TYPES, SPEC_FIELDS, TrialSpec
 
-if TYPE_CHECKING:
-    from optuna.trial import BaseTrial
+DIMENSION_TYPES: dict[str, Any] = FIELD_TYPES | dict.fromkeys(LAYER_KEYS, int)
+NOT_SAMPLED = ("seed", "arguments", "code")
+SAMPLED_KEYS = tuple(name for name in (*SPEC_FIELDS, *LAYER_KEYS) if name not in NOT_SAMPLED)
 
-LAYERS = {"depth": int, "width": int}
-TYPES: dict[str, Any] = typing.get_type_hints(TrialSpec) | LAYERS
-UNSAMPLED = ("seed", "arguments", "code")
-SAMPLED = tuple(name for name in (*SPEC_FIELDS, *LAYERS) if name not in UNSAMPLED)
-NEVER_SAMPLED = "the seed is the study's, the same for every trial, so that their noise is paired"
+
+class SuggestsValues(Protocol):
+    """The part of an `optuna.trial.BaseTrial` that draws values."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
 
 
 class Range(BaseModel):
-    """A numeric range, both ends included."""
+    """A range of numbers, both ends included."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: float
     high: float
     log: bool = False
-    zero: float = 0.0
+    """Draw uniformly on a log scale."""
+    zero: float = Field(default=0.0, ge=0, lt=1)
+    """Probability of drawing exactly 0; for a log range of real numbers."""
+
+    @model_validator(mode="after")
+    def _check_ends(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low = {self.low:g} must be below high = {self.high:g}")
+        if self.log and self.low <= 0:
+            hint = "" if self.low else "; `zero = 0.5` draws exact zeros too"
+            raise ValueError(f"a log range must start above 0, not at {self.low:g}{hint}")
+        if self.zero and not self.log:
+            raise ValueError(f"zero = {self.zero:g} needs a log range: add log = true")
+        return self
 
     @property
     def extended_low(self) -> float:
-        """Where the range starts once a share `zero` of its log scale lies below `low`."""
+        """The start of the range once a share `zero` of its log scale lies below `low`."""
         return float(self.low * (self.low / self.high) ** (self.zero / (1 - self.zero)))
 
 
-class Whole(Range):
-    """Of whole numbers, by how its ends are written: of an argument nothing else tells."""
+class IntegerRange(Range):
+    """A range of integers for a model's argument, whose type only the written ends tell."""
 
     low: int
     high: int
@@ -70,87 +87,91 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Space:
-    """What is sampled, by name."""
+class SearchSpace:
+    """The sampled dimensions by name: TrialSpec fields, `depth` and `width`, model arguments."""
 
     dimensions: Mapping[str, Range | Choice]
 
     @classmethod
-    def parse(cls, table: Mapping[str, Any]) -> Space:
-        """Read a [space] table. Raises ValueError('key: what is wrong') at the first mistake."""
-        dimensions = {name: _dimension(name, value) for name, value in table.items()}
-        if ("depth" in dimensions) != ("width" in dimensions):
-            given, lacking = ("depth", "width") if "depth" in dimensions else ("width", "depth")
-            raise ValueError(f"{given}: needs '{lacking}' beside it")
+    def parse(cls, table: Mapping[str, Any]) -> SearchSpace:
+        """Parse a [space] table. Raises ValueError("key: what is wrong") at the first mistake."""
+        dimensions = {name: _parse_dimension(name, value) for name, value in table.items()}
+        for name, other in (LAYER_KEYS, LAYER_KEYS[::-1]):
+            if name in dimensions and other not in dimensions:
+                raise ValueError(f"{name}: needs '{other}' too")
         if "depth" in dimensions and "hidden" in dimensions:
             raise ValueError("hidden: sampled twice; leave out either it or 'depth' and 'width'")
         return cls(dimensions)
 
     @property
-    def fields(self) -> frozenset[str]:
-        """The TrialSpec fields that are sampled."""
-        return frozenset("hidden" if name in LAYERS else name for name in self.dimensions)
+    def sampled_fields(self) -> frozenset[str]:
+        """The sampled TrialSpec fields; `depth` and `width` count as `hidden`."""
+        return frozenset("hidden" if name in LAYER_KEYS else name for name in self.dimensions)
 
-    def suggest(self, trial: BaseTrial, fixed: Mapping[str, Any]) -> TrialSpec:
-        """Draw every dimension, in the file's order, and complete it with the fixed fields."""
+    def suggest(self, trial: SuggestsValues, fixed: Mapping[str, Any]) -> TrialSpec:
+        """Draw every dimension, in the file's order, and add the fixed fields."""
         values = dict(fixed)
         for name, dimension in self.dimensions.items():
             if name == "depth":
-                depth = self._draw(trial, "depth", dimension)
+                depth = self._suggest_value(trial, "depth", dimension)
                 values["hidden"] = tuple(
-                    self._draw(trial, f"width_{layer}", self.dimensions["width"], "width")
+                    self._suggest_value(trial, f"width_{layer}", self.dimensions["width"], "width")
                     for layer in range(1, depth + 1)
                 )
             elif name != "width":
-                values[name] = self._draw(trial, name, dimension)
+                values[name] = self._suggest_value(trial, name, dimension)
         return TrialSpec.from_dict(values)
 
-    def _draw(
-        self, trial: BaseTrial, name: str, dimension: Range | Choice, field: str | None = None
+    def _suggest_value(
+        self,
+        trial: SuggestsValues,
+        name: str,
+        dimension: Range | Choice,
+        field: str | None = None,
     ) -> Any:
+        """Draw the parameter `name` of the Optuna trial, a value of `field` (default: `name`)."""
         if isinstance(dimension, Choice):
-            # Optuna keeps scalars only: other values are drawn by their JSON.
-            by_key = {_key(value): value for value in dimension.values}
+            by_key = {_as_scalar(value): value for value in dimension.values}
             return by_key[trial.suggest_categorical(name, tuple(by_key))]
-        if isinstance(dimension, Whole) or TYPES.get(field or name) is int:
+        if isinstance(dimension, IntegerRange) or DIMENSION_TYPES.get(field or name) is int:
             low, high = int(dimension.low), int(dimension.high)
             return trial.suggest_int(name, low, high, log=dimension.log)
-        drawn = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
-        return drawn if drawn >= dimension.low else 0.0
+        value = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
+        return value if value >= dimension.low else 0.0
 
-    def grid(self) -> list[dict[str, Any]]:
-        """Every combination of the choices, as `suggest` draws them; the last one varies fastest.
+    def list_grid(self) -> list[dict[str, Any]]:
+        """Every combination of the choices, as Optuna parameters; the last one varies fastest.
 
-        Raises ValueError('key: what is wrong') where the space has no grid.
+        Raises ValueError("key: what is wrong") for a dimension that is a range.
         """
         axes: list[list[dict[str, Any]]] = []
         for name in self.dimensions:
-            values = self._values(name)
+            values = self._choices(name)
             if name == "depth":
-                widths = [_key(width) for width in self._values("width")]
+                widths = [_as_scalar(width) for width in self._choices("width")]
                 axes.append(
                     [
                         {"depth": depth}
-                        | {f"width_{layer}": width for layer, width in enumerate(drawn, 1)}
+                        | {f"width_{layer}": width for layer, width in enumerate(chosen, 1)}
                         for depth in values
-                        for drawn in itertools.product(widths, repeat=depth)
+                        for chosen in itertools.product(widths, repeat=depth)
                     ]
                 )
             elif name != "width":
-                axes.append([{name: _key(value)} for value in values])
+                axes.append([{name: _as_scalar(value)} for value in values])
         return [
             {name: value for part in parts for name, value in part.items()}
             for parts in itertools.product(*axes)
         ]
 
-    def _values(self, name: str) -> tuple[Any, ...]:
+    def _choices(self, name: str) -> tuple[Any, ...]:
         dimension = self.dimensions[name]
         if isinstance(dimension, Range):
             raise ValueError(f"{name}: a grid needs a list of values, not a range")
         return dimension.values
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for comparing and showing."""
+        """The table as plain values, without what is at its default."""
         return {
             name: list(dimension.values)
             if isinstance(dimension, Choice)
@@ -159,89 +180,48 @@ class Space:
         }
 
 
-def check_value(name: str, value: Any) -> Any:
-    """`value` as the field's type, lists as tuples. Raises ValueError('name: what is wrong')."""
-    if name.startswith(ARGUMENT):
-        try:
-            return frozen(value)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-    try:
-        parsed = TypeAdapter(TYPES[name]).validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        wanted = _lower(error.errors()[0]["msg"])
-        if name == "hidden":
-            wanted = "must be a list of widths such as [300, 100]"
-        raise ValueError(f"{name}: {wanted}, not {value!r}") from None
-    except TypeError:
-        raise ValueError(f"{name}: {value!r} is no value for it") from None
-    if name in LAYERS:
-        if parsed < 1:
-            raise ValueError(f"{name}: must be at least 1, not {parsed}")
-    else:
-        TrialSpec(**{name: parsed})
-    return parsed
-
-
-def _dimension(name: str, value: Any) -> Range | Choice:
+def _parse_dimension(name: str, value: Any) -> Range | Choice:
     if name == "seed":
-        raise ValueError(f"seed: cannot be sampled; {NEVER_SAMPLED}")
-    if name == ARGUMENT.rstrip("."):
+        raise ValueError("seed: cannot be sampled; all trials share the seed of [study]")
+    if name == ARGUMENT_PREFIX.rstrip("."):
         raise ValueError(f"{name}: must be a table such as {{ channels = [8, 16] }}, not {value!r}")
-    if name not in SAMPLED and not name.startswith(ARGUMENT):
-        raise ValueError(f"{name}: unknown key{did_you_mean(name, SAMPLED)}")
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if not value:
-            raise ValueError(f"{name}: an empty choice; give at least one value")
-        values = tuple(check_value(name, item) for item in value)
-        for item in values:
-            if values.count(item) > 1:
-                raise ValueError(f"{name}: {_key(item)} is there twice; leave out one of them")
-        return Choice(values)
-    if not isinstance(value, Mapping):
+    if name not in SAMPLED_KEYS and not name.startswith(ARGUMENT_PREFIX):
+        raise ValueError(f"{name}: unknown key{did_you_mean(name, SAMPLED_KEYS)}")
+    if isinstance(value, Mapping):
+        return _parse_range(name, value)
+    if isinstance(value, str) or not isinstance(value, Sequence):
         raise ValueError(
             f"{name}: {value!r} is neither a list (a choice) nor a table (a range); "
-            "a fixed value belongs into [train]"
+            "put a fixed value into [train]"
         )
-    return _range(name, value)
+    if not value:
+        raise ValueError(f"{name}: an empty choice; give at least one value")
+    values = tuple(parse_value(name, item) for item in value)
+    for item in values:
+        if values.count(item) > 1:
+            raise ValueError(f"{name}: {_as_scalar(item)} is listed twice; leave out one of them")
+    return Choice(values)
 
 
-def _range(name: str, value: Mapping[str, Any]) -> Range:
-    own = name.startswith(ARGUMENT)
-    ends = [value.get(end) for end in ("low", "high")]
-    whole = all(type(end) is int for end in ends) if own else TYPES[name] is int
-    if not own and TYPES[name] not in (int, float):
+def _parse_range(name: str, table: Mapping[str, Any]) -> Range:
+    is_argument = name.startswith(ARGUMENT_PREFIX)
+    if not is_argument and DIMENSION_TYPES[name] not in (int, float):
         raise ValueError(f"{name}: takes a list of values, not a range")
-    for key in value:
-        if key not in Range.model_fields:
-            raise ValueError(f"{name}.{key}: unknown key{did_you_mean(key, Range.model_fields)}")
+    ends = [table.get(end) for end in ("low", "high")]
+    is_integer = all(type(end) is int for end in ends) if is_argument else DIMENSION_TYPES[name] is int
+    model = IntegerRange if is_argument and is_integer else Range
     try:
-        kind = Whole if own and whole else Range
-        parsed = kind.model_validate_json(json.dumps(value), strict=True)
+        parsed = model.model_validate_json(json.dumps(table, default=str), strict=True)
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join([name, *map(str, problem["loc"])])
-        raise ValueError(f"{key}: {_lower(problem['msg'])}") from None
-    if not parsed.low < parsed.high:
-        raise ValueError(f"{name}: low = {parsed.low:g} must be below high = {parsed.high:g}")
-    if parsed.log and parsed.low <= 0:
-        raise ValueError(
-            f"{name}: a log range must start above 0, not at {parsed.low:g}"
-            + ("; to draw exact zeros, add zero = 0.5" if name in ("l1", "l2") else "")
-        )
-    if not 0 <= parsed.zero < 1 or (parsed.zero and not parsed.log):
-        raise ValueError(f"{name}.zero: a share in [0, 1) of a log range, not {parsed.zero:g}")
-    if parsed.zero and whole:
-        raise ValueError(f"{name}.zero: only for real numbers")
-    for end in (parsed.low, parsed.high):
-        check_value(name, int(end) if whole and float(end).is_integer() else end)
+        separator = "." if error.errors()[0]["loc"] else ": "
+        raise ValueError(f"{name}{separator}{describe_error(error, model)}") from None
+    if parsed.zero and is_integer:
+        raise ValueError(f"{name}.zero: is only for real numbers")
+    for end in (parsed.low, parsed.high, *([0.0] if parsed.zero else [])):
+        parse_value(name, int(end) if is_integer and float(end).is_integer() else end)
     return parsed
 
 
-def _key(value: Any) -> Any:
+def _as_scalar(value: Any) -> Any:
+    """A choice's value as Optuna stores it: lists as JSON."""
     return value if isinstance(value, str | int | float | bool) else json.dumps(value)
-
-
-def _lower(message: str) -> str:
-    """pydantic's sentence as the middle of ours."""
-    return message[0].lower() + message[1:]

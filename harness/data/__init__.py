@@ -1,13 +1,17 @@
-"""From a dataset's name to the parts of it: sources decode, files are kept, parts are tensors.
+"""Datasets: a name or a path becomes a training, a validation and a sealed test set.
 
-found     what a dataset is: found (Source), then decoded into arrays (Decoded)
-sources   a name -> arrays (torchvision's classes, CIFAR-10, scikit-learn's digits)
-cifar     CIFAR-10's binary files -> arrays
-own       a path -> arrays: pictures (a folder of them by class), npz, tables (CSV, Excel)
-held_out  which rows are kept and which are held out
-fairness  what stands in several parts, the balance of the classes
-folders   the cache's folders, there whole or not at all
-files     arrays -> a decoded cache and a split, numpy only: what the driver touches, so that
-          importing it does not import torch
-parts     the cache -> torch Datasets that all workers of a machine share; the sealed test
+builtin         the registry of built-in datasets; finds a dataset by name or path
+mnist           FashionMNIST and MNIST, downloaded and decoded by torchvision
+cifar10         CIFAR-10's binary files
+dataset_files   the folder of built-in datasets, checksums, errors about missing files
+custom          custom data: finds what lies at a path
+image_folder    a folder of images by class
+npz             an .npz of arrays
+tabular         a CSV or Excel table
+split           splits rows into training, validation and test set
+leakage         counts duplicates between the splits, and classes
+cache           the cache folder: atomic writes, checked reads
+prepare         all of the above: find, decode, split and cache a dataset
+torch_datasets  the cached splits as torch Datasets; the sealed test set
+types           what these modules pass to each other
 """

@@ -1,6 +1,6 @@
-"""The cache's folders: there whole or not at all, each with a meta.json; refused where it is none.
+"""The cache on disk: its folder, atomic writes, and checked reads of its JSON and array files.
 
-Two commands may prepare the same data at once.
+A cached folder appears complete or not at all, so two commands may prepare the same data at once.
 """
 
 from __future__ import annotations
@@ -12,54 +12,89 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from harness.errors import DataError
 
 
-def once(folder: Path, write: Callable[[Path], None]) -> None:
-    """Make `folder` by `write`, whole or not at all, unless it is there."""
+def user_cache() -> Path:
+    """Return the user's cache folder; on Linux `$XDG_CACHE_HOME/harness` or `~/.cache/harness`."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("harness", appauthor=False)
+
+
+def create_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Create `folder` unless it exists: `write` fills a temporary one, which is then renamed.
+
+    Raises DataError if it cannot be written.
+    """
     if folder.is_dir():
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     except OSError as error:
         raise DataError(
-            f"the cache folder {folder.parent} cannot be written ({error.strerror}); point "
-            "$XDG_CACHE_HOME at one that can"
+            f"the cache folder {folder.parent} cannot be written ({error.strerror}); set "
+            "$XDG_CACHE_HOME to a folder that can"
         ) from error
     try:
-        write(new)
-        new.rename(folder)
+        write(temporary)
+        temporary.rename(folder)
     except OSError as error:
-        if not folder.is_dir():  # else somebody else was faster, with the same content
+        if not folder.is_dir():  # else another process was faster and wrote the same content
             raise DataError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def slug(name: str) -> str:
-    """A dataset's name or path as a folder's name."""
+def slugify(name: str) -> str:
+    """Turn a dataset's name or path into a folder name."""
     return re.sub(r"[^\w.-]+", "-", Path(name).name)[:40].strip(".-") or "data"
 
 
-def key(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+def short_hash(*values: object) -> str:
+    """Hash JSON values to 12 hexadecimal digits, for a folder name."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
-def meta_of(folder: Path, keys: set[str]) -> dict[str, Any]:
+def read_meta(folder: Path, keys: set[str]) -> dict[str, Any]:
+    """Read `folder`'s meta.json. Raises DataError if it is damaged or lacks one of `keys`."""
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
         if not isinstance(meta, dict) or keys - meta.keys():
-            raise ValueError(f"its meta.json does not say {', '.join(sorted(keys))}")
+            raise ValueError(f"its meta.json lacks one of {', '.join(sorted(keys))}")
     except (OSError, ValueError) as error:
-        raise unreadable(folder, error) from None
+        raise unreadable_error(folder, error) from None
     return meta
 
 
-def unreadable(folder: Path, why: object) -> DataError:
+def map_array(path: Path, mode: Literal["r", "c"] = "r") -> npt.NDArray[Any]:
+    """Memory-map a .npy file of numbers; it never loads a pickle.
+
+    With mode "c" (copy-on-write), writes to the array do not reach the file. Raises DataError.
+    """
+    try:
+        array: Any = np.load(path, mmap_mode=mode, allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            array.close()
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
+            raise ValueError("it is not an array of numbers")
+    except Exception as error:  # a damaged header raises anything, tokenize's errors among them
+        raise DataError(
+            f"the cached file {path} cannot be read ({error}); delete its folder "
+            f"{path.parent.parent}, the next run creates it again"
+        ) from error
+    return array
+
+
+def unreadable_error(folder: Path, reason: object) -> DataError:
+    """Return the error for a damaged cache folder."""
     return DataError(
-        f"the cached data in {folder} cannot be read ({why}); delete that folder, the next run "
-        "makes it again"
+        f"the cached data in {folder} cannot be read ({reason}); delete that folder, the next run "
+        "creates it again"
     )

@@ -1,7 +1,7 @@
-"""Data of one's own: a path -> the source, its content hashed.
+"""Custom data: find the folder of images or the file at a path, and hash its content.
 
-A folder of pictures by class, an `.npz` of arrays, a CSV or an Excel file. A relative path is
-looked for in the working directory, then where the other datasets lie.
+It is a folder of images by class, an `.npz` of arrays, or a CSV or Excel table. A relative path
+begins in the working directory, else in the folder of the built-in datasets.
 """
 
 from __future__ import annotations
@@ -15,93 +15,105 @@ from pathlib import Path
 from harness.data.types import DataOptions, Source
 from harness.errors import DataError
 
-TABLES = (".csv", ".tsv", ".xlsx")
-FILES = (".npz", *TABLES)
-A_PATH = f"a path has a / in it or ends in {', '.join(FILES)}"
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
+FILE_SUFFIXES = (".npz", *TABLE_SUFFIXES)
+PATH_RULE = f"a path has a / in it or ends in {', '.join(FILE_SUFFIXES)}"
 
 
 def is_path(name: str) -> bool:
-    """Whether a dataset's name is that of a file or folder, not of a known set.
+    """Whether a dataset's name is a path and not the name of a built-in dataset.
 
-    A folder without a / in its name is one where it lies in the working directory.
+    A folder's name without a / is a path if the folder lies in the working directory.
     """
-    spelt = "/" in name or os.sep in name or name.lower().endswith(FILES) or name.startswith("~")
-    return spelt or _exists(Path(name))
+    has_path_syntax = (
+        "/" in name
+        or os.sep in name
+        or name.lower().endswith(FILE_SUFFIXES)
+        or name.startswith("~")
+    )
+    return has_path_syntax or _exists(Path(name))
 
 
-def find(name: str, root: Path, asked: DataOptions) -> Source:
-    """The data at the path `name`, else at `root / name`. Raises DataError."""
+def find_source(name: str, root: Path, options: DataOptions) -> Source:
+    """Find the data at the path `name`, else at `root / name`. Raises DataError."""
     path = locate(name, root)
     suffix = path.suffix.lower()
     if path.is_dir():
-        return _folder(name, path, asked)
-    if suffix in FILES:
-        return _file(name, path, asked)
+        return _find_folder(name, path, options)
+    if suffix in FILE_SUFFIXES:
+        return _find_file(name, path, options)
     if suffix in (".xls", ".ods", ".parquet", ".json", ".npy", ".pt", ".mat"):
-        raise DataError(f"{name}: {suffix} files are not read; save it as one of {_kinds()}")
-    raise DataError(f"{name}: neither a folder of pictures nor one of {_kinds()}")
+        raise DataError(
+            f"{name}: {suffix} files are not supported; save it as one of {_join_suffixes()}"
+        )
+    raise DataError(f"{name}: neither a folder of pictures nor one of {_join_suffixes()}")
 
 
 def locate(name: str, root: Path) -> Path:
-    """Where it lies. Raises DataError."""
+    """Return the absolute path of `name`, searched in the working directory, then in `root`.
+
+    Raises DataError.
+    """
     try:
-        given = Path(name).expanduser()
+        path = Path(name).expanduser()
     except RuntimeError as error:  # no such user
         raise DataError(f"[data] name: {name}: {error}") from None
-    for path in (given, root / given):
-        if _exists(path):
-            return path.resolve()
-    looked = f"{given.absolute()}" + ("" if given.is_absolute() else f" nor {root / given}")
+    for candidate in (path, root / path):
+        if _exists(candidate):
+            return candidate.resolve()
+    searched = f"{path.absolute()}" + ("" if path.is_absolute() else f" nor {root / path}")
     raise DataError(
-        f"[data] name: no file or folder {looked}; a relative path begins in the working directory"
+        f"[data] name: no file or folder {searched}; a relative path begins in the working "
+        "directory"
     )
 
 
-def _folder(name: str, path: Path, asked: DataOptions) -> Source:
+def _find_folder(name: str, path: Path, options: DataOptions) -> Source:
     from harness.data import image_folder
 
-    _refuse(name, "a folder of pictures", {"target": asked.target, "ignore": asked.ignore})
-    if asked.task == "regression":
+    _refuse_keys(name, "a folder of pictures", {"target": options.target, "ignore": options.ignore})
+    if options.task == "regression":
         raise DataError(
             f'[data] task: {name} is a folder of pictures, which has classes; a "regression" '
             "needs numbers: a table, or an .npz"
         )
-    parts = image_folder.listed(path, name)
+    splits = image_folder.list_images(path, name)
     digest = hashlib.sha256()
-    for file in (file for part in parts for files in part.values() for file in files):
-        digest.update(f"{file.relative_to(path).as_posix()}|{_sha256(file)}|".encode())
+    for file in (file for split in splits for files in split.values() for file in files):
+        digest.update(f"{file.relative_to(path).as_posix()}|{_hash_file(file)}|".encode())
     return Source(
         name,
         str(path),
-        _digest(digest.hexdigest(), asked),
-        len(parts) > 1,
-        lambda: image_folder.decode(parts, name, asked.size),
+        _hash_options(digest.hexdigest(), options),
+        len(splits) > 1,
+        lambda: image_folder.decode(splits, name, options.size),
     )
 
 
-def _file(name: str, path: Path, asked: DataOptions) -> Source:
+def _find_file(name: str, path: Path, options: DataOptions) -> Source:
     from harness.data import npz, tabular
 
-    digest = _digest(_sha256(path), asked)
-    _refuse(name, "a file", {"size": asked.size})
-    if path.suffix.lower() in TABLES:
-        return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, asked))
-    _refuse(name, "an .npz", {"ignore": asked.ignore})
+    digest = _hash_options(_hash_file(path), options)
+    _refuse_keys(name, "a file", {"size": options.size})
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, options))
+    _refuse_keys(name, "an .npz", {"ignore": options.ignore})
     has_test = npz.has_test(path, name)
-    return Source(name, str(path), digest, has_test, lambda: npz.decode(path, name, asked))
+    return Source(name, str(path), digest, has_test, lambda: npz.decode(path, name, options))
 
 
-def _refuse(name: str, what: str, keys: dict[str, object]) -> None:
-    for key, value in keys.items():
+def _refuse_keys(name: str, kind: str, values: dict[str, object]) -> None:
+    """Raise DataError if a key of [data] is set that this kind of data does not have."""
+    for key, value in values.items():
         if value:
-            raise DataError(f"[data] {key}: {name} is {what}, which has none; leave it out")
+            raise DataError(f"[data] {key}: {name} is {kind}, which has none; leave it out")
 
 
-def _digest(content: str, asked: DataOptions) -> str:
-    return hashlib.sha256(json.dumps([content, *astuple(asked)]).encode()).hexdigest()
+def _hash_options(content: str, options: DataOptions) -> str:
+    return hashlib.sha256(json.dumps([content, *astuple(options)]).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -112,12 +124,12 @@ def _sha256(path: Path) -> str:
 
 
 def _exists(path: Path) -> bool:
-    """False for a name that no file can have, too."""
+    """Whether the path exists; False also for a name that no file can have."""
     try:
         return path.exists()
     except (OSError, ValueError):
         return False
 
 
-def _kinds() -> str:
-    return ", ".join(FILES)
+def _join_suffixes() -> str:
+    return ", ".join(FILE_SUFFIXES)

@@ -1,9 +1,9 @@
-"""A folder of pictures by class -> arrays, by Pillow.
+"""Read a folder of images by class, with Pillow.
 
-    photos/cat/1.png  photos/dog/7.jpg              a folder a class; a test part is held out
-    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test part of its own
+    photos/cat/1.png  photos/dog/7.jpg              one folder a class; a test set is held out
+    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test set
 
-Where all are grey the inputs are [N, H, W], else [N, 3, H, W], uint8.
+The inputs are uint8 [N, H, W] if all images are grey, else [N, 3, H, W].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data.types import Array, Decoded
+from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,189 +25,197 @@ if TYPE_CHECKING:
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
 )  # fmt: skip
-"""What Pillow always reads."""
-UNREAD = (".heic", ".heif", ".avif", ".svg", ".jxl")
-"""Pictures too, which must not be missed without a word."""
-TRAINING = ("train", "training", "val", "valid", "validation")
-"""Folders of the training part; the validation part is drawn anew out of all."""
-TEST = ("test", "testing")
-MOST = 4 << 30
-"""Bytes, decoded."""
-LARGE, SIDE = 128 * 128, 64
-"""Pixels from which on a fully connected network is ill served, and what serves it better."""
+"""Formats that Pillow always reads."""
+UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".svg", ".jxl")
+"""Formats that are refused with an error, instead of being overlooked."""
+TRAINING_FOLDERS = ("train", "training", "val", "valid", "validation")
+"""Folders of training images; the validation set is split off anew from all of them."""
+TEST_FOLDERS = ("test", "testing")
+MAX_BYTES = 4 << 30
+"""Of all decoded images together."""
+LARGE_IMAGE, SUGGESTED_SIDE = 128 * 128, 64
+"""Number of pixels that is too many for a fully connected network; the side suggested instead."""
 ORIENTATION = 0x0112
-"""Of EXIF; 5 to 8 are turned by a quarter."""
+"""The EXIF tag; values 5 to 8 mean a quarter turn."""
 
-Part = dict[str, list[Path]]
+ImagesByClass = dict[str, list[Path]]
 """Files by class, sorted."""
 
 
-def listed(folder: Path, name: str) -> list[Part]:
-    """The training part and, where there is one, the test part. Raises DataError."""
-    inside = _folders(folder)
-    by_part = {each.name.lower(): each for each in inside}
-    if not by_part.keys() & {"train", "training"} or by_part.keys() - {*TRAINING, *TEST}:
-        return [_by_class(folder, inside, name)]
-    parts: list[Part] = []
-    for names in (TRAINING, TEST):
-        part: Part = {}
-        for each in (by_part[which] for which in names if which in by_part):
-            for label, files in _by_class(each, _folders(each), f"{name}/{each.name}").items():
-                part.setdefault(label, []).extend(files)
-        parts += [dict(sorted(part.items()))] if part else []
-    for label in parts[1] if len(parts) > 1 else ():
-        if label not in parts[0]:
-            raise DataError(
-                f"{name}: class '{label}' stands in the test part and not in training; move some "
-                "of it, or take it out"
+def list_images(folder: Path, name: str) -> list[ImagesByClass]:
+    """List the training images and, if there are any, the test images. Raises DataError."""
+    subfolders = _list_folders(folder)
+    by_name = {subfolder.name.lower(): subfolder for subfolder in subfolders}
+    split_names = {*TRAINING_FOLDERS, *TEST_FOLDERS}
+    if not by_name.keys() & {"train", "training"} or by_name.keys() - split_names:
+        return [_group_by_class(folder, subfolders, name)]
+    splits: list[ImagesByClass] = []
+    for names in (TRAINING_FOLDERS, TEST_FOLDERS):
+        split: ImagesByClass = {}
+        for subfolder in (by_name[part] for part in names if part in by_name):
+            by_class = _group_by_class(
+                subfolder, _list_folders(subfolder), f"{name}/{subfolder.name}"
             )
-    return parts
+            for label, files in by_class.items():
+                split.setdefault(label, []).extend(files)
+        splits += [dict(sorted(split.items()))] if split else []
+    for label in splits[1] if len(splits) > 1 else ():
+        if label not in splits[0]:
+            raise DataError(
+                f"{name}: class '{label}' is in the test set but not in the training set; move "
+                "some of its pictures, or take it out"
+            )
+    return splits
 
 
-def decode(parts: Sequence[Part], name: str, size: tuple[int, ...]) -> Decoded:
-    """Read every picture, brought to `size` (height, width) where that is given.
+def decode(splits: Sequence[ImagesByClass], name: str, size: tuple[int, ...]) -> DatasetArrays:
+    """Read every image, resized to `size` (height, width) if it is given.
 
-    Raises DataError where one cannot be read, or where they are of several sizes.
+    Raises DataError if one cannot be read, or if they have different sizes.
     """
-    files = [file for part in parts for each in part.values() for file in each]
+    files = _flatten(splits)
     with ThreadPoolExecutor() as pool:
         _check_memory(
-            [(size[0], size[1])] * len(files) if size else list(pool.map(_size, files)), name
+            [(size[0], size[1])] * len(files) if size else list(pool.map(_read_size, files)), name
         )
-        read = list(pool.map(lambda file: _array(file, size), files))
-    _check_sizes(files, read, name)
-    colour = any(each.ndim == 3 for each in read)
-    if colour:
-        read = [each if each.ndim == 3 else np.stack([each] * 3) for each in read]
-    inputs = np.stack(read)
-    classes = tuple(parts[0])
-    numbers = [classes.index(label) for part in parts for label in part for _ in part[label]]
+        images = list(pool.map(lambda file: _read_image(file, size), files))
+    _check_sizes(files, images, name)
+    if any(image.ndim == 3 for image in images):
+        images = [image if image.ndim == 3 else np.stack([image] * 3) for image in images]
+    inputs = np.stack(images)
+    classes = tuple(splits[0])
+    numbers = [classes.index(label) for split in splits for label in split for _ in split[label]]
     labels = np.array(numbers, np.int64)
-    count = sum(map(len, parts[0].values()))
-    test = (inputs[count:], labels[count:]) if len(parts) > 1 else None
-    return Decoded(inputs[:count], labels[:count], test, classes, 255.0)
+    count = sum(map(len, splits[0].values()))
+    test = (inputs[count:], labels[count:]) if len(splits) > 1 else None
+    return DatasetArrays(inputs[:count], labels[:count], test, classes, 255.0)
 
 
-def fitting_size(parts: Sequence[Part], name: str) -> tuple[tuple[int, int] | None, str]:
-    """Height and width to bring all to, and what sizes they have; None where they are of one size,
-    and of a small one.
+def suggest_size(splits: Sequence[ImagesByClass]) -> tuple[tuple[int, int] | None, str]:
+    """Return the height and width to resize the images to, and why.
 
-    The commonest shape, its longer side cut to SIDE.
+    That is their most common shape, its longer side reduced to SUGGESTED_SIDE; None if all have the
+    same size already, and a small one.
     """
-    files = [file for part in parts for each in part.values() for file in each]
+    files = _flatten(splits)
     with ThreadPoolExecutor() as pool:
-        sizes = list(pool.map(_size, files))
+        sizes = list(pool.map(_read_size, files))
     (height, width), count = Counter(sizes).most_common(1)[0]
-    if count == len(files) and height * width <= LARGE:
+    if count == len(files) and height * width <= LARGE_IMAGE:
         return None, ""
-    said = f"{count:,} of {len(files):,} have {height}x{width}"
+    reason = f"{count:,} of {len(files):,} have {height}x{width}"
     if count < len(files):
-        odd = next(place for place, size in enumerate(sizes) if size != (height, width))
-        other = f"{files[odd].parent.name}/{files[odd].name}"
-        said += f", others not, such as {other} with {sizes[odd][0]}x{sizes[odd][1]}"
-    share = min(1.0, SIDE / max(height, width))
-    return (max(1, round(height * share)), max(1, round(width * share))), said
+        odd = next(index for index, size in enumerate(sizes) if size != (height, width))
+        example = f"{files[odd].parent.name}/{files[odd].name}"
+        reason += f", others not, such as {example} with {sizes[odd][0]}x{sizes[odd][1]}"
+    scale = min(1.0, SUGGESTED_SIDE / max(height, width))
+    return (max(1, round(height * scale)), max(1, round(width * scale))), reason
 
 
-def _folders(folder: Path) -> list[Path]:
+def _flatten(splits: Sequence[ImagesByClass]) -> list[Path]:
+    return [file for split in splits for files in split.values() for file in files]
+
+
+def _list_folders(folder: Path) -> list[Path]:
     try:
-        inside = sorted(folder.iterdir())
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror or error})") from None
-    return [each for each in inside if each.is_dir() and not each.name.startswith(".")]
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
-def _by_class(folder: Path, inside: Sequence[Path], name: str) -> Part:
-    part = {}
-    for each in inside:
-        part[each.name] = files = sorted(
-            file for file in each.rglob("*") if file.suffix.lower() in (*SUFFIXES, *UNREAD)
+def _group_by_class(folder: Path, class_folders: Sequence[Path], name: str) -> ImagesByClass:
+    by_class = {}
+    for class_folder in class_folders:
+        by_class[class_folder.name] = files = sorted(
+            file for file in class_folder.rglob("*")
+            if file.suffix.lower() in (*SUFFIXES, *UNSUPPORTED_SUFFIXES)
             and not file.name.startswith(".")
         )  # fmt: skip
         for file in files:
-            if file.suffix.lower() in UNREAD:
+            if file.suffix.lower() in UNSUPPORTED_SUFFIXES:
                 raise DataError(
-                    f"{file}: {file.suffix} pictures are not read; save it as PNG or JPEG"
+                    f"{file}: {file.suffix} pictures are not supported; save it as PNG or JPEG"
                 )
         if not files:
             raise DataError(
-                f"{name}: class '{each.name}' has no picture ({', '.join(SUFFIXES)}); put some "
-                "there, or take the folder away"
+                f"{name}: class '{class_folder.name}' has no picture ({', '.join(SUFFIXES)}); put "
+                "some there, or delete the folder"
             )
-    if not part:
+    if not by_class:
         raise DataError(
-            f"{name}: a folder with no classes; put the pictures of each class into a folder of "
-            f"its own, as in {name.rstrip('/')}/cat/1.png"
+            f"{name}: a folder with no classes; put the pictures of each class into their own "
+            f"folder, as in {name.rstrip('/')}/cat/1.png"
         )
-    return part
+    return by_class
 
 
 def _check_memory(sizes: Sequence[tuple[int, int]], name: str) -> None:
-    if 3 * sum(height * width for height, width in sizes) > MOST:
+    if 3 * sum(height * width for height, width in sizes) > MAX_BYTES:
         height, width = max(sizes)
         raise DataError(
-            f"[data] size: {name} has {len(sizes):,} pictures of up to {height}x{width}, more than "
-            "memory should hold; bring them to a smaller one, such as size = [32, 32]"
+            f"[data] size: {name} has {len(sizes):,} pictures of up to {height}x{width}, too many "
+            "pixels for memory; resize them, for example by size = [32, 32]"
         )
 
 
-def _check_sizes(files: Sequence[Path], read: Sequence[Array], name: str) -> None:
-    sizes = [(int(each.shape[-2]), int(each.shape[-1])) for each in read]
+def _check_sizes(files: Sequence[Path], images: Sequence[Array], name: str) -> None:
+    sizes = [(int(image.shape[-2]), int(image.shape[-1])) for image in images]
     counts = Counter(sizes).most_common()
     if len(counts) > 1:
-        shown = ", ".join(
+        examples = ", ".join(
             f"{size[0]}x{size[1]} as {file.parent.name}/{file.name} ({count:,})"
             for size, count in counts[:3]
             for file in [files[sizes.index(size)]]
         )
         raise DataError(
-            f"[data] size: {name} has pictures of {len(counts):,} sizes, height x width: {shown}; "
-            f"size = {list(counts[0][0])} brings all to one, stretched where they are of another "
-            "shape"
+            f"[data] size: {name} has pictures of {len(counts):,} sizes, height x width: "
+            f"{examples}; size = {list(counts[0][0])} resizes all to one, and stretches those of "
+            "another shape"
         )
 
 
-def _size(file: Path) -> tuple[int, int]:
-    """Height and width, by the file's head."""
-    with _opened(file) as image:
-        # A PNG's pixels would be read for it; few of them are turned.
-        turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
-        return image.size if turned else (image.height, image.width)
+def _read_size(file: Path) -> tuple[int, int]:
+    """Return height and width, from the file's header."""
+    with _open(file) as image:
+        # For a PNG, getexif would read the pixels; few PNGs are turned.
+        is_turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
+        return image.size if is_turned else (image.height, image.width)
 
 
-def _array(file: Path, size: tuple[int, ...]) -> Array:
-    """[H, W] where it is grey, else [3, H, W], uint8."""
+def _read_image(file: Path, size: tuple[int, ...]) -> Array:
+    """Return uint8 [H, W] if the image is grey, else [3, H, W]."""
     from PIL import Image, ImageOps
 
-    with _opened(file) as opened:
+    with _open(file) as original:
         try:
-            image: Image.Image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut at 255
+            image: Image.Image = ImageOps.exif_transpose(original)
+            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255
                 image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
             if image.has_transparency_data:
-                paper = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(paper, image.convert("RGBA"))
+                background = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(background, image.convert("RGBA"))
             image = image.convert("L" if image.mode in ("1", "L", "F") else "RGB")
             if size:
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             values = np.asarray(image)
         except Exception as error:  # a damaged file raises anything
-            raise _unreadable(file, error) from None
+            raise _unreadable_error(file, error) from None
     if values.ndim == 2:
         return values
-    grey = bool((values == values[..., :1]).all())
-    return values[..., 0] if grey else values.transpose(2, 0, 1)
+    is_grey = bool((values == values[..., :1]).all())
+    return values[..., 0] if is_grey else values.transpose(2, 0, 1)
 
 
-def _opened(file: Path) -> Image:
+def _open(file: Path) -> Image:
     from PIL import Image
 
     try:
         return Image.open(file)
     except Exception as error:
-        raise _unreadable(file, error) from None
+        raise _unreadable_error(file, error) from None
 
 
-def _unreadable(file: Path, error: Exception) -> DataError:
-    why = " ".join(str(error).split()).replace(f" '{file}'", "") or repr(error)
-    return DataError(f"{file}: no picture that can be read ({why}); mend it, or take it away")
+def _unreadable_error(file: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()).replace(f" '{file}'", "") or repr(error)
+    return DataError(f"{file}: not a readable picture ({reason}); repair it, or take it away")

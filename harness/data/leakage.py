@@ -1,8 +1,7 @@
-"""How fair a split is: copies between its parts, its classes in balance, what each part holds.
+"""Data leakage between training, validation and test set: duplicates, class counts, digests.
 
-Examples are copies of one another where their inputs are equal byte for byte. Of the test part
-nothing but counts and hashes comes out of here: neither an input nor a label, nor which example
-it is that has a copy. `SealedTest`, opened by harness.selection, stays the one way to those.
+Two examples are duplicates if their inputs are equal byte for byte. Of the test set, only counts
+and hashes leave this module: no input, no label, and not which example has a duplicate.
 """
 
 from __future__ import annotations
@@ -16,83 +15,85 @@ import numpy as np
 
 from harness.data.types import Array
 
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 PAIRS = ("train_test", "validation_test", "train_validation")
-"""The names of the duplicates between two parts, the gravest first."""
+"""The pairs of splits whose duplicates are counted, the most harmful first."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Examples whose inputs stand elsewhere too, byte for byte."""
+    """The number of duplicates between two splits, or within one."""
 
     examples: int
-    """Of two parts, those of the second that stand in the first too: of train and test, the test
-    examples that are trained on. Within one part, those that are left when each of its inputs is
-    counted once."""
+    """Between two splits: examples of the second that also occur in the first; for train and test,
+    the test examples that are trained on. Within one split: all copies of an input but one."""
     conflicting: int
-    """Of these, those with another label there; within one part, those whose copies do not all
-    have one label."""
+    """Those of them that have another label in the first split; within one split, those whose
+    copies do not all have the same label."""
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What one part holds."""
+class SplitContents:
+    """The size, class counts and digest of one split."""
 
     examples: int
     by_class: tuple[int, ...]
-    """Examples of each class; empty for a regression."""
+    """Number of examples of each class; empty for a regression."""
     digest: str
-    """SHA-256 of its inputs and labels, in order."""
+    """SHA-256 of the inputs and labels, in order."""
 
 
 @dataclass(frozen=True)
 class DataQuality:
-    """Of a split's parts, as they are trained and judged on."""
+    """What was counted in the three splits. Field names are keys in the cache and in MLflow."""
 
-    parts: Mapping[str, Contents]
-    """By PARTS."""
+    parts: Mapping[str, SplitContents]
+    """One entry for each of SPLITS."""
     duplicates: Mapping[str, Duplicates]
-    """By PAIRS, and by `train` within the training part."""
+    """One entry for each of PAIRS, and `train` for those within the training set."""
     dropped: int = 0
-    """Training examples that `[data] drop_duplicates` left out."""
+    """Training examples that `[data] drop_duplicates` removed."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataQuality:
-        """Raises KeyError, TypeError or ValueError where `values` are none of ours."""
+        """Read what `to_dict` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         return cls(
             {
-                name: Contents(int(of["examples"]), tuple(map(int, of["by_class"])), of["digest"])
-                for name in PARTS
-                for of in [values["parts"][name]]
+                name: SplitContents(
+                    int(part["examples"]), tuple(map(int, part["by_class"])), part["digest"]
+                )
+                for name in SPLITS
+                for part in [values["parts"][name]]
             },
             {
-                name: Duplicates(int(of["examples"]), int(of["conflicting"]))
+                name: Duplicates(int(counts["examples"]), int(counts["conflicting"]))
                 for name in (*PAIRS, "train")
-                for of in [values["duplicates"][name]]
+                for counts in [values["duplicates"][name]]
             },
             int(values["dropped"]),
         )
 
 
 @dataclass(frozen=True)
-class Grouped:
-    """The examples of one part: `groups` int64 [N], equal where the inputs are, `labels` [N],
-    int64 classes or float32 targets."""
+class GroupedExamples:
+    """The examples of one split, with numbers that are equal where the inputs are."""
 
     groups: Array
+    """int64 [N]."""
     labels: Array
+    """[N]: int64 classes or float32 targets."""
 
-    def __getitem__(self, rows: Array) -> Grouped:
-        return Grouped(self.groups[rows], self.labels[rows])
+    def __getitem__(self, rows: Array) -> GroupedExamples:
+        return GroupedExamples(self.groups[rows], self.labels[rows])
 
 
-def digest_of_part(inputs: Array, labels: Array) -> str:
-    """SHA-256 of some examples, in order: the bytes of their inputs, then of their labels.
+def hash_examples(inputs: Array, labels: Array) -> str:
+    """Return the SHA-256 of examples, in order: the bytes of their inputs, then of their labels.
 
-    It says nothing of names, folders and shapes: the same test images give the same hash.
+    Names, folders and shapes do not count: the same test images always have the same digest.
     """
     digest = hashlib.sha256(f"{len(labels)}|".encode())
     digest.update(np.ascontiguousarray(inputs).data)
@@ -100,65 +101,69 @@ def digest_of_part(inputs: Array, labels: Array) -> str:
     return digest.hexdigest()
 
 
-def groups_of(*parts: Array) -> list[Array]:
-    """Numbers for the examples [N, ...] of each part, equal where the inputs are, int64 [N].
+def group_examples(*arrays: Array) -> list[Array]:
+    """Number the examples [N, ...] of each array, int64 [N]: equal inputs get the same number.
 
-    Inputs are told apart by 16 bytes of BLAKE2b: among a million that are unlike, two have the same
-    with a chance of 1e-27.
+    Inputs are compared by 16 bytes of BLAKE2b: the probability that two of a million different
+    inputs collide is 1e-27.
     """
     digests = bytearray()
-    for inputs in parts:
+    for inputs in arrays:
         rows = np.ascontiguousarray(inputs).reshape(len(inputs), -1).view(np.uint8)
         for row in rows:
             digests += hashlib.blake2b(row.data, digest_size=16).digest()
-    found = np.unique(np.frombuffer(digests, "S16"), return_inverse=True)[1].astype(np.int64)
-    return np.split(found, np.cumsum([len(inputs) for inputs in parts])[:-1])
+    numbers = np.unique(np.frombuffer(digests, "S16"), return_inverse=True)[1].astype(np.int64)
+    return np.split(numbers, np.cumsum([len(inputs) for inputs in arrays])[:-1])
 
 
-def copied(part: Grouped, *others: Grouped) -> Array:
-    """Which examples of a part stand in any of the others too, bool [N]."""
-    return np.isin(part.groups, np.concatenate([other.groups for other in others]))
+def find_copies(split: GroupedExamples, *others: GroupedExamples) -> Array:
+    """Return which examples of a split also occur in any of the others, bool [N]."""
+    return np.isin(split.groups, np.concatenate([other.groups for other in others]))
 
 
-def measure(
-    parts: Mapping[str, Grouped], digests: Mapping[str, str], classes: int, dropped: int
+def measure_data_quality(
+    splits: Mapping[str, GroupedExamples], digests: Mapping[str, str], classes: int, dropped: int
 ) -> DataQuality:
-    """Count what stands in several parts, and the classes of each; a regression has 0."""
+    """Count the duplicates and the classes of `splits`, by SPLITS.
+
+    `classes` is the number of classes, 0 for a regression; `digests` are those of `hash_examples`.
+    """
     duplicates = {
-        pair: _between(parts[first], parts[second])
+        pair: _count_shared(splits[first], splits[second])
         for pair in PAIRS
         for first, second in [pair.split("_")]
     }
     contents = {
-        name: Contents(
-            len(part.labels),
-            tuple(np.bincount(part.labels, minlength=classes).tolist()) if classes else (),
+        name: SplitContents(
+            len(split.labels),
+            tuple(np.bincount(split.labels, minlength=classes).tolist()) if classes else (),
             digests[name],
         )
-        for name, part in parts.items()
+        for name, split in splits.items()
     }
-    return DataQuality(contents, duplicates | {"train": _within(parts["train"])}, dropped)
+    return DataQuality(contents, duplicates | {"train": _count_repeated(splits["train"])}, dropped)
 
 
-def _between(first: Grouped, second: Grouped) -> Duplicates:
-    """Of the second part's examples."""
-    low, high = _labels(first, 1 + max(first.groups.max(), second.groups.max()))
+def _count_shared(first: GroupedExamples, second: GroupedExamples) -> Duplicates:
+    """Count the second split's examples that also occur in the first."""
+    low, high = _label_ranges(first, 1 + max(first.groups.max(), second.groups.max()))
     low, high = low[second.groups], high[second.groups]
-    there = np.isfinite(high)
-    other = there & ((low != second.labels) | (high != second.labels))
-    return Duplicates(int(there.sum()), int(other.sum()))
+    occurs = np.isfinite(high)
+    conflicts = occurs & ((low != second.labels) | (high != second.labels))
+    return Duplicates(int(occurs.sum()), int(conflicts.sum()))
 
 
-def _within(part: Grouped) -> Duplicates:
-    counts = np.bincount(part.groups)
-    low, high = _labels(part, len(counts))
+def _count_repeated(split: GroupedExamples) -> Duplicates:
+    """Count the copies within one split."""
+    counts = np.bincount(split.groups)
+    low, high = _label_ranges(split, len(counts))
     copies = np.maximum(counts - 1, 0)
     return Duplicates(int(copies.sum()), int(copies[low < high].sum()))
 
 
-def _labels(part: Grouped, groups: int) -> tuple[Array, Array]:
-    """The least and the greatest label that each group has in a part; ±inf where it has none."""
+def _label_ranges(split: GroupedExamples, groups: int) -> tuple[Array, Array]:
+    """Return the smallest and largest label of each group in a split; ±inf for a group without."""
     high, low = np.full(groups, -np.inf), np.full(groups, np.inf)
-    np.maximum.at(high, part.groups, part.labels)
-    np.minimum.at(low, part.groups, part.labels)
+    np.maximum.at(high, split.groups, split.labels)
+    np.minimum.at(low, split.groups, split.labels)
     return low, high

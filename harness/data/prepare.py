@@ -1,17 +1,16 @@
-"""The decoded cache and the split: arrays as files that every worker of a machine maps.
+"""Prepare a dataset: decode it, split it and cache both as files that all workers map.
 
-    <cache>/decoded/<name>-<key>/            one dataset, test part apart
-        training/{inputs,labels,groups}.npy
+    <cache>/decoded/<name>-<key>/
+        training/{inputs,labels,groups}.npy  training and validation set
         sealed-test/{inputs,labels,groups}.npy
         split-<key>/{train,validation}.npy   row numbers into training/
         meta.json
 
-Numpy only: once the data is decoded, the driver needs no torch to prepare it.
+This module uses numpy only, so the driver need not import torch.
 
-Examples of either part whose inputs are equal have the same number in `groups`. What stands in
-several parts is counted, and parts are hashed, when these files are made: of the sealed part counts
-and hashes alone come out. Once a split is there, nothing but `SealedTest` reads that part, and
-`harness predict` its pictures.
+`groups` has the same number for examples whose inputs are equal. Duplicates are counted and splits
+are hashed when a split is written; only counts and hashes of the test set leave it. After that,
+`SealedTest` alone reads the test set, and `harness predict` its images.
 """
 
 from __future__ import annotations
@@ -25,26 +24,49 @@ from typing import Any
 
 import numpy as np
 
-from harness.data import builtin
-from harness.data.arrays import mapped
-from harness.data.cache import key, meta_of, once, slug, unreadable
-from harness.data.leakage import DataQuality, Grouped, digest_of_part, groups_of, measure
-from harness.data.split import checked, digest_of, of_classes, split, with_test, without_copies
-from harness.data.types import Array, DataOptions, Decoded
+from harness.data.builtin import find_dataset
+from harness.data.cache import (
+    create_folder,
+    map_array,
+    read_meta,
+    short_hash,
+    slugify,
+    unreadable_error,
+    user_cache,
+)
+from harness.data.leakage import (
+    DataQuality,
+    GroupedExamples,
+    group_examples,
+    hash_examples,
+    measure_data_quality,
+)
+from harness.data.split import (
+    check_dataset,
+    compute_statistics,
+    drop_copies,
+    hash_rows,
+    hold_out_test,
+    select_classes,
+    split_rows,
+)
+from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.results import Task
 
 FORMAT = 4
-"""Raise it when the layout or the meaning of these files changes."""
+"""Version of these files: increase it when their layout or meaning changes."""
 META = (
     "classes", "shape", "dtype", "scale", "columns", "indicators", "by_feature", "target",
     "test_rows", "test_digest",
 )  # fmt: skip
-"""What the decoded data's meta.json says."""
+"""The keys of the decoded data's meta.json."""
+SPLIT_META = ("mean", "std", "rows", "fairness", "target_mean", "target_std")
+"""The keys of a split's meta.json."""
 
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """All that a worker may know: the training and validation parts. No path to the test part."""
+    """The training and validation set, as workers get them: without a path to the test set."""
 
     inputs: Path
     labels: Path
@@ -52,62 +74,60 @@ class TrainingFiles:
     validation_rows: Path
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    """Of one example."""
+    """Shape of one example."""
     mean: float | tuple[float, ...]
-    """Of the training part's values, in raw units (0..255 for images); of a table's one a feature.
-    """
+    """Mean of the training values, in raw units (0..255 for images); one a feature of a table."""
     std: float | tuple[float, ...]
-    """The same; 0 for values that are all equal."""
+    """Their standard deviation; 0 if all values are equal."""
     task: Task = "classes"
     target: str = ""
-    """What the labels of a regression are called."""
+    """The name of a regression's labels."""
     target_mean: float = 0.0
-    """Of the training part's targets, in their own units; of a regression."""
+    """Mean of the training set's targets, in their units; for a regression."""
     target_std: float = 1.0
     dtype: str = "uint8"
-    """Of the inputs: float32 for features."""
+    """Type of the inputs: float32 for features."""
     columns: tuple[str, ...] = ()
-    """What the features of a table are called."""
+    """The names of a table's features."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All that is read of them."""
+        """The files that training reads."""
         return self.inputs, self.labels, self.train_rows, self.validation_rows
 
     def validation_labels(self) -> bytes:
-        """The class of every validation example in the split's order, one byte each; of a
-        regression its target, float32."""
-        labels: Array = mapped(self.labels)[mapped(self.validation_rows)]
+        """Return the labels of the validation set in its order: uint8 classes, or float32 targets
+        of a regression."""
+        labels: Array = map_array(self.labels)[map_array(self.validation_rows)]
         return labels.astype(np.float32 if self.task == "regression" else np.uint8).tobytes()
 
 
 @dataclass(frozen=True)
 class TestFiles:
-    """The sealed test part; `harness.data.torch_datasets.SealedTest` is the way in."""
+    """The sealed test set; only `harness.data.torch_datasets.SealedTest` opens it."""
 
     inputs: Path
     labels: Path
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A dataset ready to train on."""
+class PreparedDataset:
+    """A dataset that is decoded, split and cached."""
 
     name: str
-    where: str
+    location: str
     digest: str
     split_hash: str
-    """SHA-256 over the data's digest and the row numbers of all parts."""
+    """SHA-256 of the data's digest and the row numbers of all splits."""
     sizes: dict[str, int]
-    """Examples in `train`, `validation` and `test`."""
+    """Number of examples in `train`, `validation` and `test`."""
     own_test: bool
-    """Whether the test part is the set's own, not held out of it."""
+    """Whether the test set came with the dataset, and was not held out here."""
     training: TrainingFiles
     test: TestFiles
     test_digest: str
-    """SHA-256 of the test part's inputs and labels, in order: the same test images give the same,
-    whatever they are called and wherever they lie."""
-    fairness: DataQuality
+    """SHA-256 of the test set's inputs and labels, in order, whatever their name and folder."""
+    data_quality: DataQuality
 
 
 def prepare(
@@ -127,149 +147,154 @@ def prepare(
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
-) -> Prepared:
-    """Find, decode and split a dataset, or map what an earlier call left.
+) -> PreparedDataset:
+    """Find, decode and split a dataset, or reuse the cached files of an earlier call.
 
-    `validation` and `test` are fractions, of the training part and of the whole; `test` counts
-    only where the set has no test part of its own, or where `own_test` is False. Both splits are
-    stratified by class and follow from `split_seed`. `classes` are those that are kept, all where
-    it is empty. `drop_duplicates` leaves out of the training part what stands in the validation or
-    test part too. `target` and `ignore` are columns of a table, `size` is that of pictures.
+    Args:
+        name: The name of a built-in dataset, or the path of custom data.
+        validation: Fraction of the training set to validate on, stratified by class.
+        test: Fraction of all examples to hold out as the test set, stratified by class. Used only
+            if the dataset has no test set, or if `own_test` is False.
+        split_seed: Determines both splits.
+        normalize: Whether `mean` and `std` are those of the training set; else 0 and the largest
+            value.
+        own_test: Whether to use the test set that the dataset comes with.
+        classes: The classes to use; all if empty.
+        drop_duplicates: Whether to remove training examples that also occur in the validation or
+            test set.
+        task, target, ignore, size: See `DataOptions`.
+        data_dir: The folder of the datasets, instead of $HARNESS_DATA_DIR.
+        cache: The cache folder, instead of the user's.
+        download: Whether missing files may be downloaded.
+
     Raises DataError.
     """
-    asked = DataOptions(task, target, tuple(ignore), tuple(size))
-    source = builtin.find(name, data_dir, download, asked)
-    cache = cache or builtin.user_cache()
+    options = DataOptions(task, target, tuple(ignore), tuple(size))
+    source = find_dataset(name, data_dir, download, options)
+    cache = cache or user_cache()
     own_test = own_test and source.has_test
-    held_out = () if own_test else (test, split_seed)
-    decoded_key = key(FORMAT, source.digest, *held_out, *([classes] if classes else []))
-    folder = cache / "decoded" / f"{slug(name)}-{decoded_key}"
+    test_key = () if own_test else (test, split_seed)
+    decoded_key = short_hash(FORMAT, source.digest, *test_key, *([classes] if classes else []))
+    folder = cache / "decoded" / f"{slugify(name)}-{decoded_key}"
 
-    def decoded() -> Decoded:
-        whole = source.decode()
-        kept = checked(of_classes(whole, classes, name) if classes else whole, name)
+    def decode() -> DatasetArrays:
+        arrays = source.decode()
+        arrays = check_dataset(select_classes(arrays, classes, name) if classes else arrays, name)
         if own_test:
-            return kept
-        what = f"{name}: [data] test = {test}"
-        return with_test(kept, *split(kept.labels, test, split_seed, what))
+            return arrays
+        key = f"{name}: [data] test = {test}"
+        return hold_out_test(arrays, *split_rows(arrays.labels, test, split_seed, key))
 
-    once(folder, lambda new: _write_decoded(new, decoded()))
-    meta = meta_of(folder, set(META))
-    split_key = key(validation, split_seed, *(["unique"] if drop_duplicates else []))
-    parts = folder / f"split-{split_key}"
-    what = f"{name}: [data] validation = {validation}"
-    once(
-        parts,
-        lambda new: _write_split(new, folder, what, validation, split_seed, drop_duplicates),
+    create_folder(folder, lambda new: _write_decoded(new, decode()))
+    meta = read_meta(folder, set(META))
+    split_key = short_hash(validation, split_seed, *(["unique"] if drop_duplicates else []))
+    split_folder = folder / f"split-{split_key}"
+    key = f"{name}: [data] validation = {validation}"
+    create_folder(
+        split_folder,
+        lambda new: _write_split(new, folder, key, validation, split_seed, drop_duplicates),
     )
-    facts = meta_of(parts, {"mean", "std", "rows", "fairness", "target_mean", "target_std"})
-    fairness = _fairness(parts, facts)
-    mean, std = (facts["mean"], facts["std"]) if normalize else (0.0, meta["scale"])
+    split_meta = read_meta(split_folder, set(SPLIT_META))
+    data_quality = _read_data_quality(split_folder, split_meta)
+    mean, std = (split_meta["mean"], split_meta["std"]) if normalize else (0.0, meta["scale"])
     training = TrainingFiles(
         inputs=folder / "training" / "inputs.npy",
         labels=folder / "training" / "labels.npy",
-        train_rows=parts / "train.npy",
-        validation_rows=parts / "validation.npy",
+        train_rows=split_folder / "train.npy",
+        validation_rows=split_folder / "validation.npy",
         classes=tuple(meta["classes"]),
         shape=tuple(meta["shape"]),
         mean=tuple(mean) if isinstance(mean, list) else mean,
         std=tuple(std) if isinstance(std, list) else std,
         task=task,
         target=meta["target"],
-        target_mean=facts["target_mean"],
-        target_std=facts["target_std"],
+        target_mean=split_meta["target_mean"],
+        target_std=split_meta["target_std"],
         dtype=meta["dtype"],
         columns=tuple(meta["columns"]),
     )
     sealed = TestFiles(folder / "sealed-test" / "inputs.npy", folder / "sealed-test" / "labels.npy")
-    digest = hashlib.sha256(f"{source.digest} {facts['rows']} {meta['test_rows']}".encode())
-    return Prepared(
+    digest = hashlib.sha256(f"{source.digest} {split_meta['rows']} {meta['test_rows']}".encode())
+    return PreparedDataset(
         name=name,
-        where=source.where,
+        location=source.location,
         digest=source.digest,
         split_hash=digest.hexdigest(),
-        sizes={part: contents.examples for part, contents in fairness.parts.items()},
+        sizes={split: contents.examples for split, contents in data_quality.parts.items()},
         own_test=own_test,
         training=training,
         test=sealed,
         test_digest=meta["test_digest"],
-        fairness=fairness,
+        data_quality=data_quality,
     )
 
 
-def _fairness(folder: Path, meta: dict[str, Any]) -> DataQuality:
+def _read_data_quality(folder: Path, meta: dict[str, Any]) -> DataQuality:
     try:
         return DataQuality.from_dict(meta["fairness"])
     except (KeyError, TypeError, ValueError) as error:
-        raise unreadable(folder, f"fairness in its meta.json: {error!r}") from None
+        raise unreadable_error(folder, f"fairness in its meta.json: {error!r}") from None
 
 
-def _write_decoded(folder: Path, decoded: Decoded) -> None:
-    assert decoded.test is not None
-    groups = groups_of(decoded.inputs, decoded.test[0])
-    for part, inputs, labels, numbers in (
-        ("training", decoded.inputs, decoded.labels, groups[0]),
-        ("sealed-test", *decoded.test, groups[1]),
+def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
+    assert arrays.test is not None
+    groups = group_examples(arrays.inputs, arrays.test[0])
+    for name, inputs, labels, numbers in (
+        ("training", arrays.inputs, arrays.labels, groups[0]),
+        ("sealed-test", *arrays.test, groups[1]),
     ):
-        (folder / part).mkdir()
-        np.save(folder / part / "inputs.npy", np.ascontiguousarray(inputs))
-        np.save(folder / part / "labels.npy", labels)
-        np.save(folder / part / "groups.npy", numbers)
+        (folder / name).mkdir()
+        np.save(folder / name / "inputs.npy", np.ascontiguousarray(inputs))
+        np.save(folder / name / "labels.npy", labels)
+        np.save(folder / name / "groups.npy", numbers)
     meta = {
-        "classes": decoded.classes,
-        "shape": decoded.inputs.shape[1:],
-        "dtype": str(decoded.inputs.dtype),
-        "scale": decoded.scale,
-        "columns": decoded.columns,
-        "indicators": decoded.indicators,
-        "by_feature": decoded.by_feature,
-        "target": decoded.target,
-        "test_rows": decoded.test_rows,
-        "test_digest": digest_of_part(*decoded.test),
+        "classes": arrays.classes,
+        "shape": arrays.inputs.shape[1:],
+        "dtype": str(arrays.inputs.dtype),
+        "scale": arrays.scale,
+        "columns": arrays.columns,
+        "indicators": arrays.indicators,
+        "by_feature": arrays.has_feature_statistics,
+        "target": arrays.target,
+        "test_rows": arrays.test_rows,
+        "test_digest": hash_examples(*arrays.test),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
 def _write_split(
-    folder: Path, data: Path, what: str, validation: float, seed: int, drop_duplicates: bool
+    folder: Path, data: Path, key: str, fraction: float, seed: int, drop_duplicates: bool
 ) -> None:
-    decoded = meta_of(data, set(META))
-    inputs, whole = mapped(data / "training" / "inputs.npy"), _grouped(data / "training")
-    test = _grouped(data / "sealed-test")
-    train, val = split(whole.labels, validation, seed, what)
-    before = len(train)
+    meta = read_meta(data, set(META))
+    inputs = map_array(data / "training" / "inputs.npy")
+    examples, test = _read_groups(data / "training"), _read_groups(data / "sealed-test")
+    train, validation = split_rows(examples.labels, fraction, seed, key)
+    count = len(train)
     if drop_duplicates:
-        train = without_copies(train, whole, (whole[val], test), decoded["classes"])
+        train = drop_copies(train, examples, (examples[validation], test), meta["classes"])
     np.save(folder / "train.npy", train)
-    np.save(folder / "validation.npy", val)
-    shown = inputs[train]
+    np.save(folder / "validation.npy", validation)
+    train_inputs, labels = inputs[train], examples.labels
     digests = {
-        "train": digest_of_part(shown, whole.labels[train]),
-        "validation": digest_of_part(inputs[val], whole.labels[val]),
-        "test": decoded["test_digest"],
+        "train": hash_examples(train_inputs, labels[train]),
+        "validation": hash_examples(inputs[validation], labels[validation]),
+        "test": meta["test_digest"],
     }
-    parts = {"train": whole[train], "validation": whole[val], "test": test}
-    mean, std = _statistics(shown, decoded)
-    targets = whole.labels[train] if whole.labels.dtype.kind == "f" else np.array([-1.0, 1.0])
-    meta = {
+    splits = {"train": examples[train], "validation": examples[validation], "test": test}
+    indicators = meta["indicators"] if meta["by_feature"] else None
+    mean, std = compute_statistics(train_inputs, indicators)
+    targets = labels[train] if labels.dtype.kind == "f" else np.array([-1.0, 1.0])
+    dropped = count - len(train)
+    split_meta = {
         "mean": mean.tolist(),
         "std": std.tolist(),
         "target_mean": float(targets.mean(dtype=np.float64)),
         "target_std": float(targets.std(dtype=np.float64)) or 1.0,
-        "rows": digest_of(train, val),
-        "fairness": measure(parts, digests, len(decoded["classes"]), before - len(train)).to_dict(),
+        "rows": hash_rows(train, validation),
+        "fairness": measure_data_quality(splits, digests, len(meta["classes"]), dropped).to_dict(),
     }
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "meta.json").write_text(json.dumps(split_meta))
 
 
-def _statistics(inputs: Array, decoded: dict[str, Any]) -> tuple[Array, Array]:
-    """Mean and standard deviation: of each feature [D], or of all values together."""
-    if not decoded["by_feature"]:
-        return np.array(inputs.mean(dtype=np.float64)), np.array(inputs.std(dtype=np.float64))
-    mean, std = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
-    mean[decoded["indicators"]], std[decoded["indicators"]] = 0, 1
-    return mean, std
-
-
-def _grouped(part: Path) -> Grouped:
-    return Grouped(mapped(part / "groups.npy"), mapped(part / "labels.npy"))
+def _read_groups(folder: Path) -> GroupedExamples:
+    return GroupedExamples(map_array(folder / "groups.npy"), map_array(folder / "labels.npy"))

@@ -1,4 +1,4 @@
-"""What of a dataset is kept and what is held out, as numbers of rows."""
+"""Split a dataset into training, validation and test set, by row numbers."""
 
 from __future__ import annotations
 
@@ -9,70 +9,77 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.data.leakage import Grouped, copied
-from harness.data.types import Array, Decoded
+from harness.data.leakage import GroupedExamples, find_copies
+from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError, did_you_mean
 
-MOST_CLASSES = 256
-"""Predictions are kept as one byte each."""
-LONGEST_CLASS = 100
-"""Letters of a class's name, which becomes a metric's."""
+MAX_CLASSES = 256
+"""Predictions are recorded as one byte each."""
+MAX_CLASS_NAME = 100
+"""Characters of a class name, which becomes part of a metric's name."""
 
 
-def checked(decoded: Decoded, name: str) -> Decoded:
-    """As it is, where it can be split and trained on. Raises DataError."""
-    labels, classes = decoded.labels, decoded.classes
+def check_dataset(arrays: DatasetArrays, name: str) -> DatasetArrays:
+    """Return the dataset if it can be split and trained on. Raises DataError."""
+    labels, classes = arrays.labels, arrays.classes
     if labels.dtype.kind == "f":
         if labels.min() == labels.max():
             raise DataError(f"{name}: every target is {labels[0]:g}; there is nothing to predict")
-        return decoded
+        return arrays
     if len(classes) < 2:
         raise DataError(
-            f"{name}: one class alone ({', '.join(classes)}) is nothing to tell apart; it takes two"
+            f"{name}: has only one class ({', '.join(classes)}); a classifier needs at least two"
         )
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > MAX_CLASSES:
         raise DataError(
             f"{name}: {len(classes):,} classes, such as '{classes[0]}' and '{classes[1]}'; at most "
-            f"{MOST_CLASSES} are told apart; choose some by [data] classes, or predict numbers by "
+            f"{MAX_CLASSES} are supported; choose some by [data] classes, or predict numbers by "
             'task = "regression"'
         )
     for number, count in enumerate(np.bincount(labels, minlength=len(classes))):
+        class_name = classes[number]
         if count < 2:
             raise DataError(
-                f"{name}: class '{classes[number]}' has {'one example' if count else 'no example'} "
+                f"{name}: class '{class_name}' has {'one example' if count else 'no example'} "
                 "to train on, and every class needs one in training and one in validation; add "
                 "some, or leave it out by [data] classes"
             )
-        called = classes[number]
-        if len(called) > LONGEST_CLASS or not called.isprintable() or not called.strip():
+        is_readable = class_name.isprintable() and class_name.strip()
+        if len(class_name) > MAX_CLASS_NAME or not is_readable:
             raise DataError(
-                f"{name}: a class is called {called[:LONGEST_CLASS]!r}; a name is 1 to "
-                f"{LONGEST_CLASS} letters on one line"
+                f"{name}: a class is called {class_name[:MAX_CLASS_NAME]!r}; a name is 1 to "
+                f"{MAX_CLASS_NAME} letters on one line"
             )
-    return decoded
+    return arrays
 
 
-def split(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, Array]:
-    """Sorted row numbers (rest, held out), by scikit-learn: classes in proportion; the targets of
-    a regression are drawn regardless of their values."""
+def split_rows(labels: Array, fraction: float, seed: int, key: str) -> tuple[Array, Array]:
+    """Split row numbers into (rest, held out), both sorted, with scikit-learn.
+
+    Classes are stratified; the targets of a regression are not. `key` names the dataset and the
+    key of [data] in errors. Raises DataError.
+    """
     from sklearn.model_selection import train_test_split
 
     classes = labels if labels.dtype.kind != "f" else None
-    held, least = math.ceil(fraction * len(labels)), 1
+    held_out_count, needed = math.ceil(fraction * len(labels)), 1
     if classes is not None:
         counts = np.unique(classes, return_counts=True)[1]
-        least = len(counts)
+        needed = len(counts)
         if counts.min() < 2:
             raise DataError(
-                f"{what} cannot be held out: of one class a single example is left; give more of "
-                "it, or leave it out by [data] classes"
+                f"{key} cannot be held out: one class has only a single example left; give more "
+                "of it, or leave it out by [data] classes"
             )
-    if min(held, len(labels) - held) < least:
-        few = f"{held:,} of {len(labels):,} examples" if held < least else "what it leaves"
-        of = "at least one example" if least == 1 else f"one of each of the {least:,} classes"
+    if min(held_out_count, len(labels) - held_out_count) < needed:
+        is_held_out = held_out_count < needed
+        few = f"{held_out_count:,} of {len(labels):,} examples" if is_held_out else "the rest"
+        examples = (
+            "at least one example" if needed == 1 else f"one of each of the {needed:,} classes"
+        )
         raise DataError(
-            f"{what} cannot be held out: {few} cannot hold {of}; choose another share, or give "
-            "more data"
+            f"{key} cannot be held out: {few} cannot hold {examples}; choose another fraction, "
+            "or give more data"
         )
     rest, held_out = train_test_split(
         np.arange(len(labels)), test_size=fraction, stratify=classes, random_state=seed
@@ -80,73 +87,89 @@ def split(labels: Array, fraction: float, seed: int, what: str) -> tuple[Array, 
     return np.sort(rest), np.sort(held_out)
 
 
-def with_test(decoded: Decoded, rest: Array, held_out: Array) -> Decoded:
-    """A dataset whose test part is `held_out` of its training part; its own, if any, is left out.
+def hold_out_test(arrays: DatasetArrays, rest: Array, held_out: Array) -> DatasetArrays:
+    """Return the dataset with the rows `rest` for training and `held_out` as the test set.
 
-    Both are numbers of rows.
+    A test set that it came with is dropped.
     """
-    inputs, labels = decoded.inputs, decoded.labels
+    inputs, labels = arrays.inputs, arrays.labels
     return replace(
-        decoded,
+        arrays,
         inputs=inputs[rest],
         labels=labels[rest],
         test=(inputs[held_out], labels[held_out]),
-        test_rows=digest_of(held_out),
+        test_rows=hash_rows(held_out),
     )
 
 
-def without_copies(
-    rows: Array, whole: Grouped, others: Sequence[Grouped], classes: Sequence[str]
+def drop_copies(
+    rows: Array,
+    examples: GroupedExamples,
+    others: Sequence[GroupedExamples],
+    classes: Sequence[str],
 ) -> Array:
-    """Those of the rows into `whole` whose examples stand in none of the other parts.
+    """Return those of the training `rows` whose examples occur in none of the other splits.
 
-    Raises DataError where a class has none left.
+    Raises DataError if no example of a class remains.
     """
-    kept = rows[~copied(whole[rows], *others)]
-    if not len(kept):
+    remaining = rows[~find_copies(examples[rows], *others)]
+    if not len(remaining):
         raise DataError(
-            "[data] drop_duplicates: every training example stands in the validation or test part "
-            "too; leave it out"
+            "[data] drop_duplicates: every training example also occurs in the validation or test "
+            "set; leave it out"
         )
     for number, name in enumerate(classes):
-        if number not in whole.labels[kept]:
+        if number not in examples.labels[remaining]:
             raise DataError(
-                f"[data] drop_duplicates: every training example of class '{name}' stands in the "
-                "validation or test part too; leave it out, or choose other [data] classes"
+                f"[data] drop_duplicates: every training example of class '{name}' also occurs in "
+                "the validation or test set; leave it out, or choose other [data] classes"
             )
-    return kept
+    return remaining
 
 
-def of_classes(decoded: Decoded, classes: Sequence[str], name: str) -> Decoded:
-    """The examples of some classes alone, numbered as they are listed. Raises DataError."""
-    if not decoded.classes:
+def select_classes(arrays: DatasetArrays, classes: Sequence[str], name: str) -> DatasetArrays:
+    """Return only the examples of `classes`, numbered in that order. Raises DataError."""
+    if not arrays.classes:
         raise DataError(f"[data] classes: {name} is a regression's, which has none; leave it out")
-    for wanted in classes:
-        if wanted not in decoded.classes:
+    for class_name in classes:
+        if class_name not in arrays.classes:
             raise DataError(
-                f"[data] classes: {name} has no class '{wanted}'"
-                f"{did_you_mean(wanted, decoded.classes)}"
+                f"[data] classes: {name} has no class '{class_name}'"
+                f"{did_you_mean(class_name, arrays.classes)}"
             )
-    numbers = np.full(len(decoded.classes), -1, np.int64)
-    numbers[[decoded.classes.index(each) for each in classes]] = np.arange(len(classes))
+    numbers = np.full(len(arrays.classes), -1, np.int64)
+    numbers[[arrays.classes.index(class_name) for class_name in classes]] = np.arange(len(classes))
 
-    def chosen(inputs: Array, labels: Array) -> tuple[Array, Array]:
+    def select(inputs: Array, labels: Array) -> tuple[Array, Array]:
         rows = numbers[labels] >= 0
         return inputs[rows], numbers[labels[rows]]
 
-    inputs, labels = chosen(decoded.inputs, decoded.labels)
+    inputs, labels = select(arrays.inputs, arrays.labels)
     return replace(
-        decoded,
+        arrays,
         inputs=inputs,
         labels=labels,
-        test=chosen(*decoded.test) if decoded.test else None,
+        test=select(*arrays.test) if arrays.test else None,
         classes=tuple(classes),
     )
 
 
-def digest_of(*rows: Array) -> str:
-    """SHA-256 of some numbers of rows, each list's end marked."""
+def compute_statistics(inputs: Array, indicators: Sequence[int] | None) -> tuple[Array, Array]:
+    """Return mean and standard deviation of each feature [D], or of all values if `indicators` is
+    None.
+
+    The features in `indicators` get 0 and 1, so that they are not standardized.
+    """
+    if indicators is None:
+        return np.array(inputs.mean(dtype=np.float64)), np.array(inputs.std(dtype=np.float64))
+    mean, std = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
+    mean[indicators], std[indicators] = 0, 1
+    return mean, std
+
+
+def hash_rows(*rows: Array) -> str:
+    """Return the SHA-256 of lists of row numbers, with a mark at the end of each list."""
     digest = hashlib.sha256()
-    for part in rows:
-        digest.update(part.astype("<i8").tobytes() + b"|")
+    for numbers in rows:
+        digest.update(numbers.astype("<i8").tobytes() + b"|")
     return digest.hexdigest()

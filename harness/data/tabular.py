@@ -1,8 +1,8 @@
-"""A CSV or Excel file -> features and labels.
+"""Read a CSV or Excel table as features and labels.
 
-Numbers stay as they are, one column each; True and False become 1 and 0; a column of texts becomes
-one column of 0 and 1 for each of its values, named `column=value` (one-hot). The first row names
-the columns. Of an Excel file the first sheet is read.
+Columns of numbers are kept, True and False become 1 and 0, and a column of texts becomes one column
+of 0 and 1 for each of its values, named `column=value` (one-hot). The first row has the columns'
+names. Of an Excel file, the first sheet is read.
 """
 
 from __future__ import annotations
@@ -16,89 +16,95 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data.npz import finite
-from harness.data.types import Array, DataOptions, Decoded
+from harness.data.npz import to_finite_float32
+from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
 from harness.results import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_VALUES = 1000
-"""Of a column of texts: with more it is a name or a number of the row."""
-MOST_CODES = 20
-"""Numbers that may stand among the texts of a column of categories, such as 1, 2 and 3+."""
+MAX_CATEGORIES = 1000
+"""A column of more different texts than this is a name or an ID, not a category."""
+MAX_NUMERIC_CATEGORIES = 20
+"""A column of categories may contain so many different numbers, such as 1, 2 and 3+."""
 UNNAMED = r"Unnamed: \d+"
-"""pandas' word for it."""
+"""How pandas names a column without a name."""
 FIRST_ROW = 2
-"""As editors and spreadsheets count: the first row has the columns' names."""
-SHOWN = 8
-"""Columns in an error."""
+"""The number that editors and spreadsheets give the first row below the columns' names."""
+SHOWN_COLUMNS = 8
+"""How many columns an error lists."""
 
 
-def decode(path: Path, name: str, asked: DataOptions) -> Decoded:
-    """Raises DataError for a table that cannot be trained on."""
-    table = read(path, name, asked.ignore)
-    if asked.target not in table.columns:
-        given = asked.target
+def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
+    """Decode the table. Raises DataError if it cannot be trained on."""
+    table = read_table(path, name, options.ignore)
+    target = options.target
+    if target not in table.columns:
+        known = did_you_mean(target, table.columns)
         raise DataError(
-            f"[data] target: {name} has no column '{given}'{did_you_mean(given, table.columns)}"
-            if given
-            else f"[data] target: {name} is a table: name the column to predict"
-            f"{did_you_mean('', table.columns)}"
+            f"[data] target: {name} has no column '{target}'{known}"
+            if target
+            else f"[data] target: {name} is a table: name the column to predict{known}"
         )
     missing = table.isna().sum()
     if missing.any():
         counts = missing[missing > 0].sort_values(ascending=False, kind="stable")
-        others = [column for column in counts.index if column != asked.target]
-        out = f", or leave columns out by [data] ignore = {_toml(*others)}" if others else ""
+        others = [column for column in counts.index if column != target]
+        ignore = (
+            f", or leave columns out by [data] ignore = {_format_toml_list(*others)}"
+            if others
+            else ""
+        )
         raise DataError(
             f"{name}: missing values in {len(counts)} of {len(missing)} columns: "
-            f"{_listed([f'{column} {count:,}' for column, count in counts.items()])}; fill them"
-            f"{out}"
+            f"{_join_names([f'{column} {count:,}' for column, count in counts.items()])}; fill them"
+            f"{ignore}"
         )
-    inputs, columns, indicators = _features(table.drop(columns=asked.target), name)
-    labels, classes = _labels(table[asked.target], name, asked)
-    return Decoded(
+    inputs, columns, indicators = _encode_features(table.drop(columns=target), name)
+    labels, classes = _encode_labels(table[target], name, options)
+    return DatasetArrays(
         inputs, labels, None, classes, 1.0,
-        columns=columns, indicators=indicators, target=asked.target,
+        columns=columns, indicators=indicators, target=target,
     )  # fmt: skip
 
 
-def guess(values: pd.Series) -> Task:
-    """What predicting a column is: a regression where it holds many numbers, or no whole ones."""
+def guess_task(values: pd.Series) -> Task:
+    """Guess "regression" if the target has many different numbers, or some that are not whole."""
     from pandas.api import types
 
     if types.is_bool_dtype(values) or not types.is_numeric_dtype(values):
         return "classes"
     known = values.dropna()
-    whole = bool((known == np.floor(known)).all())
-    return "classes" if whole and known.nunique() <= MOST_CODES else "regression"
+    are_whole = bool((known == np.floor(known)).all())
+    return "classes" if are_whole and known.nunique() <= MAX_NUMERIC_CATEGORIES else "regression"
 
 
-def useless(table: pd.DataFrame) -> dict[str, str]:
-    """Columns to leave out, and what they hold that tells nothing or cannot be read."""
+def find_useless_columns(table: pd.DataFrame) -> dict[str, str]:
+    """Return the columns to leave out, and why: they carry no information or cannot be read."""
     from pandas.api import types
 
-    found = {}
+    reasons = {}
     for column in table.columns:
         values = table[column]
         texts = values.nunique() if not types.is_numeric_dtype(values) else 0
         if values.isna().all():
-            found[column] = "is empty"
+            reasons[column] = "is empty"
         elif re.fullmatch(UNNAMED, column):
-            found[column] = "has no name"
+            reasons[column] = "has no name"
         elif types.is_datetime64_any_dtype(values):
-            found[column] = "holds dates"
+            reasons[column] = "holds dates"
         elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
-            found[column] = "numbers the rows"
-        elif texts > MOST_VALUES or (texts == len(values) > MOST_CODES):
-            found[column] = "another text in every row"
-    return found
+            reasons[column] = "numbers the rows"
+        elif texts > MAX_CATEGORIES or (texts == len(values) > MAX_NUMERIC_CATEGORIES):
+            reasons[column] = "another text in every row"
+    return reasons
 
 
-def read(path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = True) -> pd.DataFrame:
-    """The table without the columns that are left out; `strict` refuses one without a name.
+def read_table(
+    path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = True
+) -> pd.DataFrame:
+    """Read a table without the columns to `ignore`; `strict` refuses a column without a name.
 
     Raises DataError.
     """
@@ -107,34 +113,34 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = Tru
     try:
         if path.suffix.lower() == ".xlsx":
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # openpyxl's, of colours and the like
+                warnings.simplefilter("ignore")  # openpyxl's, about colours and the like
                 head, table = pd.read_excel(path, header=None, nrows=1), pd.read_excel(path)
         else:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 first = stream.readline()
-            comma = max(",;\t", key=first.count)
-            head = pd.DataFrame(list(csv.reader([first], delimiter=comma)))
-            table = pd.read_csv(path, sep=comma, encoding="utf-8-sig", low_memory=False)
+            separator = max(",;\t", key=first.count)
+            head = pd.DataFrame(list(csv.reader([first], delimiter=separator)))
+            table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
     except Exception as error:  # openpyxl raises anything
-        why = " ".join(str(error).split()) or repr(error)
-        if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", why):
-            expected, line, saw = uneven.groups()
+        reason = " ".join(str(error).split()) or repr(error)
+        if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
+            expected, line, count = uneven.groups()
             raise DataError(
-                f"{name}: line {line} has {saw} values and those before it {expected}; put a value "
-                "that has a separator in it into quotes"
+                f"{name}: line {line} has {count} values and those before it {expected}; put "
+                "quotes around values that contain a separator"
             ) from None
         raise DataError(
-            f"{name}: cannot be read as a table ({why}); save it as .xlsx or UTF-8 text"
+            f"{name}: cannot be read as a table ({reason}); save it as .xlsx or UTF-8 text"
         ) from None
     if table.empty:
-        raise DataError(f"{name}: holds no rows below its column names")
-    names = [str(each) for each in head.iloc[0]]
-    for each in names:
-        if names.count(each) > 1 and each not in ("", "nan", *ignore):
-            raise DataError(f"{name}: two columns are called '{each}'; rename one of them")
-    if len(table.columns) != len(names) or not table.index.equals(pd.RangeIndex(len(table))):
+        raise DataError(f"{name}: has no rows below its column names")
+    columns = [str(column) for column in head.iloc[0]]
+    for column in columns:
+        if columns.count(column) > 1 and column not in ("", "nan", *ignore):
+            raise DataError(f"{name}: two columns are called '{column}'; rename one of them")
+    if len(table.columns) != len(columns) or not table.index.equals(pd.RangeIndex(len(table))):
         raise DataError(
-            f"{name}: its rows have more values than its first row names; name every column"
+            f"{name}: its rows have more values than its first row has names; name every column"
         )
     table.columns = table.columns.map(str)
     for column in ignore:
@@ -146,19 +152,21 @@ def read(path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = Tru
     table = table.drop(columns=list(ignore))
     for column in table.columns:
         if strict and re.fullmatch(UNNAMED, column):
-            place = int(column.removeprefix("Unnamed: ")) + 1
+            number = int(column.removeprefix("Unnamed: ")) + 1
             raise DataError(
-                f"{name}: column {place} has no name; name it, or "
-                f"leave it out by [data] ignore = {_toml(column)}"
+                f"{name}: column {number} has no name; name it, or "
+                f"leave it out by [data] ignore = {_format_toml_list(column)}"
             )
     return table
 
 
-def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], tuple[int, ...]]:
-    """float32 [N, D], the columns' names, and which are 0 or 1 for a category."""
+def _encode_features(
+    table: pd.DataFrame, name: str
+) -> tuple[Array, tuple[str, ...], tuple[int, ...]]:
+    """Return features float32 [N, D], their names, and the indices of those that are one-hot."""
     from pandas.api import types
 
-    found: list[Array] = []
+    features: list[Array] = []
     columns: list[str] = []
     indicators: list[int] = []
     for column in table.columns:
@@ -166,34 +174,37 @@ def _features(table: pd.DataFrame, name: str) -> tuple[Array, tuple[str, ...], t
         if types.is_bool_dtype(values):
             indicators.append(len(columns))
             columns.append(column)
-            found.append(values.to_numpy(np.float32))
-        elif (numbers := _numbers(values, name)) is not None:
+            features.append(values.to_numpy(np.float32))
+        elif (numbers := _to_numbers(values, name)) is not None:
             columns.append(column)
-            found.append(finite(numbers, name, f"column '{column}'", FIRST_ROW))
+            features.append(to_finite_float32(numbers, name, f"column '{column}'", FIRST_ROW))
         elif types.is_datetime64_any_dtype(values):
             raise DataError(
                 f"{name}: column '{column}' holds dates; write them as numbers, or leave it out by "
-                f"[data] ignore = {_toml(column)}"
+                f"[data] ignore = {_format_toml_list(column)}"
             )
         else:
             texts = values.map(str)
-            known = sorted(texts.unique())
-            if len(known) > MOST_VALUES:
+            categories = sorted(texts.unique())
+            if len(categories) > MAX_CATEGORIES:
                 raise DataError(
-                    f"{name}: column '{column}' has {len(known):,} unlike texts, such as "
-                    f"'{known[0][:40]}', and would become as many columns; leave it out by [data] "
-                    f"ignore = {_toml(column)}"
+                    f"{name}: column '{column}' has {len(categories):,} different texts, such as "
+                    f"'{categories[0][:40]}', and would become as many columns; leave it out by "
+                    f"[data] ignore = {_format_toml_list(column)}"
                 )
-            indicators += range(len(columns), len(columns) + len(known))
-            columns += [f"{column}={each}" for each in known]
-            found += [(texts == each).to_numpy(np.float32) for each in known]
-    if not found:
-        raise DataError(f"{name}: no column is left beside the target")
-    return np.stack(found, 1), tuple(columns), tuple(indicators)
+            indicators += range(len(columns), len(columns) + len(categories))
+            columns += [f"{column}={category}" for category in categories]
+            features += [(texts == category).to_numpy(np.float32) for category in categories]
+    if not features:
+        raise DataError(f"{name}: no column is left except the target")
+    return np.stack(features, 1), tuple(columns), tuple(indicators)
 
 
-def _numbers(values: pd.Series, name: str) -> Array | None:
-    """Of a column that holds nothing else. Raises DataError where few texts stand among many."""
+def _to_numbers(values: pd.Series, name: str) -> Array | None:
+    """Return a column's values if all are numbers, else None.
+
+    Raises DataError if a few texts are among many numbers.
+    """
     import pandas as pd
     from pandas.api import types
 
@@ -203,47 +214,53 @@ def _numbers(values: pd.Series, name: str) -> Array | None:
         return None
     numbers = pd.to_numeric(values, errors="coerce")
     texts = values[numbers.isna()]
-    if numbers.nunique() > MOST_CODES and len(texts):
+    if numbers.nunique() > MAX_NUMERIC_CATEGORIES and len(texts):
         raise DataError(
             f"{name}: column '{values.name}' holds numbers, and {len(texts):,} times a text such "
-            f"as '{str(texts.iloc[0])[:40]}'; write numbers there, or leave the column out by "
-            f"[data] ignore = {_toml(values.name)}"
+            f"as '{str(texts.iloc[0])[:40]}'; write numbers instead, or leave the column out by "
+            f"[data] ignore = {_format_toml_list(values.name)}"
         )
     return None if len(texts) else numbers.to_numpy()
 
 
-def _labels(values: pd.Series, name: str, asked: DataOptions) -> tuple[Array, tuple[str, ...]]:
-    """float32 for a regression, else int64 and the classes' names, numbers in their order."""
+def _encode_labels(
+    values: pd.Series, name: str, options: DataOptions
+) -> tuple[Array, tuple[str, ...]]:
+    """Return targets float32 and no classes, or labels int64 and the sorted classes' names."""
     from pandas.api import types
 
     numeric = types.is_numeric_dtype(values) and not types.is_bool_dtype(values)
-    if asked.task == "regression":
+    if options.task == "regression":
         if not numeric:
             raise DataError(
-                f"[data] target: column '{asked.target}' of {name} holds texts, such as "
+                f"[data] target: column '{options.target}' of {name} holds texts, such as "
                 f"'{str(values.iloc[0])[:40]}'; a regression needs numbers; leave out [data] task "
-                "to tell classes apart"
+                "for classification"
             )
-        return finite(values.to_numpy(), name, f"the target '{asked.target}'", FIRST_ROW), ()
+        return to_finite_float32(
+            values.to_numpy(), name, f"the target '{options.target}'", FIRST_ROW
+        ), ()
     if numeric:
-        numbers = finite(values.to_numpy(), name, f"the target '{asked.target}'", FIRST_ROW)
-        whole = numbers == np.floor(numbers)
-        if not whole.all():
+        numbers = to_finite_float32(
+            values.to_numpy(), name, f"the target '{options.target}'", FIRST_ROW
+        )
+        is_whole = numbers == np.floor(numbers)
+        if not is_whole.all():
             raise DataError(
-                f"[data] target: column '{asked.target}' of {name} holds numbers such as "
-                f'{numbers[~whole][0]:g}; predict them by task = "regression"'
+                f"[data] target: column '{options.target}' of {name} holds numbers such as "
+                f'{numbers[~is_whole][0]:g}; predict them by task = "regression"'
             )
         values = values.astype(np.int64)
     else:
         values = values.map(str)
-    found, labels = np.unique(values.to_numpy(), return_inverse=True)
-    return labels.astype(np.int64), tuple(map(str, found))
+    classes, labels = np.unique(values.to_numpy(), return_inverse=True)
+    return labels.astype(np.int64), tuple(map(str, classes))
 
 
-def _listed(items: list[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+def _join_names(items: list[str]) -> str:
+    more = f" and {len(items) - SHOWN_COLUMNS} more" if len(items) > SHOWN_COLUMNS else ""
+    return ", ".join(items[:SHOWN_COLUMNS]) + more
 
 
-def _toml(*columns: object) -> str:
+def _format_toml_list(*columns: object) -> str:
     return json.dumps(list(map(str, columns)), ensure_ascii=False)

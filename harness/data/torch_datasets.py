@@ -1,4 +1,4 @@
-"""The parts of a dataset as torch tensors, mapped from the cache and shared by all workers."""
+"""The splits of a dataset as torch Datasets, mapped from the cache and shared by all workers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from harness.data.arrays import mapped
-from harness.data.prepare import Prepared, TestFiles, TrainingFiles
+from harness.data.cache import map_array
+from harness.data.prepare import PreparedDataset, TestFiles, TrainingFiles
 from harness.errors import HarnessError
 from harness.results import Task
 
 Statistic = float | Tensor
-"""Of all values of an example, or [*shape], one a feature."""
+"""One number for all values of an example, or one a feature, [*shape]."""
 
 
-class Part(Dataset[tuple[Tensor, int | Tensor]]):
-    """One part as a map-style Dataset: `part[i]` is (x, y), x float32 [*shape] normalised, y a
-    class, or a float32 scalar in its own units where numbers are predicted.
+class Split(Dataset[tuple[Tensor, int | Tensor]]):
+    """One split as a map-style Dataset.
 
-    A plain `DataLoader(part, batch_size=32)` works on it. The engine reads the tensors instead:
-    `inputs` uint8 or float32 [all, *shape] and `labels` int64 or float32 [all] as they are, and
-    `rows` int64 [n], the part's rows in them.
+    `split[i]` is (x, y): x float32 [*shape] normalized, y a class, or for a regression a float32
+    scalar in the target's units. A plain `DataLoader(split, batch_size=32)` works.
+
+    The engine reads the tensors instead: `inputs` uint8 or float32 [all, *shape] and `labels` int64
+    or float32 [all], not normalized, and `rows` int64 [n], the split's rows in them.
     """
 
     def __init__(
@@ -46,52 +47,52 @@ class Part(Dataset[tuple[Tensor, int | Tensor]]):
 
 @dataclass(frozen=True)
 class Splits:
-    """What trials may see. The statistics come from the training part alone."""
+    """The splits that trials may see, with statistics of the training set alone."""
 
-    train: Part
-    validation: Part
+    train: Split
+    validation: Split
     classes: tuple[str, ...]
     mean: Tensor
     """[D], in raw units."""
     inv_std: Tensor
-    """[D]; a constant feature's is 1."""
+    """[D]; 1 for a constant feature."""
     task: Task = "classes"
     target: str = ""
-    """What the labels of a regression are called; these are float32 then, in their own units."""
+    """The name of a regression's labels, which are float32 in their own units."""
     target_mean: float = 0.0
-    """Of the training part's targets; of a regression."""
+    """Mean of the training set's targets; for a regression."""
     target_std: float = 1.0
 
 
 class SealedTest:
-    """The test part behind a seal that opens once; only `harness.test_set.opening` opens it."""
+    """The test set, sealed: it can be opened once, and only by `harness.test_set.opening`."""
 
     def __init__(self, files: TestFiles, mean: Statistic, std: Statistic) -> None:
         self._files, self._mean, self._std = files, mean, std
         self.opened = False
 
     @classmethod
-    def of(cls, prepared: Prepared) -> SealedTest:
-        return cls(prepared.test, *_statistics(prepared.training))
+    def of(cls, prepared: PreparedDataset) -> SealedTest:
+        return cls(prepared.test, *_read_statistics(prepared.training))
 
-    def open(self) -> Part:
+    def open(self) -> Split:
         if self.opened:
             raise HarnessError("the test set was already opened for this selection")
         self.opened = True
-        inputs, labels = _map(self._files.inputs), _map(self._files.labels)
-        return Part(inputs, labels, torch.arange(len(labels)), self._mean, self._std)
+        inputs, labels = _map_tensor(self._files.inputs), _map_tensor(self._files.labels)
+        return Split(inputs, labels, torch.arange(len(labels)), self._mean, self._std)
 
 
 def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = None) -> Splits:
-    """Map the training and validation parts. Raises DataError for a file that is cut off.
+    """Map the training and validation set. Raises DataError for a file that is cut off.
 
-    `read` gives the content of a file that lies on another machine.
+    `read` loads a file's tensor when the file is on another machine.
     """
-    read = read or _map
+    read = read or _map_tensor
     inputs, labels = read(files.inputs), read(files.labels)
-    mean, std = _statistics(files)
+    mean, std = _read_statistics(files)
     train, validation = (
-        Part(inputs, labels, read(rows), mean, std)
+        Split(inputs, labels, read(rows), mean, std)
         for rows in (files.train_rows, files.validation_rows)
     )
     features = inputs[0].numel()
@@ -108,8 +109,8 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
     )
 
 
-def _statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
-    """Mean and standard deviation of the inputs; 1 where that is 0."""
+def _read_statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
+    """Return mean and standard deviation of the inputs, 1 instead of a deviation of 0."""
     if isinstance(files.mean, tuple):
         std = torch.tensor(files.std)
         return torch.tensor(files.mean), torch.where(std == 0, 1.0, std)
@@ -117,6 +118,6 @@ def _statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
     return files.mean, files.std or 1.0
 
 
-def _map(path: Path) -> Tensor:
-    """Copy-on-write, so that a stray write harms neither the file nor another worker."""
-    return torch.from_numpy(mapped(path, "c"))
+def _map_tensor(path: Path) -> Tensor:
+    """Map a file copy-on-write, so that a stray write changes neither it nor another worker."""
+    return torch.from_numpy(map_array(path, "c"))

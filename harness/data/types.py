@@ -1,10 +1,10 @@
-"""A dataset that was found, and what it is once it is decoded into arrays."""
+"""A dataset before decoding (`Source`), after it (`DatasetArrays`), and options of custom data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,61 +12,62 @@ import numpy.typing as npt
 from harness.results import Task
 
 Array = npt.NDArray[Any]
+DigitStyle = Literal["mnist", "nist"]
+"""How handwritten digits were normalized; see `harness.inference.digit_normalization`."""
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What [data] says of how a dataset of one's own is read."""
+    """The keys of [data] about how custom data is read."""
 
     task: Task = "classes"
     target: str = ""
-    """The column of a table that is predicted."""
+    """The column of a table to predict."""
     ignore: tuple[str, ...] = ()
-    """Columns of a table that are left out."""
+    """Columns of a table to leave out."""
     size: tuple[int, ...] = ()
-    """Height and width that pictures are brought to; as they are where it is empty."""
+    """Height and width that images are resized to; empty for no resizing."""
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DatasetArrays:
     """A dataset in memory.
 
-    Inputs [N, *shape]: uint8 for pictures, float32 [N, D] for features. Labels [N]: int64 in
-    0..C-1, or float32 in the target's own units where numbers are predicted; then there are no
-    classes.
+    Inputs [N, *shape]: uint8 for images, float32 [N, D] for features. Labels [N]: int64 in
+    0..C-1, or for a regression float32 in the target's units, without classes.
     """
 
     inputs: Array
     labels: Array
     test: tuple[Array, Array] | None
-    """The set's own test part; None where one must be held out."""
+    """The dataset's own test set; None if one must be held out."""
     classes: tuple[str, ...]
     scale: float
     """The largest value an input can take; 1 for features."""
     test_rows: str = ""
-    """Digest of the rows that were held out as the test part, where they were."""
+    """Digest of the rows held out as the test set, if they were."""
     columns: tuple[str, ...] = ()
-    """What the features of a table are called."""
+    """The names of a table's features."""
     indicators: tuple[int, ...] = ()
-    """Those of them that are 0 or 1, a category's: they are not standardised."""
+    """Indices of the features that are 0 or 1 for a category: they are not standardized."""
     target: str = ""
-    """What the labels are called, where the data says it."""
+    """The name of the labels, if the data has one."""
 
     @property
-    def by_feature(self) -> bool:
-        """Whether each feature has statistics of its own; pictures have one mean for all."""
+    def has_feature_statistics(self) -> bool:
+        """Whether each feature has its own mean and standard deviation; images share one."""
         return self.inputs.ndim == 2 and self.inputs.dtype == np.float32
 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset that was found and checked, not yet decoded."""
+    """A dataset whose files were found and checked, not yet decoded."""
 
     name: str
-    where: str
-    """For people: a folder, or the library that brings it."""
+    location: str
+    """For people: a folder, or the library that bundles it."""
     digest: str
     """Changes whenever the decoded content does."""
     has_test: bool
-    """Whether it brings a test part of its own."""
-    decode: Callable[[], Decoded]
+    """Whether it comes with a test set."""
+    decode: Callable[[], DatasetArrays]

@@ -1,9 +1,10 @@
-"""`harness doctor`: does what is on record of a study hold together, and can it be mended?
+"""`harness doctor`: check that everything recorded of a study is consistent, and repair it.
 
-evidence     everything on record, gathered without a byte written
-journal      Optuna's part of it
-checks       the eight invariants: evidence in, findings out
-finding      a breach, and what mends it
-repair       the mending, under the study's lock
-examination  studies one by one, in words and as JSON
+snapshot       everything recorded of one study, read without writing a byte
+journal_reader Optuna's part of it
+registry       the eight invariants and the functions that check them
+check_*        one file for each kind of check: a snapshot in, findings out
+findings       a violated invariant, and the fix for it
+repair         applies fixes under the study's lock
+report         the findings of each study, as text and as JSON
 """

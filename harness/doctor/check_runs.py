@@ -1,26 +1,25 @@
-"""Invariants 1 and 3: one run for each trial, in the journal's state, and nothing left running."""
+"""Invariants 1 and 3: each trial has one run in the journal's state, nothing is left running."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optuna.trial import FrozenTrial, TrialState
-
 from harness.doctor.findings import (
     DIED,
-    CloseStale,
-    Delete,
+    CloseStaleTrials,
+    DeleteRun,
     Finding,
-    Mend,
-    Remake,
-    Remove,
-    Restore,
+    Fix,
+    RecreateRun,
+    RemoveFile,
+    RestoreRun,
     RestoreStudy,
-    Send,
-    SetRun,
+    SendOutbox,
+    UpdateRun,
 )
 from harness.doctor.snapshot import Snapshot
-from harness.tracking.raw_types import DOCUMENT, RawRun, Status
+from harness.search.read_only import FrozenTrial, TrialState
+from harness.tracking.raw_types import DOCUMENT_FILE, RawRun, Status
 from harness.tracking.types import State
 
 STATUS: dict[State, Status] = {
@@ -29,46 +28,48 @@ STATUS: dict[State, Status] = {
     "FAILED": "FAILED",
     "INTERRUPTED": "KILLED",
 }
-"""Of a run in MLflow, by what a trial or study came to."""
+"""The MLflow status of a run, by the state of its trial or study."""
 
 
-def one_run_each(evidence: Snapshot) -> Iterator[Finding]:
-    """Invariant 1."""
-    journal, study = evidence.journal, evidence.study
-    if evidence.unread:
+def check_one_run_per_trial(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check invariant 1: each trial has exactly one run, whose tags agree with the journal."""
+    journal, study = snapshot.journal, snapshot.study
+    if snapshot.unread_reason:
         return
-    if journal is None or not journal.begun:
+    if journal is None or not journal.is_started:
         yield Finding(
             1,
-            evidence.name,
-            "it has runs but no journal" if study else "there is nothing of it in the store",
-            remedy="give back mlruns/optuna from a copy, or start over with --fresh",
+            snapshot.name,
+            "it has runs but no journal" if study else "the store has no runs of it",
+            remedy="restore mlruns/optuna from a backup, or start over with --fresh",
         )
         return
     if study is None:
-        if any(journal.state(trial) is not None for trial in journal.trials):
+        if any(journal.get_state(trial) is not None for trial in journal.trials):
             yield Finding(
                 1,
-                evidence.name,
-                "the journal has trials, the store has nothing of the study",
-                remedy="give back the store from a copy, or start over with --fresh",
+                snapshot.name,
+                "the journal has trials, but the store has no runs of the study",
+                remedy="restore the store from a backup, or start over with --fresh",
             )
         return
     if study.deleted:
-        mend = RestoreStudy(study.experiment_id)
-        yield Finding(1, evidence.name, "its experiment was deleted in MLflow", mend)
+        fix = RestoreStudy(study.experiment_id)
+        yield Finding(1, snapshot.name, "its experiment was deleted in MLflow", fix)
         return
-    yield from _one("the study", evidence, journal.uid, None)
+    yield from _check_single_run("the study", snapshot, journal.uid, None)
     for trial in journal.trials:
-        uid, state = journal.trial_uid(trial.number), journal.state(trial)
-        if state is None or (state == "RUNNING" and not study.of(uid)):
-            continue  # it only waits to be tried, or its driver died before it made a run
-        yield from _one(f"trial {trial.number}", evidence, uid, Remake(trial.number))
-        run = evidence.runs.get(trial.number)
-        if run is not None and not _running(run):
-            yield from _as_the_journal(evidence, trial, run)
-    if evidence.parent is not None and not _running(evidence.parent):
-        yield from _parent(evidence.parent)
+        uid, state = journal.trial_uid(trial.number), journal.get_state(trial)
+        if state is None or (state == "RUNNING" and not study.find_runs(uid)):
+            continue  # it waits for a retry, or its driver died before the run was created
+        yield from _check_single_run(
+            f"trial {trial.number}", snapshot, uid, RecreateRun(trial.number)
+        )
+        run = snapshot.runs.get(trial.number)
+        if run is not None and not is_running(run):
+            yield from _compare_with_journal(snapshot, trial, run)
+    if snapshot.study_run is not None and not is_running(snapshot.study_run):
+        yield from _check_study_run(snapshot.study_run)
     known = {journal.trial_uid(trial.number) for trial in journal.trials}
     for run in study.runs:
         ours = run.uid.startswith(f"{journal.uid}/") and run.kind not in ("confirm", "confirmation")
@@ -77,81 +78,83 @@ def one_run_each(evidence: Snapshot) -> Iterator[Finding]:
             yield Finding(
                 1,
                 f"run {run.run_id}",
-                f"is of trial {number}, which the journal does not have",
-                remedy="give back the journal from a copy, or delete the run in MLflow",
+                f"belongs to trial {number}, which the journal does not have",
+                remedy="restore the journal from a backup, or delete the run in MLflow",
             )
 
 
-def nothing_running(evidence: Snapshot) -> Iterator[Finding]:
-    """Invariant 3; nobody holds the study's lock."""
-    journal = evidence.journal
+def check_nothing_running(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check invariant 3: nothing is left running, locked or unsent. No driver is running."""
+    journal = snapshot.journal
     trials = journal.trials if journal else ()
     stale = [trial for trial in trials if trial.state == TrialState.RUNNING]
     for trial in stale:
-        what = "is RUNNING in the journal, and its driver is dead"
-        yield Finding(3, f"trial {trial.number}", what, CloseStale())
-    for number, run in evidence.runs.items():
+        problem = "is RUNNING in the journal, and its driver is dead"
+        yield Finding(3, f"trial {trial.number}", problem, CloseStaleTrials())
+    for number, run in snapshot.runs.items():
         assert journal is not None
         trial = journal.trials[number]
-        if _running(run) and journal.state(trial) not in ("RUNNING", None):
-            mend = SetRun(run.run_id, *expected_run(evidence, trial))
-            yield Finding(3, f"trial {number}", f"its run {run.run_id} is RUNNING", mend)
-    parent = evidence.parent
-    if parent is not None and _running(parent):
+        if is_running(run) and journal.get_state(trial) not in ("RUNNING", None):
+            fix = UpdateRun(run.run_id, *build_expected_run(snapshot, trial))
+            yield Finding(3, f"trial {number}", f"its run {run.run_id} is RUNNING", fix)
+    parent = snapshot.study_run
+    if parent is not None and is_running(parent):
         interrupted = {"harness.state": "INTERRUPTED", "harness.reason": DIED}
-        mend = SetRun(parent.run_id, "KILLED", interrupted)
-        yield Finding(3, "the study", f"its run {parent.run_id} is RUNNING", mend)
-    for path, what in evidence.left.items():
-        yield Finding(3, str(path), f"was left behind; it is {what}", Remove(path))
-    if evidence.spool is not None and evidence.waiting:
-        what = f"{evidence.waiting} writes of the record wait to be sent"
-        yield Finding(3, str(evidence.spool), what, Send())
-    elif evidence.spool is not None and not stale:
-        what = "was left behind by a dead driver; all of it was sent"
-        yield Finding(3, str(evidence.spool), what, Remove(evidence.spool))
-    for stray in evidence.strays:
-        what = "is a worker whose driver is dead"
-        yield Finding(3, stray, what, remedy=f"end it: kill -9 {stray.rpartition(' ')[2]}")
+        fix = UpdateRun(parent.run_id, "KILLED", interrupted)
+        yield Finding(3, "the study", f"its run {parent.run_id} is RUNNING", fix)
+    for path, problem in snapshot.leftover_files.items():
+        yield Finding(3, str(path), f"was left behind; it is {problem}", RemoveFile(path))
+    if snapshot.outbox is not None and snapshot.unsent:
+        problem = f"{snapshot.unsent} writes wait to be sent"
+        yield Finding(3, str(snapshot.outbox), problem, SendOutbox())
+    elif snapshot.outbox is not None and not stale:
+        problem = "was left behind by a dead driver; everything in it was sent"
+        yield Finding(3, str(snapshot.outbox), problem, RemoveFile(snapshot.outbox))
+    for stray in snapshot.stray_workers:
+        problem = "is a worker whose driver is dead"
+        yield Finding(3, stray, problem, remedy=f"end it: kill -9 {stray.rpartition(' ')[2]}")
 
 
-def _running(run: RawRun) -> bool:
+def is_running(run: RawRun) -> bool:
     return run.status in ("RUNNING", "SCHEDULED") or run.state == "RUNNING"
 
 
-def _one(where: str, evidence: Snapshot, uid: str, remake: Mend | None) -> Iterator[Finding]:
-    """That a uid has exactly one run."""
-    assert evidence.study is not None
-    runs, deleted = evidence.study.of(uid), evidence.study.of(uid, deleted=True)
+def _check_single_run(
+    location: str, snapshot: Snapshot, uid: str, recreate: Fix | None
+) -> Iterator[Finding]:
+    """Check that a uid has exactly one run."""
+    assert snapshot.study is not None
+    runs, deleted = snapshot.study.find_runs(uid), snapshot.study.find_runs(uid, deleted=True)
     if not runs and deleted:
-        best = max(deleted, key=lambda run: _worth(evidence, run))
-        yield Finding(1, where, f"its run {best.run_id} was deleted", Restore(best.run_id))
+        best = max(deleted, key=lambda run: _rank_run(snapshot, run))
+        yield Finding(1, location, f"its run {best.run_id} was deleted", RestoreRun(best.run_id))
     elif not runs:
-        remedy = "give back the store from a copy, or start over with --fresh"
-        yield Finding(1, where, "it has no run", remake, "" if remake else remedy)
+        remedy = "restore the store from a backup, or start over with --fresh"
+        yield Finding(1, location, "it has no run", recreate, "" if recreate else remedy)
     elif len(runs) > 1:
-        best = max(runs, key=lambda run: _worth(evidence, run))
+        best = max(runs, key=lambda run: _rank_run(snapshot, run))
         for run in runs:
             if run is not best:
-                what = f"it has run {run.run_id} beside {best.run_id}"
-                yield Finding(1, where, what, Delete(run.run_id))
+                problem = f"it has run {run.run_id} beside {best.run_id}"
+                yield Finding(1, location, problem, DeleteRun(run.run_id))
 
 
-def _worth(evidence: Snapshot, run: RawRun) -> tuple[int, bool, int, int, int]:
-    """Of runs for one trial the best is kept: what children hang on, what ended, what has more."""
-    assert evidence.study is not None
+def _rank_run(snapshot: Snapshot, run: RawRun) -> tuple[int, bool, int, int, int]:
+    """Rank the runs of one trial: by children, then by whether it ended, files, points and age."""
+    assert snapshot.study is not None
     children = sum(
-        each.tags.get("mlflow.parentRunId") == run.run_id for each in evidence.study.runs
+        each.tags.get("mlflow.parentRunId") == run.run_id for each in snapshot.study.runs
     )
-    whole = run.status == "FINISHED" and (DOCUMENT in run.files or run.kind == "study")
-    return children, whole, len(run.files), len(run.points), -run.started
+    ended = run.status == "FINISHED" and (DOCUMENT_FILE in run.files or run.kind == "study")
+    return children, ended, len(run.files), len(run.points), -run.started
 
 
-def expected_run(
-    evidence: Snapshot, trial: FrozenTrial
+def build_expected_run(
+    snapshot: Snapshot, trial: FrozenTrial
 ) -> tuple[Status, dict[str, str], int | None]:
-    """A trial's state in MLflow, our tags of it, and when it ended."""
-    assert evidence.journal is not None
-    state = evidence.journal.state(trial)
+    """Return the status, the tags and the end (in ms) that a trial's run should have in MLflow."""
+    assert snapshot.journal is not None
+    state = snapshot.journal.get_state(trial)
     assert state is not None
     tags = {
         "harness.kind": "trial",
@@ -159,8 +162,8 @@ def expected_run(
         "harness.attempt": str(trial.user_attrs.get("attempt", 1)),
         "harness.state": state,
     }
-    if evidence.parent is not None:
-        tags["mlflow.parentRunId"] = evidence.parent.run_id
+    if snapshot.study_run is not None:
+        tags["mlflow.parentRunId"] = snapshot.study_run.run_id
     if state in ("FAILED", "INTERRUPTED") and trial.user_attrs.get("reason"):
         tags["harness.reason"] = trial.user_attrs["reason"]
     if state == "INTERRUPTED":
@@ -169,31 +172,31 @@ def expected_run(
     return STATUS[state], tags, int(ended.timestamp() * 1000) if ended else None
 
 
-def _as_the_journal(evidence: Snapshot, trial: FrozenTrial, run: RawRun) -> Iterator[Finding]:
-    assert evidence.journal is not None
-    if evidence.journal.state(trial) == "RUNNING":
-        return  # told under invariant 3
-    status, tags, ended = expected_run(evidence, trial)
-    where, mend = f"trial {trial.number}", SetRun(run.run_id, status, tags, ended)
+def _compare_with_journal(snapshot: Snapshot, trial: FrozenTrial, run: RawRun) -> Iterator[Finding]:
+    assert snapshot.journal is not None
+    if snapshot.journal.get_state(trial) == "RUNNING":
+        return  # reported under invariant 3
+    status, tags, ended = build_expected_run(snapshot, trial)
+    location, fix = f"trial {trial.number}", UpdateRun(run.run_id, status, tags, ended)
     if run.status != status:
-        what = f"its run is {run.status} in MLflow, and {tags['harness.state']} means {status}"
-        yield Finding(1, where, what, mend)
+        problem = f"its run is {run.status} in MLflow, and {tags['harness.state']} means {status}"
+        yield Finding(1, location, problem, fix)
     for key, value in tags.items():
-        if (told := run.tags.get(key)) != value:
+        if (recorded := run.tags.get(key)) != value:
             name = key.removeprefix("harness.").removeprefix("mlflow.")
-            what = f"its run's {name} is {told or 'not told'}, the journal's {value}"
-            yield Finding(1, where, what, mend)
-    unsaid = "harness.reason" not in tags and not run.tags.get("harness.reason")
-    if tags["harness.state"] == "FAILED" and unsaid:
-        yield Finding(1, where, "it failed, and nothing on record says why")
+            problem = f"its run's {name} is {recorded or 'not recorded'}, the journal's {value}"
+            yield Finding(1, location, problem, fix)
+    reason_missing = "harness.reason" not in tags and not run.tags.get("harness.reason")
+    if tags["harness.state"] == "FAILED" and reason_missing:
+        yield Finding(1, location, "it failed without a recorded reason")
 
 
-def _parent(run: RawRun) -> Iterator[Finding]:
+def _check_study_run(run: RawRun) -> Iterator[Finding]:
     states = [state for state in STATUS if state == run.state]
     if not states:
-        what = f"its run's state is {run.state or 'not told'}"
-        mend = SetRun(run.run_id, "KILLED", {"harness.state": "INTERRUPTED"})
-        yield Finding(1, "the study", what, mend)
+        problem = f"its run's state is {run.state or 'not recorded'}"
+        fix = UpdateRun(run.run_id, "KILLED", {"harness.state": "INTERRUPTED"})
+        yield Finding(1, "the study", problem, fix)
     elif run.status != STATUS[states[0]]:
-        what = f"its run is {run.status} in MLflow, and {run.state} means {STATUS[states[0]]}"
-        yield Finding(1, "the study", what, SetRun(run.run_id, STATUS[states[0]]))
+        problem = f"its run is {run.status} in MLflow, and {run.state} means {STATUS[states[0]]}"
+        yield Finding(1, "the study", problem, UpdateRun(run.run_id, STATUS[states[0]]))

@@ -1,4 +1,4 @@
-"""Invariant 6: the test set was read once for each frozen selection, and every reading is told."""
+"""Invariant 6: the test set was read once per frozen selection, and every reading is recorded."""
 
 from __future__ import annotations
 
@@ -11,198 +11,211 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.confirmation import champion_of, kept_of
-from harness.doctor.check_best_trial import again, as_study, champion
-from harness.doctor.check_trial_counts import latest
-from harness.doctor.findings import AddPoints, Finding
+from harness.doctor.check_best_trial import build_study_run, compute_champion, get_study_command
+from harness.doctor.check_trial_counts import build_latest_point
+from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.snapshot import Snapshot
 from harness.stats.regression import fitted
 from harness.test_set.selection import hash_of
-from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.raw_types import READINGS, Point
-from harness.tracking.types import CONFIRM, UNCONFIRMED, StudyRun, TestReading
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
+from harness.tracking.raw_types import READINGS_FILE, Point
+from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun, TestReading
 
-COPY = "restore the file from a copy"
+RESTORE_FILE = "restore the file from a backup"
 
 
-def read_once(evidence: Snapshot) -> Iterator[Finding]:
-    """Invariant 6."""
-    journal, parent = evidence.journal, evidence.parent
-    if journal is None or not journal.begun or parent is None:
+def check_readings(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check invariant 6 for the recorded readings and selections."""
+    journal, parent = snapshot.journal, snapshot.study_run
+    if journal is None or not journal.is_started or parent is None:
         return
-    if evidence.readings is None:
-        yield Finding(6, READINGS, "cannot be read", remedy=COPY)
+    if snapshot.readings is None:
+        yield Finding(6, READINGS_FILE, "cannot be read", remedy=RESTORE_FILE)
         return
     try:
-        study = as_study(evidence)
+        study = build_study_run(snapshot)
     except (ValueError, KeyError, TypeError):
-        return  # told under invariant 5
-    frozen = selections(evidence)
+        return  # reported under invariant 5
+    frozen = load_selections(snapshot)
     seen: set[tuple[str, int]] = set()
-    for reading in evidence.readings:
-        where = f"reading of trial {reading.number}"
+    for reading in snapshot.readings:
+        location = f"reading of trial {reading.number}"
         selection = frozen.get(reading.selection)
         if (reading.selection, reading.number) in seen:
-            what = f"is there twice for selection {reading.selection[:12]}"
-            yield Finding(6, where, what, remedy="each reading beyond the first is one too many")
+            problem = f"is there twice for selection {reading.selection[:12]}"
+            yield Finding(
+                6, location, problem, remedy="each reading beyond the first is one too many"
+            )
         seen.add((reading.selection, reading.number))
         if selection is None:
-            what = f"selection-{reading.selection[:12]}.json is missing, or its hash is another"
-            yield Finding(6, where, what, remedy=COPY)
+            problem = f"selection-{reading.selection[:12]}.json is missing, or its hash is another"
+            yield Finding(6, location, problem, remedy=RESTORE_FILE)
         elif not study.is_grid_or_list and selection["champion"] != journal.trial_uid(
             reading.number
         ):
             chosen = str(selection["champion"]).partition("/")[2]
-            what = f"its selection had chosen trial {chosen}"
-            yield Finding(6, where, what, remedy="the test set was opened for another one")
-        elif reading.run and not study.is_grid_or_list and reading.run != _model(selection):
-            what = "its selection had chosen another model"
-            yield Finding(6, where, what, remedy="the test set was opened for another one")
-        yield from _figures(evidence, reading)
-        yield from _said(evidence, reading)
+            problem = f"its selection had chosen trial {chosen}"
+            yield Finding(6, location, problem, remedy="the test set was opened for another one")
+        elif reading.run and not study.is_grid_or_list and reading.run != _get_model_uid(selection):
+            problem = "its selection had chosen another model"
+            yield Finding(6, location, problem, remedy="the test set was opened for another one")
+        yield from _check_reading_metrics(snapshot, reading)
+        yield from _check_test_predictions(snapshot, reading)
     for place, selection in frozen.items():
-        yield from _chosen(study, place, selection)
-    yield from _untold(evidence, study)
-    yield from _of_the_champion(evidence, study)
+        yield from _check_selection(study, place, selection)
+    yield from _find_unrecorded_readings(snapshot, study)
+    yield from _check_champion_reading(snapshot, study)
 
 
-def selections(evidence: Snapshot) -> dict[str, dict[str, Any]]:
-    """What was frozen, by the hash; without those whose hash is not theirs."""
-    found = {}
-    for name, file in (evidence.parent.files if evidence.parent else {}).items():
+def load_selections(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """Load the frozen selections by hash, without those whose hash does not match."""
+    selections = {}
+    for name, file in (snapshot.study_run.files if snapshot.study_run else {}).items():
         if not name.startswith("selection-") or file.content is None:
             continue
         try:
-            told = json.loads(file.content)
-            if hash_of(told) == told["hash"]:
-                found[told["hash"]] = told
+            recorded = json.loads(file.content)
+            if hash_of(recorded) == recorded["hash"]:
+                selections[recorded["hash"]] = recorded
         except (ValueError, KeyError, TypeError):
             continue
-    return found
+    return selections
 
 
-def in_the_ledger(evidence: Snapshot) -> Iterator[Finding]:
-    """Invariant 6: the ledger of the test set knows of every opening, as the one that it was."""
-    if evidence.ledger is None:
+def check_log(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check that the test-set log has every opening at its recorded position."""
+    if snapshot.test_set_log is None:
         return
-    known = evidence.ledger.selections()
-    for reading in evidence.readings or ():
+    known = snapshot.test_set_log.selections()
+    for reading in snapshot.readings or ():
         place = known.index(reading.selection) + 1 if reading.selection in known else 0
         if reading.look and place != reading.look:
-            told = f"tells of it as number {place}" if place else "does not tell of it"
-            what = f"was opening number {reading.look} of this test set, and the ledger {told}"
-            where = f"reading of trial {reading.number}"
-            yield Finding(6, where, what, remedy=f"restore {evidence.ledger.path} from a copy")
+            recorded = f"has it as number {place}" if place else "does not have it"
+            problem = f"was opening number {reading.look} of this test set, but the log {recorded}"
+            location = f"reading of trial {reading.number}"
+            yield Finding(
+                6, location, problem, remedy=f"restore {snapshot.test_set_log.path} from a backup"
+            )
 
 
-def _model(selection: dict[str, Any]) -> str:
-    """The uid of the run whose model was chosen."""
+def _get_model_uid(selection: dict[str, Any]) -> str:
+    """Return the uid of the run whose model was selected."""
     return str(selection.get("model", selection["champion"]))
 
 
-def _figures(evidence: Snapshot, reading: TestReading) -> Iterator[Finding]:
-    """The trial's own run shows what was read of it."""
-    where = f"reading of trial {reading.number}"
-    run = evidence.run_of(reading)
+def _check_reading_metrics(snapshot: Snapshot, reading: TestReading) -> Iterator[Finding]:
+    """Check that the trial's run has the metrics of its reading."""
+    location = f"reading of trial {reading.number}"
+    run = snapshot.find_run(reading)
     if run is None:
-        if evidence.journal and reading.number >= len(evidence.journal.trials):
-            yield Finding(6, where, "there is no such trial")
-        return  # that it has no run is told under invariant 1
+        if snapshot.journal and reading.number >= len(snapshot.journal.trials):
+            yield Finding(6, location, "there is no such trial")
+        return  # a missing run is reported under invariant 1
     when = int(reading.time * 1000)
-    for key, value in _shown(reading):
-        told = run.metrics.get(key)
-        if told is None:
-            mend = AddPoints(run.run_id, (Point(key, 0, value, when),), READINGS)
-            yield Finding(6, where, f"the trial's run lacks {key} = {value:g}", mend)
-        elif told != value:
-            mend = AddPoints(run.run_id, (latest(run, key, value),), READINGS)
-            yield Finding(6, where, f"the trial's run has {key} {told:g}, not {value:g}", mend)
+    for key, value in _list_reading_metrics(reading):
+        recorded = run.metrics.get(key)
+        if recorded is None:
+            fix = AddPoints(run.run_id, (Point(key, 0, value, when),), READINGS_FILE)
+            yield Finding(6, location, f"the trial's run lacks {key} = {value:g}", fix)
+        elif recorded != value:
+            fix = AddPoints(run.run_id, (build_latest_point(run, key, value),), READINGS_FILE)
+            yield Finding(
+                6, location, f"the trial's run has {key} {recorded:g}, not {value:g}", fix
+            )
 
 
-def _said(evidence: Snapshot, reading: TestReading) -> Iterator[Finding]:
-    """What the model said of each example comes to the reading's figures."""
-    run = evidence.run_of(reading)
-    content = run.content(TEST_FILE) if run else None
+def _check_test_predictions(snapshot: Snapshot, reading: TestReading) -> Iterator[Finding]:
+    """Check that the stored test predictions give the metrics of the reading."""
+    run = snapshot.find_run(reading)
+    content = run.file_content(TEST_PREDICTIONS_FILE) if run else None
     if content is None:
         return
-    where = f"trial {reading.number}'s {TEST_FILE}"
+    location = f"trial {reading.number}'s {TEST_PREDICTIONS_FILE}"
     try:
-        same = _comes_to(TestPredictions.from_file(content), reading)
+        same = _matches_reading(TestPredictions.from_bytes(content), reading)
     except Exception as error:
-        yield Finding(6, where, f"cannot be read ({type(error).__name__})", remedy=COPY)
+        yield Finding(6, location, f"cannot be read ({type(error).__name__})", remedy=RESTORE_FILE)
         return
     if not same:
-        yield Finding(6, where, "says something else than the reading", remedy=COPY)
+        yield Finding(6, location, "does not agree with the reading", remedy=RESTORE_FILE)
 
 
-def _comes_to(said: TestPredictions, reading: TestReading) -> bool:
+def _matches_reading(predictions: TestPredictions, reading: TestReading) -> bool:
     if reading.rmse is not None:
-        return math.isclose(fitted(said.predicted, said.true)["rmse"], reading.rmse)
+        return math.isclose(fitted(predictions.predicted, predictions.true)["rmse"], reading.rmse)
     classes = len(reading.confusion)
-    cells = said.true.astype(int) * classes + said.predicted
+    cells = predictions.true.astype(int) * classes + predictions.predicted
     counted = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
     return tuple(map(tuple, counted.tolist())) == reading.confusion
 
 
-def _shown(reading: TestReading) -> list[tuple[str, float]]:
-    """What runs show of it, by the names in MLflow."""
+def _list_reading_metrics(reading: TestReading) -> list[tuple[str, float]]:
+    """List the metrics of a reading by their names in MLflow."""
     return [(f"test/{name}", value) for name, value in reading.figures.items()]
 
 
-def _chosen(study: StudyRun, place: str, selection: dict[str, Any]) -> Iterator[Finding]:
-    """What was chosen is the best of what it was chosen from."""
-    where = f"selection {place[:12]}"
+def _check_selection(study: StudyRun, place: str, selection: dict[str, Any]) -> Iterator[Finding]:
+    """Check that a selection chose the best of its candidates."""
+    location = f"selection {place[:12]}"
     candidates = set(selection["candidates"])
     those = [run for run in study.trials if run.uid in candidates]
     if lacking := candidates - {run.uid for run in those if run.state == "COMPLETE"}:
         numbers = ", ".join(sorted(uid.partition("/")[2] for uid in lacking))
-        yield Finding(6, where, f"chose among trials that are not complete: {numbers}")
+        yield Finding(6, location, f"chose among trials that are not complete: {numbers}")
         return
-    confirming = [run for run in study.confirming if run.uid in selection.get("confirming", ())]
-    then = CONFIRM if "model" in selection else UNCONFIRMED  # what it was chosen by at that time
-    known = replace(study, trials=those, confirming=confirming, facts={CONFIRM: then})
+    confirming = [
+        run for run in study.confirmation_runs if run.uid in selection.get("confirming", ())
+    ]
+    then = CONFIRM_FACT if "model" in selection else UNCONFIRMED  # the rule in force at that time
+    known = replace(study, trials=those, confirmation_runs=confirming, facts={CONFIRM_FACT: then})
     best = champion_of(known)
     if best is not None and best.uid == selection["champion"]:
         model = kept_of(known, best).uid
-        if model != _model(selection):
-            what = f"kept the model of {_model(selection)}, and the best is {model}"
-            yield Finding(6, where, what)
+        if model != _get_model_uid(selection):
+            problem = f"kept the model of {_get_model_uid(selection)}, and the best is {model}"
+            yield Finding(6, location, problem)
     elif best is not None:
         chosen = str(selection["champion"]).partition("/")[2]
-        what = f"chose trial {chosen}, and the best of its candidates is trial {best.number}"
-        yield Finding(6, where, what)
+        problem = f"chose trial {chosen}, and the best of its candidates is trial {best.number}"
+        yield Finding(6, location, problem)
 
 
-def _untold(evidence: Snapshot, study: StudyRun) -> Iterator[Finding]:
-    """A figure on the test set that no reading accounts for, once the study went to its end.
+def _find_unrecorded_readings(snapshot: Snapshot, study: StudyRun) -> Iterator[Finding]:
+    """Find test metrics of a finished study that no reading accounts for.
 
-    Before that a driver may have died between the two: then the trial is read again.
+    In an unfinished study the driver may have died between the two; the trial is then read again.
     """
-    runs = {run.run_id: run for run in evidence.runs.values()}
-    runs |= {run.run_id: run for each in evidence.confirming.values() for run in each}
-    for record in (*study.trials, *study.confirming) if evidence.concluded else ():
+    runs = {run.run_id: run for run in snapshot.runs.values()}
+    runs |= {run.run_id: run for each in snapshot.confirmation_runs.values() for run in each}
+    for record in (*study.trials, *study.confirmation_runs) if snapshot.is_finished else ():
         metrics = runs[record.run_id].metrics if record.run_id in runs else {}
         shown = next((key for key in ("test/accuracy", "test/rmse") if key in metrics), "")
-        if shown and study.reading_of(record) is None:
-            what = f"its run has {shown}, and no reading in {READINGS} tells of it"
-            yield Finding(6, f"trial {record.number}", what, remedy=COPY)
+        if shown and study.find_reading(record) is None:
+            problem = f"its run has {shown}, but no reading in {READINGS_FILE}"
+            yield Finding(6, f"trial {record.number}", problem, remedy=RESTORE_FILE)
 
 
-def _of_the_champion(evidence: Snapshot, study: StudyRun) -> Iterator[Finding]:
-    """Of a study that went to its end."""
-    best, parent = champion(evidence), evidence.parent
-    if not evidence.concluded or best is None or parent is None:
+def _check_champion_reading(snapshot: Snapshot, study: StudyRun) -> Iterator[Finding]:
+    """Check that a finished study read the test set for its champion and reports the metrics."""
+    best, parent = compute_champion(snapshot), snapshot.study_run
+    if not snapshot.is_finished or best is None or parent is None:
         return
     kept = kept_of(study, best)
-    wanted = study.best_first() if study.is_grid_or_list else [kept]
+    wanted = study.rank_trials() if study.is_grid_or_list else [kept]
     for run in wanted:
-        if study.reading_of(run) is None:
-            what = "the test set was not read of it, and the study went to its end"
-            yield Finding(6, f"trial {run.number}", what, remedy=f"go on: {again(evidence)}")
-    reading = study.reading_of(kept)
+        if study.find_reading(run) is None:
+            problem = "the study finished without reading the test set for it"
+            yield Finding(
+                6,
+                f"trial {run.number}",
+                problem,
+                remedy=f"continue with: {get_study_command(snapshot)}",
+            )
+    reading = study.find_reading(kept)
     if reading is None:
         return
-    for key, value in _shown(reading):
-        if (told := parent.metrics.get(key)) != value:
-            what = f"its run's {key} is {'missing' if told is None else f'{told:g}'}, the "
-            mend = AddPoints(parent.run_id, (latest(parent, key, value),), READINGS)
-            yield Finding(6, "the study", f"{what}reading of trial {best.number} {value:g}", mend)
+    for key, value in _list_reading_metrics(reading):
+        if (recorded := parent.metrics.get(key)) != value:
+            problem = f"its run's {key} is {format_metric(recorded)}, the "
+            fix = AddPoints(parent.run_id, (build_latest_point(parent, key, value),), READINGS_FILE)
+            yield Finding(6, "the study", f"{problem}reading of trial {best.number} {value:g}", fix)

@@ -1,4 +1,4 @@
-"""What is wrong, and what can be done about it."""
+"""A violated invariant, and the fix that `--repair` can apply."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ DIED = "the driver died"
 
 
 @dataclass(frozen=True)
-class Restore:
-    """A run that was deleted and is still there."""
+class RestoreRun:
+    """Restore a run that was deleted in MLflow and is still there."""
 
     run_id: str
 
@@ -23,7 +23,7 @@ class Restore:
 
 @dataclass(frozen=True)
 class RestoreStudy:
-    """An experiment that was deleted and is still there."""
+    """Restore an experiment that was deleted in MLflow and is still there."""
 
     experiment_id: str
 
@@ -32,8 +32,8 @@ class RestoreStudy:
 
 
 @dataclass(frozen=True)
-class Delete:
-    """One run too many."""
+class DeleteRun:
+    """Delete a duplicate run."""
 
     run_id: str
 
@@ -42,18 +42,18 @@ class Delete:
 
 
 @dataclass(frozen=True)
-class Remake:
-    """A trial without a run."""
+class RecreateRun:
+    """Create the missing run of a trial from the journal."""
 
     number: int
 
     def __str__(self) -> str:
-        return "makes it again, with what the journal holds of the trial"
+        return "creates it again from the journal"
 
 
 @dataclass(frozen=True)
-class SetRun:
-    """A run that says something else than the journal."""
+class UpdateRun:
+    """Set a run's status and tags to what the journal has."""
 
     run_id: str
     status: Status | None
@@ -62,12 +62,12 @@ class SetRun:
     """Unix time in milliseconds."""
 
     def __str__(self) -> str:
-        return "sets it as the journal has it"
+        return "sets it to the journal's value"
 
 
 @dataclass(frozen=True)
 class AddPoints:
-    """Metrics that lack points."""
+    """Log missing metric points."""
 
     run_id: str
     points: tuple[Point, ...]
@@ -78,8 +78,8 @@ class AddPoints:
 
 
 @dataclass(frozen=True)
-class PointChampion:
-    """The alias of the registered model."""
+class MoveAlias:
+    """Point the `champion` alias of the registered model at a version."""
 
     model: str
     version: str
@@ -89,32 +89,32 @@ class PointChampion:
 
 
 @dataclass(frozen=True)
-class CloseStale:
-    """Trials that a dead driver left RUNNING in the journal."""
+class CloseStaleTrials:
+    """Close trials that a dead driver left RUNNING in the journal."""
 
     def __str__(self) -> str:
-        return "closes it as its record says, else as interrupted, to be tried again"
+        return "closes it as recorded, or else as interrupted, to be retried"
 
 
 @dataclass(frozen=True)
-class Send:
-    """Writes in the spool."""
+class SendOutbox:
+    """Send the writes that wait in the outbox."""
 
     def __str__(self) -> str:
         return "sends them, as `harness sync` does"
 
 
 @dataclass(frozen=True)
-class MendJournal:
-    """A journal whose end was cut off: taking the lock mends it."""
+class TruncateJournal:
+    """Cut a torn last record off the journal; taking the lock does it."""
 
     def __str__(self) -> str:
-        return "takes what is cut off away, and keeps it beside"
+        return "cuts the torn record off and keeps it in a file beside"
 
 
 @dataclass(frozen=True)
-class Remove:
-    """A file that says what is not so any more."""
+class RemoveFile:
+    """Remove a file that a dead driver left behind."""
 
     path: Path
 
@@ -122,34 +122,39 @@ class Remove:
         return "removes it"
 
 
-Mend = (
-    Restore
+Fix = (
+    RestoreRun
     | RestoreStudy
-    | Delete
-    | Remake
-    | SetRun
+    | DeleteRun
+    | RecreateRun
+    | UpdateRun
     | AddPoints
-    | PointChampion
-    | CloseStale
-    | Send
-    | MendJournal
-    | Remove
+    | MoveAlias
+    | CloseStaleTrials
+    | SendOutbox
+    | TruncateJournal
+    | RemoveFile
 )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One breach of an invariant."""
+    """One violation of an invariant."""
 
     invariant: int
-    where: str
+    location: str
     """The trial, run or file."""
-    what: str
-    mend: Mend | None = None
-    """What --repair does about it."""
+    problem: str
+    fix: Fix | None = None
+    """What --repair does, if it can repair this."""
     remedy: str = ""
-    """What a person can do, where --repair can nothing."""
+    """What the user can do where --repair cannot help."""
 
     def __str__(self) -> str:
-        done = f"--repair {self.mend}" if self.mend else self.remedy
-        return f"{self.where}: {self.what}" + (f"; {done}" if done else "")
+        done = f"--repair {self.fix}" if self.fix else self.remedy
+        return f"{self.location}: {self.problem}" + (f"; {done}" if done else "")
+
+
+def format_metric(value: float | None) -> str:
+    """Format a recorded metric for a message."""
+    return "missing" if value is None else f"{value:g}"

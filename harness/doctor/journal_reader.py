@@ -1,26 +1,29 @@
-"""A study's journal, read without a byte written: Optuna's own way of opening it makes files."""
+"""Read a study's Optuna journal without writing a byte: Optuna's own reader creates files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.storages.journal import BaseJournalBackend
-from optuna.trial import FrozenTrial, TrialState
-
-from harness.config.schema import LIST, DataTable, StudyConfig, StudyTable
-from harness.config.search_space import Space
+from harness.config.schema import TRIAL_TABLE, DataTable, StudyConfig, StudyTable
+from harness.config.search_space import SearchSpace
+from harness.search.read_only import (
+    FixedTrial,
+    FrozenTrial,
+    OptunaStudy,
+    TrialState,
+    read_database,
+    read_records,
+)
 from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
 from harness.search.storage.postgres import PostgresStorage
 from harness.search.study import drawn_of
 from harness.tracking.types import State
-from harness.trial import LISTS, TrialSpec
+from harness.trial import LIST_FIELDS, TrialSpec
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "COMPLETE",
@@ -30,33 +33,20 @@ STATES: dict[TrialState, State] = {
 }
 
 
-class Lines(BaseJournalBackend):
-    """Whole lines of a journal, in memory."""
-
-    def __init__(self, records: Sequence[dict[str, Any]]) -> None:
-        self._records = records
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        return self._records[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        raise RuntimeError("a journal that is only looked at is not written to")
-
-
 @dataclass(frozen=True)
 class Journal:
-    """What a journal says, as far as its lines are whole."""
+    """The content of a journal, up to its first damaged line."""
 
     path: str
-    """Where it lies, for people."""
-    mark: object
-    """Of the moment at which it was read."""
-    cut: bool
-    """Whether its last line is torn: what a driver leaves that died while it wrote."""
+    """The location, for messages."""
+    version: object
+    """Identifies the state that was read: it changes with every write."""
+    is_truncated: bool
+    """Whether the last line is incomplete, as a driver leaves it that dies while writing."""
     damage: str
-    """What is wrong with it beside that."""
-    study: str
-    """The study's name when it was begun; a file that --fresh set aside goes by another."""
+    """Any other damage."""
+    study_name: str
+    """The study's original name; --fresh renames the file of the old study."""
     attrs: dict[str, Any]
     trials: tuple[FrozenTrial, ...]
 
@@ -65,110 +55,108 @@ class Journal:
         return str(self.attrs.get("uid", ""))
 
     @property
-    def begun(self) -> bool:
+    def is_started(self) -> bool:
         return "definition" in self.attrs
 
     @property
-    def requested(self) -> int | None:
+    def requested_trials(self) -> int | None:
         return self.attrs.get("requested")
 
     @cached_property
     def config(self) -> StudyConfig:
-        """Raises ValueError where the definition cannot be read."""
+        """The study's configuration. Raises ValueError where its definition cannot be read."""
         definition = self.attrs["definition"]
         return StudyConfig(
-            study=StudyTable(name=self.study, **definition["study"]),
+            study=StudyTable(name=self.study_name, **definition["study"]),
             data=DataTable(**definition["data"]),
-            train=_fields(definition["train"]),
-            space=Space.parse(definition["space"]),
+            train=_restore_tuples(definition["train"]),
+            space=SearchSpace.parse(definition["space"]),
             source=self.path,
             text="",
-            settings={name: _fields(each) for name, each in definition.get(LIST, {}).items()},
+            settings={
+                name: _restore_tuples(each) for name, each in definition.get(TRIAL_TABLE, {}).items()
+            },
             code=definition.get("code", {}),
         )
 
     def trial_uid(self, number: int) -> str:
         return f"{self.uid}/{number}"
 
-    def state(self, trial: FrozenTrial) -> State | None:
-        """As DESIGN names it; None for one that only waits to be tried again."""
+    def get_state(self, trial: FrozenTrial) -> State | None:
+        """Return a trial's recorded state; None for one that waits to be retried."""
         if trial.state == TrialState.FAIL and trial.user_attrs.get("successor") is not None:
             return "INTERRUPTED"
         return STATES.get(trial.state)
 
-    def ordinal(self, trial: FrozenTrial) -> int:
-        """Its place among trials that are no retries; of one interrupted before it said so too."""
-        said = trial.user_attrs.get("ordinal")
-        if said is not None:
-            return int(said)
+    def get_ordinal(self, trial: FrozenTrial) -> int:
+        """Return a trial's place among those that are not retries, recorded or derived."""
+        recorded = trial.user_attrs.get("ordinal")
+        if recorded is not None:
+            return int(recorded)
         return sum("retry_of" not in each.user_attrs for each in self.trials[: trial.number])
 
-    def spec(self, trial: FrozenTrial) -> TrialSpec:
-        """Its settings, as harness.search.Search has them. Raises ValueError."""
+    def get_spec(self, trial: FrozenTrial) -> TrialSpec:
+        """Return a trial's settings as `Search` builds them. Raises ValueError."""
         drawn = drawn_of(trial)
         if drawn is None and not self.config.settings:
-            return self.config.undrawn()
-        return self.config.spec(optuna.trial.FixedTrial(drawn or {}), self.ordinal(trial))
+            return self.config.build_fixed_spec()
+        return self.config.build_spec(FixedTrial(drawn or {}), self.get_ordinal(trial))
 
-    def value(self, trial: FrozenTrial) -> float | None:
+    def get_value(self, trial: FrozenTrial) -> float | None:
         return trial.value if trial.state == TrialState.COMPLETE else None
 
 
-def read(place: StudyStorage, study: str) -> Journal | None:
-    """None where there is none."""
+def read_journal(place: StudyStorage, study: str) -> Journal | None:
+    """Read a study's journal or database. Return None where there is none."""
     if isinstance(place, JournalFolder):
-        return _of_file(place.journal(study))
-    return _of_database(place, study) if isinstance(place, PostgresStorage) else None
+        return _read_file(place.journal(study))
+    return _read_database(place, study) if isinstance(place, PostgresStorage) else None
 
 
-def _of_database(place: PostgresStorage, name: str) -> Journal | None:
+def _read_database(place: PostgresStorage, name: str) -> Journal | None:
     if name not in place.names():
         return None
-    mark = place.mark(name)
-    with place.reading() as storage:
-        study = next(each for each in storage.get_all_studies() if each.study_name == name)
-        trials = storage.get_all_trials(study._study_id, deepcopy=False)
-    own = str(study.user_attrs.get("name", name))
-    return Journal(place.shown(name), mark, False, "", own, study.user_attrs, tuple(trials))
+    version, study = place.mark(name), read_database(place, name)
+    return Journal(
+        place.shown(name), version, False, "", study.name, dict(study.attrs), study.trials
+    )
 
 
-def _of_file(path: Path) -> Journal | None:
+def _read_file(path: Path) -> Journal | None:
     if not path.is_file():
         return None
     content = path.read_bytes()
     lines, records = content.splitlines(keepends=True), []
-    cut, damage = False, ""
-    for place, line in enumerate(lines, 1):
-        record = _record(line)
+    is_truncated, damage = False, ""
+    for number, line in enumerate(lines, 1):
+        record = _parse_record(line)
         if record is None:
-            cut = not any(_record(later) is not None for later in lines[place:])
-            if not cut:
-                damage = f"line {place} is damaged and whole records follow it"
+            is_truncated = not any(_parse_record(later) is not None for later in lines[number:])
+            if not is_truncated:
+                damage = f"line {number} is damaged, and intact records follow it"
             break
         records.append(record)
-    study, attrs, trials = "", dict[str, Any](), list[FrozenTrial]()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = OptunaStudy()
     try:
-        storage = optuna.storages.JournalStorage(Lines(records))
-        for each in storage.get_all_studies()[:1]:
-            study, attrs = each.study_name, each.user_attrs
-            trials = storage.get_all_trials(each._study_id, deepcopy=False)
+        study = read_records(records)
     except Exception as error:
-        # Records that contradict one another come out as whatever Optuna stumbles over.
-        damage = damage or f"Optuna cannot follow it ({type(error).__name__}: {error})"
-    return Journal(str(path), len(content), cut, damage, study, attrs, tuple(trials))
+        # Contradictory records raise whatever error Optuna runs into.
+        damage = damage or f"Optuna cannot read it ({type(error).__name__}: {error})"
+    return Journal(
+        str(path), len(content), is_truncated, damage, study.name, dict(study.attrs), study.trials
+    )
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _parse_record(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        found = json.loads(line)
+        record = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return record if isinstance(record, dict) else None
 
 
-def _fields(table: dict[str, Any]) -> dict[str, Any]:
-    """TrialSpec fields as they were before they became JSON."""
-    return {name: tuple(value) if name in LISTS else value for name, value in table.items()}
+def _restore_tuples(table: dict[str, Any]) -> dict[str, Any]:
+    """Turn JSON lists of TrialSpec fields back into tuples."""
+    return {name: tuple(value) if name in LIST_FIELDS else value for name, value in table.items()}

@@ -1,12 +1,6 @@
-"""The eight invariants of a study, each with the function that finds its breaches.
+"""The eight invariants of a study, each with the functions that check it.
 
-agreement  1 and 3: the two stores against one another, what is left running
-curves     2: points, against trial.json and the journal
-counts     4 and 8: the journal by itself
-choice     5: settings, weights, the best trial
-testset    6: readings, selections, the ledger
-confirming 1, 2, 3 and 5 of the runs that confirm the best trials
-stored     7: files and the stores themselves
+To add a check, write a function from a Snapshot to Findings and name it in CHECKS.
 """
 
 from __future__ import annotations
@@ -27,19 +21,24 @@ from harness.doctor.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Iterable[Finding]]
 CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
-    1: ("runs", (check_runs.one_run_each, check_confirmation.one_run_each)),
-    2: ("curves", (check_metrics.whole_curves, check_confirmation.whole_curves)),
-    3: ("nothing left", (check_runs.nothing_running, check_confirmation.nothing_running)),
-    4: ("counts", (check_trial_counts.all_accounted_for,)),
-    5: ("best", (check_best_trial.settings_agree, check_confirmation.settings_agree)),
-    6: ("test set", (check_test_set.read_once, check_test_set.in_the_ledger)),
-    7: ("files", (check_files.files_are_whole,)),
-    8: ("order", (check_trial_counts.in_order,)),
+    1: ("runs", (check_runs.check_one_run_per_trial, check_confirmation.check_one_run_per_uid)),
+    2: ("curves", (check_metrics.check_curves, check_confirmation.check_curves)),
+    3: (
+        "nothing left",
+        (check_runs.check_nothing_running, check_confirmation.check_nothing_running),
+    ),
+    4: ("counts", (check_trial_counts.check_trial_counts,)),
+    5: ("best", (check_best_trial.check_settings, check_confirmation.check_settings)),
+    6: ("test set", (check_test_set.check_readings, check_test_set.check_log)),
+    7: ("files", (check_files.check_files,)),
+    8: ("order", (check_trial_counts.check_ordinals,)),
 }
-OF_THE_STORE = (1, 2, 5, 6)
-"""Where the store was not asked, these say nothing."""
+STORE_CHECKS = (1, 2, 5, 6)
+"""Invariants that cannot be checked without reading the tracking store."""
 
 
-def check(evidence: Snapshot) -> list[Finding]:
-    """Every breach of every invariant; the evidence alone is looked at."""
-    return [found for _, finds in CHECKS.values() for find in finds for found in find(evidence)]
+def run_checks(snapshot: Snapshot) -> list[Finding]:
+    """Return every violation of every invariant in a snapshot."""
+    return [
+        finding for _, checks in CHECKS.values() for check in checks for finding in check(snapshot)
+    ]

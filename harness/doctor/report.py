@@ -1,4 +1,4 @@
-"""What `harness doctor` found, study by study, for people and as JSON."""
+"""The result of `harness doctor` for each study, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import aligned
-from harness.doctor.check_best_trial import again
-from harness.doctor.check_files import undigested
-from harness.doctor.check_trial_counts import ended
+from harness.doctor.check_best_trial import get_study_command
+from harness.doctor.check_files import count_files_without_digest
+from harness.doctor.check_trial_counts import count_final_states
 from harness.doctor.findings import Finding
-from harness.doctor.registry import CHECKS, OF_THE_STORE, check
-from harness.doctor.repair import repair as mend
-from harness.doctor.snapshot import Snapshot, database_damage, gather
+from harness.doctor.registry import CHECKS, STORE_CHECKS, run_checks
+from harness.doctor.repair import repair_study as fix
+from harness.doctor.snapshot import Snapshot, check_database, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
 from harness.workspace import Workspace
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from harness.tracking.raw_types import RawReader
 
 
-PLACES = 3
-"""So many are named where the same is wrong in several."""
+SHOWN_PLACES = 3
+"""How many locations of one problem are named."""
 
 
 @dataclass(frozen=True)
-class Examined:
-    """One study."""
+class StudyReport:
+    """The findings of one study."""
 
     name: str
     driven: bool = False
-    """A driver is at work, so that nothing was looked at."""
+    """Whether a driver is running the study, so that nothing was checked."""
     summary: str = ""
-    """Its trials, by how they ended."""
+    """Counts of its trials by final state."""
     findings: tuple[Finding, ...] = ()
     unchecked: str = ""
-    """Why its store was not looked at."""
+    """Why its tracking store was not read."""
     notes: tuple[str, ...] = ()
     mended: tuple[Finding, ...] = ()
     failed: tuple[str, ...] = ()
-    """What --repair tried in vain."""
+    """What --repair could not repair, and why."""
 
     @property
     def healthy(self) -> bool:
@@ -49,22 +49,26 @@ class Examined:
     @property
     def lines(self) -> list[tuple[str, str]]:
         if self.driven:
-            return [(self.name, "is being driven at this moment, so nothing was checked")]
-        done = [("mended", each) for each in _told(self.mended, lambda each: each.what)]
-        done += [("not mended", each) for each in self.failed]
+            return [(self.name, "is running now, so nothing was checked")]
+        done = [
+            ("repaired", each) for each in _group_by_problem(self.mended, lambda each: each.problem)
+        ]
+        done += [("not repaired", each) for each in self.failed]
         notes = [("", note) for note in self.notes]
         if self.healthy:
             return [(self.name, f"healthy: {self.summary}"), *done, *notes]
         count = len(self.findings)
-        breaches = f"{count} breach{'es' * (count != 1)}" if count else "not all was checked"
-        lines = [(self.name, f"{breaches}: {self.summary}"), *done]
+        problems = f"{count} problem{'s' * (count != 1)}" if count else "not everything was checked"
+        lines = [(self.name, f"{problems}: {self.summary}"), *done]
         for number, (name, _) in CHECKS.items():
             mine = [each for each in self.findings if each.invariant == number]
-            found = _told(mine, lambda each: str(each).removeprefix(f"{each.where}: "))
-            unchecked = self.unchecked if number in OF_THE_STORE else ""
-            told = found or [f"not checked: {unchecked}" if unchecked else "ok"]
+            texts = _group_by_problem(
+                mine, lambda each: str(each).removeprefix(f"{each.location}: ")
+            )
+            unchecked = self.unchecked if number in STORE_CHECKS else ""
+            texts = texts or [f"not checked: {unchecked}" if unchecked else "ok"]
             lines += [
-                (f"{number} {name}" if not place else "", each) for place, each in enumerate(told)
+                (f"{number} {name}" if not place else "", text) for place, text in enumerate(texts)
             ]
         return lines + notes
 
@@ -74,8 +78,8 @@ class Examined:
             "healthy": self.healthy,
             "driven": self.driven,
             "trials": self.summary,
-            "findings": [_as_dict(each) for each in self.findings],
-            "mended": [_as_dict(each) for each in self.mended],
+            "findings": [_to_dict(each) for each in self.findings],
+            "mended": [_to_dict(each) for each in self.mended],
             "not_mended": list(self.failed),
             "unchecked": self.unchecked,
             "notes": list(self.notes),
@@ -83,14 +87,14 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class Examination:
-    """All studies that were looked at."""
+class DoctorReport:
+    """The findings of all checked studies."""
 
-    studies: tuple[Examined, ...] = field(default_factory=tuple)
+    studies: tuple[StudyReport, ...] = field(default_factory=tuple)
 
     @property
     def healthy(self) -> bool:
-        """Whether no invariant is broken, as far as was looked."""
+        """Whether no checked invariant is violated."""
         return all(study.healthy for study in self.studies)
 
     def text(self) -> str:
@@ -102,135 +106,141 @@ class Examination:
         return {"healthy": self.healthy, "studies": [each.to_dict() for each in self.studies]}
 
 
-def examine(
-    home: Workspace, name: str | None, tracking_uri: str | None = None, repair: bool = False
-) -> Examination:
-    """Hold every invariant against a study, or all on record. Writes nothing without `repair`.
+def check_studies(
+    workspace: Workspace, name: str | None, tracking_uri: str | None = None, repair: bool = False
+) -> DoctorReport:
+    """Check every invariant of a study, or of all recorded studies.
 
-    Raises StudyError for an unknown study, StoreError where the store does not answer.
+    Writes nothing unless `repair` is set. Raises StudyError for an unknown study, StoreError where
+    the store does not answer.
     """
-    uri = home.tracking_uri(tracking_uri)
-    damage = _reachable(home, uri)
-    auditor = _auditor(uri, False, damage)
-    known = set(home.place(uri).names())
-    if auditor is not None and (name is not None or uri.startswith("sqlite:///")):
-        # On a server there are others' studies too, whose journals lie elsewhere.
-        known |= auditor.studies().keys()
+    uri = workspace.resolve_tracking_uri(tracking_uri)
+    damage = _check_reachable(workspace, uri)
+    reader = _open_reader(uri, False, damage)
+    known = set(workspace.study_storage(uri).names())
+    if reader is not None and (name is not None or uri.startswith("sqlite:///")):
+        # A server may also hold studies of others, whose journals are elsewhere.
+        known |= reader.read_study_uids().keys()
     if name is not None and name not in known:
         raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
     studies = []
     for each in sorted(known) if name is None else [name]:
-        found, evidence = _examined(home, each, uri, auditor, damage)
-        todo = [finding for finding in found.findings if finding.mend]
-        if repair and todo and not damage and evidence is not None:
-            found = _repaired(home, each, uri, todo)
-        studies.append(found)
-    return Examination(tuple(studies))
+        report, snapshot = _check_study(workspace, each, uri, reader, damage)
+        todo = [finding for finding in report.findings if finding.fix]
+        if repair and todo and not damage and snapshot is not None:
+            report = _repair_study(workspace, each, uri, todo)
+        studies.append(report)
+    return DoctorReport(tuple(studies))
 
 
-def _reachable(home: Workspace, uri: str) -> str:
-    """What is wrong with a local database; raises where there is none, or no server answers."""
-    connect = home.connection(uri, reading=True)
+def _check_reachable(workspace: Workspace, uri: str) -> str:
+    """Return what is wrong with a local database.
+
+    Raises StoreError where there is none or a server does not answer.
+    """
+    connect = workspace.tracker_factory(uri, reading=True)
     if not uri.startswith("sqlite:///"):
         connect()
-    return database_damage(uri)
+    return check_database(uri)
 
 
-def _auditor(uri: str, writing: bool, damage: str) -> RawReader | None:
+def _open_reader(uri: str, writing: bool, damage: str) -> RawReader | None:
     from harness.tracking.mlflow.raw_reader import MlflowRawReader
 
     try:
-        auditor = MlflowRawReader(uri, writing)
-        auditor.studies()
-        return auditor
+        reader = MlflowRawReader(uri, writing)
+        reader.read_study_uids()
+        return reader
     except StoreError:
         if not damage:
             raise
         return None
 
 
-def _examined(
-    home: Workspace, name: str, uri: str, auditor: RawReader | None, damage: str
-) -> tuple[Examined, Snapshot | None]:
-    place = home.place(uri)
+def _check_study(
+    workspace: Workspace, name: str, uri: str, reader: RawReader | None, damage: str
+) -> tuple[StudyReport, Snapshot | None]:
+    place = workspace.study_storage(uri)
     if place.held(name):
-        return Examined(name, driven=True), None
-    evidence = gather(home, name, uri, auditor, damage)
-    journal = evidence.journal
-    if place.held(name) or (journal and journal.mark != place.mark(name)):
-        return Examined(name, driven=True), None  # what was read is of no one moment
-    found = Examined(
+        return StudyReport(name, driven=True), None
+    snapshot = take_snapshot(workspace, name, uri, reader, damage)
+    journal = snapshot.journal
+    if place.held(name) or (journal and journal.version != place.mark(name)):
+        return StudyReport(name, driven=True), None  # the journal changed while it was read
+    report = StudyReport(
         name,
-        summary=_summary(evidence),
-        findings=tuple(check(evidence)),
-        unchecked=evidence.unread,
-        notes=tuple(_notes(evidence)),
+        summary=_summarize(snapshot),
+        findings=tuple(run_checks(snapshot)),
+        unchecked=snapshot.unread_reason,
+        notes=tuple(_list_notes(snapshot)),
     )
-    return found, evidence
+    return report, snapshot
 
 
-def _repaired(home: Workspace, name: str, uri: str, todo: list[Finding]) -> Examined:
-    """Mend, and look again."""
-    writer = _auditor(uri, True, "")
+def _repair_study(workspace: Workspace, name: str, uri: str, todo: list[Finding]) -> StudyReport:
+    """Apply fixes, then check again."""
+    writer = _open_reader(uri, True, "")
     assert writer is not None
     try:
-        done = mend(home, name, uri, writer, todo)
+        done = fix(workspace, name, uri, writer, todo)
         mended, failed = tuple(done.mended), tuple(done.failed)
     except HarnessError as error:
         mended, failed = (), (str(error),)
-    found, _ = _examined(home, name, uri, _auditor(uri, False, ""), "")
-    return replace(found, mended=mended, failed=failed)
+    report, _ = _check_study(workspace, name, uri, _open_reader(uri, False, ""), "")
+    return replace(report, mended=mended, failed=failed)
 
 
-def _summary(evidence: Snapshot) -> str:
-    journal = evidence.journal
-    if journal is None or not journal.begun:
+def _summarize(snapshot: Snapshot) -> str:
+    journal = snapshot.journal
+    if journal is None or not journal.is_started:
         return "no trials in the journal"
-    counts = ended(journal)
+    counts = count_final_states(journal)
     parts = [f"{count} {name}" for name, count in counts.items() if count]
-    states = [journal.state(trial) for trial in journal.trials]
+    states = [journal.get_state(trial) for trial in journal.trials]
     again = states.count("INTERRUPTED")
-    told = f"{sum(counts.values())} trials" + (f", {', '.join(parts)}" if parts else "")
-    return told + (f"; {again} interrupted and tried again" if again else "")
+    lines = f"{sum(counts.values())} trials" + (f", {', '.join(parts)}" if parts else "")
+    return lines + (f"; {again} interrupted and retried" if again else "")
 
 
-def _notes(evidence: Snapshot) -> list[str]:
-    """What is told and breaks nothing."""
-    notes, journal = list[str](), evidence.journal
-    if journal is None or not journal.begun:
+def _list_notes(snapshot: Snapshot) -> list[str]:
+    """List what the user should know that violates no invariant."""
+    notes, journal = list[str](), snapshot.journal
+    if journal is None or not journal.is_started:
         return notes
-    done, requested = sum(ended(journal).values()), journal.requested
-    waiting = sum(journal.state(trial) is None for trial in journal.trials)
+    done, requested = sum(count_final_states(journal).values()), journal.requested_trials
+    waiting = sum(journal.get_state(trial) is None for trial in journal.trials)
+    unfinished = ""
     if requested is not None and done < requested:
-        notes.append(f"unfinished, {done} of {requested} trials; go on: {again(evidence)}")
+        unfinished = f"unfinished, {done} of {requested} trials"
     elif waiting:
-        notes.append(f"unfinished, {waiting} trials wait; go on: {again(evidence)}")
-    elif evidence.parent is not None and not evidence.concluded:
-        state = evidence.parent.state.lower()
-        notes.append(f"not concluded, its run is {state}; go on: {again(evidence)}")
-    if count := undigested(evidence):
-        notes.append(f"{count} files were recorded without their SHA-256, before it was kept")
+        unfinished = f"unfinished, {waiting} trials are waiting"
+    elif snapshot.study_run is not None and not snapshot.is_finished:
+        unfinished = f"not finished, its run is {snapshot.study_run.state.lower()}"
+    if unfinished:
+        notes.append(f"{unfinished}; continue with: {get_study_command(snapshot)}")
+    if count := count_files_without_digest(snapshot):
+        notes.append(f"{count} files were recorded by a version that kept no SHA-256")
     return notes
 
 
-def _told(findings: Sequence[Finding], what: Callable[[Finding], str]) -> list[str]:
-    """One line for what is the same in several places."""
+def _group_by_problem(findings: Sequence[Finding], problem: Callable[[Finding], str]) -> list[str]:
+    """Format one line for each problem, with all its locations."""
     places: dict[str, list[str]] = {}
     for each in findings:
-        places.setdefault(what(each), []).append(each.where)
+        places.setdefault(problem(each), []).append(each.location)
     return [
-        ", ".join(where[:PLACES])
-        + (f" and {len(where) - PLACES} more" if len(where) > PLACES else "")
+        ", ".join(location[:SHOWN_PLACES])
+        + (f" and {len(location) - SHOWN_PLACES} more" if len(location) > SHOWN_PLACES else "")
         + f": {text}"
-        for text, where in places.items()
+        for text, location in places.items()
     ]
 
 
-def _as_dict(finding: Finding) -> dict[str, Any]:
+def _to_dict(finding: Finding) -> dict[str, Any]:
     return {
         "invariant": finding.invariant,
-        "where": finding.where,
-        "what": finding.what,
-        "repair": str(finding.mend) if finding.mend else None,
+        "where": finding.location,
+        "what": finding.problem,
+        "repair": str(finding.fix) if finding.fix else None,
         "remedy": finding.remedy or None,
     }

@@ -1,4 +1,4 @@
-"""Everything that is on record of one study, gathered without a byte written."""
+"""Everything recorded of one study, read without writing a byte."""
 
 from __future__ import annotations
 
@@ -12,144 +12,156 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.doctor.journal_reader import Journal, read
+from harness.doctor.journal_reader import Journal, read_journal
 from harness.errors import StoreError
 from harness.test_set.log import TestSetLog
 from harness.tracking.outbox import SUFFIX
-from harness.tracking.raw_types import DOCUMENT, READINGS, RawReader, RawRun, RawStudy
-from harness.tracking.types import CONFIRMING, TEST_SET, TestReading, read_document
+from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
+from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading, parse_trial_document
 from harness.workspace import Workspace
 
 WORKER = re.compile(rb"multiprocessing\.forkserver.*harness\.executors", re.DOTALL)
-"""The command line of our workers and of their fork server."""
+"""Matches the command line of our workers and of their fork server."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
+    """One study's journal, runs, files and processes at one moment."""
+
     name: str
     journal: Journal | None
     study: RawStudy | None
-    """None where the store has nothing of the study, or was not asked."""
+    """None where the tracking store does not have the study or was not read."""
     damage: str = ""
-    """What SQLite's own check says of the local database; nothing of a server's."""
-    unread: str = ""
-    """Why the store was not asked."""
-    left: Mapping[Path, str] = field(default_factory=dict)
-    """Files that a driver removes before it ends, with what each of them is."""
-    spool: Path | None = None
-    """The file of writes for the store, where there is one: a driver that ends in order leaves none
-    that is sent."""
-    waiting: int = 0
-    """Writes in it that were not sent."""
-    strays: tuple[str, ...] = ()
-    """Workers whose driver is dead."""
-    folder: Path = Path()
-    """Where the ledgers of test sets lie, beneath `mlruns`."""
+    """What SQLite's integrity check reports of the local database; empty for a server."""
+    unread_reason: str = ""
+    """Why the tracking store was not read."""
+    leftover_files: Mapping[Path, str] = field(default_factory=dict)
+    """Files that a driver removes before it ends, each with a description."""
+    outbox: Path | None = None
+    """The outbox file, where there is one: a driver that ends normally removes an empty one."""
+    unsent: int = 0
+    """Writes in the outbox that were not sent."""
+    stray_workers: tuple[str, ...] = ()
+    """Workers whose driver is dead, as `process PID`."""
+    log_folder: Path = Path()
+    """The folder of test-set logs, beneath `mlruns`."""
 
     @cached_property
     def runs(self) -> dict[int, RawRun]:
-        """By number: the one run of each trial that has exactly one."""
+        """The run of each trial that has exactly one, by trial number."""
         if self.study is None or self.journal is None:
             return {}
-        found = {
-            trial.number: self.study.of(self.journal.trial_uid(trial.number))
+        result = {
+            trial.number: self.study.find_runs(self.journal.trial_uid(trial.number))
             for trial in self.journal.trials
         }
-        return {number: runs[0] for number, runs in found.items() if len(runs) == 1}
+        return {number: runs[0] for number, runs in result.items() if len(runs) == 1}
 
     @cached_property
-    def confirming(self) -> dict[str, list[RawRun]]:
-        """The runs of each uid that train the best trials' settings again."""
-        found: dict[str, list[RawRun]] = {}
-        prefix = f"{self.journal.uid}{CONFIRMING}" if self.journal and self.journal.begun else None
+    def confirmation_runs(self) -> dict[str, list[RawRun]]:
+        """The confirmation runs, by uid."""
+        result: dict[str, list[RawRun]] = {}
+        prefix = (
+            f"{self.journal.uid}{CONFIRM_INFIX}"
+            if self.journal and self.journal.is_started
+            else None
+        )
         for run in self.study.runs if self.study and prefix else ():
             if not run.deleted and run.kind == "confirm" and run.uid.startswith(str(prefix)):
-                found.setdefault(run.uid, []).append(run)
-        return found
+                result.setdefault(run.uid, []).append(run)
+        return result
 
-    def run_of(self, reading: TestReading) -> RawRun | None:
-        """The run whose weights were read."""
-        if CONFIRMING in reading.run:
-            runs = self.confirming.get(reading.run, [])
+    def find_run(self, reading: TestReading) -> RawRun | None:
+        """Return the run whose weights were evaluated on the test set."""
+        if CONFIRM_INFIX in reading.run:
+            runs = self.confirmation_runs.get(reading.run, [])
             return runs[0] if len(runs) == 1 else None
         return self.runs.get(reading.number)
 
     @cached_property
-    def ledger(self) -> TestSetLog | None:
-        """Of its test set; None of older studies, which do not tell that."""
-        digest = self.parent.tags.get(f"harness.{TEST_SET}") if self.parent else None
-        return TestSetLog.of(self.folder, digest) if digest else None
+    def test_set_log(self) -> TestSetLog | None:
+        """The log of the study's test set; None for older studies, which do not name it."""
+        digest = self.study_run.tags.get(f"harness.{TEST_SET_FACT}") if self.study_run else None
+        return TestSetLog.of(self.log_folder, digest) if digest else None
 
     @cached_property
-    def parent(self) -> RawRun | None:
-        """The study's own run, if it is the only one."""
-        runs = self.study.of(self.journal.uid) if self.study and self.journal else []
+    def study_run(self) -> RawRun | None:
+        """The study's parent run, if there is exactly one."""
+        runs = self.study.find_runs(self.journal.uid) if self.study and self.journal else []
         return runs[0] if len(runs) == 1 else None
 
     @property
-    def concluded(self) -> bool:
-        """Whether the study's run says that it went to its end."""
-        return self.parent is not None and self.parent.state == "COMPLETE"
+    def is_finished(self) -> bool:
+        """Whether the study's run is recorded as complete."""
+        return self.study_run is not None and self.study_run.state == "COMPLETE"
 
     @cached_property
     def documents(self) -> dict[int, dict[str, Any]]:
-        """What `trial.json` says, by number; without those that cannot be read."""
-        found = {number: self.document(run) for number, run in self.runs.items()}
-        return {number: told for number, told in found.items() if told is not None}
+        """The content of each readable `trial.json`, by trial number."""
+        documents = {number: self.read_document(run) for number, run in self.runs.items()}
+        return {number: each for number, each in documents.items() if each is not None}
 
-    def document(self, run: RawRun) -> dict[str, Any] | None:
-        """What `trial.json` of a run says; None where it cannot be read."""
+    def read_document(self, run: RawRun) -> dict[str, Any] | None:
+        """Return the content of a run's `trial.json`; None where it cannot be read."""
         try:
-            document = json.loads(run.content(DOCUMENT) or b"")
-            told: dict[str, Any] = document | read_document(document)
+            content = json.loads(run.file_content(DOCUMENT_FILE) or b"")
+            document: dict[str, Any] = content | parse_trial_document(content)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        return told
+        return document
 
     @cached_property
     def readings(self) -> tuple[TestReading, ...] | None:
-        """Openings of the test set on record; None where their file cannot be read."""
+        """The recorded readings of the test set; None where their file cannot be read."""
         try:
-            content = (self.parent and self.parent.content(READINGS)) or b"[]"
+            content = (self.study_run and self.study_run.file_content(READINGS_FILE)) or b"[]"
             return tuple(TestReading.from_dict(each) for each in json.loads(content))
         except (ValueError, KeyError, TypeError):
             return None
 
 
-def gather(
-    home: Workspace, name: str, uri: str, auditor: RawReader | None, damage: str
+def take_snapshot(
+    workspace: Workspace, name: str, uri: str, reader: RawReader | None, damage: str
 ) -> Snapshot:
-    """`auditor` is None where the store cannot be read, for the reason that `damage` gives."""
-    place, folder = home.place(uri), home.journals(uri)
-    journal = read(place, name)
-    spool = home.spools(uri) / f"{name}{SUFFIX}"
+    """Read everything recorded of a study.
+
+    `reader` is None where `damage` keeps the store from being read.
+    """
+    place, folder = workspace.study_storage(uri), workspace.journal_folder(uri)
+    journal = read_journal(place, name)
+    spool = workspace.outbox_folder(uri) / f"{name}{SUFFIX}"
     known = Snapshot(
         name,
         journal,
         None,
         damage,
-        left=_left(folder, name),
-        spool=spool if spool.is_file() else None,
-        waiting=_unsent(spool),
-        strays=_strays(home),
-        folder=home.ledgers,
+        leftover_files=_find_leftovers(folder, name),
+        outbox=spool if spool.is_file() else None,
+        unsent=_count_unsent(spool),
+        stray_workers=_find_stray_workers(workspace),
+        log_folder=workspace.test_set_folder,
     )
-    if known.waiting:
-        return replace(known, unread="what is not sent yet would be missed")
-    if auditor is None:
-        return replace(known, unread="the store cannot be read")
+    if known.unsent:
+        return replace(known, unread_reason="some writes are still in the outbox")
+    if reader is None:
+        return replace(known, unread_reason="the store cannot be read")
     try:
-        uid = journal.uid if journal and journal.begun else auditor.studies().get(name, "")
-        model = journal.study if journal else name
-        return replace(known, study=auditor.audit(name, uid, model))
+        uid = (
+            journal.uid
+            if journal and journal.is_started
+            else reader.read_study_uids().get(name, "")
+        )
+        model = journal.study_name if journal else name
+        return replace(known, study=reader.read_study(name, uid, model))
     except StoreError as error:
         if not damage:
             raise
-        return replace(known, unread=str(error))
+        return replace(known, unread_reason=str(error))
 
 
-def _unsent(path: Path) -> int:
-    """How many writes wait in a spool; one that is damaged counts as waiting."""
+def _count_unsent(path: Path) -> int:
+    """Count the unsent writes of an outbox file; a damaged file counts as one."""
     if not path.is_file():
         return 0
     content = path.read_bytes()
@@ -157,8 +169,8 @@ def _unsent(path: Path) -> int:
     return content[int(sent[1]) :].count(b"\n") if sent else len(content) > 0
 
 
-def database_damage(uri: str) -> str:
-    """What SQLite finds wrong with a local database; empty where it is whole, or is none."""
+def check_database(uri: str) -> str:
+    """Return what SQLite finds wrong with a local database; empty for a healthy one or a server."""
     if not uri.startswith("sqlite:///"):
         return ""
     path = uri.removeprefix("sqlite:///")
@@ -168,26 +180,26 @@ def database_damage(uri: str) -> str:
     try:
         database = sqlite3.connect(address, uri=True)
         try:
-            found = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
+            result = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
         finally:
             database.close()
     except sqlite3.Error as error:
         return str(error)
-    return "" if found == ["ok"] else "; ".join(found).replace("\n", " ")
+    return "" if result == ["ok"] else "; ".join(result).replace("\n", " ")
 
 
-def _left(folder: Path, name: str) -> dict[Path, str]:
+def _find_leftovers(folder: Path, name: str) -> dict[Path, str]:
     named = {
         folder / f"{name}.holder": "a dead driver's",
         folder / f"{name}.journal.lock": "a dead driver's, which stalls the next one's first write",
     }
-    return {path: what for path, what in named.items() if path.is_symlink() or path.exists()}
+    return {path: problem for path, problem in named.items() if path.is_symlink() or path.exists()}
 
 
-def _strays(home: Workspace) -> tuple[str, ...]:
-    """Workers that were started from the folder of this home and whose driver is gone.
+def _find_stray_workers(workspace: Workspace) -> tuple[str, ...]:
+    """Find workers that were started from this workspace's folder and whose driver is gone.
 
-    Where there is no /proc, none are found.
+    Systems without /proc report none.
     """
     processes: dict[int, tuple[int, bytes]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -196,7 +208,7 @@ def _strays(home: Workspace) -> tuple[str, ...]:
             processes[int(folder.name)] = parent, (folder / "cmdline").read_bytes()
         except (OSError, ValueError):  # it ended meanwhile
             continue
-    found = []
+    result = []
     for pid, (parent, command) in processes.items():
         if not WORKER.search(command):
             continue
@@ -207,7 +219,7 @@ def _strays(home: Workspace) -> tuple[str, ...]:
             cwd = Path(f"/proc/{pid}/cwd").resolve(strict=True)
         except OSError:
             continue
-        # Whoever adopts orphans is no Python, and the drivers that harness knows of are.
-        if cwd == home.root.resolve().parent and (parent <= 1 or b"python" not in driver):
-            found.append(f"process {pid}")
-    return tuple(found)
+        # Orphans are adopted by a process that is not Python; a live driver is Python.
+        if cwd == workspace.root.resolve().parent and (parent <= 1 or b"python" not in driver):
+            result.append(f"process {pid}")
+    return tuple(result)

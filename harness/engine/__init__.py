@@ -1,23 +1,32 @@
-"""The shared training core: forward, backward, optimisers and the epoch loop, written by hand.
+"""The training engine: many different networks trained as one program, written without autograd.
 
-A population of unequal trials trains as one program; one trial is a population of one.
+The trials of a fused group differ in depth, width, activation, optimizer and more. One trial is a
+group of one.
 
-    population    members join, train an epoch, are judged, leave
-    arrangement   which member trains in which cell
-    cell          a program of K slots: trains and validates them an epoch at a time
-    layout        how unequal networks lie padded side by side
-    arena, switches    the members' parameters, and what tells the members apart
-    network, products, activations, losses, augment, randomness, optimizers, schedules    a step
-    module        a model of one's own in the network's place, through autograd
-    graph         the step captured for CUDA
-    resident      the data on the device, gathered batch by batch
-    member        one trial: its state, its best epoch, how it ends
+    trainer            the training loop: trials join, train an epoch, are decided on, leave
+    placement          which trials train fused in one group, on a CPU and on a GPU
+    cost_model         when fusing pays, by arithmetic on the settings (without torch)
+    fused_group        K slots that train and validate together
+    trial_state        one trial: progress, best epoch, stopping, result
+    padding            the padded shape that a group's networks share
+    parameter_buffer   all parameters and moments of a group, one row a slot
+    masks              what each slot does differently
+    network            forward and backward pass
+    matmul             the matrix products
+    losses             losses and their gradients
+    optimizers         the optimizer step, row by row or vectorised
+    lr_schedules       the learning rate of every step
+    augmentation       random changes of training images
+    rng                random numbers as hashes: batch order, dropout, augmentation
+    autograd           a custom model in place of `network`, through autograd
+    cuda_graph         a step captured as a CUDA graph
+    device_data        the data on the device, gathered batch by batch
 
 The axes, in this order:
 
-    B  examples of a batch    K  slots of a cell    D  inputs    H  width of a hidden layer
-    P  parameters of a slot   N  training examples  C  classes   T  inputs of the output layer
+    B  examples of a batch    K  slots of a group     D  inputs    H  width of a hidden layer
+    P  parameters of a slot   N  training examples    C  classes   T  inputs of the output layer
 
-Activations lie in memory as [B, K, H], so that BatchNorm sees B rows of K * H columns, and are
-read by the matrix products through their [K, B, H] view; parameters have K in front.
+Activations are stored as [B, K, H], so BatchNorm sees B rows of K * H columns; the matrix products
+read them through their [K, B, H] view. Parameters have K in front.
 """

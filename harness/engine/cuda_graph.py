@@ -1,4 +1,4 @@
-"""A step captured once as a CUDA graph and replayed: one launch instead of a hundred."""
+"""Capture a training step as a CUDA graph, to replay it with one launch instead of a hundred."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 import torch
 
 WARM_UPS = 3
-"""Steps before the capture, in which libraries allocate their workspaces."""
+"""Steps run before the capture, in which libraries allocate their workspaces."""
 
 
-def captured(
+def capture_graph(
     step: Callable[[], None], warm_up: Callable[[], None], device: torch.device
 ) -> Callable[[], None]:
-    """What replays `step` on a CUDA device.
+    """Capture `step` on a CUDA device and return a function that replays it.
 
-    `warm_up` is run a few times first and must do what the step does: call this before the members
-    are loaded, with indices that are valid. The step must neither wait for the device nor look at a
-    value, and keep every input and output in the same place.
+    `warm_up` runs a few times before and must do what the step does. Call this before trials are
+    loaded, with valid indices. The step must not wait for the device or read a value from it, and
+    must keep every input and output at the same address.
     """
     stream, current = _side_stream(device), torch.cuda.current_stream(device)
     stream.wait_stream(current)
@@ -34,5 +34,5 @@ def captured(
 
 @functools.cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all captures: cuBLAS keeps a workspace for each stream."""
+    """Return one stream for all captures: cuBLAS keeps a workspace for each stream."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The training and validation parts on the device as raw tensors, normalised batch by batch."""
+"""The training and validation sets on the device, and the batches of each training step."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from harness.data.torch_datasets import Splits
 from harness.engine.rng import permutations
-from harness.trial import derived_seed
+from harness.trial import derive_seed
 
 
 class DeviceData:
-    """What trials train on: raw examples [N, D] on the device, statistics in the float type.
+    """Raw examples [N, D] on the device, with their statistics in the float type.
 
-    Raw images stay uint8, a quarter of the memory traffic; a batch is converted and normalised
-    as it is gathered, which costs about 1 % of a step.
+    Images stay uint8, a quarter of the memory traffic. A batch is converted and normalized as it
+    is gathered, which costs about 1 % of a step.
     """
 
     def __init__(
@@ -26,28 +26,28 @@ class DeviceData:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self.regression = splits.task == "regression"
-        self.classes = 1 if self.regression else len(splits.classes)
-        """Columns of the output."""
+        self.is_regression = splits.task == "regression"
+        self.classes = 1 if self.is_regression else len(splits.classes)
+        """C, the columns of the output; 1 for a regression."""
         self.target_mean, self.target_std = splits.target_mean, splits.target_std or 1.0
         self.mean = splits.mean.to(self.device, dtype)
         self.inv_std = splits.inv_std.to(self.device, dtype)
         train, validation = splits.train, splits.validation
         self.shape = tuple(train.inputs.shape[1:])
-        """Of an example, before it is flattened."""
-        self.images = train.inputs.flatten(1).to(self.device)  # [all, D], mapped, shared
-        self.labels = self._labels(train.labels)
-        self.rows = train.rows.to(self.device)  # [N]: the rows of `images` to train on
-        # Seen whole after every epoch, in the same order, by every trial: normalised once.
+        """Shape of an example before it is flattened."""
+        self.examples = train.inputs.flatten(1).to(self.device)  # [all, D], memory-mapped, shared
+        self.labels = self._to_targets(train.labels)
+        self.rows = train.rows.to(self.device)  # [N], the rows of `examples` to train on
+        # Every trial sees all of it after every epoch, in the same order: normalized once.
         raw = validation.inputs[validation.rows].flatten(1).to(self.device)
         self.val_inputs = (raw.to(dtype) - self.mean) * self.inv_std  # [n, D]
         self.val_targets = validation.labels[validation.rows]
-        """As they are: of a regression in the target's own units."""
-        self.val_labels = self._labels(self.val_targets)
+        """[n], as in the dataset: a regression's in the target's own units."""
+        self.val_labels = self._to_targets(self.val_targets)
 
-    def _labels(self, labels: Tensor) -> Tensor:
-        """What is trained to: classes, or a regression's standardised target."""
-        if self.regression:
+    def _to_targets(self, labels: Tensor) -> Tensor:
+        """Return the targets to train on: classes, or a regression's standardized target."""
+        if self.is_regression:
             labels = ((labels.double() - self.target_mean) / self.target_std).to(self.dtype)
         return labels.to(self.device)
 
@@ -56,45 +56,48 @@ class DeviceData:
 
     @property
     def inputs(self) -> int:
-        """D, the size of an example."""
-        return self.images.shape[1]
+        """D, the number of inputs: an example's size."""
+        return self.examples.shape[1]
 
-    def order(self, seeds: Sequence[int], epochs: Sequence[int], batch_size: int) -> Tensor:
-        """[steps, B, K]: rows of `images`, each member's in its own order.
+    def batch_order(self, seeds: Sequence[int], epochs: Sequence[int], batch_size: int) -> Tensor:
+        """Return the rows of `examples` for each step, [steps, B, K].
 
-        A member's order is a function of (its seed, its epoch) alone, the same on every device: a
-        permutation cut into full batches. Examples that fill none wait for another epoch.
+        A slot's order depends on its seed and epoch alone and is the same on every device: a
+        permutation cut into full batches. Left-over examples are not used in this epoch.
         """
-        keys = [derived_seed("order", *key) for key in zip(seeds, epochs, strict=True)]
+        keys = [derive_seed("order", *key) for key in zip(seeds, epochs, strict=True)]
         permuted = permutations(torch.tensor(keys, device=self.device), len(self))  # [K, N]
         steps = len(self) // batch_size
         return self.rows[permuted[:, : steps * batch_size].t()].view(steps, batch_size, len(keys))
 
-    def validation(self, members: int, size: int = 2000) -> Iterator[tuple[Tensor, Tensor]]:
-        """x [B, K, D], the same examples for every member, and y [B]."""
+    def validation_batches(self, slots: int, size: int = 2000) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield x [B, K, D], the same examples in every slot, and y [B]."""
         for start in range(0, len(self.val_inputs), size):
             x = self.val_inputs[start : start + size].unsqueeze(1)
-            yield x.expand(-1, members, -1), self.val_labels[start : start + size]
+            yield x.expand(-1, slots, -1), self.val_labels[start : start + size]
 
 
 class Batches:
-    """Gathers each step's batch of every member into the same two buffers."""
+    """Gathers the batches of every step and slot into the same two tensors."""
 
-    def __init__(self, data: DeviceData, batch_size: int, members: int) -> None:
+    def __init__(self, data: DeviceData, batch_size: int, slots: int) -> None:
         self._data = data
-        size = batch_size * members
-        self._raw = data.images.new_empty(size, data.inputs)
-        self._x = data.mean.new_empty(batch_size, members, data.inputs)
-        self._y = data.labels.new_empty(batch_size, members)
-        self._raw_of_x, self._flat_y = self._raw.view(self._x.shape), self._y.view(-1)
+        size = batch_size * slots
+        self._raw = data.examples.new_empty(size, data.inputs)
+        self._x = data.mean.new_empty(batch_size, slots, data.inputs)
+        self._y = data.labels.new_empty(batch_size, slots)
+        self._raw_as_x, self._flat_y = self._raw.view(self._x.shape), self._y.view(-1)
         steps = len(data) // batch_size
-        self.order = data.rows.new_zeros(steps, batch_size, members)
-        """Of this epoch, written in place."""
+        self.order = data.rows.new_zeros(steps, batch_size, slots)
+        """[steps, B, K], the rows of this epoch's batches, written in place."""
 
-    def at(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, K, D] normalised and y [B, K] of a step, an int64 [1]; the next overwrites them."""
-        data, rows = self._data, self.order.index_select(0, step).flatten()
-        torch.index_select(data.images, 0, rows, out=self._raw)
-        self._x.copy_(self._raw_of_x).sub_(data.mean).mul_(data.inv_std)
+    def gather(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x [B, K, D] normalized and y [B, K] of a step, an int64 tensor [1].
+
+        The next call overwrites both.
+        """
+        data, rows = self._data, self.order.index_select(0, step).flatten()  # [B * K]
+        torch.index_select(data.examples, 0, rows, out=self._raw)  # [B * K, D]
+        self._x.copy_(self._raw_as_x).sub_(data.mean).mul_(data.inv_std)
         torch.index_select(data.labels, 0, rows, out=self._flat_y)
         return self._x, self._y

@@ -1,4 +1,4 @@
-"""A program of K slots: the members in them train and are validated an epoch at a time."""
+"""A fused group: K slots whose trials train and validate together, an epoch at a time."""
 
 from __future__ import annotations
 
@@ -9,143 +9,151 @@ import torch
 from torch import Tensor
 
 from harness.engine import losses
-from harness.engine.augmentation import Augment
+from harness.engine.augmentation import Augmentation
 from harness.engine.autograd import ModuleNetwork, ModuleParameters
-from harness.engine.cuda_graph import captured
+from harness.engine.cuda_graph import capture_graph
 from harness.engine.device_data import Batches, DeviceData
-from harness.engine.lr_schedules import learning_rates
+from harness.engine.lr_schedules import compute_learning_rates
 from harness.engine.masks import Masks
-from harness.engine.matmul import products_for
+from harness.engine.matmul import choose_matmul
 from harness.engine.network import Network
-from harness.engine.optimizers import Optimizer, Rowwise, Vectorised, penalty
+from harness.engine.optimizers import Optimizer, Rowwise, Vectorised, compute_penalty
 from harness.engine.padding import Layout
-from harness.engine.parameter_buffer import Named, ParameterBuffer
-from harness.engine.rng import as_int32
+from harness.engine.parameter_buffer import NamedTensors, ParameterBuffer
+from harness.engine.rng import wrap_int32
 from harness.engine.trial_state import TrialState
 from harness.stats.regression import fitted
-from harness.trial import TrialSpec, derived_seed
+from harness.trial import TrialSpec, derive_seed
 
 
-class Trained(NamedTuple):
-    """What an epoch of training measured, by slot."""
+class TrainMetrics(NamedTuple):
+    """What an epoch of training measured, one entry a slot."""
 
     loss: list[float]
-    figures: list[dict[str, float]]
+    metrics: list[dict[str, float]]
     """By the names of EpochMetrics."""
     learning_rate: list[float]
-    """Of the last step."""
+    """The last step's."""
 
 
-class Validated(NamedTuple):
-    """What an epoch's validation measured, by slot."""
+class ValidationMetrics(NamedTuple):
+    """What an epoch's validation measured, one entry a slot."""
 
     loss: list[float]
     confusion: Tensor
     """[K, C, C], examples by [true][predicted]; [K, 0, 0] of a regression."""
     predictions: Tensor
     """[K, n] uint8; of a regression float32, in the target's own units."""
-    figures: list[dict[str, float]]
+    metrics: list[dict[str, float]]
     """By the names of EpochMetrics."""
 
 
 class FusedGroup:
-    """Members of equal batch size in the slots of one layout. Slots are filled between epochs."""
+    """Trials of one batch size in the slots of one layout.
+
+    Slots are filled and emptied between epochs. An empty slot computes too; its results are
+    ignored.
+    """
 
     def __init__(self, layout: Layout, data: DeviceData, vectorised: bool | None = None) -> None:
         self.layout, self.data = layout, data
-        self.members: list[TrialState | None] = [None] * layout.slots
+        self.trials: list[TrialState | None] = [None] * layout.slots
         self.steps = len(data) // layout.batch_size
         device, dtype = data.device, data.dtype
         if vectorised is None:
             vectorised = device.type == "cuda"
-        lone = layout.slots == 1 and not vectorised
-        self.switches = Masks(layout, data.classes, device, dtype)
-        self.arena: ParameterBuffer | ModuleParameters
+        is_single = layout.slots == 1 and not vectorised
+        self.masks = Masks(layout, data.classes, device, dtype)
+        self.buffer: ParameterBuffer | ModuleParameters
         self.network: Network | ModuleNetwork
         if layout.module is not None:
-            self.arena = ModuleParameters(layout, layout.module, data)
-            self.network = ModuleNetwork(self.arena, self.switches)
+            self.buffer = ModuleParameters(layout, layout.module, data)
+            self.network = ModuleNetwork(self.buffer, self.masks)
         else:
-            self.arena = ParameterBuffer(layout, data.inputs, data.classes, device, dtype, lone)
-            self.network = Network(self.arena, self.switches, products_for(self.arena))
+            self.buffer = ParameterBuffer(
+                layout, data.inputs, data.classes, device, dtype, is_single
+            )
+            self.network = Network(self.buffer, self.masks, choose_matmul(self.buffer))
         self.optimizer: Optimizer = (
-            Vectorised(self.arena, self.steps) if vectorised else Rowwise(self.arena)
+            Vectorised(self.buffer, self.steps) if vectorised else Rowwise(self.buffer)
         )
         self._batches = Batches(data, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
-        self._augment = None
-        if layout.augments:
+        self._augmentation = None
+        if layout.augmentations:
             black = -data.mean * data.inv_std
             size = layout.slots, layout.batch_size
-            self._augment = Augment(layout.augments, *size, data.shape, black)
+            self._augmentation = Augmentation(layout.augmentations, *size, data.shape, black)
         self._loss = data.mean.new_zeros(layout.slots)
         self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
-        # What a module does may not be captured, and autograd needs more than inference mode keeps.
-        cuda = device.type == "cuda" and layout.module is None
-        self._mode = torch.inference_mode if layout.module is None else torch.no_grad
-        self._replay = captured(self._train_step, self._warm_up, device) if cuda else None
+        # A custom model may not be capturable, and its autograd does not work in inference mode,
+        # which saves 5 % of a small step.
+        is_custom = layout.module is not None
+        self._grad_mode = torch.no_grad if is_custom else torch.inference_mode
+        captures = device.type == "cuda" and not is_custom
+        self._replay = capture_graph(self._train_step, self._warm_up, device) if captures else None
 
-    def load(self, slot: int, member: TrialState) -> None:
-        """Put a member into a slot, as it was when it last left one."""
-        assert member.state is not None
-        self.members[slot] = member
-        self.switches.load(slot, member.spec)
-        if self._augment is not None:
-            self._augment.load(slot, member.spec)
-        self.arena.load(slot, member.spec, member.state)
-        self.optimizer.load(slot, member.spec, member.epochs * self.steps)
-        member.state = None
+    def load(self, slot: int, trial: TrialState) -> None:
+        """Put a trial into a slot, in the state in which it left its last one."""
+        assert trial.tensors is not None
+        self.trials[slot] = trial
+        self.masks.load(slot, trial.spec)
+        if self._augmentation is not None:
+            self._augmentation.load(slot, trial.spec)
+        self.buffer.load(slot, trial.spec, trial.tensors)
+        self.optimizer.load(slot, trial.spec, trial.epochs * self.steps)
+        trial.tensors = None
 
     def unload(self, slot: int) -> TrialState:
-        """Take a member out, to go on elsewhere."""
-        member = self.members[slot]
-        assert member is not None
-        member.state = self.arena.unload(slot, member.spec)
-        self.members[slot] = None
-        return member
+        """Take a trial out of its slot, to continue in another group."""
+        trial = self.trials[slot]
+        assert trial is not None
+        trial.tensors = self.buffer.unload(slot, trial.spec)
+        self.trials[slot] = None
+        return trial
 
     def begin_epoch(self) -> Tensor:
-        """Write what the epoch's steps read; returns the learning rates [steps, K]."""
-        specs = [member.spec if member else None for member in self.members]
-        epochs = [member.epochs + 1 if member else 0 for member in self.members]
+        """Prepare the epoch's orders, keys and rates; return the learning rates [steps, K]."""
+        specs = [trial.spec if trial else None for trial in self.trials]
+        epochs = [trial.epochs + 1 if trial else 0 for trial in self.trials]
         seeds = [spec.seed if spec else 0 for spec in specs]
         size = self.layout.batch_size
-        self._batches.order.copy_(self.data.order(seeds, epochs, size))
+        self._batches.order.copy_(self.data.batch_order(seeds, epochs, size))
         pairs = zip(specs, epochs, strict=True)
-        rates = torch.stack([self._rates(spec, epoch) for spec, epoch in pairs], dim=1)
-        self.optimizer.begin(rates)
+        rates = torch.stack([self._learning_rates(spec, epoch) for spec, epoch in pairs], dim=1)
+        self.optimizer.begin_epoch(rates)
         if isinstance(self.network, ModuleNetwork):
-            self.network.begin(seeds[0], epochs[0])
-        for what, random in (("dropout", self.network.dropout), ("augment", self._augment)):
-            if random is not None:
+            self.network.begin_epoch(seeds[0], epochs[0])
+        for use, hashed in (("dropout", self.network.dropout), ("augment", self._augmentation)):
+            if hashed is not None:
                 keys = [
-                    as_int32(derived_seed(what, *pair)) for pair in zip(seeds, epochs, strict=True)
+                    wrap_int32(derive_seed(use, *pair)) for pair in zip(seeds, epochs, strict=True)
                 ]
-                written = torch.tensor(keys, dtype=torch.int32).view_as(random.epoch_keys)
-                random.epoch_keys.copy_(written)
+                new_keys = torch.tensor(keys, dtype=torch.int32).view_as(hashed.epoch_keys)
+                hashed.epoch_keys.copy_(new_keys)
         for counter in (self._step, self._loss, self._correct):
             counter.zero_()
         return rates
 
-    def train_epoch(self) -> Trained:
-        """One pass over the training part, every member in its own order."""
+    def train_epoch(self) -> TrainMetrics:
+        """Train one pass over the training set, every trial in its own order."""
         rates = self.begin_epoch()
         self.train_steps(self.steps)
-        for member in self.members:
-            if member is not None:
-                member.epochs += 1
-        seen = self.steps * self.layout.batch_size
+        for trial in self.trials:
+            if trial is not None:
+                trial.epochs += 1
+        examples = self.steps * self.layout.batch_size
         # The epoch's only wait for the device.
-        loss, correct = (self._loss / self.steps).tolist(), self._correct.tolist()
-        figures = [{"train_accuracy": hits / seen} for hits in correct]
-        if self.data.regression:
-            figures = [{"train_rmse": math.sqrt(each) * self.data.target_std} for each in loss]
-        return Trained(loss, figures, rates[-1].tolist())
+        losses, correct = (self._loss / self.steps).tolist(), self._correct.tolist()
+        metrics = [{"train_accuracy": count / examples} for count in correct]
+        if self.data.is_regression:
+            metrics = [{"train_rmse": math.sqrt(mse) * self.data.target_std} for mse in losses]
+        return TrainMetrics(losses, metrics, rates[-1].tolist())
 
     def train_steps(self, count: int) -> None:
-        """The next steps of the epoch that was begun; on a GPU they are only launched."""
+        """Do the next steps of the epoch; on a GPU they are only launched."""
         step = self._replay or self._train_step
-        with self._mode():  # inference mode: 5 % of a small step, no autograd bookkeeping at all
+        with self._grad_mode():
             for _ in range(count):
                 step()
 
@@ -154,59 +162,63 @@ class FusedGroup:
         self._train_step()
 
     def _train_step(self) -> None:
-        x, y = self._batches.at(self._step)
-        if self._augment is not None:
-            x = self._augment(x, self._step)
+        x, y = self._batches.gather(self._step)
+        if self._augmentation is not None:
+            x = self._augmentation(x, self._step)
         if self.network.dropout is not None:
-            self.network.dropout.step(self._step)
+            self.network.dropout.set_step(self._step)
         loss, correct = self.network.gradients(x, y)
         self._loss += loss
         self._correct += correct
         self.optimizer.step(self._step)
         self._step += 1
 
-    def _rates(self, spec: TrialSpec | None, epoch: int) -> Tensor:
+    def _learning_rates(self, spec: TrialSpec | None, epoch: int) -> Tensor:
         if spec is None:
             return torch.zeros(self.steps, dtype=torch.float64)
-        return learning_rates(spec, (epoch - 1) * self.steps, self.steps, spec.epochs * self.steps)
+        return compute_learning_rates(
+            spec, (epoch - 1) * self.steps, self.steps, spec.epochs * self.steps
+        )
 
-    def validate(self) -> Validated:
-        """Every slot's mean loss, confusion matrix and predictions on the validation part."""
-        with self._mode():
+    def validate(self) -> ValidationMetrics:
+        """Return every slot's mean loss, confusion matrix and predictions on the validation set."""
+        with self._grad_mode():
             return self._validate()
 
-    def _validate(self) -> Validated:
+    def _validate(self) -> ValidationMetrics:
         slots, classes = self.layout.slots, self.data.classes
         loss = self._loss.new_zeros(slots)
-        names = list(self.switches.loss)
+        names = list(self.masks.loss)
         predictions = []
-        for x, y in self.data.validation(slots):
+        for x, y in self.data.validation_batches(slots):
             logits = self.network.logits(x)  # [B, K, C]
             true = y.unsqueeze(1).expand(-1, slots)
-            mine = losses.of_examples(names[0], logits, true).sum(0)
+            batch_loss = losses.compute_example_losses(names[0], logits, true).sum(0)  # [K]
             for name in names[1:]:
-                other = losses.of_examples(name, logits, true).sum(0)
-                mine = torch.where(self.switches.loss[name][0, :, 0], other, mine)
-            loss += mine
-            predictions.append(logits[..., 0] if self.data.regression else logits.argmax(2))
+                other = losses.compute_example_losses(name, logits, true).sum(0)
+                batch_loss = torch.where(self.masks.loss[name][0, :, 0], other, batch_loss)
+            loss += batch_loss
+            predictions.append(logits[..., 0] if self.data.is_regression else logits.argmax(2))
         predicted = torch.cat(predictions)  # [n, K]
         mean_loss = (loss / len(predicted)).tolist()
-        if self.data.regression:
-            units = (predicted * self.data.target_std + self.data.target_mean).t().float()
-            figures = [fitted(said, self.data.val_targets) for said in units.cpu()]
-            named = [{f"val_{name}": value for name, value in each.items()} for each in figures]
-            return Validated(mean_loss, units.new_empty(slots, 0, 0), units, named)
+        if self.data.is_regression:
+            in_units = predicted * self.data.target_std + self.data.target_mean
+            values = in_units.t().float()  # [K, n]
+            by_slot = [fitted(row, self.data.val_targets) for row in values.cpu()]
+            metrics = [{f"val_{k}": value for k, value in row.items()} for row in by_slot]
+            return ValidationMetrics(mean_loss, values.new_empty(slots, 0, 0), values, metrics)
         slot = torch.arange(slots, device=loss.device)
+        # Each (slot, true class, predicted class) as one index, [n, K].
         cells = (slot * classes + self.data.val_labels.unsqueeze(1)) * classes + predicted
         counts = torch.bincount(cells.flatten(), minlength=slots * classes**2)
         confusion = counts.view(slots, classes, classes)
-        hits = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
-        accuracies = [{"val_accuracy": hit / len(predicted)} for hit in hits]
-        return Validated(mean_loss, confusion, predicted.t().to(torch.uint8), accuracies)
+        correct = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
+        metrics = [{"val_accuracy": count / len(predicted)} for count in correct]
+        return ValidationMetrics(mean_loss, confusion, predicted.t().to(torch.uint8), metrics)
 
     def penalty(self, slot: int, spec: TrialSpec) -> float:
-        return penalty(spec, self.arena.params[slot])
+        return compute_penalty(spec, self.buffer.params[slot])
 
-    def weights(self, slot: int, spec: TrialSpec) -> Named:
-        """Copies, by the names of `MLP`'s state dict."""
-        return self.arena.weights(slot, spec)
+    def weights(self, slot: int, spec: TrialSpec) -> NamedTensors:
+        """Return copies of a trial's tensors by the names of its module's state dict."""
+        return self.buffer.weights(slot, spec)

@@ -1,10 +1,10 @@
-"""What is minimised: each loss and its gradient, members with unlike losses side by side.
+"""The losses and their gradients, for slots with different losses at once.
 
-All are means over the examples, and over the classes where each class has a part of its own:
+Each is a mean over the examples; mse and bce are means over the classes too:
 
 cross-entropy  of softmax(logits), as torch.nn.functional.cross_entropy
-mse            of the logits to the one-hot target, as mse_loss; of a regression to the
-               standardised target: whoever gives y as floats has one
+mse            of the logits to the one-hot target, as mse_loss; for a regression, of the output to
+               the standardized target. Floating-point targets y mean a regression
 bce            of sigmoid(logits), each class against the others, as
                binary_cross_entropy_with_logits
 """
@@ -19,31 +19,31 @@ from harness.engine.masks import Masks
 from harness.trial import Loss
 
 
-def with_gradient(
-    logits: Tensor, y: Tensor, switches: Masks, smoothing: bool
+def compute_loss_and_gradient(
+    logits: Tensor, y: Tensor, masks: Masks, smoothing: bool
 ) -> tuple[Tensor, Tensor]:
-    """Each member's mean loss [K] and d loss / d logits [B, K, C]; logits [B, K, C], y [B, K].
+    """Return each slot's mean loss [K] and its gradient d loss / d logits [B, K, C].
 
-    `smoothing` says whether any member's targets are smoothed.
+    logits are [B, K, C], y is [B, K]; `smoothing` is whether any slot has label smoothing.
     """
     loss, dz = None, None
-    for name, chosen in switches.loss.items():
+    for name, mask in masks.loss.items():
         if name == "cross-entropy":
-            mine, gradient = _cross_entropy(logits, y, switches, smoothing)
+            new_loss, new_dz = _cross_entropy(logits, y, masks, smoothing)
         else:
-            mine, gradient = _by_class(name, logits, _targets(logits, y, switches))
+            new_loss, new_dz = _per_class_loss(name, logits, _targets(logits, y, masks))
         if loss is None or dz is None:
-            loss, dz = mine, gradient
+            loss, dz = new_loss, new_dz
         else:
-            loss = torch.where(chosen[0, :, 0], mine, loss)
-            dz = torch.where(chosen, gradient, dz)
+            loss = torch.where(mask[0, :, 0], new_loss, loss)
+            dz = torch.where(mask, new_dz, dz)
     assert loss is not None
     assert dz is not None
     return loss, dz
 
 
-def of_examples(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
-    """The loss of each example, without smoothing: logits [..., C], y [...] to [...]."""
+def compute_example_losses(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
+    """Return the loss of each example, without smoothing: logits [..., C], y [...] to [...]."""
     if y.is_floating_point():
         return (logits - y.unsqueeze(-1)).square_().mean(-1)
     if name == "cross-entropy":
@@ -54,43 +54,43 @@ def of_examples(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
     return (F.softplus(logits) - target * logits).mean(-1)
 
 
-def probabilities(name: Loss, logits: Tensor) -> Tensor:
-    """What a model trained by this loss takes for the probability of each class."""
+def compute_probabilities(name: Loss, logits: Tensor) -> Tensor:
+    """Return the class probabilities that logits of a model trained by this loss stand for."""
     if name == "cross-entropy":
         return logits.softmax(-1)
     return logits.sigmoid() if name == "bce" else logits.clamp(0, 1)
 
 
 def _cross_entropy(
-    logits: Tensor, y: Tensor, switches: Masks, smoothing: bool
+    logits: Tensor, y: Tensor, masks: Masks, smoothing: bool
 ) -> tuple[Tensor, Tensor]:
     log_p, true = torch.log_softmax(logits, 2), y.unsqueeze(2)
-    of_target = log_p.gather(2, true)
+    target_log_p = log_p.gather(2, true)
     if smoothing:
-        of_target *= switches.true_weight
-        of_target += (log_p * switches.every_weight).sum(2, keepdim=True)
-    loss = of_target.mean((0, 2)).neg_()
+        target_log_p *= masks.true_weight
+        target_log_p += (log_p * masks.uniform_weight).sum(2, keepdim=True)
+    loss = target_log_p.mean((0, 2)).neg_()
     dz = log_p.exp_()  # (softmax - target) / B
-    dz.scatter_add_(2, true, switches.minus_true_weight.expand(true.shape))
+    dz.scatter_add_(2, true, masks.minus_true_weight.expand(true.shape))
     if smoothing:
-        dz -= switches.every_weight
+        dz -= masks.uniform_weight
     dz *= 1 / len(logits)
     return loss, dz
 
 
-def _by_class(name: str, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    parts = len(logits) * logits.shape[2]
+def _per_class_loss(name: str, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    terms = len(logits) * logits.shape[2]
     if name == "mse":
-        off = logits - target
-        return off.square().mean((0, 2)), off.mul_(2 / parts)
+        error = logits - target
+        return error.square().mean((0, 2)), error.mul_(2 / terms)
     loss = (F.softplus(logits) - target * logits).mean((0, 2))
-    return loss, (logits.sigmoid() - target).mul_(1 / parts)
+    return loss, (logits.sigmoid() - target).mul_(1 / terms)
 
 
-def _targets(logits: Tensor, y: Tensor, switches: Masks) -> Tensor:
-    """One-hot, smoothed; [B, K, C]. A regression's as they are, [B, K, 1]."""
+def _targets(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:
+    """Return smoothed one-hot targets [B, K, C]; of a regression the targets as [B, K, 1]."""
     if y.is_floating_point():
         return y.unsqueeze(2)
-    target = switches.every_weight.expand(logits.shape).clone()
+    target = masks.uniform_weight.expand(logits.shape).clone()
     true = y.unsqueeze(2)
-    return target.scatter_add_(2, true, switches.true_weight.expand(true.shape))
+    return target.scatter_add_(2, true, masks.true_weight.expand(true.shape))

@@ -1,4 +1,4 @@
-"""The learning rate of every step."""
+"""Learning-rate schedules: the rate of every step, as torch.optim.lr_scheduler computes it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from harness.trial import TrialSpec
 RISE, START, END = 0.3, 1 / 25, 1e-4 / 25  # torch.optim.lr_scheduler.OneCycleLR's defaults
 
 
-def learning_rates(spec: TrialSpec, first: int, count: int, steps: int) -> Tensor:
-    """Of `count` steps from step `first` on, of `steps` in the whole training; float64 [count].
+def compute_learning_rates(spec: TrialSpec, first: int, count: int, steps: int) -> Tensor:
+    """Return the rates of `count` steps from step `first` on, float64 [count].
 
-    As torch.optim.lr_scheduler's, stepped every batch: `cosine` is CosineAnnealingLR with
-    eta_min 0, `one-cycle` OneCycleLR, `step` MultiStepLR at steps // 2 and 3 * steps // 4.
+    `steps` is the number of steps of the whole training. They equal torch.optim.lr_scheduler's,
+    stepped every batch: `cosine` is CosineAnnealingLR with eta_min 0, `one-cycle` is OneCycleLR,
+    `step` is MultiStepLR at steps // 2 and 3 * steps // 4.
     """
     step = torch.arange(first, first + count, dtype=torch.float64)
     return spec.learning_rate * FACTORS[spec.schedule](step, steps)
@@ -29,15 +30,16 @@ def _step(step: Tensor, steps: int) -> Tensor:
 
 
 def _one_cycle(step: Tensor, steps: int) -> Tensor:
-    top, last = RISE * steps - 1, steps - 1
-    rising = _anneal(START, 1.0, step / top)
-    return torch.where(step <= top, rising, _anneal(1.0, END, (step - top) / (last - top)))
+    peak, last = RISE * steps - 1, steps - 1
+    rising = _anneal(START, 1.0, step / peak)
+    return torch.where(step <= peak, rising, _anneal(1.0, END, (step - peak) / (last - peak)))
 
 
-def _anneal(start: float, end: float, share: Tensor) -> Tensor:
-    return end + (start - end) / 2 * (1 + torch.cos(math.pi * share))
+def _anneal(start: float, end: float, progress: Tensor) -> Tensor:
+    return end + (start - end) / 2 * (1 + torch.cos(math.pi * progress))
 
 
+# (step, steps) to the factor of the trial's learning_rate.
 FACTORS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "constant": lambda step, steps: torch.ones_like(step),
     "step": _step,

@@ -1,7 +1,8 @@
-"""What tells the members of one program apart, as tensors: a slot is refilled by writing them.
+"""Per-slot masks and coefficients: what each trial of a fused group does differently.
 
-Members are told apart by selecting (`torch.where`), never by multiplying with 0 or 1: NaN times 0
-is NaN, and a diverged member would leak into its neighbours.
+They are tensors, so refilling a slot only writes values into them. Results are selected with
+`torch.where`, never multiplied by 0 or 1: NaN times 0 is NaN, and a diverged trial would spoil its
+neighbours.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import torch
 from torch import Tensor
 
 from harness.engine.padding import Layout
-from harness.engine.rng import threshold
+from harness.engine.rng import dropout_threshold
+from harness.models.activations import ACTIVATIONS
 from harness.trial import TrialSpec
 
 
 class Masks:
-    """Which slot does what. Shapes [1, K, 1], to stand beside activations of [B, K, H]."""
+    """The masks of K slots, [1, K, 1] unless noted: they broadcast over activations [B, K, H]."""
 
     def __init__(
         self, layout: Layout, classes: int, device: torch.device, dtype: torch.dtype
@@ -29,43 +31,64 @@ class Masks:
         self.activation = {name: per_slot(0, torch.bool) for name in layout.activations}
         self.batch_norm = {name: per_slot(0, torch.bool) for name in layout.batch_norms}
         self.loss = {name: per_slot(0, torch.bool) for name in layout.losses}
-        self.ends = [per_slot(0, torch.bool) for _ in layout.widths]
-        """Whether a hidden layer is the member's last."""
+        self.is_last_layer = [per_slot(0, torch.bool) for _ in layout.widths]
+        """For each hidden layer, whether it is the trial's last."""
         self.columns = [
             torch.zeros(1, layout.slots, width, dtype=torch.bool, device=device)
             for width in layout.widths
         ]
-        """Which columns of a hidden layer the member has."""
-        self.biased = [per_slot(0, torch.bool)[0] for _ in layout.biases]
-        """[K, 1] for each hidden layer and the output layer."""
-        self.dropped = per_slot(threshold(0.0), torch.int32)
-        self.kept_scale = per_slot(1.0, dtype)
-        """1 / (1 - p)."""
+        """For each hidden layer, which columns the trial has: [1, K, H]."""
+        self.has_bias = [per_slot(0, torch.bool)[0] for _ in layout.biases]
+        """For each hidden layer and the output layer: [K, 1]."""
+        self.dropout_threshold = per_slot(dropout_threshold(0.0), torch.int32)
+        self.keep_scale = per_slot(1.0, dtype)
+        """1 / (1 - p) of dropout."""
         self.true_weight = per_slot(1.0, dtype)
-        """Label smoothing: weight of the true class in the target, beside that of every class."""
+        """Label smoothing: extra weight of the true class in the target, on top of
+        `uniform_weight`."""
         self.minus_true_weight = per_slot(-1.0, dtype)
-        self.every_weight = per_slot(0.0, dtype)
+        self.uniform_weight = per_slot(0.0, dtype)
+        """Label smoothing: weight of every class in the target."""
 
     def load(self, slot: int, spec: TrialSpec) -> None:
-        for mine, switches in (
+        """Write a trial's settings into its slot."""
+        for choice, masks in (
             (spec.activation, self.activation),
             (spec.batch_norm, self.batch_norm),
             (spec.loss, self.loss),
         ):
-            for name, switch in switches.items():
-                switch[0, slot] = name == mine
+            for name, mask in masks.items():
+                mask[0, slot] = name == choice
         depth = len(spec.hidden)
-        for layer, (ends, columns) in enumerate(zip(self.ends, self.columns, strict=True)):
-            ends[0, slot] = layer == depth - 1
+        for layer, (is_last, columns) in enumerate(
+            zip(self.is_last_layer, self.columns, strict=True)
+        ):
+            is_last[0, slot] = layer == depth - 1
             columns[0, slot] = False
             if layer < depth:
                 columns[0, slot, : spec.hidden[layer]] = True
         biases: Sequence[bool] = spec.layer_biases
-        for layer, biased in enumerate(self.biased[:-1]):
-            biased[slot] = layer < depth and biases[layer]
-        self.biased[-1][slot] = biases[-1]
-        self.dropped[0, slot] = threshold(spec.dropout)
-        self.kept_scale[0, slot] = 1 / (1 - spec.dropout)
+        for layer, has_bias in enumerate(self.has_bias[:-1]):
+            has_bias[slot] = layer < depth and biases[layer]
+        self.has_bias[-1][slot] = biases[-1]
+        self.dropout_threshold[0, slot] = dropout_threshold(spec.dropout)
+        self.keep_scale[0, slot] = 1 / (1 - spec.dropout)
         self.true_weight[0, slot] = 1 - spec.label_smoothing
         self.minus_true_weight[0, slot] = spec.label_smoothing - 1
-        self.every_weight[0, slot] = spec.label_smoothing / self._classes
+        self.uniform_weight[0, slot] = spec.label_smoothing / self._classes
+
+    def activate(self, z: Tensor) -> Tensor:
+        """Apply each slot's activation to z [B, K, H]."""
+        (first, _), *others = self.activation.items()
+        h = ACTIVATIONS[first].forward(z)
+        for name, mask in others:
+            h = torch.where(mask[:, : z.shape[1]], ACTIVATIONS[name].forward(z), h)
+        return h
+
+    def activate_backward(self, dh: Tensor, z: Tensor, h: Tensor) -> Tensor:
+        """Return dz [B, K, H] from the gradient dh of h = activate(z)."""
+        (first, _), *others = self.activation.items()
+        dz = ACTIVATIONS[first].backward(dh, z, h)
+        for name, mask in others:
+            dz = torch.where(mask[:, : z.shape[1]], ACTIVATIONS[name].backward(dh, z, h), dz)
+        return dz

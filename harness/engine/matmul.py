@@ -1,10 +1,11 @@
-"""The matrix products of a step: where nearly all of its time goes.
+"""The matrix products of a training step, which take nearly all of its time.
 
-Two ways. `Batched` multiplies all members of a cell in one call of torch's own product, on any
-device. `Single` is for one member on a CPU in float32: larger products go to oneDNN, which torch
-brings along and which torch.mm does not ask. Measured on one thread of an AMD EPYC (Zen 5), where
-MKL leaves the wide vector units alone: 64x784x300 in 163 us instead of 330, 1024x1024x1024 at 210
-GFLOP/s instead of 99; but 11 us more a call, so that products below 2.5 MFLOP stay with torch.mm.
+Two implementations. `BatchedMatmul` multiplies for all slots in one call of torch's batched
+product, on any device. `OneDnnMatmul` is for one slot on a CPU in float32: it sends large products
+to oneDNN, which torch ships with but torch.mm does not use. Measured on one thread of an AMD EPYC
+(Zen 5), where MKL leaves the wide vector units idle: 64x784x300 in 163 us instead of 330, and
+1024x1024x1024 at 210 GFLOP/s instead of 99. A call costs 11 us more, so products below 2.5 MFLOP
+stay with torch.mm.
 """
 
 from __future__ import annotations
@@ -16,37 +17,41 @@ import torch
 from torch import Tensor
 
 from harness.engine.parameter_buffer import ParameterBuffer
+from harness.models.activations import ACTIVATIONS
 
 ONEDNN_FLOPS = 2.5e6
-FUSED = {"relu", "tanh", "sigmoid"}
-"""Activations whose derivative needs their value alone, so that oneDNN may keep the rest to itself:
-its tanh takes a tenth of the time of torch.tanh."""
+"""Products of fewer floating-point operations use torch.mm."""
 
 
 class Matmul(Protocol):
-    """h is [B, K, in], dz [B, K, out]; `layer` names an arena's Linear, each member has its own."""
+    """Products of a Linear layer, each slot with its own weights.
+
+    h is [B, K, in], dz is [B, K, out]; `layer` is a layer's name in the parameter buffer.
+    """
 
     def forward(self, layer: str, h: Tensor) -> Tensor:
-        """h weight^T + bias: [B, K, out], contiguous."""
+        """Return h weight^T + bias: [B, K, out], contiguous."""
 
-    def activated(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
-        """The activation of `forward`, where both can be had in one go."""
+    def forward_activation(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
+        """Return the activation of `forward`, or None if the two cannot be fused."""
 
     def weight_gradient(self, layer: str, dz: Tensor, h: Tensor) -> None:
-        """dz^T h into the arena's gradients."""
+        """Write dz^T h into the buffer's gradients."""
 
     def input_gradient(self, layer: str, dz: Tensor) -> Tensor:
-        """dz weight: [B, K, in], contiguous."""
+        """Return dz weight: [B, K, in], contiguous."""
 
 
-class Batched:
-    """All members in one call."""
+class BatchedMatmul:
+    """One batched product for all slots."""
 
-    def __init__(self, arena: ParameterBuffer) -> None:
-        self._weight = _linears(arena, "weight")  # [K, out, in]
+    def __init__(self, buffer: ParameterBuffer) -> None:
+        self._weight = _linear_views(buffer, "weight")  # [K, out, in]
         self._transposed = {name: weight.transpose(1, 2) for name, weight in self._weight.items()}
-        self._bias = {name: bias.unsqueeze(1) for name, bias in _linears(arena, "bias").items()}
-        self._grad = arena.grad
+        self._bias = {
+            name: bias.unsqueeze(1) for name, bias in _linear_views(buffer, "bias").items()
+        }
+        self._grads = buffer.grad_views
 
     def forward(self, layer: str, h: Tensor) -> Tensor:
         weight, bias = self._transposed[layer], self._bias.get(layer)
@@ -57,11 +62,11 @@ class Batched:
             torch.baddbmm(bias, h.transpose(0, 1), weight, out=z.transpose(0, 1))
         return z
 
-    def activated(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
+    def forward_activation(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
         return None
 
     def weight_gradient(self, layer: str, dz: Tensor, h: Tensor) -> None:
-        torch.bmm(dz.permute(1, 2, 0), h.transpose(0, 1), out=self._grad[f"{layer}.weight"])
+        torch.bmm(dz.permute(1, 2, 0), h.transpose(0, 1), out=self._grads[f"{layer}.weight"])
 
     def input_gradient(self, layer: str, dz: Tensor) -> Tensor:
         weight = self._weight[layer]
@@ -70,15 +75,15 @@ class Batched:
         return dh
 
 
-class Single:
-    """K = 1 on a CPU in float32."""
+class OneDnnMatmul:
+    """One slot (K = 1) on a CPU in float32: large products by oneDNN, small ones batched."""
 
-    def __init__(self, arena: ParameterBuffer) -> None:
-        self._small = Batched(arena)
-        self._weight = {name: weight[0] for name, weight in _linears(arena, "weight").items()}
+    def __init__(self, buffer: ParameterBuffer) -> None:
+        self._small = BatchedMatmul(buffer)
+        self._weight = {name: weight[0] for name, weight in _linear_views(buffer, "weight").items()}
         self._transposed = {name: weight.t() for name, weight in self._weight.items()}
-        self._bias = {name: bias[0] for name, bias in _linears(arena, "bias").items()}
-        self._elsewhere = arena.elsewhere
+        self._bias = {name: bias[0] for name, bias in _linear_views(buffer, "bias").items()}
+        self._external_grads = buffer.external_grads
         self._linear = torch.ops.mkldnn._linear_pointwise.default
 
     def forward(self, layer: str, h: Tensor) -> Tensor:
@@ -87,9 +92,9 @@ class Single:
             return self._small.forward(layer, h)
         return self._product(h[:, 0], weight, self._bias.get(layer)).unsqueeze(1)
 
-    def activated(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
+    def forward_activation(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
         weight = self._weight[layer]
-        if activation not in FUSED or _is_small(h, weight):
+        if not ACTIVATIONS[activation].fused_in_onednn or _is_small(h, weight):
             return None
         return self._product(h[:, 0], weight, self._bias.get(layer), activation).unsqueeze(1)
 
@@ -97,7 +102,7 @@ class Single:
         if _is_small(h, self._weight[layer]):
             self._small.weight_gradient(layer, dz, h)
         else:
-            self._elsewhere[f"{layer}.weight"] = self._product(dz[:, 0].t(), h[:, 0].t())
+            self._external_grads[f"{layer}.weight"] = self._product(dz[:, 0].t(), h[:, 0].t())
 
     def input_gradient(self, layer: str, dz: Tensor) -> Tensor:
         if _is_small(dz, self._weight[layer]):
@@ -107,25 +112,30 @@ class Single:
     def _product(
         self, a: Tensor, b: Tensor, bias: Tensor | None = None, activation: str = "none"
     ) -> Tensor:
-        """activation(a b^T + bias)."""
+        """Return activation(a b^T + bias)."""
         product: Tensor = self._linear(a, b, bias, activation, [], "")
         return product
 
 
-def products_for(arena: ParameterBuffer) -> Matmul:
-    """The same on every machine of a kind, never by a measurement: bits must not depend on it."""
-    params = arena.params
-    plain = arena.lone and params.device.type == "cpu" and params.dtype == torch.float32
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return Single(arena) if plain and x86 and onednn else Batched(arena)
+def choose_matmul(buffer: ParameterBuffer) -> Matmul:
+    """Choose the implementation by the platform alone.
+
+    Never by a timing: two machines of one kind must compute the same bits.
+    """
+    params = buffer.params
+    suits_onednn = (
+        buffer.is_single and params.device.type == "cpu" and params.dtype == torch.float32
+    )
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return OneDnnMatmul(buffer) if suits_onednn and is_x86 and has_onednn else BatchedMatmul(buffer)
 
 
-def _linears(arena: ParameterBuffer, part: str) -> dict[str, Tensor]:
-    """By layer name: `linears.0`, `linears.out`."""
+def _linear_views(buffer: ParameterBuffer, part: str) -> dict[str, Tensor]:
+    """Return the weights or biases of all Linears by layer: `linears.0`, `linears.out`."""
     return {
         name.removesuffix(f".{part}"): view
-        for name, view in arena.param.items()
+        for name, view in buffer.param_views.items()
         if name.startswith("linears") and name.endswith(part)
     }
 

@@ -1,11 +1,11 @@
-"""One optimiser step for every member, on its row of the arena.
+"""One optimizer step for every slot, each on its row of the parameter buffer.
 
-Two ways, the same arithmetic: `Rowwise` calls torch's fused CPU kernels once a member, `Vectorised`
-does all members in a dozen operations whose every coefficient is a tensor, which a CUDA graph can
-replay. Penalties enter as gradients, l1 sign(p) + 2 l2 p.
+Two implementations of the same arithmetic. `Rowwise` calls torch's fused CPU kernels once a slot.
+`Vectorised` steps all slots in a dozen operations whose coefficients are all tensors, so a CUDA
+graph can replay them. Penalties enter as gradients, l1 sign(p) + 2 l2 p.
 
-The kernels behind `torch.optim.SGD(fused=True)` and `Adam(fused=True)` are called without the
-classes: building one imports torch._dynamo, 3 s and 160 MiB in every worker.
+Rowwise calls the kernels behind `torch.optim.SGD(fused=True)` and `Adam(fused=True)` directly:
+constructing one of these classes imports torch._dynamo, 3 s and 160 MiB in every worker.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.engine.parameter_buffer import Rows
+from harness.engine.parameter_buffer import ParameterRows
 from harness.trial import TrialSpec
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's defaults
 
 CHUNK = 2**16
+"""Parameters whose signs are computed at once for the l1 penalty."""
 
 
 class Optimizer(Protocol):
-    """Both ways; the tests hold them to torch.optim."""
+    """The interface of both implementations; tests hold them to torch.optim."""
 
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
-        """A member that has done so many steps comes into a slot."""
+        """Put a trial that has done `steps` steps into a slot."""
 
-    def begin(self, rates: Tensor) -> None:
-        """An epoch starts; learning rates [steps, K], float64."""
+    def begin_epoch(self, rates: Tensor) -> None:
+        """Start an epoch with these learning rates, float64 [steps, K]."""
 
     def step(self, step: Tensor) -> None:
-        """Step number `step` of the epoch, an int64 tensor [1]."""
+        """Do step number `step` of the epoch, an int64 tensor [1]."""
 
 
 @dataclass
-class Row:
-    """One member's tensors, a list over its layers each."""
+class OptimizerRow:
+    """One trial's tensors, each a list over its layers."""
 
     spec: TrialSpec
     names: list[str]
@@ -48,46 +49,51 @@ class Row:
     grads: list[Tensor]
     first: list[Tensor]
     second: list[Tensor]
-    sign: Tensor
-    """Room for the signs of CHUNK parameters, which stay in the cache."""
+    signs: Tensor
+    """Scratch space for the signs of CHUNK parameters; it stays in the cache."""
     steps: list[Tensor]
-    """The same counter for every layer."""
+    """The step counter, the same tensor for every layer."""
 
 
 class Rowwise:
-    """torch's fused kernels, a member at a time: one pass over its memory each."""
+    """torch's fused kernels, one slot at a time: one pass over each slot's memory."""
 
-    def __init__(self, arena: Rows) -> None:
-        self._arena = arena
-        self._rows: dict[int, Row] = {}
+    def __init__(self, buffer: ParameterRows) -> None:
+        self._buffer = buffer
+        self._rows: dict[int, OptimizerRow] = {}
 
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
-        arena = self._arena
-        names = [name for name, view in arena.param.items() if slot < len(view)]
+        buffer = self._buffer
+        names = [name for name, view in buffer.param_views.items() if slot < len(view)]
         params, grads, first, second = (
             [views[name][slot] for name in names]
-            for views in (arena.param, arena.grad, arena.first, arena.second)
+            for views in (
+                buffer.param_views,
+                buffer.grad_views,
+                buffer.first_views,
+                buffer.second_views,
+            )
         )
-        sign = params[0].new_empty(CHUNK)
+        signs = params[0].new_empty(CHUNK)
         counters = [torch.tensor(float(steps))] * len(names)
-        self._rows[slot] = Row(spec, names, params, grads, first, second, sign, counters)
+        self._rows[slot] = OptimizerRow(spec, names, params, grads, first, second, signs, counters)
 
-    def begin(self, rates: Tensor) -> None:
+    def begin_epoch(self, rates: Tensor) -> None:
         self._rates = iter(rates.tolist())
 
     def step(self, step: Tensor) -> None:
-        rates, elsewhere = next(self._rates), self._arena.elsewhere
+        rates, external = next(self._rates), self._buffer.external_grads
         for slot, row in self._rows.items():
             pairs = zip(row.names, row.grads, strict=True)
-            grads = [elsewhere.get(name, grad) for name, grad in pairs] if elsewhere else row.grads
+            grads = [external.get(name, grad) for name, grad in pairs] if external else row.grads
             if row.spec.l1:
-                _add_signs(row, grads)
+                _add_l1_gradient(row, grads)
             if row.spec.optimizer == "sgd":
                 self._sgd(row, grads, rates[slot])
             else:
                 self._adam(row, grads, rates[slot])
 
-    def _adam(self, row: Row, grads: list[Tensor], rate: float) -> None:
+    def _adam(self, row: OptimizerRow, grads: list[Tensor], rate: float) -> None:
         spec = row.spec
         decoupled = spec.optimizer == "adamw"
         if decoupled and spec.l2:
@@ -110,7 +116,7 @@ class Rowwise:
             maximize=False,
         )
 
-    def _sgd(self, row: Row, grads: list[Tensor], rate: float) -> None:
+    def _sgd(self, row: OptimizerRow, grads: list[Tensor], rate: float) -> None:
         spec = row.spec
         torch._fused_sgd_(
             row.params,
@@ -126,66 +132,75 @@ class Rowwise:
         )
 
 
-def _add_signs(row: Row, grads: list[Tensor]) -> None:
-    """The gradient of l1 sum |p|: of large tensors a piece at a time, so that its signs stay in the
-    cache; a temporary as large as the network, taken every step, cost more than the arithmetic."""
+def _add_l1_gradient(row: OptimizerRow, grads: list[Tensor]) -> None:
+    """Add the gradient of l1 sum |p|.
+
+    Large tensors are done in chunks, so that the signs stay in the cache: a temporary as large as
+    the network, allocated every step, cost more than the arithmetic.
+    """
     small_params, small_grads = [], []
     for param, grad in zip(row.params, grads, strict=True):
         if param.numel() <= CHUNK:
             small_params.append(param)
             small_grads.append(grad)
             continue
-        flat = param.view(-1), grad.view(-1)
-        for piece, room in zip(*(torch.split(each, CHUNK) for each in flat), strict=True):
-            room.add_(torch.sign(piece, out=row.sign[: len(piece)]), alpha=row.spec.l1)
+        param_chunks, grad_chunks = (torch.split(each.view(-1), CHUNK) for each in (param, grad))
+        for param_chunk, grad_chunk in zip(param_chunks, grad_chunks, strict=True):
+            signs = torch.sign(param_chunk, out=row.signs[: len(param_chunk)])
+            grad_chunk.add_(signs, alpha=row.spec.l1)
     if small_params:
         torch._foreach_add_(small_grads, torch._foreach_sign(small_params), alpha=row.spec.l1)
 
 
 class Vectorised:
-    """All rows at once. SGD and Adam are one formula with different coefficients, [K, 1] each:
+    """All slots at once. SGD and Adam are one formula with different coefficients, [K, 1] each:
 
     m <- keep m + take g
     v <- BETA2 v + (root g)^2
     p <- shrink p - size (from_m m + from_g g) / (scale sqrt(v) + floor)
     """
 
-    def __init__(self, arena: Rows, steps: int) -> None:
-        self._arena = arena
-        slots = arena.layout.slots
-        self._fixed = arena.params.new_zeros(8, slots, 1)
-        """l1, 2 l2, keep, take, root, from_m, from_g, floor; zeros leave an empty slot alone."""
-        self._fixed[7] = 1
-        self._by_step = arena.params.new_zeros(steps, 3, slots)
-        """shrink, size and scale of each step of this epoch."""
-        self._done = torch.zeros(slots, dtype=torch.float64)
-        self._decay = torch.zeros_like(self._done)
+    def __init__(self, buffer: ParameterRows, steps: int) -> None:
+        self._buffer = buffer
+        slots = buffer.layout.slots
+        self._coefficients = buffer.params.new_zeros(8, slots, 1)
+        """[8, K, 1]: l1, 2 l2, keep, take, root, from_m, from_g, floor.
+
+        Zeros leave an empty slot unchanged."""
+        self._coefficients[7] = 1
+        self._step_coefficients = buffer.params.new_zeros(steps, 3, slots)
+        """[steps, 3, K]: shrink, size and scale of each step of this epoch."""
+        self._steps_done = torch.zeros(slots, dtype=torch.float64)
+        self._decay = torch.zeros_like(self._steps_done)
         self._adaptive = torch.zeros(slots, dtype=torch.bool)
 
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
         sgd, momentum = spec.optimizer == "sgd", spec.momentum
-        self._done[slot], self._adaptive[slot] = steps, not sgd
+        self._steps_done[slot], self._adaptive[slot] = steps, not sgd
         self._decay[slot] = spec.weight_decay if spec.optimizer == "adamw" else 0.0
         nesterov = spec.nesterov and momentum > 0
         if sgd:
+            # keep, take, root, from_m, from_g, floor
             moments = (momentum, 1.0, 0.0, momentum if nesterov else 1.0, float(nesterov), 1.0)
         else:
             moments = (BETA1, 1 - BETA1, math.sqrt(1 - BETA2), 1.0, 0.0, EPSILON)
-        self._fixed[:, slot, 0] = self._fixed.new_tensor((spec.l1, 2 * spec.l2, *moments))
+        self._coefficients[:, slot, 0] = self._coefficients.new_tensor(
+            (spec.l1, 2 * spec.l2, *moments)
+        )
 
-    def begin(self, rates: Tensor) -> None:
-        counts = self._done + torch.arange(1, len(rates) + 1).unsqueeze(1)  # [steps, K]
-        size = torch.where(self._adaptive, rates / (1 - BETA1**counts), rates)
-        scale = torch.where(self._adaptive, (1 - BETA2**counts).rsqrt(), 0)
+    def begin_epoch(self, rates: Tensor) -> None:
+        steps = self._steps_done + torch.arange(1, len(rates) + 1).unsqueeze(1)  # [steps, K]
+        size = torch.where(self._adaptive, rates / (1 - BETA1**steps), rates)
+        scale = torch.where(self._adaptive, (1 - BETA2**steps).rsqrt(), 0)
         table = torch.stack([1 - rates * self._decay, size, scale], dim=1)
-        self._by_step.copy_(table)  # in place: a captured graph reads it
-        self._done += len(rates)
+        self._step_coefficients.copy_(table)  # in place: a captured graph reads it
+        self._steps_done += len(rates)
 
     def step(self, step: Tensor) -> None:
-        arena = self._arena
-        p, g, m, v = arena.params, arena.grads, arena.first_moment, arena.second_moment
-        l1, twice_l2, keep, take, root, from_m, from_g, floor = self._fixed
-        shrink, size, scale = self._by_step.index_select(0, step)[0].unsqueeze(2)
+        buffer = self._buffer
+        p, g, m, v = buffer.params, buffer.grads, buffer.first_moment, buffer.second_moment
+        l1, twice_l2, keep, take, root, from_m, from_g, floor = self._coefficients
+        shrink, size, scale = self._step_coefficients.index_select(0, step)[0].unsqueeze(2)
         g.addcmul_(p.sign(), l1).addcmul_(p, twice_l2)
         p.mul_(shrink)
         m.mul_(keep).addcmul_(g, take)
@@ -195,7 +210,7 @@ class Vectorised:
         p.addcdiv_(numerator, v.sqrt().mul_(scale).add_(floor), value=-1)
 
 
-def penalty(spec: TrialSpec, params: Tensor) -> float:
-    """l1 * sum |p| + l2 * sum p^2 of one member's row."""
+def compute_penalty(spec: TrialSpec, params: Tensor) -> float:
+    """Return l1 * sum |p| + l2 * sum p^2 of one trial's row."""
     l1 = spec.l1 * params.abs().sum().item() if spec.l1 else 0.0
     return l1 + (spec.l2 * params.square().sum().item() if spec.l2 else 0.0)

@@ -1,4 +1,4 @@
-"""How K unequal networks lie padded side by side in one program."""
+"""The padded shape that K different networks share: depth, widths and features of each slot."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from harness.trial import AugmentName, Loss, TrialSpec
 
 @dataclass(frozen=True)
 class Layout:
-    """The shapes and features that a program of K slots is made for.
+    """The shapes and features that a group of K slots is built for.
 
-    A layer's prefix: slots stand deepest first, so hidden layer l is computed for the first
-    `prefix(l)` slots alone. A member may be shallower and narrower than its slot: what it does not
-    use is zero and stays zero.
+    Slots are ordered deepest first, so hidden layer l is computed only for the first
+    `slots_with_layer(l)` slots. A trial may be shallower and narrower than its slot: the parameters
+    that it does not use are zero and stay zero.
     """
 
     batch_size: int
     depths: tuple[int, ...]
-    """Hidden layers that each slot has room for, falling."""
+    """Hidden layers that each slot has room for, in descending order."""
     widths: tuple[int, ...]
     """Width of each hidden layer, the same in every slot."""
     activations: tuple[str, ...]
     batch_norms: tuple[str, ...]
     losses: tuple[Loss, ...]
     biases: tuple[bool, ...]
-    """For each hidden layer and the output layer, whether any member has one."""
+    """For each hidden layer and the output layer, whether any trial has one."""
     dropout: bool
     smoothing: bool
-    augments: tuple[AugmentName, ...]
+    augmentations: tuple[AugmentName, ...]
     mixed_depth: bool
-    """Whether members may end at different layers."""
+    """Whether trials may have different depths."""
     exact: bool
-    """Whether every member fills its slot, so that nothing need be masked."""
+    """Whether every trial fills its slot exactly, so nothing needs masking."""
     module: TrialSpec | None = None
-    """The one trial that the program is for, where that has a model of its own; no hidden layers of
-    ours then."""
+    """The trial with a custom model that the group is for, if it is for one. Then the engine
+    computes no hidden layers."""
 
     @property
     def slots(self) -> int:
         return len(self.depths)
 
-    def prefix(self, layer: int) -> int:
-        """How many slots have hidden layer `layer`."""
+    def slots_with_layer(self, layer: int) -> int:
+        """Return the number of slots with hidden layer `layer`: the first ones."""
         return sum(depth > layer for depth in self.depths)
 
-    def top(self, inputs: int) -> int:
-        """Columns of the output layer's input."""
+    def top_width(self, inputs: int) -> int:
+        """Return T, the inputs of the output layer."""
         if not self.widths:
             return inputs
         return max(self.widths) if self.mixed_depth else self.widths[-1]
 
     def fits(self, slot: int, spec: TrialSpec) -> bool:
-        """Whether a member with this spec can train in a slot of this program."""
+        """Return whether a trial with this spec can train in this slot."""
         depth = len(spec.hidden)
         output = spec.layer_biases[-1]
         return (
             spec.batch_size == self.batch_size
             and (depth > 0) == (self.depths[slot] > 0)
             and (depth <= self.depths[slot] if self.mixed_depth else depth == self.depths[slot])
-            and all(mine <= room for mine, room in zip(spec.hidden, self.widths, strict=False))
+            and all(width <= room for width, room in zip(spec.hidden, self.widths, strict=False))
             and spec.activation in self.activations
             and spec.batch_norm in self.batch_norms
             and spec.loss in self.losses
@@ -68,13 +68,13 @@ class Layout:
             and (self.biases[-1] or not output)
             and (self.dropout or not spec.dropout)
             and (self.smoothing or not spec.label_smoothing)
-            and set(spec.augment).issubset(self.augments)
+            and set(spec.augment).issubset(self.augmentations)
             and not self.exact
         )
 
     @classmethod
-    def of_module(cls, spec: TrialSpec) -> Layout:
-        """For a trial with a model of its own."""
+    def for_module(cls, spec: TrialSpec) -> Layout:
+        """Return the layout for a trial with a custom model."""
         return cls(
             batch_size=spec.batch_size,
             depths=(0,),
@@ -85,7 +85,7 @@ class Layout:
             biases=(True,),
             dropout=False,
             smoothing=spec.label_smoothing > 0,
-            augments=augments([spec]),
+            augmentations=collect_augmentations([spec]),
             mixed_depth=False,
             exact=True,
             module=spec,
@@ -93,10 +93,10 @@ class Layout:
 
     @classmethod
     def tight(cls, specs: Sequence[TrialSpec]) -> Layout:
-        """The smallest program for these members, given deepest first."""
+        """Return the smallest layout for these trials, given deepest first."""
         if specs[0].model:
             (alone,) = specs
-            return cls.of_module(alone)
+            return cls.for_module(alone)
         depths = tuple(len(spec.hidden) for spec in specs)
         widths = tuple(
             max(spec.hidden[layer] for spec in specs if len(spec.hidden) > layer)
@@ -117,7 +117,7 @@ class Layout:
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),
-            augments=augments(specs),
+            augmentations=collect_augmentations(specs),
             mixed_depth=len(set(depths)) > 1,
             exact=all(
                 (spec.hidden, spec.layer_biases) == (first.hidden, first.layer_biases)
@@ -126,6 +126,6 @@ class Layout:
         )
 
 
-def augments(specs: Sequence[TrialSpec]) -> tuple[AugmentName, ...]:
-    """What any of them does to its pictures."""
+def collect_augmentations(specs: Sequence[TrialSpec]) -> tuple[AugmentName, ...]:
+    """Return every augmentation that any of the trials uses."""
     return tuple(sorted({name for spec in specs for name in spec.augment}))

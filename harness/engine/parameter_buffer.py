@@ -1,4 +1,4 @@
-"""The parameters of K members as the rows of one [K, P] buffer, every layer a view into it."""
+"""The parameters of K trials as rows of one [K, P] tensor, with every layer a view into it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor
 from harness.engine.padding import Layout
 from harness.trial import TrialSpec
 
-Named = dict[str, Tensor]
+NamedTensors = dict[str, Tensor]
 """Tensors by the names of `MLP`'s state dict."""
 
 
 @dataclass
-class State:
-    """All that training has made of one member, unpadded: enough to go on in any slot."""
+class TrialTensors:
+    """A trial's tensors without padding: all that is needed to continue it in any slot."""
 
-    params: Named
-    first_moment: Named = field(default_factory=dict)
-    """Empty before the first step, as are the others: zeros, and BatchNorm's initial statistics."""
-    second_moment: Named = field(default_factory=dict)
-    statistics: Named = field(default_factory=dict)
-    """BatchNorm's running means and variances."""
+    params: NamedTensors
+    first_moment: NamedTensors = field(default_factory=dict)
+    """Empty before the first step, like the two below: it then starts at zero."""
+    second_moment: NamedTensors = field(default_factory=dict)
+    statistics: NamedTensors = field(default_factory=dict)
+    """BatchNorm's running means and variances; they start at 0 and 1."""
 
 
-class Rows(Protocol):
-    """What an optimiser reads and writes: K members' parameters and what belongs to them.
+class ParameterRows(Protocol):
+    """What an optimizer reads and writes for K slots.
 
-    [K, P] each, and by name as views [K, *shape] into them.
+    Each tensor is [K, P]; its views by layer are [K, *shape].
     """
 
     layout: Layout
@@ -38,22 +38,23 @@ class Rows(Protocol):
     grads: Tensor
     first_moment: Tensor
     second_moment: Tensor
-    param: Named
-    grad: Named
-    first: Named
-    second: Named
-    elsewhere: Named
-    """Gradients that were left where they came to be, without K."""
+    param_views: NamedTensors
+    grad_views: NamedTensors
+    first_views: NamedTensors
+    second_views: NamedTensors
+    external_grads: NamedTensors
+    """Gradients, without the axis K, that a kernel allocated itself: they replace those in
+    `grad_views`."""
 
 
 class ParameterBuffer:
-    """Parameters, gradients, moments and BatchNorm statistics of K padded networks.
+    """Parameters, gradients, optimizer moments and BatchNorm statistics of K padded networks.
 
-    One flat row a member lets an optimiser treat all of a member's layers as one tensor, and a
-    member be copied, kept or replaced in one move. The padding is zero: zero gradients, moments
-    and penalties keep it so. Views carry the names of `MLP`'s state dict with the slots in front,
-    `linears.0.weight` is [K, H, D]; the output layer, at another depth in each member, is
-    `linears.out`.
+    A trial is one flat row, so an optimizer can treat all of its layers as one tensor. The padding
+    is zero and stays zero: its gradients, moments and penalties are zero.
+
+    Views have the names of `MLP`'s state dict and K in front: `linears.0.weight` is [K, H, D]. The
+    output layer, whose index differs between trials, is `linears.out`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ParameterBuffer:
         classes: int,
         device: torch.device,
         dtype: torch.dtype,
-        lone: bool = False,
+        is_single: bool = False,
     ) -> None:
         self.layout = layout
         shapes, statistics = _shapes(layout, inputs, classes)
@@ -72,53 +73,54 @@ class ParameterBuffer:
         self.grads, self.first_moment, self.second_moment = (
             torch.zeros_like(self.params) for _ in range(3)
         )
-        self.param = views_of(self.params, shapes)
-        self.grad = views_of(self.grads, shapes)
-        self.lone = lone
-        """Whether gradients may be left where they came to be: in `elsewhere`, without K."""
-        self.elsewhere: Named = {}
-        self.first = views_of(self.first_moment, shapes)
-        self.second = views_of(self.second_moment, shapes)
-        self.statistic = {
+        self.param_views = cut_views(self.params, shapes)
+        self.grad_views = cut_views(self.grads, shapes)
+        self.is_single = is_single
+        """Whether gradients may be in `external_grads`: K is 1 and the optimizer is Rowwise."""
+        self.external_grads: NamedTensors = {}
+        self.first_views = cut_views(self.first_moment, shapes)
+        self.second_views = cut_views(self.second_moment, shapes)
+        self.statistics = {
             name: torch.zeros(shape, dtype=dtype, device=device)
             for name, shape in statistics.items()
         }
 
-    def load(self, slot: int, spec: TrialSpec, state: State) -> None:
-        """Put a member into a slot; what was there is gone."""
+    def load(self, slot: int, spec: TrialSpec, tensors: TrialTensors) -> None:
+        """Put a trial into a slot, overwriting what was there."""
         for flat in (self.params, self.grads, self.first_moment, self.second_moment):
             flat[slot].zero_()
         for views, named in (
-            (self.param, state.params),
-            (self.first, state.first_moment),
-            (self.second, state.second_moment),
+            (self.param_views, tensors.params),
+            (self.first_views, tensors.first_moment),
+            (self.second_views, tensors.second_moment),
         ):
-            own = self._cut(views, slot, spec)
+            slot_views = self._slice_slot(views, slot, spec)
             for name, tensor in named.items():
-                own[name].copy_(tensor)
-        for name, view in self.statistic.items():
+                slot_views[name].copy_(tensor)
+        for name, view in self.statistics.items():
             if slot < len(view):
                 view[slot].fill_(1.0 if name.endswith("running_var") else 0.0)
-        own = self._cut(self.statistic, slot, spec)
-        for name, tensor in state.statistics.items():
-            own[name].copy_(tensor)
+        slot_views = self._slice_slot(self.statistics, slot, spec)
+        for name, tensor in tensors.statistics.items():
+            slot_views[name].copy_(tensor)
 
-    def unload(self, slot: int, spec: TrialSpec) -> State:
-        """Copies of what a slot's member is made of, without the padding."""
+    def unload(self, slot: int, spec: TrialSpec) -> TrialTensors:
+        """Return copies of a slot's tensors, without the padding."""
         params, first, second, statistics = (
-            {name: view.clone() for name, view in self._cut(views, slot, spec).items()}
-            for views in (self.param, self.first, self.second, self.statistic)
+            {name: view.clone() for name, view in self._slice_slot(views, slot, spec).items()}
+            for views in (self.param_views, self.first_views, self.second_views, self.statistics)
         )
-        return State(params, first, second, statistics)
+        return TrialTensors(params, first, second, statistics)
 
-    def weights(self, slot: int, spec: TrialSpec) -> Named:
-        """Copies of a member's parameters and statistics, by the names of `MLP`'s state dict."""
-        own = self._cut(self.param, slot, spec) | self._cut(self.statistic, slot, spec)
-        return {name: view.clone() for name, view in own.items()}
+    def weights(self, slot: int, spec: TrialSpec) -> NamedTensors:
+        """Return copies of a trial's parameters and statistics, by `MLP`'s names."""
+        views = self._slice_slot(self.param_views, slot, spec)
+        views |= self._slice_slot(self.statistics, slot, spec)
+        return {name: view.clone() for name, view in views.items()}
 
-    def _cut(self, views: Named, slot: int, spec: TrialSpec) -> Named:
-        """The member's own part of each view; views, not copies."""
-        own: Named = {}
+    def _slice_slot(self, views: NamedTensors, slot: int, spec: TrialSpec) -> NamedTensors:
+        """Return views of a slot without its padding, by `MLP`'s names."""
+        slot_views: NamedTensors = {}
         depth, biases = len(spec.hidden), spec.layer_biases
         for name, view in views.items():
             kind, layer, part = name.split(".")
@@ -133,19 +135,22 @@ class ParameterBuffer:
             tensor = view[slot, :rows]
             if part == "weight" and kind == "linears" and index:
                 tensor = tensor[:, : spec.hidden[index - 1]]
-            own[f"{kind}.{index}.{part}"] = tensor
-        return own
+            slot_views[f"{kind}.{index}.{part}"] = tensor
+        return slot_views
 
 
 def _shapes(
     layout: Layout, inputs: int, classes: int
 ) -> tuple[dict[str, tuple[int, torch.Size]], dict[str, torch.Size]]:
-    """Parameters by name: (slots that have them, shape of one); statistics: the whole shape."""
+    """Return the shapes by name.
+
+    Parameters as (number of slots that have them, shape in one slot), statistics as whole shapes.
+    """
     shapes: dict[str, tuple[int, torch.Size]] = {}
     statistics: dict[str, torch.Size] = {}
     below = inputs
     for layer, width in enumerate(layout.widths):
-        slots = layout.prefix(layer)
+        slots = layout.slots_with_layer(layer)
         shapes[f"linears.{layer}.weight"] = slots, torch.Size((width, below))
         if layout.biases[layer]:
             shapes[f"linears.{layer}.bias"] = slots, torch.Size((width,))
@@ -155,13 +160,13 @@ def _shapes(
             for part in ("running_mean", "running_var"):
                 statistics[f"norms.{layer}.{part}"] = torch.Size((slots, width))
         below = width
-    shapes["linears.out.weight"] = layout.slots, torch.Size((classes, layout.top(inputs)))
+    shapes["linears.out.weight"] = layout.slots, torch.Size((classes, layout.top_width(inputs)))
     if layout.biases[-1]:
         shapes["linears.out.bias"] = layout.slots, torch.Size((classes,))
     return shapes, statistics
 
 
-def views_of(flat: Tensor, shapes: dict[str, tuple[int, torch.Size]]) -> Named:
+def cut_views(flat: Tensor, shapes: dict[str, tuple[int, torch.Size]]) -> NamedTensors:
     """Cut a [K, P] buffer into {name: [slots, *shape]} views, in order."""
     views, start = {}, 0
     for name, (slots, shape) in shapes.items():

@@ -1,7 +1,7 @@
-"""Which member trains in which cell: one way for CPUs, one for GPUs.
+"""Placement of trials in fused groups: one policy for CPUs, one for GPUs.
 
-Both are asked at epoch boundaries alone. Members that move take their state along and train on as
-if they had stayed.
+Placement changes only between epochs. Trials that move take their tensors along and continue as if
+they had stayed.
 """
 
 from __future__ import annotations
@@ -15,167 +15,185 @@ import torch
 from harness.engine import cost_model
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.padding import Layout, augments
+from harness.engine.padding import Layout, collect_augmentations
 from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 
 NARROWEST, CLASS_RATIO = 128, 4
-"""Widths of up to 128, 512, 2,048 ... are padded alike on a GPU."""
-Class = tuple[int, int]
-"""Batch size and padded width; no width for linear classifiers."""
+"""On a GPU, networks are padded to a width of 128, 512, 2,048 ..."""
+WidthClass = tuple[int, int]
+"""Batch size and padded width; width 0 for linear classifiers."""
 MEMORY_SHARE = 0.8
-"""Of the device's free memory may be planned for; libraries and validation need the rest."""
+"""Fraction of the device's free memory to plan for; libraries and validation need the rest."""
 
 
 class Placement(Protocol):
-    def arrange(
-        self, cells: list[FusedGroup], joining: Sequence[TrialState]
-    ) -> tuple[list[TrialState], list[TrialState]]:
-        """Change `cells` in place so that every member has a slot.
+    """Decides which trials train fused in one group."""
 
-        Returns those that must wait for one, and those for which the device is too small.
+    def place(
+        self, groups: list[FusedGroup], joining: Sequence[TrialState]
+    ) -> tuple[list[TrialState], list[TrialState]]:
+        """Change `groups` in place so that the joining trials have slots.
+
+        Returns the trials that must wait for a slot, and those that the device is too small for.
         """
 
 
-class Repack:
-    """On a CPU: cells without padding to spare, made anew whenever their members change."""
+class CpuPlacement:
+    """For a CPU: groups without spare slots, rebuilt whenever their trials change."""
 
     def __init__(self, data: DeviceData) -> None:
         self._data = data
 
-    def arrange(
-        self, cells: list[FusedGroup], joining: Sequence[TrialState]
+    def place(
+        self, groups: list[FusedGroup], joining: Sequence[TrialState]
     ) -> tuple[list[TrialState], list[TrialState]]:
         data = self._data
-        members = [*joining, *(member for cell in cells for member in cell.members if member)]
-        specs = [member.spec for member in members]
-        found = cost_model.groups(specs, data.inputs, data.classes)
-        wanted = [[members[index] for index in group] for group in found]
-        kept = [cell for cell in cells if cell.members in wanted]
-        for cell in cells:
-            if cell not in kept:
-                unload_all(cell)
-        cells[:] = kept
-        for group in wanted:
-            if all(cell.members != group for cell in kept):
-                cells.append(together(group, data))
+        trials = [*joining, *(trial for group in groups for trial in group.trials if trial)]
+        specs = [trial.spec for trial in trials]
+        index_lists = cost_model.group_trials(specs, data.inputs, data.classes)
+        wanted = [[trials[index] for index in indices] for indices in index_lists]
+        kept = [group for group in groups if group.trials in wanted]
+        for group in groups:
+            if group not in kept:
+                unload_all(group)
+        groups[:] = kept
+        for together in wanted:
+            if all(group.trials != together for group in kept):
+                groups.append(build_group(together, data))
         return [], []
 
 
-class Refill:
-    """On a GPU: cells with room, each captured once and refilled in place.
+class GpuPlacement:
+    """For a GPU: groups with spare slots, captured once and refilled in place.
 
-    A cell holds members of one batch size and width class. Where no free slot fits a newcomer, its
-    cell is made anew with more slots, and with the features of all that were seen before. Where
-    memory does not suffice, newcomers wait.
+    A group holds trials of one batch size and width class. If no free slot fits a new trial, its
+    group is rebuilt with more slots, and with every feature that its class has needed so far. If
+    memory does not suffice, new trials wait.
     """
 
     def __init__(
         self,
         data: DeviceData,
         free_memory: Callable[[], int],
-        make: Callable[[Layout, DeviceData], FusedGroup] = FusedGroup,
+        build: Callable[[Layout, DeviceData], FusedGroup] = FusedGroup,
     ) -> None:
-        self._data, self._free_memory, self._make = data, free_memory, make
-        self._seen: dict[Class, Layout] = {}
-        self._caps: dict[Class, int] = {}
-        """Members that a class's cell holds where memory sufficed for no more."""
+        self._data, self._free_memory, self._build = data, free_memory, build
+        self._layouts: dict[WidthClass, Layout] = {}
+        """The last layout of each class."""
+        self._capacities: dict[WidthClass, int] = {}
+        """Most trials of a class that fit, for classes that ran out of memory."""
 
-    def arrange(
-        self, cells: list[FusedGroup], joining: Sequence[TrialState]
+    def place(
+        self, groups: list[FusedGroup], joining: Sequence[TrialState]
     ) -> tuple[list[TrialState], list[TrialState]]:
         waiting, refused = list[TrialState](), list[TrialState]()
-        homeless: dict[Class, list[TrialState]] = {}
-        cells[:] = [cell for cell in cells if _occupied(cell) or cell.layout.module is None]
-        for member in joining:
-            if member.spec.model:
+        unplaced: dict[WidthClass, list[TrialState]] = {}
+        groups[:] = [
+            group for group in groups if count_trials(group) or group.layout.module is None
+        ]
+        for trial in joining:
+            if trial.spec.model:
                 try:
-                    made = self._make(Layout.of_module(member.spec), self._data)
-                    cells.append(filled(made, [member]))
+                    group = self._build(Layout.for_module(trial.spec), self._data)
+                    groups.append(fill_group(group, [trial]))
                 except torch.OutOfMemoryError:
-                    refused.append(member)
+                    refused.append(trial)
                 continue
-            key = width_class(member.spec)
-            # Of a full class nobody overtakes one that is waiting for another cell.
-            if (key in homeless and key in self._caps) or not _placed(cells, member):
-                homeless.setdefault(key, []).append(member)
-        for key, newcomers in homeless.items():
-            if key in self._caps:
-                self._drop_empty(cells)
-            own = [cell for cell in cells if cell_class(cell) == key]
-            if sum(map(_occupied, own)) >= self._caps.get(key, sys.maxsize):
-                waiting += newcomers
+            key = width_class(trial.spec)
+            # In a class at its capacity, no trial overtakes one that is already waiting.
+            must_queue = key in unplaced and key in self._capacities
+            if must_queue or not place_in_free_slot(groups, trial):
+                unplaced.setdefault(key, []).append(trial)
+        for key, new_trials in unplaced.items():
+            if key in self._capacities:
+                self._drop_empty_groups(groups)
+            same_class = [group for group in groups if group_class(group) == key]
+            if sum(map(count_trials, same_class)) >= self._capacities.get(key, sys.maxsize):
+                waiting += new_trials
                 continue
-            later, never = self._grow(cells, key, own, newcomers)
-            waiting += later
-            refused += never
+            must_wait, too_large = self._grow_group(groups, key, same_class, new_trials)
+            waiting += must_wait
+            refused += too_large
         return waiting, refused
 
-    def _grow(
+    def _grow_group(
         self,
-        cells: list[FusedGroup],
-        key: Class,
-        own: list[FusedGroup],
-        newcomers: list[TrialState],
+        groups: list[FusedGroup],
+        key: WidthClass,
+        same_class: list[FusedGroup],
+        new_trials: list[TrialState],
     ) -> tuple[list[TrialState], list[TrialState]]:
-        """Make a class's cell anew with the newcomers in it: all of them, or as many as fit."""
-        members = [member for cell in own for member in unload_all(cell)] + newcomers
-        residents, slots = len(members) - len(newcomers), sum(cell.layout.slots for cell in own)
-        cells[:] = [cell for cell in cells if cell not in own]
-        own.clear()  # its memory is needed for the new one
-        count = min(len(members), self._caps.get(key, len(members)))
+        """Rebuild a class's group with the new trials in it: all of them, or as many as fit.
+
+        Returns the trials that must wait, and those that the device is too small for.
+        """
+        trials = [trial for group in same_class for trial in unload_all(group)] + new_trials
+        placed = len(trials) - len(new_trials)
+        slots = sum(group.layout.slots for group in same_class)
+        groups[:] = [group for group in groups if group not in same_class]
+        same_class.clear()  # the new group needs their memory
+        count = min(len(trials), self._capacities.get(key, len(trials)))
         while True:
-            made, count = self._made(cells, key, members, count)
-            if made is not None:
-                if made.layout.slots < slots:
-                    self._caps.clear()  # there is room again
-                if count < len(members):
-                    self._caps[key] = count
-                cells.append(filled(made, deepest_first(members[:count])))
-                return members[count:], []
-            if self._drop_empty(cells):
+            group, count = self._try_build(groups, key, trials, count)
+            if group is not None:
+                if group.layout.slots < slots:
+                    self._capacities.clear()  # memory was freed
+                if count < len(trials):
+                    self._capacities[key] = count
+                groups.append(fill_group(group, sort_deepest_first(trials[:count])))
+                return trials[count:], []
+            if self._drop_empty_groups(groups):
                 continue
             if count > 1:
-                count = residents if 0 < residents < count else count // 2
-            elif cells:
-                self._caps[key] = 0
-                return members, []
+                count = placed if 0 < placed < count else count // 2
+            elif groups:
+                self._capacities[key] = 0
+                return trials, []
             else:
-                return members[1:], members[:1]
+                return trials[1:], trials[:1]
 
-    def _made(
-        self, cells: list[FusedGroup], key: Class, members: list[TrialState], count: int
+    def _try_build(
+        self, groups: list[FusedGroup], key: WidthClass, trials: list[TrialState], count: int
     ) -> tuple[FusedGroup | None, int]:
-        """A cell for the first `count` members, or for fewer; None where the allocation failed."""
-        layout = self._roomy(key, [member.spec for member in members[:count]])
-        if self._room(layout) < layout.slots:
-            self._drop_empty(cells)
-            # One is tried whatever the estimate says.
-            count = max(1, min(count, self._room(layout)))
-            layout = self._roomy(key, [member.spec for member in members[:count]], spare=0)
+        """Build a group for the first `count` trials, or for fewer if memory is short.
+
+        Returns the group, or None if the allocation failed, and the number of trials.
+        """
+        layout = self.layout_with_room(key, [trial.spec for trial in trials[:count]])
+        if self._count_slots(layout) < layout.slots:
+            self._drop_empty_groups(groups)
+            # One trial is tried whatever the estimate says.
+            count = max(1, min(count, self._count_slots(layout)))
+            layout = self.layout_with_room(key, [trial.spec for trial in trials[:count]], spare=0)
         try:
-            made = self._make(layout, self._data)
+            group = self._build(layout, self._data)
         except torch.OutOfMemoryError:
             return None, count
-        self._seen[key] = layout
-        return made, count
+        self._layouts[key] = layout
+        return group, count
 
-    def _room(self, layout: Layout) -> int:
-        """Slots that memory suffices for, by the estimate."""
-        return int(self._free_memory() * MEMORY_SHARE / slot_bytes(layout, self._data))
+    def _count_slots(self, layout: Layout) -> int:
+        """Return how many slots fit into memory, by the estimate."""
+        return int(self._free_memory() * MEMORY_SHARE / estimate_slot_bytes(layout, self._data))
 
-    def _drop_empty(self, cells: list[FusedGroup]) -> bool:
-        """Give back the memory of cells that nobody trains in, if there are any."""
-        before = len(cells)
-        cells[:] = [cell for cell in cells if _occupied(cell)]
-        if len(cells) < before:
-            self._caps.clear()
-        return len(cells) < before
+    def _drop_empty_groups(self, groups: list[FusedGroup]) -> bool:
+        """Free the memory of groups without trials; return whether there were any."""
+        before = len(groups)
+        groups[:] = [group for group in groups if count_trials(group)]
+        if len(groups) < before:
+            self._capacities.clear()
+        return len(groups) < before
 
-    def _roomy(self, key: Class, specs: Sequence[TrialSpec], spare: int | None = None) -> Layout:
-        """For these members and any like them: slots to the next power of two, half of them as deep
-        as any so far, all as wide as the class, with every feature that the class has had."""
-        seen = self._seen.get(key)
+    def layout_with_room(
+        self, key: WidthClass, specs: Sequence[TrialSpec], spare: int | None = None
+    ) -> Layout:
+        """Return a layout for these trials and later ones of their class.
+
+        It has slots up to the next power of two, half of them as deep as any trial so far, all as
+        wide as the class, and every feature that the class has needed.
+        """
+        seen = self._layouts.get(key)
         depths = sorted((len(spec.hidden) for spec in specs), reverse=True)
         if spare is None:
             spare = (1 << (len(specs) - 1).bit_length()) - len(specs)
@@ -195,18 +213,21 @@ class Refill:
             biases=(True,) * (depths[0] + 1),
             dropout=any(spec.dropout for spec in specs) or bool(seen and seen.dropout),
             smoothing=any(spec.label_smoothing for spec in specs) or bool(seen and seen.smoothing),
-            augments=tuple(sorted({*augments(specs), *(seen.augments if seen else ())})),
+            augmentations=tuple(
+                sorted({*collect_augmentations(specs), *(seen.augmentations if seen else ())})
+            ),
             mixed_depth=depths[0] > 1,
             exact=False,
         )
 
 
-def together(members: Sequence[TrialState], data: DeviceData) -> FusedGroup:
-    """A cell with just the room that these members need; deepest first."""
-    return filled(FusedGroup(Layout.tight([member.spec for member in members]), data), members)
+def build_group(trials: Sequence[TrialState], data: DeviceData) -> FusedGroup:
+    """Build a group without spare room for these trials, given deepest first."""
+    return fill_group(FusedGroup(Layout.tight([trial.spec for trial in trials]), data), trials)
 
 
-def width_class(spec: TrialSpec) -> Class:
+def width_class(spec: TrialSpec) -> WidthClass:
+    """Return a trial's width class."""
     if not spec.hidden:
         return spec.batch_size, 0
     width = NARROWEST
@@ -215,15 +236,15 @@ def width_class(spec: TrialSpec) -> Class:
     return spec.batch_size, width
 
 
-def cell_class(cell: FusedGroup) -> Class | None:
-    """None for that of a trial with a model of its own, which nobody joins."""
-    if cell.layout.module is not None:
+def group_class(group: FusedGroup) -> WidthClass | None:
+    """Return a group's width class; None for a custom model's group, which takes no other trial."""
+    if group.layout.module is not None:
         return None
-    return cell.layout.batch_size, max(cell.layout.widths, default=0)
+    return group.layout.batch_size, max(group.layout.widths, default=0)
 
 
-def slot_bytes(layout: Layout, data: DeviceData) -> int:
-    """About what one slot takes on the device: the arena and the activations of a step."""
+def estimate_slot_bytes(layout: Layout, data: DeviceData) -> int:
+    """Estimate the memory of one slot: its row of the buffer and the activations of a step."""
     widths = (data.inputs, *layout.widths)
     parameters = sum(a * b for a, b in zip(widths, (*layout.widths, data.classes), strict=True))
     tensors = 7 * parameters  # values, gradients, two moments, the best epoch's, two temporaries
@@ -232,38 +253,38 @@ def slot_bytes(layout: Layout, data: DeviceData) -> int:
     return data.mean.element_size() * (tensors + rows * sum(widths))
 
 
-def device_memory(device: torch.device) -> int:
-    """Bytes that torch could still allocate on a GPU."""
-    torch.cuda.empty_cache()  # of cells that are gone
+def free_device_memory(device: torch.device) -> int:
+    """Return how many bytes torch can still allocate on a GPU."""
+    torch.cuda.empty_cache()  # of deleted groups
     free, _ = torch.cuda.mem_get_info(device)
     return int(free)
 
 
-def deepest_first(members: Sequence[TrialState]) -> list[TrialState]:
-    return sorted(members, key=lambda member: -len(member.spec.hidden))
+def sort_deepest_first(trials: Sequence[TrialState]) -> list[TrialState]:
+    return sorted(trials, key=lambda trial: -len(trial.spec.hidden))
 
 
-def filled(cell: FusedGroup, members: Sequence[TrialState]) -> FusedGroup:
-    """The members, deepest first, into the slots that have just the room."""
-    first = cell.layout.slots - len(members)
-    for slot, member in enumerate(members, start=first):
-        cell.load(slot, member)
-    return cell
+def fill_group(group: FusedGroup, trials: Sequence[TrialState]) -> FusedGroup:
+    """Load the trials, given deepest first, into the group's last slots: the shallowest."""
+    first = group.layout.slots - len(trials)
+    for slot, trial in enumerate(trials, start=first):
+        group.load(slot, trial)
+    return group
 
 
-def unload_all(cell: FusedGroup) -> list[TrialState]:
-    return [cell.unload(slot) for slot, member in enumerate(cell.members) if member]
+def unload_all(group: FusedGroup) -> list[TrialState]:
+    return [group.unload(slot) for slot, trial in enumerate(group.trials) if trial]
 
 
-def _occupied(cell: FusedGroup) -> int:
-    return sum(member is not None for member in cell.members)
+def count_trials(group: FusedGroup) -> int:
+    return sum(trial is not None for trial in group.trials)
 
 
-def _placed(cells: Sequence[FusedGroup], member: TrialState) -> bool:
-    """Put a member into the shallowest free slot that fits it, if there is one."""
-    for cell in cells:
-        for slot in reversed(range(cell.layout.slots)):
-            if cell.members[slot] is None and cell.layout.fits(slot, member.spec):
-                cell.load(slot, member)
+def place_in_free_slot(groups: Sequence[FusedGroup], trial: TrialState) -> bool:
+    """Load a trial into the shallowest free slot that fits it; return whether there was one."""
+    for group in groups:
+        for slot in reversed(range(group.layout.slots)):
+            if group.trials[slot] is None and group.layout.fits(slot, trial.spec):
+                group.load(slot, trial)
                 return True
     return False

@@ -1,8 +1,8 @@
-"""Many unequal trials training at once: the one training loop.
+"""The training loop: many different trials train at once, an epoch at a time.
 
-A population trains an epoch of each cell, reports it, and stands still until every member was
-judged. Members join and leave between epochs. A member's result does not depend on the others:
-bit for bit where it trains alone on one thread, to rounding where it is fused with others.
+The trainer trains each group for an epoch, reports its trials, and waits until each of them was
+decided on. Trials join and leave between epochs. A trial's result does not depend on the others:
+bit for bit where it trains alone on one thread, up to rounding where it is fused with others.
 """
 
 from __future__ import annotations
@@ -13,142 +13,146 @@ from dataclasses import dataclass
 
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import Placement, Refill, Repack, device_memory
-from harness.engine.trial_state import Best, TrialState, divergence, improves, perturbed
+from harness.engine.placement import CpuPlacement, GpuPlacement, Placement, free_device_memory
+from harness.engine.trial_state import BestEpoch, TrialState, find_divergence, is_better, perturb
 from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.trial import TrialSpec
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an epoch brought for one member."""
+    """One trial's metrics or failure after an epoch."""
 
     uid: str
     outcome: EpochMetrics | TrialFailure
-    """Metrics wait for `judge`; after a failure the member is gone."""
+    """After metrics, `Trainer.decide` must be called; after a failure the trial is removed."""
 
 
 class Trainer:
-    """The trials of one device. `add` and `drop` take effect at the next epoch's start."""
+    """Trains the trials of one device. `add` and `drop` take effect at the next epoch's start."""
 
     def __init__(
         self,
         data: DeviceData,
         objective: Objective,
-        arrangement: Placement | None = None,
+        placement: Placement | None = None,
         perturbation: float = 0.0,
     ) -> None:
-        """`perturbation` of every trial's initial weights: see `perturbed`."""
+        """Create a trainer; `perturbation` is the size of `perturb` for all initial weights."""
         self.data, self.objective, self._perturbation = data, objective, perturbation
-        self.cells: list[FusedGroup] = []
+        self.groups: list[FusedGroup] = []
         self._uids: dict[str, None] = {}
-        """Of every trial that is here, in the order they came, wherever it stands."""
+        """Every trial, training or waiting, in the order in which they were added."""
         self._waiting: list[TrialState] = []
         self._changed = False
-        self._arrangement = arrangement or _arrangement(data)
+        self._placement = placement or choose_placement(data)
 
     def __len__(self) -> int:
         return len(self._uids)
 
     def add(self, uid: str, spec: TrialSpec) -> None:
-        """Let a trial join. Raises ValueError where it cannot train on this data."""
-        member = TrialState.fresh(uid, spec, self.data)
+        """Add a trial. Raises ValueError if it cannot train on this data."""
+        trial = TrialState.create(uid, spec, self.data)
         if self._perturbation:
-            member.state = perturbed(member, self._perturbation)
-        self._waiting.append(member)
+            trial.tensors = perturb(trial, self._perturbation)
+        self._waiting.append(trial)
         self._uids[uid] = None
         self._changed = True
 
     def drop(self, uid: str) -> None:
-        """Free a trial's slot; nothing is kept of it."""
+        """Remove a trial and free its slot; its state is lost."""
         self._uids.pop(uid, None)
-        self._waiting = [member for member in self._waiting if member.uid != uid]
-        for cell in self.cells:
-            for slot, member in enumerate(cell.members):
-                if member is not None and member.uid == uid:
-                    cell.members[slot] = None
+        self._waiting = [trial for trial in self._waiting if trial.uid != uid]
+        for group in self.groups:
+            for slot, trial in enumerate(group.trials):
+                if trial is not None and trial.uid == uid:
+                    group.trials[slot] = None
                     self._changed = True
 
     def clear(self) -> list[str]:
-        """Drop every trial; returns their uids."""
+        """Remove every trial; return their uids."""
         uids = list(self._uids)
-        self._uids, self._waiting, self.cells = {}, [], []
+        self._uids, self._waiting, self.groups = {}, [], []
         return uids
 
     def train_epoch(self) -> Iterator[list[Report]]:
-        """Train each cell an epoch; yields the reports of its members, if any are due.
+        """Train each group for an epoch; yield the reports of its trials, if any are due.
 
-        Every member reported with metrics must be judged before the next call.
+        Call `decide` for every trial reported with metrics before the next call.
         """
         if self._changed:
-            self._waiting, refused = self._arrangement.arrange(self.cells, self._waiting)
+            self._waiting, refused = self._placement.place(self.groups, self._waiting)
             self._changed = bool(self._waiting)
             if refused:
                 reason = f"needs more memory than {self.data.device} has"
-                for member in refused:
-                    self.drop(member.uid)
-                yield [Report(member.uid, TrialFailure(reason=reason)) for member in refused]
-        for cell in list(self.cells):
-            if any(cell.members):
-                reports = self._train(cell)
+                for trial in refused:
+                    self.drop(trial.uid)
+                yield [Report(trial.uid, TrialFailure(reason=reason)) for trial in refused]
+        for group in list(self.groups):
+            if any(group.trials):
+                reports = self._train_group(group)
                 if reports:
                     yield reports
 
-    def judge(self, uid: str, keep: bool) -> TrialResult | None:
-        """Let a reported member go on, or end it; its result where it ended."""
-        (member,) = (member for member in self._members() if member and member.uid == uid)
-        stopped = member.ends(keep)
+    def decide(self, uid: str, keep: bool) -> TrialResult | None:
+        """Continue a reported trial, or end it and return its result.
+
+        It also ends, whatever `keep`, after its last epoch or when its patience is exhausted.
+        """
+        (trial,) = (trial for trial in self._trials() if trial and trial.uid == uid)
+        stopped = trial.find_stop_reason(keep)
         if stopped is None:
             return None
-        result = member.result(stopped, self.data)
+        result = trial.build_result(stopped, self.data)
         self.drop(uid)
         return result
 
-    def _members(self) -> list[TrialState | None]:
-        return [member for cell in self.cells for member in cell.members]
+    def _trials(self) -> list[TrialState | None]:
+        return [trial for group in self.groups for trial in group.trials]
 
-    def _train(self, cell: FusedGroup) -> list[Report]:
+    def _train_group(self, group: FusedGroup) -> list[Report]:
         started = time.perf_counter()
-        trained = cell.train_epoch()
-        members = [(slot, member) for slot, member in enumerate(cell.members) if member]
-        due = any(member.spec.evaluates(member.epochs) for _, member in members)
-        validated = cell.validate() if due else None
+        trained = group.train_epoch()
+        trials = [(slot, trial) for slot, trial in enumerate(group.trials) if trial]
+        due = any(trial.spec.is_evaluated(trial.epochs) for _, trial in trials)
+        validated = group.validate() if due else None
         seconds = time.perf_counter() - started
         reports = []
-        for slot, member in members:
-            member.seconds += seconds / len(members)
+        for slot, trial in trials:
+            trial.seconds += seconds / len(trials)
             losses = {"train_loss": trained.loss[slot]}
-            seen = validated if member.spec.evaluates(member.epochs) else None
-            if seen is not None:
-                losses["val_loss"] = seen.loss[slot]
-            diverged = divergence(member.epochs, **losses)
-            if diverged:
-                self.drop(member.uid)
-                reports.append(Report(member.uid, TrialFailure(reason=diverged)))
-            elif seen is not None:
+            scores = validated if trial.spec.is_evaluated(trial.epochs) else None
+            if scores is not None:
+                losses["val_loss"] = scores.loss[slot]
+            divergence = find_divergence(trial.epochs, **losses)
+            if divergence:
+                self.drop(trial.uid)
+                reports.append(Report(trial.uid, TrialFailure(reason=divergence)))
+            elif scores is not None:
                 metrics = EpochMetrics(
-                    epoch=member.epochs,
+                    epoch=trial.epochs,
                     **losses,
-                    penalty=cell.penalty(slot, member.spec),
+                    penalty=group.penalty(slot, trial.spec),
                     learning_rate=trained.learning_rate[slot],
-                    seconds=member.seconds - member.reported,
+                    seconds=trial.seconds - trial.reported_seconds,
                     time=time.time(),
-                    **trained.figures[slot],
-                    **seen.figures[slot],
+                    **trained.metrics[slot],
+                    **scores.metrics[slot],
                 )
-                member.reported = member.seconds
-                if member.best is None or improves(metrics, member.best.metrics, self.objective):
-                    member.best = Best(
+                trial.reported_seconds = trial.seconds
+                if trial.best is None or is_better(metrics, trial.best.metrics, self.objective):
+                    trial.best = BestEpoch(
                         metrics,
-                        cell.weights(slot, member.spec),
-                        seen.confusion[slot],
-                        seen.predictions[slot],
+                        group.weights(slot, trial.spec),
+                        scores.confusion[slot],
+                        scores.predictions[slot],
                     )
-                reports.append(Report(member.uid, metrics))
+                reports.append(Report(trial.uid, metrics))
         return reports
 
 
-def _arrangement(data: DeviceData) -> Placement:
+def choose_placement(data: DeviceData) -> Placement:
+    """Return the placement for the data's device."""
     if data.device.type != "cuda":
-        return Repack(data)
-    return Refill(data, lambda: device_memory(data.device))
+        return CpuPlacement(data)
+    return GpuPlacement(data, lambda: free_device_memory(data.device))

@@ -1,4 +1,4 @@
-"""One trial under training: what it is, how far it has come, its best epoch, how it ends."""
+"""The state of a trial in training: its progress, its best epoch, when it stops, its result."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from harness.engine.device_data import DeviceData
-from harness.engine.parameter_buffer import Named, State
+from harness.engine.parameter_buffer import NamedTensors, TrialTensors
 from harness.errors import ConfigError
 from harness.metrics import higher_is_better
-from harness.models.custom import shape_of
-from harness.models.mlp import made
-from harness.results import EpochMetrics, Objective, Stopped, TrialResult
+from harness.models.custom import network_input_shape
+from harness.models.mlp import build_model
+from harness.results import EpochMetrics, Objective, StopReason, TrialResult
 from harness.stats.regression import rmse_interval
-from harness.trial import TrialSpec, derived_seed
+from harness.trial import TrialSpec, derive_seed
 
 
 @dataclass
-class Best:
-    """A member's best epoch so far."""
+class BestEpoch:
+    """A trial's best epoch so far."""
 
     metrics: EpochMetrics
-    weights: Named
+    weights: NamedTensors
     confusion: Tensor
     """[C, C], validation examples by [true][predicted]."""
     predictions: Tensor
@@ -34,43 +34,46 @@ class Best:
 
 @dataclass(eq=False)
 class TrialState:
-    """A trial between its joining and its end."""
+    """A trial from when it is added until it ends."""
 
     uid: str
     spec: TrialSpec
-    state: State | None
-    """As it was when it last left a cell; None while it is in one."""
+    tensors: TrialTensors | None
+    """Its tensors while it is in no group; None while it is in one."""
     parameters: int
-    """Number of trainable ones."""
+    """Number of trainable parameters."""
     epochs: int = 0
-    """Trained."""
-    best: Best | None = None
+    """Epochs trained."""
+    best: BestEpoch | None = None
     seconds: float = 0.0
-    """Its share of the time that its epochs took."""
-    reported: float = 0.0
-    """How many of these seconds its metrics have told of."""
+    """Its share of the time that its groups' epochs took."""
+    reported_seconds: float = 0.0
+    """The part of `seconds` that its metrics have already reported."""
 
     @classmethod
-    def fresh(cls, uid: str, spec: TrialSpec, data: DeviceData) -> TrialState:
-        """With its initial weights. Raises ValueError where it cannot train on this data."""
+    def create(cls, uid: str, spec: TrialSpec, data: DeviceData) -> TrialState:
+        """Create a trial with its initial weights. Raises ValueError if `data` does not suit it."""
         if spec.batch_size > len(data):
             raise ValueError(
                 f"batch_size {spec.batch_size} is more than the {len(data)} training examples"
             )
         if spec.augment and len(data.shape) not in (2, 3):
-            raise ValueError(f"augment: for pictures; the examples are {list(data.shape)}")
-        if data.regression and spec.loss != "mse":
-            raise ValueError(f"loss: {spec.loss} tells classes apart; a regression takes mse")
+            raise ValueError(
+                f"augment: works on images only; these examples have shape {list(data.shape)}"
+            )
+        if data.is_regression and spec.loss != "mse":
+            raise ValueError(f"loss: {spec.loss} is for classes; a regression needs mse")
         try:
-            model = made(spec, data.classes, *statistics(spec, data), data.dtype)
+            model = build_model(spec, data.classes, *input_statistics(spec, data), data.dtype)
         except ConfigError as error:
             raise ValueError(str(error)) from error
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         params = {name: parameter.detach() for name, parameter in named}
-        return cls(uid, spec, State(params), sum(tensor.numel() for tensor in params.values()))
+        count = sum(tensor.numel() for tensor in params.values())
+        return cls(uid, spec, TrialTensors(params), count)
 
-    def ends(self, keep: bool) -> Stopped | None:
-        """Why the member ends after the epoch it was judged on, or None where it goes on."""
+    def find_stop_reason(self, keep: bool) -> StopReason | None:
+        """Return why the trial ends after the epoch just reported, or None if it continues."""
         assert self.best is not None
         if self.epochs == self.spec.epochs:
             return "finished"
@@ -80,14 +83,14 @@ class TrialState:
             return "early"
         return None
 
-    def result(self, stopped: Stopped, data: DeviceData) -> TrialResult:
+    def build_result(self, stopped: StopReason, data: DeviceData) -> TrialResult:
         """Return the best epoch's metrics, predictions and weights, for `mlp.load_model`."""
         best = self.best
         assert best is not None
-        mean, inv_std = statistics(self.spec, data)
+        mean, inv_std = input_statistics(self.spec, data)
         weights = {"mean": mean, "inv_std": inv_std} | best.weights
         interval = None
-        if data.regression:
+        if data.is_regression:
             weights |= {
                 "target_mean": data.mean.new_tensor(data.target_mean),
                 "target_std": data.mean.new_tensor(data.target_std),
@@ -110,37 +113,37 @@ class TrialState:
         )
 
 
-def statistics(spec: TrialSpec, data: DeviceData) -> tuple[Tensor, Tensor]:
-    """Mean and inverse standard deviation in the shape that the trial's network is given."""
-    shape = shape_of(data.shape) if spec.model else data.mean.shape
+def input_statistics(spec: TrialSpec, data: DeviceData) -> tuple[Tensor, Tensor]:
+    """Return mean and inverse standard deviation in the shape of the trial's network input."""
+    shape = network_input_shape(data.shape) if spec.model else data.mean.shape
     return data.mean.cpu().view(shape), data.inv_std.cpu().view(shape)
 
 
-def perturbed(member: TrialState, size: float) -> State:
-    """A fresh member's state, every parameter p as p * (1 + size * z).
+def perturb(trial: TrialState, size: float) -> TrialTensors:
+    """Return a new trial's tensors with every parameter p changed to p * (1 + size * z).
 
-    z is standard normal, an own draw for each element, seeded by the member's uid: so twins of one
-    spec differ, and each repeats exactly. Computed in float64, for 1 + 1e-7 * z has next to no
-    digits in float32.
+    z is standard normal, drawn for each element and seeded by the trial's uid: twins with the same
+    spec differ, and each repeats exactly. Computed in float64: in float32, 1 + 1e-7 * z keeps
+    almost no digits.
     """
-    assert member.state is not None
-    generator = torch.Generator().manual_seed(derived_seed("perturbation", member.uid))
+    assert trial.tensors is not None
+    generator = torch.Generator().manual_seed(derive_seed("perturbation", trial.uid))
     params = {}
-    for name, tensor in member.state.params.items():
-        drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-        params[name] = (tensor.double() * (1 + size * drawn)).to(tensor.dtype)
-    return State(params)
+    for name, tensor in trial.tensors.params.items():
+        z = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        params[name] = (tensor.double() * (1 + size * z)).to(tensor.dtype)
+    return TrialTensors(params)
 
 
-def divergence(epoch: int, **losses: float) -> str | None:
-    """Which of an epoch's losses is no number, in words."""
+def find_divergence(epoch: int, **losses: float) -> str | None:
+    """Describe the first of an epoch's losses that is not finite; None if all are."""
     for name, value in losses.items():
         if not math.isfinite(value):
             return f"diverged: {name.replace('_', '/')} is {value} in epoch {epoch}"
     return None
 
 
-def improves(metrics: EpochMetrics, best: EpochMetrics, objective: Objective) -> bool:
-    """Strictly better: of equal epochs the first is kept."""
-    now, before = metrics.objective(objective), best.objective(objective)
+def is_better(metrics: EpochMetrics, best: EpochMetrics, objective: Objective) -> bool:
+    """Return whether an epoch is strictly better: of equal epochs the first is kept."""
+    now, before = metrics.get_objective(objective), best.get_objective(objective)
     return now > before if higher_is_better(objective) else now < before

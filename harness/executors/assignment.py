@@ -77,7 +77,7 @@ class Waiting:
             yield worker, trial
 
     def work(self, trial: Trial) -> float:
-        return cost_model.work(trial.spec, *self._size)
+        return cost_model.estimate_work(trial.spec, *self._size)
 
     def patience(self, load: WorkerLoad, watchdog: HangDetector) -> float:
         """Seconds that it may be silent when it is its turn to speak."""

@@ -20,9 +20,9 @@ def problem(shape: tuple[int, ...], classes: int, specs: Sequence[TrialSpec]) ->
     """Why the first of their models that does not fit the data cannot be trained, in words."""
     import torch
 
-    from harness.models.custom import CustomModel, shape_of
+    from harness.models.custom import CustomModel, network_input_shape
 
-    mean = torch.zeros(shape_of(shape))
+    mean = torch.zeros(network_input_shape(shape))
     unlike = {(spec.model, spec.arguments): spec for spec in specs if spec.model}
     for spec in unlike.values():
         try:

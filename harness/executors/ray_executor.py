@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from harness.data.arrays import mapped
+from harness.data.cache import map_array
 from harness.data.prepare import TrainingFiles
 from harness.errors import HarnessError
 from harness.executors.assignment import Waiting, WorkerLoad
@@ -69,7 +69,7 @@ class RayExecutor:
         self._cpus, self._most = cpus, most
         self._gpu = setup.device != "cpu"
         # Ray carries an object to each node once; the actors there share its memory.
-        self._stored = {path: ray.put(mapped(path)) for path in files.paths}
+        self._stored = {path: ray.put(map_array(path)) for path in files.paths}
         self._actors, self._started = list[Actor](), 0
         self._waiting, self._watchdog = Waiting(files), HangDetector(hung_after)
         self._failed_starts, self._counted = 0, -COUNT_SECONDS

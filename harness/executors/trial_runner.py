@@ -48,7 +48,7 @@ class TrialRunner:
         ended, self._refused = self._refused, []
         answers, self._answers = self._answers, []
         for uid, keep in answers:
-            result = self._population.judge(uid, keep)
+            result = self._population.decide(uid, keep)
             if result is not None:
                 ended.append(self._ended(uid, result))
         if ended:

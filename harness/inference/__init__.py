@@ -1,0 +1,10 @@
+"""`harness predict`: a trained model's predictions for image files, and for test examples.
+
+classify_images      predict the classes of image files
+image_io             find and open image files
+preprocessing        turn any image into an input of the network
+foreground           separate what is drawn from its background
+digit_normalization  normalize a handwritten digit as MNIST or NIST did
+test_examples        recorded predictions for test examples, one by one
+terminal_image       print images in a terminal
+"""

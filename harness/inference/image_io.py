@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Of all that Pillow reads those that run nothing: for EPS it starts Ghostscript."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-LARGEST = 1024
+MAX_SIDE = 1024
 """Pixels that the longer side is reduced to: more says nothing about a few dozen."""
 
 
-def find_pictures(given: Sequence[str]) -> list[Path]:
+def find_images(given: Sequence[str]) -> list[Path]:
     """The files named, and of a folder every picture in it, by name. Raises DataError."""
     found: list[Path] = []
     for name in given:
@@ -49,7 +49,7 @@ def find_pictures(given: Sequence[str]) -> list[Path]:
     return found
 
 
-def open_picture(path: Path) -> Image:
+def open_image(path: Path) -> Image:
     """As RGB, upright by its EXIF data, its longer side at most LARGEST. Raises DataError."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -59,9 +59,9 @@ def open_picture(path: Path) -> Image:
             warnings.simplefilter("ignore")  # of odd EXIF data, palettes and the like
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as file:
-                file.draft("RGB", (2 * LARGEST, 2 * LARGEST))  # a JPEG is decoded smaller at once
+                file.draft("RGB", (2 * MAX_SIDE, 2 * MAX_SIDE))  # a JPEG is decoded smaller at once
                 file.load()
-                picture = _opaque(ImageOps.exif_transpose(file))
+                picture = _remove_transparency(ImageOps.exif_transpose(file))
     except UnidentifiedImageError:
         raise DataError(
             f"{shown}: is no picture that can be read; give a {', '.join(FORMATS[:3])} or other "
@@ -76,16 +76,16 @@ def open_picture(path: Path) -> Image:
             raise DataError(f"{shown}: cannot be read ({error.strerror})") from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{shown}: is cut off or damaged ({said}); get it again") from None
-    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     return picture
 
 
-def grey_of(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def to_grey(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """[height, width], 0 to 255, as Pillow weighs the colours."""
     return np.asarray(picture.convert("L"), np.float32)
 
 
-def _opaque(picture: Image) -> Image:
+def _remove_transparency(picture: Image) -> Image:
     """RGB; what shines through is white, or black where what is drawn is light."""
     from PIL import Image
 

@@ -11,45 +11,47 @@ from rich.console import Console, Group
 from rich.style import Style
 from rich.text import Text
 
-from harness.inference.test_examples import Example, Predicted
+from harness.inference.test_examples import Example, ExamplePredictions
 
 UPPER_HALF = "\u2580"
-NAMES = 22
+MAX_NAME = 22
 """Columns for a class's name."""
 
 
-def show(found: Predicted, console: Console) -> None:
+def print_predictions(found: ExamplePredictions, console: Console) -> None:
     """In a terminal with the pictures, as many beside one another as fit; else a line each."""
-    if console.is_terminal and found.examples and found.examples[0].picture is not None:
-        console.print(Columns([_cell(example) for example in found.examples], padding=(1, 2)))
+    if console.is_terminal and found.examples and found.examples[0].image is not None:
+        console.print(
+            Columns([_render_example(example) for example in found.examples], padding=(1, 2))
+        )
     else:
         for example in found.examples:
-            print(f"{example.row:>6}  {_said(example)}")
-    if found.without_pictures:
-        print(f"without pictures: {found.without_pictures}")
+            print(f"{example.row:>6}  {_format_example(example)}")
+    if found.missing_images:
+        print(f"without pictures: {found.missing_images}")
     print(found.summary)
 
 
-def _said(example: Example) -> str:
-    verdict = "right" if example.right else "WRONG"
+def _format_example(example: Example) -> str:
+    verdict = "right" if example.is_right else "WRONG"
     return (
-        f"{verdict}  true {example.true[:NAMES]:<{NAMES}}  predicted {example.predicted[:NAMES]} "
+        f"{verdict}  true {example.true[:MAX_NAME]:<{MAX_NAME}}  predicted {example.predicted[:MAX_NAME]} "
         f"({example.probability:.2f})"
     )
 
 
-def _cell(example: Example) -> Group:
-    assert example.picture is not None
-    colour, mark = ("green", "") if example.right else ("bold red", " ✗")
+def _render_example(example: Example) -> Group:
+    assert example.image is not None
+    colour, mark = ("green", "") if example.is_right else ("bold red", " ✗")
     lines = [
         Text(f"{example.row}", style="dim"),
         Text(f"true {example.true}"),
         Text(f"said {example.predicted} ({example.probability:.2f}){mark}", style=colour),
     ]
-    return Group(*lines, picture(example.picture))
+    return Group(*lines, render_image(example.image))
 
 
-def picture(pixels: npt.NDArray[Any]) -> Text:
+def render_image(pixels: npt.NDArray[Any]) -> Text:
     """uint8 [height, width] or [3, height, width], as half as many lines of `width` columns.
 
     Values are stretched to the brightest one.
@@ -61,10 +63,12 @@ def picture(pixels: npt.NDArray[Any]) -> Text:
     text = Text()
     for above, below in zip(colours[::2], colours[1::2], strict=True):
         for upper, lower in zip(above, below, strict=True):
-            text.append(UPPER_HALF, Style(color=_hex(upper), bgcolor=_hex(lower)))
+            text.append(
+                UPPER_HALF, Style(color=_format_colour(upper), bgcolor=_format_colour(lower))
+            )
         text.append("\n")
     return text
 
 
-def _hex(colour: npt.NDArray[Any]) -> str:
+def _format_colour(colour: npt.NDArray[Any]) -> str:
     return "#" + "".join(f"{int(value):02x}" for value in colour)

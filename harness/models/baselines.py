@@ -1,7 +1,7 @@
-"""What a regression is to be held against: the mean, a linear regression, boosted trees.
+"""Baselines of a regression study: the training mean, a linear regression, boosted trees.
 
-scikit-learn's, with its own settings, fitted on the training part alone; judged on the validation
-part, and on the test part within the one opening of it.
+They are scikit-learn's with its default settings. They are fitted on the training set, and
+evaluated on the validation set and, in the same single opening as the champion, on the test set.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from harness.errors import StoreError
 from harness.stats.regression import fitted, rmse_interval
 
 if TYPE_CHECKING:
-    from harness.data.torch_datasets import Part, Splits
+    from harness.data.torch_datasets import Split, Splits
 
-FILE = "baselines.json"
-MEAN, LINEAR, TREES = "the training mean", "linear regression", "gradient-boosted trees"
+BASELINES_FILE = "baselines.json"
+MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
+    "the training mean",
+    "linear regression",
+    "gradient-boosted trees",
+)
 
 Values = npt.NDArray[Any]
 Models = Mapping[str, Callable[[Values], Values]]
-"""By name: inputs [n, D] to values [n], in the target's own units."""
+"""Prediction functions by name: inputs [n, D] to values [n] in the target's own units."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Of one baseline on one part, in the target's own units."""
+class BaselineMetrics:
+    """Metrics of one baseline on one split, in the target's own units."""
 
     rmse: float
     mae: float
     r2: float
     interval: tuple[float, float]
-    """95 % for the RMSE, by the bootstrap."""
+    """95 % confidence interval of the RMSE, by the bootstrap."""
 
     @property
     def score(self) -> float:
@@ -49,78 +53,83 @@ class Figures:
 
 @dataclass(frozen=True)
 class Baselines:
-    """Figures by part, then by the baseline's name."""
+    """The baselines' metrics by split (`validation`, `test`), then by the baseline's name."""
 
-    parts: Mapping[str, Mapping[str, Figures]]
+    by_split: Mapping[str, Mapping[str, BaselineMetrics]]
 
-    def of(self, part: str) -> Mapping[str, Figures]:
-        return self.parts.get(part, {})
+    def of_split(self, split: str) -> Mapping[str, BaselineMetrics]:
+        """Return each baseline's metrics on a split; empty if it was not evaluated there."""
+        return self.by_split.get(split, {})
 
-    def with_part(self, part: str, figures: Mapping[str, Figures]) -> Baselines:
-        return Baselines({**self.parts, part: figures})
+    def with_split(self, split: str, metrics: Mapping[str, BaselineMetrics]) -> Baselines:
+        return Baselines({**self.by_split, split: metrics})
 
     def metrics(self) -> dict[str, float]:
-        """For MLflow, on the study's run: `baseline/test_rmse/linear regression`."""
+        """Return the study run's MLflow metrics: `baseline/test_rmse/linear regression`."""
         return {
-            f"baseline/{part}_rmse/{name}": each.rmse
-            for part, figures in self.parts.items()
-            for name, each in figures.items()
+            f"baseline/{split}_rmse/{name}": metrics.rmse
+            for split, by_name in self.by_split.items()
+            for name, metrics in by_name.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            part: {name: asdict(each) for name, each in figures.items()}
-            for part, figures in self.parts.items()
+            split: {name: asdict(metrics) for name, metrics in by_name.items()}
+            for split, by_name in self.by_split.items()
         }
 
-    def to_file(self) -> bytes:
+    def to_json(self) -> bytes:
         return json.dumps(self.to_dict()).encode()
 
     @classmethod
-    def from_file(cls, content: bytes) -> Baselines:
-        """Raises StoreError."""
+    def from_json(cls, content: bytes) -> Baselines:
+        """Read what `to_json` wrote. Raises StoreError for other content."""
         try:
             return cls(
                 {
-                    part: {
-                        name: Figures(**each | {"interval": tuple(each["interval"])})
-                        for name, each in figures.items()
+                    split: {
+                        name: BaselineMetrics(**values | {"interval": tuple(values["interval"])})
+                        for name, values in by_name.items()
                     }
-                    for part, figures in json.loads(content).items()
+                    for split, by_name in json.loads(content).items()
                 }
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"{FILE} of a run cannot be read ({error}); `harness doctor` finds which"
+                f"{BASELINES_FILE} of a run cannot be read ({error}); run `harness doctor` to find "
+                "the run"
             ) from error
 
 
-def fit(splits: Splits) -> Models:
-    """The three, fitted on the training part. Raw inputs: trees need no scale, the line has one."""
+def fit_baselines(splits: Splits) -> Models:
+    """Fit the three baselines on the raw training set; only the linear regression is scaled."""
     from sklearn.dummy import DummyRegressor
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.linear_model import LinearRegression
 
-    x, y = _arrays(splits.train)
-    scale, about = splits.inv_std.numpy(), splits.mean.numpy()
-    line = LinearRegression().fit((x - about) * scale, y)
+    x, y = _to_arrays(splits.train)
+    inv_std, mean = splits.inv_std.numpy(), splits.mean.numpy()
+    linear = LinearRegression().fit((x - mean) * inv_std, y)
     return {
-        MEAN: DummyRegressor().fit(x, y).predict,
-        LINEAR: lambda inputs: np.asarray(line.predict((inputs - about) * scale)),
-        TREES: HistGradientBoostingRegressor(random_state=0).fit(x, y).predict,
+        MEAN_BASELINE: DummyRegressor().fit(x, y).predict,
+        LINEAR_REGRESSION: lambda inputs: np.asarray(linear.predict((inputs - mean) * inv_std)),
+        BOOSTED_TREES: HistGradientBoostingRegressor(random_state=0).fit(x, y).predict,
     }
 
 
-def judge(models: Models, part: Part) -> dict[str, Figures]:
-    x, y = _arrays(part)
-    found = {}
-    for name, model in models.items():
-        said = model(x)
-        found[name] = Figures(**fitted(said, y), interval=rmse_interval(said, y))
-    return found
+def evaluate_baselines(models: Models, split: Split) -> dict[str, BaselineMetrics]:
+    """Return each fitted baseline's metrics on a split, by name."""
+    x, y = _to_arrays(split)
+    metrics = {}
+    for name, predict in models.items():
+        predicted = predict(x)
+        metrics[name] = BaselineMetrics(
+            **fitted(predicted, y), interval=rmse_interval(predicted, y)
+        )
+    return metrics
 
 
-def _arrays(part: Part) -> tuple[Values, Values]:
-    """[n, D] and [n], float64."""
-    inputs = part.inputs[part.rows].flatten(1)
-    return inputs.double().numpy(), part.labels[part.rows].double().numpy()
+def _to_arrays(split: Split) -> tuple[Values, Values]:
+    """Return a split's inputs [n, D] and targets [n], float64."""
+    inputs = split.inputs[split.rows].flatten(1)
+    return inputs.double().numpy(), split.labels[split.rows].double().numpy()

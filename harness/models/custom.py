@@ -1,4 +1,4 @@
-"""A network of the user's own as a `torch.nn.Module` that takes raw examples, as MLP does."""
+"""A custom model: the user's own `torch.nn.Module` in place of the MLP."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import ConfigError, did_you_mean
-from harness.model_arguments import ARGUMENT, described
-from harness.models.normalization import Normalised
-from harness.models.user_code import in_words, load_class
-from harness.trial import TrialSpec, derived_seed
+from harness.model_arguments import ARGUMENT_PREFIX, describe_model
+from harness.models.normalization import NormalizedModel
+from harness.models.user_code import describe_error, load_class
+from harness.trial import TrialSpec, derive_seed
 
 
-class CustomModel(Normalised):
-    """Raw examples in, logits out: `network`, an instance of the class that `spec.model` names.
+class CustomModel(NormalizedModel):
+    """A wrapper of the user's module: raw examples in, logits out.
 
-    Input [B, *example] of any real dtype, as it is in the dataset. The network is given float
-    [B, *shape], normalised as (x - mean) * inv_std, two buffers of that shape: [channels, height,
-    width] of pictures, a grey one having one channel, else [features]. Its output is float
-    [B, classes].
+    `network` is an instance of the class `spec.model`. Its input is float [B, *shape], normalized
+    as (x - mean) * inv_std, two buffers of that shape: [channels, height, width] for images (one
+    channel for gray images), else [features]. Its output is float [B, classes].
 
-    Its constructor is given `spec.arguments`, and of these what its signature names beside them:
-    `classes`, how many there are; `shape`, as above; `inputs`, the product of that.
+    The class is constructed with `spec.arguments` and with those of these three that its signature
+    names: `classes` (their number), `shape` (as above) and `inputs` (the product of `shape`).
 
-    The initial weights are a function of `spec.seed`: torch's generators are seeded while it is
-    made. Raises ConfigError where it cannot be made, or does not give logits of that shape.
+    The initial weights depend on `spec.seed` alone: torch's generators are seeded while the module
+    is constructed. Raises ConfigError if it cannot be constructed or its output has another shape.
     """
 
     def __init__(
@@ -41,71 +40,83 @@ class CustomModel(Normalised):
         target: tuple[float, float] | None = None,
     ) -> None:
         super().__init__(mean, inv_std, dtype, target)
-        found = load_class(spec.model, spec.code)
-        called = described(spec.model, spec.arguments)
-        if not (isinstance(found, type) and issubclass(found, nn.Module)):
-            kind = "class" if isinstance(found, type) else type(found).__name__
-            raise ConfigError(f"model: {spec.model} is a {kind}, and no torch.nn.Module")
+        model_class = load_class(spec.model, spec.code)
+        name = describe_model(spec.model, spec.arguments)
+        if not (isinstance(model_class, type) and issubclass(model_class, nn.Module)):
+            kind = "class" if isinstance(model_class, type) else type(model_class).__name__
+            raise ConfigError(f"model: {spec.model} is a {kind}, not a torch.nn.Module")
         data = {"classes": classes, "shape": tuple(mean.shape), "inputs": mean.numel()}
-        given = _given(found, dict(spec.arguments), data)
+        arguments = _constructor_arguments(model_class, dict(spec.arguments), data)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(derived_seed("init", spec.seed))
+            torch.manual_seed(derive_seed("init", spec.seed))
             try:
-                self.network: nn.Module = found(**given).to(dtype).eval()
+                self.network: nn.Module = model_class(**arguments).to(dtype).eval()
             except Exception as error:
-                raise ConfigError(f"model: {called} cannot be made: {in_words(error)}") from error
-            _check_output(self.network, called, torch.zeros(2, *mean.shape, dtype=dtype), classes)
+                raise ConfigError(
+                    f"model: {name} cannot be constructed: {describe_error(error)}"
+                ) from error
+            _check_output(self.network, name, torch.zeros(2, *mean.shape, dtype=dtype), classes)
         if not any(parameter.requires_grad for parameter in self.network.parameters()):
-            raise ConfigError(f"model: {called} has no parameters to train")
+            raise ConfigError(f"model: {name} has no parameters to train")
         self.train()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.in_units(self.network(self.normalised(x)))
+        return self.to_target_units(self.network(self.normalize(x)))
 
 
-def shape_of(example: Sequence[int]) -> tuple[int, ...]:
-    """What a network is given of an example of this shape: a grey picture gets a channel."""
+def network_input_shape(example: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape in which a network gets one example: gray images get a channel axis."""
     return (1, *example) if len(example) == 2 else tuple(example)
 
 
-def _given(found: type, arguments: dict[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What its constructor is called with. Raises ConfigError for names that it does not have."""
+def _constructor_arguments(
+    model_class: type, arguments: dict[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Merge the user's arguments with those facts of the data that the constructor names.
+
+    Raises ConfigError for an unknown argument, or a required one that is missing.
+    """
     try:
-        parameters = inspect.signature(found).parameters
+        parameters = inspect.signature(model_class).parameters
     except (TypeError, ValueError):  # not written in Python
         return arguments
-    named = [each for each in parameters.values() if each.kind is not each.VAR_KEYWORD]
-    names = [each.name for each in named if each.kind is not each.VAR_POSITIONAL]
-    for name in arguments if len(named) == len(parameters) else ():
-        if name not in names:
+    named = [p for p in parameters.values() if p.kind is not p.VAR_KEYWORD]
+    names = [p.name for p in named if p.kind is not p.VAR_POSITIONAL]
+    takes_any = len(named) < len(parameters)
+    for name in arguments:
+        if name not in names and not takes_any:
             raise ConfigError(
-                f"{ARGUMENT}{name}: {found.__name__} takes no such argument"
+                f"{ARGUMENT_PREFIX}{name}: {model_class.__name__} takes no such argument"
                 f"{did_you_mean(name, names)}"
             )
-    given = {name: data[name] for name in names if name in data} | arguments
-    for each in named:
-        if each.name in names and each.default is each.empty and each.name not in given:
+    values = {name: data[name] for name in names if name in data} | arguments
+    for parameter in named:
+        required = parameter.name in names and parameter.default is parameter.empty
+        if required and parameter.name not in values:
             raise ConfigError(
-                f"{ARGUMENT}{each.name}: {found.__name__} needs it; give it in [train], or in "
-                "[space] what to try"
+                f"{ARGUMENT_PREFIX}{parameter.name}: {model_class.__name__} requires it; set it in "
+                "[train], or list values to try in [space]"
             )
-    return given
+    return values
 
 
-def _check_output(network: nn.Module, called: str, batch: Tensor, classes: int) -> None:
-    """By two examples; lazy modules find out their shapes by them too."""
+def _check_output(network: nn.Module, name: str, batch: Tensor, classes: int) -> None:
+    """Check the output's shape on a batch of two examples, which also initializes lazy modules."""
     shape = list(batch.shape)
     try:
         out = network(batch)
     except Exception as error:
-        raise ConfigError(f"model: {called} cannot take {shape}: {in_words(error)}") from error
+        raise ConfigError(
+            f"model: {name} fails on input of shape {shape}: {describe_error(error)}"
+        ) from error
     if not isinstance(out, Tensor):
         raise ConfigError(
-            f"model: {called} gives a {type(out).__name__} for {shape}, and no tensor of logits"
+            f"model: {name} returns a {type(out).__name__} for input of shape {shape}, not a "
+            "tensor of logits"
         )
     if list(out.shape) != [2, classes]:
-        wanted = f"logits of {classes} classes are" if classes > 1 else "a regression's output is"
+        meaning = f"logits of {classes} classes" if classes > 1 else "the output of a regression"
         raise ConfigError(
-            f"model: {called} gives {list(out.shape)} for a batch of {shape}; {wanted} "
-            f"{[2, classes]}"
+            f"model: {name} returns shape {list(out.shape)} for input of shape {shape}; {meaning} "
+            f"must have shape {[2, classes]}"
         )

@@ -1,6 +1,7 @@
-"""Whether a champion can be exported as a graph that needs no code: of its own model not for sure.
+"""Check whether a champion's custom model can be exported with torch.export.
 
-Where it cannot, none is registered. Its weights stay with its run, the code beside the study's.
+An exported graph loads without the model's code. A model that cannot be exported is not registered;
+its weights stay with its run and its code with the study.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from harness.tracking.base import Tracker
     from harness.tracking.types import RunRecord, StudyRun
 
-FILE = "not-exported.json"
+NOT_EXPORTED_FILE = "not-exported.json"
 
 
-def why_not(model: nn.Module, example: npt.NDArray[np.uint8]) -> str:
-    """Why `model`, in eval mode, cannot be exported for any number of examples; empty if it can.
+def find_export_problem(model: nn.Module, example: npt.NDArray[np.uint8]) -> str:
+    """Return why `model` cannot be exported for any batch size; empty if it can.
 
-    `example` is [2, *shape], as `Tracker.log_champion` takes it.
+    `model` is in eval mode; `example` is [2, *shape], as `Tracker.log_champion` takes it.
     """
     import torch
 
     two, three = (torch.from_numpy(example[[0] * n]) for n in (2, 3))
-    told = logging.root.manager.disable
+    disabled_level = logging.root.manager.disable
     try:
         logging.disable(logging.CRITICAL)
-        # Of what it cannot follow it prints the whole graph.
+        # On failure torch.export prints the whole graph.
         with (
             redirect_stderr(io.StringIO()),
             redirect_stdout(io.StringIO()),
@@ -47,20 +48,21 @@ def why_not(model: nn.Module, example: npt.NDArray[np.uint8]) -> str:
             graph = torch.export.export(model, (two,), dynamic_shapes=[batch]).module()
             graph(three)
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"torch.export: {said}"
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"torch.export: {message}"
     finally:
-        logging.disable(told)
+        logging.disable(disabled_level)
     return ""
 
 
-def to_file(run: str, reason: str) -> bytes:
-    """That the model of the run with this uid is not exported."""
+def export_problem_to_json(run: str, reason: str) -> bytes:
+    """Return the content of NOT_EXPORTED_FILE for the champion's run uid."""
     return json.dumps({"run": run, "reason": reason}).encode()
 
 
-def refused(tracker: Tracker, study: StudyRun, kept: RunRecord) -> str:
-    """Why the model of `kept` is not exported, as the study's record has it; empty where it is."""
-    content = tracker.read_file(study.run_id, FILE) if kept.spec.model else None
-    told = json.loads(content) if content else {}
-    return str(told["reason"]) if told.get("run") == kept.uid else ""
+def read_export_problem(tracker: Tracker, study: StudyRun, champion: RunRecord) -> str:
+    """Return the recorded reason why the champion is not exported; empty if it is exported."""
+    custom = bool(champion.spec.model)
+    content = tracker.read_file(study.run_id, NOT_EXPORTED_FILE) if custom else None
+    record = json.loads(content) if content else {}
+    return str(record["reason"]) if record.get("run") == champion.uid else ""

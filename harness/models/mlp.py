@@ -1,7 +1,7 @@
-"""The network as a `torch.nn.Module`: what is exported, served and loaded; the engine's oracle.
+"""The built-in network as a `torch.nn.Module`: it is exported, served and loaded.
 
-The engine trains the same parameters without autograd; this module gives them their names, their
-initial values and their meaning.
+The engine trains the same parameters without autograd. This module defines their names, initial
+values and meaning, and under autograd it is the reference that the engine is tested against.
 """
 
 from __future__ import annotations
@@ -17,27 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import StoreError
+from harness.models.activations import ACTIVATIONS
 from harness.models.custom import CustomModel
-from harness.models.normalization import Normalised
-from harness.trial import TrialSpec, derived_seed
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
+from harness.models.normalization import NormalizedModel
+from harness.trial import TrialSpec, derive_seed
 
 
-class MLP(Normalised):
-    """Raw examples in, logits out.
+class MLP(NormalizedModel):
+    """A multilayer perceptron: raw examples in, logits out.
 
-    Input [B, *shape] of any real dtype (images as the uint8 they are), flattened to [B, D] and
-    normalised as (x - mean) * inv_std, two buffers of shape [D]; output float [B, classes], of a
-    regression [B, 1]. The initial weights are a function of `spec.seed` alone.
+    Input [B, *shape] of any real dtype (images as uint8), flattened to [B, D] and normalized as
+    (x - mean) * inv_std, two buffers of shape [D]. Output float [B, classes], or [B, 1] for a
+    regression. The initial weights depend on `spec.seed` alone.
     """
 
     def __init__(
@@ -51,8 +42,8 @@ class MLP(Normalised):
     ) -> None:
         super().__init__(mean, inv_std, dtype, target)
         widths = (mean.numel(), *spec.hidden, classes)
-        # Not nn.utils.skip_init: its first use imports sympy, 1.4 s in every worker. What Linear
-        # draws for itself is overwritten below, and the caller's random state left as it was.
+        # Not nn.utils.skip_init: its first use imports sympy, 1.4 s in every worker. Linear draws
+        # weights that are overwritten below; fork_rng keeps the caller's random state unchanged.
         with torch.random.fork_rng(devices=[]):
             self.linears = nn.ModuleList(
                 nn.Linear(fan_in, fan_out, bias=bias, dtype=dtype)
@@ -62,18 +53,18 @@ class MLP(Normalised):
             nn.BatchNorm1d(width, dtype=dtype) if spec.batch_norm != "none" else nn.Identity()
             for width in spec.hidden
         )
-        self.activation = ACTIVATIONS[spec.activation]()
+        self.activation = ACTIVATIONS[spec.activation].module()
         self.dropout = nn.Dropout(spec.dropout)
         self.batch_norm = spec.batch_norm
-        self.initialise(spec)
+        self.initialize(spec)
 
-    def initialise(self, spec: TrialSpec) -> None:
-        """Draw every Linear's weights from `spec.init`, seeded by `spec.seed`.
+    def initialize(self, spec: TrialSpec) -> None:
+        """Draw every Linear's weights by the scheme `spec.init`, seeded by `spec.seed`.
 
-        `default` is nn.Linear's own: weights and biases uniform in ±1/sqrt(fan_in). The named
-        schemes follow torch.nn.init; their biases start at zero.
+        `default` is nn.Linear's scheme: weights and biases uniform in ±1/sqrt(fan_in). The others
+        are torch.nn.init's; their biases start at zero.
         """
-        generator = torch.Generator().manual_seed(derived_seed("init", spec.seed))
+        generator = torch.Generator().manual_seed(derive_seed("init", spec.seed))
         draw: dict[str, Callable[..., Tensor]] = {
             "xavier_uniform": nn.init.xavier_uniform_,
             "xavier_normal": nn.init.xavier_normal_,
@@ -95,7 +86,7 @@ class MLP(Normalised):
                 nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.normalised(x)
+        h = self.normalize(x)
         for linear, norm in zip(self.linears, self.norms, strict=False):
             h = linear(h)
             if self.batch_norm == "before":
@@ -103,10 +94,10 @@ class MLP(Normalised):
             else:
                 h = norm(self.activation(h))
             h = self.dropout(h)
-        return self.in_units(self.linears[-1](h))
+        return self.to_target_units(self.linears[-1](h))
 
 
-def made(
+def build_model(
     spec: TrialSpec,
     classes: int,
     mean: Tensor,
@@ -114,17 +105,20 @@ def made(
     dtype: torch.dtype = torch.float32,
     target: tuple[float, float] | None = None,
 ) -> MLP | CustomModel:
-    """The network that a spec describes, with its initial weights; for a model of one's own `mean`
-    has the shape that it is given. Raises ConfigError where such a model cannot be made."""
+    """Build the untrained network that `spec` describes.
+
+    For a custom model, `mean` and `inv_std` have the shape of its input, see
+    `custom.network_input_shape`. Raises ConfigError if a custom model cannot be built.
+    """
     return (CustomModel if spec.model else MLP)(spec, classes, mean, inv_std, dtype, target)
 
 
 def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomModel:
-    """The trained network from the safetensors bytes of a `TrialResult`, in eval mode.
+    """Load a trained network, in eval mode, from the safetensors bytes of a `TrialResult`.
 
-    Of a regression `classes` is 0, and the weights tell its target's mean and standard deviation.
-    Raises StoreError for other bytes, no pickle is ever read; ConfigError where a model of one's
-    own cannot be made any more.
+    For a regression `classes` is 0; the target's mean and standard deviation are in the weights.
+    Raises StoreError if the bytes are not the weights of this spec (no pickle is ever read), and
+    ConfigError if a custom model can no longer be built.
     """
     with warnings.catch_warnings():
         # Before safetensors 0.6 the tensors share the bytes; they are copied into the model below.
@@ -132,13 +126,13 @@ def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomMod
         try:
             state = safetensors.torch.load(weights)
             target = (0.0, 1.0) if "target_mean" in state else None
-            model = made(spec, classes or 1, state["mean"], state["inv_std"], target=target)
+            model = build_model(spec, classes or 1, state["mean"], state["inv_std"], target=target)
             model.load_state_dict(state)
         except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
-            said = " ".join(str(error).split())
-            changed = f"{spec.model} was changed since, or " if spec.model else ""
+            message = " ".join(str(error).split())
+            model_changed = f"{spec.model} has changed since training, or " if spec.model else ""
             raise StoreError(
-                f"the weights kept of {spec.describe()} are no safetensors of it ({said}); "
-                f"{changed}`harness doctor` finds which"
+                f"the stored weights of {spec.describe()} cannot be loaded into it ({message}): "
+                f"{model_changed}the file is damaged; run `harness doctor` to find it"
             ) from error
     return model.eval()

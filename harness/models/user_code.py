@@ -1,6 +1,6 @@
-"""A class of the user's own code, by its name: found, fingerprinted, imported.
+"""Find, fingerprint and import the user's code by a name such as `nets:SmallConv`.
 
-A study file that names a model runs its code, with the rights of whoever starts the study.
+A study file that names a model runs that code with the rights of the user who starts the study.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from typing import Any
 
 from harness.errors import ConfigError, did_you_mean
 
-INSTALLED = {"site-packages", "dist-packages"}
-DIGITS, MOST_FILES = 12, 20
-CODE = "__harness_code__"
-"""Set on a module: what it was made of when it was imported."""
+INSTALL_FOLDERS = {"site-packages", "dist-packages"}
+HASH_DIGITS, MAX_FILES_NAMED = 12, 20
+CODE_ATTRIBUTE = "__harness_code__"
+"""Attribute set on an imported module: the hashes of its files at that time."""
 
 
 @contextmanager
-def importable(*folders: Path) -> Iterator[None]:
-    """Inside, and in processes started inside, modules in these folders can be imported.
+def importable_from(*folders: Path) -> Iterator[None]:
+    """Make modules in these folders importable inside the context and in processes started in it.
 
-    They come last: a file beside a study cannot take the place of an installed package.
+    The folders come last in sys.path: a file beside a study cannot shadow an installed package.
     """
     before = {str(Path(path).resolve()) for path in sys.path}
-    added = [str(each) for each in dict.fromkeys(f.resolve() for f in folders)]
+    added = [str(folder) for folder in dict.fromkeys(f.resolve() for f in folders)]
     added = [path for path in added if path not in before]
     sys.path.extend(added)
     try:
@@ -44,82 +44,84 @@ def importable(*folders: Path) -> Iterator[None]:
             sys.path.remove(path)
 
 
-def files_of(model: str) -> dict[str, Path]:
-    """The files that a model is made of, by their paths from the folder that it was found in.
+def find_model_files(model: str) -> dict[str, Path]:
+    """Return a model's source files by their paths relative to the folder of its top package.
 
-    Its own module and those of the same folder that `import` statements lead to; of an installed
-    package its own module alone. Nothing is run. Raises ConfigError.
+    These are its module and the modules of the same folder that it imports, directly or not; for an
+    installed package its module alone. No code is run. Raises ConfigError.
     """
     name = model.partition(":")[0]
-    root, _ = _found(name)
-    return {file.relative_to(root).as_posix(): file for file in sorted(_modules(name).values())}
+    root, _ = _locate(name)
+    return {
+        file.relative_to(root).as_posix(): file for file in sorted(_find_modules(name).values())
+    }
 
 
-def code_of(model: str) -> dict[str, str]:
-    """The SHA-256 of each of `files_of`."""
-    files = files_of(model)
+def hash_model_files(model: str) -> dict[str, str]:
+    """Return the SHA-256 of each file that `find_model_files` returns."""
+    files = find_model_files(model)
     return {path: hashlib.sha256(files[path].read_bytes()).hexdigest() for path in files}
 
 
 def fingerprint(code: Mapping[str, str]) -> str:
-    """`nets.py 3f2a91c0d2e4, blocks.py 77b0...`; of many files, one number for all."""
-    if len(code) > MOST_FILES:
+    """Format file hashes as `nets.py 3f2a91c0d2e4, blocks.py 77b0...`; many files as one hash."""
+    if len(code) > MAX_FILES_NAMED:
         digest = hashlib.sha256("\n".join(f"{path} {code[path]}" for path in code).encode())
-        return f"{len(code)} files {digest.hexdigest()[:DIGITS]}"
-    return ", ".join(f"{path} {digest[:DIGITS]}" for path, digest in code.items())
+        return f"{len(code)} files {digest.hexdigest()[:HASH_DIGITS]}"
+    return ", ".join(f"{path} {digest[:HASH_DIGITS]}" for path, digest in code.items())
 
 
-def load_class(model: str, made_of: str = "") -> Any:
-    """What `package.module:Class` names; anew where its files are not those that were imported.
+def load_class(model: str, expected_code: str = "") -> Any:
+    """Import the class that `package.module:Class` names; reload it if its files have changed.
 
-    Raises ConfigError, with the reason, where it cannot be imported, or is not `made_of` that, a
-    fingerprint.
+    Raises ConfigError if it cannot be imported, or if its fingerprint is not `expected_code`.
     """
-    name, _, wanted = model.partition(":")
-    code = code_of(model)
-    if made_of and fingerprint(code) != made_of:
+    name, _, class_name = model.partition(":")
+    code = hash_model_files(model)
+    if expected_code and fingerprint(code) != expected_code:
         raise ConfigError(
-            f"model: {model} is not what it was: it is made of {fingerprint(code)} now, it was of "
-            f"{made_of}; give back the files of then"
+            f"model: the code of {model} has changed: it is {fingerprint(code)} now and was "
+            f"{expected_code}; restore the earlier files"
         )
     loaded = sys.modules.get(name)
-    if loaded is not None and code and vars(loaded).get(CODE) != code:
-        for each in _modules(name):
-            sys.modules.pop(each, None)
+    if loaded is not None and code and vars(loaded).get(CODE_ATTRIBUTE) != code:
+        for module_name in _find_modules(name):
+            sys.modules.pop(module_name, None)
     try:
         importlib.invalidate_caches()
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"model: {name} cannot be imported: {in_words(error)}") from error
-    vars(module)[CODE] = code
-    if not hasattr(module, wanted):
-        own = [key for key, value in vars(module).items() if _is_own(value, name)]
+        raise ConfigError(f"model: {name} cannot be imported: {describe_error(error)}") from error
+    vars(module)[CODE_ATTRIBUTE] = code
+    if not hasattr(module, class_name):
+        classes = [key for key, value in vars(module).items() if _is_defined_in(name, value)]
         raise ConfigError(
-            f"model: the module {name} has no class {wanted}{did_you_mean(wanted, own)}"
+            f"model: the module {name} has no class {class_name}{did_you_mean(class_name, classes)}"
         )
-    return getattr(module, wanted)
+    return getattr(module, class_name)
 
 
-def in_words(error: BaseException) -> str:
-    """`TypeError: what it said (nets.py, line 12)`: the line, if it is in a file of the user's."""
-    said = (str(error).strip() or "no message").splitlines()[0]
-    frames = [
+def describe_error(error: BaseException) -> str:
+    """Format an error as `TypeError: message (nets.py, line 12)`, the line in the user's file."""
+    message = (str(error).strip() or "no message").splitlines()[0]
+    user_frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).is_file()
-        and not _installed(Path(frame.filename))
+        and not _is_installed(Path(frame.filename))
         and not Path(frame.filename).is_relative_to(Path(__file__).parents[1])
     ]
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {said}{where}"
+    last = user_frames[-1] if user_frames else None
+    where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
+    return f"{type(error).__name__}: {message}{where}"
 
 
-def _is_own(value: Any, module: str) -> bool:
+def _is_defined_in(module: str, value: Any) -> bool:
     return isinstance(value, type) and value.__module__ == module
 
 
-def _found(name: str) -> tuple[Path, Path | None]:
-    """The folder in which a module's top package lies, and the module's own file if it has one."""
+def _locate(name: str) -> tuple[Path, Path | None]:
+    """Return the folder that holds a module's top package, and the module's file if it has one."""
     path: list[str] | None = None
     root = Path()
     words = name.split(".")
@@ -129,7 +131,7 @@ def _found(name: str) -> tuple[Path, Path | None]:
         except (ImportError, ValueError):
             spec = None
         if spec is None:
-            raise ConfigError(_no_module(".".join(words[:depth])))
+            raise ConfigError(_missing_module_message(".".join(words[:depth])))
         origin = Path(spec.origin) if spec.has_location and spec.origin else None
         path = list(spec.submodule_search_locations or [])
         if depth == 1:
@@ -138,32 +140,32 @@ def _found(name: str) -> tuple[Path, Path | None]:
     return root, origin
 
 
-def _modules(name: str) -> dict[str, Path]:
-    """Its module, and those of the same folder that it imports, with their files."""
-    root, origin = _found(name)
+def _find_modules(name: str) -> dict[str, Path]:
+    """Return the files of a module and of the modules in the same folder that it imports."""
+    root, origin = _locate(name)
     if origin is None:
         return {}
-    if _installed(root):
+    if _is_installed(root):
         return {name: origin}
-    found: dict[str, Path] = {}
-    waiting = [name]
-    while waiting:
-        each = waiting.pop()
-        file = _file(root, each)
-        if each and each not in found and file is not None:
-            found[each] = file
-            waiting += [each.rpartition(".")[0], *_imported_by(each, file)]
-    return found
+    files: dict[str, Path] = {}
+    pending = [name]
+    while pending:
+        module = pending.pop()
+        file = _find_file(root, module)
+        if module and module not in files and file is not None:
+            files[module] = file
+            pending += [module.rpartition(".")[0], *_read_imports(module, file)]
+    return files
 
 
-def _file(root: Path, name: str) -> Path | None:
+def _find_file(root: Path, name: str) -> Path | None:
     base = root.joinpath(*name.split("."))
     files = (base / "__init__.py", base.parent / f"{base.name}.py")
     return next((file for file in files if file.is_file()), None)
 
 
-def _imported_by(name: str, file: Path) -> Iterator[str]:
-    """What its `import` statements name, harness apart; some of it may be no module."""
+def _read_imports(name: str, file: Path) -> Iterator[str]:
+    """Yield the names in a file's `import` statements, except harness; not all are modules."""
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError as error:
@@ -179,24 +181,24 @@ def _imported_by(name: str, file: Path) -> Iterator[str]:
             above = package.split(".")[: len(package.split(".")) - node.level + 1]
             base = ".".join([*(above if node.level else ()), *filter(None, [node.module])])
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        yield from (each for each in names if each.partition(".")[0] != "harness")
+        yield from (imported for imported in names if imported.partition(".")[0] != "harness")
 
 
-def _installed(folder: Path) -> bool:
-    """Whether it holds packages or Python's own modules, and not the user's."""
+def _is_installed(folder: Path) -> bool:
+    """Whether a path belongs to an installed package or to the standard library."""
     stdlib = Path(sysconfig.get_path("stdlib"))
-    return bool(INSTALLED.intersection(folder.parts)) or folder.is_relative_to(stdlib)
+    return bool(INSTALL_FOLDERS.intersection(folder.parts)) or folder.is_relative_to(stdlib)
 
 
-def _no_module(name: str) -> str:
+def _missing_module_message(name: str) -> str:
     top, _, rest = name.rpartition(".")
     if top:
         return f"model: the package {top} has no module {rest}"
-    own = [path for path in sys.path if not _installed(Path(path).resolve())]
-    names = [module.name for module in pkgutil.iter_modules(own)]
-    near = difflib.get_close_matches(name, names, n=1)
-    meant = f"; did you mean '{near[0]}'?" if near else ""
+    user_folders = [path for path in sys.path if not _is_installed(Path(path).resolve())]
+    names = [module.name for module in pkgutil.iter_modules(user_folders)]
+    matches = difflib.get_close_matches(name, names, n=1)
+    suggestion = f"; did you mean '{matches[0]}'?" if matches else ""
     return (
         f"model: there is no module {name}: no {name}.py beside the study file or in the current "
-        f"folder, and none is installed{meant}"
+        f"folder, and no installed package{suggestion}"
     )

@@ -11,12 +11,12 @@ from harness.test_set.selection import freeze
 from harness.workspace import Workspace
 
 
-def write_again(home: Workspace, name: str, tracking_uri: str | None) -> Path:
+def write_again(workspace: Workspace, name: str, tracking_uri: str | None) -> Path:
     """Write the report of the study `name`; returns its path. Raises StudyError."""
-    tracker = home.open_tracker(tracking_uri, reading=True)
+    tracker = workspace.open_tracker(tracking_uri, reading=True)
     study = find_study(tracker, name)
     champion = freeze(study).champion
-    uri = home.tracking_uri(tracking_uri)
-    path = home.report(name, uri)
-    report(Summary.of(study, champion, tracker, path, home.shown(uri))).write(path)
+    uri = workspace.resolve_tracking_uri(tracking_uri)
+    path = workspace.report_path(name, uri)
+    report(Summary.of(study, champion, tracker, path, workspace.format_uri(uri))).write(path)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 
-from harness.config.schema import as_toml, varied_fields
+from harness.config.schema import format_toml, find_varied_fields
 from harness.tracking.types import RunRecord, StudyRun
 
 
@@ -26,9 +26,9 @@ def anew(study: StudyRun, suffix: str, *sets: str) -> str:
 def train_command(study: StudyRun, run: RunRecord) -> str:
     """`harness train` with a trial's settings, on the same data and split."""
     words, definition, spec = _typed(study), study.definition, run.spec.to_dict()
-    given = {*varied_fields(definition), *definition.get("train", {})}
+    given = {*find_varied_fields(definition), *definition.get("train", {})}
     fields = [name for name in spec if name in given]
-    sets = [f"train.{name}={as_toml(spec[name])}" for name in fields if spec[name] is not None]
+    sets = [f"train.{name}={format_toml(spec[name])}" for name in fields if spec[name] is not None]
     data = [
         value
         for option, value in itertools.pairwise(words)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.metrics import Score, Scored
+from harness.metrics import Score, HasScore
 from harness.reports.page import Page, Section
 from harness.reports.plots import class_accuracy, learning_curves
 from harness.reports.plots.style import COLOURS, Plot, label, layout
@@ -39,11 +39,11 @@ def report(comparison: Comparison) -> Page:
     )
 
 
-def report_path(home: Workspace, comparison: Comparison, uri: str) -> Path:
+def report_path(workspace: Workspace, comparison: Comparison, uri: str) -> Path:
     """Where the page on these sides lies: the same for the same ones, in their order."""
     names = [side.name.replace("/", "-") for side in comparison.sides]
     digest = hashlib.sha256(" ".join(side.run.run_id for side in comparison.sides).encode())
-    folder = home.report("compare", uri).parent
+    folder = workspace.report_path("compare", uri).parent
     return folder / f"{'-vs-'.join(names)[:80]}-{digest.hexdigest()[:8]}" / "index.html"
 
 
@@ -52,16 +52,16 @@ def _result(comparison: Comparison) -> Section:
     table = [["", *(f"{side.letter} · {side.name}" for side in sides)]]
     table.append(["state", *(side.state for side in sides)])
     score = sides[0].study.score
-    table.append([f"validation {score.named}", *(_score(score, side.run) for side in sides)])
+    table.append([f"validation {score.full_name}", *(_score(score, side.run) for side in sides)])
     if score.task == "classes":
         table.append(["validation loss", *(f"{side.best.val_loss:.4f}" for side in sides)])
     else:
-        table.append(["validation MAE and R2", *(score.of_epoch(side.best) for side in sides)])
+        table.append(["validation MAE and R2", *(score.format_epoch(side.best) for side in sides)])
     tested = [side.reading for side in sides]
     if any(tested):
         table.append(
             [
-                f"test {score.named}",
+                f"test {score.full_name}",
                 *(_score(score, each) if each else "sealed" for each in tested),
             ]
         )
@@ -151,7 +151,7 @@ def differences(found: class_accuracy.ClassAccuracy) -> go.Figure:
     return made
 
 
-def _score(score: Score, of: Scored) -> str:
-    if score.between(of) is None:
+def _score(score: Score, of: HasScore) -> str:
+    if score.compute_interval(of) is None:
         return "unknown"
-    return score.text(of.score) + score.interval(of)
+    return score.format_value(of.score) + score.format_interval(of)

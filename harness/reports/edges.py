@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from harness.config.search_space import TYPES, check_value
+from harness.config.search_space import DIMENSION_TYPES
+from harness.config.validation import parse_value
 from harness.reports.parameter_axes import Factor
 
 NEAR = 0.05
@@ -44,7 +45,7 @@ def widened(factor: Factor, table: Any, number: int) -> dict[str, Any] | None:
     if end is None or factor.name == "batch_size":  # whose end is the size of the training part
         return None
     low, high = float(table["low"]), float(table["high"])
-    whole = TYPES.get(factor.name) is int
+    whole = DIMENSION_TYPES.get(factor.name) is int
     if factor.kind == "log":
         times = TIMES_WHOLE if whole else TIMES
         beyond = low / times if end == "low" else high * times
@@ -62,7 +63,7 @@ def widened(factor: Factor, table: Any, number: int) -> dict[str, Any] | None:
 
 def _allowed(name: str, value: float) -> bool:
     try:
-        check_value(name, value)
+        parse_value(name, value)
     except (KeyError, ValueError):
         return False
     return True

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.config.schema import LIST
-from harness.metrics import Score, number
-from harness.model_arguments import ARGUMENT
+from harness.config.schema import TRIAL_TABLE
+from harness.metrics import Score, format_number
+from harness.model_arguments import ARGUMENT_PREFIX
 from harness.reports.plots.seed_variance import named
 from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import SPEC_FIELDS
@@ -49,7 +49,7 @@ def data(study: StudyRun) -> Leaderboard:
     The settings shown are those that people ask for first, and all others that differ somewhere;
     of a list, the name of its setting too.
     """
-    ranked, sign = study.best_first(), study.score.sign
+    ranked, sign = study.rank_trials(), study.score.sign
     complete = {run.uid for run in ranked}
     rest = [run for run in study.trials if run.uid not in complete]
     rest.sort(key=lambda run: (sign * run.best.score if run.best else math.inf, run.number))
@@ -65,8 +65,8 @@ def data(study: StudyRun) -> Leaderboard:
     # Of the built-in network alone, unless no trial is there yet.
     always = [name for name in ALWAYS if name in names or not names]
     settings = (*seeds, *always, *differing)
-    called = named(study) if LIST in study.definition else {}
-    columns = ("trial", *(["setting"] if called else []), study.score.key, "interval")
+    called = named(study) if TRIAL_TABLE in study.definition else {}
+    columns = ("trial", *(["setting"] if called else []), study.score.field_name, "interval")
     columns += (*_beside(study), "epoch")
     columns += (*settings, "parameters", "seconds", "state")
     replayed = any(run.replay for run in study.trials)
@@ -77,10 +77,10 @@ def data(study: StudyRun) -> Leaderboard:
 
 def _filter(study: StudyRun, ranked: Sequence[RunRecord]) -> str:
     """`val_rmse<22610`: half of the complete trials."""
-    if study.score.higher or not ranked:
+    if study.score.is_higher_better or not ranked:
         return Leaderboard.filtered
-    middle = study.score.text(ranked[len(ranked) // 2].score).replace(",", "")
-    return f"{study.score.key}<{middle}"
+    middle = study.score.format_value(ranked[len(ranked) // 2].score).replace(",", "")
+    return f"{study.score.field_name}<{middle}"
 
 
 def _beside(study: StudyRun) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _beside(study: StudyRun) -> tuple[str, ...]:
 
 def _place(name: str) -> tuple[int, str]:
     """A setting's as TrialSpec has them; arguments of a model of one's own by name, after it."""
-    own = name.startswith(ARGUMENT)
+    own = name.startswith(ARGUMENT_PREFIX)
     return SPEC_FIELDS.index("arguments" if own else name), name
 
 
@@ -109,7 +109,7 @@ def _row(
     measured = [Cell("", None)] * (3 + len(beside))
     if best is not None:
         measured = [
-            Cell(score.text(best.score), best.score),
+            Cell(score.format_value(best.score), best.score),
             _interval(score, run),
             *(_figure(name, getattr(best, name)) for name in beside),
             Cell(f"{best.epoch}/{run.epochs[-1].epoch}", best.epoch),
@@ -131,18 +131,18 @@ def _row(
 
 def _interval(score: Score, run: RunRecord) -> Cell:
     """`0.975–0.998`: of 95 %, by Wilson; narrow, so three digits. `20,112–26,310` of an RMSE."""
-    found = score.between(run)
+    found = score.compute_interval(run)
     if found is None:
         return Cell("", None)
     low, high = found
     if score.task == "classes":
         return Cell(f"{low:.3f}–{high:.3f}", low)
-    return Cell(f"{number(low, high)}–{number(high)}", low)
+    return Cell(f"{format_number(low, high)}–{format_number(high)}", low)
 
 
 def _figure(name: str, value: float) -> Cell:
     if name == "val_mae":
-        return Cell(number(value), value)
+        return Cell(format_number(value), value)
     return Cell(f"{value:.{'4f' if abs(value) < 1000 else '3g'}}", value)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.config.schema import varied_fields
+from harness.config.schema import find_varied_fields
 from harness.tracking.types import RunRecord, StudyRun
 
 Ticks = tuple[tuple[float, str], ...]
@@ -66,7 +66,7 @@ class Factor:
 
 def factors(study: StudyRun) -> tuple[Factor, ...]:
     """Every setting that was varied and that some ended trial has, in the study file's order."""
-    space = study.definition.get("space") or dict.fromkeys(varied_fields(study.definition))
+    space = study.definition.get("space") or dict.fromkeys(find_varied_fields(study.definition))
     runs = ended(study)
     found = []
     for name, dimension in space.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.config.schema import as_toml
+from harness.config.schema import format_toml
 from harness.reports.commands import anew
 from harness.reports.edges import end_of, widened
 from harness.reports.parameter_axes import as_text, ended, factors
@@ -32,7 +32,7 @@ class Advice:
 def failing(study: StudyRun) -> Advice | None:
     """Trials failed, nearly all beyond a value that no complete trial exceeds."""
     failed = [run.number for run in study.trials if run.state == "FAILED"]
-    complete = [run.number for run in study.best_first()]
+    complete = [run.number for run in study.rank_trials()]
     trials = len(ended(study))
     if len(failed) < max(FEW, trials / 10):
         return None
@@ -52,7 +52,7 @@ def failing(study: StudyRun) -> Advice | None:
             f"Lower the top of {factor.name}",
             f"{len(failed)} of {trials} trials failed, {beyond} of them with a {factor.name} above "
             f"{factor.shown[safe]}, the highest of a complete one.",
-            anew(study, "lower", f"space.{factor.name}={as_toml({**table, 'high': high})}"),
+            anew(study, "lower", f"space.{factor.name}={format_toml({**table, 'high': high})}"),
         )
     return None
 
@@ -77,7 +77,7 @@ def wider(study: StudyRun, champion: RunRecord) -> Advice | None:
             f"{'lower' if end == 'low' else 'upper'} end of {as_text(table['low'])} to "
             f"{as_text(table['high'])}, as that of {near} of the best {len(best)} trials"
         )
-        sets.append(f"space.{factor.name}={as_toml(wider)}")
+        sets.append(f"space.{factor.name}={format_toml(wider)}")
     if not names:
         return None
     why = "; ".join(reasons)
@@ -90,5 +90,5 @@ def wider(study: StudyRun, champion: RunRecord) -> Advice | None:
 
 def best_tenth(study: StudyRun) -> list[RunRecord]:
     """The best tenth of the complete trials, and at least five where there are so many."""
-    ranked = study.best_first()
+    ranked = study.rank_trials()
     return ranked[: max(5, math.ceil(len(ranked) / 10))]

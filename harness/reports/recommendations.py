@@ -8,15 +8,15 @@ from dataclasses import replace
 from harness.analysis.formatting import between, percent
 from harness.analysis.seed_variance import settings
 from harness.analysis.tied_trials import TiedTrials
-from harness.config.schema import as_toml, varied_fields
-from harness.config.search_space import LAYERS
-from harness.metrics import NAMES, higher_is_better, number, sign_of, written
+from harness.config.schema import format_toml, find_varied_fields
+from harness.config.validation import LAYER_KEYS
+from harness.metrics import OBJECTIVE_NAMES, higher_is_better, format_number, get_sort_sign, format_objective
 from harness.reports.commands import anew, extended
 from harness.reports.parameter_axes import ended, factors, value_of
 from harness.reports.ranges import Advice, best_tenth, failing, wider
 from harness.results import EpochMetrics, Objective
 from harness.stats.proportions import wilson
-from harness.tracking.types import RunRecord, StudyRun, right
+from harness.tracking.types import RunRecord, StudyRun, count_correct
 
 MOST = 5
 SEEDS = 3
@@ -82,7 +82,7 @@ def _repeated(study: StudyRun) -> Advice | None:
 
 def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
     """The champion's best epoch is nearly its last, and its curve still improves."""
-    if "epochs" in varied_fields(study.definition):
+    if "epochs" in find_varied_fields(study.definition):
         return None
     budget, epochs = champion.spec.epochs, champion.epochs
     fifth = math.ceil(len(epochs) / 5)
@@ -90,14 +90,14 @@ def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice 
         return None
     before = _error(epochs[-2 * fifth : -fifth], study.objective)
     last = _error(epochs[-fifth:], study.objective)
-    _, images = right(champion.confusion)
+    _, images = count_correct(champion.confusion)
     least = STILL_FALLS * before
     if higher_is_better(study.objective) and images:
         least = max(least, 1 / images)  # less than one image is no improvement
     if before - last < least:
         return None
-    what = "error" if higher_is_better(study.objective) else NAMES[study.objective]
-    fell = [written(value, study.objective) for value in (before, last)]
+    what = "error" if higher_is_better(study.objective) else OBJECTIVE_NAMES[study.objective]
+    fell = [format_objective(value, study.objective) for value in (before, last)]
     schedule = champion.spec.schedule
     caveat = "" if schedule == "constant" else f" (some of that is the {schedule} schedule's end)"
     return Advice(
@@ -110,7 +110,7 @@ def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice 
 
 
 def _error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
-    values = [epoch.objective(objective) for epoch in epochs]
+    values = [epoch.get_objective(objective) for epoch in epochs]
     mean = sum(values) / len(values)
     return 1 - mean if higher_is_better(objective) else mean
 
@@ -118,7 +118,7 @@ def _error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
 def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
     """The champion fits its training examples better than others."""
     told = _overfits(best)
-    varied = varied_fields(study.definition)
+    varied = find_varied_fields(study.definition)
     spec = champion.spec.to_dict()
     new = {
         name: REGULARISERS[name]
@@ -130,7 +130,7 @@ def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Ad
     }
     if not told or not new:
         return None
-    sets = [f"space.{name}={as_toml(new[name])}" for name in new]
+    sets = [f"space.{name}={format_toml(new[name])}" for name in new]
     return Advice(
         f"Regularise: {'try' if study.is_grid_or_list else 'sample'} {' and '.join(new)}",
         f"At its best epoch the champion {told}: it overfits.",
@@ -149,7 +149,7 @@ def _overfits(best: EpochMetrics) -> str:
         )
     if not best.train_rmse or not best.val_rmse or best.val_rmse <= MUCH_LARGER * best.train_rmse:
         return ""
-    before, after = number(best.train_rmse), number(best.val_rmse)
+    before, after = format_number(best.train_rmse), format_number(best.val_rmse)
     return f"has an RMSE of {before} in training and of {after} on validation"
 
 
@@ -160,8 +160,8 @@ def _smaller(champion: RunRecord, ties: TiedTrials | None) -> Advice | None:
     other, score = ties.smallest, ties.score
     return Advice(
         f"Consider trial {other.number}: {1 / ties.share:.1f} times fewer parameters",
-        f"It has {score.text(other.score)} on validation with {other.parameters:,} "
-        f"parameters, the champion {score.text(champion.score)} with {champion.parameters:,}. "
+        f"It has {score.format_value(other.score)} on validation with {other.parameters:,} "
+        f"parameters, the champion {score.format_value(champion.score)} with {champion.parameters:,}. "
         f"On the same {ties.examples:,} examples no difference shows ({ties.test} p = "
         f"{ties.p[other.number]:.2g}, adjusted by Holm for {ties.tested} trials), which is no "
         "proof that there is none.",
@@ -170,11 +170,11 @@ def _smaller(champion: RunRecord, ties: TiedTrials | None) -> Advice | None:
 
 def _more(study: StudyRun) -> Advice | None:
     """Whether the search was still finding better trials when it ended."""
-    sign = sign_of(study.objective)
+    sign = get_sort_sign(study.objective)
     trials = sorted(ended(study), key=lambda run: run.number)
     best, found = math.inf, 0
     for index, run in enumerate(trials, 1):
-        value = run.value(study.objective)
+        value = run.objective_value(study.objective)
         if run.state == "COMPLETE" and value is not None and sign * value < best:
             best, found = sign * value, index
     if len(trials) < LEAST_TRIALS or not found:
@@ -198,7 +198,7 @@ def _more(study: StudyRun) -> Advice | None:
 def _settled(study: StudyRun) -> Advice | None:
     """The best trials share one value of a choice, by more than the sampler's preference."""
     best = best_tenth(study)
-    if len(study.best_first()) < LEAST_TRIALS:
+    if len(study.rank_trials()) < LEAST_TRIALS:
         return None
     for factor in factors(study):
         values = {factor.positions.get(run.number) for run in best}
@@ -210,8 +210,8 @@ def _settled(study: StudyRun) -> Advice | None:
             continue
         shown = factor.shown[best[0].number]
         fixed = value_of(best[0], factor.name)
-        table = "space" if factor.name in LAYERS else "train"
-        text = as_toml([fixed] if factor.name in LAYERS else fixed)
+        table = "space" if factor.name in LAYER_KEYS else "train"
+        text = format_toml([fixed] if factor.name in LAYER_KEYS else fixed)
         return Advice(
             f"Fix {factor.name} = {shown}",
             f"The best {len(best)} trials all have it, against {percent(share)} of all trials: "

@@ -6,8 +6,8 @@ import time
 
 from harness.analysis.expected_best import expected
 from harness.analysis.summary import Summary
-from harness.config.schema import LIST
-from harness.metrics import NAMES
+from harness.config.schema import TRIAL_TABLE
+from harness.metrics import OBJECTIVE_NAMES
 from harness.reports import given, leaderboard, recommendations, uncertainty_section, winner_section
 from harness.reports.page import Page, Section
 from harness.reports.plots import (
@@ -71,7 +71,7 @@ def report(verdict: Summary) -> Page:
             run.number: f"{run.number} · {names.get(run.number) or run.spec.describe()}"
             for run in study.trials
         },
-        selected=[run.number for run in study.best_first()[:SELECTED]],
+        selected=[run.number for run in study.rank_trials()[:SELECTED]],
     )
 
 
@@ -82,7 +82,7 @@ def _leaderboard(verdict: Summary) -> Section:
         name="leaderboard",
         title="Leaderboard",
         says="A click on a row colours its trial in every plot; a click on a column sorts by it. "
-        f"The interval is {method}, 95 %, of the validation {score.named}.",
+        f"The interval is {method}, 95 %, of the validation {score.full_name}.",
         template="leaderboard",
         values={"board": board, "champion": verdict.champion.number, "example": board.filtered},
     )
@@ -181,7 +181,7 @@ def _why(study: StudyRun) -> Section:
 
 def _looked(study: StudyRun) -> str:
     """Where the trials of the plots come from."""
-    if LIST in study.definition:
+    if TRIAL_TABLE in study.definition:
         return (
             f"These plots show what goes along with {study.score.name}; where a list changes "
             "several settings at once, they cannot tell which of them did it."
@@ -208,7 +208,7 @@ def _course(study: StudyRun) -> Section:
     if course.outside:
         said.append(
             f"{course.outside} of {len(course.points)} trials lie beyond the axis of "
-            f"{NAMES[study.objective]}; a double click shows them."
+            f"{OBJECTIVE_NAMES[study.objective]}; a double click shows them."
         )
     if best_of is not None:
         said.append(best.says(best_of))

@@ -37,7 +37,7 @@ def section(verdict: Summary) -> Section:
 def _chosen(verdict: Summary, within: int | None) -> str:
     """`within` says how many trials lie within the interval, where no test says more."""
     study = verdict.study
-    complete = len(study.best_first())
+    complete = len(study.rank_trials())
     if not study.is_grid_or_list and not study.definition.get("space"):
         return "Nothing was sampled: every trial has the same settings."
     if complete == 1:
@@ -51,7 +51,7 @@ def _chosen(verdict: Summary, within: int | None) -> str:
             "flatter: luck was chosen along with skill."
         )
     best = f"the best of {complete} complete trials by the validation part"
-    if study.is_grid_or_list and len({run.spec.seed for run in study.best_first()}) > 1:
+    if study.is_grid_or_list and len({run.spec.seed for run in study.rank_trials()}) > 1:
         best = f"the best trial of the setting that leads by its mean, of {complete} complete ones"
     said = f"The champion is {best}, which flatters it: luck was chosen along with skill."
     if within is None:
@@ -93,16 +93,16 @@ def _by_setting(verdict: Summary) -> list[str]:
 def _opened(verdict: Summary) -> str:
     study = verdict.study
     if study.is_grid_or_list and study.readings:
-        if study.looks == 1:
+        if study.test_set_openings == 1:
             return (
                 f"The test set was opened once, for all {len(study.readings)} trials: nothing was "
                 "chosen by it."
             )
         return (
-            f"The test set was opened {study.looks} times, each time for the trials that were new: "
+            f"The test set was opened {study.test_set_openings} times, each time for the trials that were new: "
             "the study went on when earlier results were known, but nothing was chosen by them."
         )
-    if study.looks > 1:
+    if study.test_set_openings > 1:
         return "The test set was read before, for an earlier champion: its result was known."
     if verdict.reading is not None and verdict.reading.look > 1:
         return (

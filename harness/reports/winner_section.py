@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from harness.analysis.formatting import counted, hardest, percent
 from harness.analysis.summary import LOCAL, Summary
-from harness.metrics import Score, Scored
+from harness.metrics import Score, HasScore
 from harness.reports.commands import train_command
 from harness.reports.page import Section
 from harness.stats.proportions import wilson
-from harness.tracking.types import StudyRun, right
+from harness.tracking.types import StudyRun, count_correct
 
 ELSEWHERE_TOLD = ("splits", "duplicates", "balance", "columns")
 """Facts that the page tells in another place."""
@@ -62,7 +62,7 @@ def _hardest(verdict: Summary) -> dict[str, str]:
 def _simpler(verdict: Summary) -> dict[str, str]:
     """Of a regression: the best of the baselines, on test where that was read."""
     part = "test" if verdict.reading else "validation"
-    known = verdict.baselines.of(part) if verdict.baselines else {}
+    known = verdict.baselines.of_split(part) if verdict.baselines else {}
     if not known:
         return {"value": "none", "label": "baseline on record", "note": ""}
     name, best = min(known.items(), key=lambda each: each[1].rmse)
@@ -80,19 +80,19 @@ def _validated(verdict: Summary) -> dict[str, str]:
     classes = score.task == "classes"
     return {
         "value": f"{100 * spread.mean:.2f}{off} %" if classes else str(spread),
-        "label": f"validation {score.named}",
+        "label": f"validation {score.full_name}",
         "note": f"mean{' ± standard deviation' if off else ''} over {counted(n, 'fresh seed')}",
     }
 
 
-def _figure(score: Score, part: str, of: Scored) -> dict[str, str]:
-    found, (_, n) = score.between(of), right(of.confusion)
-    value, note = score.text(of.score), f"95 %: {score.range(found)}" if found else ""
+def _figure(score: Score, part: str, of: HasScore) -> dict[str, str]:
+    found, (_, n) = score.compute_interval(of), count_correct(of.confusion)
+    value, note = score.format_value(of.score), f"95 %: {score.format_range(found)}" if found else ""
     if score.task == "classes":
         value = f"{100 * of.score:.2f} %"
         low, high = found or (0.0, 1.0)
         note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)" if found else ""
-    return {"value": value, "label": f"{part} {score.named}", "note": note}
+    return {"value": value, "label": f"{part} {score.full_name}", "note": note}
 
 
 def _columns(study: StudyRun) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.results import Objective
 from harness.search.fixed_trials import FixedSearch
-from harness.tracking.types import CONFIRMING
+from harness.tracking.types import CONFIRM_INFIX
 from harness.trial import Trial, TrialSpec
 
 
@@ -39,4 +39,4 @@ class ConfirmingSearch(FixedSearch):
         wanted = self._wanted[first]
         place = wanted.begun + attempt
         again = f".{place}" if place > 1 else ""
-        return f"{self.uid}{CONFIRMING}{wanted.number}.{spec.seed}{again}"
+        return f"{self.uid}{CONFIRM_INFIX}{wanted.number}.{spec.seed}{again}"

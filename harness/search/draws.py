@@ -14,9 +14,9 @@ def random_specs(config: StudyConfig, count: int) -> list[TrialSpec]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     try:
-        points = max(1, len(config.points()))
+        points = max(1, len(config.list_settings()))
         ordinals = [each * points // count if points > 1 else each for each in range(count)]
-        return [config.spec(study.ask(), ordinal) for ordinal in ordinals]
+        return [config.build_spec(study.ask(), ordinal) for ordinal in ordinals]
     except ValueError as error:
         raise ConfigError(
             f"{config.source}: [space] draws a trial that cannot be trained: {error}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from harness.metrics import sign_of
+from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
 from harness.search.study import ATTEMPTS, Counts
 from harness.trial import Trial, TrialSpec
@@ -49,10 +49,10 @@ class FixedSearch:
         return self._until is None or metrics.epoch < self._until
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
-        return sign_of(self._objective) * value, number
+        return get_sort_sign(self._objective) * value, number
 
     def tell_result(self, number: int, result: TrialResult) -> None:
-        bisect.insort(self.ranking, self.rank(number, result.best.objective(self._objective)))
+        bisect.insort(self.ranking, self.rank(number, result.best.get_objective(self._objective)))
         self._end(number, result)
 
     def tell_failure(self, number: int, reason: str) -> None:

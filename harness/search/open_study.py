@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 
-from harness.config.schema import GRID_OR_LIST, LIST, StudyConfig
+from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE, StudyConfig, fill_defaults
 from harness.errors import StoreError, StudyError
 from harness.metrics import higher_is_better
 from harness.search.record import Record
@@ -20,7 +20,7 @@ from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
 from harness.search.study import Search
 from harness.system.failpoints import failpoint
-from harness.tracking.types import PUT_ASIDE
+from harness.tracking.types import SET_ASIDE_REASON
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def _end(place: StudyStorage, name: str) -> None:
         storage = place.storage(name)
         study = optuna.load_study(study_name=name, storage=storage)
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            storage.set_trial_user_attr(trial._trial_id, "reason", PUT_ASIDE)
+            storage.set_trial_user_attr(trial._trial_id, "reason", SET_ASIDE_REASON)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
@@ -101,17 +101,20 @@ def _load(config: StudyConfig, place: StudyStorage) -> optuna.Study:
 
 
 def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    changes = [
-        f"[{table}] {key}: {_show(old.get(key))} -> {_show(new.get(key))}"
-        for table in before | now
-        for old, new in [(before.get(table, {}), now.get(table, {}))]
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    if before["study"]["sampler"] in GRID_OR_LIST:  # whose trials are told by their place
+    """Raise StudyError where two definitions differ; a key that one lacks counts as its default."""
+    changes = []
+    for table in before | now:
+        old, new = before.get(table, {}), now.get(table, {})
+        filled_old, filled_new = fill_defaults(table, old), fill_defaults(table, new)
+        changes += [
+            f"[{table}] {key}: {_show(old.get(key))} -> {_show(new.get(key))}"
+            for key in sorted(filled_old.keys() | filled_new.keys())
+            if filled_old.get(key) != filled_new.get(key)
+        ]
+    if now["study"]["sampler"] in GRID_OR_LIST:  # whose trials are told by their place
         changes += [
             f"[{table}] order: {', '.join(before[table])} -> {', '.join(now[table])}"
-            for table in before.keys() & now.keys() & {"space", LIST}
+            for table in before.keys() & now.keys() & {"space", TRIAL_TABLE}
             if list(before[table]) != list(now[table]) and before[table] == now[table]
         ]
     if changes:

@@ -8,7 +8,7 @@ import optuna
 
 from harness.config.schema import StudyConfig
 from harness.search.grid import Point
-from harness.trial import derived_seed
+from harness.trial import derive_seed
 
 RANDOM_TRIALS = 10
 """TPE draws so many trials at random before it models anything: Optuna's default."""
@@ -19,14 +19,14 @@ def sampler(
 ) -> optuna.samplers.BaseSampler:
     """`space` remembers the parameters that all trials share: looking them up anew in every trial
     took a tenth of what the driver costs at 2,000 trials."""
-    seed = derived_seed("sampler", config.study.seed, ordinal) % 2**32
+    seed = derive_seed("sampler", config.study.seed, ordinal) % 2**32
     if config.study.sampler == "tpe":
         tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
         if config.study.pruner != "hyperband":  # which shows its samplers trials by bracket
             tpe._search_space = space
         return tpe
     if config.study.sampler == "grid":
-        points = config.points()
+        points = config.list_settings()
         return Point(points[ordinal % len(points)])
     random = optuna.samplers.RandomSampler(seed=seed)
     if config.study.sampler in ("random", "list"):  # nothing of a list is drawn
@@ -42,7 +42,7 @@ def sampler(
 
 
 def pruner(config: StudyConfig) -> optuna.pruners.BasePruner:
-    epochs = config.largest("epochs")
+    epochs = config.find_largest("epochs")
     if config.study.pruner == "median":
         # A first epoch says little: a quarter of the epochs are free. Ours are counted from 1.
         free = max(1, epochs // 4)

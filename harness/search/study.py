@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
-from harness.metrics import sign_of
+from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.search.record import Uninterrupted
 from harness.search.samplers import RANDOM_TRIALS, sampler
@@ -91,7 +91,7 @@ class Search:
         failpoint("search.asked")
         self._ordinals += not waiting
         try:
-            spec = self.config.spec(asked, ordinal)
+            spec = self.config.build_spec(asked, ordinal)
         except ValueError as error:
             self._study.tell(asked, state=TrialState.FAIL)
             raise ConfigError(
@@ -114,9 +114,9 @@ class Search:
         if drawn is None and self.config.settings:  # of a list, nothing need be drawn
             drawn = {}
         spec = (
-            self.config.undrawn()
+            self.config.build_fixed_spec()
             if drawn is None
-            else self.config.spec(optuna.trial.FixedTrial(drawn), self._ordinal(number))
+            else self.config.build_spec(optuna.trial.FixedTrial(drawn), self._ordinal(number))
         )
         attempt = frozen.user_attrs.get("attempt", 1)
         return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
@@ -127,7 +127,7 @@ class Search:
     def report(self, number: int, metrics: EpochMetrics) -> bool:
         """Tell the pruner of an epoch; False where it wants the trial stopped."""
         asked = self._asked[number]
-        asked.report(metrics.objective(self.config.study.objective), metrics.epoch)
+        asked.report(metrics.get_objective(self.config.study.objective), metrics.epoch)
         return not self._study.pruner.prune(self._judged, asked._get_latest_trial())
 
     def tell_result(self, number: int, result: TrialResult) -> None:
@@ -136,7 +136,7 @@ class Search:
             self._study.tell(number, state=TrialState.PRUNED)
             self._count(pruned=1)
         else:
-            value = result.best.objective(self.config.study.objective)
+            value = result.best.get_objective(self.config.study.objective)
             self._study.tell(number, value)
             bisect.insort(self.ranking, self.rank(number, value))
             self._count(complete=1)
@@ -221,7 +221,7 @@ class Search:
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
         """Sorts trials best first, the earlier of equals first."""
-        return sign_of(self.config.study.objective) * value, number
+        return get_sort_sign(self.config.study.objective) * value, number
 
     def _count(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
         now = self.counts

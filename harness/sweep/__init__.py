@@ -1,0 +1,17 @@
+"""Run a study: plan it, drive its trials, confirm the winner, read the test set, write the report.
+
+options       the options of a run, checked once
+plan          a study file and options -> devices, data, stores and executor, resolved
+run           `run_study`: a study from start to summary
+driver        the loop: ask, train, report, prune, record, tell
+progress      the state of a sweep, and the interface of what displays it
+recovery      close the trials that a dead driver left running
+check_models  check, before the start, that custom models fit the data
+confirm       train the best settings again over fresh seeds
+finalize      freeze the choice, register the champion, read the test set, report
+dry_run       `--dry-run`: what a study would do, and an estimate of its time
+train_once    `harness train`: one run with fixed settings
+replay        `harness replay`: train a trial again and compare it with the record
+sync          `harness sync`: send the outboxes to the tracking store
+environment   versions, code, machine and data of a run, and what breaks equal bits
+"""

@@ -1,6 +1,6 @@
-"""Before a study is opened: can its models of one's own be imported, and do they fit the data?
+"""Checks, before a study is opened, that its custom models can be imported and fit the data.
 
-To import a model is to run its code, with the rights of whoever starts the study.
+Importing a model runs its code, with the rights of the user who starts the study.
 """
 
 from __future__ import annotations
@@ -11,47 +11,56 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError
 from harness.executors.model_check import examine, problem
-from harness.models.user_code import code_of, files_of, fingerprint, importable
+from harness.models.user_code import (
+    find_model_files,
+    fingerprint,
+    hash_model_files,
+    importable_from,
+)
 from harness.search.draws import random_specs
 from harness.sweep.plan import Plan
 from harness.tracking.base import Tracker
 
-LEAST, MOST = 16, 200
-"""Settings whose models are made, to try them."""
+MIN_SETTINGS, MAX_SETTINGS = 16, 200
+"""The number of random settings whose models are built and tried."""
 
 
 @contextmanager
-def examined(planned: Plan, prepared: Prepared) -> Iterator[Plan]:
-    """The plan with what its models are made of; inside, they can be imported.
+def check_models(plan: Plan, prepared: PreparedDataset) -> Iterator[Plan]:
+    """Check the plan's custom models; they stay importable inside the context.
 
-    Tried in this process where that trains, else in one of its own, for the driver does without
-    torch. Raises ConfigError.
+    Yields the plan with the fingerprints of the models' files. If this process does not train, the
+    models are tried in a separate process, because the driver does not import torch.
+    Raises ConfigError.
     """
-    config, training = planned.config, prepared.training
+    config, training = plan.config, prepared.training
     if not config.models:
-        yield planned
+        yield plan
         return
-    with importable(planned.folder, Path.cwd()):
+    with importable_from(plan.study_folder, Path.cwd()):
         try:
-            made_of = {model: fingerprint(code_of(model)) for model in config.models}
-            config = replace(config, code=made_of)
-            specs = random_specs(config, min(MOST, max(LEAST, len(config.points()))))
-            if planned.inline:
-                said = problem(training.shape, len(training.classes) or 1, specs)
+            code = {model: fingerprint(hash_model_files(model)) for model in config.models}
+            config = replace(config, code=code)
+            specs = random_specs(
+                config, min(MAX_SETTINGS, max(MIN_SETTINGS, len(config.list_settings())))
+            )
+            if plan.inline:
+                message = problem(training.shape, len(training.classes) or 1, specs)
             else:
-                said = examine(training, specs)
+                message = examine(training, specs)
         except ConfigError as error:
-            said = str(error)
-        if said:
-            raise ConfigError(said if config.source in said else f"{config.source}: {said}")
-        yield replace(planned, config=config)
+            message = str(error)
+        if message:
+            where = "" if config.source in message else f"{config.source}: "
+            raise ConfigError(f"{where}{message}")
+        yield replace(plan, config=config)
 
 
-def keep_code(planned: Plan, tracker: Tracker, uid: str) -> None:
-    """The source of the models beside the study's run: without it their weights are of no use."""
-    for model in planned.config.models:
-        for path, file in files_of(model).items():
+def log_model_code(plan: Plan, tracker: Tracker, uid: str) -> None:
+    """Log the models' source files to the study's run: their weights need them."""
+    for model in plan.config.models:
+        for path, file in find_model_files(model).items():
             tracker.log_file(uid, f"code-{path.replace(os.sep, '-')}", file.read_bytes())

@@ -1,7 +1,7 @@
-"""After a search: its best settings are trained again over fresh seeds, by the sweep's own driver.
+"""Confirmation: train a search's best settings again over fresh seeds, with the same driver.
 
-What is on record says what is left to do, so a crash in between loses nothing: what ended stays,
-what ran is closed as interrupted and tried again.
+The record says which runs are missing. After a crash, ended runs stay, and runs that were
+interrupted are trained again.
 """
 
 from __future__ import annotations
@@ -10,75 +10,77 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from harness.analysis.confirmation import waiting
-from harness.data.prepare import Prepared
-from harness.errors import Interruption, StoreError
+from harness.data.prepare import PreparedDataset
+from harness.errors import Interruption
 from harness.executors.base import Executor
 from harness.search.again import Again, ConfirmingSearch
-from harness.sweep.driver import Driver, ProgressDisplay
+from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
-from harness.sweep.recovery import DIED
+from harness.sweep.progress import ProgressDisplay
+from harness.sweep.recovery import DRIVER_DIED
 from harness.system.failpoints import failpoint
-from harness.system.signals import Stop
+from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.types import StudyRun
 from harness.trial import Trial
 
 
-def confirm(
-    planned: Plan,
-    prepared: Prepared,
+def confirm_best_settings(
+    plan: Plan,
+    prepared: PreparedDataset,
     executor: Executor | None,
     tracker: Tracker,
     watcher: ProgressDisplay,
-    stop: Stop,
+    stop: StopFlag,
 ) -> None:
-    """Train what the study's [confirm] asks for and is not on record; by `executor` if there is
-    one. Raises Interruption."""
-    study = tracker.read(planned.config.study.name)
-    if study is None:
-        raise StoreError(f"study '{planned.config.study.name}' has vanished from its store")
-    for run in study.confirming:
+    """Train the runs that the study's [confirm] asks for and that are not on record.
+
+    `executor` None creates one. Raises Interruption.
+    """
+    study = plan.read_study(tracker)
+    for run in study.confirmation_runs:
         if run.state == "RUNNING":
             trial = Trial(number=run.number, uid=run.uid, spec=run.spec, confirms=run.number)
-            tracker.finish(trial, "INTERRUPTED", reason=DIED)
+            tracker.finish_trial(trial, "INTERRUPTED", reason=DRIVER_DIED)
             failpoint("confirm.closed")
-    wanted = missing(planned, study)
-    if not wanted:
+    missing = list_missing_runs(plan, study)
+    if not missing:
         return
-    settings = len({each.number for each in wanted})
-    watcher.message(
-        f"confirming the best {settings} settings over fresh seeds: {len(wanted)} trainings"
-        if settings > 1
-        else f"confirming trial {wanted[0].number} over fresh seeds: {len(wanted)} trainings"
-    )
+    count = len(missing)
+    settings = len({run.number for run in missing})
+    what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
+    watcher.message(f"confirming {what} over fresh seeds: {count} runs")
     with (
         nullcontext(executor)
         if executor
-        else planned.executor(prepared, len(wanted), watcher.message) as found
+        else plan.create_executor(prepared, count, watcher.message) as workers
     ):
         ending = Driver(
-            ConfirmingSearch(study.uid, wanted, study.objective),
-            found,
+            ConfirmingSearch(study.uid, missing, study.objective),
+            workers,
             tracker,
             watcher,
-            target=len(wanted),
+            target=count,
             objective=study.objective,
-            keep=len(wanted),
+            keep=count,
         ).run(stop)
     if ending == "interrupted":
-        raise Interruption("interrupted while its winner was confirmed; the same command goes on")
+        raise Interruption("interrupted during confirmation; rerun the same command to continue")
 
 
-def missing(planned: Plan, study: StudyRun) -> list[Again]:
-    """What is still to be trained, the best settings first."""
-    if not planned.config.confirms:
+def list_missing_runs(plan: Plan, study: StudyRun) -> list[Again]:
+    """List the confirmation runs that are not on record, the best settings first."""
+    if not plan.config.has_confirmation:
         return []
-    table = planned.config.confirm
+    table = plan.config.confirm
     return [
         Again(
             trial.number,
             replace(trial.spec, seed=seed),
-            sum((run.number, run.spec.seed) == (trial.number, seed) for run in study.confirming),
+            sum(
+                (run.number, run.spec.seed) == (trial.number, seed)
+                for run in study.confirmation_runs
+            ),
         )
         for trial, seed in waiting(study, table.top, table.seeds)
     ]

@@ -1,47 +1,46 @@
-"""The driver: ask -> submit -> report, prune -> track -> tell.
+"""The driver's loop: ask -> submit -> report, prune -> track -> tell.
 
-Every change of state happens here, in one process: Optuna's record, MLflow's record, what runs.
-However a trial ends, that is written to the record, which stands on disk at once, before Optuna is
-told: a driver that dies in between leaves the trial RUNNING, and the next one tells what the record
-says. Never an ended trial without its record, never a trial that is trained again for nothing.
+One process makes every change of state: Optuna's record, MLflow's record, what runs. When a trial
+ends, the tracker writes that to disk before Optuna is told. A driver that dies in between leaves
+the trial RUNNING, and the next driver tells Optuna what the record says. So every ended
+trial has its record, and no finished trial is trained again.
 """
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Executor
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
 from harness.search.study import Counts
+from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
 from harness.system.failpoints import failpoint
-from harness.system.signals import Stop
+from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.types import State
 from harness.trial import Trial
 
-KEPT = 5
-"""The weights of so many best trials stay in the record, where nobody says otherwise."""
-LAST = 3
-"""Trials a slot that count as a sweep's last."""
-HOPELESS = 10, 0.9
-"""A study stops when, of at least so many trials that ended, this share failed."""
+DEFAULT_KEEP = 5
+"""The number of best trials whose weights stay in the record."""
+LAST_TRIALS_PER_SLOT = 3
+"""A sweep's last trials: this many for each slot."""
+MIN_ENDED_TRIALS, MAX_FAILED_SHARE = 10, 0.9
+"""A study stops when this share of its trials failed, once this many have ended."""
 
 Ending = Literal["done", "timeout", "interrupted"]
 
 
-class Source(Protocol):
-    """Where trials come from and what came of them goes: a study, or fixed settings."""
+class TrialSource(Protocol):
+    """Supplies trials and takes their results: a search, or fixed settings."""
 
     counts: Counts
     ranking: list[tuple[float, int]]
 
     @property
     def learns(self) -> bool:
-        """Whether what comes back decides what is asked next."""
+        """Whether results decide which trial is asked for next."""
 
     @property
     def in_flight_limit(self) -> int | None: ...
@@ -55,133 +54,80 @@ class Source(Protocol):
     def tell_interrupted(self, number: int, successor: int | None) -> None: ...
 
 
-@dataclass
-class Running:
-    """A trial between its submission and its end."""
-
-    trial: Trial
-    worker: str = ""
-    epochs: list[EpochMetrics] = field(default_factory=list)
-    recorded: bool = False
-    """Whether its end is on record already: then nothing but that may be told of it."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best trial so far, by the study's objective."""
-
-    title: str
-    """The trial's."""
-    value: float
-    settings: str
-
-
-@dataclass
-class Progress:
-    """Where a sweep stands, for whoever watches."""
-
-    target: int
-    objective: Objective
-    counts: Counts
-    running: dict[str, Running] = field(default_factory=dict)
-    best: Best | None = None
-    started: float = field(default_factory=time.monotonic)
-    ended: int = 0
-    """Trials that this driver saw end."""
-    epochs: int = 0
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def left(self) -> float | None:
-        """Seconds, at the rate so far; None before there is one."""
-        if not self.ended:
-            return None
-        return self.elapsed / self.ended * (self.target - self.counts.done)
-
-
-class ProgressDisplay(Protocol):
-    """Whoever shows progress; see harness.progress."""
-
-    def message(self, text: str) -> None: ...
-    def refresh(self, progress: Progress) -> None: ...
-    def ended(
-        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
-    ) -> None: ...
-
-
 class Driver:
-    """One sweep: `run` drives it until `target` trials have ended for good."""
+    """One sweep: `run` drives it until `target` trials have ended."""
 
     def __init__(
         self,
-        source: Source,
+        source: TrialSource,
         executor: Executor,
         tracker: Tracker,
         watcher: ProgressDisplay,
         *,
         target: int,
         objective: Objective,
-        keep: int = KEPT,
+        keep: int = DEFAULT_KEEP,
         timeout: float | None = None,
-        best: Best | None = None,
+        best: BestTrial | None = None,
     ) -> None:
-        """The weights of the `keep` best trials stay in the record."""
+        """`keep`: the number of best trials whose weights stay in the record."""
         self._source, self._executor = source, executor
         self._tracker, self._watcher = tracker, watcher
         self._timeout, self._keep = timeout, keep
         self.progress = Progress(target, objective, source.counts, best=best)
 
-    def run(self, stop: Stop) -> Ending:
-        """Raises HarnessError for a hopeless study; what can be closed is closed before that."""
+    def run(self, stop: StopFlag) -> Ending:
+        """Run trials to the target, the timeout or a signal.
+
+        Raises HarnessError if nearly all trials fail. Running trials are closed before any error.
+        """
         try:
             while not stop.requested:
-                with stop.shielded():
+                with stop.shield():
                     self._refill()
                 if not self.progress.running:
                     done = self._source.counts.done >= self.progress.target
                     return "done" if done else "timeout"
                 events = self._executor.wait(0.25)
-                with stop.shielded():
+                with stop.shield():
                     for event in events:
-                        self._handle(event)
+                        self._handle_event(event)
                 self._watcher.refresh(self.progress)
         except BaseException as error:
-            with suppress(HarnessError, OSError):  # the first error is the one to tell
+            with suppress(HarnessError, OSError):  # report the first error
                 self._drain(f"the driver stopped: {type(error).__name__}", stop)
             raise
         self._drain(f"interrupted by {stop.requested}", stop)
         return "interrupted"
 
     @property
-    def _out_of_time(self) -> bool:
+    def _is_out_of_time(self) -> bool:
         return self._timeout is not None and self.progress.elapsed > self._timeout
 
     def _refill(self) -> None:
-        """Keep every slot busy, and one trial in reserve for the slot that is free next.
+        """Keep every slot busy, with one trial in reserve for the next free slot.
 
-        Where nothing is learnt from what comes back, the last trials are asked for together: the
-        executor takes the longest first, and no worker is left with one when the others are done.
+        If the source does not learn, the last trials are asked for together. The executor starts
+        the longest first, so that all workers finish at about the same time.
         """
-        while self._wants_another():
+        while self._should_ask():
             trial = self._source.ask()
-            self.progress.running[trial.uid] = Running(trial)
+            self.progress.running[trial.uid] = RunningTrial(trial)
             self._executor.submit([trial])
             failpoint("driver.asked")
-            self._tracker.start(trial)
+            self._tracker.start_trial(trial)
 
-    def _wants_another(self) -> bool:
+    def _should_ask(self) -> bool:
         running, slots = len(self.progress.running), self._executor.slots
         left = self.progress.target - self._source.counts.done - running
         limit = self._source.in_flight_limit
-        if left <= 0 or self._out_of_time or (limit is not None and running >= limit):
+        if left <= 0 or self._is_out_of_time or (limit is not None and running >= limit):
             return False
-        last = self._timeout is None and not self._source.learns and left <= LAST * slots
-        return last or running <= slots
+        are_last = left <= LAST_TRIALS_PER_SLOT * slots
+        ask_together = self._timeout is None and not self._source.learns and are_last
+        return ask_together or running <= slots
 
-    def _handle(self, event: Event) -> None:
+    def _handle_event(self, event: Event) -> None:
         running = self.progress.running[event.uid]
         running.worker = event.worker
         if isinstance(event, Epoch):
@@ -193,11 +139,11 @@ class Driver:
             running.epochs.append(event.metrics)
             self.progress.epochs += 1
         elif isinstance(event, Ended):
-            self._end(running, event.outcome)
+            self._end_trial(running, event.outcome)
         else:
-            self._interrupt(running, event.reason, blamed=True)
+            self._interrupt_trial(running, event.reason, blamed=True)
 
-    def _end(self, running: Running, outcome: Outcome) -> None:
+    def _end_trial(self, running: RunningTrial, outcome: Outcome) -> None:
         trial = running.trial
         state: State
         reason = ""
@@ -205,8 +151,8 @@ class Driver:
             state, reason = "FAILED", outcome.reason
         else:
             state = "PRUNED" if outcome.stopped == "pruned" else "COMPLETE"
-        keep, displaced = self._place(trial, outcome) if state == "COMPLETE" else (False, "")
-        self._tracker.finish(
+        keep, displaced = self._rank_trial(trial, outcome) if state == "COMPLETE" else (False, "")
+        self._tracker.finish_trial(
             trial,
             state,
             worker=running.worker,
@@ -223,27 +169,27 @@ class Driver:
         else:
             self._source.tell_failure(trial.number, reason)
         failpoint("driver.told")
-        self._close(running, state, outcome, reason)
-        self._stop_if_hopeless()
+        self._close_trial(running, state, outcome, reason)
+        self._stop_if_most_failed()
 
-    def _place(self, trial: Trial, outcome: Outcome) -> tuple[bool, str]:
-        """Whether its weights are among the best so far, and whose go for them."""
+    def _rank_trial(self, trial: Trial, outcome: Outcome) -> tuple[bool, str]:
+        """Return whether to keep the trial's weights, and the uid whose weights they displace."""
         assert isinstance(outcome, TrialResult)
-        value = outcome.best.objective(self.progress.objective)
+        value = outcome.best.get_objective(self.progress.objective)
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
         if not ranking or rank < ranking[0]:
-            self.progress.best = Best(trial.title, value, trial.spec.describe())
+            self.progress.best = BestTrial(trial.title, value, trial.spec.describe())
         if len(ranking) < self._keep:
             return True, ""
-        last = ranking[self._keep - 1]
-        return (True, self._source.trial_uid(last[1])) if rank < last else (False, "")
+        worst = ranking[self._keep - 1]
+        return (True, self._source.trial_uid(worst[1])) if rank < worst else (False, "")
 
-    def _interrupt(self, running: Running, reason: str, blamed: bool) -> None:
-        """The attempt came to nothing: queue its settings again, close its run."""
+    def _interrupt_trial(self, running: RunningTrial, reason: str, blamed: bool) -> None:
+        """Close an attempt that gave no result, and queue its settings again."""
         successor = self._source.requeue(running.trial.number, reason, blamed)
         failpoint("driver.requeued")
         state: State = "FAILED" if blamed and successor is None else "INTERRUPTED"
-        self._tracker.finish(
+        self._tracker.finish_trial(
             running.trial,
             state,
             worker=running.worker,
@@ -253,34 +199,36 @@ class Driver:
         )
         failpoint("driver.interrupted")
         self._source.tell_interrupted(running.trial.number, successor)
-        self._close(running, state, None, reason)
+        self._close_trial(running, state, None, reason)
 
-    def _close(self, running: Running, state: State, outcome: Outcome | None, reason: str) -> None:
+    def _close_trial(
+        self, running: RunningTrial, state: State, outcome: Outcome | None, reason: str
+    ) -> None:
         del self.progress.running[running.trial.uid]
         self.progress.counts = self._source.counts
-        self.progress.ended += state != "INTERRUPTED"
-        self._watcher.ended(self.progress, running.trial, state, outcome, reason)
+        self.progress.ended_trials += state != "INTERRUPTED"
+        self._watcher.trial_ended(self.progress, running.trial, state, outcome, reason)
 
-    def _drain(self, reason: str, stop: Stop) -> None:
-        """Close what runs as interrupted, each by itself: one that fails keeps no other open."""
-        with suppress(KeyboardInterrupt):  # the second Ctrl-C: then the workers were killed
+    def _drain(self, reason: str, stop: StopFlag) -> None:
+        """Close each running trial as interrupted; an error at one does not stop the others."""
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C has killed the workers
             self._executor.close()
         errors = []
-        with stop.shielded():
+        with stop.shield():
             for running in list(self.progress.running.values()):
                 if running.recorded:
-                    continue  # the next driver tells what the record says
+                    continue  # the next driver tells Optuna what the record says
                 try:
-                    self._interrupt(running, reason, blamed=False)
+                    self._interrupt_trial(running, reason, blamed=False)
                 except (HarnessError, OSError) as error:
                     errors.append(error)
         if errors:
             raise errors[0]
 
-    def _stop_if_hopeless(self) -> None:
-        counts, (least, share) = self._source.counts, HOPELESS
-        if counts.done >= least and counts.failed >= share * counts.done:
+    def _stop_if_most_failed(self) -> None:
+        counts = self._source.counts
+        if counts.done >= MIN_ENDED_TRIALS and counts.failed >= MAX_FAILED_SHARE * counts.done:
             raise HarnessError(
                 f"{counts.failed} of {counts.done} trials failed; see their reasons in the record, "
-                "choose tamer ones (a lower learning_rate first) and start over with --fresh"
+                "change the settings (a lower learning_rate first) and start over with --fresh"
             )

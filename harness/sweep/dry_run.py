@@ -1,4 +1,4 @@
-"""`--dry-run`: what a study would do, and about how long it would take, measured here and now."""
+"""`--dry-run`: what a study would do, and an estimate of its time, measured on this machine."""
 
 from __future__ import annotations
 
@@ -14,111 +14,112 @@ from typing import Any
 import torch
 
 from harness.analysis.formatting import counted, duration
-from harness.config.schema import GRID_OR_LIST, LIST
-from harness.data.prepare import Prepared
+from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
-from harness.engine.placement import together
+from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.errors import ConfigError
 from harness.executors.devices import available_cores
 from harness.search.draws import random_specs
-from harness.sweep.check_models import examined
+from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
 from harness.trial import TrialSpec
 
-DRAWS = 8
-"""Settings drawn from the space and timed."""
-WARM, TIMED = 3, 20
-"""Steps."""
+RANDOM_SETTINGS = 8
+"""The number of random settings that are timed."""
+WARM_UP_STEPS, TIMED_STEPS = 3, 20
+"""Training steps before the timing, and in it."""
 
 
-def dry_run(planned: Plan) -> dict[str, Any]:
-    """The resolved study, its split and its estimate, as plain values. Leaves nothing behind.
+def dry_run(plan: Plan) -> dict[str, Any]:
+    """Return the resolved study, its split and the time estimate, as plain values.
 
-    The data is decoded into a temporary folder; a missing dataset is an error, not a download.
+    Leaves no files behind: the data is decoded into a temporary folder, and a missing dataset is an
+    error, not a download.
     """
-    config = planned.config
-    if planned.ray is not None:
+    config = plan.config
+    if plan.ray is not None:
         raise ConfigError(
-            "--dry-run: what a cluster takes is not known before it is joined; leave out --ray to "
-            "have this machine's"
+            "--dry-run: cannot estimate the time on a Ray cluster; leave out --ray for the time on "
+            "this machine"
         )
     with tempfile.TemporaryDirectory() as cache:
-        prepared = planned.prepare(cache=Path(cache), download=False)
-        with examined(planned, prepared) as tried:
-            trial_seconds = _trial_seconds(tried, prepared)
-        slots = planned.slots(prepared)
-        gain = planned.gain(prepared) if planned.devices[0] == "cpu" and slots > 1 else 1.0
-    workers = len(planned.devices)
-    again = config.confirm.top * config.confirm.seeds if config.confirms else 0
-    at_once = min(workers, available_cores()) if planned.devices[0] == "cpu" else workers
+        prepared = plan.prepare(cache=Path(cache), download=False)
+        with check_models(plan, prepared) as checked:
+            trial_seconds = _measure_trial_seconds(checked, prepared)
+        slots = plan.count_slots(prepared)
+        gain = plan.estimate_gain(prepared) if plan.devices[0] == "cpu" and slots > 1 else 1.0
+    workers = len(plan.devices)
+    confirmation_runs = config.confirm.top * config.confirm.seeds if config.has_confirmation else 0
+    trials = config.study.trials + confirmation_runs
+    at_once = min(workers, available_cores()) if plan.devices[0] == "cpu" else workers
     return config.definition() | {
         "name": config.study.name,
         "file": config.source,
         "trials": config.study.trials,
-        "device": planned.device,
+        "device": plan.device,
         "workers": workers,
         "trials_a_worker": slots,
-        "data_from": prepared.where,
+        "data_from": prepared.location,
         "sizes": prepared.sizes,
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
-        "dropped": prepared.fairness.dropped,
+        "dropped": prepared.data_quality.dropped,
         "seconds_a_trial": trial_seconds / gain,
-        "confirming": again,
-        "seconds": trial_seconds / gain * math.ceil((config.study.trials + again) / at_once),
+        "confirming": confirmation_runs,
+        "seconds": trial_seconds / gain * math.ceil(trials / at_once),
     }
 
 
-def in_words(resolved: dict[str, Any]) -> str:
-    """What `dry_run` found, for people."""
+def format_dry_run(resolved: dict[str, Any]) -> str:
+    """Format the result of `dry_run` for people."""
+    data, sampler = resolved["data"], resolved["study"]["sampler"]
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
         f"device   {resolved['device']}, {counted(resolved['workers'], 'worker')}, each training "
         f"{counted(resolved['trials_a_worker'], 'trial')} at once",
-        f"data     {resolved['data']['name']}{_data(resolved['data'], resolved['dropped'])} from "
-        f"{resolved['data_from']}: {sizes}",
+        f"data     {data['name']}{_format_data_options(data, resolved['dropped'])} "
+        f"from {resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
     ]
     if resolved["seeds"] > 1:
         lines.append(f"study    seeds = {resolved['seeds']}")
     for table in ("study", "train", "space"):
-        lines += [f"{table:<8} {key} = {_shown(value)}" for key, value in resolved[table].items()]
-    lines += [
-        f"{LIST:<8} {name}: {', '.join(f'{k} = {_shown(v)}' for k, v in fields.items()) or 'as is'}"
-        for name, fields in resolved.get(LIST, {}).items()
-    ]
-    again = resolved["confirming"]
-    if resolved["study"]["sampler"] not in GRID_OR_LIST:
-        lines.append(
-            f"confirm  {again} trainings more, over fresh seeds" if again else "confirm  no"
-        )
-    each = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
-    about = duration(resolved["seconds"])
-    given = resolved["study"]["sampler"] in GRID_OR_LIST
-    drawn = "the settings given" if given else "random settings"
-    lines.append(f"time     about {about} of training for {drawn}, unpruned ({each})")
+        lines += [
+            f"{table:<8} {key} = {_format_value(value)}" for key, value in resolved[table].items()
+        ]
+    for name, fields in resolved.get(TRIAL_TABLE, {}).items():
+        values = ", ".join(f"{key} = {_format_value(value)}" for key, value in fields.items())
+        lines.append(f"{TRIAL_TABLE:<8} {name}: {values or 'as is'}")
+    runs = resolved["confirming"]
+    if sampler not in GRID_OR_LIST:
+        lines.append(f"confirm  {runs} more runs, over fresh seeds" if runs else "confirm  no")
+    trial_time = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
+    time_text = duration(resolved["seconds"])
+    settings = "these settings" if sampler in GRID_OR_LIST else "random settings"
+    lines.append(f"time     about {time_text} of training for {settings}, unpruned ({trial_time})")
     if not resolved["device"].startswith("CPU"):
-        lines.append("         timed alone; trials that share the device take less")
-    elif not given:
-        lines.append("         a search that comes to favour large networks takes longer")
+        lines.append("         each timed alone; trials that share the device take less")
+    elif sampler not in GRID_OR_LIST:
+        lines.append("         a search that favours large networks takes longer")
     return "\n".join(lines)
 
 
-def _data(table: Mapping[str, Any], dropped: int) -> str:
-    """What is unusual about it."""
-    unusual = f", {' and '.join(table['classes'])} alone" if table.get("classes") else ""
+def _format_data_options(table: Mapping[str, Any], dropped: int) -> str:
+    """Format the options of [data] that are not the defaults."""
+    text = f", {' and '.join(table['classes'])} only" if table.get("classes") else ""
     if not table.get("own_test", True):
-        unusual += ", with a stand-in for its test part,"
+        text += ", with a stand-in for its test set,"
     if table.get("drop_duplicates"):
-        unusual = f"{unusual.rstrip(',')}, without duplicates in training ({dropped:,} dropped),"
-    return unusual
+        text = f"{text.rstrip(',')}, without duplicates in training ({dropped:,} dropped),"
+    return text
 
 
-def _shown(value: Any) -> str:
-    """A setting as a study file would have it, a range in words."""
+def _format_value(value: Any) -> str:
+    """Format a value as in a study file, and a range in words."""
     if not isinstance(value, dict):
         return json.dumps(value)
     text = f"{value['low']:g} to {value['high']:g}"
@@ -126,36 +127,36 @@ def _shown(value: Any) -> str:
     return text + (f", {value['zero']:.0%} zeros" if value.get("zero") else "")
 
 
-def _trial_seconds(planned: Plan, prepared: Prepared) -> float:
-    """Mean over settings drawn at random: a few steps of each alone, times all it would do."""
-    device = planned.devices[0]
+def _measure_trial_seconds(plan: Plan, prepared: PreparedDataset) -> float:
+    """Return the mean time of random settings: a few steps of each, alone, extrapolated."""
+    device = plan.devices[0]
     threads = torch.get_num_threads()
     try:
         if device == "cpu":
             torch.set_num_threads(1)
         data = DeviceData(load_splits(prepared.training), device)
-        specs = random_specs(planned.config, DRAWS)
-        return statistics.fmean(spec.epochs * _epoch_seconds(spec, data) for spec in specs)
+        specs = random_specs(plan.config, RANDOM_SETTINGS)
+        return statistics.fmean(spec.epochs * _measure_epoch_seconds(spec, data) for spec in specs)
     finally:
         torch.set_num_threads(threads)
 
 
-def _epoch_seconds(spec: TrialSpec, data: DeviceData) -> float:
-    cell = together([TrialState.fresh("", spec, data)], data)
-    cell.begin_epoch()
-    cell.train_steps(min(WARM, cell.steps))
-    started = _now(data)
-    cell.begin_epoch()
-    steps = min(TIMED, cell.steps)
-    cell.train_steps(steps)
-    trained = _now(data)
-    cell.validate()
-    evaluated = (_now(data) - trained) / spec.evaluate_every
-    return (trained - started) / steps * cell.steps + evaluated
+def _measure_epoch_seconds(spec: TrialSpec, data: DeviceData) -> float:
+    group = build_group([TrialState.create("", spec, data)], data)
+    group.begin_epoch()
+    group.train_steps(min(WARM_UP_STEPS, group.steps))
+    started = _synchronized_time(data)
+    group.begin_epoch()
+    steps = min(TIMED_STEPS, group.steps)
+    group.train_steps(steps)
+    trained = _synchronized_time(data)
+    group.validate()
+    evaluated = (_synchronized_time(data) - trained) / spec.evaluate_every
+    return (trained - started) / steps * group.steps + evaluated
 
 
-def _now(data: DeviceData) -> float:
-    """Once the device has done what was asked of it."""
+def _synchronized_time(data: DeviceData) -> float:
+    """Wait for the device, then return the time in seconds."""
     if data.device.type == "cuda":
         torch.cuda.synchronize(data.device)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a result depends on beside its settings: versions, code, machine."""
+"""The environment of a run: versions, code, machine, data."""
 
 from __future__ import annotations
 
@@ -11,77 +11,89 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.analysis.data_quality import facts_of
-from harness.data.prepare import Prepared
-from harness.inference.preprocessing import Pixels
+from harness.data.prepare import PreparedDataset
+from harness.inference.preprocessing import PixelStatistics
 
 PACKAGES = ("harness", "torch", "mlflow", "optuna", "numpy")
-ARITHMETIC = ("harness", "torch", "numpy", "Python")
-"""Of the versions those that a trial's bits hang on."""
+ARITHMETIC_PACKAGES = ("harness", "torch", "numpy", "Python")
+"""The packages whose versions can change a trial's bits."""
 
-LONGEST = 4000
-"""Letters of a list of names."""
-VECTORS = ("avx512f", "avx2", "avx")
+MAX_COLUMNS_LENGTH = 4000
+"""Characters of the text that lists the columns; a tag holds no more than 8,000."""
+VECTOR_EXTENSIONS = ("avx512f", "avx2", "avx")
 
 
-def facts(prepared: Prepared, device: str, workers: int, slots: int) -> dict[str, str]:
-    """Short texts by name, for the record's tags. `slots`: the most trials that a worker trains at
-    once."""
+def collect_environment(
+    prepared: PreparedDataset, device: str, workers: int, slots: int
+) -> dict[str, str]:
+    """Collect the environment as short texts by name, for the record's tags.
+
+    `slots`: the most trials that a worker trains at once.
+    """
+    training, pixels = prepared.training, PixelStatistics.of(prepared.training)
+    versions = [f"{name} {version(name)}" for name in PACKAGES]
     sizes = ", ".join(f"{size:,} {part}" for part, size in prepared.sizes.items())
     return {
         "device": device,
         "workers": str(workers),
         "slots": str(slots),
-        "cpu": processor(),
-        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-        + f", Python {platform.python_version()}",
+        "cpu": describe_processor(),
+        "versions": ", ".join([*versions, f"Python {platform.python_version()}"]),
         "platform": f"{platform.system()} {platform.machine()}",
-        "git_commit": git_commit(),
+        "git_commit": read_git_commit(),
         "data": f"{prepared.name} ({sizes})",
-        "input": f"{prepared.training.dtype} {list(prepared.training.shape)}",
-        **({"columns": _listed(prepared.training.columns)} if prepared.training.columns else {}),
+        "input": f"{training.dtype} {list(training.shape)}",
+        **({"columns": _join_columns(training.columns)} if training.columns else {}),
         "split_hash": prepared.split_hash,
-        **({"pixels": str(pixels)} if (pixels := Pixels.of(prepared.training)) else {}),
-        **facts_of(prepared.fairness),
+        **({"pixels": str(pixels)} if pixels else {}),
+        **facts_of(prepared.data_quality),
     }
 
 
-def doubts(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """Why a trial of the first environment need not come out bit for bit in the second; none where
-    that is promised: one thread of a CPU core to itself, the same processor, the same versions."""
-    if lacking := [name for name in ("device", "slots", "cpu", "versions") if name not in recorded]:
-        return [f"an older version recorded it, which did not note its {', '.join(lacking)}"]
-    found = []
+def list_replay_caveats(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """List the reasons why a trial may not repeat bit for bit in another environment.
+
+    The list is empty if equal bits are promised: the trial trained alone on one CPU thread, and
+    processor, platform and versions are the same.
+    """
+    if missing := [name for name in ("device", "slots", "cpu", "versions") if name not in recorded]:
+        return [f"an older version recorded it without its {', '.join(missing)}"]
+    caveats = []
     if recorded["device"] != here["device"] and not _on_cpu(recorded, here):
-        found.append(f"it was trained on {recorded['device']}, and this is {here['device']}")
+        caveats.append(f"it was trained on {recorded['device']}, but this is {here['device']}")
     elif not _on_cpu(here):
-        found.append("a GPU adds up in an order of its own")
+        caveats.append("a GPU does not promise the order in which it adds")
     if recorded["slots"] != "1" and _on_cpu(recorded):
-        found.append(f"its worker trained up to {recorded['slots']} trials as one program")
+        caveats.append(f"its worker trained up to {recorded['slots']} trials as one program")
     for name, what in (("cpu", "processor"), ("platform", "platform")):
         if recorded.get(name) != here.get(name):
-            found.append(f"its {what} was {recorded.get(name)}, here it is {here.get(name)}")
+            caveats.append(f"its {what} was {recorded.get(name)}, now it is {here.get(name)}")
     if "unknown" in (recorded["cpu"], here["cpu"]) and recorded["cpu"] == here["cpu"]:
-        found.append("this system does not tell which processor it has")
-    before, now = _versions(recorded), _versions(here)
-    for name in ARITHMETIC:
+        caveats.append("this system does not report its processor")
+    before, now = _parse_versions(recorded), _parse_versions(here)
+    for name in ARITHMETIC_PACKAGES:
         if before.get(name) != now.get(name):
-            found.append(f"{name} was {before.get(name)}, here it is {now.get(name)}")
-    return found
+            caveats.append(f"{name} was {before.get(name)}, now it is {now.get(name)}")
+    return caveats
 
 
-def processor() -> str:
-    """The CPU's model and its widest vectors, which decide on how a product is summed; else
-    `unknown`. A virtual machine's name alone says little: `AMD EPYC, family 26, model 2, avx512f`.
+def describe_processor() -> str:
+    """Describe the CPU: `AMD EPYC, family 26, model 2, avx512f`; `unknown` if that fails.
+
+    The widest vector extension decides the order of sums. Family and model are included because
+    the name of a virtual machine's CPU is often generic.
     """
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
-        told = {key.strip(): value.strip() for key, _, value in (li.partition(":") for li in lines)}
-        if "model name" in told:
-            parts = [" ".join(told["model name"].split())]
+        pairs = (line.partition(":") for line in lines)
+        info = {key.strip(): value.strip() for key, _, value in pairs}
+        if "model name" in info:
+            parts = [" ".join(info["model name"].split())]
             numbers = {"family": "cpu family", "model": "model"}
-            parts += [f"{name} {told[key]}" for name, key in numbers.items() if key in told]
-            flags = told.get("flags", "").split()
-            return ", ".join([*parts, *[each for each in VECTORS if each in flags][:1]])
+            parts += [f"{name} {info[key]}" for name, key in numbers.items() if key in info]
+            flags = info.get("flags", "").split()
+            parts += [name for name in VECTOR_EXTENSIONS if name in flags][:1]
+            return ", ".join(parts)
     if sys.platform == "darwin":
         with suppress(OSError, subprocess.SubprocessError):
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]
@@ -90,8 +102,11 @@ def processor() -> str:
     return platform.processor() or "unknown"
 
 
-def git_commit() -> str:
-    """Of the current folder's repository, `+changes` where files differ from it; else `none`."""
+def read_git_commit() -> str:
+    """Return the commit of the current folder's repository, or `none`.
+
+    `+changes` follows it if files differ from the commit.
+    """
     try:
         head, changes = (
             subprocess.run(
@@ -104,18 +119,18 @@ def git_commit() -> str:
     return head + ("+changes" if changes else "")
 
 
-def _listed(columns: Sequence[str]) -> str:
-    """The names of a table's features, as many as fit a tag."""
-    named = ", ".join(columns)
-    if len(named) <= LONGEST:
-        return named
-    return f"{named[:LONGEST].rpartition(', ')[0]}, ... ({len(columns):,} in all)"
+def _join_columns(columns: Sequence[str]) -> str:
+    """Join the names of a table's features, as many as fit a tag."""
+    text = ", ".join(columns)
+    if len(text) <= MAX_COLUMNS_LENGTH:
+        return text
+    return f"{text[:MAX_COLUMNS_LENGTH].rpartition(', ')[0]}, ... ({len(columns):,} in all)"
 
 
 def _on_cpu(*environments: Mapping[str, str]) -> bool:
-    return all(each["device"].startswith("CPU") for each in environments)
+    return all(environment["device"].startswith("CPU") for environment in environments)
 
 
-def _versions(facts: Mapping[str, str]) -> dict[str, str]:
-    parts = (part.partition(" ") for part in facts["versions"].split(", "))
+def _parse_versions(environment: Mapping[str, str]) -> dict[str, str]:
+    parts = (part.partition(" ") for part in environment["versions"].split(", "))
     return {name: number for name, _, number in parts}

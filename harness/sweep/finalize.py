@@ -1,4 +1,4 @@
-"""After a sweep: freeze the choice, keep the champion, read the test set, write the report."""
+"""Finalize a study: freeze the choice, register the champion, read the test set, report."""
 
 from __future__ import annotations
 
@@ -14,166 +14,179 @@ from harness.analysis.data_quality import data_metrics
 from harness.analysis.expected_best import expected
 from harness.analysis.summary import Summary
 from harness.config.schema import GRID_OR_LIST
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
-from harness.errors import Interruption, StoreError
+from harness.errors import Interruption
 from harness.models import baselines, export
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP, load_model
 from harness.reports.page import Page
 from harness.reports.study_page import report
 from harness.search.study import Search
-from harness.sweep.confirm import missing
-from harness.sweep.driver import ProgressDisplay
+from harness.sweep.confirm import list_missing_runs
 from harness.sweep.plan import Plan
+from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
-from harness.system.signals import Stop
+from harness.system.signals import StopFlag
 from harness.test_set.opening import read_test
 from harness.test_set.selection import Selection, freeze, unread
-from harness.tracking.predictions import TEST_FILE
-from harness.tracking.types import CONFIRM, RunRecord, StudyRun
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE
+from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun
 
 if TYPE_CHECKING:
-    from harness.data.torch_datasets import Part, SealedTest
+    from harness.data.torch_datasets import SealedTest, Split
     from harness.test_set.log import TestSetLog
     from harness.tracking.base import Tracker
     from harness.tracking.outbox import OutboxTracker
 
 
-def conclude(
-    planned: Plan,
-    prepared: Prepared,
+def finalize_study(
+    plan: Plan,
+    prepared: PreparedDataset,
     sealed: SealedTest,
     tracker: OutboxTracker,
     search: Search,
     watcher: ProgressDisplay,
-    stop: Stop,
+    stop: StopFlag,
 ) -> Summary:
-    """Draw the conclusion from what is on record and close the study's run."""
-    study = _read(tracker, planned)
+    """Choose the champion from the record, read the test set if needed, close the study's run.
+
+    Steps that an earlier run has finished are skipped. Raises Interruption.
+    """
+    study = plan.read_study(tracker)
     selection = freeze(study)
     champion, waiting = selection.champion, unread(study, selection)
-    if _kept(tracker, study) != selection.kept.uid:
-        _go_on(stop)
-        watcher.message(f"chosen: trial {champion.number}; keeping its model")
-        _keep(planned, prepared, tracker, selection, study, watcher)
-    # One look for a champion: going on with a study that keeps it does not open the set again.
+    if _find_registered_run(tracker, study) != selection.kept.uid:
+        _check_not_interrupted(stop)
+        watcher.message(f"chosen: trial {champion.number}; registering its model")
+        _register_champion(plan, prepared, tracker, selection, study, watcher)
+    # A champion is tested once: a resumed study that keeps it does not open the test set again.
     if waiting:
         again = " again" if study.readings else ""
-        of = f", in one opening, for {len(waiting)} trials" if study.is_grid_or_list else ""
+        trials = f", in one opening, for {len(waiting)} trials" if study.is_grid_or_list else ""
         part = "test set" if study.test_name == "test" else "stand-in for the test set"
-        watcher.message(f"reading the {part}{again}{of}")
-        _go_on(stop)
-        ledger = planned.home.ledger(prepared.test_digest)
-        beside = None if study.classes else _baselines(prepared, tracker, study)
-        study = _open_test(tracker, sealed, ledger, selection, study, waiting, beside)
-    verdict, page = _report(planned, tracker, study, selection)
-    assert verdict.reading is not None
+        watcher.message(f"reading the {part}{again}{trials}")
+        _check_not_interrupted(stop)
+        log = plan.workspace.test_set_log(prepared.test_digest)
+        test_baselines = None if study.classes else _fit_baselines(prepared, tracker, study)
+        study = _read_test_set(tracker, sealed, log, selection, study, waiting, test_baselines)
+    summary, page = _write_report(plan, tracker, study, selection)
+    assert summary.reading is not None
     failpoint("conclude.reported")
     tracker.log_file(search.uid, "report.html", page.inlined().encode())
     assert champion.best is not None
     metrics = {
-        **champion.best.best_figures,
-        # Of a list that went on, the champion may be a trial that was read before.
-        **{f"test/{name}": value for name, value in verdict.reading.figures.items()},
-        **verdict.metrics(),
+        **champion.best.best_metrics,
+        # In a resumed list, the champion may have been tested by an earlier run.
+        **{f"test/{name}": value for name, value in summary.reading.figures.items()},
+        **summary.metrics(),
         **data_metrics(study),
         "trials/complete": search.counts.complete,
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,
     }
-    best_of = expected(study)
-    curves = {best_of.metric: best_of.curve} if best_of else {}
-    note = verdict.markdown()
-    tracker.close(search.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
+    expected_best = expected(study)
+    curves = {expected_best.metric: expected_best.curve} if expected_best else {}
+    note = summary.markdown()
+    tracker.close_study(search.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
     failpoint("conclude.closed")
-    return verdict
+    return summary
 
 
-def settled(planned: Plan, tracker: Tracker, search: Search) -> Summary | None:
-    """The verdict of a study that needs nothing more, or None where something is missing."""
-    study = tracker.read(planned.config.study.name)
-    if study is None or study.uid != search.uid or not study.best_first():
+def load_finished_summary(plan: Plan, tracker: Tracker, search: Search) -> Summary | None:
+    """Return the summary of a finished study, and None if anything is left to do."""
+    study = tracker.read_study(plan.config.study.name)
+    if study is None or study.uid != search.uid or not study.rank_trials():
         return None
-    as_asked = planned.config.study.sampler in GRID_OR_LIST or (
-        study.facts.get(CONFIRM) == planned.confirming and not missing(planned, study)
+    is_confirmed = plan.config.study.sampler in GRID_OR_LIST or (
+        study.facts.get(CONFIRM_FACT) == plan.confirmation_rule
+        and not list_missing_runs(plan, study)
     )
     selection = freeze(study)
-    if unread(study, selection) or study.state != "COMPLETE" or not as_asked:
+    if unread(study, selection) or study.state != "COMPLETE" or not is_confirmed:
         return None
-    return _report(planned, tracker, study, selection)[0]
+    return _write_report(plan, tracker, study, selection)[0]
 
 
-def _kept(tracker: Tracker, study: StudyRun) -> str | None:
-    """The uid of the run whose model is registered: its mistakes are written after it."""
+def _find_registered_run(tracker: Tracker, study: StudyRun) -> str | None:
+    """Return the uid of the run whose model is registered.
+
+    Its misclassified examples are logged after the model, so their file shows that it is there.
+    """
     content = tracker.read_file(study.run_id, misclassified.FILE)
-    found = misclassified.Mistakes.from_file(content) if content else None
-    return (found.run or f"{study.uid}/{found.number}") if found else None
+    if not content:
+        return None
+    mistakes = misclassified.Mistakes.from_file(content)
+    return mistakes.run or f"{study.uid}/{mistakes.number}"
 
 
-def _keep(
-    planned: Plan,
-    prepared: Prepared,
+def _register_champion(
+    plan: Plan,
+    prepared: PreparedDataset,
     tracker: Tracker,
     selection: Selection,
     study: StudyRun,
     watcher: ProgressDisplay,
 ) -> None:
-    """Register the champion's model, and show its mistakes on the validation part."""
+    """Register the champion's model and log its mistakes on the validation set."""
     kept, classes = selection.kept, study.classes
-    model = _model(tracker, study, kept)
+    model = _load_model(tracker, study, kept)
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
     takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
     gives = f"logits for {', '.join(classes)}" if classes else f"{score.target} in its own units"
     note = (
         f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
-        f"{kept.spec.seed}. Validation {score.name} {score.text(kept.score)}. Takes "
+        f"{kept.spec.seed}. Validation {score.name} {score.format_value(kept.score)}. Takes "
         f"{takes}, any batch size; gives {gives}."
     )
-    why_not = export.why_not(model, example) if kept.spec.model else ""
-    if why_not:
-        watcher.message(f"the model cannot be exported, its weights are kept: {why_not}")
-        tracker.log_file(study.uid, export.FILE, export.to_file(kept.uid, why_not))
+    problem = export.find_export_problem(model, example) if kept.spec.model else ""
+    if problem:
+        watcher.message(f"the model cannot be exported; its weights are kept ({problem})")
+        tracker.log_file(
+            study.uid, export.NOT_EXPORTED_FILE, export.export_problem_to_json(kept.uid, problem)
+        )
     else:
-        told: dict[str, Any] = {"classes": list(classes)} if classes else {"target": files.target}
+        metadata: dict[str, Any] = (
+            {"classes": list(classes)} if classes else {"target": files.target}
+        )
         if files.columns:
-            told["columns"] = list(files.columns)
-        tracker.log_champion(planned.config.study.name, model, example, kept, note, told)
-    found = misclassified.Mistakes(kept.number, 0, ())
+            metadata["columns"] = list(files.columns)
+        tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata)
+    mistakes = misclassified.Mistakes(kept.number, 0, ())
     if classes:
         validation = load_splits(files).validation
-        found = misclassified.find(kept.number, model, validation, kept.spec.loss)
+        mistakes = misclassified.find(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")
-    found = replace(found, run=kept.uid)
-    tracker.log_file(study.uid, misclassified.FILE, found.to_file())
+    mistakes = replace(mistakes, run=kept.uid)
+    tracker.log_file(study.uid, misclassified.FILE, mistakes.to_file())
 
 
-def _open_test(
+def _read_test_set(
     tracker: Tracker,
     sealed: SealedTest,
-    ledger: TestSetLog,
+    log: TestSetLog,
     selection: Selection,
     study: StudyRun,
     waiting: Sequence[RunRecord],
-    beside: Callable[[Part], None] | None,
+    test_baselines: Callable[[Split], None] | None,
 ) -> StudyRun:
-    """Write the selection down, then open the test set for the trials that wait for it.
+    """Record the selection, then open the test set for the trials in `waiting`.
 
-    What is read of a trial is recorded at once: after a crash, only those without are read.
+    Each trial's reading is recorded at once: after a crash, only the other trials are read.
     """
-    for run in waiting:  # weights that are gone are found out before the seal is broken
-        _model(tracker, study, run)
-    told = selection.to_dict() | {"hash": selection.hash, "time": time.time()}
-    tracker.log_selection(study.uid, told)
+    for run in waiting:  # missing weights must show before the test set is opened
+        _load_model(tracker, study, run)
+    document = selection.to_dict() | {"hash": selection.hash, "time": time.time()}
+    tracker.log_selection(study.uid, document)
     failpoint("conclude.selected")
-    # One model at a time is in memory, and read from the store.
-    trained = ((r.uid, r.number, r.spec.loss, _model(tracker, study, r)) for r in waiting)
-    named = (study.name, study.uid)
-    opened = read_test(selection.hash, named, sealed, ledger, trained, beside)
+    # A generator: only one model at a time is in memory.
+    trained = ((r.uid, r.number, r.spec.loss, _load_model(tracker, study, r)) for r in waiting)
+    name = (study.name, study.uid)
+    results = read_test(selection.hash, name, sealed, log, trained, test_baselines)
     readings = []
-    for run, (reading, said) in zip(waiting, opened, strict=True):
-        tracker.log_file(run.uid, TEST_FILE, said.to_file())
+    for run, (reading, predictions) in zip(waiting, results, strict=True):
+        tracker.log_file(run.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
         failpoint("conclude.opened")
         tracker.log_test(study.uid, reading, run.number == selection.champion.number)
         failpoint("conclude.read")
@@ -181,44 +194,41 @@ def _open_test(
     return replace(study, readings=(*study.readings, *readings))
 
 
-def _baselines(
-    prepared: Prepared, tracker: OutboxTracker, study: StudyRun
-) -> Callable[[Part], None]:
-    """What puts the baselines on record with their figures on the test part, when it is opened."""
+def _fit_baselines(
+    prepared: PreparedDataset, tracker: OutboxTracker, study: StudyRun
+) -> Callable[[Split], None]:
+    """Fit the baselines; return a callback that tests them on the opened test set."""
     splits = load_splits(prepared.training)
-    models = baselines.fit(splits)
-    found = baselines.Baselines({"validation": baselines.judge(models, splits.validation)})
+    models = baselines.fit_baselines(splits)
+    validation = baselines.Baselines(
+        {"validation": baselines.evaluate_baselines(models, splits.validation)}
+    )
 
-    def on_test(part: Part) -> None:
-        both = found.with_part("test", baselines.judge(models, part))
-        tracker.log_file(study.uid, baselines.FILE, both.to_file())
+    def record(test: Split) -> None:
+        both = validation.with_split("test", baselines.evaluate_baselines(models, test))
+        tracker.log_file(study.uid, baselines.BASELINES_FILE, both.to_json())
 
-    return on_test
+    return record
 
 
-def _go_on(stop: Stop) -> None:
+def _check_not_interrupted(stop: StopFlag) -> None:
     if stop.requested:
-        raise Interruption("interrupted before the test set was read; the same command goes on")
+        raise Interruption(
+            "interrupted before the test set was read; rerun the same command to continue"
+        )
 
 
-def _model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
-    return load_model(run.spec, len(study.classes), tracker.weights(run.uid))
+def _load_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
+    return load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
 
 
-def _read(tracker: Tracker, planned: Plan) -> StudyRun:
-    study = tracker.read(planned.config.study.name)
-    if study is None:
-        raise StoreError(f"study '{planned.config.study.name}' has vanished from its store")
-    return study
-
-
-def _report(
-    planned: Plan, tracker: Tracker, study: StudyRun, selection: Selection
+def _write_report(
+    plan: Plan, tracker: Tracker, study: StudyRun, selection: Selection
 ) -> tuple[Summary, Page]:
-    """The verdict, and its page, which is written."""
-    path = planned.home.report(study.name, planned.store)
-    shown = planned.home.shown(planned.store)
-    verdict = Summary.of(study, selection.champion, tracker, path, shown)
-    page = report(verdict)
+    """Build the summary and write its page."""
+    path = plan.workspace.report_path(study.name, plan.resolved_tracking_uri)
+    store = plan.workspace.format_uri(plan.resolved_tracking_uri)
+    summary = Summary.of(study, selection.champion, tracker, path, store)
+    page = report(summary)
     page.write(path)
-    return verdict, page
+    return summary, page

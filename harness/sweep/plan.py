@@ -1,4 +1,4 @@
-"""A study, resolved: its file, its devices, its data, where its records go."""
+"""The plan of a run: the study file, devices, data and stores, all resolved."""
 
 from __future__ import annotations
 
@@ -6,99 +6,100 @@ import math
 import os
 import shlex
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.config.loader import load
-from harness.config.schema import MOST_SEED, MOST_TRIALS, StudyConfig, seconds
-from harness.data.prepare import Prepared, prepare
+from harness.config.schema import StudyConfig, parse_duration
+from harness.data.prepare import PreparedDataset, prepare
 from harness.engine import cost_model
-from harness.errors import ConfigError, DataError
+from harness.errors import ConfigError, DataError, StoreError
 from harness.executors.base import Executor, Setup
-from harness.executors.devices import Demand, choose
+from harness.executors.devices import choose
 from harness.executors.processes import ProcessExecutor
 from harness.executors.ray_cluster import Ray
 from harness.search.draws import random_specs
 from harness.search.storage.base import StudyStorage
-from harness.sweep.environment import facts
-from harness.tracking.types import CONFIRM, MODEL_FOLDER, TEST_SET, UNCONFIRMED, StudyRecord
-from harness.workspace import Workspace, storage_of
+from harness.sweep.environment import collect_environment
+from harness.sweep.options import RunOptions
+from harness.tracking.base import Tracker
+from harness.tracking.types import (
+    CONFIRM_FACT,
+    MODEL_FOLDER_FACT,
+    TEST_SET_FACT,
+    UNCONFIRMED,
+    StudyRecord,
+    StudyRun,
+)
+from harness.workspace import Workspace, resolve_storage
 
 GPU_SLOTS = 64
-"""Trials that a GPU worker is given at once; what its memory does not hold waits there."""
-WORTHWHILE, DRAWS = 1.15, 16
-"""More trials in flight leave the sampler less to learn from: they must gain this much, by the
-mean over so many random sets."""
-MOST_WORKERS = 1000
+"""Trials that a GPU worker gets at once; those that do not fit its memory wait in the worker."""
+MIN_GAIN = 1.15
+"""The least speed-up for which a CPU core trains several trials at once: with more trials in
+flight the sampler learns from fewer results."""
+RANDOM_SETS = 16
+"""Random sets of trials over which that speed-up is averaged."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that was decided before the first side effect."""
+    """All decisions about a run, made before its first side effect."""
 
     config: StudyConfig
     devices: tuple[str, ...]
-    """One entry a worker."""
+    """One for each worker."""
     device: str
-    """For people."""
+    """Description of the devices, for people."""
     inline: bool
     """Whether to train in this process, without workers."""
-    home: Workspace
+    workspace: Workspace
     data_dir: Path | None
     tracking_uri: str | None
     command: str
-    """What to type for the same study; a path to data or a store is not in it."""
+    """The command for the same study, without paths to data and to stores."""
     ray: Ray | None = None
     """The Ray cluster to train on, instead of this machine."""
 
     @property
-    def store(self) -> str:
-        """The tracking URI."""
-        return self.home.tracking_uri(self.tracking_uri)
+    def resolved_tracking_uri(self) -> str:
+        return self.workspace.resolve_tracking_uri(self.tracking_uri)
 
     @property
-    def place(self) -> StudyStorage:
-        """Of the Optuna record."""
-        return self.home.place(self.store)
+    def storage(self) -> StudyStorage:
+        """Where Optuna's record is."""
+        return self.workspace.study_storage(self.resolved_tracking_uri)
 
     @property
-    def folder(self) -> Path:
-        """Where the study file lies: models of one's own are looked for there too."""
+    def study_folder(self) -> Path:
+        """The study file's folder, which is also searched for custom models."""
         return Path(self.config.source).parent
 
-    def prepare(self, cache: Path | None = None, download: bool = True) -> Prepared:
-        data = self.config.data
+    def prepare(self, cache: Path | None = None, download: bool = True) -> PreparedDataset:
+        """Find, decode and split the study's data. Raises DataError and ConfigError."""
+        options = self.config.data.model_dump()
         try:
-            prepared = prepare(
-                data.name,
-                validation=data.validation,
-                test=data.test,
-                split_seed=data.split_seed,
-                normalize=data.normalize,
-                own_test=data.own_test,
-                classes=data.classes,
-                drop_duplicates=data.drop_duplicates,
-                task=data.task,
-                target=data.target,
-                ignore=data.ignore,
-                size=data.size,
-                data_dir=self.data_dir,
-                cache=cache,
-                download=download,
-            )
+            prepared = prepare(**options, data_dir=self.data_dir, cache=cache, download=download)
         except DataError as error:
             where = f"{self.config.source}: " if str(error).startswith("[data]") else ""
             raise DataError(f"{where}{error}") from error
-        self._check_batches(prepared.sizes["train"])
-        self._check_pictures(prepared.training.shape)
+        self._check_batch_size(prepared.sizes["train"])
+        self._check_augmentation(prepared.training.shape)
         return prepared
 
+    def read_study(self, tracker: Tracker) -> StudyRun:
+        """Read the study's record. Raises StoreError."""
+        study = tracker.read_study(self.config.study.name)
+        if study is None:
+            raise StoreError(f"study '{self.config.study.name}' not found in the tracking store")
+        return study
+
     @contextmanager
-    def joined(self) -> Iterator[Plan]:
-        """The plan with the cluster's devices, where it goes to one, while it is joined."""
+    def join_cluster(self) -> Iterator[Plan]:
+        """Join the Ray cluster, if the plan has one; yields the plan with the cluster's devices."""
         if self.ray is None:
             yield self
             return
@@ -108,18 +109,24 @@ class Plan:
             workers = room.workers if self.ray.most is None else min(self.ray.most, room.workers)
             yield replace(self, devices=(room.device,) * workers, device=room.described)
 
-    def executor(
-        self, prepared: Prepared, trials: int, tell: Callable[[str], None] = lambda text: None
+    def create_executor(
+        self,
+        prepared: PreparedDataset,
+        trials: int,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> Executor:
-        """For so many trials: no more workers than that. `tell` is told what keeps them waiting."""
+        """Create the executor for this many trials, with no more workers than trials.
+
+        `tell` receives messages, such as what a cluster's workers wait for.
+        """
         objective, devices = self.config.study.objective, self.devices[:trials]
-        slots = 1 if trials <= len(devices) else self.slots(prepared)
+        slots = 1 if trials <= len(devices) else self.count_slots(prepared)
         setups = [Setup(objective, device, slots) for device in devices]
         if self.inline:
             from harness.executors.inline import InlineExecutor
 
             return InlineExecutor(prepared.training, setups[0])
-        hung_after = seconds(self.config.study.hung_after)
+        hung_after = parse_duration(self.config.study.hung_after)
         if self.ray is not None:
             from harness.executors.ray_executor import RayExecutor
 
@@ -133,144 +140,110 @@ class Plan:
             )
         return ProcessExecutor(prepared.training, setups, hung_after)
 
-    def slots(self, prepared: Prepared) -> int:
-        """How many trials a worker trains at once.
+    def count_slots(self, prepared: PreparedDataset) -> int:
+        """Return how many trials a worker trains at once.
 
-        A CPU core alone trains one at a time: then a sweep repeats bit for bit.
+        A single CPU worker trains one at a time, so that a sweep repeats bit for bit.
         """
         if self.inline or self.config.models:
-            return 1  # a model of one's own trains alone anyway
+            return 1  # custom models always train alone
         if self.devices[0] != "cpu":
             return GPU_SLOTS
-        if len(self.devices) == 1 or self.gain(prepared) < WORTHWHILE:
+        if len(self.devices) == 1 or self.estimate_gain(prepared) < MIN_GAIN:
             return 1
         return cost_model.CPU_SLOTS
 
-    def gain(self, prepared: Prepared) -> float:
-        """How many times faster a core is with as many trials at once as it may have."""
-        training = prepared.training
-        size = cost_model.CPU_SLOTS
-        specs = random_specs(self.config, DRAWS * size)
+    def estimate_gain(self, prepared: PreparedDataset) -> float:
+        """Estimate the speed-up of a CPU core that trains CPU_SLOTS trials at once."""
+        training, size = prepared.training, cost_model.CPU_SLOTS
+        inputs, outputs = math.prod(training.shape), len(training.classes) or 1
+        specs = random_specs(self.config, RANDOM_SETS * size)
         return statistics.fmean(
-            cost_model.gain(
-                specs[i : i + size], math.prod(training.shape), len(training.classes) or 1
-            )
-            for i in range(0, len(specs), size)
+            cost_model.estimate_gain(specs[start : start + size], inputs, outputs)
+            for start in range(0, len(specs), size)
         )
 
-    def record(
-        self, prepared: Prepared, uid: str, slots: int | None = None, **more: Any
+    def build_record(
+        self, prepared: PreparedDataset, uid: str, slots: int | None = None, **more: Any
     ) -> StudyRecord:
-        """`slots`: the most trials that a worker trains at once, where it is not a study's."""
-        slots = self.slots(prepared) if slots is None else slots
-        return StudyRecord(
-            **{
-                "name": self.config.study.name,
-                "uid": uid,
-                "text": self.config.text,
-                "definition": self.config.definition(),
-                "facts": facts(prepared, self.device, len(self.devices), slots)
-                | {
-                    "command": self.command,
-                    CONFIRM: self.confirming,
-                    TEST_SET: prepared.test_digest,
-                }
-                | ({MODEL_FOLDER: os.path.relpath(self.folder)} if self.config.models else {}),
-                "dataset": prepared.name,
-                "dataset_digest": prepared.digest,
-                "dataset_source": prepared.where,
-                "sizes": prepared.sizes,
-                "classes": prepared.training.classes,
-                "validation_labels": prepared.training.validation_labels(),
-            }
-            | more
+        """Build the study's record.
+
+        Args:
+            slots: the most trials that a worker trains at once; None for `count_slots`.
+            more: further fields of the record, or replacements.
+        """
+        slots = self.count_slots(prepared) if slots is None else slots
+        facts = collect_environment(prepared, self.device, len(self.devices), slots)
+        facts["command"] = self.command
+        facts[CONFIRM_FACT] = self.confirmation_rule
+        facts[TEST_SET_FACT] = prepared.test_digest
+        if self.config.models:
+            facts[MODEL_FOLDER_FACT] = os.path.relpath(self.study_folder)
+        record = StudyRecord(
+            name=self.config.study.name,
+            uid=uid,
+            text=self.config.text,
+            definition=self.config.definition(),
+            facts=facts,
+            dataset=prepared.name,
+            dataset_digest=prepared.digest,
+            dataset_source=prepared.location,
+            sizes=prepared.sizes,
+            classes=prepared.training.classes,
+            validation_labels=prepared.training.validation_labels(),
         )
+        return replace(record, **more)
 
     @property
-    def confirming(self) -> str:
-        """How the winner is confirmed, as the record has it."""
-        if not self.config.confirms:
+    def confirmation_rule(self) -> str:
+        """How the winner is confirmed, as text in the record."""
+        if not self.config.has_confirmation:
             return UNCONFIRMED
         return f"the best {self.config.confirm.top} settings over {self.config.confirm.seeds} seeds"
 
-    def _check_batches(self, examples: int) -> None:
-        largest = self.config.largest("batch_size")
+    def _check_batch_size(self, examples: int) -> None:
+        largest = self.config.find_largest("batch_size")
         if largest > examples:
             raise ConfigError(
                 f"{self.config.source}: batch_size {largest} is more than the {examples:,} "
                 f"training examples of '{self.config.data.name}'; choose a smaller one"
             )
 
-    def _check_pictures(self, shape: tuple[int, ...]) -> None:
+    def _check_augmentation(self, shape: tuple[int, ...]) -> None:
         tables = (self.config.train, *self.config.settings.values())
         sampled = self.config.space.dimensions.get("augment")
-        given = [table.get("augment") for table in tables] + list(getattr(sampled, "values", ()))
-        if any(given) and len(shape) not in (2, 3):
+        values = [table.get("augment") for table in tables] + list(getattr(sampled, "values", ()))
+        if any(values) and len(shape) not in (2, 3):
             raise ConfigError(
-                f"{self.config.source}: augment: changes pictures, and the examples of "
-                f"'{self.config.data.name}' are {list(shape)}; leave it out"
+                f"{self.config.source}: augment: needs images, but the examples of "
+                f"'{self.config.data.name}' have the shape {list(shape)}; leave it out"
             )
 
 
-def plan(
-    study: str | Path = "fashion-mnist",
-    *,
-    trials: int | None = None,
-    device: Demand = None,
-    workers: int | None = None,
-    timeout: str | None = None,
-    seed: int | None = None,
-    data_dir: str | Path | None = None,
-    tracking_uri: str | None = None,
-    overrides: Sequence[str] = (),
-    confirm: bool = True,
-    ray: str | None = None,
-    cpus_per_worker: int | None = None,
-    storage: str | None = None,
-    home: str | Path = "mlruns",
-) -> Plan:
-    """Resolve a study and where it will run. Raises UserError; touches nothing."""
-    if device not in ("gpu", "cpu", None):
-        raise ConfigError(f"device: {device!r} is none of 'gpu', 'cpu' and None")
-    ranges = {
-        "trials": (trials, 1, MOST_TRIALS),
-        "workers": (workers, 0 if ray is None else 1, MOST_WORKERS),
-        "cpus-per-worker": (cpus_per_worker, 1, MOST_WORKERS),
-    }
-    for name, (value, least, most) in (ranges | {"seed": (seed, 0, MOST_SEED)}).items():
-        if value is not None and not isinstance(value, int):
-            raise ConfigError(f"--{name}: must be a whole number, not {value!r}")
-        if value is not None and value < least:
-            raise ConfigError(f"--{name}: must be at least {least}, not {value}")
-        if value is not None and value > most:
-            raise ConfigError(f"--{name}: must be at most {most}, not {value}")
-    if timeout is not None:
-        try:
-            seconds(timeout)
-        except ValueError as error:
-            raise ConfigError(f"--timeout: {error}") from None
-    given: dict[str, Any] = {"trials": trials, "timeout": timeout, "seed": seed}
-    options = {name: value for name, value in given.items() if value is not None}
-    config = load(study, overrides, options)
-    if not confirm:
+def make_plan(study: str | Path, options: RunOptions) -> Plan:
+    """Resolve a study and where it will run, without side effects. Raises UserError."""
+    config = load(study, options.overrides, options.study_values)
+    if not options.confirm:
         config = replace(config, confirm=config.confirm.model_copy(update={"seeds": 0}))
-    here = Workspace(Path(home), storage_of(storage))
-    here.place(here.tracking_uri(tracking_uri))  # refused before anything is made
-    if cpus_per_worker is not None and ray is None:
-        raise ConfigError("--cpus-per-worker: sets cores of a Ray cluster aside; give --ray too")
-    # Of a cluster's devices nothing is known before it is joined.
-    found, described = choose(device) if ray is None else (["cpu"], f"Ray cluster {ray}")
-    count = len(found) if workers is None else workers
-    devices = tuple(found[index % len(found)] for index in range(max(1, count)))
-    folder = Path(data_dir) if data_dir is not None else None
-    more = {"workers": workers, "ray": ray, "cpus-per-worker": cpus_per_worker}
-    options |= {name: value for name, value in more.items() if value is not None}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    flags += [f"--{device}"] if device else []
-    flags += [] if confirm else ["--no-confirm"]
-    sets = [part for override in overrides for part in ("--set", override)]
-    command = shlex.join(["harness", "run-study", str(study), *flags, *sets])
-    cluster = Ray(ray, device, cpus_per_worker or 1, workers) if ray is not None else None
+    workspace = Workspace(Path(options.home), resolve_storage(options.storage))
+    # Reject a bad address before anything is written.
+    workspace.study_storage(workspace.resolve_tracking_uri(options.tracking_uri))
+    cluster = None
+    if options.ray is not None:
+        cores = options.cpus_per_worker or 1
+        cluster = Ray(options.ray, options.device, cores, options.workers)
+        available, description = ["cpu"], f"Ray cluster {options.ray}"  # unknown until joined
+    else:
+        available, description = choose(options.device)
+    workers = len(available) if options.workers is None else options.workers
     return Plan(
-        config, devices, described, count == 0, here, folder, tracking_uri, command, cluster
+        config,
+        devices=tuple(available[index % len(available)] for index in range(max(1, workers))),
+        device=description,
+        inline=workers == 0,
+        workspace=workspace,
+        data_dir=Path(options.data_dir) if options.data_dir is not None else None,
+        tracking_uri=options.tracking_uri,
+        command=shlex.join(options.command_line(study)),
+        ray=cluster,
     )

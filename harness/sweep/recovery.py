@@ -1,27 +1,27 @@
-"""What a driver that died left running, closed by the next one."""
+"""Recovery: close the trials that a dead driver left running."""
 
 from __future__ import annotations
 
 from harness.search.study import Search
 from harness.tracking.outbox import OutboxTracker
 
-DIED = "the driver died"
+DRIVER_DIED = "the driver died"
 
 
-def recover(search: Search, tracker: OutboxTracker) -> None:
-    """Close what a dead driver left running: as its record says, else interrupted, to be run again.
+def recover_trials(search: Search, tracker: OutboxTracker) -> None:
+    """Close the trials that a dead driver left running.
 
-    What stands in its spool has happened, though it did not live to tell the study.
+    If the outbox holds a trial's end, Optuna is told that end: the driver died before it could.
+    Other trials are closed as interrupted and queued again.
     """
     for number in list(search.stale):
         trial = search.trial(number)
-        done = tracker.finished(trial.uid)
-        if done is not None and done.state == "INTERRUPTED":
-            search.tell_interrupted(number, done.successor)
-            continue
-        if done is not None:
-            search.adopt(number, done.outcome, done.reason)
-            continue
-        successor = search.requeue(number, DIED, blamed=False)
-        tracker.finish(trial, "INTERRUPTED", reason=DIED, successor=successor)
-        search.tell_interrupted(number, successor)
+        finish = tracker.find_finish(trial.uid)
+        if finish is None:
+            successor = search.requeue(number, DRIVER_DIED, blamed=False)
+            tracker.finish_trial(trial, "INTERRUPTED", reason=DRIVER_DIED, successor=successor)
+            search.tell_interrupted(number, successor)
+        elif finish.state == "INTERRUPTED":
+            search.tell_interrupted(number, finish.successor)
+        else:
+            search.adopt(number, finish.outcome, finish.reason)

@@ -1,4 +1,4 @@
-"""Run a study: builds the concrete parts, drives them, draws the conclusion."""
+"""Run a study from start to summary: connect the parts, search, confirm, finalize."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import counted
 from harness.analysis.summary import Summary
-from harness.config.schema import GRID_OR_LIST, seconds
-from harness.data.prepare import Prepared
+from harness.config.schema import GRID_OR_LIST, parse_duration
+from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError, Interruption, Unsent
 from harness.executors.base import Executor
 from harness.executors.devices import Demand
 from harness.search.open_study import open_search
 from harness.search.study import Search
-from harness.sweep.check_models import examined, keep_code
-from harness.sweep.driver import KEPT, Best, Driver, ProgressDisplay
-from harness.sweep.plan import Plan, plan
-from harness.sweep.quiet import Silent
-from harness.sweep.recovery import recover
-from harness.system.signals import Stop, interruptible
+from harness.sweep.check_models import check_models, log_model_code
+from harness.sweep.driver import DEFAULT_KEEP, Driver
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import Plan, make_plan
+from harness.sweep.progress import BestTrial, ProgressDisplay, Silent
+from harness.sweep.recovery import recover_trials
+from harness.system.signals import StopFlag, graceful_shutdown
 from harness.tracking.types import RunRecord, State, TestReading
-from harness.workspace import private
+from harness.workspace import private_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,34 +35,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What `run_study` found."""
+    """The result of `run_study`."""
 
-    verdict: Summary
+    summary: Summary
 
     @property
     def champion(self) -> RunRecord:
-        return self.verdict.champion
+        return self.summary.champion
 
     @property
     def test(self) -> TestReading | None:
-        return self.verdict.reading
+        return self.summary.reading
 
     @property
     def report(self) -> Path:
-        return self.verdict.report
+        return self.summary.report
 
     @property
     def model(self) -> str:
-        """Loads by `mlflow.pytorch.load_model`."""
-        return self.verdict.model
+        """URI of the champion's model, for `mlflow.pytorch.load_model`."""
+        return self.summary.model
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row a trial, by number: its settings, its state, its best epoch."""
+        """One row for each trial, indexed by number: its settings, state and best epoch."""
         import pandas as pd
 
         rows = []
-        for run in self.verdict.study.trials:
+        for run in self.summary.study.trials:
             row: dict[str, Any] = {"number": run.number, "state": run.state, "reason": run.reason}
             if run.best is not None:
                 row |= {f"best_{name}": value for name, value in run.best.to_dict().items()}
@@ -88,15 +89,21 @@ def run_study(
     fresh: bool = False,
     watcher: ProgressDisplay | None = None,
 ) -> StudyResult:
-    """Run a study to its end, or go on where it stopped. Raises HarnessError.
+    """Run a study to its end, or resume it where it stopped.
 
-    The options are those of `harness run-study`: `device` is "gpu", "cpu" or None for what is
-    there, `overrides` are ["train.epochs=3", ...], `home` is where records lie. Without `confirm`
-    a search's winner is not trained again. Silent unless a `watcher` is given, such as
-    `harness.cli.progress.plain.Plain()`.
+    The arguments are the options of `harness run-study`.
+
+    Args:
+        device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
+        overrides: settings that replace those of the study file, such as ["train.epochs=3"].
+        confirm: whether a search's best settings are trained again over fresh seeds.
+        home: the folder for all records.
+        watcher: shows progress, such as `harness.cli.progress.plain.Plain()`; None shows nothing.
+
+    Raises:
+        HarnessError: the study cannot be run, or was interrupted.
     """
-    planned = plan(
-        study,
+    options = RunOptions(
         trials=trials,
         device=device,
         workers=workers,
@@ -111,107 +118,111 @@ def run_study(
         storage=storage,
         home=home,
     )
-    return execute(planned, fresh=fresh, watcher=watcher or Silent())
+    plan = make_plan(study, options)
+    return execute_plan(plan, fresh=fresh, watcher=watcher or Silent())
 
 
-def execute(planned: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyResult:
-    """Carry a plan out."""
-    config, home = planned.config, planned.home
-    with private(), interruptible() as stop, planned.joined() as planned:
-        prepared = planned.prepare()
+def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyResult:
+    """Run a planned study. Raises HarnessError."""
+    config, workspace = plan.config, plan.workspace
+    with private_files(), graceful_shutdown() as stop, plan.join_cluster() as plan:
+        prepared = plan.prepare()
         with (
-            examined(planned, prepared) as planned,
-            open_search(planned.config, planned.place, fresh, prepared.split_hash) as search,
+            check_models(plan, prepared) as plan,
+            open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,
         ):
-            watcher.message(_opening(planned, search))
+            watcher.message(_format_start(plan, search))
             todo = config.study.trials - search.counts.done
-            workers = planned.executor(prepared, todo, watcher.message) if todo > 0 else None
+            workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
-                # The workers' fork server imports torch while mlflow is imported here, and the
-                # workers map the data while the store is opened.
+                # Start the workers first: their fork server imports torch while this process
+                # imports mlflow, and they map the data while the store is opened.
                 if executor is not None:
                     executor.wait(0)
                 name = config.study.name
-                with home.open_spool(name, planned.tracking_uri, watcher.message, stop) as tracker:
-                    verdict = _execute(planned, prepared, search, executor, tracker, watcher, stop)
-    return StudyResult(verdict)
+                with workspace.open_outbox(
+                    name, plan.tracking_uri, watcher.message, stop
+                ) as tracker:
+                    summary = _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
+    return StudyResult(summary)
 
 
-def _execute(
-    planned: Plan,
-    prepared: Prepared,
+def _run_stages(
+    plan: Plan,
+    prepared: PreparedDataset,
     search: Search,
     executor: Executor | None,
     tracker: OutboxTracker,
     watcher: ProgressDisplay,
-    stop: Stop,
+    stop: StopFlag,
 ) -> Summary:
-    tracker.in_order = search.settled
+    """Search, confirm and finalize; skip what an earlier run has finished."""
+    tracker.ended_cleanly = search.settled
     if executor is None and search.settled:
-        from harness.sweep.finalize import settled
+        from harness.sweep.finalize import load_finished_summary
 
-        verdict = settled(planned, tracker, search)
-        if verdict is not None:
-            return verdict
-    with _closed(tracker, search, stop):
+        summary = load_finished_summary(plan, tracker, search)
+        if summary is not None:
+            return summary
+    with _close_on_error(tracker, search, stop):
         continued = search.counts.done > 0
-        record = planned.record(
+        record = plan.build_record(
             prepared, search.uid, continued=continued, set_aside=search.set_aside
         )
-        tracker.open(record)
-        keep_code(planned, tracker, search.uid)
-        recover(search, tracker)
+        tracker.open_study(record)
+        log_model_code(plan, tracker, search.uid)
+        recover_trials(search, tracker)
         if executor is not None:
-            _sweep(planned, search, executor, tracker, watcher, stop)
+            _drive_search(plan, search, executor, tracker, watcher, stop)
         try:
             tracker.flush()
         except Unsent as error:
-            done = f"{search.counts.done} of {planned.config.study.trials} trials are done"
+            done = f"{search.counts.done} of {plan.config.study.trials} trials are done"
             raise Unsent(f"{done}; {error}") from None
         from harness.data.torch_datasets import SealedTest
-        from harness.sweep.confirm import confirm
-        from harness.sweep.finalize import conclude
+        from harness.sweep.confirm import confirm_best_settings
+        from harness.sweep.finalize import finalize_study
 
         if search.ranking:
-            confirm(planned, prepared, executor, tracker, watcher, stop)
+            confirm_best_settings(plan, prepared, executor, tracker, watcher, stop)
         if executor is not None:
-            executor.close()  # their memory is free before the champion is exported
+            executor.close()  # free the workers' memory before the champion is exported
         sealed = SealedTest.of(prepared)
-        verdict = conclude(planned, prepared, sealed, tracker, search, watcher, stop)
+        summary = finalize_study(plan, prepared, sealed, tracker, search, watcher, stop)
     tracker.flush()
-    return verdict
+    return summary
 
 
 @contextmanager
-def _closed(tracker: OutboxTracker, search: Search, stop: Stop) -> Iterator[None]:
-    """Whatever happens inside, the study's run does not stay RUNNING."""
+def _close_on_error(tracker: OutboxTracker, search: Search, stop: StopFlag) -> Iterator[None]:
+    """Close the study's run as INTERRUPTED or FAILED if the body raises."""
     state: State
     try:
         yield
     except BaseException as error:
         stopped = isinstance(error, Interruption | KeyboardInterrupt | Unsent)
         state = "INTERRUPTED" if stopped else "FAILED"
-        with suppress(HarnessError), stop.shielded():  # the first error is the one to tell
-            tracker.close(search.uid, state, reason=str(error) or type(error).__name__)
+        with suppress(HarnessError), stop.shield():  # report the first error
+            tracker.close_study(search.uid, state, reason=str(error) or type(error).__name__)
         raise
     finally:
-        tracker.in_order = search.settled
+        tracker.ended_cleanly = search.settled
 
 
-def _sweep(
-    planned: Plan,
+def _drive_search(
+    plan: Plan,
     search: Search,
     executor: Executor,
     tracker: OutboxTracker,
     watcher: ProgressDisplay,
-    stop: Stop,
+    stop: StopFlag,
 ) -> None:
-    """Drive the study to its target or its timeout. Raises Interruption for a signal."""
-    study = planned.config.study
+    """Run the search's trials to the target or the timeout. Raises Interruption for a signal."""
+    study = plan.config.study
     best = None
     if search.ranking:
         trial = search.trial(search.ranking[0][1])
-        best = Best(trial.title, abs(search.ranking[0][0]), trial.spec.describe())
+        best = BestTrial(trial.title, abs(search.ranking[0][0]), trial.spec.describe())
     ending = Driver(
         search,
         executor,
@@ -219,25 +230,25 @@ def _sweep(
         watcher,
         target=study.trials,
         objective=study.objective,
-        keep=study.trials if study.sampler in GRID_OR_LIST else KEPT,
-        timeout=seconds(study.timeout) if study.timeout else None,
+        keep=study.trials if study.sampler in GRID_OR_LIST else DEFAULT_KEEP,
+        timeout=parse_duration(study.timeout) if study.timeout else None,
         best=best,
     ).run(stop)
     done = f"{search.counts.done} of {study.trials} trials"
     if ending == "interrupted":
-        raise Interruption(
-            f"interrupted after {done}; what ran is tried again, the same command goes on"
-        )
+        raise Interruption(f"interrupted after {done}; rerun the same command to continue")
     if ending == "timeout":
-        watcher.message(f"stopped after {study.timeout} with {done}; the same command goes on")
+        watcher.message(
+            f"stopped after {study.timeout} with {done}; rerun the same command to continue"
+        )
 
 
-def _opening(planned: Plan, search: Search) -> str:
-    name, target, done = planned.config.study.name, planned.config.study.trials, search.counts.done
+def _format_start(plan: Plan, search: Search) -> str:
+    name, target, done = plan.config.study.name, plan.config.study.trials, search.counts.done
     if done >= target:
-        return f"{name}: {done} trials are done already, nothing to train for {target}"
-    workers = "in this process" if planned.inline else counted(len(planned.devices), "worker")
-    where = f"on {planned.device} ({workers})"
+        return f"{name}: {done} of {target} trials are done, nothing to train"
+    workers = "in this process" if plan.inline else counted(len(plan.devices), "worker")
+    where = f"on {plan.device} ({workers})"
     if done:
-        return f"{name}: going on after {done} of {target} trials, {where}"
+        return f"{name}: resuming after {done} of {target} trials, {where}"
     return f"{name}: {target} trials {where}"

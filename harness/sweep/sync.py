@@ -1,4 +1,4 @@
-"""`harness sync`: send what waits in the spools."""
+"""`harness sync`: send the outboxes to the tracking store."""
 
 from __future__ import annotations
 
@@ -6,36 +6,35 @@ import sys
 from pathlib import Path
 
 from harness.errors import HarnessError, StudyError, Unsent, did_you_mean
-from harness.system.signals import interruptible
-from harness.workspace import Workspace, private
+from harness.system.signals import graceful_shutdown
+from harness.workspace import Workspace, private_files
 
-NOTHING = "nothing waits; its driver died, or is to go on: give the same command again"
+NOTHING_TO_SEND = "nothing to send; the study did not finish, rerun the same command"
 
 
-def sync(home: Workspace, study: str | None, tracking_uri: str | None) -> None:
-    """Send everything that waits for a store, or what `study` left; says what was sent.
+def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | None) -> None:
+    """Send the outboxes of all studies, or of one, and print what was sent.
 
-    Raises Unsent, after all others were tried, where something is still waiting.
+    Raises Unsent, after all were tried, if any could not be sent.
     """
     from harness.tracking.outbox import SUFFIX
 
-    uri = home.tracking_uri(tracking_uri)
-    folder, shown = home.spools(uri), home.shown(uri)
+    uri = workspace.resolve_tracking_uri(tracking_uri)
+    folder, store = workspace.outbox_folder(uri), workspace.format_uri(uri)
     names = sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
     if study is not None:
-        chosen = [name for name in names if name == study or name.startswith(f"{study}-train.")]
-        if not chosen:
-            _check_known(home, uri, study)
-        names = chosen
+        names = [name for name in names if name == study or name.startswith(f"{study}-train.")]
+        if not names:
+            _check_study_exists(workspace, uri, study)
     if not names:
-        print(f"nothing waits for {shown}{_elsewhere(home, folder)}")
+        print(f"nothing to send to {store}{_format_other_stores(workspace, folder)}")
         return
     failed: list[HarnessError] = []
-    with private(), interruptible() as stop:
+    with private_files(), graceful_shutdown() as stop:
         for name in names:
             try:
-                sent = home.open_spool(name, tracking_uri, stop=stop).send()
-                print(f"{name}: " + (f"{sent} writes sent to {shown}" if sent else NOTHING))
+                sent = workspace.open_outbox(name, tracking_uri, stop=stop).send()
+                print(f"{name}: " + (f"{sent} writes sent to {store}" if sent else NOTHING_TO_SEND))
             except HarnessError as error:
                 failed.append(error)
     failed.sort(key=lambda error: isinstance(error, Unsent))
@@ -45,16 +44,16 @@ def sync(home: Workspace, study: str | None, tracking_uri: str | None) -> None:
         raise failed[-1]
 
 
-def _check_known(home: Workspace, uri: str, study: str) -> None:
-    known = home.place(uri).names()
-    if study not in known:
-        raise StudyError(f"nothing of a study {study!r} waits here{did_you_mean(study, known)}")
+def _check_study_exists(workspace: Workspace, uri: str, study: str) -> None:
+    names = workspace.study_storage(uri).names()
+    if study not in names:
+        raise StudyError(f"no study {study!r} to send{did_you_mean(study, names)}")
 
 
-def _elsewhere(home: Workspace, folder: Path) -> str:
-    """Spools of other stores, which only their own address can send."""
-    others = {path.parent for path in (home.root / "spool").rglob("*.spool")} - {folder}
+def _format_other_stores(workspace: Workspace, folder: Path) -> str:
+    """Name the other stores with an outbox: each is sent with its own --tracking-uri."""
+    others = {path.parent for path in (workspace.root / "spool").rglob("*.spool")} - {folder}
     if not others:
         return ""
     names = ", ".join(sorted(path.name for path in others))
-    return f"; something waits for another store ({names}): give its --tracking-uri"
+    return f"; other stores have writes to send ({names}): give their --tracking-uri"

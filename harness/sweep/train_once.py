@@ -1,4 +1,4 @@
-"""`harness train`: one run with fixed settings, through the sweep's engine, driver and tracker."""
+"""`harness train`: one run with fixed settings, by the sweep's engine, driver and tracker."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.analysis.formatting import aligned, in_json, ordinal, ranked_classes
-from harness.config.search_space import Space
-from harness.data.prepare import Prepared
+from harness.config.search_space import SearchSpace
+from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError, HarnessError, Interruption
-from harness.metrics import Score, score_of
+from harness.metrics import Score, get_score
 from harness.results import TrialFailure, TrialResult
 from harness.search.fixed_trials import FixedSearch
-from harness.sweep.check_models import examined, keep_code
-from harness.sweep.driver import Driver, ProgressDisplay
+from harness.sweep.check_models import check_models, log_model_code
+from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
-from harness.system.signals import Stop, interruptible
-from harness.tracking.predictions import TEST_FILE
+from harness.sweep.progress import ProgressDisplay
+from harness.system.signals import StopFlag, graceful_shutdown
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.types import TestReading
 from harness.trial import TrialSpec
-from harness.workspace import private
+from harness.workspace import private_files
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What `train` did: one run with fixed settings."""
+    """The result of `train_once`."""
 
     spec: TrialSpec
     result: TrialResult
@@ -36,17 +37,19 @@ class TrainResult:
     score: Score
 
     def text(self) -> str:
+        """Return the result for people, one fact a line."""
         result, best, reading = self.result, self.result.best, self.reading
         at = f"epoch {best.epoch} of {result.epochs}, {result.seconds:.1f} s"
         score = self.score
+        metrics = f"{score.format_score(result, full=True)}, {score.format_epoch(best)}"
         lines = [
             ("settings", f"{self.spec.describe()}, {result.parameters:,} parameters"),
-            ("validation", f"{score.quoted(result, full=True)}, {score.of_epoch(best)} ({at})"),
+            ("validation", f"{metrics} ({at})"),
         ]
         if reading is not None:
             look = f"{ordinal(reading.look)} look at this test set"
-            more = score.beside(reading.loss, reading.mae, reading.r2)
-            lines.append(("test", f"{score.quoted(reading)}, {more} ({look})"))
+            more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
+            lines.append(("test", f"{score.format_score(reading)}, {more} ({look})"))
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
         if self.classes:
             lines.append(("classes", f"on {part}: {ranked_classes(self.classes, matrix)}"))
@@ -57,6 +60,7 @@ class TrainResult:
         return aligned(lines)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values, for --format json."""
         reading = self.reading
         return {
             "experiment": self.experiment,
@@ -68,42 +72,48 @@ class TrainResult:
         }
 
 
-def train(planned: Plan, *, test: bool, watcher: ProgressDisplay) -> TrainResult:
-    """Train what [train] says once, [space] and [[trial]] aside. The run stands alone in MLflow."""
-    study = planned.config.study.model_copy(update={"sampler": "random", "seeds": 1, "trials": 1})
-    config = replace(planned.config, study=study, space=Space({}), settings={})
-    planned = replace(planned, config=config)
+def train_once(plan: Plan, *, test: bool, watcher: ProgressDisplay) -> TrainResult:
+    """Train the settings of [train] once, without [space] and [[trial]].
+
+    `test` opens the test set for this model. The run is recorded in the experiment STUDY-train.
+    Raises HarnessError.
+    """
+    study = plan.config.study.model_copy(update={"sampler": "random", "seeds": 1, "trials": 1})
+    config = replace(plan.config, study=study, space=SearchSpace({}), settings={})
+    plan = replace(plan, config=config)
     try:
-        config.undrawn()
-    except ValueError as error:  # its model is in [space], or in the [[trial]] tables
+        config.build_fixed_spec()
+    except ValueError as error:  # such as a model that only [space] or [[trial]] sets
         raise ConfigError(f"{config.source}: [train] {error}") from None
-    prepared = planned.prepare()
-    with private(), interruptible() as stop, examined(planned, prepared) as planned:
-        return _train(planned, prepared, test, watcher, stop)
+    prepared = plan.prepare()
+    with private_files(), graceful_shutdown() as stop, check_models(plan, prepared) as plan:
+        return _train_planned(plan, prepared, test, watcher, stop)
 
 
-def _train(
-    planned: Plan, prepared: Prepared, test: bool, watcher: ProgressDisplay, stop: Stop
+def _train_planned(
+    plan: Plan, prepared: PreparedDataset, test: bool, watcher: ProgressDisplay, stop: StopFlag
 ) -> TrainResult:
-    config, spec = planned.config, planned.config.undrawn()
+    config, spec = plan.config, plan.config.build_fixed_spec()
     experiment = f"{config.study.name}-train"
     objective = config.study.objective
     source = FixedSearch(uuid.uuid4().hex[:12], [spec], objective=objective)
     name = f"{experiment}.{source.uid}"
     with (
-        planned.executor(prepared, 1) as executor,
-        planned.home.open_spool(name, planned.tracking_uri, watcher.message, stop) as tracker,
+        plan.create_executor(prepared, 1) as executor,
+        plan.workspace.open_outbox(name, plan.tracking_uri, watcher.message, stop) as tracker,
     ):
-        tracker.in_order = True  # nobody goes on with it
-        watcher.message(f"{config.study.name}: {spec.describe()} on {planned.device}")
-        tracker.open(planned.record(prepared, source.uid, slots=1, name=experiment, kind="train"))
+        tracker.ended_cleanly = True  # this run is never resumed
+        watcher.message(f"{config.study.name}: {spec.describe()} on {plan.device}")
+        tracker.open_study(
+            plan.build_record(prepared, source.uid, slots=1, name=experiment, kind="train")
+        )
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
         if ending == "interrupted":
-            raise Interruption("interrupted; the run is closed as such")
+            raise Interruption("interrupted; the run is recorded as interrupted")
         outcome = source.outcomes[0]
         if isinstance(outcome, TrialFailure):
             raise HarnessError(f"the training failed: {outcome.reason}")
-        keep_code(planned, tracker, source.uid)
+        log_model_code(plan, tracker, source.uid)
         reading = None
         if test:
             from harness.data.torch_datasets import SealedTest
@@ -113,12 +123,12 @@ def _train(
             model = load_model(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)
             settings = f"fixed settings {source.uid}"
-            ledger = planned.home.ledger(prepared.test_digest)
+            log = plan.workspace.test_set_log(prepared.test_digest)
             trained = [(source.uid, 0, spec.loss, model)]
-            known_as = (experiment, source.uid)
-            ((reading, said),) = read_test(settings, known_as, sealed, ledger, trained)
-            tracker.log_file(source.uid, TEST_FILE, said.to_file())
+            study = (experiment, source.uid)
+            ((reading, predictions),) = read_test(settings, study, sealed, log, trained)
+            tracker.log_file(source.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
             tracker.log_test(source.uid, reading)
-        run_id = tracker.run_id(source.uid)
-        score, classes = score_of(config.definition()), prepared.training.classes
+        run_id = tracker.find_run_id(source.uid)
+        score, classes = get_score(config.definition()), prepared.training.classes
         return TrainResult(spec, outcome, reading, experiment, run_id, classes, score)

@@ -1,9 +1,9 @@
-"""Named places between two commits at which a test may kill the driver, or send it a signal.
+"""Failpoints: named places between two commits where a test can kill or signal the driver.
 
-`HARNESS_FAILPOINT=driver.told` ends the process there by SIGKILL, as a power cut would;
-`driver.told:3` when it comes there for the third time; `driver.told=SIGINT` sends that signal
-instead; several are divided by commas. Without the variable they do nothing. Every name has a test:
-tests/faults/test_failpoints.py reads them out of the code.
+`HARNESS_FAILPOINT=driver.told` kills the process there by SIGKILL, as a power cut would;
+`driver.told:3` at the third time; `driver.told=SIGINT` sends that signal instead. Several are
+separated by commas. Without the variable, failpoints do nothing. Every name has a test:
+tests/faults/test_failpoints.py reads them from the code.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ VARIABLE = "HARNESS_FAILPOINT"
 
 
 def failpoint(name: str) -> None:
-    """Die here, if a test asked for it."""
-    wanted = os.environ.get(VARIABLE)
-    if wanted:
-        os.environ[VARIABLE] = ",".join(_passed(each, name) for each in wanted.split(","))
+    """Kill or signal this process if the variable names this place."""
+    failpoints = os.environ.get(VARIABLE)
+    if failpoints:
+        os.environ[VARIABLE] = ",".join(_count_down(each, name) for each in failpoints.split(","))
 
 
-def _passed(wanted: str, name: str) -> str:
-    """What is wanted of the process's further way, now that it comes by `name`."""
-    place, _, sent = wanted.partition("=")
+def _count_down(entry: str, name: str) -> str:
+    """Act if `entry` is due at the place `name`; return it with the times that are left."""
+    place, _, signal_name = entry.partition("=")
     place, _, times = place.partition(":")
     left = int(times or 1) - (place == name)
     if place == name and left == 0:
-        os.kill(os.getpid(), signal.Signals[sent or "SIGKILL"])
-    return f"{place}:{left}={sent}" if sent else f"{place}:{left}"
+        os.kill(os.getpid(), signal.Signals[signal_name or "SIGKILL"])
+    return f"{place}:{left}={signal_name}" if signal_name else f"{place}:{left}"

@@ -1,4 +1,4 @@
-"""Append-only files of lines: a write that was cut in two leaves half a line at their end."""
+"""Append-only files of lines: cut off the half-written line that a crash left at their end."""
 
 from __future__ import annotations
 
@@ -9,33 +9,39 @@ from pathlib import Path
 from harness.errors import StoreError
 
 
-def mend(path: Path, is_whole: Callable[[bytes], bool], advice: str) -> None:
-    """Cut a torn end off, keeping it beside as `<name>.cut-<time>`.
+def cut_torn_end(path: Path, is_complete: Callable[[bytes], bool], advice: str) -> None:
+    """Cut a torn end off the file, and save it next to it as `<name>.cut-<time>`.
 
-    `is_whole` tells a good line, which ends in a line feed. Raises StoreError where good lines
-    follow a bad one: that is no torn end, and is left as it is; `advice` says what to do then.
+    Args:
+        is_complete: Whether a line, which ends in a line feed, is a complete record.
+        advice: What to do about a damaged file, for the error.
+
+    Raises StoreError if complete lines follow a damaged one. That is not a torn end, and the file
+    is not changed.
     """
     if not path.is_file():
         return
     content = path.read_bytes()
-    kept = _whole_until(path, content, is_whole, advice)
-    if kept == len(content):
+    size = _count_good_bytes(path, content, is_complete, advice)
+    if size == len(content):
         return
-    beside = path.with_name(f"{path.name}.cut-{time.strftime('%Y%m%d-%H%M%S')}")
-    beside.write_bytes(content[kept:])
+    backup = path.with_name(f"{path.name}.cut-{time.strftime('%Y%m%d-%H%M%S')}")
+    backup.write_bytes(content[size:])
     with path.open("r+b") as stream:
-        stream.truncate(kept)
+        stream.truncate(size)
 
 
-def _whole_until(path: Path, content: bytes, is_whole: Callable[[bytes], bool], advice: str) -> int:
-    """How many bytes are good lines; StoreError, naming `path`, where good ones follow a bad."""
-    lines, whole, kept = content.splitlines(keepends=True), 0, 0
+def _count_good_bytes(
+    path: Path, content: bytes, is_complete: Callable[[bytes], bool], advice: str
+) -> int:
+    """Return the size of the complete lines. Raises StoreError if more follow a damaged one."""
+    lines, count, size = content.splitlines(keepends=True), 0, 0
     for line in lines:
-        if not (line.endswith(b"\n") and is_whole(line)):
+        if not (line.endswith(b"\n") and is_complete(line)):
             break
-        whole, kept = whole + 1, kept + len(line)
-    if any(is_whole(line) for line in lines[whole + 1 :]):
+        count, size = count + 1, size + len(line)
+    if any(is_complete(line) for line in lines[count + 1 :]):
         raise StoreError(
-            f"{path}: line {whole + 1} is damaged and whole records follow it; {advice}"
+            f"{path}: line {count + 1} is damaged and complete records follow it; {advice}"
         )
-    return kept
+    return size

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM as a question, so that no write to a record is cut in two."""
+"""Graceful shutdown: Ctrl-C and SIGTERM set a flag that the driver polls.
+
+So no write to a record is interrupted halfway.
+"""
 
 from __future__ import annotations
 
@@ -11,45 +14,51 @@ from types import FrameType
 
 
 @dataclass
-class Stop:
+class StopFlag:
+    """The flag that a signal sets; a second signal raises KeyboardInterrupt."""
+
     requested: str = ""
-    """The signal's name, once one came."""
-    _shielded: bool = False
-    _late: bool = False
-    """Whether a second signal came while shielded."""
+    """The signal's name; empty before the first one."""
+    _is_shielded: bool = False
+    _second_signal: bool = False
+    """Whether a second signal came during `shield`."""
 
     @contextmanager
-    def shielded(self) -> Iterator[None]:
-        """For what must not be cut in two: a second signal inside raises at its end."""
-        outer, self._shielded = self._shielded, True
+    def shield(self) -> Iterator[None]:
+        """Delay a second signal's KeyboardInterrupt until the end of the block."""
+        was_shielded, self._is_shielded = self._is_shielded, True
         try:
             yield
         finally:
-            self._shielded = outer
-        if self._late and not outer:
-            self._late = False
+            self._is_shielded = was_shielded
+        if self._second_signal and not was_shielded:
+            self._second_signal = False
             raise KeyboardInterrupt
 
-    def ask(self, number: int, _: FrameType | None) -> None:
-        """A signal's handler."""
+    def handle_signal(self, number: int, _: FrameType | None) -> None:
+        """Handle a signal: set the flag, or interrupt if it is set already."""
         if not self.requested:
             self.requested = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        elif self._shielded:
-            self._late = True
+        elif self._is_shielded:
+            self._second_signal = True
         else:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def interruptible() -> Iterator[Stop]:
-    """The first SIGINT or SIGTERM asks to stop; the second one raises KeyboardInterrupt."""
-    stop = Stop()
+def graceful_shutdown() -> Iterator[StopFlag]:
+    """Handle SIGINT and SIGTERM during the block: the first sets the flag, the second interrupts.
+
+    Outside the main thread, which alone receives signals, the flag is never set.
+    """
+    stop = StopFlag()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python delivers signals to the main thread alone
+        yield stop
         return
-    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, stop.handle_signal) for number in numbers}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,22 +1,19 @@
-"""What others gave, made fit for a terminal: names and values in an error, names in a table."""
+"""Escape untrusted text, such as names and values in an error, for a terminal."""
 
 from __future__ import annotations
 
-LONGEST_WORD, LONGEST_LINE = 300, 1400
-"""Characters: of what is longer the middle is left out."""
+MAX_WORD, MAX_LINE = 300, 1400
+"""Characters of a word and of a line; the middle of longer ones is left out."""
 
 
-def harmless(text: str) -> str:
-    """`text` on one line that a terminal shows and does not obey.
-
-    What it would obey, or what looks like something else, is written as Python would (`\\x1b`).
-    """
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    words = (_shortened(word, LONGEST_WORD) for word in shown.split(" "))
-    return _shortened(" ".join(words), LONGEST_LINE)
+def escape(text: str) -> str:
+    """Return `text` on one line, with unprintable characters escaped as in Python (`\\x1b`)."""
+    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    words = (_shorten(word, MAX_WORD) for word in printable.split(" "))
+    return _shorten(" ".join(words), MAX_LINE)
 
 
-def _shortened(text: str, most: int) -> str:
-    if len(text) <= most:
+def _shorten(text: str, length: int) -> str:
+    if len(text) <= length:
         return text
-    return f"{text[: most * 2 // 3]}[...]{text[-most // 4 :]}"
+    return f"{text[: length * 2 // 3]}[...]{text[-length // 4 :]}"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from harness.data.torch_datasets import Part, SealedTest
-from harness.engine.losses import of_examples, probabilities
+from harness.data.torch_datasets import Split, SealedTest
+from harness.engine.losses import compute_example_losses, compute_probabilities
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP
 from harness.stats.regression import fitted, rmse_interval
@@ -30,7 +30,7 @@ def read_test(
     sealed: SealedTest,
     ledger: TestSetLog,
     trained: Iterable[tuple[str, int, Loss, MLP | CustomModel]],
-    alongside: Callable[[Part], None] | None = None,
+    alongside: Callable[[Split], None] | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set for the selection of that hash: (uid, number, loss, model) of each run.
 
@@ -43,7 +43,7 @@ def read_test(
     if alongside is not None:
         alongside(part)
     for uid, number, trained_by, model in trained:
-        if model.regression:
+        if model.is_regression:
             values = foretold(model, part)
             reading = TestReading(
                 selection=selection,
@@ -64,8 +64,8 @@ def read_test(
         with torch.inference_mode():
             for rows in torch.split(part.rows, BATCH):
                 logits = model(part.inputs[rows])
-                losses.append(of_examples(trained_by, logits, part.labels[rows]))
-                best = probabilities(trained_by, logits).max(1)
+                losses.append(compute_example_losses(trained_by, logits, part.labels[rows]))
+                best = compute_probabilities(trained_by, logits).max(1)
                 sure.append(best.values)
                 predicted.append(logits.argmax(1))
         said = torch.cat(predicted)
@@ -85,6 +85,6 @@ def read_test(
 
 
 @torch.inference_mode()
-def foretold(model: MLP | CustomModel, part: Part) -> torch.Tensor:
+def foretold(model: MLP | CustomModel, part: Split) -> torch.Tensor:
     """What a regression says of each example, [n], in the target's own units."""
     return torch.cat([model(part.inputs[rows])[:, 0] for rows in torch.split(part.rows, BATCH)])

@@ -66,7 +66,7 @@ def hash_of(told: Mapping[str, Any]) -> str:
 def freeze(study: StudyRun) -> Selection:
     """Choose the champion by validation alone. Raises HarnessError where no trial is complete."""
     champion = require_champion(study)
-    uids = tuple(sorted(run.uid for run in study.best_first()))
+    uids = tuple(sorted(run.uid for run in study.rank_trials()))
     again = tuple(sorted(run.uid for each in confirmed(study) for run in each.runs))
     rule = RULE_GIVEN if study.is_grid_or_list else RULE_CONFIRMED if again else RULE
     rule = rule.format(objective=study.objective)
@@ -75,5 +75,5 @@ def freeze(study: StudyRun) -> Selection:
 
 def unread(study: StudyRun, selection: Selection) -> list[RunRecord]:
     """The runs whose models the test set is still to be read for, best first."""
-    wanted = study.best_first() if study.is_grid_or_list else [selection.kept]
-    return [run for run in wanted if study.reading_of(run) is None]
+    wanted = study.rank_trials() if study.is_grid_or_list else [selection.kept]
+    return [run for run in wanted if study.find_reading(run) is None]

@@ -1,8 +1,10 @@
-"""Where results go, and where reports read them from.
+"""Recording studies and trials, and reading them back: in MLflow, through an outbox on disk.
 
-records    what is written and read back, as plain values
-base       the protocol
-mlflow     an MLflow store or server: the one folder that imports mlflow
-memory     a working fake, for tests
-view       how a study's page looks in MLflow's UI
+base         the Tracker protocol
+types        the values that trackers write and read
+in_memory    the working fake, for tests
+predictions  the files of a trial's predictions
+raw_types    everything that a store holds of a study, unchecked, for `harness doctor`
+mlflow       an MLflow store or server: the only package that imports mlflow
+outbox       writes that are on disk before they are sent
 """

@@ -1,10 +1,12 @@
-"""What every tracker promises; held by tests/contracts/test_trackers.py.
+"""The Tracker protocol: how studies and trials are recorded and read back.
 
-Runs are named by uid: a trial's, or the study's for its parent run. All writes come from the
-driver's process alone, and writing the same again changes nothing: a run is found by its uid
-before one is made, a file takes the place of an older one. `at` is when it happened, as Unix time,
-for what is written later than that. Every method raises StoreError where the store cannot be read
-or written, and of these Unavailable where it may answer later.
+tests/tracking/test_contract.py tests every implementation against it.
+
+A run is addressed by its uid: the trial's, or the study's for the parent run. Only the driver's
+process writes. Writing the same twice changes nothing: a run is looked up by its uid before it is
+created, and a file replaces an older one of its name. `at` is the Unix time of an event that is
+written later. Every method raises StoreError if the store cannot be read or written; the subclass
+Unavailable means that a retry may succeed.
 """
 
 from __future__ import annotations
@@ -18,16 +20,18 @@ from harness.trial import Trial
 
 
 class Tracker(Protocol):
-    def open(self, record: StudyRecord, at: float | None = None) -> None:
-        """Make or find the experiment and the parent run."""
+    """Records studies and trials, and reads them back."""
 
-    def start(self, trial: Trial, at: float | None = None) -> None:
-        """Make the trial's run, its settings in it, or find it."""
+    def open_study(self, record: StudyRecord, at: float | None = None) -> None:
+        """Create or find the experiment and the parent run."""
+
+    def start_trial(self, trial: Trial, at: float | None = None) -> None:
+        """Create or find the trial's run, and record its settings."""
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
-        """Add points to a trial's curves."""
+        """Add points to a trial's learning curves."""
 
-    def finish(
+    def finish_trial(
         self,
         trial: Trial,
         state: State,
@@ -41,31 +45,39 @@ class Tracker(Protocol):
         displaced: str = "",
         at: float | None = None,
     ) -> None:
-        """End a trial's run. `epochs` are all of its epochs; they go into one file.
+        """End a trial's run.
 
-        `keep` keeps the outcome's weights too; `displaced` is the trial, by uid, whose weights
-        make room for them.
+        Args:
+            epochs: All epochs of the trial; they are stored in one file.
+            keep: Whether to keep the weights of `outcome`.
+            displaced: The uid of the trial whose weights are deleted instead.
         """
 
-    def weights(self, uid: str) -> bytes: ...
+    def load_weights(self, uid: str) -> bytes:
+        """Return the kept weights of a trial as a safetensors file."""
 
-    def run_id(self, uid: str) -> str:
-        """The store's own name of a run."""
+    def find_run_id(self, uid: str) -> str:
+        """Return the store's id of a run."""
 
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
-        """Write a frozen selection down, before the test set is opened for it."""
+        """Record a frozen selection, before the test set is opened for it."""
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        """Record on the run `uid` what the test set showed of a trial.
+        """Record a trial's result on the test set in a file of the study's run `uid`.
 
-        Its figures go to the trial's own run, and the `champion`'s to `uid` and its model too.
+        The metrics are recorded on the trial's run; the `champion`'s also on `uid` and its model.
         """
 
     def log_replay(
-        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+        self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
     ) -> None:
-        """Record on a trial's run, which the store calls `run_id`, what training it again gave: in
-        a word, and in figures by their names in MLflow. A later replay's take their place."""
+        """Record the result of a replay on the trial's run, in the place of an older one.
+
+        Args:
+            run_id: The store's id of the run.
+            outcome: The result in one word.
+            metrics: By their names in MLflow.
+        """
 
     def log_champion(
         self,
@@ -76,15 +88,15 @@ class Tracker(Protocol):
         note: str,
         metadata: Mapping[str, Any],
     ) -> str:
-        """Keep and register the best model as `name`; returns the address it loads from.
+        """Store the best model, register it as `name`, and return the address that loads it.
 
-        `metadata` stands beside it, for whoever loads it.
+        `metadata` is stored with the model.
         """
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
-        """Keep a file beside the run, in the place of an older one of that name."""
+        """Store a file of a run, in the place of an older one of that name."""
 
-    def close(
+    def close_study(
         self,
         uid: str,
         state: State,
@@ -95,30 +107,37 @@ class Tracker(Protocol):
         curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
-        """End the parent run; `note` describes it in markdown, `curves` are metrics with steps."""
+        """End the parent run.
 
-    def read(self, name: str) -> StudyRun | None:
-        """A study with all its trials; None where there is none of that name."""
+        Args:
+            note: Its description in markdown.
+            curves: Metrics with steps.
+        """
+
+    def read_study(self, name: str) -> StudyRun | None:
+        """Return a study with all its trials; None if there is no study of that name."""
 
     def read_run(self, run_id: str) -> StudyRun | None:
-        """The study that a run belongs to, with that trial alone; a study's own run gives all.
+        """Return the study of a run with that trial only, or with all trials for a parent run.
 
-        A run of `train`, which has no study, stands for one with a single trial.
+        A run of `train` is returned as a study with a single trial. None for an unknown id.
         """
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
-        """A file of a run; None where it has none of that name."""
+        """Return a file of a run; None if the run has no file of that name."""
 
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        """That file of many runs of one study, by run id, but of those that have none."""
+        """Return a file of many runs of one study by run id, without those that have none."""
 
-    def model_run(self, address: str) -> str | None:
-        """The run whose weights a registered model has, by the store's name of it; None where
-        there is no such model, or it is none of ours. `address` is models:/NAME@ALIAS,
-        models:/NAME/VERSION or models:/ID."""
+    def find_model_run(self, address: str) -> str | None:
+        """Return the id of the run whose weights a registered model has.
 
-    def experiments(self) -> dict[str, str]:
-        """Ids by name of all experiments that hold our runs, the one used last first."""
+        None if there is no such model, or harness did not register it. `address` is
+        models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID.
+        """
 
-    def studies(self) -> list[StudyRun]:
-        """Every study, without its trials' curves."""
+    def list_experiments(self) -> dict[str, str]:
+        """Return the ids of all experiments of harness by name, the one used last first."""
+
+    def list_studies(self) -> list[StudyRun]:
+        """Return every study, without its trials' curves."""

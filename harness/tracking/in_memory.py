@@ -1,4 +1,4 @@
-"""A tracker that keeps everything in dictionaries: the working fake for tests of others."""
+"""A tracker that keeps everything in dictionaries: the working fake for tests."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.results import EpochMetrics, Outcome, TrialResult
-from harness.tracking.predictions import FILE, Predictions
+from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
-    CONFIRMING,
+    CONFIRM_INFIX,
     Curve,
     RunRecord,
     State,
@@ -22,26 +22,28 @@ from harness.tracking.types import (
 from harness.trial import Trial
 
 
-class MemoryTracker:
+class InMemoryTracker:
+    """Implements the Tracker protocol; the store's ids are the uids."""
+
     def __init__(self) -> None:
         self.records: dict[str, StudyRecord] = {}
         self.runs: dict[str, RunRecord] = {}
-        self.kept: dict[str, bytes] = {}
+        self.saved_weights: dict[str, bytes] = {}
         self.readings: dict[str, list[TestReading]] = {}
         self.models: dict[str, Any] = {}
         self.model_runs: dict[str, str] = {}
         self.files: dict[str, dict[str, bytes]] = {}
-        self.closed: dict[str, tuple[State, str]] = {}
+        self.end_states: dict[str, tuple[State, str]] = {}
         self.selections: dict[str, list[Mapping[str, Any]]] = {}
         self._open: StudyRecord | None = None
 
-    def open(self, record: StudyRecord, at: float | None = None) -> None:
-        before = self.records.get(record.name)
-        if record.set_aside and before is not None and before.uid != record.uid:
+    def open_study(self, record: StudyRecord, at: float | None = None) -> None:
+        older = self.records.get(record.name)
+        if record.set_aside and older is not None and older.uid != record.uid:
             self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
         self._open = self.records[record.name] = record
 
-    def start(self, trial: Trial, at: float | None = None) -> None:
+    def start_trial(self, trial: Trial, at: float | None = None) -> None:
         if trial.uid in self.runs:
             return
         self.runs[trial.uid] = RunRecord(
@@ -56,11 +58,11 @@ class MemoryTracker:
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
         self._run(uid)
-        before = self.runs[uid].epochs
-        new = [each for each in metrics if each not in before]
-        self.runs[uid] = replace(self.runs[uid], epochs=(*before, *new))
+        epochs = self.runs[uid].epochs
+        new = [epoch for epoch in metrics if epoch not in epochs]
+        self.runs[uid] = replace(self.runs[uid], epochs=(*epochs, *new))
 
-    def finish(
+    def finish_trial(
         self,
         trial: Trial,
         state: State,
@@ -74,7 +76,7 @@ class MemoryTracker:
         displaced: str = "",
         at: float | None = None,
     ) -> None:
-        self.start(trial)
+        self.start_trial(trial)
         run = replace(
             self.runs[trial.uid], state=state, worker=worker, reason=reason, ended=at or time.time()
         )
@@ -82,7 +84,7 @@ class MemoryTracker:
             run = replace(
                 run,
                 best=outcome.best,
-                metrics=outcome.best.best_figures,
+                metrics=outcome.best.best_metrics,
                 parameters=outcome.parameters,
                 confusion=outcome.confusion,
                 interval=outcome.interval,
@@ -91,37 +93,36 @@ class MemoryTracker:
                 predictions = Predictions(
                     self._open.validation_labels,
                     outcome.predictions,
-                    numbers=not self._open.classes,
+                    is_regression=not self._open.classes,
                 )
-                self.log_file(trial.uid, FILE, predictions.to_file())
+                self.log_file(trial.uid, PREDICTIONS_FILE, predictions.to_bytes())
             if keep:
-                self.kept[trial.uid] = outcome.weights
-        self.kept.pop(displaced, None)
+                self.saved_weights[trial.uid] = outcome.weights
+        self.saved_weights.pop(displaced, None)
         self.runs[trial.uid] = run
 
-    def weights(self, uid: str) -> bytes:
-        if uid not in self.kept:
+    def load_weights(self, uid: str) -> bytes:
+        if uid not in self.saved_weights:
             raise StoreError(f"no weights are kept for trial {uid}")
-        return self.kept[uid]
+        return self.saved_weights[uid]
 
-    def run_id(self, uid: str) -> str:
+    def find_run_id(self, uid: str) -> str:
         return uid
 
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         self.selections.setdefault(uid, []).append(selection)
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        known = self.readings.setdefault(uid, [])
-        if not any(
-            (each.selection, each.number) == (reading.selection, reading.number) for each in known
-        ):
-            known.append(reading)
+        readings = self.readings.setdefault(uid, [])
+        key = (reading.selection, reading.number)
+        if not any((other.selection, other.number) == key for other in readings):
+            readings.append(reading)
 
     def log_replay(
-        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+        self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
     ) -> None:
         run = self._run(run_id)
-        self.runs[run_id] = replace(run, replay=found, metrics={**run.metrics, **metrics})
+        self.runs[run_id] = replace(run, replay=outcome, metrics={**run.metrics, **metrics})
 
     def log_champion(
         self,
@@ -139,7 +140,7 @@ class MemoryTracker:
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         self.files.setdefault(uid, {})[name] = content
 
-    def close(
+    def close_study(
         self,
         uid: str,
         state: State,
@@ -150,14 +151,14 @@ class MemoryTracker:
         curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
-        self.closed[uid] = (state, reason)
+        self.end_states[uid] = (state, reason)
 
-    def read(self, name: str) -> StudyRun | None:
+    def read_study(self, name: str) -> StudyRun | None:
         if name not in self.records:
             return None
         record = self.records[name]
         runs = [run for uid, run in self.runs.items() if uid.split("/")[0] == record.uid]
-        trials = [run for run in runs if CONFIRMING not in run.uid]
+        trials = [run for run in runs if CONFIRM_INFIX not in run.uid]
         return StudyRun(
             name=name,
             uid=record.uid,
@@ -169,41 +170,41 @@ class MemoryTracker:
             readings=tuple(self.readings.get(record.uid, ())),
             started=min((run.started for run in trials), default=0.0),
             ended=None,
-            state=self.closed.get(record.uid, ("RUNNING", ""))[0],
+            state=self.end_states.get(record.uid, ("RUNNING", ""))[0],
             trials=tuple(sorted(trials, key=lambda run: run.number)),
-            confirming=tuple(run for run in runs if CONFIRMING in run.uid),
+            confirmation_runs=tuple(run for run in runs if CONFIRM_INFIX in run.uid),
         )
 
     def read_run(self, run_id: str) -> StudyRun | None:
         for record in self.records.values():
-            study = self.read(record.name)
+            study = self.read_study(record.name)
             if study is not None and run_id == study.run_id:
                 return study
             if study is None:
                 continue
             trials = tuple(run for run in study.trials if run.run_id == run_id)
-            again = tuple(run for run in study.confirming if run.run_id == run_id)
-            if trials or again:
-                return replace(study, trials=trials, confirming=again)
+            confirmations = tuple(run for run in study.confirmation_runs if run.run_id == run_id)
+            if trials or confirmations:
+                return replace(study, trials=trials, confirmation_runs=confirmations)
         return None
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
         return self.files.get(run_id, {}).get(name)
 
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        found = {run_id: self.read_file(run_id, name) for run_id in run_ids}
-        return {run_id: content for run_id, content in found.items() if content is not None}
+        files = {run_id: self.read_file(run_id, name) for run_id in run_ids}
+        return {run_id: content for run_id, content in files.items() if content is not None}
 
-    def model_run(self, address: str) -> str | None:
-        named = {f"models:/{name}@champion": run for name, run in self.model_runs.items()}
-        return named.get(address)
+    def find_model_run(self, address: str) -> str | None:
+        runs = {f"models:/{name}@champion": run for name, run in self.model_runs.items()}
+        return runs.get(address)
 
-    def experiments(self) -> dict[str, str]:
+    def list_experiments(self) -> dict[str, str]:
         return {name: name for name in reversed(self.records)}
 
-    def studies(self) -> list[StudyRun]:
-        found = [self.read(name) for name in self.records]
-        return [study for study in found if study is not None]
+    def list_studies(self) -> list[StudyRun]:
+        studies = [self.read_study(name) for name in self.records]
+        return [study for study in studies if study is not None]
 
     def _run(self, uid: str) -> RunRecord:
         if uid not in self.runs:

@@ -1,7 +1,6 @@
-"""What a store holds of one study, raw: for `harness doctor`, which trusts nothing.
+"""Everything that a store holds of a study, unchecked, for `harness doctor`.
 
-The tracker's reader takes what it needs and looks the rest up; here is everything there is, doubles
-and deleted runs too, as it lies there.
+A tracker reads only what a report needs. These types also hold duplicate and deleted runs.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
-"""The store's own state of a run."""
+"""The state of a run in the store."""
 
-DIGEST = "harness.sha256."
-"""A tag of this prefix and a file's name holds its SHA-256 in hex, as it was written."""
-REMADE = "harness.remade"
-"""A tag of runs that a repair made again, from what the journal holds of the trial."""
-READINGS = "test_readings.json"
-DOCUMENT = "trial.json"
-WEIGHTS = "weights.safetensors"
+DIGEST_TAG = "harness.sha256."
+"""The tag `harness.sha256.<file name>` holds the SHA-256 of the file as it was written."""
+REBUILT_TAG = "harness.remade"
+"""The tag of a run that `doctor --repair` rebuilt from the Optuna record of the trial."""
+READINGS_FILE = "test_readings.json"
+DOCUMENT_FILE = "trial.json"
+WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True, order=True)
@@ -36,20 +35,22 @@ class Point:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of a run, read to its end."""
+    """A file of a run."""
 
     sha256: str
-    """In hex; empty where it could not be read."""
+    """In hex; empty if the file could not be read."""
     error: str = ""
     """Why it could not be read."""
     content: bytes | None = None
-    """Of the small ones that say something: JSON and the predictions on the test set."""
+    """The content of JSON files and of the predictions on the test set; None for other files."""
     shapes: Mapping[str, tuple[int, ...]] | None = None
-    """The tensors of a safetensors file by name; None for other files, and where it is none."""
+    """The tensors of a safetensors file by name; None for other files and for a damaged one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawRun:
+    """A run with its tags, parameters, metrics and files."""
+
     run_id: str
     name: str
     status: Status
@@ -59,9 +60,9 @@ class RawRun:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    """The last value of each, as the store shows it."""
+    """The last value of each metric, as the store shows it."""
     points: tuple[Point, ...] = ()
-    """Every one of its curves; of other metrics the last one."""
+    """Every point of the learning curves; the last point of other metrics."""
     files: Mapping[str, StoredFile] = field(default_factory=dict)
 
     @property
@@ -76,22 +77,22 @@ class RawRun:
     def state(self) -> str:
         return self.tags.get("harness.state", "")
 
-    def content(self, name: str) -> bytes | None:
+    def file_content(self, name: str) -> bytes | None:
         return self.files[name].content if name in self.files else None
 
 
 @dataclass(frozen=True)
 class RawVersion:
-    """A version of the registered model that goes by the study's name."""
+    """A version of the registered model that has the study's name."""
 
     version: str
     run_id: str
-    """Of the study's run that it was registered from."""
+    """The study's run that it was registered from."""
     champion: bool
-    """Whether the alias `champion` points here."""
+    """Whether the alias `champion` points to it."""
     tags: Mapping[str, str]
     problem: str = ""
-    """What is wrong with the model's own files, if anything is."""
+    """What is wrong with the model's files; empty if nothing is."""
 
 
 @dataclass(frozen=True)
@@ -104,41 +105,41 @@ class RawStudy:
     runs: tuple[RawRun, ...]
     versions: tuple[RawVersion, ...]
 
-    def of(self, uid: str, deleted: bool = False) -> list[RawRun]:
-        """The runs that carry a uid, the oldest first."""
+    def find_runs(self, uid: str, deleted: bool = False) -> list[RawRun]:
+        """Return the runs with a uid, the oldest first."""
         return [run for run in self._by_uid.get(uid, ()) if run.deleted == deleted]
 
     @cached_property
     def _by_uid(self) -> dict[str, list[RawRun]]:
-        found: dict[str, list[RawRun]] = {}
+        groups: dict[str, list[RawRun]] = {}
         for run in self.runs:
-            found.setdefault(run.uid, []).append(run)
-        return found
+            groups.setdefault(run.uid, []).append(run)
+        return groups
 
 
 class RawReader(Protocol):
-    """Reads everything; the mending actions need one that was opened for writing.
+    """Reads everything of a study, and repairs it if it was opened for writing.
 
-    Every method raises StoreError where the store cannot be read or written.
+    Every method raises StoreError if the store cannot be read or written.
     """
 
-    def audit(self, name: str, uid: str, model: str) -> RawStudy | None:
-        """What is held of the study `uid`, looked for under `name` first, and of `model`, the
-        registered one."""
+    def read_study(self, name: str, uid: str, model: str) -> RawStudy | None:
+        """Return the study `uid`, searched under `name` first, and the versions of the
+        registered model `model`; None if there is no such study."""
 
-    def studies(self) -> dict[str, str]:
-        """The uids of all studies on record, by name."""
+    def read_study_uids(self) -> dict[str, str]:
+        """Return the uids of all studies in the store by name."""
 
     def restore_study(self, experiment_id: str) -> None:
         """Undo the deletion of an experiment."""
 
-    def restore(self, run_id: str) -> None:
+    def restore_run(self, run_id: str) -> None:
         """Undo the deletion of a run."""
 
-    def delete(self, run_id: str) -> None:
-        """So that it can be restored."""
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run so that it can be restored."""
 
-    def create(
+    def create_run(
         self,
         experiment_id: str,
         name: str,
@@ -146,17 +147,18 @@ class RawReader(Protocol):
         params: Mapping[str, str],
         started: int,
     ) -> str:
-        """Make a run that is still RUNNING; returns its id."""
+        """Create a run in the state RUNNING and return its id; `started` in milliseconds."""
 
-    def end(
+    def end_run(
         self, run_id: str, status: Status | None, tags: Mapping[str, str], ended: int | None = None
     ) -> None:
-        """Give a run its tags and, unless None, its state; `ended` in milliseconds."""
+        """Set a run's tags and, unless None, its state; `ended` in milliseconds."""
 
-    def add_points(self, run_id: str, points: Sequence[Point]) -> None: ...
+    def add_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Add points to a run's metrics."""
 
-    def put_file(self, run_id: str, name: str, content: bytes) -> None:
-        """Keep a file on a run, with its digest."""
+    def write_file(self, run_id: str, name: str, content: bytes) -> None:
+        """Write a file of a run, and its digest as a tag."""
 
     def set_champion(self, name: str, version: str) -> None:
-        """Point the alias `champion` of the registered model at a version."""
+        """Point the alias `champion` of the registered model to a version."""

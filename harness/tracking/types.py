@@ -1,4 +1,4 @@
-"""What a tracker is given and what it gives back: plain frozen values."""
+"""The values that trackers write and read: StudyRecord, TestReading, RunRecord, StudyRun."""
 
 from __future__ import annotations
 
@@ -7,126 +7,131 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 from harness.config.schema import GRID_OR_LIST
-from harness.metrics import Score, score_of, sign_of
-from harness.results import EpochMetrics, Objective, TrialResult, class_accuracies
+from harness.metrics import Score, get_score, get_sort_sign
+from harness.results import EpochMetrics, Objective, TrialResult, compute_class_accuracies
 from harness.trial import TrialSpec
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
 Kind = Literal["study", "train"]
 
-PUT_ASIDE = "its driver died, then its study was put aside by --fresh"
-"""Why a trial failed that was running when that happened."""
+SET_ASIDE_REASON = "its driver died, then its study was put aside by --fresh"
+"""The reason recorded on a trial that was running when --fresh set its study aside."""
 
-
-CONFIRM, UNCONFIRMED = "confirm", "no"
-"""The fact that says how a search's winner is confirmed, and its value where it is not."""
-TEST_SET = "test_set"
-"""The fact that names the test set by the SHA-256 of its content."""
-MODEL_FOLDER = "model_folder"
-"""The fact that says where the code of a study's own models lay, from where it was started."""
-CONFIRMING = "/confirm/"
-"""In the uid of a confirming run, between its study's and its own."""
+CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
+"""The fact that describes how a search's winner is confirmed, and its value for "not at all"."""
+TEST_SET_FACT = "test_set"
+"""The fact that identifies the test set: the SHA-256 of its content."""
+MODEL_FOLDER_FACT = "model_folder"
+"""The fact that holds the folder of a study's custom models, relative to where it was started."""
+CONFIRM_INFIX = "/confirm/"
+"""The part of a confirmation run's uid between the study's uid and the run's own name."""
 
 Curve = tuple[tuple[int, float], ...]
-"""(step, value), 1,000 at most."""
-ENVIRONMENT = ("device", "slots", "cpu", "platform", "versions", "split_hash")
-"""Facts that stand on each trial's run too, for a study may go on elsewhere: on what it was trained
-there, by harness.facts. Whether its bits can be had again depends on them."""
+"""(step, value) pairs, 1,000 at most."""
+ENVIRONMENT_FACTS = ("device", "slots", "cpu", "platform", "versions", "split_hash")
+"""Facts recorded on each trial's run too, because a study may continue on another machine.
+
+A bitwise replay of the trial needs the same values. See harness.sweep.environment.
+"""
 
 Matrix = Sequence[Sequence[int]]
-"""Examples by [true class][predicted class]."""
+"""A confusion matrix: examples by [true class][predicted class]."""
 
 
-def right(confusion: Matrix) -> tuple[int, int]:
-    """(correct, all) examples."""
+def count_correct(confusion: Matrix) -> tuple[int, int]:
+    """Return the numbers of (correct, all) examples of a confusion matrix."""
     return sum(row[index] for index, row in enumerate(confusion)), sum(map(sum, confusion))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """A study as it is opened: what its parent run says."""
+    """A study as it is opened: the content of its parent run.
+
+    The outbox writes this class to disk by field name.
+    """
 
     name: str
-    """The experiment's."""
+    """The name of its experiment."""
     uid: str
     kind: Kind = "study"
-    """`train` has no parent run and no trials beside one another."""
+    """`train` has a single run and no parent run."""
     text: str
-    """The study file as it was."""
+    """The study file's text."""
     definition: dict[str, Any]
     facts: dict[str, str]
-    """Tags: device, versions, git commit, the split's hash."""
+    """Tags: device, versions, git commit, hash of the split."""
     dataset: str
     dataset_digest: str
     dataset_source: str
     sizes: dict[str, int]
     classes: tuple[str, ...]
     validation_labels: bytes = b""
-    """The true class of every validation example in the split's order, one byte each; of a
-    regression the true values, float32."""
+    """The true class of each validation example in the split's order, one byte each; for a
+    regression the true values as float32."""
     continued: bool = False
-    """Whether trials of it are on record already."""
+    """Whether it already has trials."""
     set_aside: str | None = None
-    """Where --fresh put an older study away: the suffix of its name."""
+    """The suffix that --fresh gave to the name of an older study."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of the trials that are trained while it is open."""
-        return {name: self.facts[name] for name in ENVIRONMENT if name in self.facts}
+        """The facts recorded on the trials that are trained while the study is open."""
+        return {name: self.facts[name] for name in ENVIRONMENT_FACTS if name in self.facts}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestReading:
-    """What an opening of the test set showed of one trial: for which selection, when."""
+    """One trial's result on the test set. Stored as JSON by field name."""
 
-    __test__ = False  # no test class, whatever pytest thinks of its name
+    __test__ = False  # pytest would collect it as a test class
 
     selection: str
-    """Hash of the frozen selection."""
+    """Hash of the frozen selection that the test set was opened for."""
     number: int
-    """The trial."""
+    """The trial's number."""
     time: float
     """Unix time."""
     loss: float
     confusion: tuple[tuple[int, ...], ...]
     run: str = ""
-    """The uid of the run whose weights were read; older records leave it out, where it is the
-    trial's own."""
+    """The uid of the run whose weights were evaluated; empty in older records: the trial's."""
     look: int = 0
-    """Which opening of this test set it was, over all studies; 0 in older records."""
+    """Which opening of this test set it was, over all studies; 0 in older records.
+    `look` and `foretold` are keys of stored records, so they keep their names."""
     rmse: float | None = None
-    """This and what follows: of a regression alone, in the target's own units."""
+    """This field and the following are for regression, in the target's units."""
     mae: float | None = None
     r2: float | None = None
     interval: tuple[float, float] | None = None
-    """95 % for the RMSE, by the bootstrap; `foretold` are the examples."""
+    """95 % bootstrap interval of the RMSE."""
     foretold: int = 0
+    """The number of examples."""
 
     @property
     def score(self) -> float:
-        """What a model is quoted by."""
+        """The accuracy, or the RMSE of a regression."""
         return self.accuracy if self.rmse is None else self.rmse
 
     @property
     def accuracy(self) -> float:
-        """NaN of a regression."""
-        correct, examples = right(self.confusion)
+        """NaN for a regression."""
+        correct, examples = count_correct(self.confusion)
         return correct / examples if examples else float("nan")
 
     @property
     def examples(self) -> int:
-        return right(self.confusion)[1] or self.foretold
+        return count_correct(self.confusion)[1] or self.foretold
 
     @property
     def figures(self) -> dict[str, float]:
-        """By the names that they have in MLflow, after `test/`."""
+        """The metrics by their names in MLflow, without the prefix `test/`."""
         if self.rmse is None or self.mae is None or self.r2 is None:
             return {"loss": self.loss, "accuracy": self.accuracy}
         return {"loss": self.loss, "rmse": self.rmse, "mae": self.mae, "r2": self.r2}
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
-        return class_accuracies(self.confusion)
+        return compute_class_accuracies(self.confusion)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,17 +139,19 @@ class TestReading:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
-        return cls(**values | {"confusion": confusion, "interval": _pair(values.get("interval"))})
+        return cls(
+            **values | {"confusion": confusion, "interval": _parse_interval(values.get("interval"))}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A trial's run as it is read back, or one that confirms a trial."""
+    """The run of a trial, or a confirmation run, as it is read from the store."""
 
     uid: str
     run_id: str
     number: int
-    """The trial; of a confirming run, the one whose settings it has."""
+    """The trial's number; for a confirmation run, the number of the trial that it repeats."""
     state: State
     spec: TrialSpec
     reason: str = ""
@@ -154,36 +161,36 @@ class RunRecord:
     """Unix time."""
     ended: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The last value of each, by its name in MLflow."""
+    """The last value of each metric by its name in MLflow."""
     epochs: tuple[EpochMetrics, ...] = ()
     best: EpochMetrics | None = None
     parameters: int = 0
     confusion: tuple[tuple[int, ...], ...] = ()
     interval: tuple[float, float] | None = None
-    """Of a regression: 95 % for the validation RMSE."""
+    """For a regression: the 95 % interval of the validation RMSE."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What it was trained on, by ENVIRONMENT; empty where an older version recorded it."""
+    """ENVIRONMENT_FACTS of where it was trained; empty in older records."""
     replay: str = ""
-    """What the last replay of it found, in a word; empty where there was none."""
+    """The result of its last replay in one word; empty if it was never replayed."""
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
-        return class_accuracies(self.confusion)
+        return compute_class_accuracies(self.confusion)
 
     @property
     def score(self) -> float:
-        """What a trial is quoted by; it has a best epoch."""
+        """The validation accuracy or RMSE of the best epoch, which the trial must have."""
         assert self.best is not None
         return self.best.score
 
-    def value(self, objective: Objective) -> float | None:
-        """The best epoch's objective; None for a run without one."""
+    def objective_value(self, objective: Objective) -> float | None:
+        """Return the objective at the best epoch; None for a run without one."""
         return self.metrics.get(f"best/{objective.replace('/', '_')}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRun:
-    """A study as it is read back: the parent run and its trials, by number."""
+    """A study as it is read from the store: its parent run, and its trials by number."""
 
     name: str
     uid: str
@@ -193,13 +200,13 @@ class StudyRun:
     classes: tuple[str, ...]
     definition: dict[str, Any]
     readings: tuple[TestReading, ...]
-    """What was read on the test set of each trial, the oldest opening's first."""
+    """The trials' results on the test set, the oldest first."""
     started: float
     ended: float | None
     state: State = "COMPLETE"
     trials: Sequence[RunRecord] = field(default_factory=tuple)
-    confirming: Sequence[RunRecord] = field(default_factory=tuple)
-    """The best trials' settings again, with fresh seeds; every attempt."""
+    confirmation_runs: Sequence[RunRecord] = field(default_factory=tuple)
+    """The best trials' settings trained with new seeds; every attempt."""
 
     @property
     def objective(self) -> Objective:
@@ -207,52 +214,55 @@ class StudyRun:
 
     @property
     def score(self) -> Score:
-        """What its trials are quoted by."""
-        return score_of(self.definition)
+        """The metric that its trials are compared by."""
+        return get_score(self.definition)
 
     @property
     def is_grid_or_list(self) -> bool:
-        """Whether its settings were all known beforehand: a grid or a list."""
+        """Whether all of its settings were fixed before it started."""
         return self.definition["study"].get("sampler") in GRID_OR_LIST
 
     @property
     def test_name(self) -> str:
-        """`test`, or `stand-in` where that was held out of the training part beside a test part."""
-        own = self.definition.get("data", {}).get("own_test", True)
-        return "test" if own else "stand-in"
+        """`test`, or `stand-in` if the examples were held out of the training set instead."""
+        has_test_set = self.definition.get("data", {}).get("own_test", True)
+        return "test" if has_test_set else "stand-in"
 
     @property
-    def looks(self) -> int:
-        """How often this study opened the test set; once for all trials of a grid or list."""
+    def test_set_openings(self) -> int:
+        """How many times this study opened the test set; once for all trials of a grid or list."""
         return len({reading.selection for reading in self.readings})
 
     @property
-    def confirms(self) -> bool:
-        """Whether its winner was to be trained again over fresh seeds."""
-        return self.facts.get(CONFIRM, UNCONFIRMED) != UNCONFIRMED
+    def has_confirmation(self) -> bool:
+        """Whether the study trains its best trials again with new seeds."""
+        return self.facts.get(CONFIRM_FACT, UNCONFIRMED) != UNCONFIRMED
 
-    def reading_of(self, run: RunRecord) -> TestReading | None:
-        """What the test set showed of the weights of `run`, if it was read for them."""
-        for each in self.readings:
-            own = each.number == run.number and CONFIRMING not in run.uid
-            if each.run == run.uid or (not each.run and own):
-                return each
+    def find_reading(self, run: RunRecord) -> TestReading | None:
+        """Return the test set's result for the weights of `run`, if there is one."""
+        for reading in self.readings:
+            is_trial = reading.number == run.number and CONFIRM_INFIX not in run.uid
+            if reading.run == run.uid or (not reading.run and is_trial):
+                return reading
         return None
 
-    def best_first(self) -> list[RunRecord]:
-        """Complete trials by the objective, the earlier of equals first."""
+    def rank_trials(self) -> list[RunRecord]:
+        """Return the complete trials, the best first; ties in the order of their numbers."""
         ranked = []
         for run in self.trials:
-            value = run.value(self.objective)
+            value = run.objective_value(self.objective)
             if run.state == "COMPLETE" and value is not None:
-                ranked.append((sign_of(self.objective) * value, run.number, run))
+                ranked.append((get_sort_sign(self.objective) * value, run.number, run))
         return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
 
 
-def trial_document(
+def build_trial_document(
     spec: TrialSpec, epochs: Sequence[EpochMetrics], worker: str, result: TrialResult | None
 ) -> dict[str, Any]:
-    """`trial.json`: a trial's exact settings and curves in one file, so that reading is bulk."""
+    """Return the content of `trial.json`: the exact settings and all curves of a trial.
+
+    One file a trial is read much faster than one curve at a time.
+    """
     document: dict[str, Any] = {
         "spec": spec.to_dict(),
         "worker": worker,
@@ -275,8 +285,8 @@ def trial_document(
     return document
 
 
-def read_document(document: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a RunRecord that `trial.json` holds."""
+def parse_trial_document(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a RunRecord that `trial.json` holds."""
     columns = document["epochs"]
     epochs = tuple(
         EpochMetrics(**dict(zip(columns, row, strict=True)))
@@ -289,9 +299,9 @@ def read_document(document: dict[str, Any]) -> dict[str, Any]:
         "best": best[0] if best else None,
         "parameters": document.get("parameters", 0),
         "confusion": tuple(tuple(row) for row in document.get("confusion", ())),
-        "interval": _pair(document.get("interval")),
+        "interval": _parse_interval(document.get("interval")),
     }
 
 
-def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+def _parse_interval(values: Sequence[float] | None) -> tuple[float, float] | None:
     return None if values is None else (float(values[0]), float(values[1]))

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from harness.analysis.data_quality import LONGEST, data_line, data_metrics, facts_of, fairness_of
-from harness.data.leakage import Contents, DataQuality, Duplicates
-from harness.data.prepare import Prepared
-from harness.sweep.environment import facts
-from harness.tracking.mlflow.naming import LONGEST_TAG
+from harness.data.leakage import SplitContents, DataQuality, Duplicates
+from harness.data.prepare import PreparedDataset
+from harness.sweep.environment import collect_environment
+from harness.tracking.mlflow.naming import MAX_TAG_LENGTH
 from harness.tracking.types import StudyRun
 from tests.support import synthetic_study
 
@@ -28,21 +28,21 @@ def of(study: StudyRun, found: DataQuality) -> StudyRun:
     return replace(study, facts=study.facts | facts_of(found))
 
 
-def test_what_goes_on_record_is_read_back(study: StudyRun, digits: Prepared) -> None:
+def test_what_goes_on_record_is_read_back(study: StudyRun, digits: PreparedDataset) -> None:
     found = synthetic_study.fairness(10)
     assert fairness_of(of(study, found)) == found
-    assert fairness_of(replace(study, facts=facts(digits, "CPU", 1, 1))) == digits.fairness
+    assert fairness_of(replace(study, facts=collect_environment(digits, "CPU", 1, 1))) == digits.data_quality
 
 
 @pytest.mark.parametrize("classes", [2, 256, 1000, 100_000])
 def test_it_fits_a_tag_however_many_classes_there_are(study: StudyRun, classes: int) -> None:
     found = synthetic_study.fairness(10)
     parts = {
-        name: Contents(10**9, (*[1] * (classes - 1), 12_345_678), part.digest)
+        name: SplitContents(10**9, (*[1] * (classes - 1), 12_345_678), part.digest)
         for name, part in found.parts.items()
     }
     recorded = of(study, replace(found, parts=parts))
-    assert LONGEST == LONGEST_TAG
+    assert LONGEST == MAX_TAG_LENGTH
     assert max(len(text) for text in facts_of(replace(found, parts=parts)).values()) <= LONGEST
     metrics = data_metrics(recorded)
     assert metrics["data/imbalance_train"] == 12_345_678

@@ -20,7 +20,7 @@ from harness.analysis.expected_best import (
     quantiles_of_best,
 )
 from harness.stats.proportions import wilson
-from harness.tracking.types import StudyRun, right
+from harness.tracking.types import StudyRun, count_correct
 from tests.reports.list_study import listed
 from tests.support import synthetic_study
 
@@ -93,7 +93,7 @@ def test_it_is_unbiased_where_drawing_with_replacement_is_not() -> None:
 def test_who_counts(study: StudyRun, found: ExpectedBest) -> None:
     states = [run.state for run in study.trials]
     assert found.trials == states.count("COMPLETE") + states.count("PRUNED") < len(states)
-    champion = study.best_first()[0]
+    champion = study.rank_trials()[0]
     assert champion.best is not None
     best = champion.best.val_accuracy
     assert found.best == best
@@ -113,7 +113,7 @@ def test_who_counts(study: StudyRun, found: ExpectedBest) -> None:
 
 
 def test_how_many_are_enough(study: StudyRun, found: ExpectedBest) -> None:
-    low, high = wilson(*right(study.best_first()[0].confusion), confidence=0.6827)
+    low, high = wilson(*count_correct(study.rank_trials()[0].confusion), confidence=0.6827)
     assert found.tolerance == (high - low) / 2
     n = found.enough
     assert found.best - found.mean[n - 1] <= found.tolerance < found.best - found.mean[n - 2]
@@ -140,8 +140,8 @@ def test_a_loss_falls(study: StudyRun) -> None:
     by_loss = replace(study, definition=definition)
     made = expected(by_loss)
     assert made is not None
-    champion = by_loss.best_first()[0]
-    assert made.best == champion.value("val/loss")
+    champion = by_loss.rank_trials()[0]
+    assert made.best == champion.objective_value("val/loss")
     assert list(made.mean) == sorted(made.mean, reverse=True)
     assert all(low <= high for low, high in zip(made.low, made.high, strict=True))
     assert list(made.course) == sorted(made.course, reverse=True)

@@ -13,13 +13,13 @@ from PIL import Image
 
 from harness.analysis import misclassified
 from harness.analysis.misclassified import Mistakes
-from harness.data.prepare import Prepared
-from harness.data.torch_datasets import Part, load_splits
+from harness.data.prepare import PreparedDataset
+from harness.data.torch_datasets import Split, load_splits
 from harness.models.mlp import MLP
 from harness.trial import TrialSpec
 
 
-def test_the_surest_mistakes_come_first_with_their_pictures(digits: Prepared) -> None:
+def test_the_surest_mistakes_come_first_with_their_pictures(digits: PreparedDataset) -> None:
     splits = load_splits(digits.training)
     part = splits.validation
     torch.manual_seed(0)
@@ -50,7 +50,7 @@ def test_grey_and_rgb_pictures_are_shown_and_nothing_else(
     shape: tuple[int, ...], mode: str | None
 ) -> None:
     inputs = torch.arange(40 * math.prod(shape)).remainder(251).to(torch.uint8).view(40, *shape)
-    part = Part(inputs, torch.arange(40) % 10, torch.arange(40), 0.0, 255.0)
+    part = Split(inputs, torch.arange(40) % 10, torch.arange(40), 0.0, 255.0)
     ones = torch.ones(math.prod(shape))
     found = misclassified.find(0, MLP(TrialSpec(hidden=()), 10, 0 * ones, ones).eval(), part)
     assert found.total > 0
@@ -63,7 +63,7 @@ def test_grey_and_rgb_pictures_are_shown_and_nothing_else(
         np.testing.assert_allclose(np.asarray(picture), shown * (255 / 250), atol=0.51)
 
 
-def test_they_come_back_from_their_file(digits: Prepared) -> None:
+def test_they_come_back_from_their_file(digits: PreparedDataset) -> None:
     splits = load_splits(digits.training)
     model = MLP(TrialSpec(hidden=()), 10, splits.mean, splits.inv_std).eval()
     found = misclassified.find(0, model, splits.validation)

@@ -16,7 +16,7 @@ from harness.analysis.replay_tolerance import (
     largest,
     spread,
 )
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.trainer import Trainer
@@ -43,7 +43,7 @@ def made(*val_losses: float, diverged: bool = False) -> Training:
 
 
 @pytest.fixture(scope="module")
-def data(digits: Prepared) -> DeviceData:
+def data(digits: PreparedDataset) -> DeviceData:
     return DeviceData(load_splits(digits.training))
 
 
@@ -60,7 +60,7 @@ def trained(
         for report in [report for some in population.train_epoch() for report in some]:
             assert isinstance(report.outcome, EpochMetrics)
             curves[report.uid].append(report.outcome)
-            result = population.judge(report.uid, True)
+            result = population.decide(report.uid, True)
             if result is not None:
                 results[report.uid] = result
     return {

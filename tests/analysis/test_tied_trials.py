@@ -14,12 +14,12 @@ from harness.analysis.summary import Summary
 from harness.analysis.summary_json import to_dict
 from harness.analysis.tied_trials import TiedTrials, ties
 from harness.stats.proportions import LEVEL, holm, mcnemar, wilson
-from harness.tracking.in_memory import MemoryTracker
-from harness.tracking.types import RunRecord, StudyRun, right
+from harness.tracking.in_memory import InMemoryTracker
+from harness.tracking.types import RunRecord, StudyRun, count_correct
 from tests.support.compared_trials import RECORD, TRUE, finish, wrong_at
 
 
-class Counting(MemoryTracker):
+class Counting(InMemoryTracker):
     """Remembers which runs' files were asked for together."""
 
     def __init__(self) -> None:
@@ -31,24 +31,24 @@ class Counting(MemoryTracker):
         return super().read_files(run_ids, name)
 
 
-def read(tracker: MemoryTracker) -> StudyRun:
-    study = tracker.read("one")
+def read(tracker: InMemoryTracker) -> StudyRun:
+    study = tracker.read_study("one")
     assert study is not None
     return study
 
 
-def found(tracker: MemoryTracker) -> TiedTrials:
+def found(tracker: InMemoryTracker) -> TiedTrials:
     study = read(tracker)
-    made = ties(tracker, study, study.best_first()[0])
+    made = ties(tracker, study, study.rank_trials()[0])
     assert made is not None
     return made
 
 
 @pytest.fixture
-def few() -> MemoryTracker:
+def few() -> InMemoryTracker:
     """The champion errs nowhere; the others in 3, 7, 10 and 12 of 40 places."""
-    made = MemoryTracker()
-    made.open(RECORD)
+    made = InMemoryTracker()
+    made.open_study(RECORD)
     for number, wrong, parameters in (
         (0, 12, 5),
         (1, 3, 400),
@@ -60,7 +60,7 @@ def few() -> MemoryTracker:
     return made
 
 
-def test_who_ties_is_decided_after_holm(few: MemoryTracker) -> None:
+def test_who_ties_is_decided_after_holm(few: InMemoryTracker) -> None:
     made = found(few)
     p = [binomtest(0, wrong).pvalue for wrong in (3, 7, 10, 12)]
     assert (p[1] < LEVEL, 2 * p[1] < LEVEL) == (True, True)
@@ -82,14 +82,14 @@ def test_what_is_not_read_changes_nothing() -> None:
     n = 400
     true = bytes(rng.integers(0, 2, n).tolist())
     tracker = Counting()
-    tracker.open(replace(RECORD, validation_labels=true))
+    tracker.open_study(replace(RECORD, validation_labels=true))
     heights = [0.95, *rng.uniform(0.6, 0.95, 60)]
     for number, height in enumerate(heights):
         right_ones = rng.random(n) < height
         said = bytes(t if r else 1 - t for t, r in zip(true, right_ones, strict=True))
         finish(tracker, "u1", number, said, 8, parameters=100 - number, true=true)
     study = read(tracker)
-    champion, *others = study.best_first()
+    champion, *others = study.rank_trials()
     made = found(tracker)
     assert 0 < len(tracker.asked) < len(others), "some are read, others need not be"
 
@@ -118,15 +118,15 @@ def _of(runs: Sequence[RunRecord]) -> list[int]:
 
 
 def test_the_smallest_lies_in_the_champions_interval_too() -> None:
-    tracker = MemoryTracker()
-    tracker.open(RECORD)
+    tracker = InMemoryTracker()
+    tracker.open_study(RECORD)
     finish(tracker, "u1", 0, wrong_at(*range(10)), 8, parameters=1000)
     finish(tracker, "u1", 1, wrong_at(*range(10, 21)), 16, parameters=400)
     finish(tracker, "u1", 2, wrong_at(*range(20, 31)), 32, parameters=400)
     finish(tracker, "u1", 3, wrong_at(*range(15, 36)), 64, parameters=3)
     made = found(tracker)
     assert _of(made.others) == [1, 2, 3], "no difference shows"
-    low, _ = wilson(*right(made.champion.confusion))
+    low, _ = wilson(*count_correct(made.champion.confusion))
     last = made.others[-1]
     assert last.best is not None
     assert last.best.val_accuracy < low
@@ -146,7 +146,7 @@ def test_the_smallest_lies_in_the_champions_interval_too() -> None:
     }
 
 
-def test_the_champion_may_be_the_smallest(few: MemoryTracker) -> None:
+def test_the_champion_may_be_the_smallest(few: InMemoryTracker) -> None:
     few.runs["u1/2"] = replace(few.runs["u1/2"], parameters=4)
     assert found(few).text.endswith("; none within its interval is smaller")
     few.runs["u1/2"] = replace(few.runs["u1/2"], parameters=0)
@@ -158,8 +158,8 @@ def test_the_champion_may_be_the_smallest(few: MemoryTracker) -> None:
 
 
 def test_nobody_ties() -> None:
-    tracker = MemoryTracker()
-    tracker.open(RECORD)
+    tracker = InMemoryTracker()
+    tracker.open_study(RECORD)
     finish(tracker, "u1", 0, wrong_at(), 8)
     study = read(tracker)
     assert ties(tracker, study, study.trials[0]) is None, "nobody to be compared with"
@@ -173,20 +173,20 @@ def test_nobody_ties() -> None:
     assert found(tracker).text.startswith("none: each of the 2 others can be told")
 
 
-def test_without_predictions_nothing_is_known(few: MemoryTracker) -> None:
+def test_without_predictions_nothing_is_known(few: InMemoryTracker) -> None:
     del few.files["u1/1"]
     made = found(few)
     assert _of(made.members) == [2]
     assert made.tested == 3
     del few.files["u1/2"]
     study = read(few)
-    assert ties(few, study, study.best_first()[0]) is None, "the champion's"
+    assert ties(few, study, study.rank_trials()[0]) is None, "the champion's"
 
 
 def test_another_seed_of_the_champions_setting_is_no_rival() -> None:
-    tracker = MemoryTracker()
+    tracker = InMemoryTracker()
     listed = {"study": {"objective": "val/accuracy", "sampler": "list", "seed": 0}}
-    tracker.open(replace(RECORD, definition=RECORD.definition | listed))
+    tracker.open_study(replace(RECORD, definition=RECORD.definition | listed))
     finish(tracker, "u1", 0, wrong_at(0), 8, seed=0)
     finish(tracker, "u1", 1, wrong_at(1), 8, seed=1)
     finish(tracker, "u1", 2, wrong_at(2), 16, seed=0)
@@ -194,17 +194,17 @@ def test_another_seed_of_the_champions_setting_is_no_rival() -> None:
 
 
 def test_one_that_is_better_by_far_is_told_apart_too() -> None:
-    tracker = MemoryTracker()
+    tracker = InMemoryTracker()
     by_loss = replace(RECORD, definition=RECORD.definition | {"study": {"objective": "val/loss"}})
-    tracker.open(by_loss)
+    tracker.open_study(by_loss)
     finish(tracker, "u1", 0, wrong_at(*range(20)), 8)
     finish(tracker, "u1", 1, wrong_at(0), 8)
     assert _of(found(tracker).members) == [0]
 
 
-def test_the_verdict_names_them(few: MemoryTracker) -> None:
+def test_the_verdict_names_them(few: InMemoryTracker) -> None:
     study = read(few)
-    verdict = Summary.of(study, study.best_first()[0], few, Path("r.html"), "http://h/")
+    verdict = Summary.of(study, study.rank_trials()[0], few, Path("r.html"), "http://h/")
     assert dict(verdict.lines)["ties"] == (
         "1 of 4 others cannot be told from it on 40 examples (McNemar, adjusted by Holm, 5 %): 1; "
         "the smallest within its interval is trial 1: 8 · adam 0.001, 40.0 % of its parameters, "

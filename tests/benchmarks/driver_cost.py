@@ -34,11 +34,11 @@ import optuna
 
 from harness.config.loader import load
 from harness.executors.base import Ended, Epoch, Event
-from harness.results import EpochMetrics, Stopped, TrialResult
+from harness.results import EpochMetrics, StopReason, TrialResult
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver
-from harness.sweep.quiet import Silent
-from harness.system.signals import Stop
+from harness.sweep.progress import Silent
+from harness.system.signals import StopFlag
 from harness.tracking.types import StudyRecord
 from harness.trial import Trial, TrialSpec
 from harness.workspace import Workspace
@@ -191,7 +191,7 @@ class Stub:
             return Epoch(uid, "stub", slot.epochs[-1])
         return Ended(uid, "stub", self._result(slot, "finished" if slot.keep else "pruned"))
 
-    def _result(self, slot: Slot, stopped: Stopped) -> TrialResult:
+    def _result(self, slot: Slot, stopped: StopReason) -> TrialResult:
         return TrialResult(
             best=max(slot.epochs, key=lambda metrics: metrics.val_accuracy),
             epochs=len(slot.epochs),
@@ -219,10 +219,10 @@ class Stub:
 def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
     """Every trial's cost in the order in which they ended, and how they ended."""
     config = load("fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials})
-    home = Workspace(folder)
+    workspace = Workspace(folder)
     with (
-        open_search(config, home.journals(home.local_uri)) as search,
-        home.open_spool(config.study.name, home.local_uri) as tracker,
+        open_search(config, workspace.journal_folder(workspace.local_uri)) as search,
+        workspace.open_outbox(config.study.name, workspace.local_uri) as tracker,
     ):
         record = StudyRecord(
             name=config.study.name,
@@ -236,14 +236,14 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
             sizes={"validation": EXAMPLES},
             classes=tuple(map(str, range(CLASSES))),
         )
-        tracker.open(record)
+        tracker.open_study(record)
         executor = Stub(Sampling(), rising)
         objective = config.study.objective
         driver = Driver(search, executor, tracker, Silent(), target=trials, objective=objective)
-        driver.run(Stop())
-        tracker.close(search.uid, "COMPLETE")
+        driver.run(StopFlag())
+        tracker.close_study(search.uid, "COMPLETE")
         tracker.flush()
-        tracker.in_order = True
+        tracker.ended_cleanly = True
         ended = f"{search.counts.complete} complete, {search.counts.pruned} pruned"
     return list(executor.costs.values()), ended
 

@@ -4,7 +4,7 @@
 
 The loop of usual_loop.py and the engine, both at batch 64 with Adam on one thread, alternating;
 medians and extremes over the rounds. The engine's share of the peak counts only the useful matrix
-products (72 MFLOP a step), and compares with the fastest product of two 1024 x 1024 matrices that
+matmul (72 MFLOP a step), and compares with the fastest product of two 1024 x 1024 matrices that
 torch.mm and oneDNN did in the same rounds.
 """
 
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from usual_loop import Fit, UsualLoop, machine
 
 from harness.engine.device_data import DeviceData
-from harness.engine.placement import together
+from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 
@@ -30,7 +30,7 @@ SPEC = TrialSpec(hidden=(300, 100), batch_size=64)
 SIZE = 1024
 
 
-def products() -> dict[str, Callable[[], object]]:
+def matmul() -> dict[str, Callable[[], object]]:
     """The two ways to multiply matrices that torch has on a CPU."""
     a, b, out = (torch.randn(SIZE, SIZE) for _ in range(3))
     linear = torch.ops.mkldnn._linear_pointwise.default
@@ -57,20 +57,20 @@ def main(folder: Path, rounds: int) -> None:
     print(machine("cpu"))
     loop, fit = UsualLoop(folder), Fit(SPEC, "cpu")
     data = DeviceData(loop.splits)
-    cell = together([TrialState.fresh("", SPEC, data)], data)
+    group = build_group([TrialState.create("", SPEC, data)], data)
     loader = DataLoader(loop.training, batch_size=SPEC.batch_size, shuffle=True)
-    cell.train_epoch()  # warm
+    group.train_epoch()  # warm
     usual, ours = [], []
-    peaks: dict[str, list[float]] = {name: [] for name in products()}
+    peaks: dict[str, list[float]] = {name: [] for name in matmul()}
     for _ in range(rounds):
         usual.append(seconds(lambda: fit.run(loader, train=True)))
-        ours.append(seconds(cell.train_epoch))
-        for name, product in products().items():
+        ours.append(seconds(group.train_epoch))
+        for name, product in matmul().items():
             peaks[name].append(2e-9 * SIZE**3 / seconds(product, times=20))
     show("usual loop", usual, "s")
     show("engine", ours, "s")
     show("ratio", [one / two for one, two in zip(usual, ours, strict=True)], "x")
-    rates = [1e-9 * cell.steps * step_flops(SPEC) / time for time in ours]
+    rates = [1e-9 * group.steps * step_flops(SPEC) / time for time in ours]
     show("engine", rates, "GFLOP/s")
     for name, measured in peaks.items():
         show(f"peak of {name}", measured, "GFLOP/s")

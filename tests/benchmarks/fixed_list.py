@@ -27,7 +27,7 @@ def specs(count: int = 20, seed: int = 7, epochs: int = 3) -> list[TrialSpec]:
 
 def step_flops(spec: TrialSpec) -> int:
     """Of the matrix products of one training step on FashionMNIST."""
-    return cost_model.step_flops(spec.hidden, spec.batch_size, inputs=784, classes=10)
+    return cost_model.count_step_flops(spec.hidden, spec.batch_size, inputs=784, classes=10)
 
 
 def _draw(rng: random.Random, index: int, epochs: int) -> TrialSpec:

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/fusing.py DATA_DIR
 
-Seconds a trial and step with K = 4 and 8 trials of one shape in a cell against each alone, on one
+Seconds a trial and step with K = 4 and 8 trials of one shape in a group against each alone, on one
 thread; FashionMNIST's 784 inputs and the digits' 64. Alternating, the best of five turns each.
 """
 
@@ -21,7 +21,7 @@ from harness.data.torch_datasets import load_splits
 from harness.engine import cost_model
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import together
+from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 
@@ -29,9 +29,9 @@ SHAPES = [(32,), (64,), (64, 64), (128,), (128, 128), (128, 64, 32), (300, 100)]
 SIZES, TURNS, STEPS = (1, 4, 8), 5, 160
 
 
-def cell(spec: TrialSpec, size: int, data: DeviceData) -> FusedGroup:
-    members = [TrialState.fresh(str(seed), replace(spec, seed=seed), data) for seed in range(size)]
-    return together(members, data)
+def group(spec: TrialSpec, size: int, data: DeviceData) -> FusedGroup:
+    trials = [TrialState.create(str(seed), replace(spec, seed=seed), data) for seed in range(size)]
+    return build_group(trials, data)
 
 
 def seconds(made: FusedGroup, steps: int) -> float:
@@ -55,12 +55,12 @@ def main(folder: Path) -> None:
         for hidden in SHAPES:
             for batch in (32, 64, 128):
                 spec = TrialSpec(hidden=hidden, batch_size=batch)
-                cells = {size: cell(spec, size, data) for size in SIZES}
+                groups = {size: group(spec, size, data) for size in SIZES}
                 best = dict.fromkeys(SIZES, float("inf"))
                 for _ in range(TURNS):
-                    for size, made in cells.items():
+                    for size, made in groups.items():
                         best[size] = min(best[size], seconds(made, STEPS // size))
-                flops = cost_model.step_flops(hidden, batch, data.inputs, data.classes) / 1e6
+                flops = cost_model.count_step_flops(hidden, batch, data.inputs, data.classes) / 1e6
                 gains = "".join(f"{best[1] / best[size]:>7.2f}x" for size in SIZES[1:])
                 shape = "-".join(map(str, hidden))
                 print(f"{name:<14}{shape:>14}{batch:>6}{flops:>8.1f}{best[1] * 1e6:>11.0f}{gains}")

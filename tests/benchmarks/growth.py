@@ -31,10 +31,10 @@ from harness.config.loader import load
 from harness.executors.base import Ended, Event
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver
-from harness.sweep.quiet import Silent
-from harness.system.signals import Stop
+from harness.sweep.progress import Silent
+from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
-from harness.tracking.outbox.messages import Finish, Points, Start
+from harness.tracking.outbox.messages import FinishTrial, LogEpochs, StartTrial
 from harness.tracking.types import StudyRecord
 from harness.trial import Trial
 from harness.workspace import Workspace
@@ -111,16 +111,16 @@ class Sent:
         self._open: dict[str, float] = {}
         self.ended: list[float] = []
         """In the order in which they were all sent."""
-        for kind in (Start, Points, Finish):
+        for kind in (StartTrial, LogEpochs, FinishTrial):
             kind.send = self._timed(kind.send)
 
     def _timed(self, send: Callable[..., None]) -> Callable[..., None]:
-        def timed(write: Start | Points | Finish, tracker: Tracker) -> None:
+        def timed(write: StartTrial | LogEpochs | FinishTrial, tracker: Tracker) -> None:
             started = time.perf_counter()
             send(write, tracker)
-            uid = write.uid if isinstance(write, Points) else write.trial.uid
+            uid = write.uid if isinstance(write, LogEpochs) else write.trial.uid
             spent = self._open.pop(uid, 0.0) + time.perf_counter() - started
-            if isinstance(write, Finish):
+            if isinstance(write, FinishTrial):
                 self.ended.append(spent)
             else:
                 self._open[uid] = spent
@@ -142,10 +142,10 @@ def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], a
     name = f"growth-{executor.slots}-{sampler}"
     overrides = [f"train.epochs={EPOCHS}", f"study.name={name}", f"study.sampler={sampler}"]
     config = load("fashion-mnist", overrides, {"trials": trials})
-    home = Workspace(at, storage)
+    workspace = Workspace(at, storage)
     with (
-        open_search(config, home.place(tracking)) as search,
-        home.open_spool(name, tracking) as tracker,
+        open_search(config, workspace.study_storage(tracking)) as search,
+        workspace.open_outbox(name, tracking) as tracker,
     ):
         record = StudyRecord(
             name=name,
@@ -159,18 +159,18 @@ def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], a
             sizes={"validation": EXAMPLES},
             classes=tuple(map(str, range(CLASSES))),
         )
-        tracker.open(record)
+        tracker.open_study(record)
         tracker.flush()
         objective = config.study.objective
         driver = Driver(search, executor, tracker, Silent(), target=trials, objective=objective)
         started = time.perf_counter()
-        driver.run(Stop())
+        driver.run(StopFlag())
         driven = time.perf_counter() - started
         tracker.flush()
         sent = time.perf_counter() - started
-        tracker.close(search.uid, "COMPLETE")
+        tracker.close_study(search.uid, "COMPLETE")
         tracker.flush()
-        tracker.in_order = True
+        tracker.ended_cleanly = True
     print(
         f"  driven in {driven:.1f} s; all on the MLflow server after {sent:.1f} s, "
         f"{trials / sent:.1f} trials a second"

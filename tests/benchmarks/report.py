@@ -37,15 +37,15 @@ from pathlib import Path
 
 clock = [time.perf_counter()]
 from harness.workspace import Workspace
-home = Workspace(Path(sys.argv[1]))
-tracker = home.open_tracker(reading=True)
+workspace = Workspace(Path(sys.argv[1]))
+tracker = workspace.open_tracker(reading=True)
 clock.append(time.perf_counter())
 study = tracker.read(sys.argv[2])
 clock.append(time.perf_counter())
 from harness.reports.study_page import report
 from harness.analysis.summary import Summary
-path = home.report(study.name, home.local_uri)
-verdict = Summary.of(study, study.best_first()[0], tracker, path, home.local_uri)
+path = workspace.report(study.name, workspace.local_uri)
+verdict = Summary.of(study, study.rank_trials()[0], tracker, path, workspace.local_uri)
 report(verdict).write(path)
 clock.append(time.perf_counter())
 tracker.studies()
@@ -88,12 +88,12 @@ def shown(seconds: Sequence[float]) -> str:
 def measure(trials: int, browser: Browser) -> None:
     made = study(trials)
     with tempfile.TemporaryDirectory() as here:
-        home = Workspace(Path(here))
+        workspace = Workspace(Path(here))
         started = time.perf_counter()
-        write(made, home.open_tracker(home.local_uri))
+        write(made, workspace.open_tracker(workspace.local_uri))
         print(f"{trials} trials, recorded in {time.perf_counter() - started:.0f} s")
-        built = [build(home.root, made.name) for _ in range(ROUNDS)]
-        page = home.report(made.name, home.local_uri)
+        built = [build(workspace.root, made.name) for _ in range(ROUNDS)]
+        page = workspace.report_path(made.name, workspace.local_uri)
         seen = [show(browser, page) for _ in range(ROUNDS)]
         size = page.stat().st_size / 1e6
     names = ("start", "read", "build", "list the studies", "draw all plots", "select a trial")

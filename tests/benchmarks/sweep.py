@@ -35,23 +35,24 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
     from harness.results import TrialResult
     from harness.search.fixed_trials import FixedSearch
     from harness.sweep.driver import Driver
-    from harness.sweep.plan import plan
-    from harness.sweep.quiet import Silent
-    from harness.system.signals import Stop
+    from harness.sweep.options import RunOptions
+    from harness.sweep.plan import make_plan
+    from harness.sweep.progress import Silent
+    from harness.system.signals import StopFlag
 
     trials = specs(count, epochs=epochs)
     with tempfile.TemporaryDirectory() as home:
-        planned = plan("fashion-mnist", data_dir=folder, home=home, device=device)
+        planned = make_plan("fashion-mnist", RunOptions(data_dir=folder, home=home, device=device))
         prepared = planned.prepare()
         source = FixedSearch("sweep", trials)
         with (
-            planned.executor(prepared, len(trials)) as executor,
-            planned.home.open_spool("sweep", planned.store) as tracker,
+            planned.create_executor(prepared, len(trials)) as executor,
+            planned.workspace.open_outbox("sweep", planned.resolved_tracking_uri) as tracker,
         ):
             assert isinstance(executor, ProcessExecutor)
-            tracker.in_order = True
+            tracker.ended_cleanly = True
             executor.wait(0)  # the workers start while the database is made
-            tracker.open(planned.record(prepared, source.uid))
+            tracker.open_study(planned.build_record(prepared, source.uid))
             driver = Driver(
                 source,
                 executor,
@@ -63,11 +64,11 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
             workers = [worker.process.pid for worker in executor._workers]
             wall, cpu = time.perf_counter(), time.process_time()
             before = sum(map(cpu_seconds, workers))
-            assert driver.run(Stop()) == "done"
+            assert driver.run(StopFlag()) == "done"
             tracker.flush()  # all of it is in MLflow
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             trained = sum(map(cpu_seconds, workers)) - before
-            tracker.close(source.uid, "COMPLETE")
+            tracker.close_study(source.uid, "COMPLETE")
         results = [source.outcomes[number] for number in range(len(trials))]
     values = [r.best.val_accuracy for r in results if isinstance(r, TrialResult)]
     assert len(values) == len(trials), "every trial must have trained"

@@ -91,7 +91,7 @@ def test_the_printed_link_shows_the_trials_best_first(
 def test_the_report_opens_as_an_artifact_and_draws_its_plots(
     page: Page, address: str, result: StudyResult
 ) -> None:
-    run = result.verdict.study.run_id
+    run = result.summary.study.run_id
     page.goto(f"{address.split('?')[0]}/{run}/artifacts/report.html")
     report = page.frame_locator("iframe.mlflow-html-iframe")
     expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=SECONDS)

@@ -14,7 +14,7 @@ from harness.analysis.paired_tests import Paired
 from harness.analysis.summary import Summary
 from harness.reports import comparison_page
 from harness.reports.study_page import report
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import StudyRun
 from tests.reports.list_study import listed
 from tests.support import regression_table, synthetic_study
@@ -34,8 +34,8 @@ SECTIONS = (
 
 
 def write(study: StudyRun, path: Path) -> Path:
-    champion = study.best_first()[0]
-    verdict = Summary.of(study, champion, MemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
+    champion = study.rank_trials()[0]
+    verdict = Summary.of(study, champion, InMemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
     report(verdict).write(path)
     return path
 
@@ -113,7 +113,7 @@ def test_a_click_on_a_row_colours_its_trial_in_every_plot(
     watched: Watched, written: Path, study: StudyRun
 ) -> None:
     page = watched.open(written)
-    number = study.best_first()[5].number
+    number = study.rank_trials()[5].number
     assert coloured(page, number) == set()
     row = page.locator(f"#leaderboard tr[data-key='{number}']")
     row.click()
@@ -168,7 +168,7 @@ def test_rows_answer_the_keyboard_and_points_answer_clicks(
     page = watched.open(written)
     page.locator("#clear").click()
     assert page.evaluate("harness.selected") == []
-    number = study.best_first()[4].number
+    number = study.rank_trials()[4].number
     page.locator(f"#leaderboard tr[data-key='{number}']").press("Enter")
     assert page.evaluate("harness.selected") == [str(number)]
     page.evaluate(
@@ -184,7 +184,7 @@ def test_rows_answer_the_keyboard_and_points_answer_clicks(
     page.locator("#leaderboard tbody tr").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press(" ")
-    assert page.evaluate("harness.selected") == [str(study.best_first()[1].number)]
+    assert page.evaluate("harness.selected") == [str(study.rank_trials()[1].number)]
 
 
 def test_the_table_sorts_by_any_column_and_filters(
@@ -360,8 +360,8 @@ def test_it_opens_from_one_file_in_a_frame_that_may_do_nothing_else(
     watched: Watched, study: StudyRun, tmp_path: Path
 ) -> None:
     """As MLflow's artifact viewer shows it: a sandboxed frame, where storage throws."""
-    champion = study.best_first()[0]
-    verdict = Summary.of(study, champion, MemoryTracker(), tmp_path, "http://tracking:5000")
+    champion = study.rank_trials()[0]
+    verdict = Summary.of(study, champion, InMemoryTracker(), tmp_path, "http://tracking:5000")
     (tmp_path / "report.html").write_text(report(verdict).inlined())
     (tmp_path / "frame.html").write_text(
         '<iframe sandbox="allow-scripts" src="report.html" width="660" height="600"></iframe>'
@@ -375,7 +375,7 @@ def test_it_opens_from_one_file_in_a_frame_that_may_do_nothing_else(
 def test_a_comparison_draws_both_sides_in_colour(
     watched: Watched, study: StudyRun, tmp_path: Path
 ) -> None:
-    first, second = study.best_first()[:2]
+    first, second = study.rank_trials()[:2]
     hostile = replace(study, name=HOSTILE)
     sides = (Side("A", study, first), Side("B", hostile, second))
     path = tmp_path / "index.html"
@@ -396,7 +396,7 @@ def test_a_comparison_draws_both_sides_in_colour(
 def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) -> None:
     study, tracker = listed()
     path = tmp_path / "index.html"
-    report(Summary.of(study, study.best_first()[0], tracker, path, "http://h/")).write(path)
+    report(Summary.of(study, study.rank_trials()[0], tracker, path, "http://h/")).write(path)
     page = watched.open(path)
     undrawn = page.evaluate(
         "harness.plots.filter(p => !p.element.querySelector('.main-svg')).map(p => p.name)"
@@ -418,7 +418,7 @@ def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) ->
         """harness.plots.find(p => p.name === 'settings').element.data
              .filter(t => t.meta?.selected === '4').map(t => [t.x[0], t.marker.symbol])"""
     )
-    best, reading = study.trials[4].best, study.reading_of(study.trials[4])
+    best, reading = study.trials[4].best, study.find_reading(study.trials[4])
     assert best is not None
     assert reading is not None
     assert drawn == [[best.val_accuracy, "circle"], [reading.accuracy, "diamond"]]
@@ -446,7 +446,7 @@ def test_a_list_is_shown_setting_by_setting(watched: Watched, tmp_path: Path) ->
 def test_a_regression_draws_predicted_against_true(watched: Watched, tmp_path: Path) -> None:
     tracker, study = regression_table.record()
     path = tmp_path / "index.html"
-    champion = study.best_first()[0]
+    champion = study.rank_trials()[0]
     verdict = Summary.of(study, champion, tracker, path, "sqlite:///mlruns/mlflow.db")
     report(verdict).write(path)
     page = watched.open(path)
@@ -459,7 +459,7 @@ def test_a_regression_draws_predicted_against_true(watched: Watched, tmp_path: P
     assert "RMSE of price" in page.locator("section#verdict").inner_text()
     page.locator("#filter").fill(f"val_rmse<{champion.score + 1:.0f}")
     expect(page.locator("#leaderboard tbody tr:not([hidden])")).to_have_count(1)
-    row = page.locator(f"#leaderboard tr[data-key='{study.best_first()[-1].number}']")
+    row = page.locator(f"#leaderboard tr[data-key='{study.rank_trials()[-1].number}']")
     page.locator("#filter").fill("")
     row.click()
     assert watched.said == []

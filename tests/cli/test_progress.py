@@ -15,7 +15,7 @@ from harness.cli.progress.live import LiveTable
 from harness.cli.progress.plain import Plain
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.search.study import Counts
-from harness.sweep.driver import Best, Progress, Running
+from harness.sweep.progress import BestTrial, Progress, RunningTrial
 from harness.trial import Trial, TrialSpec
 
 SPEC = TrialSpec(hidden=(256, 128), batch_norm="before", learning_rate=0.003, epochs=12)
@@ -47,11 +47,11 @@ RESULT = TrialResult(
 def progress() -> Progress:
     made = Progress(target=50, objective="val/accuracy", counts=Counts(9, 2, 1))
     made.started -= 60
-    made.ended, made.epochs = 12, 120
-    made.best = Best("3", 0.8765, SPEC.describe())
+    made.ended_trials, made.epochs = 12, 120
+    made.best = BestTrial("3", 0.8765, SPEC.describe())
     made.running = {
-        "u/12": Running(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
-        "u/13": Running(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),
+        "u/12": RunningTrial(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
+        "u/13": RunningTrial(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),
     }
     return made
 
@@ -61,7 +61,7 @@ def test_the_live_table_fits_its_terminal(progress: Progress, width: int) -> Non
     stream = io.StringIO()
     console = Console(file=stream, width=width, height=30, force_terminal=True, color_system=None)
     with LiveTable(console) as live:
-        live.ended(progress, TRIAL, "COMPLETE", RESULT, "")
+        live.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
         live.refresh(progress)
         live.message("and a word")
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
@@ -83,14 +83,14 @@ def test_the_live_table_keeps_its_summary_in_sight_however_many_run(
     progress: Progress, height: int
 ) -> None:
     progress.running = {
-        str(number): Running(Trial(number=number, uid=str(number), spec=SPEC))
+        str(number): RunningTrial(Trial(number=number, uid=str(number), spec=SPEC))
         for number in range(64)
     }
     stream = io.StringIO()
     console = Console(file=stream, width=80, height=height, force_terminal=True, color_system=None)
     with LiveTable(console) as live:
         for _ in range(9):
-            live.ended(progress, TRIAL, "COMPLETE", RESULT, "")
+            live.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
         drawn = console.render_lines(live._draw(progress))
     text = "\n".join("".join(segment.text for segment in line) for line in drawn)
     assert len(drawn) <= height
@@ -101,10 +101,10 @@ def test_the_live_table_keeps_its_summary_in_sight_however_many_run(
 def test_plain_lines_are_dated_and_say_how_each_trial_ended(progress: Progress) -> None:
     stream = io.StringIO()
     plain = Plain(stream)
-    plain.ended(progress, TRIAL, "COMPLETE", RESULT, "")
-    plain.ended(progress, TRIAL, "PRUNED", replace(RESULT, epochs=4), "")
-    plain.ended(progress, TRIAL, "FAILED", TrialFailure(reason="diverged: x"), "diverged: x")
-    plain.ended(progress, TRIAL, "INTERRUPTED", None, "worker 0 died (signal 9)")
+    plain.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
+    plain.trial_ended(progress, TRIAL, "PRUNED", replace(RESULT, epochs=4), "")
+    plain.trial_ended(progress, TRIAL, "FAILED", TrialFailure(reason="diverged: x"), "diverged: x")
+    plain.trial_ended(progress, TRIAL, "INTERRUPTED", None, "worker 0 died (signal 9)")
     lines = stream.getvalue().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in lines)
     assert "12/50  trial 3" in lines[0]
@@ -118,7 +118,7 @@ def test_json_lines_parse_one_by_one(progress: Progress) -> None:
     stream = io.StringIO()
     lines = JsonLines(stream)
     lines.message("hello")
-    lines.ended(progress, TRIAL, "COMPLETE", RESULT, "")
+    lines.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
     hello, trial = map(json.loads, stream.getvalue().splitlines())
     assert hello == {"event": "message", "text": "hello"}
     assert (trial["event"], trial["number"], trial["state"]) == ("trial", 3, "COMPLETE")

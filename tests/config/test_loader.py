@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from harness.config.loader import find_study, load, study_folders
-from harness.config.schema import StudyConfig, seconds
+from harness.config.schema import StudyConfig, parse_duration
 from harness.errors import ConfigError, StudyError
 from harness.trial import TrialSpec
 
@@ -40,12 +40,12 @@ def test_reads_what_is_fixed_and_what_is_sampled(tmp_path: Path) -> None:
     config = load(write(tmp_path))
     assert (config.study.name, config.study.trials) == ("mine", 7)
     assert config.train == {"epochs": 3, "activation": "tanh"}
-    assert config.space.fields == {"hidden", "learning_rate", "batch_norm", "l1"}
+    assert config.space.sampled_fields == {"hidden", "learning_rate", "batch_norm", "l1"}
 
 
 def draws(config: StudyConfig, count: int = 400) -> list[TrialSpec]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    return [config.space.suggest(study.ask(), config.fixed()) for _ in range(count)]
+    return [config.space.suggest(study.ask(), config.get_fixed_fields()) for _ in range(count)]
 
 
 def test_draws_stay_in_the_space_and_cover_it(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_choice_may_be_of_lists_and_numbers(tmp_path: Path) -> None:
 def test_set_fixes_what_was_sampled(tmp_path: Path) -> None:
     overrides = ["train.hidden=[300,100]", "train.learning_rate=1e-3", "train.batch_norm=before"]
     config = load(write(tmp_path), [*overrides, "study.seed=5"])
-    assert config.space.fields == {"l1"}
+    assert config.space.sampled_fields == {"l1"}
     assert {(spec.hidden, spec.learning_rate, spec.seed) for spec in draws(config, 9)} == {
         ((300, 100), 1e-3, 5)
     }
@@ -84,7 +84,7 @@ def test_set_fixes_what_was_sampled(tmp_path: Path) -> None:
 
 def test_set_samples_what_was_fixed(tmp_path: Path) -> None:
     config = load(write(tmp_path), ['space.activation=["relu", "gelu"]'])
-    assert "activation" in config.space.fields
+    assert "activation" in config.space.sampled_fields
     assert config.train == {"epochs": 3}
 
 
@@ -127,7 +127,7 @@ MISTAKES = {
     "bare value in space": (
         '["none", "before", "after"]',
         '"none"',
-        r"\[space\] batch_norm: 'none' is neither a list .* belongs into \[train\]",
+        r"\[space\] batch_norm: 'none' is neither a list .* put a fixed value into \[train\]",
     ),
     "outside the field": (
         "low = 1e-4, high = 1e-1",
@@ -138,7 +138,7 @@ MISTAKES = {
     "no such sampler": ("trials = 7", 'sampler = "cma"', r"\[study\] sampler: .*'tpe'"),
     "a name that leaves": ("trials = 7", 'name = "../x"', r"\[study\] name: .*not '../x'"),
     "no data": ('name = "digits"', "", r"\[data\] name: field required"),
-    "seed in train": ("epochs = 3", "seed = 3", r"\[train\] seed: belongs into \[study\]"),
+    "seed in train": ("epochs = 3", "seed = 3", r"\[train\] seed: belongs in \[study\]"),
     "seed in space": ('["none", "before", "after"]', '["none"]\nseed = [1, 2]', r"\[space\] seed:"),
     "no toml": ("[train]", "[train", r"cannot be read as TOML: .*line"),
 }
@@ -161,11 +161,11 @@ def test_each_mistake_is_one_line_with_file_table_and_key(tmp_path: Path, name: 
         ("train.epoch=3", r"^--set train\.epoch=3: \[train\] epoch: unknown"),
         ("space.l1={low=0.0,high=1.0,log=true}", r"^--set space.*: \[space\] l1: a log range"),
         ("train.hidden=300", r"must be a list of widths such as \[300, 100\], not 300"),
-        ("train.width=300", r"width: belongs into \[space\]"),
+        ("train.width=300", r"width: belongs in \[space\]"),
         ("epochs=3", "write TABLE.KEY=VALUE"),
         ("trial.epochs=3", "write TABLE.KEY=VALUE with TABLE one of study, data, train, space"),
         ("train.epoch=3", "did you mean 'epochs'"),
-        ("train.hidden=[3", "'\\[3' is no TOML value"),
+        ("train.hidden=[3", "'\\[3' is not a TOML value"),
         ("train.dropout=1.5", r"dropout: must be in \[0, 1\), not 1.5"),
     ],
 )
@@ -186,7 +186,7 @@ def grid_of(tmp_path: Path, *more: str) -> StudyConfig:
 
 def test_a_grid_has_every_combination_once_and_that_many_trials(tmp_path: Path) -> None:
     config = grid_of(tmp_path)
-    points = config.space.grid()
+    points = config.space.list_grid()
     assert len(points) == config.study.trials == (2 + 4) * 2
     assert len({tuple(sorted(point.items())) for point in points}) == 12
     assert points[0] == {"depth": 1, "width_1": 8, "l1": 0.0}
@@ -207,8 +207,8 @@ def test_what_is_no_grid_is_an_error(tmp_path: Path) -> None:
 
 def test_unlike_losses_are_not_ranked_by_their_values(tmp_path: Path) -> None:
     sampled = 'space.loss=["mse", "cross-entropy"]'
-    assert load(write(tmp_path), [sampled]).space.fields >= {"loss"}
-    with pytest.raises(ConfigError, match=r"loss: the objective val/loss cannot rank"):
+    assert load(write(tmp_path), [sampled]).space.sampled_fields >= {"loss"}
+    with pytest.raises(ConfigError, match=r"loss: val/loss is not comparable"):
         load(write(tmp_path), [sampled, "study.objective=val/loss"])
 
 
@@ -248,12 +248,12 @@ def test_hung_after_is_a_duration_and_no_part_of_what_the_study_is(tmp_path: Pat
     changed = load(write(tmp_path), ["study.hung_after=5m"])
     assert changed.study.hung_after == "5m"
     assert changed.definition() == config.definition()
-    with pytest.raises(ConfigError, match=r"hung_after: .*'soon' is no duration; write 90s"):
+    with pytest.raises(ConfigError, match=r"hung_after: .*'soon' is not a duration; write 90s"):
         load(write(tmp_path), ["study.hung_after=soon"])
 
 
 def test_durations() -> None:
-    assert [seconds(text) for text in ("90s", "10m", "2h", "45")] == [90, 600, 7200, 45]
+    assert [parse_duration(text) for text in ("90s", "10m", "2h", "45")] == [90, 600, 7200, 45]
     for wrong in ("", "ten", "5d", "0m", "-3s"):
-        with pytest.raises(ValueError, match="is no duration; write 90s, 10m or 2h"):
-            seconds(wrong)
+        with pytest.raises(ValueError, match="is not a duration; write 90s, 10m or 2h"):
+            parse_duration(wrong)

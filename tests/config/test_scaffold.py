@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.config.loader import load
-from harness.config.scaffold import new_study
+from harness.config.scaffold import write_new_study
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError, DataError
-from harness.sweep.plan import plan
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
 from harness.sweep.run import run_study
 
 N = 240
@@ -51,12 +52,12 @@ def photos(height: int = 8, width: int = 8, colours: bool = False) -> Path:
 
 
 def written(data: Path | str, **options: Any) -> StudyConfig:
-    return load(new_study(str(data), **options).path)
+    return load(write_new_study(str(data), **options).path)
 
 
 @pytest.mark.slow
 def test_a_study_of_pictures_runs_as_it_was_written() -> None:
-    made = new_study(str(photos()))
+    made = write_new_study(str(photos()))
     assert made.path == "studies/my-photos.toml"
     assert "240 grey pictures of 8x8 in 2 classes: 153 to train, 39 to validate, 48" in made.data
     assert made.text().endswith("harness run-study my-photos")
@@ -80,13 +81,13 @@ def test_pictures_that_are_large_or_of_several_sizes_are_brought_to_one() -> Non
 
 def test_a_picture_with_a_colour_among_grey_ones_is_told() -> None:
     folder = photos()
-    new_study(str(folder), Path("grey.toml"))
+    write_new_study(str(folder), Path("grey.toml"))
     assert "in colour" not in Path("grey.toml").read_text()
     for index in range(9):
         stray = np.zeros((8, 8, 3), np.uint8)
         stray[index % 8, 0] = (200, index, 0)
         Image.fromarray(stray).save(folder / "dark" / f"stray{index}.png")
-    made = new_study(str(folder), Path("colour.toml"))
+    made = write_new_study(str(folder), Path("colour.toml"))
     assert "249 colour pictures" in made.data
     (line,) = (each for each in Path("colour.toml").read_text().splitlines() if "in colour" in each)
     assert re.match("# of the pictures to train on [1-9] are in colour, all others grey", line)
@@ -120,7 +121,7 @@ def test_columns_that_tell_nothing_are_left_out() -> None:
     assert "Id: numbers the rows, name: another text in every row, nothing: is empty" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
     assert 'task = "regression" # guessed, for these are many numbers' in text
-    other = new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
+    other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
     pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")
     assert written(table, target="price", output=Path("b.toml")).data.ignore == ["Unnamed: 0"]
@@ -132,21 +133,21 @@ def test_ranges_fit_the_number_of_examples(examples: int) -> None:
     np.savez("mine.npz", x=rng.random((examples, 3)), y=np.arange(examples) % 2)
     config = written("mine.npz")
     assert config.data.validation == (0.1 if examples == 30_000 else 0.2)
-    train = plan(config.source, device="cpu").prepare().sizes["train"]
-    assert config.largest("batch_size") <= train / 2
-    steps = train // config.largest("batch_size") * config.train["epochs"]
+    train = make_plan(config.source, RunOptions(device="cpu")).prepare().sizes["train"]
+    assert config.find_largest("batch_size") <= train / 2
+    steps = train // config.find_largest("batch_size") * config.train["epochs"]
     assert 80 <= steps <= 10_000
 
 
 def test_a_known_set_and_a_shipped_studys_name() -> None:
-    made = new_study("digits")
+    made = write_new_study("digits")
     assert (made.path, load(made.path).data.name) == ("studies/digits.toml", "digits")
     Path("quickstart").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save("quickstart/a.png")
     with pytest.raises(DataError, match="a folder with no classes"):
-        new_study("quickstart")
+        write_new_study("quickstart")
     np.savez("quickstart.npz", x=np.random.default_rng(0).random((N, 3)), y=np.arange(N) % 3)
-    assert new_study("quickstart.npz").path == "studies/my-quickstart.toml"
+    assert write_new_study("quickstart.npz").path == "studies/my-quickstart.toml"
 
 
 def test_odd_names_are_written_so_that_they_are_read_back() -> None:
@@ -156,15 +157,15 @@ def test_odd_names_are_written_so_that_they_are_read_back() -> None:
     assert config.data.target == odd
     np.savez("mine.npz", x=np.zeros((N, 2)), y=np.array([odd, "b\nc = 1"])[np.arange(N) % 2])
     with pytest.raises(DataError, match="a name is 1 to 100 letters on one line"):
-        new_study("mine.npz")
+        write_new_study("mine.npz")
 
 
 def test_what_is_there_is_not_overwritten() -> None:
     table = houses()
-    path = Path(new_study(str(table), target="price").path)
+    path = Path(write_new_study(str(table), target="price").path)
     before = path.read_text()
     with pytest.raises(ConfigError, match=r"studies/houses\.toml is there already; give another"):
-        new_study(str(table), target="kind")
+        write_new_study(str(table), target="kind")
     assert path.read_text() == before
 
 

@@ -47,7 +47,7 @@ def test_every_study_file_runs(
     folder, checksums = data
     monkeypatch.setattr(builtin, "MD5", checksums)
     config = load(FOLDER / f"{name}.toml")
-    points = len(config.points())
+    points = len(config.list_settings())
     few = ["train.epochs=1", "study.seeds=1" if points else "confirm.seeds=1"]
     result = run_study(
         FOLDER / f"{name}.toml",
@@ -58,7 +58,7 @@ def test_every_study_file_runs(
         overrides=few,
         home=home,
     )
-    study = result.verdict.study
+    study = result.summary.study
     assert study.name == name
     assert [run.state for run in study.trials] == ["COMPLETE"] * len(study.trials)
     assert result.test is not None

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 
 from harness.data import cifar10
-from harness.data.builtin import find
-from harness.data.prepare import Prepared, prepare
+from harness.data.builtin import find_dataset
+from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
 from harness.sweep.run import run_study
@@ -51,7 +51,7 @@ def made_up(root: Path, each: int = EACH) -> Path:
     return folder
 
 
-def made(root: Path) -> Prepared:
+def made(root: Path) -> PreparedDataset:
     options = {"validation": 0.2, "test": 0.2, "split_seed": 0, "normalize": True}
     return prepare("cifar10", data_dir=root, cache=root / "cache", **options)  # type: ignore[arg-type]
 
@@ -72,17 +72,17 @@ def test_every_record_comes_back_with_its_label_and_its_channels(tmp_path: Path)
 
 def test_the_digest_is_the_contents(tmp_path: Path) -> None:
     folders = [made_up(tmp_path / name) for name in ("one", "two")]
-    one, two = (find("cifar10", folder.parent) for folder in folders)
+    one, two = (find_dataset("cifar10", folder.parent) for folder in folders)
     assert one.digest == two.digest
     digests = {one.digest}
     path = folders[1] / "test_batch.bin"
     whole = path.read_bytes()
-    for content in (whole[:-1] + b"\xff", whole[: -cifar10.RECORD]):
+    for content in (whole[:-1] + b"\xff", whole[: -cifar10.RECORD_SIZE]):
         path.write_bytes(content)
-        digests.add(find("cifar10", folders[1].parent).digest)
+        digests.add(find_dataset("cifar10", folders[1].parent).digest)
     path.write_bytes(whole)
     (folders[1] / "batches.meta.txt").write_text("\n".join(reversed(NAMES)))
-    digests.add(find("cifar10", folders[1].parent).digest)
+    digests.add(find_dataset("cifar10", folders[1].parent).digest)
     assert len(digests) == 4
 
 
@@ -126,7 +126,7 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, mistake: str)
     with pytest.raises(
         DataError, match=f"^cifar10: (no file )?{re.escape(str(path))}.*{says}"
     ) as e:
-        find("cifar10", tmp_path)
+        find_dataset("cifar10", tmp_path)
     assert "\n" not in str(e.value)
 
 
@@ -158,15 +158,15 @@ def served(archive: Path) -> Iterator[str]:
 
 def test_an_archive_is_unpacked_where_it_lies_if_it_is_whole(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file .*data_batch_1\.bin"):
-        find("cifar10", archive.parent, download=False)
+        find_dataset("cifar10", archive.parent, download=False)
     whole = archive.read_bytes()
     archive.write_bytes(whole[:-9])
     with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is cut off or altered; delete"):
-        find("cifar10", archive.parent)
+        find_dataset("cifar10", archive.parent)
     archive.write_bytes(whole)
-    unpacked = find("cifar10", archive.parent)
-    assert unpacked.where == str(archive.parent / "cifar-10-batches-bin")
-    assert unpacked.digest == find("cifar10", tmp_path / "made").digest
+    unpacked = find_dataset("cifar10", archive.parent)
+    assert unpacked.location == str(archive.parent / "cifar-10-batches-bin")
+    assert unpacked.digest == find_dataset("cifar10", tmp_path / "made").digest
 
 
 def test_it_is_downloaded_into_the_cache_alone(
@@ -175,15 +175,15 @@ def test_it_is_downloaded_into_the_cache_alone(
     """From a server of the test's own, then from one that refuses the connection."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(cifar10, "URL", f"{served}/{archive.name}")
-    found = find("cifar10")
-    assert found.where == str(tmp_path / "cache/harness/datasets/cifar-10-batches-bin")
-    assert found.digest == find("cifar10", tmp_path / "made").digest
+    found = find_dataset("cifar10")
+    assert found.location == str(tmp_path / "cache/harness/datasets/cifar-10-batches-bin")
+    assert found.digest == find_dataset("cifar10", tmp_path / "made").digest
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
     monkeypatch.setattr(cifar10, "URL", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
     with pytest.raises(DataError, match=r"could not be downloaded .* holds cifar-10-batches-bin;"):
-        find("cifar10")
+        find_dataset("cifar10")
     with pytest.raises(DataError, match=r"no file .*elsewhere/cifar-10-batches-bin/data_batch_1"):
-        find("cifar10", tmp_path / "elsewhere")
+        find_dataset("cifar10", tmp_path / "elsewhere")
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_the_shipped_study_ends_with_a_verdict_and_rgb_pictures(tmp_path: Path) 
     assert sorted(result.trials["hidden"].map(len)) == [0, 0, 2, 2]
     assert (result.trials["state"] == "COMPLETE").all()
     assert result.test is not None
-    found = result.verdict.mistakes
+    found = result.summary.mistakes
     assert found is not None
     assert found.shown, "80 examples and 2 epochs leave mistakes"
     page = result.report.read_text()

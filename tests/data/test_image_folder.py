@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from harness.config.loader import load
-from harness.data.prepare import Prepared, prepare
+from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import SealedTest, load_splits
 from harness.errors import DataError
 from harness.search.open_study import open_search
@@ -33,12 +33,12 @@ def fill(folder: Path, each: int = EACH, suffix: str = ".png") -> Path:
     return folder
 
 
-def make(path: Path | str, cache: Path, **changes: Any) -> Prepared:
+def make(path: Path | str, cache: Path, **changes: Any) -> PreparedDataset:
     options = {"validation": 0.25, "test": 0.25, "split_seed": 0, "normalize": True}
     return prepare(str(path), cache=cache, **(options | changes))
 
 
-def everything(prepared: Prepared) -> list[tuple[bytes, int]]:
+def everything(prepared: PreparedDataset) -> list[tuple[bytes, int]]:
     """(input, label) of all parts."""
     files, test = prepared.training, SealedTest.of(prepared).open()
     inputs, labels = np.load(files.inputs), np.load(files.labels)
@@ -65,7 +65,7 @@ def test_a_class_is_a_folder_and_every_picture_comes_back(photos: Path, tmp_path
         for index in range(EACH)
     ]
     assert sorted(everything(prepared)) == sorted(expected)
-    assert prepared.fairness.parts["test"].by_class == (3, 3, 3)
+    assert prepared.data_quality.parts["test"].by_class == (3, 3, 3)
     splits = load_splits(prepared.training)
     assert splits.mean.unique().numel() == 1, "one mean for all of a picture"
 
@@ -109,13 +109,13 @@ def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
     shutil.rmtree(fill(photos / "test", 3) / "nothing at all")
     prepared = make(photos, tmp_path / "cache")
     assert prepared.sizes == {"train": 31, "validation": 11, "test": 6}
-    assert prepared.fairness.parts["test"].by_class == (3, 3, 0)
+    assert prepared.data_quality.parts["test"].by_class == (3, 3, 0)
     test = SealedTest.of(prepared).open()
     assert test.inputs[3].numpy().tobytes() == picture(100).tobytes()
     assert make(photos, tmp_path / "cache", own_test=False).sizes["test"] == 11
     (photos / "test" / "new").mkdir()
     (photos / "test" / "dot" / "0.png").rename(photos / "test" / "new" / "0.png")
-    with pytest.raises(DataError, match="class 'new' stands in the test part and not in training"):
+    with pytest.raises(DataError, match="class 'new' is in the test set but not in the training set"):
         make(photos, tmp_path / "cache")
 
 
@@ -124,7 +124,7 @@ def test_a_size_brings_all_to_one(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\[data\] size: .* of 2 sizes") as caught:
         make(photos, tmp_path / "cache")
     said = str(caught.value)
-    assert "9x7 as bar/0.png (36), 20x30 as dot/large.png (1); size = [9, 7] brings" in said
+    assert "9x7 as bar/0.png (36), 20x30 as dot/large.png (1); size = [9, 7] resizes" in said
     prepared = make(photos, tmp_path / "cache", size=[6, 8])
     assert prepared.training.shape == (6, 8)
     assert prepared.split_hash != make(photos, tmp_path / "cache", size=[8, 6]).split_hash
@@ -195,13 +195,13 @@ def spoil(photos: Path, how: str) -> None:
 
 
 MESSAGES = {
-    "cut": r"dot/3\.png: no picture that can be read \(image file is truncated",
-    "a text": r"dot/3\.png: no picture that can be read \(cannot identify image file\)",
-    "nothing": r"dot/3\.png: no picture that can be read",
-    "a telephone's": r"dot/3\.heic: \.heic pictures are not read; save it as PNG",
+    "cut": r"dot/3\.png: not a readable picture \(image file is truncated",
+    "a text": r"dot/3\.png: not a readable picture \(cannot identify image file\)",
+    "nothing": r"dot/3\.png: not a readable picture",
+    "a telephone's": r"dot/3\.heic: \.heic pictures are not supported; save it as PNG",
     "a class without": "class 'dot' has no picture",
     "a class with one": r"class 'dot' has one example .* leave it out by \[data\] classes",
-    "one class": r"one class alone \(bar\)",
+    "one class": r"has only one class \(bar\)",
     "no classes": "a folder with no classes; put the pictures of each class into a folder",
 }
 
@@ -219,7 +219,7 @@ def test_a_spoilt_folder_is_refused_in_a_line(photos: Path, tmp_path: Path, how:
     [
         ({"target": "x"}, r"\[data\] target: .* is a folder of pictures, which has none"),
         ({"task": "regression"}, r"\[data\] task: .* is a folder of pictures, which has classes"),
-        ({"size": [100_000, 100_000]}, r"\[data\] size: .* more than memory should hold"),
+        ({"size": [100_000, 100_000]}, r"\[data\] size: .* too many pixels for memory"),
     ],
 )
 def test_what_is_asked_of_pictures_is_checked(

@@ -12,18 +12,25 @@ import numpy as np
 import pytest
 
 from harness.data import builtin
-from harness.data.leakage import Duplicates, Grouped, digest_of_part, groups_of, measure
-from harness.data.prepare import Prepared, prepare
+from harness.data.leakage import (
+    Duplicates,
+    GroupedExamples,
+    hash_examples,
+    group_examples,
+    measure_data_quality,
+)
+from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError
-from harness.sweep.dry_run import dry_run, in_words
-from harness.sweep.plan import Plan, plan
+from harness.sweep.dry_run import dry_run, format_dry_run
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import Plan, make_plan
 from tests.support import tiny_mnist
 from tests.support.tiny_mnist import Array, Parts
 
 NONE = Duplicates(0, 0)
 
 
-def make(folder: Path, name: str = "mnist", **changes: object) -> Prepared:
+def make(folder: Path, name: str = "mnist", **changes: object) -> PreparedDataset:
     options = {"validation": 0.2, "test": 0.2, "split_seed": 0, "normalize": True}
     return prepare(name, cache=folder / "cache", data_dir=folder / "data", **(options | changes))  # type: ignore[arg-type]
 
@@ -47,7 +54,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 Examples = list[tuple[bytes, int]]
 
 
-def examples_of(prepared: Prepared) -> dict[str, Examples]:
+def examples_of(prepared: PreparedDataset) -> dict[str, Examples]:
     """(input, label) of each part, from the cache's own files."""
     files = prepared.training
     inputs, labels = np.load(files.inputs), np.load(files.labels)
@@ -73,15 +80,15 @@ def by_force(first: Examples, second: Examples) -> Duplicates:
 
 
 def test_copies_are_counted_as_by_hand() -> None:
-    def part(groups: list[int], labels: list[int]) -> Grouped:
-        return Grouped(np.array(groups), np.array(labels))
+    def part(groups: list[int], labels: list[int]) -> GroupedExamples:
+        return GroupedExamples(np.array(groups), np.array(labels))
 
     parts = {
         "train": part([0, 0, 0, 1, 2, 2, 3], [5, 5, 6, 1, 2, 2, 3]),
         "validation": part([1, 1, 4], [1, 2, 4]),
         "test": part([0, 0, 2, 2, 4, 9], [5, 6, 2, 7, 4, 9]),
     }
-    found = measure(parts, {"train": "a", "validation": "b", "test": "c"}, 10, 3)
+    found = measure_data_quality(parts, {"train": "a", "validation": "b", "test": "c"}, 10, 3)
     assert found.duplicates == {
         "train_test": Duplicates(4, 3),  # of the first image training has a 5 and a 6
         "validation_test": Duplicates(1, 0),
@@ -95,7 +102,7 @@ def test_copies_are_counted_as_by_hand() -> None:
 
 def test_planted_copies_are_found(planted: Path) -> None:
     prepared = make(planted)
-    parts, found = examples_of(prepared), prepared.fairness
+    parts, found = examples_of(prepared), prepared.data_quality
     for pair in ("train_test", "validation_test", "train_validation"):
         first, second = pair.split("_")
         assert found.duplicates[pair] == by_force(parts[first], parts[second]), pair
@@ -117,8 +124,8 @@ def test_each_part_has_a_hash_of_its_content(planted: Path) -> None:
         digest = hashlib.sha256(f"{len(part)}|".encode())
         digest.update(b"".join(image for image, _ in part))
         digest.update(b"".join(label.to_bytes(8, "little") for _, label in part))
-        assert prepared.fairness.parts[name].digest == digest.hexdigest()
-    assert prepared.test_digest == prepared.fairness.parts["test"].digest
+        assert prepared.data_quality.parts[name].digest == digest.hexdigest()
+    assert prepared.test_digest == prepared.data_quality.parts["test"].digest
 
 
 def test_the_test_parts_hash_is_of_its_images_and_labels_alone(
@@ -160,10 +167,10 @@ def test_duplicates_are_dropped_from_training_alone(planted: Path) -> None:
     assert now["train"] == [each for each in was["train"] if each[0] not in held_out]
     assert (now["validation"], now["test"]) == (was["validation"], was["test"])
     assert after.sizes["train"] == len(now["train"]) < before.sizes["train"]
-    found = after.fairness
+    found = after.data_quality
     assert found.dropped == before.sizes["train"] - after.sizes["train"]
     assert (found.duplicates["train_test"], found.duplicates["train_validation"]) == (NONE, NONE)
-    assert found.duplicates["validation_test"] == before.fairness.duplicates["validation_test"]
+    assert found.duplicates["validation_test"] == before.data_quality.duplicates["validation_test"]
     assert before.split_hash != after.split_hash
     values = np.frombuffer(b"".join(image for image, _ in now["train"]), np.uint8)
     assert after.training.mean == pytest.approx(values.mean(), abs=1e-9)
@@ -190,7 +197,7 @@ def test_a_study_says_that_it_drops_them(planted: Path) -> None:
     path.write_text(STUDY)
 
     def planned(*overrides: str) -> Plan:
-        return plan(path, device="cpu", workers=0, data_dir=planted / "data", overrides=overrides)
+        return make_plan(path, RunOptions(device="cpu", workers=0, data_dir=planted / "data", overrides=overrides))
 
     as_it_is, without = planned(), planned("data.drop_duplicates=true")
     assert "drop_duplicates" not in as_it_is.config.definition()["data"], "as studies once were"
@@ -198,8 +205,8 @@ def test_a_study_says_that_it_drops_them(planted: Path) -> None:
     before, after = dry_run(as_it_is), dry_run(without)
     dropped = before["sizes"]["train"] - after["sizes"]["train"]
     assert dropped > 0
-    assert f"mnist, without duplicates in training ({dropped} dropped), from" in in_words(after)
-    assert "duplicates" not in in_words(before)
+    assert f"mnist, without duplicates in training ({dropped} dropped), from" in format_dry_run(after)
+    assert "duplicates" not in format_dry_run(before)
 
 
 def test_a_class_that_would_have_no_example_left_is_named(
@@ -210,14 +217,14 @@ def test_a_class_that_would_have_no_example_left_is_named(
             images[labels == 4] = 0
 
     monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "data", all_alike))
-    assert make(tmp_path).fairness.duplicates["train_test"] == Duplicates(10, 0)
-    message = r"\[data\] drop_duplicates: every training example of class '4' stands in"
+    assert make(tmp_path).data_quality.duplicates["train_test"] == Duplicates(10, 0)
+    message = r"\[data\] drop_duplicates: every training example of class '4' also occurs in"
     with pytest.raises(DataError, match=message):
         make(tmp_path, drop_duplicates=True)
 
 
-def test_a_set_without_copies_says_so(digits: Prepared) -> None:
-    assert set(digits.fairness.duplicates.values()) == {NONE}
+def test_a_set_without_copies_says_so(digits: PreparedDataset) -> None:
+    assert set(digits.data_quality.duplicates.values()) == {NONE}
 
 
 def test_what_is_prepared_again_reads_nothing_of_the_sealed_part(planted: Path) -> None:
@@ -240,14 +247,14 @@ def test_equal_bytes_are_one_group_whatever_their_shape_or_type() -> None:
     table = rng.standard_normal((50, 6)).astype(np.float32)
     table[10:20] = table[:10]
     table[49], table[49, 5] = table[48], -table[48, 5]  # unlike in the last byte alone
-    first, second = groups_of(table[:30], table[30:])
+    first, second = group_examples(table[:30], table[30:])
     assert (first[10:20] == first[:10]).all()
     assert len(set(first) | set(second)) == 40
-    (backwards,) = groups_of(table[::-1])
+    (backwards,) = group_examples(table[::-1])
     assert (backwards[::-1][10:20] == backwards[::-1][:10]).all()
     strided, whole = table[:, ::2], np.ascontiguousarray(table[:, ::2])
     labels = np.zeros(50, np.int64)
-    assert digest_of_part(strided, labels) == digest_of_part(whole, labels.astype(np.uint8))
+    assert hash_examples(strided, labels) == hash_examples(whole, labels.astype(np.uint8))
 
 
 @pytest.mark.realdata
@@ -273,7 +280,7 @@ def test_real_data_against_numpys_unique(real_data: Path, isolated: Path, name: 
         name: np.unique(part.reshape(len(part), -1).view("V784").ravel())
         for name, part in parts.items()
     }
-    found = prepared.fairness.duplicates
+    found = prepared.data_quality.duplicates
     assert found["train"].examples == len(parts["train"]) - len(unique["train"])
     for pair in ("train_test", "validation_test", "train_validation"):
         first, second = pair.split("_")
@@ -281,7 +288,7 @@ def test_real_data_against_numpys_unique(real_data: Path, isolated: Path, name: 
         assert found[pair].examples == np.isin(held, unique[first]).sum(), pair
     assert set(found.values()) == {NONE}, "neither set has two images that are equal"
     coarse = np.ascontiguousarray(whole[:, ::7, ::7] >> 7).reshape(len(whole), -1)
-    (groups,) = groups_of(coarse)
+    (groups,) = group_examples(coarse)
     _, inverse = np.unique(coarse.view("V16").ravel(), return_inverse=True)
     assert 100 < len(set(inverse)) < len(whole) / 2
     pairs = set(zip(groups.tolist(), inverse.tolist(), strict=True))

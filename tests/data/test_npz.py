@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from harness.data.prepare import Prepared, prepare
+from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import SealedTest, load_splits
 from harness.errors import DataError
 
@@ -23,7 +23,7 @@ IMAGES = RNG.integers(0, 256, (N, 5, 4), np.uint8)
 FEATURES = RNG.normal(100, 7, (N, 6))
 
 
-def make(folder: Path, arrays: Arrays, **changes: Any) -> Prepared:
+def make(folder: Path, arrays: Arrays, **changes: Any) -> PreparedDataset:
     np.savez(folder / "mine.npz", **arrays)  # type: ignore[arg-type]
     options: dict[str, Any] = {"validation": 0.2, "test": 0.2, "split_seed": 0, "normalize": True}
     options |= {"cache": folder / "cache"}
@@ -153,7 +153,7 @@ WRONG: dict[str, tuple[Arrays, str]] = {
         r"an input is nan in row 7 at \[2\] \(1 in all",
     ),
     "too large": ({"x": np.full((N, 2), 1e300), "y": LABELS}, r"1e\+300 .* not finite in float32"),
-    "one class": ({"x": IMAGES, "y": LABELS * 0}, r"one class alone \(0\)"),
+    "one class": ({"x": IMAGES, "y": LABELS * 0}, r"has only one class \(0\)"),
     "a class with one": (
         {"x": IMAGES, "y": np.where(np.arange(N) == 5, 2, LABELS % 2)},
         "class '2' has one example",

@@ -18,22 +18,22 @@ import torch
 from torch.utils.data import DataLoader
 
 from harness.data import builtin
-from harness.data.builtin import MD5, find
-from harness.data.prepare import Prepared, TrainingFiles, prepare
+from harness.data.builtin import MD5, find_dataset
+from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
 from harness.data.torch_datasets import SealedTest, load_splits
 from harness.errors import DataError, HarnessError
 from tests.support import tiny_mnist
 
-Mnist = Callable[..., Prepared]
+Mnist = Callable[..., PreparedDataset]
 
 
-def make(cache: Path, data_dir: Path | None = None, **changes: object) -> Prepared:
+def make(cache: Path, data_dir: Path | None = None, **changes: object) -> PreparedDataset:
     options = {"validation": 0.1, "test": 0.2, "split_seed": 0, "normalize": True}
     name = str(changes.pop("name", "digits"))
     return prepare(name, cache=cache, data_dir=data_dir, **(options | changes))  # type: ignore[arg-type]
 
 
-def test_parts_are_disjoint_stratified_and_complete(digits: Prepared) -> None:
+def test_parts_are_disjoint_stratified_and_complete(digits: PreparedDataset) -> None:
     assert digits.sizes == {"train": 1149, "validation": 288, "test": 360}
     splits = load_splits(digits.training)
     train, validation = set(splits.train.rows.tolist()), set(splits.validation.rows.tolist())
@@ -46,7 +46,7 @@ def test_parts_are_disjoint_stratified_and_complete(digits: Prepared) -> None:
         torch.testing.assert_close(shares, whole, rtol=0, atol=0.004)
 
 
-def test_statistics_come_from_the_training_part_alone(digits: Prepared) -> None:
+def test_statistics_come_from_the_training_part_alone(digits: PreparedDataset) -> None:
     splits = load_splits(digits.training)
     values = splits.train.inputs[splits.train.rows].double()
     everything = splits.train.inputs.double()
@@ -55,7 +55,7 @@ def test_statistics_come_from_the_training_part_alone(digits: Prepared) -> None:
     assert digits.training.mean != pytest.approx(everything.mean().item(), abs=1e-6)
 
 
-def test_a_part_works_under_a_plain_data_loader(digits: Prepared) -> None:
+def test_a_part_works_under_a_plain_data_loader(digits: PreparedDataset) -> None:
     train = load_splits(digits.training).train
     x, y = train[0]
     assert (x.shape, x.dtype, type(y)) == ((8, 8), torch.float32, int)
@@ -85,7 +85,7 @@ def test_without_normalisation_values_are_scaled_to_one(tmp_path: Path) -> None:
     assert (pixels.min().item(), pixels.max().item()) == (0, 1)
 
 
-def test_workers_are_given_no_path_to_the_test_part(digits: Prepared) -> None:
+def test_workers_are_given_no_path_to_the_test_part(digits: PreparedDataset) -> None:
     inside = [value for value in vars(digits.training).values() if isinstance(value, Path)]
     assert isinstance(digits.training, TrainingFiles)
     assert inside
@@ -93,14 +93,14 @@ def test_workers_are_given_no_path_to_the_test_part(digits: Prepared) -> None:
     assert len(np.load(digits.training.inputs)) == 1797 - digits.sizes["test"]
 
 
-def test_the_sealed_test_opens_once(digits: Prepared) -> None:
+def test_the_sealed_test_opens_once(digits: PreparedDataset) -> None:
     sealed = SealedTest.of(digits)
     assert len(sealed.open()) == 360
     with pytest.raises(HarnessError, match="already opened"):
         sealed.open()
 
 
-def test_a_stray_write_reaches_neither_file_nor_other_mappings(digits: Prepared) -> None:
+def test_a_stray_write_reaches_neither_file_nor_other_mappings(digits: PreparedDataset) -> None:
     first, second = load_splits(digits.training), load_splits(digits.training)
     before = second.train.inputs[0].clone()
     first.train.inputs[0] += 1
@@ -170,7 +170,7 @@ def fake_raw(folder: Path) -> Path:
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
     fake_raw(tmp_path)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered \(100 byt"):
-        find("fashion-mnist", tmp_path)
+        find_dataset("fashion-mnist", tmp_path)
 
 
 SPOILT = {
@@ -207,7 +207,7 @@ def test_a_cut_archive_is_refused_by_name(tmp_path: Path, packed: bytes) -> None
         path.unlink()
         (raw / f"{path.name}.gz").write_bytes(packed)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is cut off or altered"):
-        find("fashion-mnist", tmp_path)
+        find_dataset("fashion-mnist", tmp_path)
     assert not list(raw.glob("*ubyte"))
 
 
@@ -272,7 +272,7 @@ def test_a_wrong_archive_is_refused_by_name(tmp_path: Path) -> None:
         path.unlink()
         (raw / f"{path.name}.gz").write_bytes(gzip.compress(b"\0" * 100))
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is cut off or altered"):
-        find("fashion-mnist", tmp_path)
+        find_dataset("fashion-mnist", tmp_path)
 
 
 @pytest.mark.realdata
@@ -304,13 +304,13 @@ def test_a_cut_real_file_is_refused_though_the_cache_is_warm(
 
 
 @pytest.fixture
-def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Prepared]:
+def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PreparedDataset]:
     """A made-up one."""
     monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path))
     return lambda **changes: make(tmp_path / "cache", tmp_path, name="mnist", **changes)
 
 
-def test_a_stand_in_is_held_out_of_the_training_part(mnist: Callable[..., Prepared]) -> None:
+def test_a_stand_in_is_held_out_of_the_training_part(mnist: Callable[..., PreparedDataset]) -> None:
     """As from a set that has no test part of its own."""
     own = mnist()
     stand_in = mnist(own_test=False, test=0.2)
@@ -323,7 +323,9 @@ def test_a_stand_in_is_held_out_of_the_training_part(mnist: Callable[..., Prepar
     assert own.split_hash != stand_in.split_hash
 
 
-def test_some_classes_alone_are_numbered_as_they_are_listed(mnist: Callable[..., Prepared]) -> None:
+def test_some_classes_alone_are_numbered_as_they_are_listed(
+    mnist: Callable[..., PreparedDataset],
+) -> None:
     whole, two = mnist(), mnist(classes=["7", "2"])
     assert two.training.classes == ("7", "2")
     assert two.sizes["test"] == 20

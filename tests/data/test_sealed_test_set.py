@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.errors import DataError
 from harness.executors.base import Epoch, Setup
 from harness.executors.processes import ProcessExecutor
 from harness.search.study import Search
-from harness.sweep.plan import plan
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
 from harness.sweep.run import StudyResult, run_study
 from harness.tracking.types import StudyRun
 from harness.trial import Trial, TrialSpec
@@ -37,7 +38,7 @@ learning_rate = { low = 1e-3, high = 1e-1, log = true }
 """
 
 
-def test_what_goes_to_a_worker_names_no_file_of_the_sealed_part(digits: Prepared) -> None:
+def test_what_goes_to_a_worker_names_no_file_of_the_sealed_part(digits: PreparedDataset) -> None:
     trial = Trial(number=0, uid="u/0", spec=TrialSpec(hidden=(8,)))
     sent = pickle.dumps((digits.training, Setup("val/accuracy", "cpu", 3), trial))
     sealed = digits.test.inputs.parent
@@ -55,7 +56,7 @@ def test_what_goes_to_a_worker_names_no_file_of_the_sealed_part(digits: Prepared
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_worker_that_trains_has_no_file_of_the_sealed_part_open(digits: Prepared) -> None:
+def test_a_worker_that_trains_has_no_file_of_the_sealed_part_open(digits: PreparedDataset) -> None:
     sealed = digits.test.inputs.parent
     with ProcessExecutor(digits.training, [Setup("val/accuracy", "cpu")]) as executor:
         spec = TrialSpec(hidden=(8,), epochs=10**6)
@@ -96,14 +97,14 @@ def test_a_sweep_trains_though_the_sealed_part_is_poison(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, home = tmp_path / "tiny.toml", tmp_path / "mlruns"
     path.write_text(STUDY)
-    planned = plan(path, device="cpu", workers=workers, home=home)
+    planned = make_plan(path, RunOptions(device="cpu", workers=workers, home=home))
     sealed = planned.prepare().test.inputs.parent
 
     def sweep() -> StudyResult:
         return run_study(path, device="cpu", workers=workers, home=home)
 
     def study() -> StudyRun:
-        found = Workspace(home).open_tracker(None, reading=True).read("tiny")
+        found = Workspace(home).open_tracker(None, reading=True).read_study("tiny")
         assert found is not None
         return found
 

@@ -14,14 +14,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from harness.data.builtin import find
-from harness.data.leakage import digest_of_part
-from harness.data.prepare import Prepared, prepare
-from harness.data.torch_datasets import Part, SealedTest, load_splits
+from harness.data.builtin import find_dataset
+from harness.data.leakage import hash_examples
+from harness.data.prepare import PreparedDataset, prepare
+from harness.data.torch_datasets import Split, SealedTest, load_splits
 from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError
-from harness.sweep.plan import plan
-from harness.tracking.mlflow.naming import metric_parts
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.tracking.mlflow.naming import escape_class_names
 
 ROWS = 200
 AMES = Path("ames/AmesHousing.xlsx")
@@ -49,7 +50,7 @@ def write(path: Path, columns: Mapping[str, Any]) -> Path:
     return path
 
 
-def make(path: Path, **changes: Any) -> Prepared:
+def make(path: Path, **changes: Any) -> PreparedDataset:
     options: dict[str, Any] = {"validation": 0.2, "test": 0.2, "split_seed": 0, "normalize": True}
     options |= {"target": "price", "task": "regression"}
     return prepare(str(path), cache=path.parent / "cache", **(options | changes))
@@ -148,7 +149,7 @@ def test_another_file_or_another_target_is_other_data(table: Path) -> None:
 def test_copies_are_counted_by_their_targets(tmp_path: Path) -> None:
     """A row that stands there twice has another target where that differs, be it by a half."""
     columns = {"area": [1.0, 1.0, 2.0, 2.0] * 50, "price": [-5.0, -4.5, 7.0, 7.0] * 50}
-    found = make(write(tmp_path / "houses.csv", columns)).fairness
+    found = make(write(tmp_path / "houses.csv", columns)).data_quality
     within = found.duplicates["train"]
     assert within.examples == found.parts["train"].examples - 2
     assert 0 < within.conflicting < within.examples
@@ -202,7 +203,7 @@ def test_missing_values_are_counted_by_column(tmp_path: Path) -> None:
 
 SPOILT = {
     "empty": (b"", "cannot be read as a table"),
-    "a head alone": (b"a,b,price\n", "holds no rows"),
+    "a head alone": (b"a,b,price\n", "has no rows"),
     "two of a name": (b"a,a,price\n1,2,3\n4,5,6\n", "two columns are called 'a'"),
     "row numbers": (b",a,price\n0,2,3\n1,5,6\n", r"column 1 has no name; .*ignore = \[\"Unnamed"),
     "more values than names": (b"a,price\n1,2,3\n4,5,6\n", "more values than"),
@@ -227,7 +228,7 @@ def test_dates_names_and_numbers_with_holes_are_no_features(tmp_path: Path) -> N
     assert "'sold' holds dates" in refused(path)
     names = [f"house {number}" for number in range(1001)]
     write(path.with_suffix(".csv"), {"name": names, "price": np.arange(1001)})
-    assert "'name' has 1,001 unlike texts" in refused(path.with_suffix(".csv"))
+    assert "'name' has 1,001 different texts" in refused(path.with_suffix(".csv"))
     holes = ["?" if number % 50 == 3 else str(number) for number in range(ROWS)]
     write(path.with_suffix(".csv"), houses() | {"horsepower": holes})
     said = refused(path.with_suffix(".csv"))
@@ -254,8 +255,8 @@ def ames(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.realdata
 def test_the_handouts_table_is_read_as_the_handout_reads_it(ames: str) -> None:
     """From the folder of the other sets; unsplit, 92 batches of 32, the last of 16."""
-    decoded = find(ames, asked=DataOptions("regression", "SalePrice")).decode()
-    whole = Part(
+    decoded = find_dataset(ames, options=DataOptions("regression", "SalePrice")).decode()
+    whole = Split(
         torch.from_numpy(decoded.inputs),
         torch.from_numpy(decoded.labels),
         torch.arange(len(decoded.labels)),
@@ -274,7 +275,7 @@ def test_the_handouts_table_is_read_as_the_handout_reads_it(ames: str) -> None:
 
 def test_odd_class_names_become_metrics_that_the_store_takes() -> None:
     """`..` is a folder, and what the store does not allow must not make two classes one."""
-    assert metric_parts(["x/y", "x:y", "x_y", "..", ".", "ü 100 %"]) == [
+    assert escape_class_names(["x/y", "x:y", "x_y", "..", ".", "ü 100 %"]) == [
         *("x_y", "x_y_", "x_y__", "__", "_", "ü 100 _")
     ]  # fmt: skip
 
@@ -290,12 +291,12 @@ def test_the_digest_of_a_part_tells_targets_apart_by_their_fractions() -> None:
     """The ledger of a test set's openings is named after it."""
     inputs = np.ones((2, 3), np.float32)
     digests = {
-        digest_of_part(inputs, np.array(labels, np.float32)) for labels in ([0.4, 1], [0.6, 1])
+        hash_examples(inputs, np.array(labels, np.float32)) for labels in ([0.4, 1], [0.6, 1])
     }
     assert len(digests) == 2
 
 
 def test_what_changes_pictures_is_refused_on_a_table(table: Path, tmp_path: Path) -> None:
     keys = [f"data.name={table}", "data.target=kind", 'train.augment=["shift"]']
-    with pytest.raises(ConfigError, match=r"augment: changes pictures, and .* are \[7\]"):
-        plan("quickstart", overrides=keys, device="cpu").prepare(tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"augment: needs images, but .* have the shape \[7\]"):
+        make_plan("quickstart", RunOptions(overrides=keys, device="cpu")).prepare(tmp_path / "cache")

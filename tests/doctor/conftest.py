@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.example_study import Record, copied, make
+from tests.doctor.example_study import Record, copy_record, run_example_study
 
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, isolated: Path) -> Path:
-    return make(tmp_path_factory.mktemp("doctor"))
+    return run_example_study(tmp_path_factory.mktemp("doctor"))
 
 
 @pytest.fixture
 def record(prepared: Path, tmp_path: Path) -> Record:
-    return Record(copied(prepared, tmp_path / "mlruns"))
+    return Record(copy_record(prepared, tmp_path / "mlruns"))

@@ -1,4 +1,4 @@
-"""One small study with a trial of every ending, driven once and copied for each test."""
+"""One small study with a trial in every final state, run once and copied for each test."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from harness.doctor.journal_reader import Journal, read
-from harness.doctor.report import Examined, examine
+from harness.doctor.journal_reader import Journal, read_journal
+from harness.doctor.report import StudyReport, check_studies
 from harness.errors import Interruption
 from harness.results import Outcome
 from harness.search.storage.journal import JournalFolder
-from harness.sweep.driver import Progress
+from harness.sweep.progress import Progress
 from harness.sweep.run import run_study
 from harness.tracking.types import State
 from harness.trial import Trial
@@ -50,18 +50,18 @@ learning_rate = [0.3, 0.1, 1e-6, 1e30]
 batch_norm = ["none", "before"]
 """
 COMPLETE, INTERRUPTED, CHAMPION, PRUNED, FAILED = 0, 1, 6, 7, 8
-"""Trials, by what came of them: 1 was interrupted after an epoch, 2 to 5 while they waited, and 6
-to 10 are those tried again."""
-PLACES = {
+"""Trials by final state: 1 was interrupted after an epoch, 2 to 5 while they waited; 6 to 10 are
+their retries."""
+PATH_COLUMNS = {
     "experiments": "artifact_location",
     "runs": "artifact_uri",
     "logged_models": "artifact_location",
     "model_versions": "storage_location",
 }
-"""Where MLflow's database holds absolute paths."""
+"""The columns of MLflow's database that hold absolute paths."""
 
 
-class CtrlC:
+class InterruptOnce:
     """Interrupts the driver once, in the middle of trial 1."""
 
     sent = False
@@ -74,15 +74,15 @@ class CtrlC:
             self.sent = True
             os.kill(os.getpid(), signal.SIGINT)
 
-    def ended(
+    def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None: ...
 
 
-def make(folder: Path) -> Path:
-    """Drive the study in `folder`; returns its home."""
+def run_example_study(folder: Path) -> Path:
+    """Run the study in `folder`, interrupted once; return its workspace."""
     (folder / "tiny.toml").write_text(STUDY)
-    home, watcher = folder / "mlruns", CtrlC()
+    home, watcher = folder / "mlruns", InterruptOnce()
 
     def drive() -> None:
         run_study(folder / "tiny.toml", home=home, device="cpu", workers=0, watcher=watcher)
@@ -93,11 +93,11 @@ def make(folder: Path) -> Path:
     return home
 
 
-def copied(source: Path, target: Path) -> Path:
-    """The same record elsewhere."""
+def copy_record(source: Path, target: Path) -> Path:
+    """Copy a record to another folder."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("reports"), symlinks=True)
     with closing(sqlite3.connect(target / "mlflow.db")) as database, database:
-        for table, column in PLACES.items():
+        for table, column in PATH_COLUMNS.items():
             change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
             database.execute(change, (str(source), str(target)))
     return target
@@ -105,12 +105,12 @@ def copied(source: Path, target: Path) -> Path:
 
 @dataclass
 class Record:
-    """A copy of the prepared study, to be damaged."""
+    """A copy of the example study, to be damaged."""
 
     root: Path
 
     @property
-    def home(self) -> Workspace:
+    def workspace(self) -> Workspace:
         return Workspace(self.root)
 
     @property
@@ -119,13 +119,13 @@ class Record:
 
     @property
     def journal(self) -> Journal:
-        found = read(JournalFolder(self.journal_path.parent), "tiny")
-        assert found is not None
-        return found
+        journal = read_journal(JournalFolder(self.journal_path.parent), "tiny")
+        assert journal is not None
+        return journal
 
     @cached_property
     def client(self) -> MlflowClient:
-        return MlflowClient(self.home.local_uri, registry_uri=self.home.local_uri)
+        return MlflowClient(self.workspace.local_uri, registry_uri=self.workspace.local_uri)
 
     def runs(self, uid: str, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         experiment = self.client.get_experiment_by_name("tiny")
@@ -134,13 +134,13 @@ class Record:
         return list(self.client.search_runs([experiment.experiment_id], wanted, view))
 
     def run(self, number: int) -> Run:
-        (found,) = self.runs(self.journal.trial_uid(number))
-        return found
+        (run,) = self.runs(self.journal.trial_uid(number))
+        return run
 
     @property
-    def parent(self) -> Run:
-        (found,) = self.runs(self.journal.uid)
-        return found
+    def study_run(self) -> Run:
+        (run,) = self.runs(self.journal.uid)
+        return run
 
     def file(self, run: Run, name: str) -> Path:
         return Path(run.info.artifact_uri.removeprefix("file://")) / name
@@ -152,13 +152,13 @@ class Record:
             assert changed.rowcount, "there was nothing to change"
 
     def rewrite(self, run: Run, name: str, content: bytes) -> None:
-        """Give a file another content, and its digest with it."""
+        """Replace a file's content and its recorded digest."""
         self.file(run, name).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         self.client.set_tag(run.info.run_id, f"harness.sha256.{name}", digest)
 
-    def in_journal(self, old: str, new: str) -> None:
-        """Change the journal's text in one place."""
+    def replace_in_journal(self, old: str, new: str) -> None:
+        """Replace text that occurs once in the journal."""
         text = self.journal_path.read_text()
         assert text.count(old) == 1, f"{old} is there {text.count(old)} times"
         self.journal_path.write_text(text.replace(old, new))
@@ -168,24 +168,24 @@ class Record:
             f"DELETE FROM metrics WHERE run_uuid = ? AND key = ? AND {steps}", run.info.run_id, key
         )
 
-    def examined(self, repair: bool = False) -> Examined:
-        (found,) = examine(self.home, "tiny", None, repair).studies
-        return found
+    def check_study(self, repair: bool = False) -> StudyReport:
+        (report,) = check_studies(self.workspace, "tiny", None, repair).studies
+        return report
 
-    def check_found(self, *wanted: tuple[int, str]) -> None:
-        """These breaches are found, each (invariant, pattern) once, and no other."""
-        found = [(each.invariant, str(each)) for each in self.examined().findings]
+    def expect_findings(self, *wanted: tuple[int, str]) -> None:
+        """Expect exactly these findings, each an (invariant, pattern)."""
+        findings = [(each.invariant, str(each)) for each in self.check_study().findings]
         for invariant, pattern in wanted:
-            matching = [each for each in found if each[0] == invariant]
+            matching = [each for each in findings if each[0] == invariant]
             matching = [each for each in matching if re.search(pattern, each[1])]
-            assert len(matching) == 1, f"{invariant}, {pattern}: {matching} of {found}"
-            found.remove(matching[0])
-        assert not found, f"found beside them: {found}"
+            assert len(matching) == 1, f"{invariant}, {pattern}: {matching} of {findings}"
+            findings.remove(matching[0])
+        assert not findings, f"unexpected: {findings}"
 
-    def check_mended(self) -> None:
-        """--repair mends it all, and leaves nothing for another examination to find."""
-        done = self.examined(repair=True)
+    def expect_repaired(self) -> None:
+        """Expect that --repair fixes everything and that the study is healthy afterwards."""
+        done = self.check_study(repair=True)
         assert done.mended
         assert not done.failed, done.lines
         assert not done.findings, done.lines
-        assert self.examined().healthy
+        assert self.check_study().healthy

@@ -9,7 +9,7 @@ import pytest
 from mlflow.entities import Run
 
 from harness.sweep.run import run_study
-from tests.doctor.example_study import Record, copied
+from tests.doctor.example_study import Record, copy_record
 
 pytestmark = pytest.mark.slow
 STUDY = """
@@ -40,16 +40,16 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory, isolated: Path) -> Path:
 
 @pytest.fixture
 def record(confirmed: Path, tmp_path: Path) -> Record:
-    return Record(copied(confirmed, tmp_path / "mlruns"))
+    return Record(copy_record(confirmed, tmp_path / "mlruns"))
 
 
 def again(record: Record, number: int, seed: int) -> Run:
-    (found,) = record.runs(f"{record.journal.uid}/confirm/{number}.{seed}")
-    return found
+    (run,) = record.runs(f"{record.journal.uid}/confirm/{number}.{seed}")
+    return run
 
 
 def test_it_is_healthy_as_it_is(record: Record) -> None:
-    record.check_found()
+    record.expect_findings()
 
 
 def test_1_two_runs_and_a_wrong_state(record: Record) -> None:
@@ -58,28 +58,28 @@ def test_1_two_runs_and_a_wrong_state(record: Record) -> None:
     twin = record.client.create_run(first.info.experiment_id, tags=tags)
     record.client.set_terminated(twin.info.run_id, "FINISHED")
     record.client.set_terminated(again(record, 1, 2).info.run_id, "KILLED")
-    record.check_found(
+    record.expect_findings(
         (1, f"confirm 0.1: it has run {twin.info.run_id} beside {first.info.run_id}; --repair"),
         (1, "confirm 1.2: its run is KILLED in MLflow, and its state COMPLETE"),
     )
-    record.check_mended()
+    record.expect_repaired()
     assert again(record, 0, 1).info.run_id == first.info.run_id
     assert again(record, 1, 2).info.status == "FINISHED"
 
 
 def test_2_points_that_are_missing(record: Record) -> None:
     record.lose_points(again(record, 0, 2), "val/loss", "step = 2")
-    record.check_found((2, "confirm 0.2: val/loss lacks epoch 2; --repair logs them"))
-    record.check_mended()
+    record.expect_findings((2, "confirm 0.2: val/loss lacks epoch 2; --repair logs them"))
+    record.expect_repaired()
 
 
 def test_3_what_a_dead_driver_left_running(record: Record) -> None:
     run_id = again(record, 1, 1).info.run_id
     record.client.set_tag(run_id, "harness.state", "RUNNING")
     record.client.update_run(run_id, status="RUNNING")
-    found = [str(each) for each in record.examined().findings]
-    assert any(f"confirm 1.1: its run {run_id} is RUNNING; --repair" in each for each in found)
-    done = record.examined(repair=True)
+    findings = [str(each) for each in record.check_study().findings]
+    assert any(f"confirm 1.1: its run {run_id} is RUNNING; --repair" in each for each in findings)
+    done = record.check_study(repair=True)
     assert not done.failed
     closed = again(record, 1, 1)
     assert (closed.info.status, closed.data.tags["harness.state"]) == ("KILLED", "INTERRUPTED")
@@ -88,43 +88,52 @@ def test_3_what_a_dead_driver_left_running(record: Record) -> None:
 def test_5_settings_of_another_trial(record: Record) -> None:
     run = again(record, 0, 1)
     spec = json.loads(run.data.tags["harness.spec"])
-    told = json.dumps(spec | {"learning_rate": 0.5})
-    record.client.set_tag(run.info.run_id, "harness.spec", told)
-    record.check_found((5, "confirm 0.1: has not the settings of trial 0 and a new seed"))
+    text = json.dumps(spec | {"learning_rate": 0.5})
+    record.client.set_tag(run.info.run_id, "harness.spec", text)
+    record.expect_findings(
+        (5, "confirm 0.1: does not have the settings of trial 0 with a new seed")
+    )
     record.client.set_tag(run.info.run_id, "harness.spec", json.dumps(spec | {"seed": 0}))
-    record.check_found((5, "confirm 0.1: has not the settings of trial 0 and a new seed"))
+    record.expect_findings(
+        (5, "confirm 0.1: does not have the settings of trial 0 with a new seed")
+    )
 
 
 def test_5_and_6_another_one_has_the_best_mean(record: Record) -> None:
     """The model, the selection and the reading are those of who led before."""
-    study = record.home.open_tracker(None, reading=True).read("tiny")
+    study = record.workspace.open_tracker(None, reading=True).read_study("tiny")
     assert study is not None
     (reading,) = study.readings
     other = 1 - reading.number
     for seed in (1, 2):
         run_id = again(record, other, seed).info.run_id
         record.client.log_metric(run_id, "best/val_accuracy", 1.0, step=1)
-    found = [str(each) for each in record.examined().findings]
-    assert any(f"no version of the model 'tiny' is trial {other}, the best" in e for e in found)
-    assert any(f"and the best of its candidates is trial {other}" in e for e in found)
-    assert any(f"trial {other}: the test set was not read of it" in e for e in found)
+    findings = [str(each) for each in record.check_study().findings]
+    assert any(f"no version of the model 'tiny' is trial {other}, the best" in e for e in findings)
+    assert any(f"and the best of its candidates is trial {other}" in e for e in findings)
+    assert any(
+        f"trial {other}: the study finished without reading the test set for it" in e
+        for e in findings
+    )
 
 
 def test_6_another_seed_is_the_best(record: Record) -> None:
-    study = record.home.open_tracker(None, reading=True).read("tiny")
+    study = record.workspace.open_tracker(None, reading=True).read_study("tiny")
     assert study is not None
     (reading,) = study.readings
     number, seed = reading.number, int(reading.run.rpartition(".")[2])
     run_id = again(record, number, 3 - seed).info.run_id
     record.client.log_metric(run_id, "best/val_accuracy", 1.0, step=1)
-    found = [str(each) for each in record.examined().findings]
+    findings = [str(each) for each in record.check_study().findings]
     uid = f"{record.journal.uid}/confirm/{number}.{3 - seed}"
-    assert any(f"kept the model of {reading.run}, and the best is {uid}" in each for each in found)
-    assert any("names another run than the model's of trial" in each for each in found)
+    assert any(
+        f"kept the model of {reading.run}, and the best is {uid}" in each for each in findings
+    )
+    assert any("names another run than the model's of trial" in each for each in findings)
 
 
 def test_6_figures_on_the_test_set(record: Record) -> None:
-    study = record.home.open_tracker(None, reading=True).read("tiny")
+    study = record.workspace.open_tracker(None, reading=True).read_study("tiny")
     assert study is not None
     (reading,) = study.readings
     (run,) = record.runs(reading.run)
@@ -132,5 +141,7 @@ def test_6_figures_on_the_test_set(record: Record) -> None:
     record.sql(
         "DELETE FROM latest_metrics WHERE run_uuid = ? AND key = 'test/accuracy'", run.info.run_id
     )
-    record.check_found((6, f"reading of trial {reading.number}: the trial's run lacks test/acc"))
-    record.check_mended()
+    record.expect_findings(
+        (6, f"reading of trial {reading.number}: the trial's run lacks test/acc")
+    )
+    record.expect_repaired()

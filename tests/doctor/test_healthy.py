@@ -1,4 +1,4 @@
-"""A study that holds together; what the doctor may not do to it; what is no breach."""
+"""A consistent study is healthy, and the doctor does not write to it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.errors import StudyError
-from harness.tracking.outbox.messages import File
+from harness.tracking.outbox.messages import LogFile
 from harness.tracking.outbox.queue import Outbox
 from tests.doctor.example_study import Record
 
@@ -33,14 +33,14 @@ def everything(root: Path) -> dict[str, tuple[int, str]]:
 
 
 def test_a_healthy_study_is_told_in_one_line(record: Record) -> None:
-    found = examine(record.home, None)
-    assert found.healthy
-    assert found.text() == (
+    report = check_studies(record.workspace, None)
+    assert report.healthy
+    assert report.text() == (
         "tiny  healthy: 6 trials, 2 complete, 3 pruned, 1 failed; 5 interrupted and tried again"
     )
-    (told,) = json.loads(json.dumps(found.to_dict()))["studies"]
-    assert told["healthy"]
-    assert told["findings"] == []
+    (study,) = json.loads(json.dumps(report.to_dict()))["studies"]
+    assert study["healthy"]
+    assert study["findings"] == []
 
 
 def test_looking_changes_nothing(record: Record) -> None:
@@ -48,11 +48,11 @@ def test_looking_changes_nothing(record: Record) -> None:
     (record.root / "optuna" / "tiny.lock").unlink()
     record.journal_path.write_bytes(record.journal_path.read_bytes() + b'{"op_code":')
     before = everything(record.root)
-    assert not record.examined().healthy
+    assert not record.check_study().healthy
     assert everything(record.root) == before
 
 
-def test_a_transaction_that_was_cut_off_is_no_breach(record: Record) -> None:
+def test_an_interrupted_transaction_is_healthy(record: Record) -> None:
     """SQLite rolls it back at the next opening, which is not the doctor's to do."""
     path, beside = record.root / "mlflow.db", record.root / "while"
     beside.mkdir()
@@ -67,51 +67,51 @@ def test_a_transaction_that_was_cut_off_is_no_breach(record: Record) -> None:
         (beside / name).rename(record.root / name)
     beside.rmdir()
     before = everything(record.root)
-    assert record.examined().healthy
+    assert record.check_study().healthy
     assert everything(record.root) == before
 
 
 def test_a_study_at_work_is_left_alone(record: Record) -> None:
     with FileLock(record.root / "optuna" / "tiny.lock"):
         before = everything(record.root)
-        found = record.examined(repair=True)
+        report = record.check_study(repair=True)
         assert everything(record.root) == before
-    assert found.driven
-    assert found.healthy
-    assert "is being driven at this moment" in found.lines[0][1]
+    assert report.driven
+    assert report.healthy
+    assert "is running now" in report.lines[0][1]
 
 
 def test_an_unknown_study_is_told_of(record: Record) -> None:
     with pytest.raises(StudyError, match="no study 'tinny' on record; did you mean 'tiny'"):
-        examine(record.home, "tinny")
+        check_studies(record.workspace, "tinny")
 
 
-def test_an_unfinished_study_is_told_and_no_breach(record: Record) -> None:
+def test_an_unfinished_study_is_noted_and_healthy(record: Record) -> None:
     with record.journal_path.open("a") as stream:
         stream.write('{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"requested":9}}\n')
-    found = record.examined()
-    assert found.healthy
-    (note,) = found.notes
-    assert note.startswith("unfinished, 6 of 9 trials; go on: harness run-study ")
+    report = record.check_study()
+    assert report.healthy
+    (note,) = report.notes
+    assert note.startswith("unfinished, 6 of 9 trials; continue with: harness run-study ")
 
 
 def test_a_record_of_an_older_version_has_no_digests(record: Record) -> None:
     record.sql("DELETE FROM tags WHERE key LIKE 'harness.sha256.%'")
-    found = record.examined()
-    assert found.healthy
-    assert "files were recorded without their SHA-256" in found.notes[0]
+    report = record.check_study()
+    assert report.healthy
+    assert "files were recorded by a version that kept no SHA-256" in report.notes[0]
 
 
 def test_what_waits_in_the_spool_is_told_and_the_store_not_judged(record: Record) -> None:
     record.sql("UPDATE runs SET status = 'RUNNING'")  # as it may be, until they are sent
-    spool = Outbox(record.home.spools(record.home.local_uri) / "tiny.spool")
-    spool.append(File(uid="any", name="note.txt", content=b"aGVsbG8="))
+    spool = Outbox(record.workspace.outbox_folder(record.workspace.local_uri) / "tiny.spool")
+    spool.append(LogFile(uid="any", name="note.txt", content=b"aGVsbG8="))
     spool.close()
-    found = record.examined()
-    assert not found.healthy
-    (finding,) = found.findings
+    report = record.check_study()
+    assert not report.healthy
+    (finding,) = report.findings
     assert finding.invariant == 3
     assert "1 writes of the record wait to be sent; --repair sends them" in str(finding)
-    lines = dict(found.lines)
+    lines = dict(report.lines)
     assert lines["1 runs"].startswith("not checked: ")
     assert lines["4 counts"] == "ok"

@@ -38,15 +38,15 @@ def test_a_killed_drivers_record_is_mended(tmp_path: Path, place: str, done: int
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     record = Record(tmp_path / "mlruns")
-    found = record.examined()
-    assert {each.invariant for each in found.findings} >= {3}, found.lines
-    record.check_mended()
-    states = [record.journal.state(trial) for trial in record.journal.trials]
+    findings = record.check_study()
+    assert {each.invariant for each in findings.findings} >= {3}, findings.lines
+    record.expect_repaired()
+    states = [record.journal.get_state(trial) for trial in record.journal.trials]
     ended = sum(state in ("COMPLETE", "PRUNED", "FAILED") for state in states)
     assert ended == done
     assert not (record.root / "spool" / "tiny.spool").exists()
     run_study(path, home=record.root, device="cpu", workers=0)
-    after = record.examined()
+    after = record.check_study()
     assert after.healthy, after.lines
     assert not after.notes
     assert after.summary.startswith("6 trials, ")

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 from mlflow import MlflowClient
 
-from harness.doctor.report import examine
-from tests.doctor.example_study import COMPLETE, PLACES, Record
+from harness.doctor.report import check_studies
+from tests.doctor.example_study import COMPLETE, PATH_COLUMNS, Record
 from tests.tracking.test_mlflow_server import free_port, wait_for
 
 pytestmark = pytest.mark.slow
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.slow
 def server(record: Record) -> Iterator[str]:
     """Serves the record's own database and files."""
     here = (record.root / "artifacts").as_uri()
-    for table, column in PLACES.items():
+    for table, column in PATH_COLUMNS.items():
         record.sql(f"UPDATE {table} SET {column} = replace({column}, ?, 'mlflow-artifacts:')", here)
     port = free_port()
     command = [
         *("mlflow", "server", "--workers=1", "--host=127.0.0.1", f"--port={port}"),
-        f"--backend-store-uri={record.home.local_uri}",
+        f"--backend-store-uri={record.workspace.local_uri}",
         f"--artifacts-destination={record.root / 'artifacts'}",
     ]
     process = subprocess.Popen(
@@ -47,12 +47,12 @@ def server(record: Record) -> Iterator[str]:
 
 
 def test_a_study_on_a_server_is_examined_and_mended(record: Record, server: str) -> None:
-    folder = record.home.journals(server)
+    folder = record.workspace.journal_folder(server)
     folder.mkdir(parents=True)
     shutil.move(record.journal_path, folder / "tiny.journal")
-    found = examine(record.home, None, server)
-    assert found.healthy, found.text()
-    assert [study.name for study in found.studies] == ["tiny"]
+    report = check_studies(record.workspace, None, server)
+    assert report.healthy, report.text()
+    assert [study.name for study in report.studies] == ["tiny"]
     (run,) = MlflowClient(server).search_runs(
         ["1"], f"tags.`harness.number` = '{COMPLETE}'", max_results=2
     )
@@ -60,8 +60,8 @@ def test_a_study_on_a_server_is_examined_and_mended(record: Record, server: str)
         "DELETE FROM metrics WHERE run_uuid = ? AND key = 'val/loss' AND step = 2", run.info.run_id
     )
     MlflowClient(server).delete_run(run.info.run_id)
-    (damaged,) = examine(record.home, "tiny", server).studies
+    (damaged,) = check_studies(record.workspace, "tiny", server).studies
     assert [each.invariant for each in damaged.findings] == [1]
-    mended = examine(record.home, "tiny", server, repair=True)
+    mended = check_studies(record.workspace, "tiny", server, repair=True)
     assert mended.healthy, mended.text()
     assert [each.invariant for each in mended.studies[0].mended] == [1, 2]

@@ -1,4 +1,4 @@
-"""A breach of each invariant, planted in a real record: found, named, mended where it can be."""
+"""Violations of each invariant, planted in a real record: reported, and repaired where possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import Metric, ViewType
 from optuna.storages.journal import JournalFileBackend
 
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.reports.again import write_again
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record
 
@@ -27,56 +27,58 @@ def test_1_runs_that_do_not_agree_with_the_journal(record: Record) -> None:
     client.set_tag(run(INTERRUPTED).info.run_id, "harness.successor", "9")
     client.set_terminated(run(2).info.run_id, "FINISHED")
     twin = client.create_run(run(3).info.experiment_id, tags=run(3).data.tags)
-    client.set_terminated(record.parent.info.run_id, "FAILED")
-    record.check_found(
+    client.set_terminated(record.study_run.info.run_id, "FAILED")
+    record.expect_findings(
         (1, "trial 0: its run .* was deleted; --repair restores it"),
         (1, "trial 8: its run's state is COMPLETE, the journal's FAILED"),
-        (1, "trial 8: its run's reason is not told, the journal's diverged"),
+        (1, "trial 8: its run's reason is not recorded, the journal's diverged"),
         (1, "trial 1: its run's successor is 9, the journal's 6"),
         (1, "trial 2: its run is FINISHED in MLflow, and INTERRUPTED means KILLED"),
         (1, f"trial 3: it has run {twin.info.run_id} beside"),
         (1, "the study: its run is FAILED in MLflow, and COMPLETE means FINISHED"),
     )
-    record.check_mended()
+    record.expect_repaired()
     assert run(COMPLETE).info.lifecycle_stage == "active"
     assert run(FAILED).data.tags["harness.reason"].startswith("diverged")
     assert run(2).info.status == "KILLED"
     assert len(record.runs(record.journal.trial_uid(3), ViewType.ALL)) == 2
 
 
-def test_1_runs_that_are_lost_for_good(record: Record) -> None:
+def test_1_runs_that_were_purged(record: Record) -> None:
     for number in (FAILED, PRUNED, COMPLETE):
         record.sql("DELETE FROM tags WHERE run_uuid = ?", record.run(number).info.run_id)
-    again = "it has no run; --repair makes it again"
-    record.check_found((1, f"trial 0: {again}"), (1, f"trial 7: {again}"), (1, f"trial 8: {again}"))
-    record.check_mended()
+    again = "it has no run; --repair creates it again"
+    record.expect_findings(
+        (1, f"trial 0: {again}"), (1, f"trial 7: {again}"), (1, f"trial 8: {again}")
+    )
+    record.expect_repaired()
     assert record.run(FAILED).data.tags["harness.reason"].startswith("diverged")
-    made = record.run(COMPLETE)
+    process = record.run(COMPLETE)
     value = record.journal.trials[COMPLETE].value
-    assert made.data.metrics["best/val_accuracy"] == value
-    assert made.data.params == record.run(2).data.params
-    history = record.client.get_metric_history(made.info.run_id, "val/accuracy")
+    assert process.data.metrics["best/val_accuracy"] == value
+    assert process.data.params == record.run(2).data.params
+    history = record.client.get_metric_history(process.info.run_id, "val/accuracy")
     assert [point.step for point in history] == [1, 2, 3]
-    write_again(record.home, "tiny", None)  # reports read what was made
+    write_again(record.workspace, "tiny", None)  # reports read what was made
 
 
 def test_1_an_experiment_that_was_deleted(record: Record) -> None:
-    record.client.delete_experiment(record.parent.info.experiment_id)
-    record.check_found((1, "tiny: its experiment was deleted in MLflow; --repair restores"))
-    record.check_mended()
+    record.client.delete_experiment(record.study_run.info.experiment_id)
+    record.expect_findings((1, "tiny: its experiment was deleted in MLflow; --repair restores"))
+    record.expect_repaired()
 
 
-def test_1_what_only_a_copy_can_give_back(record: Record) -> None:
+def test_1_what_only_a_backup_can_restore(record: Record) -> None:
     run = record.run(2)
     record.client.set_tag(run.info.run_id, "harness.uid", f"{record.journal.uid}/99")
-    record.check_found(
-        (1, f"run {run.info.run_id}: is of trial 99, which the journal does not have"),
+    record.expect_findings(
+        (1, f"run {run.info.run_id}: belongs to trial 99, which the journal does not have"),
         (1, "trial 2: it has no run"),
     )
     record.journal_path.unlink()
-    (found,) = examine(record.home, "tiny").studies
-    assert [str(each) for each in found.findings] == [
-        "tiny: it has runs but no journal; give back mlruns/optuna from a copy, or start over with "
+    (findings,) = check_studies(record.workspace, "tiny").studies
+    assert [str(each) for each in findings.findings] == [
+        "tiny: it has runs but no journal; restore mlruns/optuna from a backup, or start over with "
         "--fresh"
     ]
 
@@ -85,35 +87,35 @@ def test_2_points_that_are_missing(record: Record) -> None:
     record.lose_points(record.run(COMPLETE), "val/loss", "step = 2")
     record.lose_points(record.run(CHAMPION), "train/loss")
     record.lose_points(record.run(INTERRUPTED), "cost/epoch_seconds")
-    record.check_found(
+    record.expect_findings(
         (2, "trial 0: val/loss lacks epoch 2; --repair logs them from trial.json"),
         (2, "trial 6: train/loss lacks epochs 1, 2, 3"),
         (2, "trial 1: cost/epoch_seconds lacks epoch 1"),
     )
     before = record.client.get_metric_history(record.run(COMPLETE).info.run_id, "val/accuracy")
-    record.check_mended()
+    record.expect_repaired()
     after = record.client.get_metric_history(record.run(COMPLETE).info.run_id, "val/loss")
     assert [(point.step, point.timestamp) for point in after] == [
         (point.step, point.timestamp) for point in before
     ]
 
 
-def test_2_points_that_cannot_be_taken_back(record: Record) -> None:
+def test_2_points_that_cannot_be_deleted(record: Record) -> None:
     run_id = record.run(COMPLETE).info.run_id
     record.client.log_batch(run_id, [Metric("val/loss", 9.5, 1, 2), Metric("train/loss", 1, 1, 7)])
     record.sql(
         "UPDATE metrics SET value = 0.5 WHERE run_uuid = ? AND key = 'val/accuracy' AND step = 1",
         record.run(PRUNED).info.run_id,
     )
-    record.check_found(
+    record.expect_findings(
         (
             2,
-            r"trial 0: val/loss has epoch 2 twice \(.* and 9.5|9.5 and .*\); MLflow takes no point",
+            r"trial 0: val/loss has epoch 2 twice \(.* and 9.5|9.5 and .*\); MLflow cannot delete",
         ),
-        (2, "trial 0: train/loss has a point at epoch 7, which never was"),
-        (2, "trial 7: val/accuracy is 0.5 at epoch 1, and trial.json says 0.67"),
+        (2, "trial 0: train/loss has a point at epoch 7, which was not evaluated"),
+        (2, "trial 7: val/accuracy is 0.5 at epoch 1, trial.json has 0.67"),
     )
-    assert len(record.examined(repair=True).findings) == 3
+    assert len(record.check_study(repair=True).findings) == 3
 
 
 @pytest.mark.parametrize("step", [2, 3])
@@ -128,12 +130,12 @@ def test_2_an_interrupted_attempt_may_be_an_epoch_ahead(record: Record, step: in
     for later in range(2, step + 1):
         points = [Metric(point.key, point.value, point.timestamp, later) for point in first]
         record.client.log_batch(run.info.run_id, metrics=points)
-    assert record.examined().healthy == (step == 2)
+    assert record.check_study().healthy == (step == 2)
     record.file(run, "trial.json").unlink()
     record.sql(
         "DELETE FROM tags WHERE run_uuid = ? AND key = 'harness.sha256.trial.json'", run.info.run_id
     )
-    assert record.examined().healthy == (step == 2)
+    assert record.check_study().healthy == (step == 2)
 
 
 def test_2_epochs_that_trial_json_lost(record: Record) -> None:
@@ -141,12 +143,12 @@ def test_2_epochs_that_trial_json_lost(record: Record) -> None:
     document = json.loads(record.file(run, "trial.json").read_bytes())
     document["epochs"] = {name: values[:2] for name, values in document["epochs"].items()}
     record.rewrite(run, "trial.json", json.dumps(document).encode())
-    found = [str(each) for each in record.examined().findings if each.invariant == 2]
-    assert "trial 0: trial.json has epochs 1, 2, the journal 1, 2, 3" in found
-    assert "trial 0: was evaluated at epochs 1, 2, not 1, 2, 3" in found
+    findings = [str(each) for each in record.check_study().findings if each.invariant == 2]
+    assert "trial 0: trial.json has epochs 1, 2, the journal 1, 2, 3" in findings
+    assert "trial 0: was evaluated at epochs 1, 2, not 1, 2, 3" in findings
 
 
-def test_3_what_a_dead_driver_left(record: Record) -> None:
+def test_3_leftovers_of_a_dead_driver(record: Record) -> None:
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(record.journal_path)))
     study = optuna.load_study(study_name="tiny", storage=storage)
     number = study.ask().number
@@ -155,25 +157,25 @@ def test_3_what_a_dead_driver_left(record: Record) -> None:
     lock = Path(f"{record.journal_path}.lock")
     lock.symlink_to(record.journal_path)
     record.sql("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", record.run(2).info.run_id)
-    record.client.update_run(record.parent.info.run_id, status="RUNNING")
-    record.check_found(
+    record.client.update_run(record.study_run.info.run_id, status="RUNNING")
+    record.expect_findings(
         (3, f"trial {number}: is RUNNING in the journal, and its driver is dead"),
         (3, "trial 2: its run .* is RUNNING"),
         (3, "the study: its run .* is RUNNING"),
         (3, "tiny.holder: was left behind"),
         (3, "tiny.journal.lock: was left behind; it is a dead driver's, which stalls"),
     )
-    record.check_mended()
+    record.expect_repaired()
     assert not holder.exists()
     assert not lock.is_symlink()
     closed, queued = record.journal.trials[number:]
-    assert record.journal.state(closed) == "INTERRUPTED"
+    assert record.journal.get_state(closed) == "INTERRUPTED"
     assert closed.user_attrs["successor"] == queued.number
     assert record.run(number).info.status == "KILLED"
     assert record.run(number).data.tags["harness.reason"] == "the driver died"
-    assert record.parent.data.tags["harness.state"] == "INTERRUPTED"
-    (note,) = record.examined().notes
-    assert note.startswith("unfinished, 1 trials wait; go on: harness run-study ")
+    assert record.study_run.data.tags["harness.state"] == "INTERRUPTED"
+    (note,) = record.check_study().notes
+    assert note.startswith("unfinished, 1 trials are waiting; continue with: harness run-study ")
 
 
 def test_3_a_worker_without_a_driver(record: Record) -> None:
@@ -181,38 +183,40 @@ def test_3_a_worker_without_a_driver(record: Record) -> None:
     command = (
         '"$0" -c "$1" multiprocessing.forkserver harness.executors.forkserver_preload & echo $!'
     )
-    made = subprocess.Popen(
+    process = subprocess.Popen(
         ["sh", "-c", command, sys.executable, code],
         cwd=record.root.parent,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert made.stdout is not None
+    assert process.stdout is not None
     try:
-        pid = int(made.stdout.readline())
-        made.stdout.readline()  # it runs
-        made.wait(60)
-        record.check_found((3, f"process {pid}: is a worker whose driver is dead; end it: kill -9"))
+        pid = int(process.stdout.readline())
+        process.stdout.readline()  # it runs
+        process.wait(60)
+        record.expect_findings(
+            (3, f"process {pid}: is a worker whose driver is dead; end it: kill -9")
+        )
     finally:
         subprocess.run(["kill", "-9", str(pid)], check=True)
-        made.stdout.close()
+        process.stdout.close()
 
 
 def test_4_counts(record: Record) -> None:
     with record.journal_path.open("a") as stream:
         stream.write('{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"requested":5}}\n')
-    record.in_journal('"user_attr":{"successor":6}', '"user_attr":{"successor":7}')
-    client, parent = record.client, record.parent.info.run_id
+    record.replace_in_journal('"user_attr":{"successor":6}', '"user_attr":{"successor":7}')
+    client, parent = record.client, record.study_run.info.run_id
     client.set_tag(record.run(INTERRUPTED).info.run_id, "harness.successor", "7")
     client.log_metric(parent, "trials/complete", 7, step=3)
-    record.check_found(
-        (4, "tiny: 6 trials ended for good, and at most 5 were asked for"),
-        (4, "trial 1: was interrupted and names 7 as its successor, which does not say so"),
+    record.expect_findings(
+        (4, "tiny: 6 trials ended, but only 5 were requested"),
+        (4, "trial 1: was interrupted and names 7 as its successor, which does not name it"),
         (4, "the study: its run's trials/complete is 7, not 2; --repair logs them from"),
     )
-    left = record.examined(repair=True).findings
-    assert len(left) == 2, "what stands in the journal is not changed"
-    assert record.parent.data.metrics["trials/complete"] == 2
+    left = record.check_study(repair=True).findings
+    assert len(left) == 2, "the journal is never edited"
+    assert record.study_run.data.metrics["trials/complete"] == 2
 
 
 def test_5_settings(record: Record) -> None:
@@ -226,60 +230,65 @@ def test_5_settings(record: Record) -> None:
     record.rewrite(run, "trial.json", json.dumps(document).encode())
     weights = record.file(record.run(CHAMPION), "weights.safetensors").read_bytes()
     record.rewrite(run, "weights.safetensors", weights)
-    record.check_found(
-        (5, r"trial 0: its run's param hidden is 9, the journal's \[8\]; MLflow lets no param"),
+    record.expect_findings(
+        (5, r"trial 0: its run's param hidden is 9, the journal's \[8\]; MLflow cannot change"),
         (5, "trial 0: its run's tag harness.spec: learning_rate is 0.4, the journal has 0.3"),
         (5, "trial 0: trial.json: batch_norm is after, the journal has none"),
         (5, r"trial 0: weights.safetensors: linears.0.bias is missing, the settings give \[8\]"),
     )
-    assert len(record.examined(repair=True).findings) == 3
+    assert len(record.check_study(repair=True).findings) == 3
     assert json.loads(record.run(COMPLETE).data.tags["harness.spec"]) == spec
 
 
 def test_5_the_best(record: Record) -> None:
-    client, parent = record.client, record.parent.info.run_id
+    client, parent = record.client, record.study_run.info.run_id
     (version,) = client.search_model_versions("name='tiny'")
     other = client.create_model_version("tiny", str(record.root), run_id=parent)
     client.set_registered_model_alias("tiny", "champion", other.version)
     client.log_metric(parent, "best/val_accuracy", 0.999, step=2)
     client.log_metric(record.run(COMPLETE).info.run_id, "best/val_accuracy", 0.9999)
-    record.check_found(
+    record.expect_findings(
         (5, "the model: the alias 'champion' points at version 2, trial 6 is version 1"),
         (5, "the study: its run's best/val_accuracy is 0.999, trial 6's 0.958333"),
         (5, "trial 0: its run's best/val_accuracy is 0.9999, not 0.902778"),
     )
-    record.check_mended()
+    record.expect_repaired()
     assert client.get_model_version_by_alias("tiny", "champion").version == version.version
 
 
 def test_5_a_better_trial_than_the_champion(record: Record) -> None:
     value = record.journal.trials[COMPLETE].value
-    record.in_journal(f'"values":[{value}]', '"values":[0.99]')
-    found = [str(each) for each in record.examined().findings]
-    assert "trial 0: the journal's value is 0.99, the best it reported 0.902778" in found
-    assert any("no version of the model 'tiny' is trial 0, the best" in each for each in found)
-    assert any("chose trial 6, and the best of its candidates is trial 0" in each for each in found)
-    assert any("trial 0: the test set was not read of it" in each for each in found)
+    record.replace_in_journal(f'"values":[{value}]', '"values":[0.99]')
+    findings = [str(each) for each in record.check_study().findings]
+    assert "trial 0: the journal's value is 0.99, the best it reported 0.902778" in findings
+    assert any("no version of the model 'tiny' is trial 0, the best" in each for each in findings)
+    assert any(
+        "chose trial 6, and the best of its candidates is trial 0" in each for each in findings
+    )
+    assert any(
+        "trial 0: the study finished without reading the test set for it" in each
+        for each in findings
+    )
 
 
-def test_6_figures_on_the_test_set(record: Record) -> None:
+def test_6_test_metrics(record: Record) -> None:
     run, client = record.run(CHAMPION), record.client
     record.lose_points(run, "test/accuracy")
     record.sql(
         "DELETE FROM latest_metrics WHERE run_uuid = ? AND key = 'test/accuracy'", run.info.run_id
     )
-    client.log_metric(record.parent.info.run_id, "test/accuracy", 1.0, step=4)
-    record.check_found(
+    client.log_metric(record.study_run.info.run_id, "test/accuracy", 1.0, step=4)
+    record.expect_findings(
         (6, "reading of trial 6: the trial's run lacks test/accuracy = 0.9.*; --repair logs"),
         (6, "the study: its run's test/accuracy is 1, the reading of trial 6 0.9"),
     )
-    record.check_mended()
-    figures = record.run(CHAMPION).data.metrics, record.parent.data.metrics
+    record.expect_repaired()
+    figures = record.run(CHAMPION).data.metrics, record.study_run.data.metrics
     assert figures[0]["test/accuracy"] == figures[1]["test/accuracy"] < 1
 
 
 def test_6_readings_and_selections(record: Record) -> None:
-    parent, client = record.parent, record.client
+    parent, client = record.study_run, record.client
     (reading,) = json.loads(record.file(parent, "test_readings.json").read_bytes())
     twice = [
         reading,
@@ -290,7 +299,7 @@ def test_6_readings_and_selections(record: Record) -> None:
     for key in ("test/loss", "test/accuracy"):
         value = record.run(CHAMPION).data.metrics[key]
         client.log_metric(record.run(COMPLETE).info.run_id, key, value)
-    record.check_found(
+    record.expect_findings(
         (6, "reading of trial 6: is there twice for selection"),
         (6, "reading of trial 0: its selection had chosen trial 6"),
     )
@@ -298,20 +307,20 @@ def test_6_readings_and_selections(record: Record) -> None:
     frozen = json.loads(path.read_bytes())
     changed = frozen | {"candidates": frozen["candidates"][:1]}
     record.rewrite(parent, path.name, json.dumps(changed).encode())
-    said = [str(each) for each in record.examined().findings]
+    messages = [str(each) for each in record.check_study().findings]
     lost = f"selection-{frozen['hash'][:12]}.json is missing, or its hash is another"
-    assert sum(lost in each for each in said) == 3
+    assert sum(lost in each for each in messages) == 3
 
 
-def test_6_a_reading_that_is_gone(record: Record) -> None:
-    record.rewrite(record.parent, "test_readings.json", b"[]")
-    record.check_found(
-        (6, "trial 6: its run has test/accuracy, and no reading in test_readings.json tells"),
-        (6, "trial 6: the test set was not read of it, and the study went to its end; go on: h"),
+def test_6_a_missing_reading(record: Record) -> None:
+    record.rewrite(record.study_run, "test_readings.json", b"[]")
+    record.expect_findings(
+        (6, "trial 6: its run has test/accuracy, but no reading in test_readings.json"),
+        (6, "trial 6: the study finished without reading the test set for it; continue with: h"),
     )
 
 
-def test_6_predictions_that_are_not_the_readings(record: Record) -> None:
+def test_6_predictions_that_disagree_with_the_reading(record: Record) -> None:
     import io
 
     import numpy as np
@@ -324,7 +333,7 @@ def test_6_predictions_that_are_not_the_readings(record: Record) -> None:
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     record.rewrite(run, "test-predictions.npz", stream.getvalue())
-    record.check_found((6, "trial 6's test-predictions.npz: says something else than the reading"))
+    record.expect_findings((6, "trial 6's test-predictions.npz: does not agree with the reading"))
 
 
 def test_7_files(record: Record) -> None:
@@ -332,10 +341,10 @@ def test_7_files(record: Record) -> None:
     predictions.write_bytes(predictions.read_bytes()[:-1])
     record.file(record.run(CHAMPION), "weights.safetensors").unlink()
     record.file(record.run(PRUNED), "trial.json").unlink()
-    record.file(record.parent, "report.html").write_text("another")
-    record.check_found(
+    record.file(record.study_run, "report.html").write_text("another")
+    record.expect_findings(
         (7, r"trial 0's predictions.npy: its SHA-256 is \w+..., \w+... was written; restore it"),
-        (7, "trial 6's weights.safetensors: is gone; restore it from a copy"),
+        (7, "trial 6's weights.safetensors: is missing; restore it from a backup"),
         (7, "trial 7's trial.json: is gone"),
         (7, "the study's report.html: its SHA-256 is"),
     )
@@ -343,14 +352,14 @@ def test_7_files(record: Record) -> None:
 
 def test_7_a_trial_json_that_cannot_be_read(record: Record) -> None:
     record.rewrite(record.run(COMPLETE), "trial.json", b'{"spec": {}')
-    record.check_found((7, "trial 0's trial.json: is damaged; restore it from a copy"))
+    record.expect_findings((7, "trial 0's trial.json: is damaged; restore it from a backup"))
 
 
 def test_7_a_journal_whose_end_was_cut_off(record: Record) -> None:
     whole = record.journal_path.read_bytes()
     record.journal_path.write_bytes(whole + b'{"op_code":4,"worker')
-    record.check_found((7, "tiny.journal: its last record is cut off; --repair takes what is"))
-    record.check_mended()
+    record.expect_findings((7, "tiny.journal: its last record is cut off; --repair takes what is"))
+    record.expect_repaired()
     assert record.journal_path.read_bytes() == whole
     (cut,) = record.journal_path.parent.glob("tiny.journal.cut-*")
     assert cut.read_bytes() == b'{"op_code":4,"worker'
@@ -360,10 +369,12 @@ def test_7_a_journal_that_is_damaged_inside(record: Record) -> None:
     lines = record.journal_path.read_bytes().splitlines(keepends=True)
     lines[20] = b"\0" * len(lines[20])
     record.journal_path.write_bytes(b"".join(lines))
-    found = record.examined(repair=True)
-    said = [str(each) for each in found.findings if each.invariant == 7]
-    assert any("line 21 is damaged and whole records follow it; restore" in each for each in said)
-    assert any("line 21 is damaged" in each for each in found.failed)
+    findings = record.check_study(repair=True)
+    messages = [str(each) for each in findings.findings if each.invariant == 7]
+    assert any(
+        "line 21 is damaged and intact records follow it; restore" in each for each in messages
+    )
+    assert any("line 21 is damaged" in each for each in findings.failed)
 
 
 @pytest.mark.parametrize("table", ["metrics", "tags"])
@@ -379,20 +390,20 @@ def test_7_a_damaged_database(record: Record, table: str) -> None:
     content = bytearray(path.read_bytes())
     content[(root - 1) * size : root * size] = b"\xff" * size
     path.write_bytes(content)
-    found = record.examined(repair=True)
-    (damage,) = [str(each) for each in found.findings if each.invariant == 7]
+    findings = record.check_study(repair=True)
+    (damage,) = [str(each) for each in findings.findings if each.invariant == 7]
     assert damage.startswith("mlflow.db: fails SQLite's own check: ")
-    assert damage.endswith("; restore it from a copy")
-    assert not found.mended
+    assert damage.endswith("; restore it from a backup")
+    assert not findings.mended
     assert path.read_bytes() == bytes(content)
 
 
 def test_8_ordinals(record: Record) -> None:
     assert record.journal.trials[COMPLETE].user_attrs["ordinal"] == 0
-    record.in_journal(
+    record.replace_in_journal(
         '"trial_id":0,"user_attr":{"ordinal":0}', '"trial_id":0,"user_attr":{"ordinal":1}'
     )
-    record.check_found(
+    record.expect_findings(
         (8, "ordinal 0: belongs to no trial that was not interrupted"),
         (8, "ordinal 1: belongs to trials 0 and 6, neither of which was interrupted"),
     )

@@ -1,4 +1,4 @@
-"""The same training by torch.nn and torch.optim under autograd, which the engine is held to."""
+"""The reference for the engine: the same training by torch.nn and torch.optim under autograd."""
 
 from __future__ import annotations
 
@@ -10,46 +10,53 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.optim import lr_scheduler
 
-from harness.engine.augmentation import Augment
+from harness.engine.augmentation import Augmentation
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.padding import Layout
-from harness.engine.rng import as_int32
+from harness.engine.rng import Dropout, dropout_threshold, wrap_int32
 from harness.engine.trial_state import TrialState
 from harness.models.mlp import MLP
-from harness.trial import TrialSpec, derived_seed
+from harness.trial import TrialSpec, derive_seed
 
 STEPS = 100
 
 
 @dataclass
-class Trained:
-    """A model and the loss of each of its steps."""
+class ReferenceRun:
+    """A trained model and the loss of each of its steps."""
 
     model: MLP
     losses: list[float]
 
 
 @functools.lru_cache(maxsize=32)
-def by_autograd(spec: TrialSpec, data: DeviceData, steps: int = STEPS) -> Trained:
+def train_by_autograd(spec: TrialSpec, data: DeviceData, steps: int = STEPS) -> ReferenceRun:
+    """Train the first `steps` steps of a trial."""
     model = MLP(spec, data.classes, data.mean.cpu(), data.inv_std.cpu(), data.dtype)
+    dropout = HashedDropout(spec, data.device) if spec.dropout else None
+    model.dropout = dropout or model.dropout
     model = model.to(data.device).train()
     parameters = list(model.parameters())
-    optimizer = optimizer_of(spec, parameters)
-    schedule = schedule_of(spec, optimizer, spec.epochs * (len(data) // spec.batch_size))
+    optimizer = build_optimizer(spec, parameters)
+    steps_per_epoch = len(data) // spec.batch_size
+    schedule = build_schedule(spec, optimizer, spec.epochs * steps_per_epoch)
     losses = []
     batches = (
-        rows
+        (epoch, step, rows[:, 0])
         for epoch in itertools.count(1)
-        for rows in data.order([spec.seed], [epoch], spec.batch_size)
+        for step, rows in enumerate(data.batch_order([spec.seed], [epoch], spec.batch_size))
     )
-    for step, rows in enumerate(itertools.islice(batches, steps)):
-        x, y = data.images[rows[:, 0]], data.labels[rows[:, 0]]
+    for epoch, step, rows in itertools.islice(batches, steps):
+        x, y = data.examples[rows], data.labels[rows]
         if spec.augment:
-            x = augmented(spec, data, x, step)
-        loss = loss_of(spec, model(x), y)
+            x = augment_batch(spec, data, x, epoch, step)
+        if dropout is not None:
+            dropout.set_step(epoch, step)
+        loss = compute_loss(spec, model(x), y)
         penalty = spec.l1 * sum(p.abs().sum() for p in parameters)
         penalty += spec.l2 * sum(p.square().sum() for p in parameters)
         optimizer.zero_grad()
@@ -57,20 +64,48 @@ def by_autograd(spec: TrialSpec, data: DeviceData, steps: int = STEPS) -> Traine
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-    return Trained(model, losses)
+    return ReferenceRun(model, losses)
 
 
-def augmented(spec: TrialSpec, data: DeviceData, x: torch.Tensor, step: int) -> torch.Tensor:
-    """Raw pictures as the engine would see them in a step, counted from the first epoch's."""
-    epoch, step = divmod(step, len(data) // spec.batch_size)
-    made = Augment(spec.augment, 1, len(x), data.shape, -data.mean * data.inv_std)
-    made.load(0, spec)
-    made.epoch_keys.fill_(as_int32(derived_seed("augment", spec.seed, epoch + 1)))
-    normal = ((x.to(data.dtype) - data.mean) * data.inv_std).unsqueeze(1)
-    return made(normal, torch.tensor([step])).squeeze(1) / data.inv_std + data.mean
+def epoch_key(use: str, spec: TrialSpec, epoch: int) -> int:
+    """Return the engine's key of an epoch's random numbers for `dropout` or `augment`."""
+    return wrap_int32(derive_seed(use, spec.seed, epoch))
 
 
-def loss_of(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def augment_batch(
+    spec: TrialSpec, data: DeviceData, x: torch.Tensor, epoch: int, step: int
+) -> torch.Tensor:
+    """Augment raw images [B, D] as the engine does in a step of an epoch."""
+    augmentation = Augmentation(spec.augment, 1, len(x), data.shape, -data.mean * data.inv_std)
+    augmentation.load(0, spec)
+    augmentation.epoch_keys.fill_(epoch_key("augment", spec, epoch))
+    normalized = ((x.to(data.dtype) - data.mean) * data.inv_std).unsqueeze(1)
+    augmented = augmentation(normalized, torch.tensor([step])).squeeze(1)
+    return augmented / data.inv_std + data.mean
+
+
+class HashedDropout(nn.Module):
+    """Dropout with the engine's masks in place of nn.Dropout; one call a hidden layer."""
+
+    def __init__(self, spec: TrialSpec, device: torch.device) -> None:
+        super().__init__()
+        self.spec, self.layer = spec, 0
+        self.masks = Dropout(1, spec.batch_size, max(spec.hidden, default=0), device)
+        threshold = dropout_threshold(spec.dropout)
+        self.threshold = torch.full((1, 1, 1), threshold, dtype=torch.int32, device=device)
+
+    def set_step(self, epoch: int, step: int) -> None:
+        self.masks.epoch_keys.fill_(epoch_key("dropout", self.spec, epoch))
+        self.masks.set_step(torch.tensor([step], device=self.threshold.device))
+        self.layer = 0
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        keep = self.masks.keep_mask(self.layer, self.threshold, h.shape[1])[:, 0]
+        self.layer += 1
+        return h * keep / (1 - self.spec.dropout)
+
+
+def compute_loss(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     if y.is_floating_point():
         return F.mse_loss(logits[:, 0], y)
     if spec.loss == "cross-entropy":
@@ -82,7 +117,7 @@ def loss_of(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Ten
     return F.binary_cross_entropy_with_logits(logits, target)
 
 
-def optimizer_of(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     if spec.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=spec.learning_rate)
     if spec.optimizer == "adamw":
@@ -95,7 +130,7 @@ def optimizer_of(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch
     )
 
 
-def schedule_of(
+def build_schedule(
     spec: TrialSpec, optimizer: torch.optim.Optimizer, steps: int
 ) -> lr_scheduler.LRScheduler:
     if spec.schedule == "cosine":
@@ -109,69 +144,71 @@ def schedule_of(
     return lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
-def losses_of(cell: FusedGroup, steps: int = STEPS) -> list[list[float]]:
-    """Train a cell's members so many steps: [steps][K]. Their epochs end where the data does."""
+def train_steps(group: FusedGroup, steps: int = STEPS) -> list[list[float]]:
+    """Train a group for so many steps, over as many epochs as that takes; return [steps][K]."""
     losses = []
     for step in range(steps):
-        if step % cell.steps == 0:
+        if step % group.steps == 0:
             if step:
-                for member in filter(None, cell.members):
-                    member.epochs += 1
-            cell.begin_epoch()
-        cell._loss.zero_()
-        cell._train_step()
-        losses.append(cell._loss.tolist())
+                for trial in filter(None, group.trials):
+                    trial.epochs += 1
+            group.begin_epoch()
+        group._loss.zero_()
+        group._train_step()
+        losses.append(group._loss.tolist())
     return losses
 
 
-def check(cell: FusedGroup, losses: Sequence[Sequence[float]], data: DeviceData) -> None:
-    """Every member's losses equal autograd's to 1e-12 and its weights to 1e-9; the padding is 0."""
-    for slot, member in enumerate(cell.members):
-        if member is None:
+def assert_equals_autograd(
+    group: FusedGroup, losses: Sequence[Sequence[float]], data: DeviceData
+) -> None:
+    """Check every trial's losses to 1e-12, its weights to 1e-9, and that the padding is zero."""
+    for slot, trial in enumerate(group.trials):
+        if trial is None:
             continue
-        expected = by_autograd(member.spec, data, len(losses))
+        expected = train_by_autograd(trial.spec, data, len(losses))
         assert [row[slot] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-12)
-        weights = cell.weights(slot, member.spec)
+        weights = group.weights(slot, trial.spec)
         named = dict(expected.model.named_parameters()) | {
             name: buffer for name, buffer in expected.model.named_buffers() if "running" in name
         }
         assert weights.keys() == named.keys()
         for name, tensor in named.items():
             torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-9)
-    check_padding(cell)
+    assert_padding_is_zero(group)
 
 
-def check_padding(cell: FusedGroup) -> None:
-    """What no member uses is exactly zero, in the parameters and in both moments."""
-    arena = cell.arena
+def assert_padding_is_zero(group: FusedGroup) -> None:
+    """Check that unused parameters and moments are exactly zero."""
+    buffer = group.buffer
     for views, flat in (
-        (arena.param, arena.params),
-        (arena.first, arena.first_moment),
-        (arena.second, arena.second_moment),
+        (buffer.param_views, buffer.params),
+        (buffer.first_views, buffer.first_moment),
+        (buffer.second_views, buffer.second_moment),
     ):
-        for slot, member in enumerate(cell.members):
-            if member is None:
+        for slot, trial in enumerate(group.trials):
+            if trial is None:
                 continue
             row = flat[slot].clone()
-            for own in arena._cut(views, slot, member.spec).values():
-                own.zero_()
-            assert not flat[slot].any(), f"slot {slot}, {member.spec}"
+            for view in buffer._slice_slot(views, slot, trial.spec).values():
+                view.zero_()
+            assert not flat[slot].any(), f"slot {slot}, {trial.spec}"
             flat[slot] = row
 
 
-def cell_of(
+def create_group(
     specs: Sequence[TrialSpec],
     data: DeviceData,
     vectorised: bool = False,
     layout: Layout | None = None,
 ) -> FusedGroup:
-    """The specs' trials, deepest first, in a cell of their own."""
-    members = sorted(
-        (TrialState.fresh(str(index), spec, data) for index, spec in enumerate(specs)),
-        key=lambda member: -len(member.spec.hidden),
+    """Create a group of these trials, deepest first."""
+    trials = sorted(
+        (TrialState.create(str(index), spec, data) for index, spec in enumerate(specs)),
+        key=lambda trial: -len(trial.spec.hidden),
     )
-    layout = layout or Layout.tight([member.spec for member in members])
-    cell = FusedGroup(layout, data, vectorised)
-    for slot, member in enumerate(members, start=layout.slots - len(members)):
-        cell.load(slot, member)
-    return cell
+    layout = layout or Layout.tight([trial.spec for trial in trials])
+    group = FusedGroup(layout, data, vectorised)
+    for slot, trial in enumerate(trials, start=layout.slots - len(trials)):
+        group.load(slot, trial)
+    return group

@@ -9,13 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
-from harness.engine.matmul import Batched, Single
-from harness.engine.placement import Refill, width_class
+from harness.engine.matmul import BatchedMatmul, OneDnnMatmul
+from harness.engine.placement import GpuPlacement, width_class
 from harness.trial import CHOICES, TrialSpec
-from tests.engine.autograd_reference import by_autograd, cell_of, check, losses_of
+from tests.engine.autograd_reference import (
+    assert_equals_autograd,
+    create_group,
+    train_by_autograd,
+    train_steps,
+)
 
 # Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
 # conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
@@ -29,7 +34,7 @@ def changed(spec: TrialSpec, **values: Any) -> TrialSpec:
 
 
 @pytest.fixture(scope="module")
-def data(digits: Prepared) -> DeviceData:
+def data(digits: PreparedDataset) -> DeviceData:
     return DeviceData(load_splits(digits.training), dtype=torch.float64)
 
 
@@ -49,8 +54,8 @@ def test_equals_autograd(
         l2=1e-3,
         momentum=0.9,
     )
-    cell = cell_of([spec], data, vectorised)
-    check(cell, losses_of(cell), data)
+    group = create_group([spec], data, vectorised)
+    assert_equals_autograd(group, train_steps(group), data)
 
 
 @BOTH
@@ -84,17 +89,17 @@ def test_equals_autograd(
 def test_equals_autograd_in_every_option(
     data: DeviceData, changes: dict[str, object], vectorised: bool
 ) -> None:
-    cell = cell_of([changed(BASE, **changes)], data, vectorised)
-    check(cell, losses_of(cell), data)
+    group = create_group([changed(BASE, **changes)], data, vectorised)
+    assert_equals_autograd(group, train_steps(group), data)
 
 
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
 @pytest.mark.parametrize("batch_norm", BATCH_NORMS)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
 def test_large_products_in_float32_equal_autograd_to_rounding(
-    digits: Prepared, activation: str, batch_norm: str, optimizer: str
+    digits: PreparedDataset, activation: str, batch_norm: str, optimizer: str
 ) -> None:
-    """A lone trial's products go to oneDNN, which has no float64."""
+    """A lone trial's matmul go to oneDNN, which has no float64."""
     single = DeviceData(load_splits(digits.training))
     spec = changed(
         BASE,
@@ -107,24 +112,24 @@ def test_large_products_in_float32_equal_autograd_to_rounding(
         l1=1e-5,
         l2=1e-4,
     )
-    cell = cell_of([spec], single)
-    losses = losses_of(cell, 10)
-    expected = by_autograd(spec, single, 10)
+    group = create_group([spec], single)
+    losses = train_steps(group, 10)
+    expected = train_by_autograd(spec, single, 10)
     assert [row[0] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-5)
-    weights = cell.weights(0, spec)
+    weights = group.weights(0, spec)
     for name, tensor in expected.model.named_parameters():
         torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-4)
-    products = cell.network.products
-    assert isinstance(products, Single if platform.machine() == "x86_64" else Batched)
+    matmul = group.network.matmul
+    assert isinstance(matmul, OneDnnMatmul if platform.machine() == "x86_64" else BatchedMatmul)
 
 
-def test_the_signs_of_large_tensors_alone(digits: Prepared) -> None:
+def test_the_signs_of_large_tensors_alone(digits: PreparedDataset) -> None:
     """No bias and no norm: not one tensor is small."""
     single = DeviceData(load_splits(digits.training))
     spec = changed(BASE, hidden=[7000], bias=False, l1=1e-5, learning_rate=1e-4)
-    cell = cell_of([spec], single)
-    losses = losses_of(cell, 3)
-    expected = by_autograd(spec, single, 3)
+    group = create_group([spec], single)
+    losses = train_steps(group, 3)
+    expected = train_by_autograd(spec, single, 3)
     assert [row[0] for row in losses] == pytest.approx(expected.losses, rel=0, abs=1e-4)
 
 
@@ -153,8 +158,8 @@ MIXED = [
 def test_a_mixed_population_equals_autograd_member_by_member(
     data: DeviceData, vectorised: bool
 ) -> None:
-    cell = cell_of(MIXED, data, vectorised)
-    check(cell, losses_of(cell), data)
+    group = create_group(MIXED, data, vectorised)
+    assert_equals_autograd(group, train_steps(group), data)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -164,16 +169,16 @@ def test_padding_stays_zero(data: DeviceData, activation: str, batch_norm: str) 
         changed(BASE, hidden=hidden, activation=activation, batch_norm=batch_norm, l1=1e-4)
         for hidden in ([24, 12], [7, 20], [10, 5, 3])
     ]
-    cell = cell_of(specs, data)
-    check(cell, losses_of(cell, 30), data)
+    group = create_group(specs, data)
+    assert_equals_autograd(group, train_steps(group, 30), data)
 
 
 def test_a_cell_with_room_equals_autograd(data: DeviceData) -> None:
-    """As a GPU's are: wider and deeper than any member, slots to spare."""
-    layout = Refill(data, lambda: 2**40)._roomy(width_class(MIXED[0]), MIXED)
+    """As a GPU's are: wider and deeper than any trial, slots to spare."""
+    layout = GpuPlacement(data, lambda: 2**40).layout_with_room(width_class(MIXED[0]), MIXED)
     assert (layout.slots, layout.widths) == (8, (128, 128, 128))
-    cell = cell_of(MIXED, data, vectorised=True, layout=layout)
-    check(cell, losses_of(cell), data)
+    group = create_group(MIXED, data, vectorised=True, layout=layout)
+    assert_equals_autograd(group, train_steps(group), data)
 
 
 @BOTH
@@ -188,16 +193,16 @@ def test_a_diverging_member_touches_no_other(
     ]
     wild = changed(BASE, hidden=[9, 9], optimizer="sgd", learning_rate=1e200, seed=9)
     tame = replace(wild, learning_rate=1e-3)
-    beside_wild = cell_of([*specs, wild], data, vectorised)
-    beside_tame = cell_of([*specs, tame], data, vectorised)
-    with_wild, with_tame = losses_of(beside_wild), losses_of(beside_tame)
+    beside_wild = create_group([*specs, wild], data, vectorised)
+    beside_tame = create_group([*specs, tame], data, vectorised)
+    with_wild, with_tame = train_steps(beside_wild), train_steps(beside_tame)
     (slot,) = (
-        slot for slot, member in enumerate(beside_wild.members) if member and member.spec == wild
+        slot for slot, trial in enumerate(beside_wild.trials) if trial and trial.spec == wild
     )
     assert with_wild[-1][slot] != with_wild[-1][slot], "NaN"
-    assert not torch.isfinite(beside_wild.arena.params[slot]).all()
+    assert not torch.isfinite(beside_wild.buffer.params[slot]).all()
     others = [other for other in range(4) if other != slot]
     for one, two in zip(with_wild, with_tame, strict=True):
         assert [one[other] for other in others] == [two[other] for other in others]
     for other in others:
-        assert torch.equal(beside_wild.arena.params[other], beside_tame.arena.params[other])
+        assert torch.equal(beside_wild.buffer.params[other], beside_tame.buffer.params[other])

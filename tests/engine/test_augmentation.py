@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.data.torch_datasets import Part, Splits
-from harness.engine.augmentation import ERASED, Augment
+from harness.data.torch_datasets import Split, Splits
+from harness.engine.augmentation import ERASED_SIDE, Augmentation
 from harness.engine.device_data import DeviceData
 from harness.engine.trial_state import TrialState
 from harness.trial import AugmentName, TrialSpec
-from tests.engine.autograd_reference import cell_of, check, losses_of
+from tests.engine.autograd_reference import assert_equals_autograd, create_group, train_steps
 
 SIDE, BATCH = 28, 400
 BLACK = -0.5
@@ -20,7 +20,7 @@ ALL: tuple[AugmentName, ...] = ("shift", "rotate", "scale", "flip", "erase")
 
 def augment(x: Tensor, *names: AugmentName, key: int = 1, step: int = 0) -> Tensor:
     """Pictures [B, H, W] or [B, C, H, W] as a trial alone would see them."""
-    made = Augment(names, 1, len(x), x.shape[1:], torch.full((x[0].numel(),), BLACK))
+    made = Augmentation(names, 1, len(x), x.shape[1:], torch.full((x[0].numel(),), BLACK))
     made.load(0, TrialSpec(augment=names))
     made.epoch_keys.fill_(key)
     return made(x.reshape(len(x), 1, -1), torch.tensor([step])).view(x.shape)
@@ -83,7 +83,7 @@ def test_erase_blackens_one_square_of_half_of_the_pictures() -> None:
     gone = made == BLACK
     hit = gone.flatten(1).any(1)
     assert 0.4 < hit.float().mean() < 0.6
-    size = round(ERASED * SIDE)
+    size = round(ERASED_SIDE * SIDE)
     for mask in gone[hit]:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
         assert int(rows.max() - rows.min()) == int(columns.max() - columns.min()) == size - 1
@@ -111,7 +111,7 @@ def test_it_changes_with_the_epoch_the_step_and_the_example_and_with_nothing_els
 def test_a_member_that_does_not_augment_is_left_as_it_is() -> None:
     assert torch.equal(augment(NOISE), NOISE)
     names: tuple[AugmentName, ...] = ("shift", "flip", "erase")
-    made = Augment(names, 2, BATCH, (SIDE, SIDE), torch.full((SIDE * SIDE,), BLACK))
+    made = Augmentation(names, 2, BATCH, (SIDE, SIDE), torch.full((SIDE * SIDE,), BLACK))
     made.load(1, TrialSpec(augment=names))
     made.epoch_keys.fill_(1)
     both = made(NOISE.view(BATCH, 1, -1).expand(-1, 2, -1).contiguous(), torch.tensor([0]))
@@ -136,7 +136,7 @@ def resident(*shape: int) -> DeviceData:
     inputs = torch.randint(0, 256, (120, *shape), dtype=torch.uint8, generator=generator)
     labels = torch.arange(120) % 2
     train, validation = (
-        Part(inputs, labels, rows, 127.0, 74.0)
+        Split(inputs, labels, rows, 127.0, 74.0)
         for rows in (torch.arange(96), torch.arange(96, 120))
     )
     features = torch.ones(inputs[0].numel())
@@ -150,11 +150,11 @@ def test_rgb_pictures_train_as_by_autograd() -> None:
         TrialSpec(hidden=(7,), batch_size=16, seed=2),
     ]
     data = resident(3, 8, 6)
-    cell = cell_of(specs, data)
-    check(cell, losses_of(cell, 20), data)
+    group = create_group(specs, data)
+    assert_equals_autograd(group, train_steps(group, 20), data)
 
 
 def test_what_is_no_picture_is_refused() -> None:
     spec = TrialSpec(augment=("flip",), batch_size=16)
     with pytest.raises(ValueError, match=r"augment: for pictures; the examples are \[48\]"):
-        TrialState.fresh("0", spec, resident(48))
+        TrialState.create("0", spec, resident(48))

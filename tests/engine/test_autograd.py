@@ -9,21 +9,21 @@ import pytest
 import safetensors.torch
 import torch
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine import cost_model
 from harness.engine.autograd import ModuleNetwork
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.padding import Layout
-from harness.engine.placement import Refill, together
+from harness.engine.placement import GpuPlacement
 from harness.engine.trainer import Trainer
 from harness.engine.trial_state import TrialState
 from harness.models.mlp import load_model
 from harness.results import TrialFailure, TrialResult
 from harness.trial import TrialSpec
-from tests.engine.autograd_reference import cell_of, losses_of
-from tests.engine.training import result, train
+from tests.engine.autograd_reference import create_group, train_steps
+from tests.engine.training import train_one, train_trials
 
 BUILT_IN = TrialSpec(hidden=(24, 12), batch_size=64, epochs=6)
 
@@ -44,12 +44,12 @@ CONV = own("SmallConv", channels=4, dropout=0.3)
 
 
 @pytest.fixture(scope="module")
-def data(digits: Prepared) -> DeviceData:
+def data(digits: PreparedDataset) -> DeviceData:
     return DeviceData(load_splits(digits.training))
 
 
 @pytest.fixture(scope="module")
-def double(digits: Prepared) -> DeviceData:
+def double(digits: PreparedDataset) -> DeviceData:
     return DeviceData(load_splits(digits.training), dtype=torch.float64)
 
 
@@ -72,23 +72,25 @@ def test_the_built_in_network_in_torchs_words_trains_as_by_hand(
     """100 steps over 6 epochs' schedule: every loss to 1e-12, the weights to 1e-9 (float64)."""
     spec = replace(BUILT_IN, **changes)
     same = own("Layers", spec, widths=(24, 12), normed=spec.batch_norm != "none")
-    member, twin = (TrialState.fresh("", each, double) for each in (spec, same))
-    assert member.state is not None
-    assert twin.state is not None
-    assert twin.parameters == member.parameters
-    twin.state.params = dict(zip(twin.state.params, _in_order(member.state.params), strict=True))
-    cell = FusedGroup(Layout.of_module(same), double, vectorised)
-    cell.load(0, twin)
-    by_hand = cell_of([spec], double, vectorised)
+    trial, twin = (TrialState.create("", each, double) for each in (spec, same))
+    assert trial.tensors is not None
+    assert twin.tensors is not None
+    assert twin.parameters == trial.parameters
+    twin.tensors.params = dict(
+        zip(twin.tensors.params, _in_order(trial.tensors.params), strict=True)
+    )
+    group = FusedGroup(Layout.for_module(same), double, vectorised)
+    group.load(0, twin)
+    by_hand = create_group([spec], double, vectorised)
 
-    steps = losses_of(by_hand)
-    assert losses_of(cell) == [pytest.approx(row, rel=0, abs=1e-12) for row in steps]
-    names = list(twin.state.params if twin.state else cell.arena.param)
-    found, wanted = cell.weights(0, same), by_hand.weights(0, spec)
+    steps = train_steps(by_hand)
+    assert train_steps(group) == [pytest.approx(row, rel=0, abs=1e-12) for row in steps]
+    names = list(twin.tensors.params if twin.tensors else group.buffer.param_views)
+    found, wanted = group.weights(0, same), by_hand.weights(0, spec)
     for name, tensor in zip(names, _in_order(wanted), strict=True):
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-9)
-    assert cell.penalty(0, same) == pytest.approx(by_hand.penalty(0, spec), rel=1e-9)
-    told, validated = by_hand.validate(), cell.validate()
+    assert group.penalty(0, same) == pytest.approx(by_hand.penalty(0, spec), rel=1e-9)
+    told, validated = by_hand.validate(), group.validate()
     assert validated.loss == pytest.approx(told.loss, rel=0, abs=1e-9)
     assert torch.equal(validated.predictions, told.predictions)
 
@@ -111,11 +113,11 @@ def weights_of(outcome: Any) -> bytes:
 
 
 def test_it_repeats_to_the_bit_beside_any_others(data: DeviceData) -> None:
-    alone, curve = result(CONV, data)
+    alone, curve = train_one(CONV, data)
     torch.rand(7)  # whatever else uses torch's generator
     before = torch.get_rng_state()
     specs = [replace(CONV, seed=1), TrialSpec(hidden=(8,), epochs=2), CONV, own("Lazy")]
-    outcomes, curves = train(specs, data, joins={2: 1})
+    outcomes, curves = train_trials(specs, data, joins={2: 1})
     assert weights_of(outcomes[2]) == alone.weights
     assert [e.val_loss for e in curves[2]] == [e.val_loss for e in curve]
     assert weights_of(outcomes[0]) != alone.weights
@@ -123,12 +125,12 @@ def test_it_repeats_to_the_bit_beside_any_others(data: DeviceData) -> None:
 
 
 def test_dropout_is_another_in_each_step_and_epoch_and_with_each_seed(data: DeviceData) -> None:
-    network = together([TrialState.fresh("", CONV, data)], data).network
+    network = create_group([TrialState.create("", CONV, data)], data).network
     assert isinstance(network, ModuleNetwork)
     x, y = data.val_inputs[:64].unsqueeze(1), data.val_labels[:64].unsqueeze(1)
 
     def losses(seed: int, epoch: int) -> tuple[float, ...]:
-        network.begin(seed, epoch)
+        network.begin_epoch(seed, epoch)
         return tuple(network.gradients(x, y)[0].item() for _ in range(2))
 
     first = losses(0, 1)
@@ -137,11 +139,11 @@ def test_dropout_is_another_in_each_step_and_epoch_and_with_each_seed(data: Devi
 
 
 def test_taken_out_and_put_in_again_it_goes_on_as_it_was(data: DeviceData) -> None:
-    stayed, moved = (together([TrialState.fresh("", CONV, data)], data) for _ in range(2))
+    stayed, moved = (create_group([TrialState.create("", CONV, data)], data) for _ in range(2))
     for _ in range(2):
         first = stayed.train_epoch(), moved.train_epoch()
         assert first[0] == first[1]
-        moved = together([moved.unload(0)], data)
+        moved = create_group([moved.unload(0)], data)
     assert stayed.validate().loss == moved.validate().loss
     left, right = stayed.weights(0, CONV), moved.weights(0, CONV)
     assert all(torch.equal(left[name], right[name]) for name in left)
@@ -149,9 +151,9 @@ def test_taken_out_and_put_in_again_it_goes_on_as_it_was(data: DeviceData) -> No
 
 @pytest.mark.parametrize("spec", [CONV, own("Lazy"), own("Frozen")], ids=TrialSpec.describe)
 def test_the_weights_that_are_kept_give_the_predictions(
-    digits: Prepared, data: DeviceData, spec: TrialSpec
+    digits: PreparedDataset, data: DeviceData, spec: TrialSpec
 ) -> None:
-    outcome, _ = result(spec, data)
+    outcome, _ = train_one(spec, data)
     part = load_splits(digits.training).validation
     model = load_model(spec, 10, outcome.weights)
     with torch.inference_mode():
@@ -163,15 +165,15 @@ def test_the_weights_that_are_kept_give_the_predictions(
 
 def test_what_is_frozen_stays(data: DeviceData) -> None:
     spec = own("Frozen")
-    outcome, _ = result(spec, data)
-    first = together([TrialState.fresh("", spec, data)], data).weights(0, spec)
+    outcome, _ = train_one(spec, data)
+    first = create_group([TrialState.create("", spec, data)], data).weights(0, spec)
     last = safetensors.torch.load(outcome.weights)
     assert torch.equal(last["network.conv.weight"], first["network.conv.weight"])
     assert not torch.equal(last["network.out.weight"], first["network.out.weight"])
 
 
 def test_it_is_made_of_its_seed(data: DeviceData) -> None:
-    made = [TrialState.fresh("", replace(CONV, seed=seed), data).state for seed in (0, 0, 1)]
+    made = [TrialState.create("", replace(CONV, seed=seed), data).tensors for seed in (0, 0, 1)]
     a, b, c = (state.params["network.conv.weight"] for state in made if state)
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
@@ -179,21 +181,21 @@ def test_it_is_made_of_its_seed(data: DeviceData) -> None:
 
 def test_it_trains_alone_and_nobody_guesses_its_size() -> None:
     specs = [CONV, CONV, TrialSpec(hidden=(8,)), TrialSpec(hidden=(8,))]
-    assert sorted(map(len, cost_model.groups(specs, 64, 10))) == [1, 1, 2]
-    assert cost_model.gain([CONV] * 4, 64, 10) == 1
+    assert sorted(map(len, cost_model.group_trials(specs, 64, 10))) == [1, 1, 2]
+    assert cost_model.estimate_gain([CONV] * 4, 64, 10) == 1
     single = replace(CONV, batch_size=1)
-    assert cost_model.groups([single, single], 64, 10) == [[0], [1]]
-    assert cost_model.work(CONV, 64, 10) > 0
+    assert cost_model.group_trials([single, single], 64, 10) == [[0], [1]]
+    assert cost_model.estimate_work(CONV, 64, 10) > 0
 
 
 def test_on_a_gpu_it_stands_beside_the_others_too(data: DeviceData) -> None:
     def make(layout: Layout, data: DeviceData) -> FusedGroup:
         return FusedGroup(layout, data, vectorised=True)
 
-    alone, _ = result(CONV, data)
+    alone, _ = train_one(CONV, data)
     specs = [TrialSpec(hidden=(8,), epochs=2), CONV, TrialSpec(hidden=(), epochs=2), CONV]
-    arrangement = Refill(data, lambda: 2**40, make)
-    outcomes, _ = train(specs, data, arrangement=arrangement, joins={3: 2})
+    placement = GpuPlacement(data, lambda: 2**40, make)
+    outcomes, _ = train_trials(specs, data, placement=placement, joins={3: 2})
     assert weights_of(outcomes[1]) == weights_of(outcomes[3])
     assert isinstance(outcomes[1], TrialResult)
     assert outcomes[1].best.val_loss == pytest.approx(alone.best.val_loss, rel=1e-3)
@@ -206,16 +208,16 @@ def test_memory_that_does_not_suffice_refuses_it_alone(data: DeviceData) -> None
         return FusedGroup(layout, data, vectorised=True)
 
     specs = [CONV, TrialSpec(hidden=(8,), epochs=2)]
-    outcomes, _ = train(specs, data, arrangement=Refill(data, lambda: 2**40, make))
+    outcomes, _ = train_trials(specs, data, placement=GpuPlacement(data, lambda: 2**40, make))
     assert outcomes[0] == TrialFailure(reason="needs more memory than cpu has")
     assert isinstance(outcomes[1], TrialResult)
 
 
 def test_what_its_code_raises_is_told_with_its_place(data: DeviceData) -> None:
-    population = Trainer(data, "val/accuracy")
-    population.add("1", own("Stubborn"))
+    trainer = Trainer(data, "val/accuracy")
+    trainer.add("1", own("Stubborn"))
     with pytest.raises(RuntimeError, match=r"raised TypeError: not in the mood \(custom_models"):
-        list(population.train_epoch())
+        list(trainer.train_epoch())
 
 
 @pytest.mark.parametrize(

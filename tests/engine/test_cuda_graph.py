@@ -11,7 +11,7 @@ from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import Refill, width_class
+from harness.engine.placement import GpuPlacement, width_class
 from harness.trial import TrialSpec
 from tests.engine.test_against_autograd import MIXED, changed
 
@@ -34,7 +34,7 @@ class Devices(TorchDispatchMode):
 
 
 class Pretended(SimpleNamespace):
-    """What a cell asks of `Resident`, on a CUDA device that need not be there."""
+    """What a group asks of `Resident`, on a CUDA device that need not be there."""
 
     def __len__(self) -> int:
         return 1000
@@ -59,10 +59,12 @@ def test_a_step_stays_on_the_device_and_looks_at_no_value(monkeypatch: Any) -> N
         )
         mixed = [changed(spec, dropout=0.1, label_smoothing=0.1) for spec in MIXED]
         for specs in (mixed, [TrialSpec(hidden=(8,), batch_size=64)], [TrialSpec(hidden=())]):
-            layout = Refill(data, lambda: 2**40)._roomy(width_class(specs[0]), specs)
-            cell = FusedGroup(layout, data)
+            layout = GpuPlacement(data, lambda: 2**40).layout_with_room(
+                width_class(specs[0]), specs
+            )
+            group = FusedGroup(layout, data)
             with Devices() as devices:
-                cell._train_step()
+                group._train_step()
             assert len(devices.seen) > 30
             for name, where in devices.seen.items():
                 assert where <= {"cuda"}, name

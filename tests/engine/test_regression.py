@@ -15,8 +15,8 @@ from harness.models.mlp import load_model
 from harness.results import EpochMetrics, TrialResult
 from harness.stats.regression import rmse_interval
 from harness.trial import CHOICES, TrialSpec
-from tests.engine.autograd_reference import cell_of, check, losses_of
-from tests.engine.training import result, train
+from tests.engine.autograd_reference import assert_equals_autograd, create_group, train_steps
+from tests.engine.training import train_one, train_trials
 from tests.support import regression_table
 
 SPEC = TrialSpec(hidden=(24, 12), loss="mse", batch_size=40, epochs=8, learning_rate=3e-3)
@@ -29,7 +29,7 @@ def data() -> DeviceData:
 
 @pytest.fixture(scope="module")
 def trained(data: DeviceData) -> tuple[TrialResult, list[EpochMetrics]]:
-    return result(SPEC, data, "val/rmse")
+    return train_one(SPEC, data, "val/rmse")
 
 
 @pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
@@ -38,8 +38,8 @@ def test_equals_autograd(batch_norm: str, vectorised: bool) -> None:
     double = DeviceData(regression_table.splits(), dtype=torch.float64)
     spec = TrialSpec.from_dict(SPEC.to_dict() | {"batch_norm": batch_norm, "l2": 1e-3})
     other = replace(SPEC, hidden=(16,), seed=1)
-    cell = cell_of([spec, other], double, vectorised)
-    check(cell, losses_of(cell), double)
+    group = create_group([spec, other], double, vectorised)
+    assert_equals_autograd(group, train_steps(group), double)
 
 
 def test_its_figures_are_scikit_learns(
@@ -78,7 +78,7 @@ def test_beside_others_it_comes_to_the_same(
     data: DeviceData, trained: tuple[TrialResult, list[EpochMetrics]]
 ) -> None:
     others = [SPEC, replace(SPEC, hidden=(16,)), replace(SPEC, batch_norm="after")]
-    (first, *_), _ = train(others, data, "val/rmse")
+    (first, *_), _ = train_trials(others, data, "val/rmse")
     assert isinstance(first, TrialResult)
     assert first.best.val_rmse == pytest.approx(trained[0].best.val_rmse, rel=1e-3)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.engine.rng import Dropout, as_int32, permutations, threshold
+from harness.engine.rng import Dropout, dropout_threshold, permutations, wrap_int32
 
 
 def masks(p: float, keys: list[int], steps: int, layer: int = 0, width: int = 500) -> torch.Tensor:
     """[steps, B, K, width], True where kept."""
     dropout = Dropout(len(keys), 64, width, torch.device("cpu"))
     dropout.epoch_keys.copy_(torch.tensor(keys, dtype=torch.int32).view(1, -1, 1))
-    limit = torch.full((1, len(keys), 1), threshold(p), dtype=torch.int32)
+    limit = torch.full((1, len(keys), 1), dropout_threshold(p), dtype=torch.int32)
     drawn = []
     for step in range(steps):
-        dropout.step(torch.tensor([step]))
-        drawn.append(dropout.keep(layer, limit, width))
+        dropout.set_step(torch.tensor([step]))
+        drawn.append(dropout.keep_mask(layer, limit, width))
     return torch.stack(drawn)
 
 
@@ -29,7 +29,7 @@ def test_a_permutation_holds_every_index_once_and_differs_by_seed() -> None:
 
 
 def test_a_permutation_is_fair() -> None:
-    """The first place over 20,000 seeds: chi-squared of 10 cells, 9 degrees of freedom."""
+    """The first place over 20,000 seeds: chi-squared of 10 groups, 9 degrees of freedom."""
     first = permutations(torch.arange(20_000), 10)[:, 0]
     counts = torch.bincount(first, minlength=10).double()
     chi_squared = ((counts - 2000) ** 2 / 2000).sum().item()
@@ -70,4 +70,4 @@ def test_a_mask_depends_on_neither_slot_nor_padding() -> None:
 
 def test_thresholds_are_int32() -> None:
     for p in (0.0, 1e-12, 0.5, 1 - 1e-12):
-        assert as_int32(threshold(p)) == threshold(p)
+        assert wrap_int32(dropout_threshold(p)) == dropout_threshold(p)

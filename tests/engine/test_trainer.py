@@ -1,4 +1,4 @@
-"""When a member ends, which of its epochs counts, and that its company changes nothing."""
+"""When a trial ends, which of its epochs counts, and that its company changes nothing."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.padding import Layout
-from harness.engine.placement import Placement, Refill, Repack
+from harness.engine.placement import CpuPlacement, GpuPlacement, Placement
 from harness.engine.trainer import Trainer
-from harness.engine.trial_state import TrialState, divergence, improves, perturbed
+from harness.engine.trial_state import TrialState, find_divergence, is_better, perturb
 from harness.models.mlp import load_model
 from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.trial import CHOICES, TrialSpec
-from tests.engine.training import result, train
+from tests.engine.training import train_one, train_trials
 
 METRICS = EpochMetrics(
     epoch=3,
@@ -40,50 +40,50 @@ SMALL = TrialSpec(hidden=(16,), batch_size=64, epochs=3)
 
 
 @pytest.fixture(scope="module")
-def data(digits: Prepared) -> DeviceData:
+def data(digits: PreparedDataset) -> DeviceData:
     return DeviceData(load_splits(digits.training))
 
 
 @pytest.fixture(scope="module")
-def double(digits: Prepared) -> DeviceData:
+def double(digits: PreparedDataset) -> DeviceData:
     return DeviceData(load_splits(digits.training), dtype=torch.float64)
 
 
-def as_on_a_gpu(data: DeviceData, memory: int = 2**40, most: int = 64) -> Refill:
-    """The GPU's arrangement and optimiser on a CPU; cells of more than `most` slots do not fit."""
+def as_on_a_gpu(data: DeviceData, memory: int = 2**40, most: int = 64) -> GpuPlacement:
+    """The GPU's placement and optimiser on a CPU; groups of more than `most` slots do not fit."""
 
     def make(layout: Layout, data: DeviceData) -> FusedGroup:
         if layout.slots > most:
             raise torch.OutOfMemoryError
         return FusedGroup(layout, data, vectorised=True)
 
-    return Refill(data, lambda: memory, make)
+    return GpuPlacement(data, lambda: memory, make)
 
 
 def test_of_equal_epochs_the_first_is_kept() -> None:
-    assert not improves(METRICS, METRICS, "val/accuracy")
-    assert not improves(METRICS, METRICS, "val/loss")
+    assert not is_better(METRICS, METRICS, "val/accuracy")
+    assert not is_better(METRICS, METRICS, "val/loss")
     better = replace(METRICS, val_accuracy=0.76, val_loss=0.59)
-    assert improves(better, METRICS, "val/accuracy")
-    assert improves(better, METRICS, "val/loss")
-    assert not improves(METRICS, better, "val/accuracy")
-    assert not improves(METRICS, better, "val/loss")
+    assert is_better(better, METRICS, "val/accuracy")
+    assert is_better(better, METRICS, "val/loss")
+    assert not is_better(METRICS, better, "val/accuracy")
+    assert not is_better(METRICS, better, "val/loss")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_is_divergence(value: float) -> None:
-    assert divergence(3, train_loss=0.5, val_loss=0.6) is None
-    said = divergence(3, train_loss=0.5, val_loss=value)
+    assert find_divergence(3, train_loss=0.5, val_loss=0.6) is None
+    said = find_divergence(3, train_loss=0.5, val_loss=value)
     assert said == f"diverged: val/loss is {value} in epoch 3"
 
 
 @pytest.mark.parametrize("objective", ["val/accuracy", "val/loss"])
 def test_patience_ends_a_trial_and_the_best_epochs_weights_are_kept(
-    digits: Prepared, data: DeviceData, objective: Objective
+    digits: PreparedDataset, data: DeviceData, objective: Objective
 ) -> None:
     spec = TrialSpec(hidden=(32,), batch_norm="after", learning_rate=0.03, epochs=200, patience=3)
-    outcome, epochs = result(spec, data, objective)
-    values = [epoch.objective(objective) for epoch in epochs]
+    outcome, epochs = train_one(spec, data, objective)
+    values = [epoch.get_objective(objective) for epoch in epochs]
     best = max(values) if objective == "val/accuracy" else min(values)
     assert outcome.stopped == "early"
     assert outcome.best.epoch == values.index(best) + 1
@@ -102,17 +102,17 @@ def test_patience_ends_a_trial_and_the_best_epochs_weights_are_kept(
 
 
 def test_a_last_epoch_is_finished_whatever_the_pruner_says(data: DeviceData) -> None:
-    (outcome,), _ = train([replace(SMALL, epochs=1)], data, keep=lambda uid, metrics: False)
+    (outcome,), _ = train_trials([replace(SMALL, epochs=1)], data, keep=lambda uid, metrics: False)
     assert isinstance(outcome, TrialResult)
     assert outcome.stopped == "finished"
 
 
 def test_only_every_so_many_epochs_are_evaluated_and_the_last(data: DeviceData) -> None:
-    outcome, epochs = result(replace(SMALL, epochs=7, evaluate_every=3), data)
+    outcome, epochs = train_one(replace(SMALL, epochs=7, evaluate_every=3), data)
     assert [metrics.epoch for metrics in epochs] == [3, 6, 7]
     assert outcome.epochs == 7
     assert outcome.seconds == pytest.approx(sum(metrics.seconds for metrics in epochs))
-    _, every = result(replace(SMALL, epochs=7), data)
+    _, every = train_one(replace(SMALL, epochs=7), data)
     for metrics in epochs:
         same = every[metrics.epoch - 1]
         assert (metrics.val_loss, metrics.train_loss) == (same.val_loss, same.train_loss)
@@ -120,32 +120,32 @@ def test_only_every_so_many_epochs_are_evaluated_and_the_last(data: DeviceData) 
 
 def test_a_divergence_between_evaluations_is_found(data: DeviceData) -> None:
     wild = replace(SMALL, optimizer="sgd", learning_rate=1e30, epochs=9, evaluate_every=9)
-    (outcome,), (epochs,) = train([wild], data)
+    (outcome,), (epochs,) = train_trials([wild], data)
     assert outcome == TrialFailure(reason="diverged: train/loss is nan in epoch 1")
     assert not epochs
 
 
 def test_a_trial_gives_the_same_bits_again(data: DeviceData) -> None:
     spec = replace(SMALL, hidden=(24, 12), batch_norm="after", dropout=0.3, seed=5)
-    first, second = result(spec, data)[0], result(spec, data)[0]
+    first, second = train_one(spec, data)[0], train_one(spec, data)[0]
     assert first.weights == second.weights
     assert first.predictions == second.predictions
-    assert result(replace(spec, seed=6), data)[0].weights != first.weights
+    assert train_one(replace(spec, seed=6), data)[0].weights != first.weights
 
 
 def test_bits_do_not_depend_on_company_where_trials_train_alone(data: DeviceData) -> None:
-    """Too wide to be fused on a CPU: each in a cell of its own."""
+    """Too wide to be fused on a CPU: each in a group of its own."""
     wide = replace(SMALL, hidden=(512, 256), dropout=0.2)
     specs = [wide, replace(wide, hidden=(700,), seed=1), replace(wide, optimizer="sgd", seed=2)]
-    together, _ = train(specs, data, joins={1: 1, 2: 2})
+    together, _ = train_trials(specs, data, joins={1: 1, 2: 2})
     for spec, outcome in zip(specs, together, strict=True):
         assert isinstance(outcome, TrialResult)
-        assert outcome.weights == result(spec, data)[0].weights
+        assert outcome.weights == train_one(spec, data)[0].weights
 
 
 def test_trials_that_train_as_one_share_their_time(data: DeviceData) -> None:
     started = time.perf_counter()
-    outcomes, epochs = train([replace(SMALL, seed=seed) for seed in range(4)], data)
+    outcomes, epochs = train_trials([replace(SMALL, seed=seed) for seed in range(4)], data)
     elapsed = time.perf_counter() - started
     assert len({metrics[0].seconds for metrics in epochs}) == 1, "the same share each"
     shares = sum(outcome.seconds for outcome in outcomes if isinstance(outcome, TrialResult))
@@ -153,18 +153,18 @@ def test_trials_that_train_as_one_share_their_time(data: DeviceData) -> None:
 
 
 def test_a_dropped_trial_frees_its_slot(data: DeviceData) -> None:
-    population = Trainer(data, "val/accuracy")
+    trainer = Trainer(data, "val/accuracy")
     for uid in ("stays", "goes"):
-        population.add(uid, SMALL)
-    (reports,) = population.train_epoch()
+        trainer.add(uid, SMALL)
+    (reports,) = trainer.train_epoch()
     assert {report.uid for report in reports} == {"stays", "goes"}
-    population.drop("goes")
-    assert population.judge("stays", True) is None
-    (reports,) = population.train_epoch()
+    trainer.drop("goes")
+    assert trainer.decide("stays", True) is None
+    (reports,) = trainer.train_epoch()
     assert [report.uid for report in reports] == ["stays"]
-    assert len(population) == 1
-    assert population.clear() == ["stays"]
-    assert len(population) == 0
+    assert len(trainer) == 1
+    assert trainer.clear() == ["stays"]
+    assert len(trainer) == 0
 
 
 def test_a_batch_larger_than_the_data_is_refused(data: DeviceData) -> None:
@@ -206,12 +206,12 @@ def specs(draw: st.DrawFn) -> TrialSpec:
 
 
 @st.composite
-def populations(draw: st.DrawFn) -> tuple[list[TrialSpec], dict[int, int], list[int]]:
+def trainers(draw: st.DrawFn) -> tuple[list[TrialSpec], dict[int, int], list[int]]:
     """Specs, when each joins, and which are pruned at their first verdict."""
-    members = draw(st.lists(specs(), min_size=2, max_size=6))
-    joins = {index: draw(st.integers(0, 2)) for index in range(len(members))}
-    pruned = draw(st.lists(st.integers(0, len(members) - 1), max_size=2))
-    return members, joins, pruned
+    trials = draw(st.lists(specs(), min_size=2, max_size=6))
+    joins = {index: draw(st.integers(0, 2)) for index in range(len(trials))}
+    pruned = draw(st.lists(st.integers(0, len(trials) - 1), max_size=2))
+    return trials, joins, pruned
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu", "small gpu"])
@@ -221,27 +221,29 @@ def populations(draw: st.DrawFn) -> tuple[list[TrialSpec], dict[int, int], list[
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(population=populations())
+@given(trainer=trainers())
 def test_company_changes_nothing(
-    double: DeviceData, device: str, population: tuple[list[TrialSpec], dict[int, int], list[int]]
+    double: DeviceData, device: str, trainer: tuple[list[TrialSpec], dict[int, int], list[int]]
 ) -> None:
     """Members joining, pruned and leaving; alone against beside others, to rounding."""
-    members, joins, pruned = population
-    arrangement: Placement = {
-        "cpu": lambda: Repack(double),
+    trials, joins, pruned = trainer
+    placement: Placement = {
+        "cpu": lambda: CpuPlacement(double),
         "gpu": lambda: as_on_a_gpu(double),
         "small gpu": lambda: as_on_a_gpu(double, most=2),
     }[device]()
-    together, epochs = train(
-        members,
+    together, epochs = train_trials(
+        trials,
         double,
-        arrangement=arrangement,
+        placement=placement,
         joins=joins,
         keep=lambda uid, metrics: int(uid) not in pruned,
     )
-    for index, spec in enumerate(members):
+    for index, spec in enumerate(trials):
         keep = index not in pruned
-        (alone,), (alone_epochs,) = train([spec], double, keep=lambda uid, metrics, k=keep: k)
+        (alone,), (alone_epochs,) = train_trials(
+            [spec], double, keep=lambda uid, metrics, k=keep: k
+        )
         assert isinstance(alone, TrialResult)
         beside = together[index]
         assert isinstance(beside, TrialResult)
@@ -260,85 +262,85 @@ def test_company_changes_nothing(
 
 
 def test_what_memory_does_not_hold_waits_and_trains_later(double: DeviceData) -> None:
-    members = [replace(SMALL, seed=seed) for seed in range(7)]
-    arrangement = as_on_a_gpu(double, most=2)
-    outcomes, _ = train(members, double, arrangement=arrangement)
+    trials = [replace(SMALL, seed=seed) for seed in range(7)]
+    placement = as_on_a_gpu(double, most=2)
+    outcomes, _ = train_trials(trials, double, placement=placement)
     assert all(isinstance(outcome, TrialResult) for outcome in outcomes)
-    assert arrangement._caps == {(64, 128): 1}, "halved until it fitted"
+    assert placement._capacities == {(64, 128): 1}, "halved until it fitted"
 
 
 def test_one_class_without_room_does_not_hold_up_the_others(double: DeviceData) -> None:
-    """Wide members fit one at a time, narrow ones all together."""
+    """Wide trials fit one at a time, narrow ones all together."""
 
     def make(layout: Layout, data: DeviceData) -> FusedGroup:
         if layout.slots > 1 and max(layout.widths) > 128:
             raise torch.OutOfMemoryError
         return FusedGroup(layout, data, vectorised=True)
 
-    population = Trainer(double, "val/accuracy", Refill(double, lambda: 2**40, make))
+    trainer = Trainer(double, "val/accuracy", GpuPlacement(double, lambda: 2**40, make))
     for seed in range(2):
-        population.add(f"wide {seed}", replace(SMALL, hidden=(200,), seed=seed))
+        trainer.add(f"wide {seed}", replace(SMALL, hidden=(200,), seed=seed))
     for seed in range(4):
-        population.add(f"narrow {seed}", replace(SMALL, seed=seed))
-    reports = [report.uid for some in population.train_epoch() for report in some]
+        trainer.add(f"narrow {seed}", replace(SMALL, seed=seed))
+    reports = [report.uid for some in trainer.train_epoch() for report in some]
     assert sorted(reports) == ["narrow 0", "narrow 1", "narrow 2", "narrow 3", "wide 0"]
     for uid in reports:
-        population.judge(uid, uid != "wide 0")
-    reports = [report.uid for some in population.train_epoch() for report in some]
+        trainer.decide(uid, uid != "wide 0")
+    reports = [report.uid for some in trainer.train_epoch() for report in some]
     assert "wide 1" in reports, "its turn"
 
 
 def test_the_memory_estimate_limits_the_slots(double: DeviceData) -> None:
-    from harness.engine.placement import MEMORY_SHARE, slot_bytes
+    from harness.engine.placement import MEMORY_SHARE, estimate_slot_bytes
 
-    members = [replace(SMALL, seed=seed) for seed in range(5)]
-    layout = as_on_a_gpu(double)._roomy((64, 128), members[:1])
-    memory = int(2.5 * slot_bytes(layout, double) / MEMORY_SHARE)
-    population = Trainer(double, "val/accuracy", as_on_a_gpu(double, memory))
-    for index, spec in enumerate(members):
-        population.add(str(index), spec)
-    (reports,) = population.train_epoch()
-    (cell,) = population.cells
+    trials = [replace(SMALL, seed=seed) for seed in range(5)]
+    layout = as_on_a_gpu(double).layout_with_room((64, 128), trials[:1])
+    memory = int(2.5 * estimate_slot_bytes(layout, double) / MEMORY_SHARE)
+    trainer = Trainer(double, "val/accuracy", as_on_a_gpu(double, memory))
+    for index, spec in enumerate(trials):
+        trainer.add(str(index), spec)
+    (reports,) = trainer.train_epoch()
+    (group,) = trainer.groups
     assert len(reports) == 2
     for report in reports:
-        population.judge(report.uid, True)
-    list(population.train_epoch())
-    assert population.cells == [cell], "those that wait do not have it made anew"
+        trainer.decide(report.uid, True)
+    list(trainer.train_epoch())
+    assert trainer.groups == [group], "those that wait do not have it made anew"
 
 
 def test_what_fits_nowhere_fails_with_a_word(double: DeviceData) -> None:
-    outcomes, _ = train([SMALL, SMALL], double, arrangement=as_on_a_gpu(double, most=0))
+    outcomes, _ = train_trials([SMALL, SMALL], double, placement=as_on_a_gpu(double, most=0))
     assert outcomes == [TrialFailure(reason="needs more memory than cpu has")] * 2
 
 
 def test_a_freed_slot_is_refilled_in_place(double: DeviceData) -> None:
-    population = Trainer(double, "val/accuracy", as_on_a_gpu(double))
+    trainer = Trainer(double, "val/accuracy", as_on_a_gpu(double))
     for uid, width in (("a", 8), ("b", 16)):
-        population.add(uid, replace(SMALL, hidden=(width,)))
-    list(population.train_epoch())
-    (cell,) = population.cells
+        trainer.add(uid, replace(SMALL, hidden=(width,)))
+    list(trainer.train_epoch())
+    (group,) = trainer.groups
     for uid in ("a", "b"):
-        population.judge(uid, uid == "b")
-    assert len(population) == 1
-    cell.arena.params[0] = float("nan")  # as a diverged member leaves it
-    population.add("c", replace(SMALL, hidden=(32,), seed=4))
-    (reports,) = population.train_epoch()
-    assert population.cells == [cell], "the very same program"
+        trainer.decide(uid, uid == "b")
+    assert len(trainer) == 1
+    group.buffer.params[0] = float("nan")  # as a diverged trial leaves it
+    trainer.add("c", replace(SMALL, hidden=(32,), seed=4))
+    (reports,) = trainer.train_epoch()
+    assert trainer.groups == [group], "the very same program"
     assert all(isinstance(report.outcome, EpochMetrics) for report in reports)
-    assert {member.uid for member in cell.members if member} == {"b", "c"}
-    population.judge("b", True)
-    population.judge("c", True)
-    population.add("d", replace(SMALL, activation="tanh"))
-    list(population.train_epoch())
-    assert cell not in population.cells, "a new feature needs a new program"
+    assert {trial.uid for trial in group.trials if trial} == {"b", "c"}
+    trainer.decide("b", True)
+    trainer.decide("c", True)
+    trainer.add("d", replace(SMALL, activation="tanh"))
+    list(trainer.train_epoch())
+    assert group not in trainer.groups, "a new feature needs a new program"
 
 
 def test_a_perturbation_moves_every_weight_by_that_much_and_repeats(data: DeviceData) -> None:
     spec = TrialSpec(hidden=(32,), batch_norm="before", epochs=1)
-    plain = TrialState.fresh("a", spec, data)
-    assert plain.state is not None
-    twin, again, other = (perturbed(TrialState.fresh(uid, spec, data), 1e-3) for uid in "aab")
-    for name, tensor in plain.state.params.items():
+    plain = TrialState.create("a", spec, data)
+    assert plain.tensors is not None
+    twin, again, other = (perturb(TrialState.create(uid, spec, data), 1e-3) for uid in "aab")
+    for name, tensor in plain.tensors.params.items():
         moved = (twin.params[name] - tensor)[tensor != 0] / tensor[tensor != 0]
         assert torch.equal(twin.params[name], again.params[name])
         if len(moved) > 100:
@@ -349,14 +351,14 @@ def test_a_perturbation_moves_every_weight_by_that_much_and_repeats(data: Device
 
 def test_only_a_perturbed_population_differs(data: DeviceData) -> None:
     def losses(perturbation: float, uids: str) -> dict[str, float]:
-        population = Trainer(data, "val/accuracy", perturbation=perturbation)
+        trainer = Trainer(data, "val/accuracy", perturbation=perturbation)
         for uid in uids:
-            population.add(uid, SMALL)
-        reports = [report for some in population.train_epoch() for report in some]
+            trainer.add(uid, SMALL)
+        reports = [report for some in trainer.train_epoch() for report in some]
         outcomes = {report.uid: report.outcome for report in reports}
         return {u: o.train_loss for u, o in outcomes.items() if isinstance(o, EpochMetrics)}
 
-    (plain,), (epochs,) = train([SMALL], data)
+    (plain,), (epochs,) = train_trials([SMALL], data)
     assert isinstance(plain, TrialResult)
     assert losses(0.0, "a") == {"a": epochs[0].train_loss}
     fused, twins = losses(0.0, "abc"), losses(1e-3, "abc")

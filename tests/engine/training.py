@@ -1,4 +1,4 @@
-"""Training populations to their end, as a worker would."""
+"""Training trainers to their end, as a worker would."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from harness.trial import TrialSpec
 Keep = Callable[[str, EpochMetrics], bool]
 
 
-def train(
+def train_trials(
     specs: Sequence[TrialSpec],
     data: DeviceData,
     objective: Objective = "val/accuracy",
-    arrangement: Placement | None = None,
+    placement: Placement | None = None,
     joins: Mapping[int, int] | None = None,
     keep: Keep = lambda uid, metrics: True,
 ) -> tuple[list[Outcome], list[list[EpochMetrics]]]:
     """Every spec's outcome and epochs. `joins` says after how many rounds a spec joins: 0."""
-    population = Trainer(data, objective, arrangement)
+    trainer = Trainer(data, objective, placement)
     outcomes: dict[int, Outcome] = {}
     epochs: list[list[EpochMetrics]] = [[] for _ in specs]
     round_ = 0
     while len(outcomes) < len(specs):
         for index, spec in enumerate(specs):
             if (joins or {}).get(index, 0) == round_:
-                population.add(str(index), spec)
-        reports = [report for some in population.train_epoch() for report in some]
+                trainer.add(str(index), spec)
+        reports = [report for some in trainer.train_epoch() for report in some]
         for report in reports:
             index = int(report.uid)
             if isinstance(report.outcome, EpochMetrics):
                 epochs[index].append(report.outcome)
-                result = population.judge(report.uid, keep(report.uid, report.outcome))
+                result = trainer.decide(report.uid, keep(report.uid, report.outcome))
                 if result is not None:
                     outcomes[index] = result
             else:
                 outcomes[index] = report.outcome
         round_ += 1
-    assert len(population) == 0
+    assert len(trainer) == 0
     return [outcomes[index] for index in range(len(specs))], epochs
 
 
-def result(
+def train_one(
     spec: TrialSpec, data: DeviceData, objective: Objective = "val/accuracy"
 ) -> tuple[TrialResult, list[EpochMetrics]]:
     """One trial alone."""
-    (outcome,), (epochs,) = train([spec], data, objective)
+    (outcome,), (epochs,) = train_trials([spec], data, objective)
     assert isinstance(outcome, TrialResult)
     return outcome, epochs

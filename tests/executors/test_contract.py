@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Executor, Lost, Setup
 from harness.executors.inline import InlineExecutor
@@ -25,20 +25,20 @@ CPU = Setup("val/accuracy", "cpu")
 SPEC = TrialSpec(hidden=(16,), epochs=3)
 
 
-def make_inline(digits: Prepared) -> Executor:
+def make_inline(digits: PreparedDataset) -> Executor:
     return InlineExecutor(digits.training, CPU)
 
 
-def make_processes(digits: Prepared) -> Executor:
+def make_processes(digits: PreparedDataset) -> Executor:
     return ProcessExecutor(digits.training, [CPU, CPU])
 
 
-def make_processes_with_slots(digits: Prepared) -> Executor:
+def make_processes_with_slots(digits: PreparedDataset) -> Executor:
     return ProcessExecutor(digits.training, [replace(CPU, slots=3)])
 
 
 @contextmanager
-def make_ray(digits: Prepared) -> Iterator[Executor]:
+def make_ray(digits: PreparedDataset) -> Iterator[Executor]:
     with cluster(), RayExecutor(digits.training, CPU) as executor:
         yield executor
 
@@ -53,8 +53,8 @@ def make_ray(digits: Prepared) -> Iterator[Executor]:
     ],
     ids=["inline", "processes", "slots", "ray"],
 )
-def executor(request: pytest.FixtureRequest, digits: Prepared) -> Iterator[Executor]:
-    make: Callable[[Prepared], AbstractContextManager[Executor]] = request.param
+def executor(request: pytest.FixtureRequest, digits: PreparedDataset) -> Iterator[Executor]:
+    make: Callable[[PreparedDataset], AbstractContextManager[Executor]] = request.param
     with make(digits) as executor:
         yield executor
 
@@ -121,7 +121,7 @@ def test_a_trial_that_cannot_train_fails_alone(executor: Executor) -> None:
     assert result_of(events, submitted[2]).epochs == 3
 
 
-def test_a_perturbation_reaches_the_weights_in_every_executor(digits: Prepared) -> None:
+def test_a_perturbation_reaches_the_weights_in_every_executor(digits: PreparedDataset) -> None:
     twin, setup = Trial(number=0, uid="twin", spec=SPEC), replace(CPU, perturbation=1e-3)
     with InlineExecutor(digits.training, CPU) as inline:
         plain = result_of(drive(inline, [twin]), twin)
@@ -132,7 +132,7 @@ def test_a_perturbation_reaches_the_weights_in_every_executor(digits: Prepared) 
     assert here.weights == there.weights != plain.weights
 
 
-def test_every_executor_gives_the_same_bits(executor: Executor, digits: Prepared) -> None:
+def test_every_executor_gives_the_same_bits(executor: Executor, digits: PreparedDataset) -> None:
     spec = replace(SPEC, batch_norm="after", dropout=0.1)
     (trial,) = trials(spec)
     (alone,) = trials(spec)
@@ -141,7 +141,7 @@ def test_every_executor_gives_the_same_bits(executor: Executor, digits: Prepared
     assert result_of(drive(executor, [trial]), trial).weights == expected.weights
 
 
-def test_a_worker_with_slots_trains_several_at_once(digits: Prepared) -> None:
+def test_a_worker_with_slots_trains_several_at_once(digits: PreparedDataset) -> None:
     with make_processes_with_slots(digits) as executor:
         assert executor.slots == 3
         submitted = trials(*(replace(SPEC, seed=seed) for seed in range(5)))
@@ -153,7 +153,9 @@ def test_a_worker_with_slots_trains_several_at_once(digits: Prepared) -> None:
     assert ends[0] < fourth < ends[-1], "a freed slot is refilled while others train"
 
 
-def test_trials_that_lost_their_worker_together_are_tried_again_alone(digits: Prepared) -> None:
+def test_trials_that_lost_their_worker_together_are_tried_again_alone(
+    digits: PreparedDataset,
+) -> None:
     endless = trials(*(replace(SPEC, epochs=10**6, seed=seed) for seed in range(2)))
     with make_processes_with_slots(digits) as executor:
         assert isinstance(executor, ProcessExecutor)
@@ -186,7 +188,7 @@ def test_waits_no_longer_than_asked(executor: Executor) -> None:
     assert time.monotonic() - started < 2
 
 
-def test_a_killed_worker_loses_its_trial_and_is_replaced(digits: Prepared) -> None:
+def test_a_killed_worker_loses_its_trial_and_is_replaced(digits: PreparedDataset) -> None:
     (doomed,) = trials(replace(SPEC, epochs=10**6))
     with ProcessExecutor(digits.training, [CPU]) as executor:
         executor.submit([doomed])
@@ -201,7 +203,7 @@ def test_a_killed_worker_loses_its_trial_and_is_replaced(digits: Prepared) -> No
         assert result_of(drive(executor, [again]), again).epochs == 3
 
 
-def test_a_worker_that_cannot_start_says_why(digits: Prepared) -> None:
+def test_a_worker_that_cannot_start_says_why(digits: PreparedDataset) -> None:
     missing = replace(digits.training, inputs=digits.training.inputs.with_name("gone.npy"))
     with (
         ProcessExecutor(missing, [CPU]) as executor,
@@ -210,7 +212,7 @@ def test_a_worker_that_cannot_start_says_why(digits: Prepared) -> None:
         executor.wait(60)
 
 
-def test_close_leaves_no_process(digits: Prepared) -> None:
+def test_close_leaves_no_process(digits: PreparedDataset) -> None:
     executor = ProcessExecutor(digits.training, [CPU, CPU])
     executor.start()
     processes = [worker.process for worker in executor._workers]

@@ -16,7 +16,7 @@ from types import FrameType
 
 import pytest
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError
 from harness.executors.base import Ended, Epoch, Event, Lost
 from harness.executors.processes import ProcessExecutor
@@ -65,7 +65,7 @@ HOW = {
 
 @pytest.mark.parametrize("number", HOW, ids=lambda number: number.name)
 def test_a_workers_end_takes_its_own_trials_and_no_others(
-    digits: Prepared, number: signal.Signals
+    digits: PreparedDataset, number: signal.Signals
 ) -> None:
     setups = [replace(CPU, slots=3)] * 2
     with ProcessExecutor(digits.training, setups, hung_after=1) as executor:
@@ -97,7 +97,7 @@ def test_a_workers_end_takes_its_own_trials_and_no_others(
                 break
 
 
-def test_a_start_that_hangs_is_found_and_tried_three_times(digits: Prepared) -> None:
+def test_a_start_that_hangs_is_found_and_tried_three_times(digits: PreparedDataset) -> None:
     with ProcessExecutor(digits.training, [CPU], hung_after=0.1) as executor:
         executor.start()
         pids: set[int] = set()
@@ -117,7 +117,9 @@ def test_a_start_that_hangs_is_found_and_tried_three_times(digits: Prepared) -> 
     assert all(is_gone(pid) for pid in pids)
 
 
-def test_a_worker_that_stops_within_a_message_does_not_stop_the_driver(digits: Prepared) -> None:
+def test_a_worker_that_stops_within_a_message_does_not_stop_the_driver(
+    digits: PreparedDataset,
+) -> None:
     large = replace(SPEC, hidden=(512, 512), epochs=1)  # whose weights no pipe holds at once
     with ProcessExecutor(digits.training, [CPU]) as executor:
         (doomed,) = trials(large)
@@ -136,7 +138,7 @@ def test_a_worker_that_stops_within_a_message_does_not_stop_the_driver(digits: P
         assert result_of(drive(executor, [again]), again).epochs == 1
 
 
-def test_who_waits_for_an_answer_or_for_work_is_not_hung(digits: Prepared) -> None:
+def test_who_waits_for_an_answer_or_for_work_is_not_hung(digits: PreparedDataset) -> None:
     with ProcessExecutor(digits.training, [CPU, CPU], hung_after=0.2) as executor:
         (trial,) = trials(SPEC)
         executor.submit([trial])
@@ -153,7 +155,7 @@ def test_who_waits_for_an_answer_or_for_work_is_not_hung(digits: Prepared) -> No
         assert [pid_of(executor, index) for index in range(2)] == pids
 
 
-def started(digits: Prepared) -> ProcessExecutor:
+def started(digits: PreparedDataset) -> ProcessExecutor:
     executor = ProcessExecutor(digits.training, [CPU, CPU])
     submitted = trials(ENDLESS, ENDLESS)
     executor.submit(submitted)
@@ -161,7 +163,7 @@ def started(digits: Prepared) -> ProcessExecutor:
     return executor
 
 
-def test_close_waits_for_no_stopped_worker_and_may_be_called_twice(digits: Prepared) -> None:
+def test_close_waits_for_no_stopped_worker_and_may_be_called_twice(digits: PreparedDataset) -> None:
     executor = started(digits)
     pids = [pid_of(executor, index) for index in range(2)]
     for pid in pids:
@@ -190,7 +192,7 @@ def interrupting(line: int) -> Callable[[FrameType, str, object], object]:
     return trace
 
 
-def test_ctrl_c_at_any_line_of_close_leaves_no_worker(digits: Prepared) -> None:
+def test_ctrl_c_at_any_line_of_close_leaves_no_worker(digits: PreparedDataset) -> None:
     for line in itertools.count(1):
         executor = ProcessExecutor(digits.training, [CPU, CPU])
         executor.start()
@@ -219,7 +221,7 @@ def limit_memory(pid: int, more: int) -> None:
 
 @pytest.mark.parametrize("more", [50, 200], ids=lambda more: f"{more} MiB")
 def test_a_trial_that_needs_more_memory_than_there_is_fails_alone(
-    digits: Prepared, more: int
+    digits: PreparedDataset, more: int
 ) -> None:
     """Where its weights do not fit it never trains; where they do, it is in an epoch."""
     wide = replace(SPEC, hidden=(5000, 5000))  # 100 MB of weights
@@ -248,7 +250,9 @@ def test_a_trial_that_needs_more_memory_than_there_is_fails_alone(
         assert result_of(list(ended.values()), trial).epochs == 3
 
 
-def test_a_trial_that_diverges_leaves_those_beside_it_what_they_are(digits: Prepared) -> None:
+def test_a_trial_that_diverges_leaves_those_beside_it_what_they_are(
+    digits: PreparedDataset,
+) -> None:
     """To rounding, as fused training promises; see harness/engine/population.py."""
     sound = [TrialSpec(hidden=(16,), epochs=4, seed=seed) for seed in range(2)]
     absurd = replace(sound[0], optimizer="sgd", learning_rate=1e30)

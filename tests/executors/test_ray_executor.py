@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.executors.base import Ended, Epoch, Event, Lost
 from harness.executors.ray_executor import RayExecutor
 from tests.executors.test_contract import CPU, SPEC, drive, result_of, trials
@@ -45,7 +45,7 @@ def until(executor: RayExecutor, wanted: type[Event], count: int = 1) -> list[Ev
     return found
 
 
-def test_nodes_join_and_are_lost(two_nodes: Any, digits: Prepared) -> None:
+def test_nodes_join_and_are_lost(two_nodes: Any, digits: PreparedDataset) -> None:
     late = two_nodes.add_node(num_cpus=1, node_name="late")
     with RayExecutor(digits.training, CPU) as executor:
         endless = trials(ENDLESS, ENDLESS, ENDLESS)
@@ -76,7 +76,9 @@ def test_nodes_join_and_are_lost(two_nodes: Any, digits: Prepared) -> None:
         assert executor.slots == 3
 
 
-def test_a_killed_actor_loses_its_trial_and_is_replaced(two_nodes: Any, digits: Prepared) -> None:
+def test_a_killed_actor_loses_its_trial_and_is_replaced(
+    two_nodes: Any, digits: PreparedDataset
+) -> None:
     import ray
 
     with RayExecutor(digits.training, CPU, most=1) as executor:
@@ -93,7 +95,7 @@ def test_a_killed_actor_loses_its_trial_and_is_replaced(two_nodes: Any, digits: 
 
 
 def test_a_cluster_that_others_have_is_waited_for(
-    digits: Prepared, monkeypatch: pytest.MonkeyPatch
+    digits: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ray
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import Repack, unload_all
+from harness.engine.placement import CpuPlacement, unload_all
 from harness.engine.trainer import Trainer
 from harness.engine.trial_state import TrialState
 from harness.executors.base import LEAVING, Ended, Epoch, Event, Lost
@@ -24,7 +24,7 @@ from harness.trial import Trial, TrialSpec
 SPEC = TrialSpec(hidden=(16,), epochs=5)
 
 
-class Breaking(Repack):
+class Breaking(CpuPlacement):
     """Takes its members out of their cells, and fails before it puts them back."""
 
     breaks = False
@@ -36,11 +36,11 @@ class Breaking(Repack):
             for cell in cells:
                 unload_all(cell)
             raise RuntimeError("no memory\nand a second line")
-        return super().arrange(cells, joining)
+        return super().place(cells, joining)
 
 
 @pytest.fixture
-def arrangement(digits: Prepared) -> Breaking:
+def arrangement(digits: PreparedDataset) -> Breaking:
     return Breaking(DeviceData(load_splits(digits.training)))
 
 

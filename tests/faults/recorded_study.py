@@ -51,9 +51,9 @@ def _record(folder: Path) -> Path:
 
 def champion(folder: Path) -> tuple[str, int]:
     """The run id and the number of the study's champion."""
-    study = Workspace(folder / "mlruns").open_tracker(None, reading=True).read("tiny")
+    study = Workspace(folder / "mlruns").open_tracker(None, reading=True).read_study("tiny")
     assert study is not None
-    best = study.best_first()[0]
+    best = study.rank_trials()[0]
     return best.run_id, best.number
 
 

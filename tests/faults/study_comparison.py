@@ -12,7 +12,7 @@ from harness.workspace import Workspace
 
 
 def read(folder: Path, name: str = "tiny") -> StudyRun:
-    study = Workspace(folder / "mlruns").open_tracker(None, reading=True).read(name)
+    study = Workspace(folder / "mlruns").open_tracker(None, reading=True).read_study(name)
     assert study is not None
     return study
 
@@ -38,7 +38,7 @@ def confirmed(folder: Path, storage: str = "") -> dict[tuple[int, int], object]:
     trials = asked(folder, storage)
     ordinals = {trial.number: trial.user_attrs.get("ordinal") for trial in trials}
     found: dict[tuple[int, int], object] = {}
-    for run in read(folder).confirming:
+    for run in read(folder).confirmation_runs:
         if run.state != "INTERRUPTED":
             place = ordinals[run.number], run.spec.seed
             assert place not in found, f"{place} counts twice"

@@ -261,8 +261,8 @@ def test_a_locked_database_holds_up_no_training(tmp_path: Path, seconds: float) 
         started = time.monotonic()
         found = run_study(tmp_path / "tiny.toml", trials=4, home=home, workers=0, device="cpu")
         assert time.monotonic() - started >= seconds - 1
-    assert [run.state for run in found.verdict.study.trials] == ["COMPLETE"] * 4
-    ends = [run.epochs[-1].time for run in found.verdict.study.trials]
+    assert [run.state for run in found.summary.study.trials] == ["COMPLETE"] * 4
+    ends = [run.epochs[-1].time for run in found.summary.study.trials]
     assert ends[3] - ends[1] < seconds, "training waited for the lock"
     status, output = command(tmp_path, "doctor", "tiny")
     assert status == 0, output

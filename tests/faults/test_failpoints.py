@@ -72,9 +72,9 @@ def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new one, which takes MLflow longer to make than the study to run."""
-    home = Workspace(tmp_path_factory.mktemp("database") / "mlruns")
-    home.open_tracker()
-    return home.database
+    workspace = Workspace(tmp_path_factory.mktemp("database") / "mlruns")
+    workspace.open_tracker()
+    return workspace.database
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def check_same(nursery: Nursery, folder: Path, undisturbed: Path, looks: int = 1
     study, expected = read(folder), read(undisturbed)
     assert by_ordinal(folder) == by_ordinal(undisturbed)
     assert confirmed(folder) == confirmed(undisturbed)
-    assert len(confirmed(folder)) == 3 * min(2, len(study.best_first()))
+    assert len(confirmed(folder)) == 3 * min(2, len(study.rank_trials()))
     assert study.state == "COMPLETE"
-    assert study.looks == looks
+    assert study.test_set_openings == looks
     assert [r.confusion for r in study.readings] == [r.confusion for r in expected.readings]
 
 
@@ -195,7 +195,7 @@ def test_ctrl_c_while_the_winner_is_confirmed(
     assert done.status == 130, done.err
     assert "while its winner was confirmed" in done.err
     check(nursery, folder)
-    assert "RUNNING" not in {run.state for run in read(folder).confirming}
+    assert "RUNNING" not in {run.state for run in read(folder).confirmation_runs}
     went_on(nursery, folder)
     check_same(nursery, folder, undisturbed)
 

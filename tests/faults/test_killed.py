@@ -94,7 +94,7 @@ def test_killed_at_random_times_it_ends_as_if_left_alone(tmp_path: Path) -> None
     assert [each.confusion for each in ours.readings] == [
         each.confusion for each in theirs.readings
     ]
-    assert ours.looks == 1
+    assert ours.test_set_openings == 1
 
 
 def test_eight_first_starts_at_once_are_one_study(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from harness.errors import StoreError, StudyError, Unavailable, Unsent
 from harness.results import EpochMetrics, Outcome, TrialFailure, TrialResult
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.outbox import OutboxTracker
-from harness.tracking.outbox.messages import Points, Start, from_json, merged, to_json
-from harness.tracking.outbox.queue import START, Outbox
+from harness.tracking.outbox.messages import LogEpochs, StartTrial, from_json, merge_epochs, to_json
+from harness.tracking.outbox.queue import HEADER_SIZE, Outbox
 from harness.tracking.types import State, StudyRecord
 from harness.trial import Trial, TrialSpec
 
@@ -34,7 +34,7 @@ RECORD = StudyRecord(
 )
 
 
-class Moody(MemoryTracker):
+class Moody(InMemoryTracker):
     """Keeps everything, and is away when it is told to be."""
 
     def __init__(self) -> None:
@@ -44,7 +44,10 @@ class Moody(MemoryTracker):
 
     def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
-        writes = ("open", "start", "log_epochs", "finish", "log_file", "close", "read")
+        writes = (
+            *("open_study", "start_trial", "log_epochs", "finish_trial"),
+            *("log_file", "close_study", "read_study"),
+        )
         if name in writes:
             self.calls.append(name)
             if self.away.is_set():
@@ -85,10 +88,10 @@ def result(best: EpochMetrics) -> TrialResult:
 
 def write_all(tracker: OutboxTracker, trials: Sequence[int] = (0, 1)) -> None:
     for number in trials:
-        tracker.start(trial(number), at=1.7e9)
+        tracker.start_trial(trial(number), at=1.7e9)
         for each in (epoch(1), epoch(2)):
             tracker.log_epochs(f"abc/{number}", [each])
-        tracker.finish(
+        tracker.finish_trial(
             trial(number), "COMPLETE", epochs=(epoch(1),), outcome=result(epoch(1)), keep=True
         )
 
@@ -117,22 +120,22 @@ def spool(tmp_path: Path, store: Moody) -> Iterator[Callable[..., OutboxTracker]
 def die(tracker: OutboxTracker) -> None:
     """As if the driver's process were killed: nothing is sent or marked any more."""
     tracker._sender.stop(5)
-    tracker._file.close()
+    tracker._outbox.close()
 
 
 def test_writes_arrive_as_they_were_made_and_leave_no_file(
     tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     with spool() as tracker:
-        tracker.in_order = True
-        tracker.open(RECORD)
+        tracker.ended_cleanly = True
+        tracker.open_study(RECORD)
         write_all(tracker)
-        tracker.close("abc", "COMPLETE")
+        tracker.close_study("abc", "COMPLETE")
     assert store.records["tiny"] == RECORD
     assert [run.epochs for run in store.runs.values()] == [(epoch(1), epoch(2))] * 2
-    assert store.kept == {"abc/0": b"weights\n\xff", "abc/1": b"weights\n\xff"}
+    assert store.saved_weights == {"abc/0": b"weights\n\xff", "abc/1": b"weights\n\xff"}
     assert store.files["abc/0"]["predictions.npy"]
-    assert store.closed["abc"] == ("COMPLETE", "")
+    assert store.end_states["abc"] == ("COMPLETE", "")
     assert not list(tmp_path.iterdir())
 
 
@@ -140,9 +143,9 @@ def test_the_driver_goes_on_while_the_store_is_away_and_says_so_once(
     tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     said: list[str] = []
-    tracker = spool(say=said.append)
+    tracker = spool(notify=said.append)
     store.away.set()
-    tracker.open(RECORD)  # returns, though nobody answers
+    tracker.open_study(RECORD)  # returns, though nobody answers
     write_all(tracker)
     assert not store.runs
     assert len(said) == 1
@@ -152,7 +155,7 @@ def test_the_driver_goes_on_while_the_store_is_away_and_says_so_once(
     tracker.flush()
     assert set(store.runs) == {"abc/0", "abc/1"}
     tracker.log_file("abc", "a", b"")
-    assert said[1:] == ["the record's store answers again"]
+    assert said[1:] == ["the tracking store answers again"]
 
 
 def test_what_could_not_be_sent_is_told_and_sent_by_the_next_command(
@@ -161,16 +164,16 @@ def test_what_could_not_be_sent_is_told_and_sent_by_the_next_command(
     spool: Callable[..., OutboxTracker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.tracking.outbox.tracker.PATIENCE", 0.2)
+    monkeypatch.setattr("harness.tracking.outbox.tracker.ANSWER_TIMEOUT", 0.2)
     store.away.set()
     with spool() as tracker:
-        tracker.in_order = True
-        tracker.open(RECORD)
+        tracker.ended_cleanly = True
+        tracker.open_study(RECORD)
         write_all(tracker)
         with pytest.raises(Unsent, match=r"9 writes .*nobody answers.* harness sync tiny"):
             tracker.flush()
         with pytest.raises(Unsent):
-            tracker.read("tiny")
+            tracker.read_study("tiny")
     store.away.clear()
     assert spool().send() == 9
     assert set(store.runs) == {"abc/0", "abc/1"}
@@ -181,23 +184,25 @@ def test_the_next_driver_sends_what_a_dead_one_left_and_knows_what_it_finished(
     tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     write_all(tracker, [0])
     tracker.flush()  # sent: the file still knows of it
     store.away.set()
     write_all(tracker, [1])
-    tracker.start(trial(2))
+    tracker.start_trial(trial(2))
     tracker = spool()  # the first one is dead
-    done = tracker.finished("abc/0"), tracker.finished("abc/1")
+    done = tracker.find_finish("abc/0"), tracker.find_finish("abc/1")
     assert [end and (end.state, end.outcome and end.outcome.epochs) for end in done] == [  # type: ignore[union-attr]
         ("COMPLETE", 1)
     ] * 2
-    assert tracker.finished("abc/2") is None
+    assert tracker.find_finish("abc/2") is None
     store.away.clear()
     store.calls.clear()
     tracker.flush()
-    assert store.calls[0] == "open"  # what the writes to come count on
-    assert store.calls.count("start") - store.calls.count("finish") == 2  # finish calls start too
+    assert store.calls[0] == "open_study"  # what the writes to come count on
+    assert (
+        store.calls.count("start_trial") - store.calls.count("finish_trial") == 2
+    )  # finish calls start too
     assert set(store.runs) == {"abc/0", "abc/1", "abc/2"}
     assert [run.epochs for run in store.runs.values()][:2] == [(epoch(1), epoch(2))] * 2
 
@@ -206,24 +211,24 @@ def test_sync_after_a_driver_died_leaves_the_file_to_the_next(
     tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     write_all(tracker)
     die(tracker)
     spool().send()
     assert set(store.runs) == {"abc/0", "abc/1"}
-    assert spool().finished("abc/1") is not None
+    assert spool().find_finish("abc/1") is not None
 
 
 def test_a_store_that_refuses_stops_whoever_writes_and_nothing_is_lost(
     store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     tracker.log_epochs("abc/7", [epoch(1)])  # of a run that nobody started
     with pytest.raises(StoreError, match="abc/7"):
         tracker.flush()
     with pytest.raises(StoreError, match="abc/7"):
-        tracker.start(trial(0))
+        tracker.start_trial(trial(0))
     waiting = tracker.waiting
     assert waiting == 2
     assert spool().waiting == waiting
@@ -234,10 +239,10 @@ def test_cut_at_every_byte_of_its_last_record_it_keeps_all_others(
 ) -> None:
     store.away.set()
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     write_all(tracker, [0])
-    before = tracker._file.size
-    tracker.start(trial(1))
+    before = tracker._outbox.size
+    tracker.start_trial(trial(1))
     path = tmp_path / "spool" / "tiny.spool"
     die(tracker)
     content = path.read_bytes()
@@ -246,10 +251,10 @@ def test_cut_at_every_byte_of_its_last_record_it_keeps_all_others(
         file = Outbox(path)
         kept = [write for write, _ in file.read()]
         assert len(kept) == file.waiting == 5
-        file.append(Start(trial=trial(9), at=1.0))
+        file.append(StartTrial(trial=trial(9), at=1.0))
         file.close()
         file = Outbox(path)
-        assert [write for write, _ in file.read()] == [*kept, Start(trial=trial(9), at=1.0)]
+        assert [write for write, _ in file.read()] == [*kept, StartTrial(trial=trial(9), at=1.0)]
         file.close()
         (beside,) = path.parent.glob("*.cut-*") if cut > before else [None]
         if beside is not None:
@@ -259,13 +264,13 @@ def test_cut_at_every_byte_of_its_last_record_it_keeps_all_others(
 
 def test_cut_within_its_header_it_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "spool" / "tiny.spool"
-    for cut in range(START):
+    for cut in range(HEADER_SIZE):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((b"harness-spool 1 open  " + b"0" * 18 + b"43\n")[:cut])
         file = Outbox(path)
         assert file.waiting == 0
-        file.append(Start(trial=trial(1), at=1.0))
-        assert [write for write, _ in file.read()] == [Start(trial=trial(1), at=1.0)]
+        file.append(StartTrial(trial=trial(1), at=1.0))
+        assert [write for write, _ in file.read()] == [StartTrial(trial=trial(1), at=1.0)]
         file.close(remove=True)
 
 
@@ -274,12 +279,12 @@ def test_damage_before_its_end_is_an_error_and_the_file_untouched(
 ) -> None:
     store.away.set()
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     write_all(tracker, [0])
     die(tracker)
     path = tmp_path / "spool" / "tiny.spool"
     content = bytearray(path.read_bytes())
-    content[START + 40] ^= 1
+    content[HEADER_SIZE + 40] ^= 1
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"tiny\.spool: line 2 is damaged"):
         Outbox(path)
@@ -300,14 +305,14 @@ def test_what_was_sent_makes_room_and_the_study_stays_known(
     spool: Callable[..., OutboxTracker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.tracking.outbox.tracker.LARGE", 1000)
+    monkeypatch.setattr("harness.tracking.outbox.tracker.COMPACT_BYTES", 1000)
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     write_all(tracker, [0])
     tracker.flush()
-    large = tracker._file.size
-    tracker.start(trial(1))
-    assert tracker._file.size < large
+    large = tracker._outbox.size
+    tracker.start_trial(trial(1))
+    assert tracker._outbox.size < large
     with pytest.raises(StudyError):
         Outbox(tmp_path / "spool" / "tiny.spool")  # the new file is locked too
     store.away.set()
@@ -316,7 +321,7 @@ def test_what_was_sent_makes_room_and_the_study_stays_known(
     store.calls.clear()
     tracker = spool()
     tracker.flush()
-    assert store.calls[0] == "open"
+    assert store.calls[0] == "open_study"
     assert store.runs["abc/1"].epochs == (epoch(1),)
 
 
@@ -326,16 +331,16 @@ def test_leaving_does_not_wait_for_a_store_that_hangs(
     spool: Callable[..., OutboxTracker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.tracking.outbox.tracker.HURRIED", 0.2)
+    monkeypatch.setattr("harness.tracking.outbox.tracker.EXIT_TIMEOUT", 0.2)
     hanging, leave = threading.Event(), False
 
-    class Hanging(MemoryTracker):
-        def start(self, trial: Trial, at: float | None = None) -> None:
+    class Hanging(InMemoryTracker):
+        def start_trial(self, trial: Trial, at: float | None = None) -> None:
             hanging.wait(30)
 
-    tracker = OutboxTracker(tmp_path, "slow", Hanging, leaving=lambda: leave)
-    tracker.open(RECORD)
-    tracker.start(trial(0))
+    tracker = OutboxTracker(tmp_path, "slow", Hanging, is_leaving=lambda: leave)
+    tracker.open_study(RECORD)
+    tracker.start_trial(trial(0))
     leave, begun = True, time.monotonic()
     with pytest.raises(Unsent, match="there was no time"):
         tracker.flush()
@@ -356,10 +361,12 @@ def test_a_trials_end_survives_being_written_down(
     store: Moody, spool: Callable[..., OutboxTracker], state: State, outcome: Outcome | None
 ) -> None:
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     reason = getattr(outcome, "reason", "")
-    tracker.finish(trial(0), state, epochs=(epoch(1),), outcome=outcome, reason=reason, successor=4)
-    done = tracker.finished("abc/0")
+    tracker.finish_trial(
+        trial(0), state, epochs=(epoch(1),), outcome=outcome, reason=reason, successor=4
+    )
+    done = tracker.find_finish("abc/0")
     assert done is not None
     assert (done.trial, done.state, done.reason, done.successor) == (trial(0), state, reason, 4)
     bare = (
@@ -372,11 +379,11 @@ def test_a_trials_end_survives_being_written_down(
 
 
 def test_points_of_a_curve_go_together_unless_something_divides_them() -> None:
-    points = [Points(uid=f"abc/{n % 2}", metrics=(epoch(n),)) for n in range(4)]
-    start = Start(trial=trial(5), at=1.0)
-    assert merged([*points, start, points[0]]) == [
-        Points(uid="abc/0", metrics=(epoch(0), epoch(2))),
-        Points(uid="abc/1", metrics=(epoch(1), epoch(3))),
+    points = [LogEpochs(uid=f"abc/{n % 2}", metrics=(epoch(n),)) for n in range(4)]
+    start = StartTrial(trial=trial(5), at=1.0)
+    assert merge_epochs([*points, start, points[0]]) == [
+        LogEpochs(uid="abc/0", metrics=(epoch(0), epoch(2))),
+        LogEpochs(uid="abc/1", metrics=(epoch(1), epoch(3))),
         start,
         points[0],
     ]
@@ -386,14 +393,14 @@ def test_an_end_is_told_everywhere_though_the_store_refuses(
     store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     tracker = spool()
-    tracker.open(RECORD)
-    tracker.start(trial(0))
+    tracker.open_study(RECORD)
+    tracker.start_trial(trial(0))
     tracker.log_epochs("abc/7", [epoch(1)])  # of a run that nobody started: refused
     with pytest.raises(StoreError):
         tracker.flush()
-    tracker.finish(trial(0), "COMPLETE", epochs=(epoch(1),), outcome=result(epoch(1)))
-    tracker.close("abc", "FAILED")
-    done = tracker.finished("abc/0")
+    tracker.finish_trial(trial(0), "COMPLETE", epochs=(epoch(1),), outcome=result(epoch(1)))
+    tracker.close_study("abc", "FAILED")
+    done = tracker.find_finish("abc/0")
     assert done is not None
     assert done.state == "COMPLETE"
 
@@ -402,12 +409,12 @@ def test_a_study_that_begins_anew_leaves_behind_what_the_store_refuses(
     tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     tracker = spool()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     tracker.log_epochs("abc/7", [epoch(1)])
     with pytest.raises(StoreError):
         tracker.flush()
     tracker = spool()
-    tracker.open(replace(RECORD, uid="new", set_aside="20260101-120000"))
+    tracker.open_study(replace(RECORD, uid="new", set_aside="20260101-120000"))
     tracker.flush()
     assert store.records["tiny"].uid == "new"
     (beside,) = (tmp_path / "spool").glob("tiny.spool.refused-*")
@@ -418,8 +425,8 @@ def test_a_run_of_train_whose_driver_died_is_closed_by_sync(
     tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
 ) -> None:
     tracker = spool()
-    tracker.open(replace(RECORD, kind="train"))
-    tracker.start(trial(0))
+    tracker.open_study(replace(RECORD, kind="train"))
+    tracker.start_trial(trial(0))
     spool().send()
     assert store.runs["abc/0"].state == "INTERRUPTED"
     assert not (tmp_path / "spool").exists()

@@ -50,7 +50,7 @@ class Study:
         assert by_ordinal(self.folder, self.storage) == by_ordinal(undisturbed)
         assert confirmed(self.folder, self.storage) == confirmed(undisturbed)
         study = read(self.folder)
-        assert (study.state, study.looks) == ("COMPLETE", 1)
+        assert (study.state, study.test_set_openings) == ("COMPLETE", 1)
         expected = [reading.confusion for reading in read(undisturbed).readings]
         assert [reading.confusion for reading in study.readings] == expected
 

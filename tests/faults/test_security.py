@@ -130,7 +130,7 @@ def test_a_pickle_among_a_runs_files(folder: Path, canary: Path, name: str, form
 
 @FORMATS
 def test_a_pickle_as_weights(canary: Path, form: str) -> None:
-    with pytest.raises(StoreError, match="are no safetensors of it"):
+    with pytest.raises(StoreError, match="cannot be loaded into it"):
         load_model(TrialSpec(), 10, traps(canary)[form])
 
 
@@ -547,7 +547,7 @@ def test_a_login_from_the_environment(
         for tried in ({}, wrong):
             status, output = silent(nursery, work, "studies", *given, **tried)
             assert status == 1
-            assert "it answers 401 Unauthorized; set $MLFLOW_TRACKING_USERNAME" in output
+            assert "response 401 Unauthorized; set $MLFLOW_TRACKING_USERNAME" in output
         postgres = stack.enter_context(Postgres(PASSWORD))
         login["HARNESS_STORAGE"] = postgres.database()
         for arguments in (

@@ -20,11 +20,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.errors import Unsent
 from harness.results import Outcome
-from harness.sweep.driver import Progress
-from harness.sweep.quiet import Silent
+from harness.sweep.progress import Progress, Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.tracking.types import State
 from harness.trial import Trial
@@ -74,7 +73,7 @@ class Watching(Silent):
     def message(self, text: str) -> None:
         self.said.append(text)
 
-    def ended(
+    def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         if trial.confirms is not None:
@@ -100,13 +99,13 @@ class Study:
         return self.folder / f"{self.name}.toml"
 
     @property
-    def home(self) -> Workspace:
+    def workspace(self) -> Workspace:
         return Workspace(self.folder / "mlruns")
 
     def run(self, watching: Watching | None = None) -> StudyResult:
         return run_study(
             self.file,
-            home=self.home.root,
+            home=self.workspace.root,
             tracking_uri=self.uri,
             device="cpu",
             workers=0,
@@ -116,7 +115,7 @@ class Study:
     def check(self, server: str) -> None:
         """The invariants, by the doctor and without it."""
         self.check_runs(MlflowClient(server, registry_uri=server))
-        found = examine(self.home, self.name, self.uri)
+        found = check_studies(self.workspace, self.name, self.uri)
         assert found.healthy, found.text()
         assert not list((self.folder / "mlruns").rglob("*.spool"))
 
@@ -234,7 +233,7 @@ def test_refusals_pass(proxy: Proxy, tmp_path: Path, mlflow_server: str) -> None
     watching = Watching()
     study.run(watching)
     assert [rule.hits for rule in rules] == [rule.times for rule in rules]
-    assert any("it answers 429 Too Many Requests" in text for text in watching.said), watching.said
+    assert any("response 429 Too Many Requests" in text for text in watching.said), watching.said
     study.check(mlflow_server)
 
 
@@ -259,7 +258,7 @@ def test_a_server_that_was_absent_gets_everything_later(
     (status, output), (again, told) = absent.done.result(180)
     assert status == 75, output
     assert f"{TRIALS} of {TRIALS} trials are done" in output
-    assert output.splitlines()[-1].endswith("harness sync absent, or the same command again")
+    assert output.splitlines()[-1].endswith("harness sync absent, or rerun the same command")
     assert again == 75, told
     assert len(told.splitlines()) == 1, told
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import OperationalError
 
 from harness.errors import StoreError, Unavailable
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.error_mapping import explained, tells_secrets
+from harness.tracking.mlflow.error_mapping import map_error, reveals_secrets
 from tests.faults.canned_server import Answers, answering
 
 PASSWORD = "s3cr@t:ü/x"
@@ -67,13 +67,13 @@ CALLS: dict[str, Callable[[Store], Any]] = {
     "search": lambda store: store.client.search_experiments(),
     "create": lambda store: store.client.create_run("1"),
     "put": put_file,
-    "get": lambda store: store.artifact(run_with_files(store.uri), "trial.json"),
+    "get": lambda store: store.read_artifact(run_with_files(store.uri), "trial.json"),
 }
 
 
 def failure(store: Store, call: Callable[[], Any]) -> StoreError:
     """What `call` raises, once it is found to be one line without the password."""
-    with pytest.raises(StoreError) as raised, store.errors():
+    with pytest.raises(StoreError) as raised, store.map_errors():
         call()
     error = raised.value
     assert len(str(error).splitlines()) == 1
@@ -100,7 +100,7 @@ LASTING = (400, 401, 403, 404, 405, 409, 413, 422, 501, 505)
 def test_an_answer_passes_by_its_status(server: Answers, status: int, call: str) -> None:
     server.way, store = str(status), Store(with_password(server.address))
     error = failure(store, lambda: CALLS[call](store))
-    check(error, passes=status in PASSING, says=f"{server.address}: it answers {status}")
+    check(error, passes=status in PASSING, says=f"{server.address}: response {status}")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_an_answer_of_mlflow_passes_by_its_code(server: Answers, answer: str, pa
 
 
 WAYS = {
-    "cut": "its answer is cut off",
-    "cut_chunk": "its answer is cut off",
+    "cut": "the response is truncated",
+    "cut_chunk": "the response is truncated",
     "silent": "closed connection without response",
     "reset": "connection reset by peer",
     "garbage": "",
     "slow": "timed out",
-    "busy": "it answers 503",
+    "busy": "response 503",
 }
 
 
@@ -151,7 +151,7 @@ def test_a_page_in_place_of_an_answer_passes(server: Answers) -> None:
     """A proxy shows one while what is behind it is away."""
     server.way, store = "200", Store(with_password(server.address))
     error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=True, says="cut off, or not MLflow's")
+    check(error, passes=True, says="truncated or not from MLflow")
     location = run_with_files(store.uri).info.artifact_uri
     repository = get_artifact_repository(location, tracking_uri=store.uri)
     check(failure(store, repository.list_artifacts), passes=True, says="not MLflow's")
@@ -160,8 +160,8 @@ def test_a_page_in_place_of_an_answer_passes(server: Answers) -> None:
 def test_an_empty_answer_is_no_run(server: Answers) -> None:
     server.way, store = "empty", Store(with_password(server.address))
     run = store.client.create_run("1")
-    error = failure(store, lambda: store.remember("abc/1", run.info.run_id))
-    check(error, passes=True, says="its answer is empty")
+    error = failure(store, lambda: store.remember_run("abc/1", run.info.run_id))
+    check(error, passes=True, says="the response is empty")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_server_without_tls_gets_none_by_asking_again(server: Answers) -> None
 def test_an_address_that_is_none_does_not_pass(address: str) -> None:
     def use() -> None:
         store = Store(address)
-        with store.errors():
+        with store.map_errors():
             store.client.search_experiments()
 
     with pytest.raises(StoreError) as raised:
@@ -263,7 +263,7 @@ def test_a_locked_database_passes(database: Path, impatient: None) -> None:
         other.execute("BEGIN EXCLUSIVE")
         calls: tuple[Callable[[], Any], ...] = (
             lambda: write(store),
-            lambda: store.runs("0", "study"),
+            lambda: store.list_runs("0", "study"),
         )
         for call in calls:
             check(failure(store, call), passes=True, says=f"{database}: database is locked")
@@ -325,7 +325,7 @@ def test_a_database_without_its_tables_does_not_pass(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
     with closing(sqlite3.connect(database)) as other:
         other.execute("DROP TABLE runs")
-    error = failure(store, lambda: store.runs("0", "study"))
+    error = failure(store, lambda: store.list_runs("0", "study"))
     check(error, passes=False, says="no such table: runs")
 
 
@@ -396,7 +396,7 @@ def test_other_databases_pass_by_what_their_driver_says(inner: Exception, passes
     wrapped = OperationalError("SELECT 1", {}, inner)
     error = MlflowException(str(wrapped))
     error.__cause__ = wrapped  # as MLflow's sessions raise it
-    told = explained(error, f"postgresql://bob:{QUOTED}@db/runs")
+    told = map_error(error, f"postgresql://bob:{QUOTED}@db/runs")
     check(told, passes=passes, says=str(inner.args[-1]))
 
 
@@ -418,17 +418,17 @@ def test_the_password_is_told_in_no_form(form: str) -> None:
     """A proxy may answer with all that it was given."""
     uri = with_password("host:5000/base")
     error = OSError(errno.EACCES, f"no way to <{FORMS[form]}>: ask again")
-    told = str(explained(error, uri))
+    told = str(map_error(error, uri))
     assert "no way to <" in told
     assert told.endswith(">: ask again")
     secret = FORMS[form].removeprefix("Basic ")
     for part in (secret, PASSWORD, QUOTED, "bob:"):
         assert part not in told
-    assert tells_secrets(error, uri)
+    assert reveals_secrets(error, uri)
     outer = OSError("a fault")
     outer.__context__ = error
-    assert tells_secrets(outer, uri)
-    assert not tells_secrets(OSError("a fault"), uri)
+    assert reveals_secrets(outer, uri)
+    assert not reveals_secrets(OSError("a fault"), uri)
 
 
 def test_what_happened_before_is_not_taken_for_the_cause(server: Answers) -> None:
@@ -438,7 +438,7 @@ def test_what_happened_before_is_not_taken_for_the_cause(server: Answers) -> Non
     except OSError:
         server.way = "404"
         error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=False, says="it answers 404")
+    check(error, passes=False, says="response 404")
 
 
 # ---- a database that is not there yet
@@ -485,22 +485,25 @@ def test_of_two_runs_of_one_uid_the_one_in_use_counts(
     runs = [store.client.create_run(experiment, at, tags).info.run_id for at in (1, 2)]
     used = runs[0 if first else 1]
     if writer:
-        store.remember("abc/1", used)
+        store.remember_run("abc/1", used)
     else:
         store.client.log_param(used, "depth", 1)
-    assert store.find("abc/1", experiment) == used
-    assert [run.info.run_id for run in store.runs(experiment, "trial")] == [used]
+    assert store.find_run_id("abc/1", experiment) == used
+    assert [run.info.run_id for run in store.list_runs(experiment, "trial")] == [used]
     assert len(store.client.search_runs([experiment])) == 2
-    store.delete_doubles(experiment)
+    store.delete_duplicate_runs(experiment)
     assert [run.info.run_id for run in store.client.search_runs([experiment])] == [used]
 
 
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [
-        ("401", "_USERNAME and $MLFLOW_TRACKING_PASSWORD, or $MLFLOW_TRACKING_TOKEN, to a user it"),
-        ("403", "to one who may do this"),
-        ("403 PERMISSION_DENIED", "to one who may do this"),
+        (
+            "401",
+            "_USERNAME and $MLFLOW_TRACKING_PASSWORD, or $MLFLOW_TRACKING_TOKEN, to those of a known user",
+        ),
+        ("403", "to those of a user with the permission"),
+        ("403 PERMISSION_DENIED", "to those of a user with the permission"),
     ],
 )
 def test_who_is_not_let_in_is_told_what_to_set(server: Answers, answer: str, advice: str) -> None:
@@ -515,7 +518,7 @@ def test_a_server_that_does_not_know_its_own_name() -> None:
     error = MlflowException(
         f"API request to endpoint /api failed with error code 403 != 200. Response body: '{said}'"
     )
-    assert "start it with --allowed-hosts" in str(explained(error, "http://mlflow:5000"))
+    assert "start the server with --allowed-hosts" in str(map_error(error, "http://mlflow:5000"))
 
 
 def test_what_the_environment_logs_in_with_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,5 +528,5 @@ def test_what_the_environment_logs_in_with_is_masked(monkeypatch: pytest.MonkeyP
     header = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
     for secret in (PASSWORD, QUOTED, header, "t0ken-of-bob"):
         error = MlflowException(f"it heard {secret} and said no")
-        assert "it heard *** and said no" in str(explained(error, "http://mlflow:5000"))
-        assert tells_secrets(error, "http://mlflow:5000")
+        assert "it heard *** and said no" in str(map_error(error, "http://mlflow:5000"))
+        assert reveals_secrets(error, "http://mlflow:5000")

@@ -17,14 +17,15 @@ from typing import Any
 import pytest
 
 from harness.config.loader import load
-from harness.config.schema import StudyConfig, seconds
-from harness.data.prepare import Prepared
+from harness.config.schema import StudyConfig, parse_duration
+from harness.data.prepare import PreparedDataset
 from harness.executors.base import Setup
 from harness.executors.processes import ProcessExecutor
 from harness.search.open_study import open_search
-from harness.sweep.driver import Progress
-from harness.sweep.plan import plan
-from harness.system.signals import Stop
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.sweep.progress import Progress
+from harness.system.signals import StopFlag
 from tests.faults.process_table import descendants, is_gone, stop, wait_gone
 from tests.sweep.test_driver import Watched, check_agreement, driver, opened, read
 
@@ -83,14 +84,16 @@ class Poisoned(Watched):
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("number", HOW, ids=lambda number: number.name)
 def test_a_trial_that_ends_its_worker_every_time_fails_and_the_others_do_not(
-    config: StudyConfig, digits: Prepared, tmp_path: Path, number: signal.Signals, slots: int
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path, number: signal.Signals, slots: int
 ) -> None:
     setups = [Setup("val/accuracy", "cpu", slots)] * 2
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
-        with ProcessExecutor(digits.training, setups, seconds(config.study.hung_after)) as executor:
+        with ProcessExecutor(
+            digits.training, setups, parse_duration(config.study.hung_after)
+        ) as executor:
             watcher = Poisoned(executor, number)
-            assert driver(search, executor, tracker, watcher, target=4).run(Stop()) == "done"
+            assert driver(search, executor, tracker, watcher, target=4).run(StopFlag()) == "done"
         check_agreement(search, tracker)
         assert (search.counts.complete, search.counts.failed) == (3, 1)
     runs = read(tracker).trials
@@ -104,11 +107,13 @@ def test_a_trial_that_ends_its_worker_every_time_fails_and_the_others_do_not(
     assert len(lost) <= slots - 1, "beside it once; after that it is alone"
 
 
-def test_a_study_says_when_a_worker_is_hung(tmp_path: Path, digits: Prepared) -> None:
+def test_a_study_says_when_a_worker_is_hung(tmp_path: Path, digits: PreparedDataset) -> None:
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
-    planned = plan(path, device="cpu", workers=2, overrides=["study.hung_after=2m"])
-    executor = planned.executor(digits, trials=4)
+    planned = make_plan(
+        path, RunOptions(device="cpu", workers=2, overrides=["study.hung_after=2m"])
+    )
+    executor = planned.create_executor(digits, trials=4)
     assert isinstance(executor, ProcessExecutor)
     assert executor._watchdog.limit(1.0) == 10 * 120, "ten times that before the first epoch"
     assert "hung_after" not in planned.config.definition()["study"], "no part of what it is"

@@ -13,15 +13,16 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.data import builtin
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import SealedTest
 from harness.errors import DataError, StudyError
-from harness.inference.classify_images import Classified, classify
-from harness.inference.preprocessing import Pixels, Preparation
-from harness.sweep.plan import plan
-from harness.sweep.quiet import Silent
+from harness.inference.classify_images import ImagePredictions, classify_images
+from harness.inference.preprocessing import PixelStatistics, Preprocessing
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.sweep.progress import Silent
 from harness.sweep.run import run_study
-from harness.sweep.train_once import train
+from harness.sweep.train_once import train_once
 from harness.workspace import Workspace
 from tests.conftest import REAL_DATA
 from tests.support.handwritten_digits import drawing, photograph
@@ -45,7 +46,7 @@ learning_rate = [2e-3, 3e-3]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("classify")
     (folder / "small.toml").write_text(STUDY)
     run_study(folder / "small.toml", home=folder / "mlruns", workers=0, device="cpu")
@@ -64,56 +65,64 @@ def draw(folder: Path, count: int) -> Path:
     return folder
 
 
-def right(found: Classified) -> float:
+def right(found: ImagePredictions) -> float:
     """The share of pictures whose class is the last letter of their name."""
-    return float(np.mean([found.ranked(said)[0][0] == said.file.stem[-1] for said in found.said]))
+    return float(
+        np.mean(
+            [found.rank_classes(said)[0][0] == said.file.stem[-1] for said in found.predictions]
+        )
+    )
 
 
 def test_most_drawings_are_told_by_a_net_of_the_bundled_digits(
-    home: Workspace, drawn: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("the test set was opened"))
-    monkeypatch.setattr(builtin, "find", lambda *_: pytest.fail("a dataset was opened"))
-    found = classify(home, "small", [str(drawn)], None)
-    assert [said.file.name for said in found.said] == sorted(p.name for p in drawn.iterdir())
+    monkeypatch.setattr(builtin, "find_dataset", lambda *_: pytest.fail("a dataset was opened"))
+    found = classify_images(workspace, "small", [str(drawn)], None)
+    assert [said.file.name for said in found.predictions] == sorted(p.name for p in drawn.iterdir())
     assert right(found) > 0.8  # measured: 0.88 to 0.92
-    assert found.preparation.pixels.most == 16
-    assert 0.1 < found.preparation.pixels.border < 0.2
-    assert max(said.seen.max() for said in found.said) <= 16
-    assert right(classify(home, "small", [str(drawn)], None, as_is=True)) < 0.5
+    assert found.preprocessing.pixels.maximum == 16
+    assert 0.1 < found.preprocessing.pixels.border < 0.2
+    assert max(said.input.max() for said in found.predictions) <= 16
+    assert right(classify_images(workspace, "small", [str(drawn)], None, as_is=True)) < 0.5
 
 
-def test_a_model_goes_by_many_names(home: Workspace, drawn: Path) -> None:
+def test_a_model_goes_by_many_names(workspace: Workspace, drawn: Path) -> None:
     one = [str(next(drawn.iterdir()))]
-    by_study = classify(home, "small", one, None)
+    by_study = classify_images(workspace, "small", one, None)
     number = by_study.name.partition("/")[2]
     names = (f"small/{number}", by_study.run_id, "models:/small@champion", "models:/small/1")
     for name in names:
-        found = classify(home, name, one, None)
+        found = classify_images(workspace, name, one, None)
         assert (found.name, found.run_id) == (by_study.name, by_study.run_id)
-        np.testing.assert_array_equal(found.said[0].probabilities, by_study.said[0].probabilities)
+        np.testing.assert_array_equal(
+            found.predictions[0].probabilities, by_study.predictions[0].probabilities
+        )
     for unknown in ("models:/small@best", "models:/small/9", "models:/smal@champion", "models:/x"):
         with pytest.raises(StudyError, match=rf"no model of harness is registered as {unknown}"):
-            classify(home, unknown, one, None)
-    study = home.open_tracker(None, reading=True).read("small")
+            classify_images(workspace, unknown, one, None)
+    study = workspace.open_tracker(None, reading=True).read_study("small")
     assert study is not None
-    last = study.best_first()[-1].number
+    last = study.rank_trials()[-1].number
     with pytest.raises(StudyError, match=rf"small/{last} were not kept; they are of (\d, ){{4}}"):
-        classify(home, f"small/{last}", one, None)
+        classify_images(workspace, f"small/{last}", one, None)
 
 
-def command(home: Workspace, monkeypatch: pytest.MonkeyPatch, *given: str) -> tuple[int, str, str]:
-    monkeypatch.chdir(home.root.parent)
+def command(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *given: str
+) -> tuple[int, str, str]:
+    monkeypatch.chdir(workspace.root.parent)
     done = CliRunner().invoke(app, ["predict", "small", *given])
     return done.exit_code, done.stdout, done.stderr
 
 
 def test_a_table_for_people(
-    home: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "a \x1b[31m<b>.png"
     shutil.copy(drawn / "000-0.png", odd)
-    status, said, _ = command(home, monkeypatch, str(drawn / "003-3.png"), str(odd))
+    status, said, _ = command(workspace, monkeypatch, str(drawn / "003-3.png"), str(odd))
     assert status == 0
     head, first, second, empty, model, seen = said.splitlines()
     assert head.split() == ["picture", "class", "or"]
@@ -128,9 +137,9 @@ def test_a_table_for_people(
 
 
 def test_one_json_document_for_programs(
-    home: Workspace, drawn: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, said, _ = command(home, monkeypatch, str(drawn), "--format", "json")
+    status, said, _ = command(workspace, monkeypatch, str(drawn), "--format", "json")
     assert status == 0
     told = json.loads(said)
     assert told["classes"] == list("0123456789")
@@ -145,13 +154,13 @@ def test_one_json_document_for_programs(
 
 
 def test_a_page_shows_each_as_the_network_sees_it(
-    home: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "<script>alert(1).png"
     shutil.copy(drawn / "000-0.png", odd)
     page = tmp_path / "page.html"
     given = [str(odd), str(drawn / "001-1.png"), str(page), "--show"]
-    status, said, _ = command(home, monkeypatch, *given)
+    status, said, _ = command(workspace, monkeypatch, *given)
     assert status == 0
     assert said.splitlines()[-1] == f"page   {page}"
     text = page.read_text()
@@ -159,7 +168,7 @@ def test_a_page_shows_each_as_the_network_sees_it(
     assert "<script>alert" not in text
     assert "<script src" not in text, "one file, without plots"
     assert [path.name for path in tmp_path.iterdir()].count("plotly.min.js") == 0
-    status, said, _ = command(home, monkeypatch, str(odd), "--show", "--format", "json")
+    status, said, _ = command(workspace, monkeypatch, str(odd), "--show", "--format", "json")
     path = Path(json.loads(said)["page"])
     assert path.is_file()
     assert path.parent == Path("mlruns/reports/predict")
@@ -168,34 +177,34 @@ def test_a_page_shows_each_as_the_network_sees_it(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "predict takes pictures (IMAGE...) or test images (--test N)"),
-        (["a.png", "--test", "3"], "predict takes pictures (IMAGE...) or test images"),
+        ([], "predict takes images (IMAGE...) or test images (--test N)"),
+        (["a.png", "--test", "3"], "predict takes images (IMAGE...) or test images"),
         (["absent.png"], "absent.png: cannot be read (No such file or directory)"),
-        (["a.html"], "a.html: is no picture; a page is written by --show"),
-        (["a.png", "b.html", "c.html", "--show"], "c.html: is no picture; a page is written by"),
-        (["b.html", "--show"], "b.html: is the page; name the pictures for it too"),
+        (["a.html"], "a.html: is not an image; --show writes a page"),
+        (["a.png", "b.html", "c.html", "--show"], "c.html: is not an image; --show writes a page"),
+        (["b.html", "--show"], "b.html: is the page; add the images to show in it"),
         (["a.png", "--wrong"], "--from and --wrong choose test images"),
-        (["--test", "3", "--show"], "--show, --as-is and --handwriting are for pictures"),
+        (["--test", "3", "--show"], "--show, --as-is and --handwriting are for IMAGE"),
         (["a.png", "--as-is", "--handwriting"], "exclude each other"),
     ],
     ids=str,
 )
 def test_a_slip_is_one_line(
-    home: Workspace, monkeypatch: pytest.MonkeyPatch, given: list[str], said: str
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, given: list[str], said: str
 ) -> None:
-    status, _, errors = command(home, monkeypatch, *given)
+    status, _, errors = command(workspace, monkeypatch, *given)
     assert status == 2
     assert said in errors
     assert len(errors.splitlines()) == 1
 
 
 def test_a_bad_picture_keeps_no_other_from_its_answer(
-    home: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(drawn / "001-1.png", tmp_path / "b.png")
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     (tmp_path / "a.png").write_bytes(b"no picture")
-    status, said, errors = command(home, monkeypatch, str(tmp_path), "--format", "json")
+    status, said, errors = command(workspace, monkeypatch, str(tmp_path), "--format", "json")
     assert status == 2
     told = json.loads(said)
     assert [Path(each["file"]).name for each in told["images"]] == ["b.png"]
@@ -209,23 +218,30 @@ def test_a_bad_picture_keeps_no_other_from_its_answer(
     assert len(errors.splitlines()) == 1
 
 
-def test_an_empty_sheet_is_named(home: Workspace, tmp_path: Path) -> None:
+def test_an_empty_sheet_is_named(workspace: Workspace, tmp_path: Path) -> None:
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     with pytest.raises(DataError, match=r"blank.png: nothing is drawn on it"):
-        classify(home, "small", [str(tmp_path)], None)
-    assert classify(home, "small", [str(tmp_path)], None, as_is=True).said[0].seen.min() == 16
+        classify_images(workspace, "small", [str(tmp_path)], None)
+    assert (
+        classify_images(workspace, "small", [str(tmp_path)], None, as_is=True)
+        .predictions[0]
+        .input.min()
+        == 16
+    )
 
 
-def test_what_pictures_are_like_stands_in_the_record(digits: Prepared) -> None:
-    pixels = Pixels.of(digits.training)
+def test_what_pictures_are_like_stands_in_the_record(digits: PreparedDataset) -> None:
+    pixels = PixelStatistics.of(digits.training)
     assert pixels is not None
-    assert (pixels.least, pixels.most) == (0, 16)
-    assert Pixels.read({"pixels": str(pixels)}, "mine") == Pixels(0, 16, round(pixels.border, 2))
-    assert Pixels.read({}, "digits").most == 16
+    assert (pixels.minimum, pixels.maximum) == (0, 16)
+    assert PixelStatistics.read({"pixels": str(pixels)}, "mine") == PixelStatistics(
+        0, 16, round(pixels.border, 2)
+    )
+    assert PixelStatistics.read({}, "digits").maximum == 16
 
 
-def prepared(name: str, shape: str, pixels: str) -> Preparation:
-    return Preparation.of("study", {"input": shape, "pixels": pixels}, name)
+def prepared(name: str, shape: str, pixels: str) -> Preprocessing:
+    return Preprocessing.of("study", {"input": shape, "pixels": pixels}, name)
 
 
 def test_other_sets_are_fitted() -> None:
@@ -239,7 +255,7 @@ def test_other_sets_are_fitted() -> None:
     assert np.ptp(rows) + 1 == pytest.approx(40 * 28 / 90, abs=2), "its aspect is kept"
     assert np.ptp(columns) + 1 == pytest.approx(10 * 28 / 90, abs=2)
     assert seen[0, 0] == 0
-    as_it_is, was = fashion.asked(as_is=True, handwriting=False).apply(dress) or pytest.fail(
+    as_it_is, was = fashion.with_options(as_is=True, handwriting=False).apply(dress) or pytest.fail(
         "nothing"
     )
     assert not was
@@ -270,11 +286,10 @@ def test_a_net_of_mnist_tells_drawings_and_photographs(tmp_path: Path) -> None:
     if not REAL_DATA or not (Path(REAL_DATA) / "MNIST" / "raw").is_dir():
         pytest.skip("real MNIST: set HARNESS_DATA_DIR to a folder that holds it")
     sets = ["train.hidden=[256,128]", "train.epochs=4", "train.learning_rate=2e-3"]
-    planned = plan(
-        "mnist", data_dir=REAL_DATA, overrides=sets, device="cpu", home=tmp_path / "mlruns"
-    )
-    run_id = train(planned, test=False, watcher=Silent()).run_id
-    home = Workspace(tmp_path / "mlruns")
+    planned = make_plan(
+        "mnist", RunOptions(data_dir=REAL_DATA, overrides=sets, device="cpu", home=tmp_path / "mlruns"))
+    run_id = train_once(planned, test=False, watcher=Silent()).run_id
+    workspace = Workspace(tmp_path / "mlruns")
     for kind in ("drawn", "photographed"):
         (tmp_path / kind).mkdir()
     draw(tmp_path / "drawn", 100)
@@ -283,7 +298,7 @@ def test_a_net_of_mnist_tells_drawings_and_photographs(tmp_path: Path) -> None:
         file = tmp_path / "photographed" / f"{place:03}-{place % 10}.jpg"
         file.write_bytes(photograph(place % 10, rng))
     found = {
-        kind: right(classify(home, run_id, [str(tmp_path / kind)], None))
+        kind: right(classify_images(workspace, run_id, [str(tmp_path / kind)], None))
         for kind in ("drawn", "photographed")
     }
     assert found["drawn"] >= 0.96, found  # measured on 200 of each: 0.995 and 0.995

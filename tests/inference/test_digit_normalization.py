@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from harness.inference.digit_normalization import DARK, LIGHT, THICK, as_handwriting, thickness
-from harness.inference.foreground import Grey, find_ink
+from harness.inference.digit_normalization import (
+    DARK,
+    LIGHT,
+    THICK,
+    normalize_digit,
+    line_thickness,
+)
+from harness.inference.foreground import Grey, find_foreground
 from tests.support.handwritten_digits import drawing, photograph
 
 MNIST, NIST = (28, 28), (8, 8)
@@ -31,7 +37,7 @@ def two(
 
 
 def seen(picture: Image.Image, shape: tuple[int, int] = MNIST) -> Grey:
-    found = as_handwriting(grey(picture), shape, "mnist" if shape == MNIST else "nist")
+    found = normalize_digit(grey(picture), shape, "mnist" if shape == MNIST else "nist")
     assert found is not None
     return found[0]
 
@@ -48,7 +54,9 @@ def test_it_stands_as_mnist_has_it() -> None:
             assert (along * np.arange(28)).sum() / along.sum() == pytest.approx(14, abs=0.6)
         assert made.max() > 0.95
         assert made[0].max() == made[-1].max() == 0
-        assert 1.8 < thickness(made) < THICK * 28 + 0.2  # whatever the pen; a one's ends count too
+        assert (
+            1.8 < line_thickness(made) < THICK * 28 + 0.2
+        )  # whatever the pen; a one's ends count too
 
 
 def test_the_digits_of_nist_fill_all_rows_and_have_as_much_ink_each() -> None:
@@ -63,7 +71,8 @@ def test_the_digits_of_nist_fill_all_rows_and_have_as_much_ink_each() -> None:
 def test_dark_on_light_and_light_on_dark_are_the_same() -> None:
     black, white = two((300, 200), (60, 30), 100, 9), two((300, 200), (60, 30), 100, 9, 255)
     (first, was_dark), (second, was_light) = (
-        as_handwriting(grey(each), MNIST) or pytest.fail("nothing found") for each in (white, black)
+        normalize_digit(grey(each), MNIST) or pytest.fail("nothing found")
+        for each in (white, black)
     )
     assert (was_dark, was_light) == (True, False)
     np.testing.assert_allclose(first, second, atol=0.02)
@@ -85,7 +94,7 @@ def test_size_place_and_pen_matter_little() -> None:
 
 def test_what_was_prepared_before_stays_as_it_is() -> None:
     once = seen(two((300, 200), (60, 30), 100, 9))
-    again = as_handwriting(np.round(once * 255), MNIST)
+    again = normalize_digit(np.round(once * 255), MNIST)
     assert again is not None
     assert np.abs(again[0] - once).mean() < 0.03
 
@@ -94,7 +103,7 @@ def test_what_was_prepared_before_stays_as_it_is() -> None:
 def test_the_thickness_of_a_bar_is_its_own(thick: int) -> None:
     bar = np.zeros((60, 200), np.float32)
     bar[20 : 20 + thick, 10:190] = 1
-    assert thickness(bar) == pytest.approx(thick, rel=0.15)
+    assert line_thickness(bar) == pytest.approx(thick, rel=0.15)
 
 
 def sheet(rng: np.random.Generator) -> Grey:
@@ -107,9 +116,9 @@ def sheet(rng: np.random.Generator) -> Grey:
 def test_where_nothing_is_drawn_nothing_is_found() -> None:
     rng = np.random.default_rng(0)
     for empty in (np.zeros((50, 40)), np.full((50, 40), 255.0), np.full((1, 1), 7.0), sheet(rng)):
-        assert find_ink(empty.astype(np.float32)) is None
+        assert find_foreground(empty.astype(np.float32)) is None
     photographed = Image.open(io.BytesIO(photograph(None, rng)))
-    assert find_ink(grey(photographed)) is None
+    assert find_foreground(grey(photographed)) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3), (3, 700), (28, 28), (8, 8)], ids=str)
@@ -117,7 +126,7 @@ def test_odd_sizes_do_no_harm(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     for size in (MNIST, NIST, (14, 20), (32, 32)):
         for style in ("mnist", "nist"):
-            found = as_handwriting(noise, size, style)  # type: ignore[arg-type]
+            found = normalize_digit(noise, size, style)  # type: ignore[arg-type]
             if found is not None:
                 assert found[0].shape == size
                 assert 0 <= found[0].min() <= found[0].max() <= 1
@@ -137,7 +146,7 @@ def test_a_shadow_across_it_changes_little() -> None:
     page = grey(two((600, 600), (200, 200), 200, 14, 255)) * 0.9 + 10
     shadow = np.where(np.arange(600) < 300, 1.0, 0.45).astype(np.float32)
     shadow = np.convolve(np.pad(shadow, 20, mode="edge"), np.ones(41) / 41, "valid")
-    plain, dim = (as_handwriting(each.astype(np.float32), MNIST) for each in (page, page * shadow))
+    plain, dim = (normalize_digit(each.astype(np.float32), MNIST) for each in (page, page * shadow))
     assert plain is not None
     assert dim is not None
     assert np.corrcoef(plain[0].ravel(), dim[0].ravel())[0, 1] > 0.95

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import DataError
-from harness.inference.image_io import LARGEST, find_pictures, grey_of, open_picture
+from harness.inference.image_io import MAX_SIDE, find_images, to_grey, open_image
 
 HALVES = Image.fromarray(np.repeat(np.array([[0], [255]], np.uint8), 8, 0).repeat(10, 1))
 """10 wide, 16 high, the upper half black."""
@@ -20,7 +20,7 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # the camera was turned: its top is on the right
     HALVES.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(grey_of(open_picture(tmp_path / "turned.png")), grey_of(HALVES))
+    np.testing.assert_array_equal(to_grey(open_image(tmp_path / "turned.png")), to_grey(HALVES))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16", "CMYK"])
@@ -31,7 +31,7 @@ def test_every_mode_gives_the_same_grey(tmp_path: Path, mode: str) -> None:
         assert picture.mode == "I;16"
     path = tmp_path / ("it.tif" if mode == "CMYK" else "it.png")
     picture.save(path)
-    np.testing.assert_allclose(grey_of(open_picture(path)), grey_of(HALVES), atol=1)
+    np.testing.assert_allclose(to_grey(open_image(path)), to_grey(HALVES), atol=1)
 
 
 @pytest.mark.parametrize("drawn", [0, 255])
@@ -39,13 +39,13 @@ def test_what_shines_through_is_unlike_what_is_drawn(tmp_path: Path, drawn: int)
     values = np.zeros((9, 9, 4), np.uint8)
     values[3:6, 3:6] = (drawn, drawn, drawn, 255)
     Image.fromarray(values, "RGBA").save(tmp_path / "it.png")
-    found = grey_of(open_picture(tmp_path / "it.png"))
+    found = to_grey(open_image(tmp_path / "it.png"))
     assert (found[4, 4], found[0, 0]) == (drawn, 255 - drawn)
 
 
 def test_a_large_one_is_made_smaller(tmp_path: Path) -> None:
     Image.new("L", (3000, 1500)).save(tmp_path / "large.jpg")
-    assert open_picture(tmp_path / "large.jpg").size == (LARGEST, LARGEST // 2)
+    assert open_image(tmp_path / "large.jpg").size == (MAX_SIDE, MAX_SIDE // 2)
 
 
 def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,25 +60,25 @@ def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name, (bytes_of, said) in wrong.items():
         (tmp_path / name).write_bytes(bytes_of)
         with pytest.raises(DataError, match=rf"{name}: {said}"):
-            open_picture(tmp_path / name)
+            open_image(tmp_path / name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError, match=r"whole.png: has more than 1,000 pixels"):
-        open_picture(tmp_path / "whole.png")
+        open_image(tmp_path / "whole.png")
 
 
 def test_a_folder_is_every_picture_in_it(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "ü <b>.jpeg"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper").mkdir()
-    found = find_pictures([str(tmp_path / "notes.txt"), str(tmp_path)])
+    found = find_images([str(tmp_path / "notes.txt"), str(tmp_path)])
     assert [path.name for path in found] == ["notes.txt", "a.jpg", "b.PNG", "ü <b>.jpeg"]
     with pytest.raises(DataError, match=r"deeper: there is no picture in this folder"):
-        find_pictures([str(tmp_path / "deeper")])
+        find_images([str(tmp_path / "deeper")])
     with pytest.raises(DataError, match=r"absent.png: cannot be read \(No such file"):
-        find_pictures([str(tmp_path / "absent.png")])
+        find_images([str(tmp_path / "absent.png")])
     with pytest.raises(DataError, match=r"cannot be read \(embedded null byte\)"):
-        find_pictures(["a\0b"])
+        find_images(["a\0b"])
     if os.geteuid():
         (tmp_path / "a.jpg").chmod(0)
         with pytest.raises(DataError, match=r"a.jpg: cannot be read \(Permission denied\)"):
-            open_picture(tmp_path / "a.jpg")
+            open_image(tmp_path / "a.jpg")

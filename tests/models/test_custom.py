@@ -15,19 +15,20 @@ from mlflow import MlflowClient
 
 from harness.analysis.comparison import compare
 from harness.config.loader import load
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
-from harness.models.user_code import code_of, importable, load_class
+from harness.models.user_code import hash_model_files, importable_from, load_class
 from harness.reports.commands import train_command
 from harness.search.draws import random_specs
-from harness.sweep.check_models import examined
-from harness.sweep.plan import plan
-from harness.sweep.quiet import Silent
+from harness.sweep.check_models import check_models
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
 from harness.sweep.run import StudyResult, run_study
-from harness.sweep.train_once import train
+from harness.sweep.train_once import train_once
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 
@@ -116,7 +117,7 @@ def result(folder: Path) -> StudyResult:
 
 
 def test_its_arguments_are_searched_and_recorded_by_name(folder: Path, result: StudyResult) -> None:
-    specs = [run.spec for run in result.verdict.study.trials]
+    specs = [run.spec for run in result.summary.study.trials]
     assert {spec.model for spec in specs} == {"nets:SmallConv"}
     drawn = [dict(spec.arguments) for spec in specs]
     assert len({each["channels"] for each in drawn}) > 1
@@ -129,14 +130,14 @@ def test_its_arguments_are_searched_and_recorded_by_name(folder: Path, result: S
     assert params["arguments.kernels"] == str(list(arguments["kernels"]))
     assert not {"hidden", "activation", "batch_norm"} & params.keys()
     assert result.trials["arguments.channels"].tolist() == [each["channels"] for each in drawn]
-    assert "arguments.channels" in result.verdict.settings
-    assert "SmallConv(channels=" in result.verdict.text()
+    assert "arguments.channels" in result.summary.settings
+    assert "SmallConv(channels=" in result.summary.text()
 
 
 def test_its_champion_is_confirmed_and_loads_without_its_code(
-    digits: Prepared, folder: Path, result: StudyResult
+    digits: PreparedDataset, folder: Path, result: StudyResult
 ) -> None:
-    again = result.verdict.confirmed
+    again = result.summary.confirmed
     assert again is not None
     assert len(again.runs) == 2
     mlflow.set_tracking_uri(Workspace(folder / "mlruns").local_uri)
@@ -145,7 +146,7 @@ def test_its_champion_is_confirmed_and_loads_without_its_code(
     finally:
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     part = load_splits(digits.training).validation
-    kept = result.verdict.kept
+    kept = result.summary.kept
     assert kept.best is not None
     right = model(part.inputs[part.rows]).argmax(1) == part.labels[part.rows]
     assert right.float().mean().item() == pytest.approx(kept.best.val_accuracy, abs=1e-6)
@@ -156,7 +157,7 @@ def test_its_champion_is_confirmed_and_loads_without_its_code(
 
 def test_its_code_stands_beside_the_study(folder: Path, result: StudyResult) -> None:
     client = MlflowClient(Workspace(folder / "mlruns").local_uri)
-    run = result.verdict.study.run_id
+    run = result.summary.study.run_id
     for name, text in (("code-nets.py", NETS), ("code-parts.py", PARTS)):
         assert Path(client.download_artifacts(run, name)).read_text() == text
     assert not [path for path in sys.path if path == str(folder)]
@@ -169,10 +170,10 @@ def test_the_report_has_its_arguments(result: StudyResult) -> None:
 
 
 def test_the_record_is_healthy(folder: Path, result: StudyResult) -> None:
-    home = Workspace(folder / "mlruns")
-    assert examine(home, "conv", None, False).healthy
-    first, second = (f"conv/{run.number}" for run in result.verdict.study.best_first()[:2])
-    found = compare(home.open_tracker(None, reading=True), [first, second])
+    workspace = Workspace(folder / "mlruns")
+    assert check_studies(workspace, "conv", None, False).healthy
+    first, second = (f"conv/{run.number}" for run in result.summary.study.rank_trials()[:2])
+    found = compare(workspace.open_tracker(None, reading=True), [first, second])
     assert {"learning_rate"} <= found.differing.keys()
     assert "hidden" not in found.differing
 
@@ -202,18 +203,17 @@ def test_a_changed_class_is_noticed(
             )
     finally:
         parts.write_text(PARTS)
-    assert len(sweep(folder, trials=5, workers=0).verdict.study.trials) == 5
+    assert len(sweep(folder, trials=5, workers=0).summary.study.trials) == 5
 
 
 def test_it_is_trained_once_by_its_command(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = shlex.split(train_command(result.verdict.study, result.champion))
+    words = shlex.split(train_command(result.summary.study, result.champion))
     sets = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
-    planned = plan(
-        folder / "conv.toml", overrides=sets, home=folder / "mlruns", device="cpu", workers=0
-    )
-    done = train(planned, test=True, watcher=Silent())
+    planned = make_plan(
+        folder / "conv.toml", RunOptions(overrides=sets, home=folder / "mlruns", device="cpu", workers=0))
+    done = train_once(planned, test=True, watcher=Silent())
     assert done.spec == result.champion.spec
     assert done.result.best.val_loss == pytest.approx(result.champion.best.val_loss)  # type: ignore[union-attr]
     assert done.reading is not None
@@ -239,10 +239,10 @@ model = "nets:Branching"
     write(tmp_path, study)
     result = sweep(tmp_path, workers=0)
     names = {"conv", "hidden = [16]", "branching"}
-    assert names <= set(result.verdict.study.definition["trial"])
-    assert len(result.verdict.study.readings) == 3
-    assert all(name in result.verdict.text() for name in names)
-    assert examine(Workspace(tmp_path / "mlruns"), "conv", None, False).healthy
+    assert names <= set(result.summary.study.definition["trial"])
+    assert len(result.summary.study.readings) == 3
+    assert all(name in result.summary.text() for name in names)
+    assert check_studies(Workspace(tmp_path / "mlruns"), "conv", None, False).healthy
 
 
 @pytest.mark.slow
@@ -251,21 +251,21 @@ def test_one_that_cannot_be_exported_costs_no_study(
 ) -> None:
     write(tmp_path, STUDY.replace("nets:SmallConv", "nets:Branching"))
     result = sweep(tmp_path, workers=0, trials=1, confirm=False)
-    assert "model       not exported (torch.export: " in result.verdict.text()
-    assert result.champion.run_id in result.verdict.text()
+    assert "model       not exported (torch.export: " in result.summary.text()
+    assert result.champion.run_id in result.summary.text()
     assert result.test is not None
     assert "load_model(" not in result.report.read_text()
-    assert examine(Workspace(tmp_path / "mlruns"), "conv", None, False).healthy
+    assert check_studies(Workspace(tmp_path / "mlruns"), "conv", None, False).healthy
     assert "def forward" not in capfd.readouterr().err
 
 
 @pytest.fixture
-def tried(tmp_path: Path, digits: Prepared) -> Iterator[Callable[..., None]]:
+def tried(tmp_path: Path, digits: PreparedDataset) -> Iterator[Callable[..., None]]:
     path = write(tmp_path)
 
     def tried(*sets: str, workers: int = 0) -> None:
-        planned = plan(path, overrides=sets, home=tmp_path / "mlruns", workers=workers)
-        with examined(planned, digits):
+        planned = make_plan(path, RunOptions(overrides=sets, home=tmp_path / "mlruns", workers=workers))
+        with check_models(planned, digits):
             pass
 
     yield tried
@@ -325,13 +325,13 @@ def test_code_that_ends_its_process_ends_no_driver(
 
 def test_what_a_model_is_made_of(tmp_path: Path) -> None:
     write(tmp_path)
-    with importable(tmp_path):
-        before = code_of("nets:SmallConv")
+    with importable_from(tmp_path):
+        before = hash_model_files("nets:SmallConv")
         assert before.keys() == {"nets.py", "parts.py"}
         first = load_class("nets:SmallConv")
         assert load_class("nets:SmallConv") is first
         (tmp_path / "parts.py").write_text(PARTS.replace("ReLU", "Tanh"))
-        assert code_of("nets:SmallConv")["parts.py"] != before["parts.py"]
+        assert hash_model_files("nets:SmallConv")["parts.py"] != before["parts.py"]
         again = load_class("nets:SmallConv")
         assert again is not first
         assert "Tanh" in str(again((1, 8, 8), 10))
@@ -341,35 +341,35 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
     (folder / "deep.py").write_text("from .deeper import X\nimport torch, harness\n")
     for name in ("deeper", "other", "unused"):
         (folder / f"{name}.py").write_text("X = 1\n")
-    with importable(tmp_path):
-        made_of = code_of("without_init.net:Net").keys()
+    with importable_from(tmp_path):
+        made_of = hash_model_files("without_init.net:Net").keys()
     assert {path.partition("/")[2] for path in made_of} == {
         "net.py",
         "deep.py",
         "deeper.py",
         "other.py",
     }
-    assert code_of("torch.nn:Linear").keys() == {"torch/nn/__init__.py"}
+    assert hash_model_files("torch.nn:Linear").keys() == {"torch/nn/__init__.py"}
 
 
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
-        ('[train]\nmodel = "a:B"\nhidden = [30]', r"\[train\] hidden: is of the built-in network"),
-        ('[train]\nmodel = "a.B"', r"\[train\] model: 'a.B' is no package.module:Class"),
+        ('[train]\nmodel = "a:B"\nhidden = [30]', r"\[train\] hidden: is for the built-in network"),
+        ('[train]\nmodel = "a.B"', r"\[train\] model: 'a.B' is not written as package.module:Class"),
         (
             '[train]\nmodel = "./nets/a.py:B"',
-            r"'./nets/a.py:B' is no .*; did you mean 'nets.a:B'\?",
+            r"'./nets/a.py:B' is not .*; did you mean 'nets.a:B'\?",
         ),
         ("[train]\narguments.x = 1", r"\[train\] arguments.x: the built-in network takes no arg"),
         ("[space]\narguments.x = [1]", r"\[space\] arguments.x: the built-in network takes no arg"),
         ('[train]\nmodel = "a:B"\narguments = 3', r"\[train\] arguments: must be a table"),
-        ('[train]\nmodel = "a:B"\narguments.x = nan', "arguments.x: nan is no finite number"),
-        ('[train]\nmodel = "a:B"\narguments.x = {y = 1}', "arguments.x: {'y': 1} is none of true"),
+        ('[train]\nmodel = "a:B"\narguments.x = nan', "arguments.x: must be finite, not nan"),
+        ('[train]\nmodel = "a:B"\narguments.x = {y = 1}', "arguments.x: must be true, .* not {'y': 1}"),
         ('[train]\nmodel = "a:B"\ncode = "x"', r"\[train\] code: unknown key"),
         (
             '[train]\nmodel = "a:B"\n[space]\ndepth = [1]\nwidth = [8]',
-            r"\[space\] depth: is of the built-in network",
+            r"\[space\] depth: is for the built-in network",
         ),
         (
             '[train]\nmodel = "a:B"\narguments.x = 1\n[space]\narguments.x = [1, 2]',
@@ -377,7 +377,7 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
         ),
         (
             '[train]\nactivation = "relu"\n[[trial]]\nmodel = "a:B"',
-            "number 1: activation: is of the built-in network",
+            "number 1: activation: is for the built-in network",
         ),
     ],
     ids=str,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from harness.results import EpochMetrics
-from harness.tracking.in_memory import MemoryTracker
-from harness.tracking.predictions import TEST_FILE, TestPredictions
+from harness.tracking.in_memory import InMemoryTracker
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.types import RunRecord, StudyRun, TestReading
 from harness.trial import TrialSpec
 
@@ -26,9 +26,9 @@ WORSE = 0.01
 
 def listed(
     settings: Mapping[str, dict[str, Any]] = THREE, seeds: int = 3, examples: int = 1000
-) -> tuple[StudyRun, MemoryTracker]:
+) -> tuple[StudyRun, InMemoryTracker]:
     """The last setting is the best, by far; the same arguments give the same study."""
-    rng, tracker = np.random.default_rng(0), MemoryTracker()
+    rng, tracker = np.random.default_rng(0), InMemoryTracker()
     trials, readings = [], []
     for number in range(seeds * len(settings)):
         seed, place = divmod(number, len(settings))
@@ -38,7 +38,7 @@ def listed(
         true = np.arange(examples) % 2
         said = np.where(rng.random(examples) < height - 0.005, true, 1 - true)
         kept = TestPredictions(true, said, np.full(examples, 0.9))
-        tracker.log_file(f"r{number}", TEST_FILE, kept.to_file())
+        tracker.log_file(f"r{number}", TEST_PREDICTIONS_FILE, kept.to_bytes())
         cells = np.bincount(2 * true + said, minlength=4).reshape(2, 2).tolist()
         readings.append(
             TestReading(selection="s", number=number, time=9e8, loss=0.1, confusion=_matrix(cells))

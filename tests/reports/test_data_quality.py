@@ -9,10 +9,10 @@ import pytest
 
 from harness.analysis.data_quality import data_metrics, facts_of, fairness_of
 from harness.analysis.summary import Summary
-from harness.data.leakage import Contents, Duplicates
+from harness.data.leakage import SplitContents, Duplicates
 from harness.reports.plots import data_quality
 from harness.reports.study_page import report
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import StudyRun
 from tests.support import synthetic_study
 
@@ -52,7 +52,7 @@ def test_each_part_in_a_row(study: StudyRun) -> None:
     assert test[4] == found.parts["test"].digest
 
     def counted(*by_class: int) -> list[str]:
-        parts = dict(found.parts) | {"test": Contents(30, by_class, "x")}
+        parts = dict(found.parts) | {"test": SplitContents(30, by_class, "x")}
         return data_quality.table(study, replace(found, parts=parts))[3][2:4]
 
     assert counted(*[3] * 10) == ["3: all", "3: all"]
@@ -92,7 +92,7 @@ def test_of_many_classes_the_rarest_and_commonest_are_drawn(count: int) -> None:
 
 def test_an_older_record_has_no_such_section(study: StudyRun, tmp_path: Path) -> None:
     def titles(of: StudyRun) -> list[str]:
-        verdict = Summary.of(of, of.best_first()[0], MemoryTracker(), tmp_path, "http://h/")
+        verdict = Summary.of(of, of.rank_trials()[0], InMemoryTracker(), tmp_path, "http://h/")
         return [section.name for section in report(verdict).sections]
 
     older = {name: text for name, text in study.facts.items() if name != "splits"}

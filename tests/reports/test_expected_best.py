@@ -9,7 +9,7 @@ from harness.analysis.expected_best import expected
 from harness.analysis.summary import Summary
 from harness.reports.plots.expected_best import figure, says
 from harness.reports.study_page import report
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from tests.reports.list_study import listed
 from tests.support import synthetic_study
 
@@ -45,8 +45,8 @@ def test_a_loss_is_drawn_from_above() -> None:
 
 def test_a_search_has_it_and_a_list_has_not() -> None:
     for study, has in ((synthetic_study.study(30, epochs=3), True), (listed()[0], False)):
-        champion = study.best_first()[0]
-        verdict = Summary.of(study, champion, MemoryTracker(), Path("r.html"), "sqlite:///x.db")
+        champion = study.rank_trials()[0]
+        verdict = Summary.of(study, champion, InMemoryTracker(), Path("r.html"), "sqlite:///x.db")
         (course,) = (each for each in report(verdict).sections if each.name == "course")
         assert ("expected" in [plot.name for plot in course.plots]) == has
         assert ("best of n" in dict(verdict.lines)) == has

@@ -23,9 +23,9 @@ from harness.reports.plots import test_selection_bias as lucky
 from harness.reports.study_page import report
 from harness.reports.uncertainty_section import section
 from harness.stats.proportions import wilson
-from harness.tracking.in_memory import MemoryTracker
-from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.types import StudyRun, right
+from harness.tracking.in_memory import InMemoryTracker
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
+from harness.tracking.types import StudyRun, count_correct
 from harness.trial import TrialSpec
 from tests.reports.list_study import THREE, gridded, listed
 
@@ -33,18 +33,18 @@ HOSTILE = "<b onclick=alert(1)>%{x}&"
 
 
 @pytest.fixture
-def made() -> tuple[StudyRun, MemoryTracker]:
+def made() -> tuple[StudyRun, InMemoryTracker]:
     return listed()
 
 
 @pytest.fixture
-def study(made: tuple[StudyRun, MemoryTracker]) -> StudyRun:
+def study(made: tuple[StudyRun, InMemoryTracker]) -> StudyRun:
     return made[0]
 
 
-def verdict(study: StudyRun, tracker: MemoryTracker | None = None) -> Summary:
-    champion = study.best_first()[0]
-    return Summary.of(study, champion, tracker or MemoryTracker(), Path("r.html"), "http://h/")
+def verdict(study: StudyRun, tracker: InMemoryTracker | None = None) -> Summary:
+    champion = study.rank_trials()[0]
+    return Summary.of(study, champion, tracker or InMemoryTracker(), Path("r.html"), "http://h/")
 
 
 def plain(figure: Any) -> list[dict[str, Any]]:
@@ -94,18 +94,18 @@ def test_one_seed_has_neither_spread_nor_mean() -> None:
     assert [trace["name"] for trace in plain(seed_variance.figure(found))] == ["validation", "test"]
     assert study.trials[2].best is not None
     run, read = study.trials[2], study.readings[2]
-    low, high = wilson(*right(run.confusion))
+    low, high = wilson(*count_correct(run.confusion))
     accuracy = f"{study.trials[2].best.val_accuracy:.4f} (95 %: {low:.4f} to {high:.4f})"
     cells = seed_variance.table(found).rows[0].cells
     assert cells[:3] == ("deep", "1", accuracy)
-    low, high = wilson(*right(read.confusion))
+    low, high = wilson(*count_correct(read.confusion))
     assert cells[3] == f"{read.accuracy:.4f} (95 %: {low:.4f} to {high:.4f})"
     validation = plain(seed_variance.figure(found))[0]
     place = validation["customdata"].index(2)
     assert validation["error_x"]["array"][place] == pytest.approx(
-        wilson(*right(run.confusion))[1] - validation["x"][place]
+        wilson(*count_correct(run.confusion))[1] - validation["x"][place]
     )
-    assert found.entries[0].between == pytest.approx(wilson(*right(run.confusion)))
+    assert found.entries[0].between == pytest.approx(wilson(*count_correct(run.confusion)))
     unread = seed_variance.data(replace(study, readings=()))
     shown = seed_variance.figure(unread).layout.xaxis.range
     ends = [end for entry in unread.entries for end in (entry.between or ())]
@@ -205,18 +205,18 @@ def test_without_rivals_there_is_no_luck() -> None:
 
 
 def test_luck_is_read_from_what_every_trial_kept(
-    made: tuple[StudyRun, MemoryTracker],
+    made: tuple[StudyRun, InMemoryTracker],
 ) -> None:
     study, tracker = made
-    champion = study.best_first()[0]
+    champion = study.rank_trials()[0]
     found = test_selection_bias.find(tracker, study, champion)
     assert found is not None
     assert (found.trials, found.examples) == (9, 1000)
-    reading = study.reading_of(champion)
+    reading = study.find_reading(champion)
     assert reading is not None
     assert np.mean(found.champion.means) == pytest.approx(reading.accuracy)
-    other = TestPredictions(np.ones(1000), np.ones(1000), np.ones(1000)).to_file()
-    tracker.log_file("r0", TEST_FILE, other)
+    other = TestPredictions(np.ones(1000), np.ones(1000), np.ones(1000)).to_bytes()
+    tracker.log_file("r0", TEST_PREDICTIONS_FILE, other)
     del tracker.files["r1"]
     fewer = test_selection_bias.find(tracker, study, champion)
     assert fewer is not None
@@ -226,13 +226,13 @@ def test_luck_is_read_from_what_every_trial_kept(
     assert verdict(study, tracker).luck is None
 
 
-def test_a_search_and_a_pair_have_no_luck_section(made: tuple[StudyRun, MemoryTracker]) -> None:
+def test_a_search_and_a_pair_have_no_luck_section(made: tuple[StudyRun, InMemoryTracker]) -> None:
     study, tracker = made
     pair = replace(study, readings=study.readings[1:3], trials=study.trials[1:3])
-    assert test_selection_bias.find(tracker, pair, pair.best_first()[0]) is None
+    assert test_selection_bias.find(tracker, pair, pair.rank_trials()[0]) is None
     table = study.definition["study"] | {"sampler": "tpe"}
     search = replace(study, definition=gridded({}, study).definition | {"study": table})
-    assert test_selection_bias.find(tracker, search, search.best_first()[0]) is None
+    assert test_selection_bias.find(tracker, search, search.rank_trials()[0]) is None
     names = [section.name for section in report(verdict(search, tracker)).sections]
     assert "settings" not in names
     assert "luck" not in names
@@ -249,12 +249,12 @@ def test_luck_is_told_with_its_figures() -> None:
 
 
 def test_the_best_of_either_part_is_told_on_both(study: StudyRun) -> None:
-    champion = study.best_first()[0]
+    champion = study.rank_trials()[0]
     top = max(study.readings, key=lambda reading: reading.accuracy)
     names = seed_variance.titles(study)
     assert top.number != champion.number
     first, second = lucky.table(study, champion, names).rows
-    mine = study.reading_of(champion)
+    mine = study.find_reading(champion)
     assert champion.best is not None
     assert mine is not None
     assert first.numbers == (champion.number,)
@@ -317,7 +317,7 @@ def test_how_sure_names_what_is_otherwise(study: StudyRun) -> None:
 
 
 def test_the_page_of_a_list_has_its_sections_in_their_places(
-    made: tuple[StudyRun, MemoryTracker],
+    made: tuple[StudyRun, InMemoryTracker],
 ) -> None:
     page = report(verdict(*made))
     names = [section.name for section in page.sections]
@@ -378,7 +378,7 @@ def test_advice_on_a_grid_or_list_is_no_searchs(study: StudyRun) -> None:
     broken = replace(study, trials=(*study.trials, *failed))
     edge = gridded({"learning_rate": [1e-4, 1e-3], "width": [64, 32], "depth": [2]}, broken)
     for each in (broken, edge):
-        champion = each.best_first()[0]
+        champion = each.rank_trials()[0]
         titles = [found.title for found in recommendations.data(each, champion, None)]
         assert titles == ["Look at Coat, taken for Shirt"]
         assert champion.best is not None
@@ -391,7 +391,7 @@ def test_advice_on_a_grid_or_list_is_no_searchs(study: StudyRun) -> None:
 
 def test_one_seed_asks_for_more() -> None:
     once, _ = listed(seeds=1)
-    first = recommendations.data(once, once.best_first()[0], None)[0]
+    first = recommendations.data(once, once.rank_trials()[0], None)[0]
     assert first.title == "Give each setting more seeds"
     assert first.command == "harness run-study listed --cpu --set study.seeds=3 --trials 9"
 
@@ -422,7 +422,7 @@ def test_any_trial_of_a_list_can_be_trained_again(study: StudyRun, tmp_path: Pat
     config = load(path)
     definition = config.definition()
     dice: Any = None  # nothing is drawn
-    specs = [config.spec(dice, ordinal) for ordinal in range(4)]
+    specs = [config.build_spec(dice, ordinal) for ordinal in range(4)]
     facts = {"command": f"harness run-study {path}"}
     listed = replace(study, definition=definition, facts=facts)
     for spec in specs:
@@ -430,5 +430,5 @@ def test_any_trial_of_a_list_can_be_trained_again(study: StudyRun, tmp_path: Pat
         words = shlex.split(command)
         sets = [value for word, value in pairwise(words) if word == "--set"]
         (seed,) = [int(word.removeprefix("--seed=")) for word in words if "--seed" in word]
-        assert TrialSpec(**load(words[2], sets, {"seed": seed}).fixed()) == spec
+        assert TrialSpec(**load(words[2], sets, {"seed": seed}).get_fixed_fields()) == spec
     assert [spec.seed for spec in specs] == [3, 3, 4, 4]

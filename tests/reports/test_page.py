@@ -26,7 +26,7 @@ from harness.reports.plots import (
 from harness.reports.study_page import report
 from harness.reports.uncertainty_section import section
 from harness.results import EpochMetrics
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import RunRecord, State, StudyRun, TestReading
 from harness.trial import TrialSpec
 
@@ -93,8 +93,8 @@ READING = TestReading(
 
 
 def verdict(study: StudyRun, tmp_path: Path = Path("r.html")) -> Summary:
-    champion = study.best_first()[0]
-    return Summary.of(study, champion, MemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
+    champion = study.rank_trials()[0]
+    return Summary.of(study, champion, InMemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
 
 
 def numbered(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
@@ -126,7 +126,7 @@ def test_long_curves_are_thinned_to_what_a_page_holds(study: StudyRun) -> None:
 
 
 def test_classes_are_ranked_hardest_first_by_the_last_part(study: StudyRun) -> None:
-    champion = study.best_first()[0]
+    champion = study.rank_trials()[0]
     validation = {"validation": champion.confusion}
     found = class_accuracy.data(study.classes, validation)
     assert found.names == ("Coat", "Bag", HOSTILE)
@@ -288,14 +288,14 @@ def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
         "space": {"depth": {}, "width": {}, "batch_norm": ["none"]},
     }
     made = replace(study, facts=facts, definition=definition)
-    assert train_command(made, made.best_first()[0]) == (
+    assert train_command(made, made.rank_trials()[0]) == (
         "harness train shirts --seed=0 --set data.validation=0.3 --set 'train.hidden=[32, 16]' "
         "--set train.batch_norm=none --set train.epochs=10"
     )
 
 
 def test_epochs_are_told_by_their_number_where_not_all_were_evaluated(study: StudyRun) -> None:
-    best = study.best_first()[0]
+    best = study.rank_trials()[0]
     last = replace(best.epochs[-1], epoch=40)
     sparse = replace(best, epochs=(*best.epochs[:-1], last), best=replace(last, epoch=35))
     lines = dict(replace(verdict(study), champion=sparse).lines)

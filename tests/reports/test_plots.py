@@ -506,7 +506,7 @@ def test_every_trial_is_found_in_every_plot(many: StudyRun) -> None:
         assert not there & hidden
         if plot.name != "timeline":
             assert len(there) <= 420, f"{plot.name} draws too much"
-            best = {made.number for made in many.best_first()[:5]}
+            best = {made.number for made in many.rank_trials()[:5]}
             assert best <= there, plot.name
 
 
@@ -572,7 +572,7 @@ EMPTY = {
 def test_little_is_no_error(made: StudyRun) -> None:
     for plot in drawn(made):
         plain(plot.figure)
-    ranked = made.best_first()
+    ranked = made.rank_trials()
     if ranked and ranked[0].best:
         recommendations.data(made, ranked[0], None)
 
@@ -581,7 +581,7 @@ def test_little_is_no_error(made: StudyRun) -> None:
 
 
 def titles(made: StudyRun) -> list[str]:
-    return [each.title for each in recommendations.data(made, made.best_first()[0], None)]
+    return [each.title for each in recommendations.data(made, made.rank_trials()[0], None)]
 
 
 def wide(number: int, accuracy: float | list[float] = 0.9, **more: Any) -> RunRecord:
@@ -756,7 +756,7 @@ def test_the_pair_that_is_confused_most_is_named() -> None:
 
 
 def test_advice_is_short(many: StudyRun) -> None:
-    champion = many.best_first()[0]
+    champion = many.rank_trials()[0]
     found = recommendations.data(many, champion, None)
     assert 1 <= len(found) <= recommendations.MOST
     for each in found:

@@ -12,7 +12,7 @@ from optuna.search_space import IntersectionSearchSpace
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError, StoreError, StudyError
-from harness.results import EpochMetrics, Stopped, TrialResult
+from harness.results import EpochMetrics, StopReason, TrialResult
 from harness.search.open_study import open_search
 from harness.search.storage.journal_file import mend
 from harness.search.study import Search
@@ -53,7 +53,7 @@ def metrics(value: float, epoch: int = 1) -> EpochMetrics:
     )
 
 
-def result(value: float, stopped: Stopped = "finished") -> TrialResult:
+def result(value: float, stopped: StopReason = "finished") -> TrialResult:
     return TrialResult(
         best=metrics(value),
         epochs=1,
@@ -152,7 +152,7 @@ def test_what_the_samplers_remember_of_the_space_changes_no_draw(
                 if len(running) == 4:  # which end in another order than they began
                     ended = running.pop(len(specs) % 4)
                     # Only pruned trials have one layer: they count as well.
-                    stopped: Stopped = "pruned" if len(ended.spec.hidden) == 1 else "finished"
+                    stopped: StopReason = "pruned" if len(ended.spec.hidden) == 1 else "finished"
                     if len(specs) % 7:
                         search.tell_result(ended.number, result(score(ended.spec), stopped))
                     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.results import EpochMetrics, TrialResult
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import StudyRecord
 from harness.trial import Trial, TrialSpec
 
@@ -29,7 +29,7 @@ def wrong_at(*places: int) -> bytes:
 
 
 def finish(
-    tracker: MemoryTracker,
+    tracker: InMemoryTracker,
     uid: str,
     number: int,
     predicted: bytes,
@@ -66,6 +66,6 @@ def finish(
         predictions=predicted,
         weights=b"",
     )
-    tracker.start(trial)
+    tracker.start_trial(trial)
     tracker.log_epochs(trial.uid, [epoch])
-    tracker.finish(trial, "COMPLETE", epochs=[epoch], outcome=outcome)
+    tracker.finish_trial(trial, "COMPLETE", epochs=[epoch], outcome=outcome)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from harness.data.torch_datasets import Part, Splits
+from harness.data.torch_datasets import Split, Splits
 from harness.engine.device_data import DeviceData
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import StudyRecord, StudyRun
 from harness.trial import Trial, TrialSpec
-from tests.engine.training import result
+from tests.engine.training import train_one
 
 EXAMPLES, FEATURES, VALIDATION = 600, 5, 120
 
@@ -33,8 +33,8 @@ def splits() -> Splits:
     mean, std = x[train].mean(0), x[train].std(0, correction=0)
     target = y[train].double()
     return Splits(
-        train=Part(x, y, train, 0.0, 1.0),
-        validation=Part(x, y, validation, 0.0, 1.0),
+        train=Split(x, y, train, 0.0, 1.0),
+        validation=Split(x, y, validation, 0.0, 1.0),
         classes=(),
         mean=mean,
         inv_std=1 / std,
@@ -45,11 +45,11 @@ def splits() -> Splits:
     )
 
 
-def record() -> tuple[MemoryTracker, StudyRun]:
+def record() -> tuple[InMemoryTracker, StudyRun]:
     """A study of four trials on the table, trained by the engine and kept in memory."""
-    tracker, data = MemoryTracker(), DeviceData(splits())
+    tracker, data = InMemoryTracker(), DeviceData(splits())
     part = splits().validation
-    tracker.open(
+    tracker.open_study(
         StudyRecord(
             name="prices",
             uid="u1",
@@ -70,11 +70,11 @@ def record() -> tuple[MemoryTracker, StudyRun]:
     )
     for number, hidden in enumerate([(), (16,), (64,), (32, 16)]):
         spec = TrialSpec(hidden=hidden, loss="mse", batch_size=40, epochs=6, learning_rate=1e-2)
-        outcome, epochs = result(spec, data, "val/rmse")
+        outcome, epochs = train_one(spec, data, "val/rmse")
         trial = Trial(number=number, uid=f"u1/{number}", spec=spec)
-        tracker.start(trial)
+        tracker.start_trial(trial)
         tracker.log_epochs(trial.uid, epochs)
-        tracker.finish(trial, "COMPLETE", epochs=epochs, outcome=outcome, keep=True)
-    study = tracker.read("prices")
+        tracker.finish_trial(trial, "COMPLETE", epochs=epochs, outcome=outcome, keep=True)
+    study = tracker.read_study("prices")
     assert study is not None
     return tracker, study

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from harness.analysis.data_quality import facts_of
 from harness.config.loader import load
-from harness.data.leakage import Contents, DataQuality, Duplicates
+from harness.data.leakage import SplitContents, DataQuality, Duplicates
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.tracking.base import Tracker
 from harness.tracking.types import RunRecord, State, StudyRecord, StudyRun, TestReading
@@ -106,7 +106,7 @@ def study(
     dice: Any = Dice(rng)
     specs = []
     for number in range(trials):  # like a sampler that learns: bad settings become rarer
-        drawn = [config.space.suggest(dice, config.fixed()) for _ in range(1 + min(2, number // 9))]
+        drawn = [config.space.suggest(dice, config.get_fixed_fields()) for _ in range(1 + min(2, number // 9))]
         specs.append(max(drawn, key=promise))
     broken = _interrupted(rng, trials)
     for number in broken:
@@ -155,14 +155,14 @@ def study(
         ended=max((run.ended or 0 for run in runs), default=STARTED) + 2,
         trials=tuple(runs),
     )
-    ranked = made.best_first()
+    ranked = made.rank_trials()
     readings = (_reading(rng, ranked[0], made.ended or 0, confused),) if ranked else ()
     return replace(made, readings=readings)
 
 
 def write(made: StudyRun, tracker: Tracker) -> None:
     """Record a study as the driver would have; when its runs began and ended is the store's."""
-    tracker.open(
+    tracker.open_study(
         StudyRecord(
             name=made.name,
             uid=made.uid,
@@ -179,10 +179,10 @@ def write(made: StudyRun, tracker: Tracker) -> None:
     )
     for run in made.trials:
         trial = Trial(number=run.number, uid=run.uid, spec=run.spec)
-        tracker.start(trial)
+        tracker.start_trial(trial)
         if run.epochs:
             tracker.log_epochs(run.uid, run.epochs)
-        tracker.finish(
+        tracker.finish_trial(
             trial,
             run.state,
             worker=run.worker,
@@ -193,7 +193,7 @@ def write(made: StudyRun, tracker: Tracker) -> None:
         )
     for reading in made.readings:
         tracker.log_test(made.uid, reading)
-    tracker.close(made.uid, "COMPLETE")
+    tracker.close_study(made.uid, "COMPLETE")
 
 
 def fairness(classes: int) -> DataQuality:
@@ -203,7 +203,7 @@ def fairness(classes: int) -> DataQuality:
         shares = np.linspace(1.2, 0.8, classes)
         counts = np.rint(size * shares / shares.sum()).astype(int)
         counts[0] += size - counts.sum()
-        parts[name] = Contents(
+        parts[name] = SplitContents(
             size, tuple(counts.tolist()), hashlib.sha256(name.encode()).hexdigest()
         )
     duplicates = {

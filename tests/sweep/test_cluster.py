@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.reports.plots import timeline
-from harness.sweep.driver import Progress
-from harness.sweep.quiet import Silent
+from harness.sweep.progress import Progress, Silent
 from harness.sweep.run import run_study
 from harness.workspace import Workspace
 from tests.faults.mlflow_server import Server
@@ -29,7 +28,7 @@ class Killing(Silent):
         self._made, self._gone = made, False
 
     def refresh(self, progress: Progress) -> None:
-        if progress.ended >= TRIALS // 2 and not self._gone:
+        if progress.ended_trials >= TRIALS // 2 and not self._gone:
             import ray
 
             self._gone = True
@@ -59,9 +58,9 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
             watcher=Killing(made),
         )
         assert found.test is not None
-        home = Workspace(Path("mlruns"), storage)
-        study = home.open_tracker(server.url, reading=True).read("fashion-mnist")
-        examined = examine(home, "fashion-mnist", server.url)
+        workspace = Workspace(Path("mlruns"), storage)
+        study = workspace.open_tracker(server.url, reading=True).read_study("fashion-mnist")
+        examined = check_studies(workspace, "fashion-mnist", server.url)
     assert study is not None
     assert study.state == "COMPLETE"
     assert examined.healthy, examined.text()
@@ -72,5 +71,5 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
     assert sum(run.state in ("COMPLETE", "PRUNED") for run in study.trials) == TRIALS
     lanes = [worker for worker, *_ in timeline.data(study).lanes]
     assert {worker.partition("/")[0] for worker in lanes} == {"node 0", "node 1"}
-    assert len([run for run in study.confirming if run.state == "COMPLETE"]) == 4
+    assert len([run for run in study.confirmation_runs if run.state == "COMPLETE"]) == 4
     assert not list(Path("mlruns").rglob("*.journal"))

@@ -18,18 +18,19 @@ from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import SealedTest
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
-from harness.inference.test_examples import on_test
+from harness.inference.test_examples import read_test_predictions
 from harness.models.mlp import load_model
 from harness.results import EpochMetrics
-from harness.sweep.dry_run import dry_run, in_words
-from harness.sweep.plan import plan
+from harness.sweep.dry_run import dry_run, format_dry_run
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
 from harness.sweep.run import StudyResult, run_study
 from harness.test_set.selection import freeze, hash_of
-from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.raw_types import WEIGHTS
-from harness.tracking.types import CONFIRM, RunRecord, StudyRun, TestReading
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
+from harness.tracking.raw_types import WEIGHTS_FILE
+from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun, TestReading
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 
@@ -76,35 +77,35 @@ def result(folder: Path) -> StudyResult:
 def test_the_best_settings_are_trained_over_seeds_that_the_search_did_not_use(
     result: StudyResult,
 ) -> None:
-    study = result.verdict.study
-    best = [run.number for run in study.best_first()[:2]]
-    assert sorted((r.number, r.spec.seed) for r in study.confirming) == sorted(
+    study = result.summary.study
+    best = [run.number for run in study.rank_trials()[:2]]
+    assert sorted((r.number, r.spec.seed) for r in study.confirmation_runs) == sorted(
         (number, seed) for number in best for seed in (1, 2, 3)
     )
-    for run in study.confirming:
+    for run in study.confirmation_runs:
         assert replace(run.spec, seed=0) == study.trials[run.number].spec
         assert run.state == "COMPLETE"
         assert len(run.epochs) == 3
     assert len(study.trials) == 6, "they count as no trials"
-    curves = {tuple(epoch.val_loss for epoch in run.epochs) for run in study.confirming}
+    curves = {tuple(epoch.val_loss for epoch in run.epochs) for run in study.confirmation_runs}
     assert len(curves) == 6, "another seed is another training"
 
 
 def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
     folder: Path, result: StudyResult
 ) -> None:
-    study, verdict = result.verdict.study, result.verdict
+    study, verdict = result.summary.study, result.summary
     scores: dict[int, list[float]] = {}
-    for run in study.confirming:
+    for run in study.confirmation_runs:
         assert run.best is not None
         scores.setdefault(run.number, []).append(run.best.val_accuracy)
     means = {number: statistics.fmean(values) for number, values in scores.items()}
     assert means[verdict.champion.number] == max(means.values())
     assert verdict.kept.best is not None
     assert verdict.kept.best.val_accuracy == max(scores[verdict.champion.number])
-    assert verdict.kept in study.confirming
+    assert verdict.kept in study.confirmation_runs
     tracker = Workspace(folder / "mlruns").open_tracker()
-    weights = tracker.read_file(verdict.kept.run_id, WEIGHTS)
+    weights = tracker.read_file(verdict.kept.run_id, WEIGHTS_FILE)
     assert weights is not None
     model = load_model(verdict.kept.spec, 10, weights)
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
@@ -116,14 +117,14 @@ def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
 
 
 def test_the_verdict_tells_of_it(result: StudyResult) -> None:
-    verdict = result.verdict
+    verdict = result.summary
     again = verdict.confirmed
     assert again is not None
     said = verdict.text()
     spread = f"{again.validation.mean:.4f} ± {again.validation.deviation:.4f}"
     assert f"validation  accuracy {spread} over 3 fresh seeds" in said
     assert f"the model of seed {verdict.kept.spec.seed}" in said
-    first = verdict.study.best_first()[0]
+    first = verdict.study.rank_trials()[0]
     assert first.best is not None
     assert f"the search's best was {first.best.val_accuracy:.4f} (trial {first.number})" in said
     told = json.loads(json.dumps(to_dict(verdict)))
@@ -136,8 +137,8 @@ def test_the_verdict_tells_of_it(result: StudyResult) -> None:
 
 def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: StudyResult) -> None:
     uri = Workspace(folder / "mlruns").local_uri
-    client, study = MlflowClient(uri, registry_uri=uri), result.verdict.study
-    for run in study.confirming:
+    client, study = MlflowClient(uri, registry_uri=uri), result.summary.study
+    for run in study.confirmation_runs:
         tags = client.get_run(run.run_id).data.tags
         assert tags["harness.kind"] == "confirm"
         above = client.get_run(tags["mlflow.parentRunId"])
@@ -145,8 +146,8 @@ def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: Stu
         assert above.data.tags["mlflow.parentRunId"] == study.run_id
         assert above.info.status == "FINISHED"
     metrics = client.get_run(study.run_id).data.metrics
-    assert result.verdict.confirmed is not None
-    assert metrics["confirm/val_accuracy_mean"] == result.verdict.confirmed.validation.mean
+    assert result.summary.confirmed is not None
+    assert metrics["confirm/val_accuracy_mean"] == result.summary.confirmed.validation.mean
     assert metrics["confirm/seeds"] == 3
     assert metrics["test/look"] == 1
     assert "optimism/over_test" in metrics
@@ -155,41 +156,41 @@ def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: Stu
         for run in client.search_runs([study.experiment_id])
         if str(run.info.run_name).startswith("★ ")
     ]
-    assert sorted(starred) == sorted([result.champion.run_id, result.verdict.kept.run_id])
+    assert sorted(starred) == sorted([result.champion.run_id, result.summary.kept.run_id])
     version = client.get_model_version_by_alias("tiny", "champion")
-    assert version.tags["harness.trial_run"] == result.verdict.kept.run_id
+    assert version.tags["harness.trial_run"] == result.summary.kept.run_id
 
 
 def test_what_was_frozen_names_them(folder: Path, result: StudyResult) -> None:
     uri = Workspace(folder / "mlruns").local_uri
-    client, study = MlflowClient(uri, registry_uri=uri), result.verdict.study
+    client, study = MlflowClient(uri, registry_uri=uri), result.summary.study
     reading = result.test
     assert reading is not None
     path = client.download_artifacts(study.run_id, f"selection-{reading.selection[:12]}.json")
     told = json.loads(Path(path).read_text())
-    assert told["confirming"] == sorted(run.uid for run in study.confirming)
-    assert told["model"] == result.verdict.kept.uid
+    assert told["confirming"] == sorted(run.uid for run in study.confirmation_runs)
+    assert told["model"] == result.summary.kept.uid
     assert hash_of(told) == told["hash"] == reading.selection
     assert hash_of(told | {"model": told["champion"]}) != told["hash"]
 
 
 def test_the_model_is_what_commands_mean_by_the_study(folder: Path, result: StudyResult) -> None:
-    home = Workspace(folder / "mlruns")
-    study, run = find_trial(home.open_tracker(), "tiny")
-    assert run.uid == result.verdict.kept.uid
-    by_id, same = find_trial(home.open_tracker(), run.run_id)
+    workspace = Workspace(folder / "mlruns")
+    study, run = find_trial(workspace.open_tracker(), "tiny")
+    assert run.uid == result.summary.kept.uid
+    by_id, same = find_trial(workspace.open_tracker(), run.run_id)
     assert (by_id.name, same.uid) == (study.name, run.uid)
-    content = home.open_tracker().read_file(run.run_id, TEST_FILE)
+    content = workspace.open_tracker().read_file(run.run_id, TEST_PREDICTIONS_FILE)
     assert content is not None
-    said = TestPredictions.from_file(content)
-    assert (said.true == said.predicted).mean() == pytest.approx(result.verdict.reading.accuracy)  # type: ignore[union-attr]
-    assert on_test(home, "tiny", None, 1).total == len(said.true)
+    said = TestPredictions.from_bytes(content)
+    assert (said.true == said.predicted).mean() == pytest.approx(result.summary.reading.accuracy)  # type: ignore[union-attr]
+    assert read_test_predictions(workspace, "tiny", None, 1).total == len(said.true)
     with pytest.raises(StudyError, match=r"was not read for tiny/.*; it was for tiny"):
-        on_test(home, f"tiny/{result.champion.number}", None, 1)
+        read_test_predictions(workspace, f"tiny/{result.champion.number}", None, 1)
 
 
 def test_the_doctor_finds_nothing_wrong(folder: Path, result: StudyResult) -> None:
-    found = examine(Workspace(folder / "mlruns"), "tiny", None)
+    found = check_studies(Workspace(folder / "mlruns"), "tiny", None)
     assert found.healthy, found.text()
 
 
@@ -202,35 +203,35 @@ def test_the_page_has_a_section_of_it(result: StudyResult) -> None:
 def test_without_it_the_best_score_wins_and_the_verdict_says_so(tmp_path: Path) -> None:
     written(tmp_path)
     result = sweep(tmp_path, confirm=False)
-    study = result.verdict.study
-    assert study.confirming == ()
-    assert result.champion == result.verdict.kept == study.best_first()[0]
-    assert "no: trained with one seed alone" in dict(result.verdict.lines)["confirmed"]
+    study = result.summary.study
+    assert study.confirmation_runs == ()
+    assert result.champion == result.summary.kept == study.rank_trials()[0]
+    assert "no: trained with one seed alone" in dict(result.summary.lines)["confirmed"]
     assert result.test is not None
     assert result.test.run == result.champion.uid
     before = result.test.look
     # Confirmed later, another model is chosen: that is another look.
     later = sweep(tmp_path)
-    assert len(later.verdict.study.confirming) == 6
+    assert len(later.summary.study.confirmation_runs) == 6
     assert later.test is not None
     assert later.test.look == before + 1
-    assert len(later.verdict.study.readings) == 2
-    found = examine(Workspace(tmp_path / "mlruns"), "tiny", None)
+    assert len(later.summary.study.readings) == 2
+    found = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
     assert found.healthy, found.text()
 
 
 @pytest.mark.slow
 def test_what_was_confirmed_is_not_trained_again(tmp_path: Path) -> None:
     written(tmp_path)
-    first = sweep(tmp_path, trials=4).verdict.study
-    more = sweep(tmp_path, trials=6).verdict.study
-    before = {run.uid: run.started for run in first.confirming}
-    after = {run.uid: run.started for run in more.confirming}
+    first = sweep(tmp_path, trials=4).summary.study
+    more = sweep(tmp_path, trials=6).summary.study
+    before = {run.uid: run.started for run in first.confirmation_runs}
+    after = {run.uid: run.started for run in more.confirmation_runs}
     assert after.items() >= before.items()
-    best = {run.number for run in more.best_first()[:2]}
-    assert {run.number for run in more.confirming} >= best
-    again = sweep(tmp_path, trials=6).verdict.study
-    assert (again.trials, again.confirming) == (more.trials, more.confirming)
+    best = {run.number for run in more.rank_trials()[:2]}
+    assert {run.number for run in more.confirmation_runs} >= best
+    again = sweep(tmp_path, trials=6).summary.study
+    assert (again.trials, again.confirmation_runs) == (more.trials, more.confirmation_runs)
     assert again.readings == more.readings, "nothing is left to do"
 
 
@@ -241,13 +242,13 @@ def test_a_grid_has_seeds_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError, match=r"\[confirm\] top: .* repeat it over seeds by"):
         load(path)
-    assert not load(written(tmp_path, text.replace("[confirm]\ntop = 2\n", ""))).confirms
+    assert not load(written(tmp_path, text.replace("[confirm]\ntop = 2\n", ""))).has_confirmation
 
 
 def test_a_study_file_says_how_many(tmp_path: Path) -> None:
     config: StudyConfig = load(written(tmp_path))
-    assert (config.confirm.top, config.confirm.seeds, config.confirms) == (2, 3, True)
-    assert not load(written(tmp_path), ["confirm.seeds=0"]).confirms
+    assert (config.confirm.top, config.confirm.seeds, config.has_confirmation) == (2, 3, True)
+    assert not load(written(tmp_path), ["confirm.seeds=0"]).has_confirmation
     with pytest.raises(ConfigError, match=r"\[confirm\] top: .*greater than or equal to 1, not 0"):
         load(written(tmp_path), ["confirm.top=0"])
     with pytest.raises(ConfigError, match=r"\[confirm\] sedes: unknown key; did you mean 'seeds'"):
@@ -273,9 +274,9 @@ def record(number: int, accuracy: float, seed: int = 0, state: str = "COMPLETE")
 
 def study(trials: list[RunRecord], confirming: list[RunRecord], **more: object) -> StudyRun:
     plain = StudyRun(
-        name="s", uid="s", run_id="s", experiment_id="1", facts={CONFIRM: "yes"}, classes=(),
+        name="s", uid="s", run_id="s", experiment_id="1", facts={CONFIRM_FACT: "yes"}, classes=(),
         definition={"study": {"objective": "val/accuracy"}}, readings=(), started=0, ended=None,
-        trials=trials, confirming=confirming,
+        trials=trials, confirmation_runs=confirming,
     )  # fmt: skip
     return replace(plain, **more)  # type: ignore[arg-type]
 
@@ -290,7 +291,7 @@ def test_the_lucky_one_loses() -> None:
     assert champion.number == 1
     assert kept_of(made, champion).spec.seed == 2
     assert [each.trial.number for each in confirmed(made)] == [1, 0]
-    assert champion_of(replace(made, facts={CONFIRM: "no"})) == made.trials[0]
+    assert champion_of(replace(made, facts={CONFIRM_FACT: "no"})) == made.trials[0]
     assert freeze(made).rule.startswith("best mean val/accuracy over fresh seeds")
 
 
@@ -348,8 +349,8 @@ def test_equal_settings_count_once_and_what_was_interrupted_is_wanted_again() ->
 def test_a_dry_run_counts_them(tmp_path: Path) -> None:
     path = written(tmp_path)
     options = {"workers": 0, "device": "cpu", "home": tmp_path / "mlruns"}
-    with_them = dry_run(plan(path, **options))  # type: ignore[arg-type]
-    without = dry_run(plan(path, **options, confirm=False))  # type: ignore[arg-type]
+    with_them = dry_run(make_plan(path, RunOptions(**options)))  # type: ignore[arg-type]
+    without = dry_run(make_plan(path, RunOptions(**options, confirm=False)))  # type: ignore[arg-type]
     assert (with_them["confirming"], without["confirming"]) == (6, 0)
-    assert "6 trainings more, over fresh seeds" in in_words(with_them)
-    assert "confirm  no" in in_words(without)
+    assert "6 more runs, over fresh seeds" in format_dry_run(with_them)
+    assert "confirm  no" in format_dry_run(without)

@@ -14,7 +14,7 @@ import pytest
 
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
-from harness.data.prepare import Prepared
+from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError
 from harness.executors.base import Event, Executor, Setup
 from harness.executors.inline import InlineExecutor
@@ -22,9 +22,10 @@ from harness.executors.processes import ProcessExecutor
 from harness.results import Outcome
 from harness.search.open_study import open_search
 from harness.search.study import Search
-from harness.sweep.driver import Driver, Progress
-from harness.system.signals import Stop, interruptible
-from harness.tracking.in_memory import MemoryTracker
+from harness.sweep.driver import Driver
+from harness.sweep.progress import Progress
+from harness.system.signals import StopFlag, graceful_shutdown
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import State, StudyRecord, StudyRun
 from harness.trial import Trial
 
@@ -62,16 +63,16 @@ class Watched:
 
     def refresh(self, progress: Progress) -> None: ...
 
-    def ended(
+    def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         self.states.append(state)
         self._then(progress)
 
 
-def opened(config: StudyConfig, search: Search) -> MemoryTracker:
-    tracker = MemoryTracker()
-    tracker.open(
+def opened(config: StudyConfig, search: Search) -> InMemoryTracker:
+    tracker = InMemoryTracker()
+    tracker.open_study(
         StudyRecord(
             name=config.study.name,
             uid=search.uid,
@@ -89,7 +90,7 @@ def opened(config: StudyConfig, search: Search) -> MemoryTracker:
 
 
 def driver(
-    search: Search, executor: Executor, tracker: MemoryTracker, watcher: Watched, **more: float
+    search: Search, executor: Executor, tracker: InMemoryTracker, watcher: Watched, **more: float
 ) -> Driver:
     target = int(more.pop("target", search.config.study.trials))
     return Driver(
@@ -103,30 +104,30 @@ def driver(
     )
 
 
-def read(tracker: MemoryTracker) -> StudyRun:
-    study = tracker.read("tiny")
+def read(tracker: InMemoryTracker) -> StudyRun:
+    study = tracker.read_study("tiny")
     assert study is not None
     return study
 
 
-def check_agreement(search: Search, tracker: MemoryTracker) -> None:
+def check_agreement(search: Search, tracker: InMemoryTracker) -> None:
     """Optuna's record and the tracker's say the same, and nothing is left running."""
     states = [run.state for run in read(tracker).trials]
     assert "RUNNING" not in states
     assert states.count("COMPLETE") == search.counts.complete
     assert states.count("PRUNED") == search.counts.pruned
     assert states.count("FAILED") == search.counts.failed
-    best = [run.number for run in read(tracker).best_first()]
+    best = [run.number for run in read(tracker).rank_trials()]
     assert best == [number for _, number in search.ranking]
 
 
 def test_a_sweep_ends_with_both_records_agreeing(
-    config: StudyConfig, digits: Prepared, tmp_path: Path
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     with open_search(config, tmp_path) as search:
         tracker, watcher = opened(config, search), Watched()
         with InlineExecutor(digits.training, CPU) as executor:
-            assert driver(search, executor, tracker, watcher).run(Stop()) == "done"
+            assert driver(search, executor, tracker, watcher).run(StopFlag()) == "done"
         assert search.counts.done == 12
         check_agreement(search, tracker)
     runs = read(tracker).trials
@@ -137,19 +138,19 @@ def test_a_sweep_ends_with_both_records_agreeing(
         assert run.best is not None
         assert run.best.val_accuracy == max(epoch.val_accuracy for epoch in run.epochs)
     assert any(run.state == "PRUNED" for run in runs), "seeded so that some are"
-    kept = {run.uid for run in read(tracker).best_first()[:5]}
-    assert set(tracker.kept) == kept, "the weights of the best five, and of no other"
+    kept = {run.uid for run in read(tracker).rank_trials()[:5]}
+    assert set(tracker.saved_weights) == kept, "the weights of the best five, and of no other"
 
 
 def test_the_same_study_draws_the_same_trials_again(
-    config: StudyConfig, digits: Prepared, tmp_path: Path
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     outcomes = []
     for folder in ("one", "two"):
         with open_search(config, tmp_path / folder) as search:
             tracker = opened(config, search)
             with ProcessExecutor(digits.training, [CPU]) as executor:
-                driver(search, executor, tracker, Watched()).run(Stop())
+                driver(search, executor, tracker, Watched()).run(StopFlag())
             outcomes.append(
                 [(run.spec, run.best and run.best.val_loss) for run in read(tracker).trials]
             )
@@ -158,19 +159,19 @@ def test_the_same_study_draws_the_same_trials_again(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_the_study_goes_on(
-    config: StudyConfig, digits: Prepared, tmp_path: Path, number: signal.Signals
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path, number: signal.Signals
 ) -> None:
     sent = []
 
     def stop(progress: Progress) -> None:
-        if progress.ended == 4 and not sent:  # once: a second signal means at once
+        if progress.ended_trials == 4 and not sent:  # once: a second signal means at once
             sent.append(number)
             os.kill(os.getpid(), number)
 
     with open_search(config, tmp_path) as search:
         tracker, watcher = opened(config, search), Watched(stop)
         with (
-            interruptible() as signalled,
+            graceful_shutdown() as signalled,
             ProcessExecutor(digits.training, [CPU, CPU]) as executor,
         ):
             assert driver(search, executor, tracker, watcher).run(signalled) == "interrupted"
@@ -182,7 +183,7 @@ def test_a_signal_stops_cleanly_and_the_study_goes_on(
         assert not search.stale
         assert 4 <= search.counts.done < 12
         with ProcessExecutor(digits.training, [CPU, CPU]) as executor:
-            assert driver(search, executor, tracker, Watched()).run(Stop()) == "done"
+            assert driver(search, executor, tracker, Watched()).run(StopFlag()) == "done"
         assert search.counts.done == 12
     specs = {run.number: run.spec for run in read(tracker).trials}
     again = [specs[run.number] for run in read(tracker).trials if run.state != "INTERRUPTED"]
@@ -190,7 +191,7 @@ def test_a_signal_stops_cleanly_and_the_study_goes_on(
 
 
 def test_a_killed_workers_trial_is_tried_again(
-    config: StudyConfig, digits: Prepared, tmp_path: Path
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
@@ -198,13 +199,13 @@ def test_a_killed_workers_trial_is_tried_again(
             killed = []
 
             def kill(progress: Progress) -> None:
-                if progress.ended == 2 and not killed:
+                if progress.ended_trials == 2 and not killed:
                     killed.append(0)
                     pid = executor._workers[0].process.pid
                     assert pid is not None
                     os.kill(pid, signal.SIGKILL)
 
-            driver(search, executor, tracker, Watched(kill)).run(Stop())
+            driver(search, executor, tracker, Watched(kill)).run(StopFlag())
         assert search.counts.done == 12
         check_agreement(search, tracker)
     lost = [run for run in read(tracker).trials if run.state == "INTERRUPTED"]
@@ -252,7 +253,7 @@ def test_at_most_a_quarter_is_in_flight_where_the_sampler_learns(
     with open_search(load(config.source, options), tmp_path) as search:
         tracker, executor = opened(config, search), Greedy(slots)
         with pytest.raises(HarnessError, match="enough"):
-            driver(search, executor, tracker, Watched()).run(Stop())
+            driver(search, executor, tracker, Watched()).run(StopFlag())
     assert executor.submitted == asked
 
 
@@ -263,24 +264,24 @@ def test_with_a_timeout_no_trials_are_asked_for_together(
     with open_search(load(config.source, options), tmp_path) as search:
         tracker, executor = opened(config, search), Greedy(8)
         with pytest.raises(HarnessError, match="enough"):
-            driver(search, executor, tracker, Watched(), timeout=60.0).run(Stop())
+            driver(search, executor, tracker, Watched(), timeout=60.0).run(StopFlag())
     assert executor.submitted == 9
 
 
 def test_timeout_starts_no_trial_more(
-    config: StudyConfig, digits: Prepared, tmp_path: Path
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
         with InlineExecutor(digits.training, CPU) as executor:
             made = driver(search, executor, tracker, Watched(), target=10_000, timeout=1.0)
-            assert made.run(Stop()) == "timeout"
+            assert made.run(StopFlag()) == "timeout"
         assert 0 < search.counts.done < 10_000
         check_agreement(search, tracker)
 
 
 def test_a_hopeless_study_stops_with_a_word(
-    config: StudyConfig, digits: Prepared, tmp_path: Path
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     wild = load(config.source, ["train.learning_rate=1e30", "train.optimizer=sgd"])
     with open_search(wild, tmp_path) as search:
@@ -289,19 +290,19 @@ def test_a_hopeless_study_stops_with_a_word(
             InlineExecutor(digits.training, CPU) as executor,
             pytest.raises(HarnessError, match=r"10 of 10 trials failed; .* lower learning_rate"),
         ):
-            driver(search, executor, tracker, watcher).run(Stop())
+            driver(search, executor, tracker, watcher).run(StopFlag())
         check_agreement(search, tracker)
     reasons = {run.reason for run in read(tracker).trials if run.state == "FAILED"}
     assert all("diverged" in reason for reason in reasons)
 
 
-def test_runs_in_a_thread_too(config: StudyConfig, digits: Prepared, tmp_path: Path) -> None:
+def test_runs_in_a_thread_too(config: StudyConfig, digits: PreparedDataset, tmp_path: Path) -> None:
     endings = []
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
         with InlineExecutor(digits.training, CPU) as executor:
             made = driver(search, executor, tracker, Watched(), target=2)
-            thread = threading.Thread(target=lambda: endings.append(made.run(Stop())))
+            thread = threading.Thread(target=lambda: endings.append(made.run(StopFlag())))
             started = time.monotonic()
             thread.start()
             thread.join(60)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sweep.environment import processor
+from harness.sweep.environment import describe_processor
 from tests.faults.forked_cli import Nursery
 from tests.sweep.recorded_values import read_values
 
@@ -101,7 +101,7 @@ def test_recorded_values_are_reproduced(
     done = nursery.run(tmp_path, [*command, "--data-dir", str(real_data)])
     assert done.status == 0, done.err
     values = read_values(tmp_path / "mlruns" / "mlflow.db", study)
-    if processor() == recorded["processor"]:
+    if describe_processor() == recorded["processor"]:
         assert values == recorded[study]
     else:
         score, expected = values["trial 00 seed 0"][1], recorded[study]["trial 00 seed 0"][1]

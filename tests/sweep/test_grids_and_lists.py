@@ -14,19 +14,20 @@ from mlflow import MlflowClient
 
 from harness.analysis.seed_variance import Spread, settings, told
 from harness.analysis.summary_json import to_dict
-from harness.cli.studies_table import listing
+from harness.cli.studies_table import list_studies
 from harness.config.loader import load
 from harness.data.torch_datasets import SealedTest
 from harness.errors import ConfigError, Interruption, StoreError, StudyError
-from harness.inference.test_examples import on_test
-from harness.sweep.plan import plan
-from harness.sweep.quiet import Silent
+from harness.inference.test_examples import read_test_predictions
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
-from harness.sweep.train_once import train
+from harness.sweep.train_once import train_once
 from harness.test_set.selection import Selection, freeze
 from harness.tracking.mlflow.tracker import MlflowTracker
-from harness.tracking.predictions import TEST_FILE, TestPredictions
-from harness.tracking.types import State, StudyRun, TestReading, right
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
+from harness.tracking.types import State, StudyRun, TestReading, count_correct
 from harness.workspace import Workspace
 
 LIST = """
@@ -67,7 +68,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(path: Path) -> StudyRun:
-    return sweep(path).verdict.study
+    return sweep(path).summary.study
 
 
 def test_every_setting_runs_with_every_seed_the_settings_first(study: StudyRun) -> None:
@@ -79,15 +80,18 @@ def test_every_setting_runs_with_every_seed_the_settings_first(study: StudyRun) 
 
 def test_one_opening_covers_every_trial(study: StudyRun, path: Path) -> None:
     assert sorted(reading.number for reading in study.readings) == list(range(6))
-    assert study.looks == 1
+    assert study.test_set_openings == 1
     assert {reading.selection for reading in study.readings} == {freeze(study).hash}
     tracker = Workspace(path.parent / "mlruns").open_tracker(None, reading=True)
     for run in study.trials:
-        reading, kept = study.reading_of(run), tracker.read_file(run.run_id, TEST_FILE)
+        reading, kept = (
+            study.find_reading(run),
+            tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE),
+        )
         assert reading is not None
         assert kept is not None
-        said = TestPredictions.from_file(kept)
-        assert right(reading.confusion) == (int((said.true == said.predicted).sum()), 360)
+        said = TestPredictions.from_bytes(kept)
+        assert count_correct(reading.confusion) == (int((said.true == said.predicted).sum()), 360)
         assert said.probability.min() > 0.1  # of ten classes, the one it says is the likeliest
         assert tracker.read_file(run.run_id, "weights.safetensors")
 
@@ -111,7 +115,7 @@ def test_a_seed_is_the_same_noise_for_every_study_of_its_settings(tmp_path: Path
     """So that settings differ by what was set, not by their luck."""
     alone = sweep(write(tmp_path), overrides=["study.seeds=1", "study.seed=6"], trials=1)
     again = sweep(write(tmp_path), overrides=["study.name=two", "study.seed=5", "study.seeds=2"])
-    one, two = alone.verdict.study.trials[0], again.verdict.study.trials[2]
+    one, two = alone.summary.study.trials[0], again.summary.study.trials[2]
     assert one.spec == two.spec
     assert one.best is not None
     assert two.best is not None
@@ -119,7 +123,7 @@ def test_a_seed_is_the_same_noise_for_every_study_of_its_settings(tmp_path: Path
 
 
 def test_the_verdict_says_that_nothing_was_chosen(path: Path, study: StudyRun) -> None:
-    verdict = sweep(path).verdict
+    verdict = sweep(path).summary
     lines = dict(verdict.lines)
     assert "one opening for all 6 trials; nothing is chosen by it" in lines["test"]
     best = settings(study)[0]
@@ -138,24 +142,24 @@ def test_a_finished_list_opens_nothing_again(
     path: Path, study: StudyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
-    assert sweep(path).verdict.study.readings == study.readings
+    assert sweep(path).summary.study.readings == study.readings
 
 
 @pytest.mark.slow
 def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
     path = write(tmp_path)
-    before = sweep(path, overrides=["study.seeds=1"]).verdict.study
-    after = sweep(path, overrides=["study.seeds=2"]).verdict
+    before = sweep(path, overrides=["study.seeds=1"]).summary.study
+    after = sweep(path, overrides=["study.seeds=2"]).summary
     assert after.study.readings[:2] == before.readings
     assert sorted(reading.number for reading in after.study.readings) == [0, 1, 2, 3]
-    assert after.study.looks == 2
+    assert after.study.test_set_openings == 2
     assert "2 openings for all 4 trials" in dict(after.lines)["test"]
-    home = Workspace(path.parent / "mlruns")
-    uri = home.local_uri
+    workspace = Workspace(path.parent / "mlruns")
+    uri = workspace.local_uri
     client = MlflowClient(uri, registry_uri=uri)
     champion = freeze(after.study).champion
     for run in after.study.trials:  # its own figures, on its own run
-        reading = after.study.reading_of(run)
+        reading = after.study.find_reading(run)
         assert reading is not None
         assert client.get_run(run.run_id).data.metrics["test/accuracy"] == reading.accuracy
         if run.uid == champion.uid:
@@ -176,9 +180,9 @@ def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
         patched.setattr("harness.sweep.finalize.read_test", stop)
         with pytest.raises(Interruption):
             sweep(path, overrides=["study.seeds=1"])
-    study = sweep(path, overrides=["study.seeds=1"]).verdict.study
+    study = sweep(path, overrides=["study.seeds=1"]).summary.study
     assert sorted(reading.number for reading in study.readings) == [0, 1]
-    assert study.looks == 1
+    assert study.test_set_openings == 1
 
 
 @pytest.mark.slow
@@ -198,11 +202,11 @@ def test_what_was_read_before_a_crash_is_not_read_again(
         patched.setattr(MlflowTracker, "log_test", crash)
         with pytest.raises(StoreError):
             sweep(path, overrides=["study.seeds=2"])
-    study = sweep(path, overrides=["study.seeds=2"]).verdict.study
+    study = sweep(path, overrides=["study.seeds=2"]).summary.study
     assert [reading.number for reading in study.readings][:2] == logged
     assert sorted(reading.number for reading in study.readings) == [0, 1, 2, 3]
     assert study.state == "RUNNING"  # as it was read; it is closed after that
-    again = sweep(path, overrides=["study.seeds=2"]).verdict.study
+    again = sweep(path, overrides=["study.seeds=2"]).summary.study
     assert again.state == "COMPLETE"
 
 
@@ -210,10 +214,10 @@ def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, LIST.replace("hidden = []", "hidden = []\nlearning_rate = 1e-6"))
-    finish = MlflowTracker.finish
+    finish = MlflowTracker.finish_trial
     monkeypatch.setattr(
         MlflowTracker,
-        "finish",  # keeps those of all but the linear one, which is no champion at that rate
+        "finish_trial",  # keeps those of all but the linear one, which is no champion at that rate
         lambda self, trial, state, *, keep, **more: finish(
             self, trial, state, keep=keep and trial.number > 0, **more
         ),
@@ -234,18 +238,18 @@ def test_settings_cannot_change_places(tmp_path: Path) -> None:
 
 def test_a_setting_that_fails_is_named(tmp_path: Path) -> None:
     boom = '[[trial]]\nname = "boom"\noptimizer = "sgd"\nlearning_rate = 1e30\n'
-    verdict = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).verdict
+    verdict = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).summary
     assert re.search(r"boom +none of 1 trials complete", verdict.text())
 
 
 def test_names_of_settings_are_no_markup(tmp_path: Path) -> None:
     named = LIST.replace('"linear"', "'a\\|b **bold** <script>'")
-    note = sweep(write(tmp_path, named), overrides=["study.seeds=1"]).verdict.markdown()
+    note = sweep(write(tmp_path, named), overrides=["study.seeds=1"]).summary.markdown()
     assert r"a\\\|b \*\*bold\*\* \<script>" in note
 
 
 def test_the_best_setting_is_so_by_the_objective(tmp_path: Path) -> None:
-    study = sweep(write(tmp_path), overrides=["study.objective=val/loss"]).verdict.study
+    study = sweep(write(tmp_path), overrides=["study.objective=val/loss"]).summary.study
     losses = [
         np.mean([run.best.val_loss for run in setting.runs if run.best])
         for setting in settings(study)
@@ -262,7 +266,7 @@ def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
     )
     path = write(tmp_path, LIST.split("[[trial]]")[0].replace("seeds = 3", "") + many)
     sweep(path, trials=1)
-    study = sweep(path, trials=2).verdict.study
+    study = sweep(path, trials=2).summary.study
     assert len(study.definition["trial"]) == 120
     assert {setting.name.split()[-1] for setting in settings(study)} == {"1", "2"}
 
@@ -282,12 +286,12 @@ def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
             ('name = "linear"', f'name = "{"long" * 30}"'),
             r"name: at most 80 letters, not 120: long",
         ),
-        (("hidden = []", "seed = 3"), r"\[\[trial\]\] number 1: seed: belongs into \[study\]"),
-        (("hidden = [24]", "depth = 3"), r"number 2: depth: belongs into \[space\]"),
+        (("hidden = []", "seed = 3"), r"\[\[trial\]\] number 1: seed: belongs in \[study\]"),
+        (("hidden = [24]", "depth = 3"), r"number 2: depth: belongs in \[space\]"),
         (("hidden = [24]", "hidden = [0]"), r"number 2: hidden: every width must be at least 1"),
         (("hidden = [24]", "batch_size = 1"), r"number 2: batch_size: BatchNorm needs at least 2"),
         (('name = "linear"', "name = 3"), r"number 1: name: must be a text on one line, not 3"),
-        (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' was there before"),
+        (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' is taken"),
         (
             ('hidden = [24]\nbatch_norm = "before"', "hidden = []"),
             r"2: the same settings as 'linear'",
@@ -315,17 +319,17 @@ def test_each_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said:
 def test_an_empty_list_is_a_mistake(tmp_path: Path) -> None:
     for trial in ("trial = []", "trial = 3", "trial = [1]", "trial = {}"):
         path = write(tmp_path, f"{trial}\n{LIST.split('[[trial]]')[0]}")
-        with pytest.raises(ConfigError, match="trial: must be tables of their own; write"):
+        with pytest.raises(ConfigError, match="trial: must be an array of tables; write"):
             load(path)
 
 
 def test_seeds_and_lists_are_for_what_draws_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="seeds: repeats a grid or a list, not what tpe draws"):
+    with pytest.raises(ConfigError, match="seeds: repeats a grid or a list, but the sampler is tpe"):
         load("quickstart", ["study.seeds=3"])
     with pytest.raises(ConfigError, match=r"sampler: a list needs \[\[trial\]\] tables"):
         load("quickstart", ["study.sampler=list"])
     losses = LIST.replace("hidden = []", 'loss = "mse"')
-    with pytest.raises(ConfigError, match="objective: val/loss cannot rank unlike losses"):
+    with pytest.raises(ConfigError, match="objective: val/loss is not comparable between different losses"):
         load(write(tmp_path, losses), ["study.objective=val/loss"])
 
 
@@ -340,14 +344,14 @@ def test_a_field_set_by_hand_is_the_same_in_every_setting(tmp_path: Path) -> Non
 
 def test_train_takes_what_the_settings_share(path: Path) -> None:
     home = path.parent / "mlruns"
-    planned = plan(path, home=home, workers=0, device="cpu", overrides=["train.hidden=[9]"])
-    done = train(planned, test=True, watcher=Silent())
+    plan = make_plan(path, RunOptions(home=home, workers=0, device="cpu", overrides=["train.hidden=[9]"]))
+    done = train_once(plan, test=True, watcher=Silent())
     assert (done.spec.hidden, done.spec.batch_norm, done.spec.seed) == ((9,), "none", 5)
     tracker = Workspace(home).open_tracker(None, reading=True)
     (run_id,) = (
         run.info.run_id
         for run in MlflowClient(Workspace(home).local_uri).search_runs(
-            [tracker.experiments()["list-train"]]
+            [tracker.list_experiments()["list-train"]]
         )
     )
     study = tracker.read_run(run_id)
@@ -355,14 +359,14 @@ def test_train_takes_what_the_settings_share(path: Path) -> None:
     assert not study.is_grid_or_list
     assert "trial" not in study.definition
     assert done.reading is not None
-    found = on_test(Workspace(home), run_id, None, 360)
+    found = read_test_predictions(Workspace(home), run_id, None, 360)
     assert found.right / found.total == done.reading.accuracy
 
 
 def test_a_grid_repeats_over_seeds_too(tmp_path: Path) -> None:
     text = LIST.split("[[trial]]")[0].replace("seeds = 3", 'seeds = 2\nsampler = "grid"')
     path = write(tmp_path, text + '[space]\nhidden = [[], [8]]\nbatch_norm = ["none", "after"]\n')
-    study = sweep(path).verdict.study
+    study = sweep(path).summary.study
     assert len(study.trials) == len(study.readings) == 8
     assert {setting.name for setting in settings(study)} == {
         f"hidden = {hidden}, batch_norm = {norm}"
@@ -396,7 +400,7 @@ def test_a_setting_is_told_by_what_its_name_stands_for(study: StudyRun) -> None:
 
 def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
     path = write(tmp_path, LIST.replace("[train]", "own_test = false\n[train]"))
-    verdict = sweep(path, overrides=["study.seeds=1"]).verdict
+    verdict = sweep(path, overrides=["study.seeds=1"]).summary
     lines = dict(verdict.lines)
     assert "test" not in lines
     assert "1 openings" not in lines["stand-in"]
@@ -404,7 +408,7 @@ def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
     assert ", stand-in 0." in verdict.text()
     assert (
         "stand-in images are right"
-        in on_test(Workspace(path.parent / "mlruns"), "list", None, 1).summary
+        in read_test_predictions(Workspace(path.parent / "mlruns"), "list", None, 1).summary
     )
     assert "stand-in accuracy" in (path.parent / "mlruns/reports/list/index.html").read_text()
 
@@ -422,20 +426,20 @@ def test_a_champion_that_was_read_before_is_kept_all_the_same(
 
     monkeypatch.setattr("harness.sweep.finalize.freeze", decreed)
     result = sweep(path, overrides=["study.seeds=2"])
-    reading = result.verdict.study.reading_of(result.verdict.study.trials[other])
+    reading = result.summary.study.find_reading(result.summary.study.trials[other])
     assert reading is not None
     uri = Workspace(path.parent / "mlruns").local_uri
     client = MlflowClient(uri, registry_uri=uri)
     version = client.get_model_version_by_alias("list", "champion")
     assert version.tags["harness.trial"] == str(other)
-    metrics = client.get_run(result.verdict.study.run_id).data.metrics
+    metrics = client.get_run(result.summary.study.run_id).data.metrics
     assert metrics["test/accuracy"] == reading.accuracy
 
 
 def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, close = write(tmp_path), MlflowTracker.close
+    path, close = write(tmp_path), MlflowTracker.close_study
 
     def crash(self: MlflowTracker, uid: str, state: State, **more: Any) -> None:
         if state == "COMPLETE":
@@ -443,22 +447,22 @@ def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
         close(self, uid, state, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(MlflowTracker, "close", crash)
+        patched.setattr(MlflowTracker, "close_study", crash)
         with pytest.raises(StoreError):
             sweep(path, overrides=["study.seeds=1"])
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
     sweep(path, overrides=["study.seeds=1"])
-    study = Workspace(path.parent / "mlruns").open_tracker(None, reading=True).read("list")
+    study = Workspace(path.parent / "mlruns").open_tracker(None, reading=True).read_study("list")
     assert study is not None
     assert study.state == "COMPLETE"
 
 
 def test_it_is_listed_with_its_champion(path: Path, study: StudyRun) -> None:
     (row,) = (
-        row for row in listing(Workspace(path.parent / "mlruns"), None) if row["name"] == "list"
+        row for row in list_studies(Workspace(path.parent / "mlruns"), None) if row["name"] == "list"
     )
     champion = freeze(study).champion
-    reading = study.reading_of(champion)
+    reading = study.find_reading(champion)
     assert reading is not None
     assert champion.best is not None
     assert row["done"] == 6

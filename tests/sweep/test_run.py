@@ -20,17 +20,18 @@ import torch
 from mlflow import MlflowClient
 
 from harness.analysis.data_quality import fairness_of
-from harness.cli.studies_table import listing, table
+from harness.cli.studies_table import format_studies, list_studies
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import SealedTest
 from harness.errors import ConfigError, StoreError, StudyError
 from harness.reports.again import write_again
 from harness.search.study import Search
-from harness.sweep.environment import git_commit
-from harness.sweep.plan import plan
-from harness.sweep.quiet import Silent
+from harness.sweep.environment import read_git_commit
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
-from harness.sweep.train_once import train
+from harness.sweep.train_once import train_once
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 
@@ -126,23 +127,23 @@ def test_kept_predictions_are_the_best_epochs(client: MlflowClient, result: Stud
 def test_weights_of_the_best_five_are_kept(client: MlflowClient, result: StudyResult) -> None:
     kept = [
         run.number
-        for run in result.verdict.study.trials
+        for run in result.summary.study.trials
         if any(f.path == "weights.safetensors" for f in client.list_artifacts(run.run_id))
     ]
-    best = [run.number for run in result.verdict.study.best_first()[:5]]
+    best = [run.number for run in result.summary.study.rank_trials()[:5]]
     assert sorted(kept) == sorted(best)
 
 
 def test_the_parent_holds_what_a_reader_needs(client: MlflowClient, result: StudyResult) -> None:
-    parent = client.get_run(result.verdict.study.run_id)
+    parent = client.get_run(result.summary.study.run_id)
     tags = parent.data.tags
     assert len(tags["harness.split_hash"]) == 64
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     assert json.loads(tags["harness.splits"])["test"] == [360, prepared.test_digest]
-    assert fairness_of(result.verdict.study) == prepared.fairness
+    assert fairness_of(result.summary.study) == prepared.data_quality
     assert f"torch {torch.__version__.split('+')[0]}" in tags["harness.versions"]
     assert tags["harness.device"].startswith("CPU")
-    assert tags["harness.git_commit"] == git_commit()
+    assert tags["harness.git_commit"] == read_git_commit()
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert {"study.toml", "report.html", "test_readings.json"} <= files
     text = Path(client.download_artifacts(parent.info.run_id, "study.toml")).read_text()
@@ -187,7 +188,7 @@ def digits_test(isolated: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_the_registered_model_says_what_it_is(client: MlflowClient, result: StudyResult) -> None:
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial"] == str(result.champion.number)
-    assert version.run_id == result.verdict.study.run_id
+    assert version.run_id == result.summary.study.run_id
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
     assert logged.source_run_id == version.run_id
     info = mlflow.models.Model.load(logged.artifact_location.removeprefix("file://"))
@@ -213,11 +214,11 @@ def test_a_server_that_does_not_answer_is_said_at_once(folder: Path) -> None:
 
 
 def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
-    home = Workspace(tmp_path)
-    home.database.write_bytes(b"not a database at all")
-    with pytest.raises(StoreError, match=r"mlflow\.db is no SQLite database or is damaged"):
-        home.open_tracker()
-    assert home.database.read_bytes() == b"not a database at all"
+    workspace = Workspace(tmp_path)
+    workspace.database.write_bytes(b"not a database at all")
+    with pytest.raises(StoreError, match=r"mlflow\.db is not an SQLite database"):
+        workspace.open_tracker()
+    assert workspace.database.read_bytes() == b"not a database at all"
 
 
 def test_the_result_is_a_frame_and_a_champion(result: StudyResult) -> None:
@@ -240,25 +241,25 @@ def test_running_it_again_does_nothing_and_more_trials_go_on(
 
         def refresh(self, *_: object) -> None: ...
 
-        def ended(self, *_: object) -> None: ...
+        def trial_ended(self, *_: object) -> None: ...
 
     with monkeypatch.context() as patch:
         patch.setattr(Search, "ask", None)  # nothing may be asked
         patch.setattr(SealedTest, "open", None)  # nor the test set opened
         again = sweep(folder, watcher=Listening())
-    assert said == ["tiny: 6 trials are done already, nothing to train for 6"]
+    assert said == ["tiny: 6 of 6 trials are done, nothing to train"]
     assert again.champion.uid == result.champion.uid
     assert again.test == result.test
 
     more = sweep(folder, trials=8, watcher=Listening())
-    assert said[1].startswith("tiny: going on after 6 of 8 trials")
-    states = [run.state for run in more.verdict.study.trials]
+    assert said[1].startswith("tiny: resuming after 6 of 8 trials")
+    states = [run.state for run in more.summary.study.trials]
     assert states == ["COMPLETE"] * 8
-    assert [run.spec for run in more.verdict.study.trials[:6]] == [
-        run.spec for run in result.verdict.study.trials
+    assert [run.spec for run in more.summary.study.trials[:6]] == [
+        run.spec for run in result.summary.study.trials
     ]
     changed = more.champion.uid != result.champion.uid
-    assert len(more.verdict.study.readings) == 1 + changed
+    assert len(more.summary.study.readings) == 1 + changed
 
 
 def test_a_changed_study_is_refused_and_fresh_starts_over(
@@ -267,12 +268,12 @@ def test_a_changed_study_is_refused_and_fresh_starts_over(
     with pytest.raises(StudyError, match=r"\[train\] epochs: 3 -> 2"):
         sweep(folder, overrides=["train.epochs=2"])
     fresh = sweep(folder, overrides=["train.epochs=2"], fresh=True, trials=2)
-    assert len(fresh.verdict.study.trials) == 2
+    assert len(fresh.summary.study.trials) == 2
     tracker = Workspace(folder / "mlruns").open_tracker()
-    names = {study.name for study in tracker.studies()}
+    names = {study.name for study in tracker.list_studies()}
     assert len(names) == 2
     (aside,) = names - {"tiny"}
-    old = tracker.read(aside)
+    old = tracker.read_study(aside)
     assert old is not None
     assert len(old.trials) >= 6
 
@@ -331,16 +332,15 @@ def test_json_lines_end_with_the_verdict(folder: Path) -> None:
 def test_train_stands_alone_and_opens_the_test_set_only_when_asked(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = plan(
+    plan = make_plan(
         folder / "tiny.toml",
-        home=folder / "mlruns",
+        RunOptions(home=folder / "mlruns",
         device="cpu",
-        overrides=["train.hidden=[16]", "study.name=single"],
-    )
+        overrides=["train.hidden=[16]", "study.name=single"]))
     with monkeypatch.context() as patch:
         patch.setattr(SealedTest, "open", None)
-        untested = train(planned, test=False, watcher=Silent())
-    tested = train(planned, test=True, watcher=Silent())
+        untested = train_once(plan, test=False, watcher=Silent())
+    tested = train_once(plan, test=True, watcher=Silent())
     assert untested.reading is None
     assert untested.result.weights == tested.result.weights
     assert tested.reading is not None
@@ -357,20 +357,20 @@ def test_train_stands_alone_and_opens_the_test_set_only_when_asked(
 
 
 def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -> None:
-    home = Workspace(folder / "mlruns")
-    rows = {row["name"]: row for row in listing(home, None)}
+    workspace = Workspace(folder / "mlruns")
+    rows = {row["name"]: row for row in list_studies(workspace, None)}
     assert rows["tiny"]["dataset"] == "digits"
     assert rows["tiny"]["test"] is not None
     assert not any(name.endswith("-train") for name in rows)
-    lines = table(list(rows.values())).splitlines()
+    lines = format_studies(list(rows.values())).splitlines()
     assert len(lines) == 1 + len(rows)
     assert lines[0].split() == ["study", "dataset", "trials", "best", "objective", "test", "when"]
-    page = home.report("tiny", home.local_uri)
+    page = workspace.report_path("tiny", workspace.local_uri)
     page.unlink()
-    assert write_again(home, "tiny", None) == page
+    assert write_again(workspace, "tiny", None) == page
     assert "Leaderboard" in page.read_text()
     with pytest.raises(StudyError, match=r"no study 'tinny' on record; did you mean 'tiny'\?"):
-        write_again(home, "tinny", None)
+        write_again(workspace, "tinny", None)
 
 
 @pytest.mark.slow
@@ -397,7 +397,7 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_goes_on(
         said += process.stderr.readlines()
         assert process.wait(30) == 130
     assert not any("Traceback" in line for line in said), said
-    assert "the same command goes on" in said[-1]
+    assert "rerun the same command to continue" in said[-1]
     uri = Workspace(tmp_path / "mlruns").local_uri
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("tiny")
@@ -413,7 +413,7 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_goes_on(
 @pytest.mark.slow
 def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
-    assert "no record in" in command(tmp_path, "studies").stderr
+    assert "no studies in" in command(tmp_path, "studies").stderr
     assert command(tmp_path, "report", "tiny").returncode == 2
     study = ("run-study", "./tiny.toml", "--cpu", "--trials", "2", "--no-confirm")
     done = command(tmp_path, *study)
@@ -461,7 +461,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no duration": (["run-study", "quickstart", "--timeout", "soon"], "--timeout: 'soon' is no"),
     "no workers": (["train", "quickstart", "--seed", "-1"], "--seed: must be at least 0"),
     "no record": (["ui"], "mlruns/mlflow.db; start with: harness run-study quickstart"),
-    "no address": (["studies", "--tracking-uri", "foo"], "'foo' is none; write http://HOST:PORT"),
+    "no address": (
+        ["studies", "--tracking-uri", "foo"],
+        "'foo' is not a tracking address; write http://HOST:PORT",
+    ),
 }
 
 

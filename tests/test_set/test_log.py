@@ -11,12 +11,13 @@ import pytest
 
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import SealedTest
-from harness.doctor.report import examine
+from harness.doctor.report import check_studies
 from harness.errors import StoreError
-from harness.sweep.plan import plan
-from harness.sweep.quiet import Silent
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
+from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
-from harness.sweep.train_once import train
+from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.test_set.opening import read_test
 from harness.tracking.types import TestReading
@@ -73,7 +74,7 @@ def test_a_torn_end_is_cut_off_and_the_rest_is_kept(ledger: TestSetLog) -> None:
         assert ledger.selections() == ["a"] or cut == len(whole) - 1
         assert ledger.open("b", "two", "2") == 2
     ledger.path.write_bytes(b"nonsense\n" + whole)
-    with pytest.raises(StoreError, match="line 1 is damaged and whole records follow it"):
+    with pytest.raises(StoreError, match="line 1 is damaged and complete records follow it"):
         ledger.open("c", "three", "3")
 
 
@@ -107,35 +108,35 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     first = sweep(tmp_path)
     assert first.test is not None
     assert first.test.look == 1
-    assert "1st look at this test set" in first.verdict.text()
+    assert "1st look at this test set" in first.summary.text()
     other = sweep(tmp_path, overrides=["study.name=other"])
-    assert "2nd look at this test set" in other.verdict.text()
+    assert "2nd look at this test set" in other.summary.text()
     fresh = sweep(tmp_path, fresh=True)
-    assert "3rd look at this test set" in fresh.verdict.text()
+    assert "3rd look at this test set" in fresh.summary.text()
     elsewhere = sweep(tmp_path, tracking_uri=f"sqlite:///{tmp_path}/elsewhere.db")
-    assert "4th look at this test set" in elsewhere.verdict.text()
-    planned = plan(tmp_path / "tiny.toml", workers=0, device="cpu", home=tmp_path / "mlruns")
-    alone = train(planned, test=True, watcher=Silent())
+    assert "4th look at this test set" in elsewhere.summary.text()
+    planned = make_plan(tmp_path / "tiny.toml", RunOptions(workers=0, device="cpu", home=tmp_path / "mlruns"))
+    alone = train_once(planned, test=True, watcher=Silent())
     assert alone.reading is not None
     assert alone.reading.look == 5
     assert "5th look at this test set" in alone.text()
     again = sweep(tmp_path)
-    assert "3rd look at this test set" in again.verdict.text(), "it was not opened again"
+    assert "3rd look at this test set" in again.summary.text(), "it was not opened again"
     another = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])
-    assert "1st look at this test set" in another.verdict.text(), "those are other examples"
+    assert "1st look at this test set" in another.summary.text(), "those are other examples"
 
 
 @pytest.mark.slow
 def test_the_doctor_holds_the_record_against_it(tmp_path: Path) -> None:
     sweep(tmp_path)
-    home = Workspace(tmp_path / "mlruns")
-    assert examine(home, "tiny", None).healthy
-    (path,) = home.ledgers.glob("*.jsonl")
+    workspace = Workspace(tmp_path / "mlruns")
+    assert check_studies(workspace, "tiny", None).healthy
+    (path,) = workspace.test_set_folder.glob("*.jsonl")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[1:]) + "\n")
-    found = examine(home, "tiny", None)
+    found = check_studies(workspace, "tiny", None)
     assert not found.healthy
     assert "opening number 1 of this test set, and the ledger does not tell of it" in found.text()
     other = json.dumps(json.loads(lines[0]) | {"opened": "other"})
     path.write_text("\n".join([other, *lines]) + "\n")
-    assert "the ledger tells of it as number 2" in examine(home, "tiny", None).text()
+    assert "the ledger tells of it as number 2" in check_studies(workspace, "tiny", None).text()

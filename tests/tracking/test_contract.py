@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from harness.errors import StoreError
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.tracking.base import Tracker
-from harness.tracking.in_memory import MemoryTracker
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.outbox import OutboxTracker
 from harness.tracking.predictions import Predictions
@@ -42,7 +42,7 @@ READING = TestReading(
 
 
 def make_memory(_: Path) -> Callable[[], Tracker]:
-    tracker = MemoryTracker()
+    tracker = InMemoryTracker()
     return lambda: tracker
 
 
@@ -113,23 +113,29 @@ def result(best: EpochMetrics) -> TrialResult:
 
 def test_a_study_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    assert tracker.read(RECORD.name) is None
-    tracker.open(RECORD)
+    assert tracker.read_study(RECORD.name) is None
+    tracker.open_study(RECORD)
 
     complete, pruned, failed, broken = (trial(number) for number in range(4))
     curve = (epoch(1, 0.5), epoch(2, 0.625))
-    tracker.start(complete)
+    tracker.start_trial(complete)
     tracker.log_epochs(complete.uid, curve[:1])
     tracker.log_epochs(complete.uid, curve[1:])
-    tracker.finish(complete, "COMPLETE", worker="worker 1", epochs=curve, outcome=result(curve[1]))
-    tracker.start(pruned)
+    tracker.finish_trial(
+        complete, "COMPLETE", worker="worker 1", epochs=curve, outcome=result(curve[1])
+    )
+    tracker.start_trial(pruned)
     tracker.log_epochs(pruned.uid, curve[:1])
-    tracker.finish(pruned, "PRUNED", epochs=curve[:1], outcome=result(curve[0]))
-    tracker.start(failed)
-    tracker.finish(failed, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged")
-    tracker.finish(broken, "INTERRUPTED", reason="the driver died", successor=4)  # never started
+    tracker.finish_trial(pruned, "PRUNED", epochs=curve[:1], outcome=result(curve[0]))
+    tracker.start_trial(failed)
+    tracker.finish_trial(
+        failed, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged"
+    )
+    tracker.finish_trial(
+        broken, "INTERRUPTED", reason="the driver died", successor=4
+    )  # never started
 
-    study = reopen().read(RECORD.name)
+    study = reopen().read_study(RECORD.name)
     assert study is not None
     assert study.classes == RECORD.classes
     assert study.definition == RECORD.definition
@@ -148,19 +154,19 @@ def test_a_study_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> 
     assert (first.worker, first.parameters) == ("worker 1", 1234)
     assert first.class_accuracy[:2] == (0.75, 0.5)
     assert math.isnan(first.class_accuracy[2])
-    assert [run.number for run in study.best_first()] == [0]
+    assert [run.number for run in study.rank_trials()] == [0]
     assert first.ended is not None
-    assert [found.uid for found in reopen().studies()] == ["abc123"]
+    assert [found.uid for found in reopen().list_studies()] == ["abc123"]
 
 
 def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     mine, other = trial(30), trial(31)
     for each in (mine, other):
-        tracker.start(each)
+        tracker.start_trial(each)
         curve = (epoch(1, 0.5),)
-        tracker.finish(each, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+        tracker.finish_trial(each, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     study = reopen_opened(reopen)
     whole = reopen().read_run(study.run_id)
     assert whole is not None
@@ -176,32 +182,32 @@ def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker])
 def test_what_confirms_a_trial_is_read_beside_the_trials(reopen: Callable[[], Tracker]) -> None:
     record = replace(RECORD, name="confirmed", uid="confirmed", facts={"confirm": "yes"})
     tracker = reopen()
-    tracker.open(record)
+    tracker.open_study(record)
     own = trial(7, "confirmed")
     curve = (epoch(1, 0.5),)
-    tracker.start(own)
-    tracker.finish(own, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    tracker.start_trial(own)
+    tracker.finish_trial(own, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     uid = "confirmed/confirm/7.4"
     again = Trial(number=0, uid=uid, spec=replace(own.spec, seed=4), confirms=7)
-    tracker.start(again)
+    tracker.start_trial(again)
     tracker.log_epochs(uid, curve)
-    tracker.finish(again, "COMPLETE", epochs=curve, outcome=result(curve[0]), keep=True)
-    assert tracker.weights(uid) == b"weights"
+    tracker.finish_trial(again, "COMPLETE", epochs=curve, outcome=result(curve[0]), keep=True)
+    assert tracker.load_weights(uid) == b"weights"
     reading = replace(READING, number=7, run=uid, look=2)
     tracker.log_test("confirmed", reading)
-    study = reopen().read("confirmed")
+    study = reopen().read_study("confirmed")
     assert study is not None
     assert [run.number for run in study.trials] == [7]
-    (run,) = study.confirming
+    (run,) = study.confirmation_runs
     assert (run.uid, run.number, run.spec, run.state) == (uid, 7, again.spec, "COMPLETE")
     assert run.epochs == curve
-    assert study.reading_of(run) == reading
-    assert study.reading_of(study.trials[0]) is None
+    assert study.find_reading(run) == reading
+    assert study.find_reading(study.trials[0]) is None
     alone = reopen().read_run(run.run_id)
     assert alone is not None
-    assert (alone.uid, alone.trials, alone.confirming) == ("confirmed", (), (run,))
-    (listed,) = (each for each in reopen().studies() if each.uid == "confirmed")
-    assert [each.uid for each in listed.confirming] == [uid]
+    assert (alone.uid, alone.trials, alone.confirmation_runs) == ("confirmed", (), (run,))
+    (listed,) = (each for each in reopen().list_studies() if each.uid == "confirmed")
+    assert [each.uid for each in listed.confirmation_runs] == [uid]
     if isinstance(tracker, MlflowTracker):
         metrics = MlflowClient(tracker._store.uri).get_run(run.run_id).data.metrics
         assert metrics["test/accuracy"] == reading.accuracy
@@ -209,19 +215,19 @@ def test_what_confirms_a_trial_is_read_beside_the_trials(reopen: Callable[[], Tr
 
 def test_predictions_are_kept_beside_what_is_true(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     curve, mine = (epoch(1, 0.5),), trial(40)
-    tracker.start(mine)
-    tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    tracker.start_trial(mine)
+    tracker.finish_trial(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     (run,) = (run for run in reopen_opened(reopen).trials if run.number == 40)
     content = reopen().read_file(run.run_id, "predictions.npy")
     assert content is not None
-    assert Predictions.from_file(content) == Predictions(true=b"\0\0", predicted=b"\0\1")
+    assert Predictions.from_bytes(content) == Predictions(true=b"\0\0", predicted=b"\0\1")
 
 
 def test_a_file_of_a_run_is_read_back_and_replaced(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     run_id = reopen_opened(reopen).run_id
     assert reopen().read_file(run_id, "notes.json") is None
     for content in (b"old", b"new"):
@@ -231,11 +237,11 @@ def test_a_file_of_a_run_is_read_back_and_replaced(reopen: Callable[[], Tracker]
 
 def test_a_file_of_many_runs_is_read_at_once(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     curve = (epoch(1, 0.5),)
     for number in (50, 51, 52):
-        tracker.start(trial(number))
-        tracker.finish(trial(number), "COMPLETE", epochs=curve, outcome=result(curve[0]))
+        tracker.start_trial(trial(number))
+        tracker.finish_trial(trial(number), "COMPLETE", epochs=curve, outcome=result(curve[0]))
     for number in (50, 52):
         tracker.log_file(trial(number).uid, "notes.json", bytes([number]))
     study = reopen_opened(reopen)
@@ -248,15 +254,15 @@ def test_a_file_of_many_runs_is_read_at_once(reopen: Callable[[], Tracker]) -> N
 
 def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(replace(RECORD, name="alone-train", uid="t", kind="train"))
+    tracker.open_study(replace(RECORD, name="alone-train", uid="t", kind="train"))
     only = trial(0, "t")
-    tracker.start(only)
+    tracker.start_trial(only)
     curve = (epoch(1, 0.5),)
-    tracker.finish(only, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    tracker.finish_trial(only, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     if isinstance(tracker, MlflowTracker):
         run_id = (
             MlflowClient(tracker._store.uri)
-            .search_runs([reopen().experiments()["alone-train"]])[0]
+            .search_runs([reopen().list_experiments()["alone-train"]])[0]
             .info.run_id
         )
         study = reopen().read_run(run_id)
@@ -268,22 +274,22 @@ def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker])
 
 def test_weights_are_kept_until_others_take_their_place(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
     first, second, third = trial(20), trial(21), trial(22)
     curve = (epoch(1),)
     outcomes = [replace(result(curve[0]), weights=f"of {number}".encode()) for number in range(3)]
-    tracker.finish(first, "COMPLETE", epochs=curve, outcome=outcomes[0], keep=True)
-    tracker.finish(second, "COMPLETE", epochs=curve, outcome=outcomes[1], keep=False)
-    assert tracker.weights(first.uid) == b"of 0"
+    tracker.finish_trial(first, "COMPLETE", epochs=curve, outcome=outcomes[0], keep=True)
+    tracker.finish_trial(second, "COMPLETE", epochs=curve, outcome=outcomes[1], keep=False)
+    assert tracker.load_weights(first.uid) == b"of 0"
     with pytest.raises(StoreError):
-        tracker.weights(second.uid)
+        tracker.load_weights(second.uid)
     for _ in range(2):  # it may be said twice
-        tracker.finish(
+        tracker.finish_trial(
             third, "COMPLETE", epochs=curve, outcome=outcomes[2], keep=True, displaced=first.uid
         )
-    assert tracker.weights(third.uid) == b"of 2"
+    assert tracker.load_weights(third.uid) == b"of 2"
     with pytest.raises(StoreError):
-        tracker.weights(first.uid)
+        tracker.load_weights(first.uid)
 
 
 def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> None:
@@ -293,13 +299,15 @@ def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> N
     only = trial(30, "twice")
     curve = (epoch(1), epoch(2))
     for _ in range(2):
-        tracker.open(again, at=1.7e9)
-        tracker.start(only, at=1.7e9)
+        tracker.open_study(again, at=1.7e9)
+        tracker.start_trial(only, at=1.7e9)
         tracker.log_epochs(only.uid, curve)
-        tracker.finish(only, "COMPLETE", epochs=curve, outcome=result(curve[0]), at=1.7e9 + 9)
+        tracker.finish_trial(only, "COMPLETE", epochs=curve, outcome=result(curve[0]), at=1.7e9 + 9)
         tracker.log_test(again.uid, reading)
-        tracker.close(again.uid, "COMPLETE", metrics={"best/val_accuracy": 0.5}, at=1.7e9 + 10)
-    study = reopen().read("twice")
+        tracker.close_study(
+            again.uid, "COMPLETE", metrics={"best/val_accuracy": 0.5}, at=1.7e9 + 10
+        )
+    study = reopen().read_study("twice")
     assert study is not None
     assert [(run.number, run.epochs, run.started) for run in study.trials] == [(30, curve, 1.7e9)]
     assert study.readings == (reading,)
@@ -321,23 +329,23 @@ def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> N
 
 def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
-    tracker.start(trial(READING.number))
+    tracker.open_study(RECORD)
+    tracker.start_trial(trial(READING.number))
     tracker.log_test(RECORD.uid, READING)
     again = replace(READING, selection="beef", time=1.7e9 + 60)
     tracker.log_test(RECORD.uid, again)
     study = reopen_opened(reopen)
     assert study.readings == (READING, again)
-    assert study.looks == 2
+    assert study.test_set_openings == 2
     assert study.readings[0].accuracy == 17 / 20
 
 
 def test_a_replay_stands_on_the_trials_own_run(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(replace(RECORD, facts=RECORD.facts | {"slots": "1", "cpu": "a fast one"}))
+    tracker.open_study(replace(RECORD, facts=RECORD.facts | {"slots": "1", "cpu": "a fast one"}))
     mine, curve = trial(70), (epoch(1, 0.5),)
-    tracker.start(mine)
-    tracker.finish(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    tracker.start_trial(mine)
+    tracker.finish_trial(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     (run,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
     assert run.environment == {"device": "CPU, 2 cores", "slots": "1", "cpu": "a fast one"}
     assert run.replay == ""
@@ -353,11 +361,11 @@ def test_a_replay_stands_on_the_trials_own_run(reopen: Callable[[], Tracker]) ->
 
 def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
-    tracker.open(RECORD)
+    tracker.open_study(RECORD)
 
     def log() -> None:
         tracker.log_epochs("abc123/999", [epoch(1)])
-        tracker.read(RECORD.name)  # at the latest
+        tracker.read_study(RECORD.name)  # at the latest
 
     with pytest.raises(StoreError, match="abc123/999"):
         log()
@@ -368,23 +376,23 @@ def test_a_study_set_aside_stays_readable_under_another_name(
 ) -> None:
     tracker = reopen()
     old = replace(RECORD, name="again", uid="old")
-    tracker.open(old)
-    tracker.start(trial(0, "old"))
+    tracker.open_study(old)
+    tracker.start_trial(trial(0, "old"))
     new = replace(RECORD, name="again", uid="new", set_aside="20260101-120000")
-    reopen().open(new)
-    fresh, kept = reopen().read("again"), reopen().read("again.20260101-120000")
+    reopen().open_study(new)
+    fresh, kept = reopen().read_study("again"), reopen().read_study("again.20260101-120000")
     assert fresh is not None
     assert kept is not None
     assert (fresh.uid, len(fresh.trials)) == ("new", 0)
     assert (kept.uid, len(kept.trials)) == ("old", 1)
-    reopen().open(new)  # again, as after a lost answer: nothing more is put aside
-    again = reopen().read("again.20260101-120000")
+    reopen().open_study(new)  # again, as after a lost answer: nothing more is put aside
+    again = reopen().read_study("again.20260101-120000")
     assert again is not None
     assert again.uid == "old"
 
 
 def reopen_opened(reopen: Callable[[], Tracker]) -> StudyRun:
-    study = reopen().read(RECORD.name)
+    study = reopen().read_study(RECORD.name)
     assert study is not None
     return study
 
@@ -402,7 +410,7 @@ def test_a_regression_reads_back_as_it_was_written(reopen: Callable[[], Tracker]
         validation_labels=np.array([1.5, 2e5], np.float32).tobytes(),
     )
     tracker = reopen()
-    tracker.open(record)
+    tracker.open_study(record)
     best = EpochMetrics(
         epoch=1,
         train_loss=0.5,
@@ -418,9 +426,9 @@ def test_a_regression_reads_back_as_it_was_written(reopen: Callable[[], Tracker]
     )
     said = np.array([3.25, 1.75e5], np.float32).tobytes()
     outcome = replace(result(best), confusion=(), predictions=said, interval=(1e4, 2e4))
-    tracker.start(trial(0, "def456"))
+    tracker.start_trial(trial(0, "def456"))
     tracker.log_epochs("def456/0", [best])
-    tracker.finish(trial(0, "def456"), "COMPLETE", epochs=[best], outcome=outcome)
+    tracker.finish_trial(trial(0, "def456"), "COMPLETE", epochs=[best], outcome=outcome)
     reading = TestReading(
         selection="cafe",
         number=0,
@@ -435,15 +443,15 @@ def test_a_regression_reads_back_as_it_was_written(reopen: Callable[[], Tracker]
     )
     tracker.log_test("def456", reading)
 
-    study = reopen().read("prices")
+    study = reopen().read_study("prices")
     assert study is not None
     (run,) = study.trials
-    assert (study.score.named, study.readings) == ("RMSE of price", (reading,))
+    assert (study.score.full_name, study.readings) == ("RMSE of price", (reading,))
     assert (run.best, run.interval, run.confusion) == (best, (1e4, 2e4), ())
-    assert (run.score, run.value("val/rmse")) == (15_000.25, 15_000.25)
+    assert (run.score, run.objective_value("val/rmse")) == (15_000.25, 15_000.25)
     assert not [name for name in run.metrics if "accuracy" in name]
     content = reopen().read_file(run.run_id, "predictions.npy")
     assert content is not None
-    kept = Predictions.from_file(content)
+    kept = Predictions.from_bytes(content)
     assert kept is not None
-    np.testing.assert_array_equal(kept.rows(), [[1.5, 2e5], [3.25, 1.75e5]])
+    np.testing.assert_array_equal(kept.to_array(), [[1.5, 2e5], [3.25, 1.75e5]])

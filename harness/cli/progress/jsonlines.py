@@ -1,4 +1,4 @@
-"""One JSON object a line, for programs; the verdict is the last."""
+"""The progress of a sweep as JSON lines for programs; the last line is the summary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import Any, TextIO
 
 from harness.results import Outcome, TrialResult
-from harness.sweep.driver import Progress
+from harness.sweep.progress import Progress
 from harness.tracking.types import State
 from harness.trial import Trial
 
@@ -16,19 +16,19 @@ class JsonLines:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
 
-    def line(self, event: str, **values: Any) -> None:
+    def write_line(self, event: str, **values: Any) -> None:
         print(json.dumps({"event": event} | values), file=self._stream, flush=True)
 
     def message(self, text: str) -> None:
-        self.line("message", text=text)
+        self.write_line("message", text=text)
 
     def refresh(self, progress: Progress) -> None:
         pass
 
-    def ended(
+    def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
-        self.line(
+        self.write_line(
             "trial" if trial.confirms is None else "confirm",
             number=trial.number if trial.confirms is None else trial.confirms,
             state=state,

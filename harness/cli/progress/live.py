@@ -1,4 +1,4 @@
-"""A live table in a terminal: what runs, what is best, how fast, how long still."""
+"""The progress of a sweep as a live table in a terminal."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.formatting import duration
-from harness.cli.progress.plain import outcome_text
-from harness.metrics import written
+from harness.cli.progress.plain import format_outcome
+from harness.metrics import format_objective
 from harness.results import EpochMetrics, Outcome
-from harness.sweep.driver import Progress
+from harness.sweep.progress import Progress
 from harness.tracking.types import State
 from harness.trial import Trial
 
 REDRAW_SECONDS = 0.25
-LAST = 5
-"""Trials that ended stay visible for so many others."""
+ENDED_LINES = 5
+"""The number of ended trials that stay visible above the table."""
 OTHER_LINES = 7
-"""Beside the trials that ended and those that run."""
-COLOUR = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "INTERRUPTED": "red"}
+"""Lines that show neither ended nor running trials."""
+STATE_COLOURS = {"COMPLETE": "green", "PRUNED": "yellow", "FAILED": "red", "INTERRUPTED": "red"}
 
 
 class LiveTable:
-    """Use as a context manager: leaving it takes the table away, messages stay."""
+    """Shows running trials, the best trial and the rate; leaving the context removes the table."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._last: deque[Text] = deque(maxlen=LAST)
-        self._drawn = 0.0
+        self._ended: deque[Text] = deque(maxlen=ENDED_LINES)
+        self._drawn_at = 0.0
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -54,18 +54,20 @@ class LiveTable:
         self._console.print(Text(text))
 
     def refresh(self, progress: Progress) -> None:
-        if time.monotonic() - self._drawn >= REDRAW_SECONDS:
+        if time.monotonic() - self._drawn_at >= REDRAW_SECONDS:
             self._live.update(self._draw(progress), refresh=True)
-            self._drawn = time.monotonic()
+            self._drawn_at = time.monotonic()
 
-    def ended(
+    def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         line = Text(
             f"{trial.title:>4}  {trial.spec.describe()}  ", overflow="ellipsis", no_wrap=True
         )
-        line.append(outcome_text(state, outcome, reason, progress.objective), style=COLOUR[state])
-        self._last.append(line)
+        line.append(
+            format_outcome(state, outcome, reason, progress.objective), style=STATE_COLOURS[state]
+        )
+        self._ended.append(line)
 
     def _draw(self, progress: Progress) -> Group:
         table = Table(box=None, pad_edge=False, expand=True)
@@ -75,26 +77,28 @@ class LiveTable:
         table.add_column("val", justify="right", no_wrap=True)
         table.add_column("s/epoch", justify="right", no_wrap=True)
         running_now = list(progress.running.values())
-        shown = running_now[: max(1, self._console.size.height - LAST - OTHER_LINES)]
+        shown = running_now[: max(1, self._console.size.height - ENDED_LINES - OTHER_LINES)]
         for running in shown:
             spec, last = running.trial.spec, running.epochs[-1] if running.epochs else None
             table.add_row(
                 running.trial.title,
                 spec.describe(),
                 f"{last.epoch if last else 0}/{spec.epochs}",
-                _score(last) if last else "",
+                _format_score(last) if last else "",
                 f"{last.seconds:.2f}" if last else "",
             )
         hidden = len(running_now) - len(shown)
         more = [Text(f"      and {hidden} more", style="dim")] if hidden else []
-        return Group(*self._last, Text(), table, *more, Text(), *_summary(progress))
+        return Group(*self._ended, Text(), table, *more, Text(), *_format_summary(progress))
 
 
-def _score(epoch: EpochMetrics) -> str:
-    return written(epoch.score, "val/rmse" if epoch.val_accuracy is None else "val/accuracy")
+def _format_score(epoch: EpochMetrics) -> str:
+    return format_objective(
+        epoch.score, "val/rmse" if epoch.val_accuracy is None else "val/accuracy"
+    )
 
 
-def _summary(progress: Progress) -> list[Text]:
+def _format_summary(progress: Progress) -> list[Text]:
     counts = progress.counts
     text = Text()
     text.append(f"{counts.done}/{progress.target} trials", style="bold")
@@ -103,13 +107,13 @@ def _summary(progress: Progress) -> list[Text]:
     if counts.failed:
         text.append(f"  {counts.failed} failed", style="red")
     minutes = max(progress.elapsed, 1e-9) / 60
-    text.append(f"  {progress.ended / minutes:.0f} trials/min")
+    text.append(f"  {progress.ended_trials / minutes:.0f} trials/min")
     text.append(f"  {progress.epochs / minutes / 60:.1f} epochs/s")
-    if progress.left:
-        text.append(f"  {duration(progress.left)} left")
+    if progress.seconds_left:
+        text.append(f"  {duration(progress.seconds_left)} left")
     if progress.best is None:
         return [text]
     best = Text(f"best {progress.objective} ", overflow="ellipsis", no_wrap=True)
-    best.append(written(progress.best.value, progress.objective), style="bold green")
+    best.append(format_objective(progress.best.value, progress.objective), style="bold green")
     best.append(f"  trial {progress.best.title}: {progress.best.settings}")
     return [best, text]

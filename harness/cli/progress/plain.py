@@ -1,4 +1,4 @@
-"""One dated line for each trial: where the output is no terminal."""
+"""The progress of a sweep as one dated line for each trial, for output that is not a terminal."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import time
 from typing import TextIO
 
 from harness.analysis.formatting import duration
-from harness.metrics import NAMES, higher_is_better, written
+from harness.metrics import OBJECTIVE_NAMES, format_objective, higher_is_better
 from harness.results import Objective, Outcome, TrialResult
-from harness.sweep.driver import Progress
+from harness.sweep.progress import Progress
 from harness.tracking.types import State
 from harness.trial import Trial
 
 
-def outcome_text(state: State, outcome: Outcome | None, reason: str, objective: Objective) -> str:
-    """`val 0.9071 at epoch 9 of 12`, or why not."""
+def format_outcome(state: State, outcome: Outcome | None, reason: str, objective: Objective) -> str:
+    """Format a trial's result, `val 0.9071 at epoch 9 of 12`, or the reason for having none."""
     if isinstance(outcome, TrialResult):
         best = outcome.best
-        named = "val" if higher_is_better(objective) else f"val {NAMES[objective]}"
-        value = written(best.objective(objective), objective)
-        at = f"{named} {value} at epoch {best.epoch} of {outcome.epochs}"
+        name = "val" if higher_is_better(objective) else f"val {OBJECTIVE_NAMES[objective]}"
+        value = format_objective(best.get_objective(objective), objective)
+        at = f"{name} {value} at epoch {best.epoch} of {outcome.epochs}"
         return f"{at}, pruned" if state == "PRUNED" else at
     return reason if state == "INTERRUPTED" else f"{state.lower()}: {reason}"
 
@@ -35,14 +35,14 @@ class Plain:
     def refresh(self, progress: Progress) -> None:
         pass
 
-    def ended(
+    def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         done = f"{progress.counts.done}/{progress.target}"
         width = 4 if trial.confirms is None else 14
         text = f"{done:>9}  trial {trial.title:<{width}} {trial.spec.describe():<48} "
-        text += outcome_text(state, outcome, reason, progress.objective)
+        text += format_outcome(state, outcome, reason, progress.objective)
         if progress.best:
-            text += f"  [best {written(progress.best.value, progress.objective)}"
-            text += f", {duration(progress.left)} left]" if progress.left else "]"
+            text += f"  [best {format_objective(progress.best.value, progress.objective)}"
+            text += f", {duration(progress.seconds_left)} left]" if progress.seconds_left else "]"
         self.message(text)

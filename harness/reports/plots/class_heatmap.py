@@ -37,7 +37,7 @@ class ClassMap:
 
 def data(study: StudyRun) -> ClassMap:
     """Of the complete trials, with the classes in the order of their median accuracy."""
-    ranked = [run for run in study.best_first() if run.confusion]
+    ranked = [run for run in study.rank_trials() if run.confusion]
     shown = _spread(ranked)
     by_run = [run.class_accuracy for run in shown]
     medians = []

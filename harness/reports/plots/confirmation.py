@@ -45,7 +45,7 @@ def table(verdict: Summary, found: list[ConfirmedSetting]) -> Table:
         model = f"seed {kept.spec.seed}" if kept.number == each.trial.number else ""
         cells = (
             f"{each.trial.number} · {each.trial.spec.describe()}",
-            score.text(best.score) if best else "",
+            score.format_value(best.score) if best else "",
             str(each.validation),
             str(len(each.runs)) + (f" of {len(each.runs) + each.failed}" if each.failed else ""),
             f"{each.trial.parameters:,}",
@@ -59,7 +59,7 @@ def table(verdict: Summary, found: list[ConfirmedSetting]) -> Table:
 def figure(found: list[ConfirmedSetting]) -> go.Figure:
     """A row a setting: its score in the search, its fresh seeds, their mean."""
     made, rows, score = go.Figure(), range(len(found)), found[0].validation.score
-    value = f"%{{x:{score.hover}}}<extra></extra>"
+    value = f"%{{x:{score.plotly_hover}}}<extra></extra>"
     seeds = [(run, row) for row, each in enumerate(found) for run in each.runs if run.best]
     made.add_trace(
         go.Scatter(
@@ -107,13 +107,13 @@ def figure(found: list[ConfirmedSetting]) -> go.Figure:
         range=[len(found) - 0.5, -0.5],
         title_text="trial",
     )
-    made.update_xaxes(title_text=f"validation {score.named}", **score.axis)
+    made.update_xaxes(title_text=f"validation {score.full_name}", **score.plotly_axis)
     return made
 
 
 def _says(verdict: Summary, found: list[ConfirmedSetting]) -> str:
     first, champion = found[0], verdict.champion
-    ranked = [run.number for run in verdict.study.best_first()]
+    ranked = [run.number for run in verdict.study.rank_trials()]
     place = ranked.index(champion.number) + 1 if champion.number in ranked else 0
     told = f"Trial {first.trial.number} has the best mean, {first.validation}"
     if place > 1:

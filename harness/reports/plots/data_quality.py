@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from harness.analysis.data_quality import fairness_of, told
-from harness.data.leakage import PAIRS, Contents, DataQuality
+from harness.data.leakage import PAIRS, SplitContents, DataQuality
 from harness.reports.page import Section
 from harness.reports.plots.style import COLOURS, Plot, label, layout
 from harness.tracking.types import StudyRun
@@ -155,7 +155,7 @@ def figure(found: Balance) -> go.Figure:
     return made
 
 
-def _named(classes: Sequence[str], part: Contents, count: int) -> str:
+def _named(classes: Sequence[str], part: SplitContents, count: int) -> str:
     """`892: 5`; how many more classes are of that size where there are any."""
     if len(part.by_class) != len(classes):
         return f"{count:,}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from harness.analysis.expected_best import ExpectedBest
-from harness.metrics import sign_of
+from harness.metrics import get_sort_sign
 from harness.reports.plots.scatter import focus, title
 from harness.reports.plots.scatter import form as form_of
 from harness.reports.plots.style import ACCENT, FAINT, INK, NEUTRAL, layout
@@ -66,7 +66,7 @@ def figure(found: ExpectedBest) -> go.Figure:
             hovertemplate=f"%{{x}} are near enough: %{{y:{form}}}<extra></extra>",
         )
     )
-    sign = -sign_of(found.objective)
+    sign = -get_sort_sign(found.objective)
     near = found.best - sign * found.tolerance
     made.add_hline(y=near, line={"color": FAINT, "width": 1.5, "dash": "dot"})
     ticks = [n for n in _ticks(found.trials) if n < 0.8 * found.trials]

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.config.schema import LIST
-from harness.metrics import sign_of
+from harness.config.schema import TRIAL_TABLE
+from harness.metrics import get_sort_sign
 from harness.reports.parameter_axes import Factor, ended, factors
 from harness.reports.plots.scatter import measured
 from harness.reports.plots.style import ACCENT, label, layout
@@ -47,7 +47,7 @@ def data(study: StudyRun) -> Importance:
 
     Empty for a list, whose settings change together: a share of each cannot be told.
     """
-    if LIST in study.definition:
+    if TRIAL_TABLE in study.definition:
         return Importance()
     ranks = _ranks(study)
     varying = [factor for factor in factors(study) if factor.varies]
@@ -91,7 +91,7 @@ def _ranks(study: StudyRun) -> dict[int, int]:
     epoch: it was stopped because it lagged, and was measured after less training. A failed one is
     last.
     """
-    sign = sign_of(study.objective)
+    sign = get_sort_sign(study.objective)
     scores: dict[int, tuple[int, float]] = {}
     for run in ended(study):
         value = measured(run, study.objective)

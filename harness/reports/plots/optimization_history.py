@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.metrics import sign_of
+from harness.metrics import get_sort_sign
 from harness.reports.plots.scatter import (
     Point,
     add_points,
@@ -41,7 +41,7 @@ def data(study: StudyRun) -> History:
         Point(run.number, run.number, value, complete=run.state == "COMPLETE")
         for run, value in trained(study)
     ]
-    sign = sign_of(objective)
+    sign = get_sort_sign(objective)
     best: list[tuple[int, float]] = []
     for point in sorted(points, key=lambda point: point.number):
         if point.complete and (not best or sign * point.y < sign * best[-1][1]):

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.metrics import sign_of, written
+from harness.metrics import get_sort_sign, format_objective
 from harness.reports.parameter_axes import Factor, factors
 from harness.reports.plots.scatter import focus, thinned, trained
 from harness.reports.plots.style import FAINT, NEUTRAL, label, layout
@@ -64,7 +64,7 @@ class Parallel:
 
 def data(study: StudyRun) -> Parallel:
     """Complete and pruned trials. On the objective's axis bad ones stand at its end."""
-    sign = sign_of(study.objective)
+    sign = get_sort_sign(study.objective)
     pairs = sorted(trained(study), key=lambda pair: (sign * pair[1], pair[0].number))
     found = factors(study)
     if not pairs or not found:
@@ -86,7 +86,7 @@ def data(study: StudyRun) -> Parallel:
             continue
         heights = [round(each.share(each.drawn(run.number)), 4) for each in found]
         heights.append(round(min(1.0, max(0.0, (value - low) / (high - low))), 4))
-        texts = [*(each.shown[run.number] for each in found), written(value, study.objective)]
+        texts = [*(each.shown[run.number] for each in found), format_objective(value, study.objective)]
         lines.append(Line(run.number, tuple(heights), tuple(texts)))
     return Parallel(tuple(axes), tuple(lines))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from harness.metrics import CLASSES, Score
+from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import log_ticks
 from harness.reports.plots.scatter import Point, add_points, by_objective, focus
 from harness.reports.plots.style import INK, Plot, layout
@@ -23,7 +23,7 @@ class Tradeoff:
     """Best first."""
     front: tuple[Point, ...]
     """The Pareto front, cheapest first: no other trial is as good and as cheap."""
-    score: Score = CLASSES
+    score: Score = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
     add_points(
         made,
         tradeoff.points,
-        f"%{{text}}<br>{score.name} %{{y:{score.hover}}}<br>%{{x:{form}}} {cost}",
+        f"%{{text}}<br>{score.name} %{{y:{score.plotly_hover}}}<br>%{{x:{form}}} {cost}",
         always={point.number for point in front},
     )
     layout(
@@ -108,7 +108,7 @@ def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
         tickvals=[10**position for position, _ in ticks],
         ticktext=[_prefixed(10**position) for position, _ in ticks],
     )
-    made.update_yaxes(title_text=f"validation {score.named}", range=list(shown))
+    made.update_yaxes(title_text=f"validation {score.full_name}", range=list(shown))
     return made
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from harness.analysis.formatting import percent
 from harness.analysis.summary import Summary
-from harness.metrics import Score, Scored, number
+from harness.metrics import Score, HasScore, format_number
 from harness.models.baselines import Baselines
 from harness.reports.page import Section
 from harness.reports.plots.style import COLOURS, INK, NEUTRAL, Plot, label, layout
@@ -44,10 +44,10 @@ class Said:
         worst = int(sizes.argmax())
         return (
             f"Of {len(self.true):,} {self.part} examples half are off by at most "
-            f"{number(float(np.median(sizes)))}, 9 of 10 by at most "
-            f"{number(float(np.quantile(sizes, 0.9)))}; {percent(float(near.mean()))} are within "
+            f"{format_number(float(np.median(sizes)))}, 9 of 10 by at most "
+            f"{format_number(float(np.quantile(sizes, 0.9)))}; {percent(float(near.mean()))} are within "
             f"{100 * WITHIN:.0f} % of what is true. The largest error: "
-            f"{number(float(self.predicted[worst]))} for {number(float(self.true[worst]))}."
+            f"{format_number(float(self.predicted[worst]))} for {format_number(float(self.true[worst]))}."
         )
 
 
@@ -95,7 +95,7 @@ def table(verdict: Summary, score: Score, baselines: Baselines | None) -> list[l
     head = [
         f"{measure} on {name}" for name in parts.values() for measure in (score.name, "MAE, R2")
     ]
-    mine: dict[str, tuple[Scored, float, float]] = {}
+    mine: dict[str, tuple[HasScore, float, float]] = {}
     kept, reading = verdict.kept, verdict.reading
     if kept.best is not None and kept.best.val_mae is not None and kept.best.val_r2 is not None:
         mine["validation"] = kept, kept.best.val_mae, kept.best.val_r2
@@ -104,9 +104,15 @@ def table(verdict: Summary, score: Score, baselines: Baselines | None) -> list[l
     rows = [["this study's model", *_cells(score, parts, mine)]]
     if baselines is not None:
         last = "test" if verdict.reading is not None else "validation"
-        for name in sorted(baselines.of(last), key=lambda name: baselines.of(last)[name].rmse):
-            known = {part: baselines.of(part)[name] for part in parts if name in baselines.of(part)}
-            theirs: dict[str, tuple[Scored, float, float]] = {
+        for name in sorted(
+            baselines.of_split(last), key=lambda name: baselines.of_split(last)[name].rmse
+        ):
+            known = {
+                part: baselines.of_split(part)[name]
+                for part in parts
+                if name in baselines.of_split(part)
+            }
+            theirs: dict[str, tuple[HasScore, float, float]] = {
                 part: (each, each.mae, each.r2) for part, each in known.items()
             }
             rows.append([name, *_cells(score, parts, theirs)])
@@ -114,7 +120,7 @@ def table(verdict: Summary, score: Score, baselines: Baselines | None) -> list[l
 
 
 def _cells(
-    score: Score, parts: dict[str, str], known: dict[str, tuple[Scored, float, float]]
+    score: Score, parts: dict[str, str], known: dict[str, tuple[HasScore, float, float]]
 ) -> list[str]:
     cells = []
     for part in parts:
@@ -122,7 +128,7 @@ def _cells(
             cells += ["", ""]
             continue
         of, mae, r2 = known[part]
-        cells += [f"{score.text(of.score)}{score.interval(of)}", f"{number(mae)}, {r2:.4f}"]
+        cells += [f"{score.format_value(of.score)}{score.format_interval(of)}", f"{format_number(mae)}, {r2:.4f}"]
     return cells
 
 
@@ -175,7 +181,7 @@ def histogram(found: list[Said]) -> go.Figure:
                 opacity=0.7,
                 marker={"color": colour, "line": {"width": 0}},
                 text=[
-                    f"{number(low, high or low)} to {number(high, low or high)}: {count:,}"
+                    f"{format_number(low, high or low)} to {format_number(high, low or high)}: {count:,}"
                     for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
                 ],
                 textposition="none",
@@ -199,8 +205,8 @@ def _add_dots(made: go.Figure, said: Said, x: Values, y: Values, colour: str) ->
             x=x[rows].tolist(),
             y=y[rows].tolist(),
             text=[
-                f"true {number(float(said.true[row]))}, predicted "
-                f"{number(float(said.predicted[row]))}"
+                f"true {format_number(float(said.true[row]))}, predicted "
+                f"{format_number(float(said.predicted[row]))}"
                 for row in rows
             ],
             mode="markers",

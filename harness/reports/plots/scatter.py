@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from harness.metrics import CLASSES, NAMES, Score, sign_of
+from harness.metrics import ACCURACY, OBJECTIVE_NAMES, Score, get_sort_sign
 from harness.reports.plots.style import STATES, label
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
@@ -46,7 +46,7 @@ class Point:
 
 def measured(run: RunRecord, objective: Objective) -> float | None:
     """The objective at the best epoch of a trial that was trained, to its end or pruned."""
-    value = run.value(objective)
+    value = run.objective_value(objective)
     if run.state not in ("COMPLETE", "PRUNED") or value is None or not math.isfinite(value):
         return None
     return value
@@ -54,12 +54,12 @@ def measured(run: RunRecord, objective: Objective) -> float | None:
 
 def title(objective: Objective) -> str:
     """Of an axis."""
-    return f"validation {NAMES[objective]}"
+    return f"validation {OBJECTIVE_NAMES[objective]}"
 
 
 def form(objective: Objective) -> str:
     """Plotly's format of its values."""
-    return SCORES.get(objective, CLASSES).hover
+    return SCORES.get(objective, ACCURACY).plotly_hover
 
 
 def hovered(objective: Objective) -> str:
@@ -79,7 +79,7 @@ def focus(
     if not values:
         return (0.0, 1.0)
     typical = complete or values
-    sign = -sign_of(objective)
+    sign = -get_sort_sign(objective)
     best = max(typical, key=lambda value: sign * value)
     reach = MEDIANS * abs(statistics.median(typical) - best)
     near = [value for value in values if sign * (best - value) <= reach] if reach else values
@@ -104,7 +104,7 @@ def thinned(ranked: Sequence[T], most: int, best: int) -> tuple[list[T], list[T]
 
 def by_objective(points: Iterable[Point], objective: Objective) -> list[Point]:
     """Best first, the earlier of equals first."""
-    sign = sign_of(objective)
+    sign = get_sort_sign(objective)
     return sorted(points, key=lambda point: (sign * point.y, point.number))
 
 

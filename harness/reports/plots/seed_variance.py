@@ -12,8 +12,8 @@ from operator import attrgetter
 import plotly.graph_objects as go
 
 from harness.analysis.seed_variance import Setting, Spread, setting_of, settings
-from harness.config.schema import LIST, varied_fields
-from harness.metrics import CLASSES, Score
+from harness.config.schema import TRIAL_TABLE, find_varied_fields
+from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import as_text, ended, value_of
 from harness.reports.plots.style import COLOURS, INK, NEUTRAL, label, layout, whiskers
 from harness.reports.rows import Row, Table
@@ -61,7 +61,7 @@ class BySetting:
     """Best mean validation score first."""
     left_out: int
     """Trials that ended otherwise than complete."""
-    score: Score = CLASSES
+    score: Score = ACCURACY
 
     @property
     def most_seeds(self) -> int:
@@ -96,7 +96,7 @@ def titles(study: StudyRun) -> dict[int, str]:
 
 def table(found: BySetting) -> Table:
     tested = any(entry.test for entry in found.entries)
-    name = found.score.named
+    name = found.score.full_name
     columns = [found.heading, "n", f"validation {name}", *([f"test {name}"] if tested else [])]
     rows = []
     for entry in found.entries:
@@ -131,13 +131,13 @@ def figure(found: BySetting) -> go.Figure:
         ticktext=_ticks([entry.short for entry in entries]),
         range=[len(entries) - 0.5, -0.5],
     )
-    made.update_xaxes(title_text=found.score.named, range=list(_range(found)), **found.score.axis)
+    made.update_xaxes(title_text=found.score.full_name, range=list(_range(found)), **found.score.plotly_axis)
     return made
 
 
 def _fields(study: StudyRun) -> list[str]:
     """What a grid's settings differ in; those of a list have names instead."""
-    return [] if LIST in study.definition else varied_fields(study.definition)
+    return [] if TRIAL_TABLE in study.definition else find_varied_fields(study.definition)
 
 
 def _values(run: RunRecord, fields: Sequence[str]) -> str:
@@ -147,7 +147,7 @@ def _values(run: RunRecord, fields: Sequence[str]) -> str:
 def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
     runs = setting.runs
     alone = runs[0] if len(runs) == 1 else None
-    read = study.reading_of(alone) if alone else None
+    read = study.find_reading(alone) if alone else None
     spent = sum(epoch.seconds for run in runs for epoch in run.epochs)
     return Entry(
         name=setting.name,
@@ -156,8 +156,8 @@ def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
         seeds=tuple(run.spec.seed for run in runs),
         validation=setting.validation,
         test=setting.test,
-        between=study.score.between(alone) if alone else None,
-        test_between=study.score.between(read) if read else None,
+        between=study.score.compute_interval(alone) if alone else None,
+        test_between=study.score.compute_interval(read) if read else None,
         parameters=runs[0].parameters,
         seconds=spent / len(runs),
     )
@@ -167,8 +167,8 @@ def _spread(spread: Spread, between: Interval | None) -> str:
     """`0.9712 ± 0.0011 (0.9701 to 0.9723)`; of one seed `0.9712 (95 %: 0.9611 to 0.9787)`."""
     score = spread.score
     if spread.deviation is not None:
-        return f"{spread} ({score.range((min(spread.values), max(spread.values)))})"
-    return f"{spread} (95 %: {score.range(between)})" if between else str(spread)
+        return f"{spread} ({score.format_range((min(spread.values), max(spread.values)))})"
+    return f"{spread} (95 %: {score.format_range(between)})" if between else str(spread)
 
 
 def _add(
@@ -194,7 +194,7 @@ def _add(
             y,
             number,
             f"{_wrapped(entry.name)}<br>seed {seed}: "
-            f"{part} {spread.score.name} {spread.score.text(value)}",
+            f"{part} {spread.score.name} {spread.score.format_value(value)}",
         )
         for y, entry, spread in known
         for value, number, seed in zip(spread.values, entry.numbers, entry.seeds, strict=True)

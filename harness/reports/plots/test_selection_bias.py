@@ -33,7 +33,7 @@ def table(study: StudyRun, champion: RunRecord, names: Mapping[int, str]) -> Tab
     """The best trial of each part, with its accuracy on both; `names` of trials, by number."""
     readings = {reading.number: reading for reading in study.readings}
     read = {number: reading.accuracy for number, reading in readings.items()}
-    runs = {run.number: run for run in study.best_first() if run.number in read}
+    runs = {run.number: run for run in study.rank_trials() if run.number in read}
     top = max(read[number] for number in runs)
     equals = sorted(number for number in runs if read[number] == top)
     best = champion.number if champion.number in equals else equals[0]

@@ -8,9 +8,9 @@ from typing import Literal
 import plotly.graph_objects as go
 
 from harness.analysis.tied_trials import TiedTrials
-from harness.metrics import CLASSES, Score
+from harness.metrics import ACCURACY, Score
 from harness.reports.plots.style import COLOURS, NEUTRAL, label, layout, whiskers
-from harness.tracking.types import RunRecord, StudyRun, TestReading, right
+from harness.tracking.types import RunRecord, StudyRun, TestReading, count_correct
 
 SHOWN = 15
 Standing = Literal["champion", "smallest", "tied", "apart", "untested", "unknown"]
@@ -47,24 +47,24 @@ class Contenders:
     test: Contender | None
     within: int
     """Complete trials whose score lies in the champion's interval, the champion apart."""
-    measure: Score = CLASSES
+    measure: Score = ACCURACY
 
 
 def data(
     study: StudyRun, reading: TestReading | None, ties: TiedTrials | None = None
 ) -> Contenders:
     found, score = [], study.score
-    for run in study.best_first():
-        between = score.between(run)
+    for run in study.rank_trials():
+        between = score.compute_interval(run)
         if between:
-            correct, n = right(run.confusion)
+            correct, n = count_correct(run.confusion)
             value, standing = correct / n if n else run.score, _standing(run, ties)
             found.append(Contender(run.number, run.spec.describe(), value, *between, standing))
     within = 0
     if found:
         within = sum(found[0].low <= each.score <= found[0].high for each in found[1:])
     test = None
-    if reading is not None and (between := score.between(reading)):
+    if reading is not None and (between := score.compute_interval(reading)):
         test = Contender(reading.number, "test", reading.score, *between)
     pointed = [each for each in found[SHOWN:] if each.standing == "smallest"]
     return Contenders((*found[:SHOWN], *pointed), test, within, score)
@@ -82,8 +82,8 @@ def figure(found: Contenders) -> go.Figure:
                 x=[each.score for _, each in shown],
                 y=[row for row, _ in shown],
                 text=[
-                    f"{label(each.name)}<br>{score.text(each.score)} "
-                    f"({score.range((each.low, each.high))})"
+                    f"{label(each.name)}<br>{score.format_value(each.score)} "
+                    f"({score.format_range((each.low, each.high))})"
                     for _, each in shown
                 ],
                 customdata=[each.number for _, each in shown],
@@ -107,7 +107,7 @@ def figure(found: Contenders) -> go.Figure:
                 mode="markers",
                 marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
                 name="on the test set",
-                hovertemplate=f"test: %{{x:{score.hover}}}<extra></extra>",
+                hovertemplate=f"test: %{{x:{score.plotly_hover}}}<extra></extra>",
             )
         )
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
@@ -118,7 +118,7 @@ def figure(found: Contenders) -> go.Figure:
         range=[len(rows) - 0.5, -0.6],
         title_text="trial",
     )
-    made.update_xaxes(title_text=f"{score.named}, 95 % interval", **score.axis)
+    made.update_xaxes(title_text=f"{score.full_name}, 95 % interval", **score.plotly_axis)
     return made
 
 

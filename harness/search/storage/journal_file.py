@@ -64,7 +64,7 @@ def mend(journal: Path) -> None:
     # Optuna's lock is a symbolic link to the journal, or a file where links are not to be had.
     Path(f"{journal}.lock").unlink(missing_ok=True)
     advice = "restore the file from a copy, or start again with --fresh, which keeps it aside"
-    jsonl.mend(journal, is_record, advice)
+    jsonl.cut_torn_end(journal, is_record, advice)
 
 
 def aside(journal: Path) -> Path:

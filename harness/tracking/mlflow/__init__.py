@@ -1,20 +1,22 @@
-"""An MLflow store or server as the record: the one folder that imports mlflow.
+"""An MLflow store or server as the tracking store: the only package that imports mlflow.
 
-experiment <study>            tags: the view of the study in MLflow's UI
-└── run, kind study           study.toml, facts, test/..., the report, the champion's model
-    └── run, kind trial       params, curves, val_class_accuracy/<class>;
-                              trial.json, confusion.csv (not of a regression), predictions.npy,
-                              weights.safetensors
+    experiment <study>            tags: the saved view of the study in MLflow's UI
+    └── run, kind study           study.toml, facts, test/..., the report, the champion's model
+        └── run, kind trial       params, curves, val_class_accuracy/<class>;
+                                  trial.json, confusion.csv (classification only),
+                                  predictions.npy, weights.safetensors
 
-tracker   the write side
-reader    the read side
-artifacts the files of a trial's run
-experiment made with its view, found again, set aside
-store     a client whose errors are one line, runs found by uid
-failures  what went wrong, and whether it may pass
-database  a local one, made whole or not at all
-auditor   everything on record of a study as it stands, for `harness doctor`
-champion  the best model, logged and registered
-points    what is measured, as MLflow's points
-names     how values and metrics are called and shown
+tracker         the Tracker: writes, and the reads of reader
+reader          read studies and trials
+raw_reader      read everything of a study, unchecked, for `harness doctor`
+experiments     find, create and set aside a study's experiment
+runs            tags, name and parent of a trial's run
+artifacts       the files of a trial's run, the dataset of a study's run
+model_registry  log and register the best model
+points          metrics as MLflow's points
+naming          the names of metrics, tags and parameters
+saved_view      the saved view of a study in MLflow's UI
+client          an MLflow client whose errors are one line and that finds runs by uid
+error_mapping   errors of one line, and whether a retry may succeed
+sqlite          create a local database with all of its tables, or not at all
 """

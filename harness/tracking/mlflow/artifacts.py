@@ -1,4 +1,4 @@
-"""What runs keep beside parameters and metrics: a trial's files, a study's dataset."""
+"""The files of a trial's run, and the dataset entry of a study's run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from harness.results import TrialResult
-from harness.tracking.predictions import FILE, Predictions
+from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import StudyRecord
 
 
-def trial_files(
+def build_trial_files(
     document: dict[str, Any],
     result: TrialResult | None,
     classes: Sequence[str],
     validation_labels: bytes,
 ) -> dict[str, bytes]:
-    """`trial.json`, and what a trial that has a result adds to it, by name.
+    """Return the files of a trial by name: `trial.json`, and more if it has a result.
 
-    `validation_labels` as a StudyRecord has them; without them no predictions are kept.
+    `validation_labels` are a StudyRecord's; without them there is no file of predictions.
     """
     files = {"trial.json": json.dumps(document).encode()}
     if result is None:
@@ -35,13 +35,13 @@ def trial_files(
         table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
         files["confusion.csv"] = lines.getvalue().encode()
     if validation_labels:
-        said = Predictions(validation_labels, result.predictions, numbers=not classes)
-        files[FILE] = said.to_file()
+        predictions = Predictions(validation_labels, result.predictions, is_regression=not classes)
+        files[PREDICTIONS_FILE] = predictions.to_bytes()
     return files
 
 
-def dataset_input(record: StudyRecord) -> DatasetInput:
-    """What a study was trained on, as MLflow shows it."""
+def build_dataset_input(record: StudyRecord) -> DatasetInput:
+    """Return a study's dataset as MLflow shows it."""
     dataset = Dataset(
         name=record.dataset,
         digest=record.dataset_digest[:36],

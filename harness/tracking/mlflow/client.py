@@ -15,80 +15,106 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
 from harness.errors import StoreError, Unavailable, masked
-from harness.tracking.mlflow.error_mapping import CAUGHT, explained, tells_secrets, without_secrets
+from harness.tracking.mlflow.error_mapping import (
+    CLIENT_ERRORS,
+    map_error,
+    mask_secrets,
+    reveals_secrets,
+)
 from harness.tracking.mlflow.naming import digest_tags
-from harness.tracking.mlflow.sqlite import make_whole
+from harness.tracking.mlflow.sqlite import create_database
 
 
 @contextmanager
-def in_bulk() -> Iterator[None]:
-    """For making objects by the hundred thousand, all of which stay: Python's garbage collector,
-    which looks through all of them again and again, takes longer than all the rest."""
-    collects = gc.isenabled()
+def pause_garbage_collection() -> Iterator[None]:
+    """Pause Python's garbage collector while hundreds of thousands of objects are created.
+
+    The collector scans all of them again and again, and takes longer than everything else.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collects:
+        if was_enabled:
             gc.enable()
 
 
 class Store:
-    """One tracking store, local or behind a server. Callers wrap their calls in `errors()`."""
+    """A tracking store, local or behind a server. Callers wrap their calls in `map_errors()`."""
 
     def __init__(self, uri: str) -> None:
-        """Makes a local database where there is none; asks a server for nothing."""
+        """Create a missing local database; does not connect to a server."""
         self.uri = uri
-        with self.errors():
+        with self.map_errors():
             try:
-                make_whole(uri)
+                create_database(uri)
                 self.client = MlflowClient(uri, registry_uri=uri)
             except ValueError as error:
-                why = without_secrets(str(error), uri)
+                why = mask_secrets(str(error), uri)
                 raise StoreError(f"the address {masked(uri)} cannot be used ({why})") from None
         self._run_ids: dict[str, str] = {}
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Whatever the store raises, as a StoreError of one line, the password masked; as an
-        Unavailable where it may pass."""
+    def map_errors(self) -> Iterator[None]:
+        """Raise the client's errors as a StoreError of one line without passwords.
+
+        It is an Unavailable if a retry may succeed.
+        """
         try:
             yield
-        except CAUGHT as error:
-            hidden = tells_secrets(error, self.uri)
-            raise explained(error, self.uri) from None if hidden else error
+        except CLIENT_ERRORS as error:
+            is_secret = reveals_secrets(error, self.uri)
+            raise map_error(error, self.uri) from None if is_secret else error
 
-    def remember(self, uid: str, run_id: str) -> str:
-        if not run_id:  # what MLflow's client makes of an empty answer
-            raise Unavailable(f"MLflow at {masked(self.uri)}: its answer is empty")
+    def remember_run(self, uid: str, run_id: str) -> str:
+        """Remember the id of a new run, and return it."""
+        if not run_id:  # MLflow's client returns this for an empty answer
+            raise Unavailable(f"MLflow at {masked(self.uri)}: the response is empty")
         self._run_ids[uid] = run_id
         return run_id
 
-    def find(self, uid: str, experiment_id: str) -> str | None:
-        """The id of the run that carries `uid`, ours or another process's."""
+    def find_run_id(self, uid: str, experiment_id: str) -> str | None:
+        """Return the id of the run with a uid, which another process may have created."""
         if uid not in self._run_ids:
-            with self.errors():
+            with self.map_errors():
                 runs = self.client.search_runs([experiment_id], f"tags.`harness.uid` = '{uid}'")
             if not runs:
                 return None
-            self.remember(uid, self._used(runs).info.run_id)
+            self.remember_run(uid, self._choose_run(runs).info.run_id)
         return self._run_ids[uid]
 
-    def runs(self, experiment_id: str, kind: str) -> list[Run]:
-        """All runs of a kind, page by page; one of each uid."""
-        return [self._used(runs) for runs in self._by_uid(experiment_id, kind).values()]
+    def list_runs(self, experiment_id: str, kind: str) -> list[Run]:
+        """Return all runs of a kind, one of each uid."""
+        return [self._choose_run(runs) for runs in self._group_by_uid(experiment_id, kind).values()]
 
-    def delete_doubles(self, experiment_id: str) -> None:
-        """What a server made of a request that was given up before, and made again."""
+    def delete_duplicate_runs(self, experiment_id: str) -> None:
+        """Delete the extra runs that a server created when a request timed out and was retried."""
         for kind in ("study", "trial", "confirm", "confirmation"):
-            for runs in self._by_uid(experiment_id, kind).values():
-                used = self._used(runs).info.run_id
+            for runs in self._group_by_uid(experiment_id, kind).values():
+                used = self._choose_run(runs).info.run_id
                 for run in runs:
                     if run.info.run_id != used:
                         self.client.delete_run(run.info.run_id)
 
-    def _used(self, runs: Sequence[Run]) -> Run:
-        """The one of these with one uid that we write to, else the one with most on it."""
+    def search_runs(
+        self, experiment_ids: Sequence[str], query: str = "", view: int = ViewType.ACTIVE_ONLY
+    ) -> list[Run]:
+        """Return all runs that match a query, page by page."""
+        runs: list[Run] = []
+        token: str | None = None
+        with pause_garbage_collection():
+            while True:
+                page = self.client.search_runs(
+                    list(experiment_ids), query, view, max_results=1000, page_token=token
+                )
+                runs += page
+                token = page.token
+                if not token:
+                    return runs
+
+    def _choose_run(self, runs: Sequence[Run]) -> Run:
+        """Return the run that this process writes to, else the one with the most content."""
         written = self._run_ids.get(runs[0].data.tags["harness.uid"])
         mine = [run for run in runs if run.info.run_id == written]
         return max(
@@ -96,54 +122,42 @@ class Store:
             key=lambda run: (len(run.data.params), len(run.data.metrics), len(run.data.tags)),
         )
 
-    def _by_uid(self, experiment_id: str, kind: str) -> dict[str, list[Run]]:
-        runs: dict[str, list[Run]] = {}
-        token: str | None = None
-        with in_bulk():
-            while True:
-                page = self.client.search_runs(
-                    [experiment_id],
-                    f"tags.`harness.kind` = '{kind}'",
-                    ViewType.ACTIVE_ONLY,
-                    max_results=1000,
-                    page_token=token,
-                )
-                for run in page:
-                    runs.setdefault(run.data.tags["harness.uid"], []).append(run)
-                token = page.token
-                if not token:
-                    return runs
+    def _group_by_uid(self, experiment_id: str, kind: str) -> dict[str, list[Run]]:
+        groups: dict[str, list[Run]] = {}
+        for run in self.search_runs([experiment_id], f"tags.`harness.kind` = '{kind}'"):
+            groups.setdefault(run.data.tags["harness.uid"], []).append(run)
+        return groups
 
-    def artifact(self, run: Run, path: str) -> bytes:
-        """Straight from the run's folder: MlflowClient looks the run up twice more for each."""
-        return self.artifact_at(run.info.artifact_uri, path)
+    def read_artifact(self, run: Run, path: str) -> bytes:
+        """Read a file of a run from its folder: MlflowClient would look the run up twice more."""
+        return self.read_artifact_at(run.info.artifact_uri, path)
 
-    def artifact_at(self, address: str, path: str) -> bytes:
-        """The same by the address of the run's folder."""
+    def read_artifact_at(self, address: str, path: str) -> bytes:
+        """Read a file by the address of its run's folder."""
         if is_local_uri(address):  # type: ignore[no-untyped-call]
             return Path(local_file_uri_to_path(address), path).read_bytes()  # type: ignore[no-untyped-call]
         repository = get_artifact_repository(address, tracking_uri=self.uri)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "file"
-            # Every repository has it; download_artifacts first asks whether the file is a folder.
+            # All repositories have this method; download_artifacts first checks for a folder.
             repository._download_file(path, str(file))  # type: ignore[no-untyped-call]
             return file.read_bytes()
 
-    def log_bytes(self, run_id: str, name: str, content: bytes) -> None:
-        """Keep a file on a run, and its SHA-256 as a tag."""
+    def log_file(self, run_id: str, name: str, content: bytes) -> None:
+        """Write a file of a run, and its SHA-256 as a tag."""
         self.log_files(run_id, {name: content})
         tags = [RunTag(key, value) for key, value in digest_tags({name: content}).items()]
         self.client.log_batch(run_id, tags=tags, synchronous=True)
 
     def log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        """The same for several; their tags are the caller's to write, with others."""
+        """Write several files of a run; the caller writes their digests with other tags."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
             self.client.log_artifacts(run_id, folder)
 
     def delete_file(self, run_id: str, name: str) -> None:
-        """And its digest. MlflowClient has no way to; the artifact repository beneath it does."""
+        """Delete a file and its digest, through the repository: MlflowClient has no method."""
         run = self.client.get_run(run_id)
         if any(file.path == name for file in self.client.list_artifacts(run_id)):
             repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)

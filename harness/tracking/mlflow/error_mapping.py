@@ -1,8 +1,8 @@
-"""What went wrong in a store, in one line, and whether it may go away by itself.
+"""Map the errors of MLflow's client to one line, and decide whether a retry may succeed.
 
-MLflow's error codes say little: with its own retries off, every answer 408, 429 or 5xx arrives as
-INTERNAL_ERROR, and whatever a database says, be it locked or read-only, as TEMPORARILY_UNAVAILABLE.
-What it was stands in the errors that these were made of.
+MLflow's error codes are too coarse: with its own retries off, every response 408, 429 or 5xx is an
+INTERNAL_ERROR, and every database error, be it locked or read-only, is TEMPORARILY_UNAVAILABLE. The
+errors that caused them are precise.
 
     connection refused, reset, cut off; timeout; no such host        Unavailable
     408, 429, 5xx but for 501 and 505; an answer that is no JSON     Unavailable
@@ -32,191 +32,196 @@ from urllib3.exceptions import MaxRetryError
 
 from harness.errors import StoreError, Unavailable, masked
 
-CAUGHT = (MlflowException, SQLAlchemyError, OSError, ImportError)
-"""What MLflow's client raises where the store is at fault; requests' errors are OSErrors."""
-ANSWERS = re.compile(
+CLIENT_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
+"""What MLflow's client raises when the store fails; requests' errors are OSErrors."""
+RESPONSE_PATTERN = re.compile(
     r"failed with error code (?P<status>\d{3}) != \d+\. Response body: '(?P<body>.*)'$"
     r"|too many (?P<many>\d{3}) error responses",
     re.DOTALL,
 )
-PASSING_ERRNO = {
+TEMPORARY_ERRNO = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ETIMEDOUT),
     *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE),
     *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
 }
-PASSING_SQLITE = {
+TEMPORARY_SQLITE = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL),
     *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT),
 }
-PASSING_SQLSTATE = ("08", "40", "53", "55P03", "57P")
-"""No connection, serialisation and deadlock, resources, locks, shutting down or starting."""
-PASSING_MYSQL = {1040, 1205, 1213, 2002, 2003, 2006, 2013}
-"""Too many connections, lock wait, deadlock, and the four ways to have no connection."""
-REFUSED = re.compile("authenti|password|pg_hba|does not exist|permission|denied", re.IGNORECASE)
-SECRET = re.compile("passw|pwd|secret|token", re.IGNORECASE)
-"""Options of an address whose values are not to be told."""
-PASSING_REQUESTS = (
+TEMPORARY_SQLSTATE = ("08", "40", "53", "55P03", "57P")
+"""Connection, serialization and deadlock, resources, locks, shutdown and start of the server."""
+TEMPORARY_MYSQL = {1040, 1205, 1213, 2002, 2003, 2006, 2013}
+"""Too many connections, lock wait, deadlock, and four kinds of connection errors."""
+REFUSED_PATTERN = re.compile(
+    "authenti|password|pg_hba|does not exist|permission|denied", re.IGNORECASE
+)
+SECRET_PATTERN = re.compile("passw|pwd|secret|token", re.IGNORECASE)
+"""Options of an address whose values are masked."""
+TEMPORARY_REQUESTS = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
     requests.exceptions.InvalidJSONError,
 )
-LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-"""Where MLflow's client finds how to log in."""
-LONGEST = 300
+LOGIN_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""The environment variables of MLflow's login."""
+MAX_LENGTH = 300
 
 
-def explained(error: BaseException, uri: str) -> StoreError:
-    """An Unavailable or another StoreError of one line, without the password of `uri`."""
-    passing, why = _judged(error)
-    told = " ".join(without_secrets(why, uri).split())
-    line = "".join(c if c.isprintable() else " " for c in told)
-    if len(line) > LONGEST:
-        line = f"{line[:LONGEST]}..."
-    kind = Unavailable if passing else StoreError
+def map_error(error: BaseException, uri: str) -> StoreError:
+    """Return an Unavailable or another StoreError of one line, without the password of `uri`."""
+    is_temporary, reason = _classify(error)
+    text = " ".join(mask_secrets(reason, uri).split())
+    line = "".join(c if c.isprintable() else " " for c in text)
+    if len(line) > MAX_LENGTH:
+        line = f"{line[:MAX_LENGTH]}..."
+    error_class = Unavailable if is_temporary else StoreError
     where = masked(uri).partition("?")[0]
-    return kind(f"MLflow at {where}: {line or type(error).__name__}")
+    return error_class(f"MLflow at {where}: {line or type(error).__name__}")
 
 
-def tells_secrets(error: BaseException, uri: str) -> bool:
+def reveals_secrets(error: BaseException, uri: str) -> bool:
     """Whether a traceback of `error` would show the password of `uri`."""
-    seen: BaseException | None = error
-    while seen is not None:
-        text = f"{seen} {seen.args!r}"
-        if without_secrets(text, uri) != text:
+    current: BaseException | None = error
+    while current is not None:
+        text = f"{current} {current.args!r}"
+        if mask_secrets(text, uri) != text:
             return True
-        seen = seen.__cause__ or seen.__context__
+        current = current.__cause__ or current.__context__
     return False
 
 
-def without_secrets(text: str, uri: str) -> str:
-    """The password in `text` as ***, in whichever way it is written."""
+def mask_secrets(text: str, uri: str) -> str:
+    """Replace the passwords in `text` by ***, however they are encoded."""
     text = text.replace(uri, masked(uri))
-    for secret in _secrets(uri):
+    for secret in _find_secrets(uri):
         text = text.replace(secret, "***")
     return text
 
 
-def _secrets(uri: str) -> list[str]:
-    """Ways to write the passwords in `uri` and the environment, and the user with his; the longest
-    first."""
+def _find_secrets(uri: str) -> list[str]:
+    """Return all encodings of the passwords in `uri` and the environment, the longest first."""
     scheme, _, address = uri.partition("://")
     user, _, password = (userinfo := address.rpartition("@")[0]).partition(":")
     if scheme.startswith("http") and not password:
         password = user  # a token
-    # Databases take it among the options too, and these as quoted as the rest.
+    # Databases accept a password among the options too, where it may be quoted.
     options = urllib.parse.parse_qsl(address.partition("?")[2])
-    found = {value for key, value in options if SECRET.search(key)}
-    found |= {password, userinfo} if password else set()
-    name, secret, token = (os.environ.get(variable, "") for variable in LOGIN)
-    found |= {secret, token, f"{name}:{secret}" if secret else ""}
-    plain = {urllib.parse.unquote(secret) for secret in found}
-    ways = found | plain | {repr(secret)[1:-1] for secret in plain}
-    ways |= {urllib.parse.quote(secret, safe) for secret in plain for safe in ("", "/", ":")}
-    ways |= {urllib.parse.quote_plus(secret) for secret in plain}
-    ways |= {base64.b64encode(secret.encode()).decode() for secret in plain}  # in a header
-    return sorted(ways - {""}, key=len, reverse=True)
+    secrets = {value for key, value in options if SECRET_PATTERN.search(key)}
+    secrets |= {password, userinfo} if password else set()
+    name, secret, token = (os.environ.get(variable, "") for variable in LOGIN_VARIABLES)
+    secrets |= {secret, token, f"{name}:{secret}" if secret else ""}
+    plain = {urllib.parse.unquote(secret) for secret in secrets}
+    variants = secrets | plain | {repr(secret)[1:-1] for secret in plain}
+    variants |= {urllib.parse.quote(secret, safe) for secret in plain for safe in ("", "/", ":")}
+    variants |= {urllib.parse.quote_plus(secret) for secret in plain}
+    variants |= {base64.b64encode(secret.encode()).decode() for secret in plain}  # in a header
+    return sorted(variants - {""}, key=len, reverse=True)
 
 
-def _judged(error: BaseException) -> tuple[bool, str]:
-    """Whether it may pass, and why it happened. Follows an error to what it was made of, but not
-    to what merely happened before."""
+def _classify(error: BaseException) -> tuple[bool, str]:
+    """Return whether an error is temporary, and its reason.
+
+    Follows an error to its explicit cause, but not to an error that only happened before it.
+    """
     if isinstance(error, RestException):
-        # Without a code it is not MLflow's own: a proxy's or a login's, as JSON.
+        # Without a code it is not from MLflow, but JSON of a proxy or a login page.
         status = ERROR_CODE_TO_HTTP_STATUS.get(str(error.json.get("error_code")), 0)
-        advice = f"; {_advice(status, str(error))}" if status in (401, 403) else ""
-        return _passes(status), f"{error}{advice}"
+        advice = f"; {_login_advice(status, str(error))}" if status in (401, 403) else ""
+        return _is_temporary_status(status), f"{error}{advice}"
     if isinstance(error, MlflowException):
-        return _judged_of_mlflow(error)
+        return _classify_mlflow(error)
     if isinstance(error, DBAPIError):
-        return _judged_of_database(error)
+        return _classify_database(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _judged_of_answer(error.response.status_code, error.response.text)
+        return _classify_response(error.response.status_code, error.response.text)
     if isinstance(error, requests.RequestException):
-        return _judged_of_connection(error)
+        return _classify_connection(error)
     if isinstance(error, OSError):
-        passing = error.errno in PASSING_ERRNO or isinstance(error, TimeoutError | ConnectionError)
-        return passing, str(error)
+        is_temporary = error.errno in TEMPORARY_ERRNO or isinstance(
+            error, TimeoutError | ConnectionError
+        )
+        return is_temporary, str(error)
     return isinstance(error, PoolTimeout), str(error)
 
 
-def _judged_of_mlflow(error: MlflowException) -> tuple[bool, str]:
+def _classify_mlflow(error: MlflowException) -> tuple[bool, str]:
     text, cause = str(error), error.__cause__
     if cause is not None:
-        passing, why = _judged(cause)
-        # MLflow often tells more than a database does, but for where it only wraps its words.
-        tells_more = isinstance(cause, DBAPIError) and not text.startswith("(")
-        return passing, text if tells_more and not passing else why
-    if found := ANSWERS.search(text):
-        return _judged_of_answer(int(found["status"] or found["many"]), found["body"] or "")
+        is_temporary, reason = _classify(cause)
+        # MLflow's text is clearer than the database's, unless it only wraps it in parentheses.
+        is_clearer = isinstance(cause, DBAPIError) and not text.startswith("(")
+        return is_temporary, text if is_clearer and not is_temporary else reason
+    if match := RESPONSE_PATTERN.search(text):
+        return _classify_response(int(match["status"] or match["many"]), match["body"] or "")
     if text.startswith("API request to ") and error.__context__ is not None:
-        return _judged(error.__context__)  # MLflow does not say `from` there
+        return _classify(error.__context__)  # MLflow raises it without `from`
     if "was not in a valid JSON format" in text:
-        return True, "its answer is cut off, or not MLflow's"
+        return True, "the response is truncated or not from MLflow"
     return False, text
 
 
-def _judged_of_answer(status: int, body: str) -> tuple[bool, str]:
-    phrase = next((each.phrase for each in http.HTTPStatus if each == status), "")
-    words = f"it answers {status} {phrase}".strip()
+def _classify_response(status: int, body: str) -> tuple[bool, str]:
+    phrase = next((known.phrase for known in http.HTTPStatus if known == status), "")
+    message = f"response {status} {phrase}".strip()
     if status in (401, 403):
-        return False, f"{words}; {_advice(status, body)}"
-    if body.strip() and not body.lstrip().startswith("<"):  # a page says nothing in one line
-        words += f": {body.strip()}"
-    return _passes(status), words
+        return False, f"{message}; {_login_advice(status, body)}"
+    if body.strip() and not body.lstrip().startswith("<"):  # a web page does not fit in one line
+        message += f": {body.strip()}"
+    return _is_temporary_status(status), message
 
 
-def _advice(status: int, said: str) -> str:
-    """For who is not let in."""
-    if "Invalid Host header" in said:
-        return "start it with --allowed-hosts that has the host of this address"
-    name, secret, token = (f"${variable}" for variable in LOGIN)
-    which = "a user it knows" if status == 401 else "one who may do this"
-    return f"set {name} and {secret}, or {token}, to {which}"
+def _login_advice(status: int, body: str) -> str:
+    """Return what to do about a response 401 or 403."""
+    if "Invalid Host header" in body:
+        return "start the server with --allowed-hosts that includes the host of this address"
+    name, secret, token = (f"${variable}" for variable in LOGIN_VARIABLES)
+    account = "a known user" if status == 401 else "a user with the permission"
+    return f"set {name} and {secret}, or {token}, to those of {account}"
 
 
-def _passes(status: int) -> bool:
+def _is_temporary_status(status: int) -> bool:
     return status in (408, 429) or (status >= 500 and status not in (501, 505))
 
 
-def _judged_of_connection(error: requests.RequestException) -> tuple[bool, str]:
-    inner = _innermost(error)
-    why = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner)
+def _classify_connection(error: requests.RequestException) -> tuple[bool, str]:
+    inner = _find_innermost(error)
+    reason = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner)
     if isinstance(inner, ssl.SSLError):
-        return isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError), str(why)
+        return isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError), str(reason)
     if isinstance(error, requests.exceptions.InvalidJSONError):
-        return True, "its answer is cut off, or not MLflow's"
+        return True, "the response is truncated or not from MLflow"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return True, f"its answer is cut off ({why})"
-    return isinstance(error, PASSING_REQUESTS), str(why)
+        return True, f"the response is truncated ({reason})"
+    return isinstance(error, TEMPORARY_REQUESTS), str(reason)
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The error that urllib3's and requests' are wrapped around."""
+def _find_innermost(error: BaseException) -> BaseException:
+    """Return the error inside the wrappers of urllib3 and requests."""
     while True:
-        parts: tuple[object, ...] = (error.__cause__,)
+        causes: tuple[object, ...] = (error.__cause__,)
         if isinstance(error, MaxRetryError):
-            parts = (error.reason,)
+            causes = (error.reason,)
         elif isinstance(error, requests.RequestException | PoolError):
-            parts += error.args[::-1]
-        inner = next((part for part in parts if isinstance(part, Exception)), None)
+            causes += error.args[::-1]
+        inner = next((part for part in causes if isinstance(part, Exception)), None)
         if inner is None:
             return error
         error = inner
 
 
-def _judged_of_database(error: DBAPIError) -> tuple[bool, str]:
+def _classify_database(error: DBAPIError) -> tuple[bool, str]:
     inner = error.orig
-    why = str(inner)
+    reason = str(inner)
     if isinstance(inner, sqlite3.Error):
-        # The low byte says what happened, the rest where.
-        return getattr(inner, "sqlite_errorcode", 0) & 0xFF in PASSING_SQLITE, why
+        # The low byte is the error, the others are details.
+        return getattr(inner, "sqlite_errorcode", 0) & 0xFF in TEMPORARY_SQLITE, reason
     state = getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None)
     if state:
-        return str(state).startswith(PASSING_SQLSTATE), why
+        return str(state).startswith(TEMPORARY_SQLSTATE), reason
     code = inner.args[0] if inner is not None and inner.args else None
     if isinstance(code, int):
-        return code in PASSING_MYSQL, why
-    lost = error.connection_invalidated or isinstance(error, OperationalError)
-    return lost and not REFUSED.search(why), why
+        return code in TEMPORARY_MYSQL, reason
+    is_lost = error.connection_invalidated or isinstance(error, OperationalError)
+    return is_lost and not REFUSED_PATTERN.search(reason), reason

@@ -1,4 +1,4 @@
-"""The experiment that a study's runs lie in: made with its view, found again, set aside."""
+"""Find, create and set aside the experiment of a study."""
 
 from __future__ import annotations
 
@@ -6,62 +6,69 @@ from pathlib import Path
 
 from mlflow.entities import RunTag
 
-from harness.config.schema import GRID_OR_LIST, varied_fields
+from harness.config.schema import GRID_OR_LIST, find_varied_fields
 from harness.errors import StoreError, masked
-from harness.metrics import score_of
+from harness.metrics import get_score
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store
-from harness.tracking.types import PUT_ASIDE, StudyRecord
+from harness.tracking.types import SET_ASIDE_REASON, StudyRecord
 
 
-def experiment_of(store: Store, record: StudyRecord, artifacts: Path | None) -> str:
-    """Its id. One of an older study that --fresh put aside gets another name first.
+def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> str:
+    """Return the experiment's id; renames that of an older study that --fresh set aside.
 
-    `artifacts` is where a local store keeps files. Callers wrap this in `store.errors()`.
+    `artifacts` is the folder of a local store's files. Callers wrap this in `store.map_errors()`.
     """
-    found = store.client.get_experiment_by_name(record.name)
-    if found is not None and found.lifecycle_stage == "deleted":
+    experiment = store.client.get_experiment_by_name(record.name)
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise StoreError(
-            f"the experiment '{record.name}' was deleted in {masked(store.uri)}; give the study "
-            f"another name, or restore it: MLFLOW_TRACKING_URI={masked(store.uri)} mlflow "
-            f"experiments restore -x {found.experiment_id}"
+            f"the experiment '{record.name}' was deleted in {masked(store.uri)}; rename the study, "
+            f"or restore the experiment: MLFLOW_TRACKING_URI={masked(store.uri)} mlflow "
+            f"experiments restore -x {experiment.experiment_id}"
         )
-    if found is not None and record.set_aside and not _holds(store, found.experiment_id, record):
+    if experiment is not None and record.set_aside:
         name = f"{record.name}.{record.set_aside}"
-        if store.client.get_experiment_by_name(name) is None:  # else it was put aside before
-            _end(store, found.experiment_id)
-            store.client.rename_experiment(found.experiment_id, name)
-            found = None
-    if found is not None:
-        return str(found.experiment_id)
+        is_older = not _holds_study(store, experiment.experiment_id, record)
+        if is_older and store.client.get_experiment_by_name(name) is None:  # not set aside yet
+            _end_running_runs(store, experiment.experiment_id)
+            store.client.rename_experiment(experiment.experiment_id, name)
+            experiment = None
+    if experiment is not None:
+        return str(experiment.experiment_id)
     location = (artifacts / record.name).as_uri() if artifacts else None
     definition = record.definition
-    sampled = varied_fields(definition) or list(saved_view.SETTINGS)
+    sampled = find_varied_fields(definition) or list(saved_view.DEFAULT_COLUMNS)
     if definition["study"].get("sampler") in GRID_OR_LIST:
         sampled.append("seed")
     network = "model" if definition.get("code") else "hidden"
-    score = score_of(definition)
-    tags = saved_view.tags(definition["study"]["objective"], record.kind, sampled, network, score)
-    made = str(store.client.create_experiment(record.name, location, tags))
+    score = get_score(definition)
+    tags = saved_view.view_tags(
+        definition["study"]["objective"], record.kind, sampled, network, score
+    )
+    experiment_id = str(store.client.create_experiment(record.name, location, tags))
     failpoint("mlflow.experiment")
-    return made
+    return experiment_id
 
 
-def _end(store: Store, experiment_id: str) -> None:
-    """What a driver that died left running in a study that is put aside; see search/opening.py."""
-    ended = {"trial": "FAILED", "confirm": "INTERRUPTED", "study": "INTERRUPTED"}
-    for kind, state in ended.items():
-        for run in store.runs(experiment_id, kind):
+def _end_running_runs(store: Store, experiment_id: str) -> None:
+    """End the runs that a dead driver left running in a study that is set aside.
+
+    See search/open_study.py, which does the same in the Optuna record.
+    """
+    end_states = {"trial": "FAILED", "confirm": "INTERRUPTED", "study": "INTERRUPTED"}
+    for kind, state in end_states.items():
+        for run in store.list_runs(experiment_id, kind):
             if run.info.status == "RUNNING":
-                tags = [RunTag("harness.state", state), RunTag("harness.reason", PUT_ASIDE)]
+                tags = [RunTag("harness.state", state), RunTag("harness.reason", SET_ASIDE_REASON)]
                 store.client.log_batch(run.info.run_id, tags=tags, synchronous=True)
                 status = "FAILED" if state == "FAILED" else "KILLED"
                 store.client.set_terminated(run.info.run_id, status)
 
 
-def _holds(store: Store, experiment_id: str, record: StudyRecord) -> bool:
-    """Whether the study is in this experiment already, rather than the one set aside."""
+def _holds_study(store: Store, experiment_id: str, record: StudyRecord) -> bool:
+    """Whether the experiment already holds the new study, not the one to set aside."""
     return any(
-        run.data.tags["harness.uid"] == record.uid for run in store.runs(experiment_id, "study")
+        run.data.tags["harness.uid"] == record.uid
+        for run in store.list_runs(experiment_id, "study")
     )

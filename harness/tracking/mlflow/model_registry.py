@@ -1,4 +1,4 @@
-"""The best model: logged with signature and example, registered, given the alias `champion`."""
+"""Log the best model, register it, and give it the alias `champion`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from harness.errors import StoreError, Unavailable
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
-from harness.tracking.types import CONFIRMING
+from harness.tracking.types import CONFIRM_INFIX
 
-STAR = "★ "
+CHAMPION_PREFIX = "★ "
 
 
 def log_champion(
@@ -36,48 +36,53 @@ def log_champion(
     tags: dict[str, str],
     metadata: dict[str, Any],
 ) -> str:
-    """Log `model`, a torch module in eval mode, on the run `parent`; register it as `name`.
+    """Log a model on the run `parent`, register it as `name`, and return the address that loads it.
 
-    `example` is an array [2, *shape] of the inputs' own type: torch.export takes a batch axis of 1
-    for fixed. `classes` are the columns of the output. The format is pt2, a graph without pickle,
-    which loads without harness. `metadata` stands beside it, for whoever loads it:
-    `mlflow.models.get_model_info(address).metadata`.
+    The format is pt2, a graph without pickle that loads without harness.
+
+    Args:
+        model: A torch module in eval mode.
+        example: An array [2, *shape] of the input's dtype; torch.export would take a batch size
+            of 1 as fixed.
+        classes: The number of outputs.
+        metadata: Stored with the model; read it with
+            `mlflow.models.get_model_info(address).metadata`.
     """
     trial = store.client.get_run(tags["harness.trial_run"])
-    with _global_store(store.uri):
-        version = _registered(store, name, trial)
+    with _set_global_store(store.uri):
+        version = _find_version(store, name, trial)
         if version is None:
-            model_uri = _log(store, parent, model, example, classes, note, tags, metadata)
+            model_uri = _log_model(store, parent, model, example, classes, note, tags, metadata)
             failpoint("champion.logged")
-            version = _register(store, parent, name, model_uri, note, tags)
+            version = _create_version(store, parent, name, model_uri, note, tags)
             failpoint("champion.registered")
-    # The model's page knows of the version by this tag alone; mlflow.register_model sets it too.
+    # The model's page finds the version only by this tag, which mlflow.register_model sets too.
     versions = json.dumps([{"name": name, "version": version.version}])
     model_id = str(version.source).removeprefix("models:/")
     store.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: versions})
-    _measure(store, parent, model_id, trial)
-    _mark(store, trial)
+    _log_model_metrics(store, parent, model_id, trial)
+    _mark_champion(store, trial)
     store.client.set_registered_model_alias(name, "champion", version.version)
     return f"models:/{name}@champion"
 
 
-def _registered(store: Store, name: str, trial: Run) -> ModelVersion | None:
-    """The version that was made of this trial before, by a driver that died or was interrupted.
+def _find_version(store: Store, name: str, trial: Run) -> ModelVersion | None:
+    """Return the version that an earlier driver registered for this trial, if there is one.
 
-    Models that such a driver logged, but did not come to register, are deleted.
+    Deletes models that an earlier driver logged but did not register.
     """
     for version in store.client.search_model_versions(f"name = '{name}'"):
         if version.tags.get("harness.trial_run") == trial.info.run_id:
             return version
-    half_made = store.client.search_logged_models(
+    unregistered = store.client.search_logged_models(
         [trial.info.experiment_id], f"tags.`harness.trial_run` = '{trial.info.run_id}'"
     )
-    for model in half_made:
+    for model in unregistered:
         store.client.delete_logged_model(model.model_id)
     return None
 
 
-def _log(
+def _log_model(
     store: Store,
     parent: str,
     model: Any,
@@ -87,7 +92,7 @@ def _log(
     tags: dict[str, str],
     metadata: dict[str, Any],
 ) -> str:
-    """Export `model`; returns its address by id. MLflow finds our store as its global one."""
+    """Export and log the model; return its address by id. Needs `_set_global_store`."""
     import torch
 
     signature = ModelSignature(
@@ -103,18 +108,18 @@ def _log(
         params=trial.data.params,
     )
     failpoint("champion.created")
-    # mlflow.pytorch.log_model, but for the run's id: that function wants an active run, and
-    # whoever calls us from Python may have one of his own.
+    # Like mlflow.pytorch.log_model, but with a run id: that function uses the active run, and the
+    # calling Python program may have an active run of its own.
     info = Model.log(
         artifact_path=None,
         model_id=logged.model_id,
         flavor=mlflow.pytorch,
         run_id=parent,
-        step=len(_models(store.client.get_run(parent))),
+        step=len(_logged_models(store.client.get_run(parent))),
         pytorch_model=model,
         signature=signature,
         input_example=example,
-        # Named here, because finding them out takes MLflow 11 to 21 s.
+        # MLflow takes 11 to 21 s to infer them.
         pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", "numpy"],
         serialization_format="pt2",
         metadata=metadata,
@@ -122,25 +127,25 @@ def _log(
     return str(info.model_uri)
 
 
-def model_id(run: Run) -> str | None:
-    """The model that was logged last on a study's run: the next reading is of that one."""
-    models = _models(run)
+def latest_model_id(run: Run) -> str | None:
+    """Return the id of the model that was logged last on a study's run, if there is one."""
+    models = _logged_models(run)
     return max(models, key=lambda model: model.step).model_id if models else None
 
 
-def model_run(store: Store, address: str) -> str | None:
-    """The run whose weights the registered model at `address` has; None for one of others."""
-    name, at, alias = address.removeprefix("models:/").partition("@")
-    name, slash, version = (name, "", "") if at else name.rpartition("/")
-    client = store.client
+def find_model_run(store: Store, address: str) -> str | None:
+    """Return the run whose weights the model at `address` has; None if harness did not log it."""
+    path, client = address.removeprefix("models:/"), store.client
     try:
-        with store.errors():
-            if at:
+        with store.map_errors():
+            if "@" in path:
+                name, _, alias = path.partition("@")
                 tags = client.get_model_version_by_alias(name, alias).tags
-            elif slash:
+            elif "/" in path:
+                name, _, version = path.rpartition("/")
                 tags = client.get_model_version(name, version).tags
             else:
-                tags = client.get_logged_model(version).tags
+                tags = client.get_logged_model(path).tags
     except StoreError as error:
         if isinstance(error.__cause__, MlflowException) and not isinstance(error, Unavailable):
             return None
@@ -148,48 +153,50 @@ def model_run(store: Store, address: str) -> str | None:
     return tags.get("harness.trial_run")
 
 
-def _models(run: Run) -> list[LoggedModelOutput]:
+def _logged_models(run: Run) -> list[LoggedModelOutput]:
     return run.outputs.model_outputs if run.outputs else []
 
 
-def _mark(store: Store, trial: Run) -> None:
-    """A star before the run's name: among equals MLflow's tables show another one first.
+def _mark_champion(store: Store, trial: Run) -> None:
+    """Mark the run's name with a star, because MLflow's tables may show an equal run first.
 
-    Where another seed's model is kept, on the trial that it confirms too.
+    If the model is from a confirmation run, its trial is marked too.
     """
-    marked = store.client.search_runs(
-        [trial.info.experiment_id], f"attributes.run_name LIKE '{STAR}%'"
+    marked_runs = store.client.search_runs(
+        [trial.info.experiment_id], f"attributes.run_name LIKE '{CHAMPION_PREFIX}%'"
     )
-    for run in marked:
-        store.client.update_run(run.info.run_id, name=run.info.run_name.removeprefix(STAR))
-    tags, starred = trial.data.tags, [trial]
-    if CONFIRMING in tags["harness.uid"]:
+    for run in marked_runs:
+        store.client.update_run(
+            run.info.run_id, name=run.info.run_name.removeprefix(CHAMPION_PREFIX)
+        )
+    tags, runs = trial.data.tags, [trial]
+    if CONFIRM_INFIX in tags["harness.uid"]:
         uid = f"{tags['harness.uid'].partition('/')[0]}/{tags['harness.number']}"
-        own = store.find(uid, trial.info.experiment_id)
-        starred += [store.client.get_run(own)] if own else []
-    for run in starred:
-        name = run.info.run_name.removeprefix(STAR)
-        store.client.update_run(run.info.run_id, name=f"{STAR}{name}")
+        trial_id = store.find_run_id(uid, trial.info.experiment_id)
+        runs += [store.client.get_run(trial_id)] if trial_id else []
+    for run in runs:
+        name = run.info.run_name.removeprefix(CHAMPION_PREFIX)
+        store.client.update_run(run.info.run_id, name=f"{CHAMPION_PREFIX}{name}")
 
 
-def _measure(store: Store, parent: str, model: str, trial: Run) -> None:
-    """How the trial did, on the model's own page, with the data it did so on."""
+def _log_model_metrics(store: Store, parent: str, model: str, trial: Run) -> None:
+    """Log the trial's metrics and its dataset on the model's page."""
     inputs = store.client.get_run(parent).inputs
     when = trial.info.end_time or trial.info.start_time  # the same each time this is done
     data = inputs.dataset_inputs[0].dataset if inputs and inputs.dataset_inputs else None
-    named = {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
+    dataset_fields = {"dataset_name": data.name, "dataset_digest": data.digest} if data else {}
     metrics = [
-        Metric(key, value, when, 0, model_id=model, **named)
+        Metric(key, value, when, 0, model_id=model, **dataset_fields)
         for key, value in trial.data.metrics.items()
         if key.startswith("best/")
     ]
     store.client.log_batch(parent, metrics=metrics, synchronous=True)
 
 
-def _register(
+def _create_version(
     store: Store, parent: str, name: str, model_uri: str, note: str, tags: dict[str, str]
 ) -> ModelVersion:
-    """A new version of the registered model; finds the logged one through the global store."""
+    """Create a new version of the registered model. Needs `_set_global_store`."""
     try:
         store.client.create_registered_model(name)
     except MlflowException as error:
@@ -207,18 +214,18 @@ def _register(
 
 
 @contextmanager
-def _global_store(uri: str) -> Iterator[None]:
-    """mlflow.pytorch knows only MLflow's global state: lend it ours and take it back.
+def _set_global_store(uri: str) -> Iterator[None]:
+    """Set MLflow's global store for mlflow.pytorch, and restore it afterwards.
 
-    MLflow keeps that state in the environment too, where it would redirect later runs.
+    MLflow keeps it in the environment too, where it would redirect later runs.
     """
-    before = [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")]
+    previous = [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")]
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before[0])  # type: ignore[arg-type]  # None: back to unset
-        mlflow.set_registry_uri(before[1])  # type: ignore[arg-type]
-        if before[1] is None:
+        mlflow.set_tracking_uri(previous[0])  # type: ignore[arg-type]  # None: back to unset
+        mlflow.set_registry_uri(previous[1])  # type: ignore[arg-type]
+        if previous[1] is None:
             os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which MLflow forgets to

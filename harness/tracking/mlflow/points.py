@@ -1,4 +1,4 @@
-"""What is measured, as MLflow's points, and how many of them go in one call."""
+"""Metrics as MLflow's points, in batches that one call may hold."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from collections.abc import Iterator, Sequence
 from mlflow.entities import Metric
 
 from harness.results import EpochMetrics, TrialResult
-from harness.tracking.mlflow.naming import curves, summary, test_summary
+from harness.tracking.mlflow.naming import curve_metrics, reading_metrics, trial_metrics
 from harness.tracking.types import TestReading
 
-MOST_METRICS = 1000
-"""In one log_batch: MLflow's limit."""
+MAX_METRICS_PER_CALL = 1000
+"""MLflow's limit for one log_batch."""
 
 
-def of_curves(epochs: Sequence[EpochMetrics]) -> Iterator[list[Metric]]:
-    """Every curve's points, in as many calls as they take."""
+def curve_points(epochs: Sequence[EpochMetrics]) -> Iterator[list[Metric]]:
+    """Yield the points of all learning curves, one batch a call."""
     points = [
         Metric(key, value, int(epoch.time * 1000), epoch.epoch)
         for epoch in epochs
-        for key, value in curves(epoch).items()
+        for key, value in curve_metrics(epoch).items()
     ]
-    for start in range(0, len(points), MOST_METRICS):
-        yield points[start : start + MOST_METRICS]
+    for start in range(0, len(points), MAX_METRICS_PER_CALL):
+        yield points[start : start + MAX_METRICS_PER_CALL]
 
 
-def of_result(result: TrialResult, classes: Sequence[str]) -> list[Metric]:
-    """Step 0, whatever the epoch: MLflow draws one value at a later step as a line of one dot."""
+def result_points(result: TrialResult, classes: Sequence[str]) -> list[Metric]:
+    """Return the points of a trial's result, at step 0.
+
+    MLflow draws a single value at a later step as a line of one dot.
+    """
     when = int(result.best.time * 1000)
-    return [Metric(key, value, when, 0) for key, value in summary(result, classes).items()]
+    return [Metric(key, value, when, 0) for key, value in trial_metrics(result, classes).items()]
 
 
-def of_reading(
+def reading_points(
     reading: TestReading, classes: Sequence[str], step: int = 0, model: str | None = None
 ) -> list[Metric]:
-    """`model` is the id of the logged model that they are shown with too."""
-    values, when = test_summary(reading, classes), int(reading.time * 1000)
+    """Return the points of a test set result; `model` is a logged model that also shows them."""
+    values, when = reading_metrics(reading, classes), int(reading.time * 1000)
     return [Metric(key, value, when, step, model_id=model) for key, value in values.items()]

@@ -1,7 +1,7 @@
-"""The auditor's side: everything that MLflow holds of a study, read without a byte written.
+"""Read everything that MLflow holds of a study, without writing a byte, for `harness doctor`.
 
-A local database is opened read-only. Where a driver died in the middle of a transaction SQLite
-would first have to roll that back: then a copy is read.
+A local database is opened read-only. If a driver died inside a transaction, SQLite would have to
+roll it back first, so a copy is read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from harness.results import EpochMetrics
 from harness.tracking.mlflow import naming
-from harness.tracking.mlflow.client import Store, in_bulk
-from harness.tracking.mlflow.points import MOST_METRICS
-from harness.tracking.mlflow.reader import READERS
-from harness.tracking.predictions import TEST_FILE
+from harness.tracking.mlflow.client import Store, pause_garbage_collection
+from harness.tracking.mlflow.points import MAX_METRICS_PER_CALL
+from harness.tracking.mlflow.reader import READER_THREADS
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
-    DIGEST,
-    WEIGHTS,
+    DIGEST_TAG,
+    WEIGHTS_FILE,
     Point,
     RawRun,
     RawStudy,
@@ -41,62 +41,66 @@ SQLITE = "sqlite:///"
 
 
 class MlflowRawReader:
-    """`writing` allows the mending actions; without it a local store is opened read-only."""
+    """Implements the RawReader protocol for MLflow."""
 
     def __init__(self, uri: str, writing: bool = False) -> None:
-        self._store = Store(uri if writing or not uri.startswith(SQLITE) else self._readable(uri))
+        """`writing` allows repairs; without it a local store is opened read-only."""
+        is_read_only = uri.startswith(SQLITE) and not writing
+        self._store = Store(self._read_only_uri(uri) if is_read_only else uri)
 
-    def audit(self, name: str, uid: str, model: str) -> RawStudy | None:
+    def read_study(self, name: str, uid: str, model: str) -> RawStudy | None:
         client = self._store.client
-        with self._store.errors(), in_bulk():
+        with self._store.map_errors(), pause_garbage_collection():
             experiment = client.get_experiment_by_name(name)
-            runs = self._runs([experiment.experiment_id]) if experiment else []
+            runs = self._search_runs([experiment.experiment_id]) if experiment else []
             if not any(run.data.tags.get("harness.uid") == uid for run in runs):
-                # --fresh renames the journal first: the driver may have died before the experiment.
-                found = self._runs(self._all(), f"tags.`harness.uid` = '{uid}'")
-                if found:
-                    experiment = client.get_experiment(found[0].info.experiment_id)
-                    runs = self._runs([experiment.experiment_id])
+                # --fresh renames the Optuna record before the experiment; the driver may have
+                # died in between.
+                matches = self._search_runs(
+                    list(self._experiment_names()), f"tags.`harness.uid` = '{uid}'"
+                )
+                if matches:
+                    experiment = client.get_experiment(matches[0].info.experiment_id)
+                    runs = self._search_runs([experiment.experiment_id])
             if experiment is None:
                 return None
-            points = self._points(runs)
-            with ThreadPoolExecutor(READERS) as pool:
-                files = list(pool.map(self._files, runs))
-            audits = [
-                _run(run, points.get(run.info.run_id, ()), held)
-                for run, held in zip(runs, files, strict=True)
+            points = self._read_points(runs)
+            with ThreadPoolExecutor(READER_THREADS) as pool:
+                files_by_run = list(pool.map(self._read_files, runs))
+            raw_runs = [
+                _build_run(run, points.get(run.info.run_id, ()), files)
+                for run, files in zip(runs, files_by_run, strict=True)
             ]
             return RawStudy(
                 experiment.name,
                 str(experiment.experiment_id),
                 experiment.lifecycle_stage == "deleted",
-                tuple(sorted(audits, key=lambda run: (run.started, run.run_id))),
-                tuple(self._versions(model)),
+                tuple(sorted(raw_runs, key=lambda run: (run.started, run.run_id))),
+                tuple(self._read_versions(model)),
             )
 
-    def studies(self) -> dict[str, str]:
-        with self._store.errors():
-            experiments = self._store.client.search_experiments(ViewType.ALL)
-            titles = {str(each.experiment_id): each.name for each in experiments}
-            runs = self._runs(list(titles), "tags.`harness.kind` = 'study'")
+    def read_study_uids(self) -> dict[str, str]:
+        with self._store.map_errors():
+            names = self._experiment_names()
+            runs = self._search_runs(list(names), "tags.`harness.kind` = 'study'")
             return {
-                titles[str(run.info.experiment_id)]: run.data.tags.get("harness.uid", "")
+                names[str(run.info.experiment_id)]: run.data.tags.get("harness.uid", "")
                 for run in runs
             }
 
     def restore_study(self, experiment_id: str) -> None:
-        with self._store.errors():
+        with self._store.map_errors():
             self._store.client.restore_experiment(experiment_id)
 
-    def restore(self, run_id: str) -> None:
-        with self._store.errors():
+    def restore_run(self, run_id: str) -> None:
+        with self._store.map_errors():
             self._store.client.restore_run(run_id)
 
-    def delete(self, run_id: str) -> None:
-        with self._store.errors():
+    def delete_run(self, run_id: str) -> None:
+        with self._store.map_errors():
             self._store.client.delete_run(run_id)
 
-    def create(
+    def create_run(
         self,
         experiment_id: str,
         name: str,
@@ -104,40 +108,41 @@ class MlflowRawReader:
         params: Mapping[str, str],
         started: int,
     ) -> str:
-        with self._store.errors():
+        with self._store.map_errors():
             run = self._store.client.create_run(experiment_id, started, dict(tags), name)
             values = [Param(key, value) for key, value in params.items()]
             self._store.client.log_batch(run.info.run_id, params=values, synchronous=True)
             return str(run.info.run_id)
 
-    def end(
+    def end_run(
         self, run_id: str, status: Status | None, tags: Mapping[str, str], ended: int | None = None
     ) -> None:
-        with self._store.errors():
+        with self._store.map_errors():
             values = [RunTag(key, value) for key, value in tags.items()]
             self._store.client.log_batch(run_id, tags=values, synchronous=True)
             if status is not None:
                 self._store.client.set_terminated(run_id, status, ended)
 
     def add_points(self, run_id: str, points: Sequence[Point]) -> None:
-        metrics = [Metric(each.key, each.value, each.time, each.step) for each in points]
-        with self._store.errors():
-            for start in range(0, len(metrics), MOST_METRICS):
+        metrics = [Metric(point.key, point.value, point.time, point.step) for point in points]
+        with self._store.map_errors():
+            for start in range(0, len(metrics), MAX_METRICS_PER_CALL):
                 self._store.client.log_batch(
-                    run_id, metrics=metrics[start : start + MOST_METRICS], synchronous=True
+                    run_id, metrics=metrics[start : start + MAX_METRICS_PER_CALL], synchronous=True
                 )
 
-    def put_file(self, run_id: str, name: str, content: bytes) -> None:
-        with self._store.errors():
-            self._store.log_bytes(run_id, name, content)
+    def write_file(self, run_id: str, name: str, content: bytes) -> None:
+        with self._store.map_errors():
+            self._store.log_file(run_id, name, content)
             digest = hashlib.sha256(content).hexdigest()
-            self._store.client.set_tag(run_id, f"{DIGEST}{name}", digest)
+            self._store.client.set_tag(run_id, f"{DIGEST_TAG}{name}", digest)
 
     def set_champion(self, name: str, version: str) -> None:
-        with self._store.errors():
+        with self._store.map_errors():
             self._store.client.set_registered_model_alias(name, "champion", version)
 
-    def _readable(self, uri: str) -> str:
+    def _read_only_uri(self, uri: str) -> str:
+        """Return an address that opens the SQLite file read-only, or a copy of it."""
         path = Path(uri.removeprefix(SQLITE))
         if Path(f"{path}-journal").exists():
             folder = tempfile.mkdtemp()
@@ -145,35 +150,30 @@ class MlflowRawReader:
             for file in (path, Path(f"{path}-journal")):
                 shutil.copy(file, folder)
             return f"{SQLITE}{folder}/{path.name}"
-        # By its driver: for `sqlite:///` MLflow makes the folders of that path, `file:` among them.
+        # With the driver's name: for `sqlite:///` MLflow would create a folder `file:`.
         return f"sqlite+pysqlite:///file:{urllib.parse.quote(str(path))}?mode=ro&uri=true"
 
-    def _all(self) -> list[str]:
-        found = self._store.client.search_experiments(ViewType.ALL)
-        return [str(each.experiment_id) for each in found]
+    def _search_runs(self, experiment_ids: Sequence[str], query: str = "") -> list[Run]:
+        """Return the matching runs, deleted ones too."""
+        return self._store.search_runs(experiment_ids, query, ViewType.ALL)
 
-    def _runs(self, experiments: list[str], wanted: str = "") -> list[Run]:
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            page = self._store.client.search_runs(
-                experiments, wanted, ViewType.ALL, max_results=1000, page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+    def _experiment_names(self) -> dict[str, str]:
+        """Return the names of all experiments by id, of deleted ones too."""
+        experiments = self._store.client.search_experiments(ViewType.ALL)
+        return {str(experiment.experiment_id): experiment.name for experiment in experiments}
 
-    def _points(self, runs: Sequence[Run]) -> dict[str, tuple[Point, ...]]:
-        """By run id every point of every curve, of other metrics the last one.
+    def _read_points(self, runs: Sequence[Run]) -> dict[str, tuple[Point, ...]]:
+        """Return by run id all points of the learning curves, and the last one of other metrics.
 
-        MlflowClient asks for one metric of one run at a time; a database answers for all runs at
-        once, and a server is asked by several at a time.
+        MlflowClient reads one metric of one run at a time. A database is read for all runs at
+        once, and a server by several threads.
         """
-        curves = naming.curves(EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0)))
-        found = {
+        curves = naming.curve_metrics(
+            EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))
+        )
+        points_by_run = {
             run.info.run_id: [
-                _point(each) for each in run.data._metric_objs if each.key not in curves
+                _build_point(metric) for metric in run.data._metric_objs if metric.key not in curves
             ]
             for run in runs
         }
@@ -181,69 +181,69 @@ class MlflowRawReader:
         if hasattr(tracking, "get_metric_history_bulk"):
             ids = [run.info.run_id for run in runs]
             for key in curves:
-                for each in tracking.get_metric_history_bulk(ids, key, 2**31 - 1):
-                    found[each.run_id].append(_point(each))
+                for metric in tracking.get_metric_history_bulk(ids, key, 2**31 - 1):
+                    points_by_run[metric.run_id].append(_build_point(metric))
         else:
-            asked = [
+            pairs = [
                 (run.info.run_id, key) for run in runs for key in run.data.metrics if key in curves
             ]
 
-            def history(pair: tuple[str, str]) -> list[Metric]:
+            def read_history(pair: tuple[str, str]) -> list[Metric]:
                 return list(self._store.client.get_metric_history(*pair))
 
-            with ThreadPoolExecutor(READERS) as pool:
-                for (run_id, _), metrics in zip(asked, pool.map(history, asked), strict=True):
-                    found[run_id] += map(_point, metrics)
-        return {run_id: tuple(sorted(points)) for run_id, points in found.items()}
+            with ThreadPoolExecutor(READER_THREADS) as pool:
+                for (run_id, _), metrics in zip(pairs, pool.map(read_history, pairs), strict=True):
+                    points_by_run[run_id] += map(_build_point, metrics)
+        return {run_id: tuple(sorted(points)) for run_id, points in points_by_run.items()}
 
-    def _files(self, run: Run) -> dict[str, StoredFile]:
+    def _read_files(self, run: Run) -> dict[str, StoredFile]:
         repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=self._store.uri)
-        held = [file.path for file in repository.list_artifacts() if not file.is_dir]
-        return {name: self._file(run, name) for name in held}
+        names = [file.path for file in repository.list_artifacts() if not file.is_dir]
+        return {name: self._read_file(run, name) for name in names}
 
-    def _file(self, run: Run, name: str) -> StoredFile:
+    def _read_file(self, run: Run, name: str) -> StoredFile:
         try:
-            with self._store.errors():
-                content = self._store.artifact(run, name)
+            with self._store.map_errors():
+                content = self._store.read_artifact(run, name)
         except Exception as error:
             return StoredFile("", error=str(error))
-        kept = name.endswith(".json") or name == TEST_FILE
+        keep = name.endswith(".json") or name == TEST_PREDICTIONS_FILE
         return StoredFile(
             hashlib.sha256(content).hexdigest(),
-            content=content if kept else None,
-            shapes=_shapes(content) if name == WEIGHTS else None,
+            content=content if keep else None,
+            shapes=_read_shapes(content) if name == WEIGHTS_FILE else None,
         )
 
-    def _versions(self, name: str) -> Iterable[RawVersion]:
+    def _read_versions(self, name: str) -> Iterable[RawVersion]:
         escaped = name.replace("'", "")
         client = self._store.client
-        found = client.search_model_versions(f"name='{escaped}'")
-        aliases = client.get_registered_model(name).aliases if found else {}
-        for each in found:
+        versions = client.search_model_versions(f"name='{escaped}'")
+        aliases = client.get_registered_model(name).aliases if versions else {}
+        for version in versions:
             yield RawVersion(
-                str(each.version),
-                each.run_id or "",
-                str(aliases.get("champion")) == str(each.version),
-                each.tags,
-                self._model_problem(each.source or ""),
+                str(version.version),
+                version.run_id or "",
+                str(aliases.get("champion")) == str(version.version),
+                version.tags,
+                self._find_model_problem(version.source or ""),
             )
 
-    def _model_problem(self, source: str) -> str:
-        """Whether what `models:/m-...` stands for is there."""
+    def _find_model_problem(self, source: str) -> str:
+        """Return what is wrong with the files of the model `models:/m-...`; empty if nothing is."""
         try:
-            with self._store.errors():
+            with self._store.map_errors():
                 model = self._store.client.get_logged_model(source.removeprefix("models:/"))
                 repository = get_artifact_repository(
                     model.artifact_location, tracking_uri=self._store.uri
                 )
-                there = {file.path for file in repository.list_artifacts()}
+                names = {file.path for file in repository.list_artifacts()}
         except Exception as error:
             return str(error)
-        lacking = sorted({"MLmodel", "data"} - there)
-        return f"{', '.join(lacking)} of its files are gone" if lacking else ""
+        missing = sorted({"MLmodel", "data"} - names)
+        return f"its files {', '.join(missing)} are missing" if missing else ""
 
 
-def _run(run: Run, points: Sequence[Point], files: Mapping[str, StoredFile]) -> RawRun:
+def _build_run(run: Run, points: Sequence[Point], files: Mapping[str, StoredFile]) -> RawRun:
     return RawRun(
         run_id=run.info.run_id,
         name=run.info.run_name or "",
@@ -258,12 +258,12 @@ def _run(run: Run, points: Sequence[Point], files: Mapping[str, StoredFile]) -> 
     )
 
 
-def _point(metric: Any) -> Point:
+def _build_point(metric: Any) -> Point:
     return Point(metric.key, metric.step, metric.value, metric.timestamp)
 
 
-def _shapes(content: bytes) -> dict[str, tuple[int, ...]] | None:
+def _read_shapes(content: bytes) -> dict[str, tuple[int, ...]] | None:
     try:
-        return {name: tuple(each["shape"]) for name, each in safetensors.deserialize(content)}  # type: ignore[no-untyped-call]
+        return {name: tuple(info["shape"]) for name, info in safetensors.deserialize(content)}  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError:
         return None

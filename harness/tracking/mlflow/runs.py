@@ -1,44 +1,44 @@
-"""A trial's run as it begins: its tags, its name, the run that it stands under."""
+"""A trial's run as it is created: tags, name and parent run."""
 
 from __future__ import annotations
 
 import json
 
 from harness.tracking.mlflow.client import Store
-from harness.tracking.types import CONFIRMING
+from harness.tracking.types import CONFIRM_INFIX
 from harness.trial import Trial
 
 
-def tags_of(trial: Trial, alone: bool) -> dict[str, str]:
-    """`alone` for a run of `train`, which belongs to no study."""
-    again = trial.confirms is not None
+def trial_tags(trial: Trial, is_single: bool) -> dict[str, str]:
+    """Return the tags of a trial's run; `is_single` is for a run of `train` without a study."""
+    is_confirmation = trial.confirms is not None
     return {
-        "harness.kind": "confirm" if again else "train" if alone else "trial",
+        "harness.kind": "confirm" if is_confirmation else "train" if is_single else "trial",
         "harness.uid": trial.uid,
-        "harness.number": str(trial.confirms if again else trial.number),
+        "harness.number": str(trial.confirms if is_confirmation else trial.number),
         "harness.attempt": str(trial.attempt),
         "harness.state": "RUNNING",
         "harness.spec": json.dumps(trial.spec.to_dict()),
     }
 
 
-def name_of(trial: Trial) -> str:
-    """`012 · 300-100 · adam 1e-03`; of a confirming run its seed is told too."""
+def trial_run_name(trial: Trial) -> str:
+    """Return a run's name: `012 · 300-100 · adam 1e-03`. A confirmation run adds its seed."""
     if trial.confirms is None:
         return f"{trial.number:03d} · {trial.spec.describe()}"
     return f"{trial.confirms:03d} · seed {trial.spec.seed} · {trial.spec.describe()}"
 
 
-def parent_of(store: Store, experiment_id: str, study_run: str, trial: Trial) -> str:
-    """The study's own run; for a confirming one, a run in it that holds them together.
+def find_or_create_parent(store: Store, experiment_id: str, study_run: str, trial: Trial) -> str:
+    """Return the parent run's id: the study's run, or for a confirmation run a group below it.
 
-    That has ended from the start: nothing happens in it.
+    The group's run is created as finished, because nothing is logged on it.
     """
     if trial.confirms is None:
         return study_run
-    uid = trial.uid.partition(CONFIRMING)[0] + CONFIRMING.rstrip("/")
-    found = store.find(uid, experiment_id)
-    if found is None:
+    uid = trial.uid.partition(CONFIRM_INFIX)[0] + CONFIRM_INFIX.rstrip("/")
+    run_id = store.find_run_id(uid, experiment_id)
+    if run_id is None:
         tags = {
             "harness.kind": "confirmation",
             "harness.uid": uid,
@@ -46,6 +46,6 @@ def parent_of(store: Store, experiment_id: str, study_run: str, trial: Trial) ->
             "mlflow.parentRunId": study_run,
         }
         run = store.client.create_run(experiment_id, None, tags, "confirm")
-        found = store.remember(uid, run.info.run_id)
-    store.client.set_terminated(found, "FINISHED")
-    return found
+        run_id = store.remember_run(uid, run.info.run_id)
+    store.client.set_terminated(run_id, "FINISHED")
+    return run_id

@@ -1,7 +1,7 @@
-"""How a study's page looks in MLflow's UI: a saved view, as MLflow 3.17 keeps it in a tag.
+"""The saved view of a study in MLflow's UI: columns, order and charts, stored in a tag.
 
-Undocumented: MLflow reads the experiment tag `mlflow.sharedViewState.<key>` when the address
-carries `viewStateShareKey=<key>`. tests/browser/test_mlflow_ui.py opens it.
+MLflow 3.17 does not document it. It reads the experiment tag `mlflow.sharedViewState.<key>` when
+the address has `viewStateShareKey=<key>`. tests/browser/test_mlflow_ui.py opens the view.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from harness.metrics import CLASSES, Score, higher_is_better
+from harness.metrics import ACCURACY, Score, higher_is_better
 from harness.results import Objective
 
-KEY = "harness"
-SETTINGS = ("batch_norm", "optimizer", "learning_rate")
-"""Columns of a study that does not say what it samples."""
+VIEW_KEY = "harness"
+DEFAULT_COLUMNS = ("batch_norm", "optimizer", "learning_rate")
+"""The columns of a study that samples nothing."""
 SECTIONS = {"val": True, "train": True, "best": True, "val_class_accuracy": False, "cost": False}
-"""Metrics by the part of their name before the slash, and whether their charts are unfolded.
+"""The chart sections in their order, by the metrics' prefix, and whether they are unfolded.
 
-Without it MLflow goes by the alphabet, and the curves stand below everything else."""
-WIDTHS = {
-    "1": 73,  # the boxes that select a run
+By default MLflow sorts them by name, with the learning curves at the bottom."""
+COLUMN_WIDTHS = {
+    "1": 73,  # the checkboxes that select a run
     "attributes.`Run Name`": 320,
     "metrics.`best/val_accuracy`": 145,
     "metrics.`best/val_loss`": 110,
@@ -32,37 +32,44 @@ WIDTHS = {
     "duration": 80,
     "runDateAndNestInfo": 140,
 }
-"""In pixels, by the ids of MLflow's table; 110 for a column that is not named."""
+"""Widths in pixels by the column ids of MLflow's table; 110 for all others."""
 
 
-def address(experiment_id: str) -> str:
-    """The view's address below the server's."""
-    return (
-        f"/#/experiments/{experiment_id}/runs?viewStateShareKey={KEY}&workflowType=machine_learning"
-    )
+def view_path(experiment_id: str) -> str:
+    """Return the view's address, without the server's."""
+    query = f"viewStateShareKey={VIEW_KEY}&workflowType=machine_learning"
+    return f"/#/experiments/{experiment_id}/runs?{query}"
 
 
-def tags(
+def view_tags(
     objective: Objective,
     kind: str,
-    sampled: Iterable[str] = SETTINGS,
+    sampled: Iterable[str] = DEFAULT_COLUMNS,
     network: str = "hidden",
-    score: Score = CLASSES,
+    score: Score = ACCURACY,
 ) -> dict[str, str]:
-    """The experiment's tags: its runs of `kind` best first, with the columns people compare.
+    """Return the experiment's tags of a view with the best runs first.
 
-    `sampled` are the names in the study's search space, `network` the setting that tells what a
-    trial's network is. MLflow nests runs under their parent only
-    while it sorts by date, so this view has the trials alone. It ignores pinned and expanded runs.
+    MLflow nests runs under their parent only when it sorts by date, so the view shows the trials
+    alone. It ignores pinned and expanded runs.
+
+    Args:
+        kind: Of the study; a `train` run is shown as it is.
+        sampled: The names in the study's search space.
+        network: The setting that describes a trial's network.
+        score: Of the study's task; it selects the metric columns.
     """
     metric, maximise = f"best/{objective.replace('/', '_')}", higher_is_better(objective)
-    settings = dict.fromkeys(
+    setting_names = dict.fromkeys(
         [network, *("hidden" if name in ("depth", "width") else name for name in sampled)]
     )
-    figures = ("val_loss",) if score.task == "classes" else ("val_mae", "val_r2")
-    measured = [f"metrics.`best/{name}`" for name in (score.key, *figures, "epoch")]
-    described = [*(f"params.`{name}`" for name in settings), "tags.`harness.state`"]
-    order = ["1", "attributes.`Run Name`", *measured, *described, "duration", "runDateAndNestInfo"]
+    metric_names = ("val_loss",) if score.task == "classes" else ("val_mae", "val_r2")
+    metric_columns = [
+        f"metrics.`best/{name}`" for name in (score.field_name, *metric_names, "epoch")
+    ]
+    other_columns = [*(f"params.`{name}`" for name in setting_names), "tags.`harness.state`"]
+    columns = [*metric_columns, *other_columns]
+    order = ["1", "attributes.`Run Name`", *columns, "duration", "runDateAndNestInfo"]
     state: dict[str, Any] = {
         "searchFilter": f"tags.`harness.kind` = '{'trial' if kind == 'study' else kind}'",
         "orderByKey": f"metrics.`{metric}`",
@@ -71,9 +78,9 @@ def tags(
         "lifecycleFilter": "Active",
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
-        "selectedColumns": [*measured, *described, "attributes.`Duration`"],
+        "selectedColumns": [*columns, "attributes.`Duration`"],
         "columnOrder": order,
-        "columnWidths": {name: WIDTHS.get(name, 110) for name in order},
+        "columnWidths": {name: COLUMN_WIDTHS.get(name, 110) for name in order},
         "runsHidden": [],
         "compareRunCharts": [],
         "compareRunSections": [
@@ -89,7 +96,7 @@ def tags(
         "autoRefreshEnabled": True,
     }
     return {
-        f"mlflow.sharedViewState.{KEY}": json.dumps(state),
+        f"mlflow.sharedViewState.{VIEW_KEY}": json.dumps(state),
         "mlflow.experiment.primaryMetric.name": metric,
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(maximise),
     }

@@ -1,7 +1,7 @@
-"""A new local database, made whole or not at all.
+"""Create a local MLflow database with all of its tables, or not at all.
 
-MLflow makes its tables in sixty steps, which take a second. Of databases whose maker was killed in
-between, a half could never be opened again.
+MLflow creates its tables in sixty steps, which take a second. When it was killed in between, half
+of the databases could never be opened again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 SCHEME = "sqlite:///"
 
 
-def make_whole(uri: str) -> None:
-    """Make the SQLite file of `uri` with its tables, unless it is there; nothing for other stores.
+def create_database(uri: str) -> None:
+    """Create the SQLite file of `uri`, unless it exists; does nothing for other stores.
 
     Raises OSError, SQLAlchemyError.
     """
@@ -27,26 +27,26 @@ def make_whole(uri: str) -> None:
     if name in (uri, "", ":memory:") or "?" in name or _has_content(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.parent):
+    with _lock_folder(path.parent):
         if not _has_content(path):
-            _make(path)
+            _create_tables(path)
 
 
-def _make(path: Path) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    for left in (beside, beside.with_name(f"{beside.name}-journal")):
-        left.unlink(missing_ok=True)  # by one that was killed
-    engine = create_sqlalchemy_engine(f"{SCHEME}{beside}")  # type: ignore[no-untyped-call]
+def _create_tables(path: Path) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    for leftover in (draft, draft.with_name(f"{draft.name}-journal")):
+        leftover.unlink(missing_ok=True)  # from a process that was killed
+    engine = create_sqlalchemy_engine(f"{SCHEME}{draft}")  # type: ignore[no-untyped-call]
     try:
         _initialize_tables(engine)  # type: ignore[no-untyped-call]
     finally:
         engine.dispose()
-    beside.replace(path)
+    draft.replace(path)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time: several studies may begin at once where there is nothing yet."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder against other processes: several studies may start at once in a new one."""
     file = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

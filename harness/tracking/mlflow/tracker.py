@@ -1,8 +1,8 @@
-"""The write side. Ids are passed explicitly, every write is synchronous and may be repeated.
+"""The Tracker that writes to MLflow. Every write is synchronous and may be repeated.
 
-MLflow's asynchronous logging takes 50 times as long and drops batches after its retries. A call
-whose answer was lost has been carried out: a run is looked up by its uid before one is made, points
-keep their time (MLflow drops exact doubles), files are overwritten.
+MLflow's asynchronous logging takes 50 times as long and drops batches after its retries. A write
+may be repeated because its answer can be lost: a run is looked up by its uid before it is created,
+points keep their time (MLflow drops exact duplicates), files are overwritten.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from mlflow.entities import Metric, Param, RunTag
 from harness.errors import StoreError, StudyError, masked
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.failpoints import failpoint
-from harness.tracking.mlflow import model_registry as champions
-from harness.tracking.mlflow import points, reader
-from harness.tracking.mlflow.artifacts import dataset_input, trial_files
+from harness.tracking.mlflow import model_registry, points, reader
+from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import experiment_of
-from harness.tracking.mlflow.naming import definition_tags, digest_tags, shown
-from harness.tracking.mlflow.runs import name_of, parent_of, tags_of
-from harness.tracking.raw_types import READINGS, WEIGHTS
+from harness.tracking.mlflow.experiments import find_or_create_experiment
+from harness.tracking.mlflow.naming import definition_tags, digest_tags, format_param
+from harness.tracking.mlflow.runs import find_or_create_parent, trial_run_name, trial_tags
+from harness.tracking.raw_types import READINGS_FILE, WEIGHTS_FILE
 from harness.tracking.types import (
     Curve,
     RunRecord,
@@ -33,7 +32,7 @@ from harness.tracking.types import (
     StudyRecord,
     StudyRun,
     TestReading,
-    trial_document,
+    build_trial_document,
 )
 from harness.trial import Trial
 
@@ -48,9 +47,10 @@ NOTE = "mlflow.note.content"
 
 
 class MlflowTracker:
-    """`artifacts` is where a local store keeps files; None leaves the choice to the server."""
+    """Implements the Tracker protocol for an MLflow store."""
 
     def __init__(self, uri: str, artifacts: Path | None = None) -> None:
+        """`artifacts` is the folder of a local store's files; None leaves it to the server."""
         self._store, self._artifacts = Store(uri), artifacts
         self._experiment_id = ""
         self._classes: tuple[str, ...] = ()
@@ -58,11 +58,11 @@ class MlflowTracker:
         self._facts: dict[str, str] = {}
         self._environment = ""
         self._parent = ""
-        """The study's run id; empty for `train`, whose runs stand alone."""
+        """The study's run id; empty for `train`, whose run has no parent."""
         self._started: set[str] = set()
-        """The uids whose runs this process gave their params."""
+        """The uids of the runs whose parameters this process recorded."""
 
-    def open(self, record: StudyRecord, at: float | None = None) -> None:
+    def open_study(self, record: StudyRecord, at: float | None = None) -> None:
         self._classes, self._validation_labels = record.classes, record.validation_labels
         self._facts = {
             **{f"harness.{key}": value for key, value in record.facts.items()},
@@ -71,59 +71,59 @@ class MlflowTracker:
             **definition_tags(record.definition),
         }
         self._environment = json.dumps(record.environment)
-        with self._store.errors():
-            self._experiment_id = experiment_of(self._store, record, self._artifacts)
+        with self._store.map_errors():
+            self._experiment_id = find_or_create_experiment(self._store, record, self._artifacts)
             if record.kind == "train":
                 return
-            found = self._store.find(record.uid, self._experiment_id)
-            if found is None:
+            run_id = self._store.find_run_id(record.uid, self._experiment_id)
+            if run_id is None:
                 if record.continued:
                     raise StudyError(
-                        f"study '{record.name}' has trials in its journal, but none of them in "
-                        f"{masked(self._store.uri)}; give back what was deleted there, or start "
+                        f"study '{record.name}' has trials in its Optuna record, but is not in "
+                        f"{masked(self._store.uri)}; restore the store from a backup, or start "
                         "over with --fresh"
                     )
                 tags = {"harness.kind": "study", "harness.uid": record.uid} | self._facts
                 run = self._store.client.create_run(
-                    self._experiment_id, _milliseconds(at), tags, record.name
+                    self._experiment_id, _to_milliseconds(at), tags, record.name
                 )
-                found = self._store.remember(record.uid, run.info.run_id)
+                run_id = self._store.remember_run(record.uid, run.info.run_id)
                 failpoint("mlflow.opened")
             else:
-                self._store.client.update_run(found, status="RUNNING")
+                self._store.client.update_run(run_id, status="RUNNING")
                 changed = [RunTag(key, value) for key, value in self._facts.items()]
-                self._store.client.log_batch(found, tags=changed)
-            self._store.log_bytes(found, "study.toml", record.text.encode())
-            self._store.client.log_inputs(found, [dataset_input(record)])
-            self._parent = found
+                self._store.client.log_batch(run_id, tags=changed)
+            self._store.log_file(run_id, "study.toml", record.text.encode())
+            self._store.client.log_inputs(run_id, [build_dataset_input(record)])
+            self._parent = run_id
 
-    def start(self, trial: Trial, at: float | None = None) -> None:
-        tags = tags_of(trial, alone=not self._parent) | {"harness.environment": self._environment}
+    def start_trial(self, trial: Trial, at: float | None = None) -> None:
+        tags = trial_tags(trial, is_single=not self._parent)
+        tags["harness.environment"] = self._environment
         if not self._parent:
             tags = self._facts | tags
-        params = [Param(name, shown(value)) for name, value in trial.spec.to_dict().items()]
-        with self._store.errors():
-            run_id = self._store.find(trial.uid, self._experiment_id)
+        params = [Param(name, format_param(value)) for name, value in trial.spec.to_dict().items()]
+        with self._store.map_errors():
+            run_id = self._store.find_run_id(trial.uid, self._experiment_id)
             if run_id is None:
                 if self._parent:
-                    above = parent_of(self._store, self._experiment_id, self._parent, trial)
-                    tags["mlflow.parentRunId"] = above
+                    tags["mlflow.parentRunId"] = find_or_create_parent(
+                        self._store, self._experiment_id, self._parent, trial
+                    )
                 run = self._store.client.create_run(
-                    self._experiment_id, _milliseconds(at), tags, name_of(trial)
+                    self._experiment_id, _to_milliseconds(at), tags, trial_run_name(trial)
                 )
-                run_id = self._store.remember(trial.uid, run.info.run_id)
+                run_id = self._store.remember_run(trial.uid, run.info.run_id)
                 failpoint("mlflow.created")
             self._store.client.log_batch(run_id, params=params, synchronous=True)
             self._started.add(trial.uid)
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
-        with self._store.errors():
-            for metrics_of_call in points.of_curves(metrics):
-                self._store.client.log_batch(
-                    self.run_id(uid), metrics=metrics_of_call, synchronous=True
-                )
+        with self._store.map_errors():
+            for batch in points.curve_points(metrics):
+                self._store.client.log_batch(self.find_run_id(uid), metrics=batch, synchronous=True)
 
-    def finish(
+    def finish_trial(
         self,
         trial: Trial,
         state: State,
@@ -138,77 +138,79 @@ class MlflowTracker:
         at: float | None = None,
     ) -> None:
         if trial.uid not in self._started:
-            self.start(trial)  # whoever asked for it may have died before its run had all params
-        run_id = self.run_id(trial.uid)
+            self.start_trial(trial)  # an earlier driver may have died before it recorded them all
+        run_id = self.find_run_id(trial.uid)
         tags = {"harness.state": state, "harness.worker": worker, "harness.reason": reason}
         if successor is not None:
             tags["harness.successor"] = str(successor)
         result = outcome if isinstance(outcome, TrialResult) else None
-        with self._store.errors():
+        with self._store.map_errors():
             if epochs:
-                document = trial_document(trial.spec, epochs, worker, result)
-                files = trial_files(document, result, self._classes, self._validation_labels)
+                document = build_trial_document(trial.spec, epochs, worker, result)
+                files = build_trial_files(document, result, self._classes, self._validation_labels)
                 if result is not None and keep:
-                    files[WEIGHTS] = result.weights
+                    files[WEIGHTS_FILE] = result.weights
                 self._store.log_files(run_id, files)
                 tags |= digest_tags(files)
                 failpoint("mlflow.filed")
             self._store.client.log_batch(
                 run_id,
-                metrics=points.of_result(result, self._classes) if result else (),
+                metrics=points.result_points(result, self._classes) if result else (),
                 tags=[RunTag(key, value) for key, value in tags.items() if value],
                 synchronous=True,
             )
             failpoint("mlflow.tagged")
-            self._store.client.set_terminated(run_id, STATUS[state], _milliseconds(at))
+            self._store.client.set_terminated(run_id, STATUS[state], _to_milliseconds(at))
             if displaced:
-                self._store.delete_file(self.run_id(displaced), WEIGHTS)
+                self._store.delete_file(self.find_run_id(displaced), WEIGHTS_FILE)
 
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         content = json.dumps(selection, indent=1).encode()
-        with self._store.errors():
-            self._store.log_bytes(
-                self.run_id(uid), f"selection-{selection['hash'][:12]}.json", content
-            )
+        with self._store.map_errors():
+            name = f"selection-{selection['hash'][:12]}.json"
+            self._store.log_file(self.find_run_id(uid), name, content)
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        run_id = self.run_id(uid)
-        with self._store.errors():
+        run_id = self.find_run_id(uid)
+        with self._store.map_errors():
             run = self._store.client.get_run(run_id)
-            known = reader.readings(self._store, run)
-            mine = reading.selection, reading.number
-            before = [each for each in known if (each.selection, each.number) != mine]
+            readings = reader.read_readings(self._store, run)
+            key = reading.selection, reading.number
+            others = [each for each in readings if (each.selection, each.number) != key]
             if champion:
-                # The model's page shows them too. From step 0, as one value each, they are bars.
-                looks = len({each.selection for each in before})
-                self._log_reading(run_id, reading, looks, champions.model_id(run))
+                # The model's page shows them too. Steps start at 0, so one value is drawn as a bar.
+                step = len({each.selection for each in others})
+                self._log_reading(run_id, reading, step, model_registry.latest_model_id(run))
             if self._parent:
-                self._log_reading(self.run_id(reading.run or f"{uid}/{reading.number}"), reading)
-            # Last: where this fails, the trial counts as not read.
-            content = json.dumps([each.to_dict() for each in (*before, reading)]).encode()
-            self._store.log_bytes(run_id, READINGS, content)
+                trial_uid = reading.run or f"{uid}/{reading.number}"
+                self._log_reading(self.find_run_id(trial_uid), reading)
+            # Last: if this fails, the trial counts as not evaluated.
+            content = json.dumps([each.to_dict() for each in (*others, reading)]).encode()
+            self._store.log_file(run_id, READINGS_FILE, content)
 
     def _log_reading(
         self, run_id: str, reading: TestReading, step: int = 0, model: str | None = None
     ) -> None:
-        metrics = points.of_reading(reading, self._classes, step, model)
+        metrics = points.reading_points(reading, self._classes, step, model)
         self._store.client.log_batch(run_id, metrics=metrics, synchronous=True)
 
     def log_replay(
-        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+        self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
     ) -> None:
-        now = _milliseconds(at)
-        with self._store.errors():
+        now = _to_milliseconds(at)
+        with self._store.map_errors():
             self._store.client.log_batch(
                 run_id,
                 metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-                tags=[RunTag("harness.replay", found)],
+                tags=[RunTag("harness.replay", outcome)],
                 synchronous=True,
             )
 
-    def weights(self, uid: str) -> bytes:
-        with self._store.errors():
-            return self._store.artifact(self._store.client.get_run(self.run_id(uid)), WEIGHTS)
+    def load_weights(self, uid: str) -> bytes:
+        with self._store.map_errors():
+            return self._store.read_artifact(
+                self._store.client.get_run(self.find_run_id(uid)), WEIGHTS_FILE
+            )
 
     def log_champion(
         self,
@@ -221,16 +223,16 @@ class MlflowTracker:
     ) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
         outputs, parent = len(self._classes) or 1, self._parent
-        with self._store.errors():
-            return champions.log_champion(
+        with self._store.map_errors():
+            return model_registry.log_champion(
                 self._store, parent, name, model, example, outputs, note, tags, dict(metadata)
             )
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
-        with self._store.errors():
-            self._store.log_bytes(self.run_id(uid), name, content)
+        with self._store.map_errors():
+            self._store.log_file(self.find_run_id(uid), name, content)
 
-    def close(
+    def close_study(
         self,
         uid: str,
         state: State,
@@ -241,9 +243,9 @@ class MlflowTracker:
         curves: Mapping[str, Curve] | None = None,
         at: float | None = None,
     ) -> None:
-        run_id, now = self.run_id(uid), _milliseconds(at)
-        with self._store.errors():
-            self._store.delete_doubles(self._experiment_id)
+        run_id, now = self.find_run_id(uid), _to_milliseconds(at)
+        with self._store.map_errors():
+            self._store.delete_duplicate_runs(self._experiment_id)
             self._store.client.log_batch(
                 run_id,
                 metrics=[
@@ -262,14 +264,14 @@ class MlflowTracker:
             self._store.client.set_terminated(run_id, STATUS[state], now)
 
     def _last_step(self, run_id: str, key: str) -> int:
-        """Of what the test set showed: MLflow shows the value of the latest opening, not ours."""
+        """Return the last step of a test metric, whose value MLflow shows; 0 for other metrics."""
         if not key.startswith("test/"):
             return 0
         history = self._store.client.get_metric_history(run_id, key)
         return max((point.step for point in history), default=0)
 
-    def read(self, name: str) -> StudyRun | None:
-        return reader.read(self._store, name)
+    def read_study(self, name: str) -> StudyRun | None:
+        return reader.read_study(self._store, name)
 
     def read_run(self, run_id: str) -> StudyRun | None:
         return reader.read_run(self._store, run_id)
@@ -280,21 +282,21 @@ class MlflowTracker:
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return reader.read_files(self._store, run_ids, name)
 
-    def model_run(self, address: str) -> str | None:
-        return champions.model_run(self._store, address)
+    def find_model_run(self, address: str) -> str | None:
+        return model_registry.find_model_run(self._store, address)
 
-    def experiments(self) -> dict[str, str]:
-        return reader.experiments(self._store)
+    def list_experiments(self) -> dict[str, str]:
+        return reader.list_experiments(self._store)
 
-    def studies(self) -> list[StudyRun]:
-        return reader.studies(self._store)
+    def list_studies(self) -> list[StudyRun]:
+        return reader.list_studies(self._store)
 
-    def run_id(self, uid: str) -> str:
-        found = self._store.find(uid, self._experiment_id)
-        if found is None:
+    def find_run_id(self, uid: str) -> str:
+        run_id = self._store.find_run_id(uid, self._experiment_id)
+        if run_id is None:
             raise StoreError(f"no run for trial {uid} in {masked(self._store.uri)}")
-        return found
+        return run_id
 
 
-def _milliseconds(at: float | None) -> int:
+def _to_milliseconds(at: float | None) -> int:
     return int((at or time.time()) * 1000)

@@ -1,10 +1,12 @@
-"""Writes to the record, on disk before they are sent: the store may be away, the driver may die.
+"""Writes to the tracking store that are on disk before they are sent.
 
-writes   what is written, as values
-file     the file that they stand in, and how far it was sent
-sender   the thread that sends them
-asking   what is read, from the store itself
-tracker  a Tracker in front of it all
+The store may be unreachable for the whole study, and the driver may be killed: nothing is lost.
+
+messages  what is written, as values that go to disk as JSON
+queue     the outbox file: the writes, and how many of them were sent
+sender    the thread that sends them
+reads     reads, which go to the store itself
+tracker   the Tracker in front of all of these
 """
 
 from harness.tracking.outbox.queue import SUFFIX

@@ -1,7 +1,9 @@
-"""What is written to a tracker, as values: they go to a file as JSON and are sent from there.
+"""The writes to a tracker as values that go to the outbox file as JSON.
 
-One class for each writing method of harness.tracking.base.Tracker; `send` calls it. Sending one
-twice changes nothing, for each carries the time at which it happened.
+There is one class for each writing method of harness.tracking.base.Tracker; `send` calls it.
+Sending a write twice changes nothing, because it holds the time of its event.
+
+The field names and `kind` are keys in files on disk, so they must not change.
 """
 
 from __future__ import annotations
@@ -19,34 +21,34 @@ from harness.trial import Trial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Open:
+class OpenStudy:
     record: StudyRecord
     at: float
     labels: Base64Bytes = b""
-    """The record's validation labels, which are left out of it."""
+    """The record's validation labels; `record` itself has none."""
     kind: Literal["open"] = "open"
 
     @classmethod
-    def of(cls, record: StudyRecord, at: float) -> Open:
-        bare = replace(record, validation_labels=b"")
-        return cls(record=bare, at=at, labels=record.validation_labels)
+    def from_record(cls, record: StudyRecord, at: float) -> OpenStudy:
+        without_labels = replace(record, validation_labels=b"")
+        return cls(record=without_labels, at=at, labels=record.validation_labels)
 
     def send(self, tracker: Tracker) -> None:
-        tracker.open(replace(self.record, validation_labels=self.labels), at=self.at)
+        tracker.open_study(replace(self.record, validation_labels=self.labels), at=self.at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class StartTrial:
     trial: Trial
     at: float
     kind: Literal["start"] = "start"
 
     def send(self, tracker: Tracker) -> None:
-        tracker.start(self.trial, at=self.at)
+        tracker.start_trial(self.trial, at=self.at)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Points:
+class LogEpochs:
     uid: str
     metrics: tuple[EpochMetrics, ...]
     kind: Literal["points"] = "points"
@@ -56,8 +58,8 @@ class Points:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finish:
-    """`outcome` without its weights and predictions, which stand beside it."""
+class FinishTrial:
+    """`outcome` has no weights and predictions here; they are separate fields."""
 
     trial: Trial
     state: State
@@ -70,13 +72,13 @@ class Finish:
     at: float
     predictions: Base64Bytes = b""
     weights: Base64Bytes = b""
-    """Empty where they are not to be kept."""
+    """Empty if they are not kept."""
     kind: Literal["finish"] = "finish"
 
     @classmethod
-    def of(
+    def from_outcome(
         cls, trial: Trial, state: State, outcome: Outcome | None, keep: bool, **more: Any
-    ) -> Finish:
+    ) -> FinishTrial:
         if not isinstance(outcome, TrialResult):
             return cls(trial=trial, state=state, outcome=outcome, **more)
         return cls(
@@ -92,7 +94,7 @@ class Finish:
         outcome = self.outcome
         if isinstance(outcome, TrialResult):
             outcome = replace(outcome, predictions=self.predictions, weights=self.weights)
-        tracker.finish(
+        tracker.finish_trial(
             self.trial,
             self.state,
             worker=self.worker,
@@ -107,7 +109,7 @@ class Finish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
+class LogSelection:
     uid: str
     selection: dict[str, Any]
     kind: Literal["select"] = "select"
@@ -117,9 +119,7 @@ class Select:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Test:
-    __test__ = False  # no test class, whatever pytest thinks of its name
-
+class LogTest:
     uid: str
     reading: TestReading
     champion: bool
@@ -130,7 +130,7 @@ class Test:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
+class LogReplay:
     run_id: str
     found: str
     metrics: dict[str, float]
@@ -142,7 +142,7 @@ class Replay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
+class LogFile:
     uid: str
     name: str
     content: Base64Bytes
@@ -153,7 +153,7 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Close:
+class CloseStudy:
     uid: str
     state: State
     reason: str
@@ -164,7 +164,7 @@ class Close:
     kind: Literal["close"] = "close"
 
     def send(self, tracker: Tracker) -> None:
-        tracker.close(
+        tracker.close_study(
             self.uid,
             self.state,
             reason=self.reason,
@@ -175,34 +175,46 @@ class Close:
         )
 
 
-Write = Open | Start | Points | Finish | Select | Test | Replay | File | Close
+Write = (
+    OpenStudy
+    | StartTrial
+    | LogEpochs
+    | FinishTrial
+    | LogSelection
+    | LogTest
+    | LogReplay
+    | LogFile
+    | CloseStudy
+)
 _ADAPTER: TypeAdapter[Write] = TypeAdapter(
     Annotated[Write, Field(discriminator="kind")], config=ConfigDict(ser_json_inf_nan="constants")
 )
 
 
 def to_json(write: Write) -> bytes:
+    """Return a write as one line of JSON."""
     return _ADAPTER.dump_json(write)
 
 
 def from_json(content: bytes) -> Write:
-    """Raises ValueError for what `to_json` did not write."""
+    """Read a write. Raises ValueError for text that `to_json` did not produce."""
     return _ADAPTER.validate_json(content)
 
 
-def merged(writes: Sequence[Write]) -> list[Write]:
-    """The same with fewer calls: points of a trial that no other write of that trial divides."""
-    found: list[Write] = []
-    places: dict[str, int] = {}
+def merge_epochs(writes: Sequence[Write]) -> list[Write]:
+    """Merge the epochs of a trial into one write, unless another kind of write is between them."""
+    merged: list[Write] = []
+    index_by_uid: dict[str, int] = {}
     for write in writes:
-        if not isinstance(write, Points):
-            places.clear()
-            found.append(write)
-        elif write.uid in places:
-            before = found[places[write.uid]]
-            assert isinstance(before, Points)
-            found[places[write.uid]] = replace(before, metrics=(*before.metrics, *write.metrics))
+        if not isinstance(write, LogEpochs):
+            index_by_uid.clear()
+            merged.append(write)
+        elif write.uid in index_by_uid:
+            earlier = merged[index_by_uid[write.uid]]
+            assert isinstance(earlier, LogEpochs)
+            metrics = (*earlier.metrics, *write.metrics)
+            merged[index_by_uid[write.uid]] = replace(earlier, metrics=metrics)
         else:
-            places[write.uid] = len(found)
-            found.append(write)
-    return found
+            index_by_uid[write.uid] = len(merged)
+            merged.append(write)
+    return merged

@@ -1,11 +1,15 @@
-"""One study's spool on disk: an append-only file of writes, and how many of them were sent.
+"""One study's outbox file: an append-only file of writes, and how many of them were sent.
 
-    harness-spool 1 open  00000000000000004711      what its driver does; bytes that were sent
-    5f3a01c2 {"kind": "start", ...}                 CRC-32 of the rest, one write
+    harness-spool 1 open  00000000000000004711      the state; how many bytes were sent
+    5f3a01c2 {"kind": "start", ...}                 CRC-32 of the rest of the line, one write
 
-A write stands here before anything else is made of it. `open` means that a driver works with the
-file, or died doing so; `ended` that it left in order, so that nothing is to be learnt from what was
-sent already.
+Every write is in this file before it is sent. `open` means that a driver uses the file, or died
+while using it: the next driver reads from it which trials were finished. `ended` means that the
+driver exited normally, so the sent writes are not needed any more.
+
+Why not a SQLite table: with one flipped bit in its write-ahead log SQLite reported no damage and
+dropped 67 of 100 rows; here a CRC detects it and the file stays as it is. Old outboxes would need
+this reader anyway, and `harness doctor` must read one without leaving -wal and -shm files behind.
 """
 
 from __future__ import annotations
@@ -20,157 +24,179 @@ from pathlib import Path
 
 from harness.errors import StoreError, StudyError
 from harness.system.failpoints import failpoint
-from harness.system.jsonl import mend
-from harness.tracking.outbox.messages import Finish, Open, Start, Write, from_json, to_json
+from harness.system.jsonl import cut_torn_end
+from harness.tracking.outbox.messages import (
+    FinishTrial,
+    OpenStudy,
+    StartTrial,
+    Write,
+    from_json,
+    to_json,
+)
 from harness.trial import Trial
 
-HEADER = re.compile(rb"harness-spool 1 (open |ended) (\d{20})\n")
-START = len("harness-spool 1 ended 00000000000000000000\n")
+HEADER_PATTERN = re.compile(rb"harness-spool 1 (open |ended) (\d{20})\n")
+HEADER_SIZE = len("harness-spool 1 ended 00000000000000000000\n")
 SUFFIX = ".spool"
 
 
 class Outbox:
-    """Ours alone while it is open. Raises StudyError where another process has it, StoreError
-    where it cannot be written or is damaged before its end."""
+    """An open outbox file, locked for this process."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.name = path, path.name.removesuffix(SUFFIX)
+        """Open or create the file, and cut off a write that was interrupted.
+
+        Raises:
+            StudyError: Another process has the file open.
+            StoreError: The file cannot be written, or is damaged before its last line.
+        """
+        self.path = path
         try:
-            self._file = -1
-            self._file = self._opened()
-            mend(path, _is_whole, "restore it from a copy, or move it away and lose what it holds")
-            self.size = os.fstat(self._file).st_size
-            if self.size < START:
-                self.ended, self.sent = False, START
-                os.ftruncate(self._file, 0)
-                self._mark()
-                self.size = START
+            self._descriptor = -1
+            self._descriptor = self._open_file()
+            cut_torn_end(
+                path, _is_intact, "restore it from a backup, or move it away and lose its writes"
+            )
+            self.size = os.fstat(self._descriptor).st_size
+            if self.size < HEADER_SIZE:
+                self.ended, self.sent = False, HEADER_SIZE
+                os.ftruncate(self._descriptor, 0)
+                self._write_header()
+                self.size = HEADER_SIZE
             else:
-                found = HEADER.fullmatch(os.pread(self._file, START, 0))
-                assert found is not None
-                self.ended = found[1] == b"ended"
-                self.sent = min(int(found[2]), self.size)
+                match = HEADER_PATTERN.fullmatch(os.pread(self._descriptor, HEADER_SIZE, 0))
+                assert match is not None
+                self.ended = match[1] == b"ended"
+                self.sent = min(int(match[2]), self.size)
         except OSError as error:
             self.close()
-            raise self._unwritable(error) from None
+            raise self._write_error(error) from None
         except StoreError:
             self.close()
             raise
         self.waiting = sum(1 for _ in self.read(self.sent))
-        """How many writes are not sent."""
+        """How many writes were not sent yet."""
 
     def append(self, write: Write) -> None:
-        """Durable against the process's death; what ends something, against the machine's too."""
-        line = _line(write)
+        """Add a write. It survives the death of the process.
+
+        Writes that end something (all but points and starts) also survive a power failure.
+        """
+        line = _format_line(write)
         try:
-            os.lseek(self._file, self.size, os.SEEK_SET)
-            written = os.write(self._file, line)
-            if written < len(line):
-                os.ftruncate(self._file, self.size)
+            os.lseek(self._descriptor, self.size, os.SEEK_SET)
+            count = os.write(self._descriptor, line)
+            if count < len(line):
+                os.ftruncate(self._descriptor, self.size)
                 raise OSError(28, "no space left on the device")
             if write.kind not in ("points", "start"):
-                os.fsync(self._file)
+                os.fsync(self._descriptor)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._write_error(error) from None
         self.size += len(line)
         self.waiting += 1
         failpoint("spool.appended")
 
-    def read(self, start: int = START) -> Iterator[tuple[Write, int]]:
-        """Writes from byte `start` on, each with the place where it ends."""
+    def read(self, start: int = HEADER_SIZE) -> Iterator[tuple[Write, int]]:
+        """Yield the writes from byte `start` on, each with the byte offset of its end."""
         while start < self.size:
-            line = self._line_at(start)
+            line = self._read_line(start)
             start += len(line)
             yield from_json(line[9:]), start
 
-    def opened(self) -> Open | None:
-        """The last `Open` among what was sent: later writes count on it."""
-        found = None
+    def last_open(self) -> OpenStudy | None:
+        """Return the last sent `OpenStudy`, which a new connection needs before later writes."""
+        last = None
         for write, end in self.read():
             if end > self.sent:
                 break
-            if isinstance(write, Open):
-                found = write
-        return found
+            if isinstance(write, OpenStudy):
+                last = write
+        return last
 
     @property
     def is_train(self) -> bool:
-        """Whether it is of `harness train`, whose runs stand alone."""
-        opens = [write for write, _ in self.read() if isinstance(write, Open)]
+        """Whether it belongs to `harness train`, whose run has no study."""
+        opens = [write for write, _ in self.read() if isinstance(write, OpenStudy)]
         return bool(opens) and opens[-1].record.kind == "train"
 
-    def unfinished(self) -> Trial | None:
-        """The last trial that was started, if nothing says how it ended."""
+    def unfinished_trial(self) -> Trial | None:
+        """Return the last trial that was started, if it was not finished."""
         last = None
         for write, _ in self.read():
-            if isinstance(write, Start):
+            if isinstance(write, StartTrial):
                 last = write.trial
-            elif isinstance(write, Finish):
+            elif isinstance(write, FinishTrial):
                 last = None
         return last
 
     def skip_study(self) -> bool:
-        """Go past what is left of a study to the next one's `Open`, if there is one: what --fresh
-        put away and the store refuses. It is kept beside, as `<name>.refused-<time>`."""
-        before = self.opened()
-        uid = before.record.uid if before else None
+        """Skip the unsent writes of a study that --fresh set aside and the store refuses.
+
+        Continues at the next study's `OpenStudy`; returns False if there is none. The skipped
+        writes are saved as `<name>.refused-<time>`.
+        """
+        last = self.last_open()
+        uid = last.record.uid if last else None
         start, place, count = self.sent, self.sent, 0
         for write, end in self.read(start):
-            if isinstance(write, Open):
+            if isinstance(write, OpenStudy):
                 uid = uid or write.record.uid
                 if write.record.uid != uid:
-                    beside = self.path.with_name(f"{self.path.name}.refused-{int(write.at)}")
-                    beside.write_bytes(os.pread(self._file, place - start, start))
+                    backup = self.path.with_name(f"{self.path.name}.refused-{int(write.at)}")
+                    backup.write_bytes(os.pread(self._descriptor, place - start, start))
                     self.mark_sent(place, count)
                     return True
             count, place = count + 1, end
         return False
 
     def mark_sent(self, place: int, writes: int) -> None:
-        """All before byte `place` was sent; `writes` more than before."""
+        """Record that everything before byte `place` was sent: `writes` more than before."""
         self.sent, self.waiting = place, self.waiting - writes
-        self._mark()
+        self._write_header()
 
-    def mark(self, *, ended: bool) -> None:
+    def mark_ended(self, *, ended: bool) -> None:
+        """Record whether the driver exited normally."""
         self.ended = ended
-        self._mark()
+        self._write_header()
 
     def compact(self) -> None:
-        """Begin anew with the last `Open`, where everything was sent and there is room for it."""
+        """Drop the sent writes, but for the last `OpenStudy`. Does nothing if the disk is full."""
         assert self.sent == self.size
-        record = self.opened()
-        line = _line(record) if record else b""
-        sent = START + len(line)
-        beside = self.path.with_name(f"{self.path.name}.new")
+        record = self.last_open()
+        line = _format_line(record) if record else b""
+        sent = HEADER_SIZE + len(line)
+        new_path = self.path.with_name(f"{self.path.name}.new")
         try:
-            beside.write_bytes(_header(self.ended, sent) + line)
+            new_path.write_bytes(_format_header(self.ended, sent) + line)
         except OSError:
-            beside.unlink(missing_ok=True)
+            new_path.unlink(missing_ok=True)
             return
-        fresh = os.open(beside, os.O_RDWR)
-        fcntl.flock(fresh, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new_file = os.open(new_path, os.O_RDWR)
+        fcntl.flock(new_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         failpoint("spool.compacting")
-        beside.replace(self.path)
-        os.close(self._file)
-        self._file, self.size, self.sent = fresh, sent, sent
+        new_path.replace(self.path)
+        os.close(self._descriptor)
+        self._descriptor, self.size, self.sent = new_file, sent, sent
 
     def close(self, *, remove: bool = False) -> None:
-        if self._file < 0:
+        """Release the file, and delete it if `remove`."""
+        if self._descriptor < 0:
             return
         if remove:
             self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # others' spools are in it
+            with suppress(OSError):  # it holds outboxes of other studies
                 self.path.parent.rmdir()
-        os.close(self._file)
-        self._file = -1
+        os.close(self._descriptor)
+        self._descriptor = -1
 
-    def _opened(self) -> int:
+    def _open_file(self) -> int:
         while True:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
-                continue  # another study has just removed the folder, which was empty
+                continue  # the process of another study has just removed the empty folder
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -180,13 +206,13 @@ class Outbox:
                 ) from None
             if os.fstat(file).st_nlink:
                 return file
-            os.close(file)  # whoever had it before has just removed it
+            os.close(file)  # the process that had it before has just removed it
 
-    def _line_at(self, start: int) -> bytes:
+    def _read_line(self, start: int) -> bytes:
         parts: list[bytes] = []
         place = start
         while not parts or not parts[-1].endswith(b"\n"):
-            part = os.pread(self._file, 1 << 16, place)
+            part = os.pread(self._descriptor, 1 << 16, place)
             if not part:
                 raise StoreError(f"{self.path}: ends in the middle of a record")
             line, feed, _ = part.partition(b"\n")
@@ -194,29 +220,29 @@ class Outbox:
             place += len(part)
         return b"".join(parts)
 
-    def _mark(self) -> None:
+    def _write_header(self) -> None:
         try:
-            os.pwrite(self._file, _header(self.ended, self.sent), 0)
+            os.pwrite(self._descriptor, _format_header(self.ended, self.sent), 0)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._write_error(error) from None
 
-    def _unwritable(self, error: OSError) -> StoreError:
+    def _write_error(self, error: OSError) -> StoreError:
         why = error.strerror or str(error)
         return StoreError(
-            f"{self.path}: cannot be written ({why}); the same command goes on when it can"
+            f"{self.path}: cannot be written ({why}); rerun the same command when it can"
         )
 
 
-def _header(ended: bool, sent: int) -> bytes:
+def _format_header(ended: bool, sent: int) -> bytes:
     return f"harness-spool 1 {'ended' if ended else 'open '} {sent:020d}\n".encode()
 
 
-def _line(write: Write) -> bytes:
+def _format_line(write: Write) -> bytes:
     content = to_json(write)
     return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
-def _is_whole(line: bytes) -> bool:
-    if HEADER.fullmatch(line):
+def _is_intact(line: bytes) -> bool:
+    if HEADER_PATTERN.fullmatch(line):
         return True
     return line[8:9] == b" " and line[:8] == b"%08x" % zlib.crc32(line[9:-1])

@@ -1,7 +1,7 @@
-"""A tracker whose writes stand on disk at once and reach the store when it answers.
+"""A Tracker that writes to the outbox at once and sends to the store in the background.
 
-Training does not wait for the store: it may be slow, restart or stay away for a whole study. What
-asks the store for something waits until all of the writes before it arrived.
+Training does not wait for the store, which may be slow, restart or be unreachable for the whole
+study. A read waits until all earlier writes were sent.
 """
 
 from __future__ import annotations
@@ -17,41 +17,46 @@ from typing import Any, Self
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
 from harness.results import EpochMetrics, Outcome
 from harness.tracking.base import Tracker
-from harness.tracking.outbox.asking import Answer, Asking
 from harness.tracking.outbox.messages import (
-    Close,
-    File,
-    Finish,
-    Open,
-    Points,
-    Replay,
-    Select,
-    Start,
-    Test,
+    CloseStudy,
+    FinishTrial,
+    LogEpochs,
+    LogFile,
+    LogReplay,
+    LogSelection,
+    LogTest,
+    OpenStudy,
+    StartTrial,
     Write,
 )
 from harness.tracking.outbox.queue import SUFFIX, Outbox
+from harness.tracking.outbox.reads import Result, StoreReads
 from harness.tracking.outbox.sender import Sender
 from harness.tracking.types import Curve, State, StudyRecord, TestReading
 from harness.trial import Trial
 
-PATIENCE = 30.0
-"""Seconds that a store which does not answer is waited for where its answer is needed."""
-OPENING = 5.0
-"""Seconds that it is given to refuse a study before training begins, be it merely slow."""
-TOLD, FEW = 10.0, 20
-"""Whoever waits for more than a few writes is told so every so many seconds."""
-HURRIED = 3.0
-"""The same once the user wants to leave."""
-LARGE = 1 << 25
-"""Bytes from which on what was sent is dropped from the file while the study goes on."""
+ANSWER_TIMEOUT = 30.0
+"""Seconds to wait for an unavailable store when its answer is needed."""
+OPEN_TIMEOUT = 5.0
+"""Seconds that the store has to refuse a study before training starts, even if it is just slow."""
+PROGRESS_INTERVAL, PROGRESS_MIN_WRITES = 10.0, 20
+"""While waiting for more than this many writes, report progress every so many seconds."""
+EXIT_TIMEOUT = 3.0
+"""Seconds to wait for the store once the user wants to exit."""
+COMPACT_BYTES = 1 << 25
+"""Drop the sent writes from a file above this size in bytes."""
 
 
-class OutboxTracker(Asking):
-    """Use as a context manager: leaving it sends what it can and says what it could not.
+class OutboxTracker(StoreReads):
+    """Use it as a context manager: its exit sends the remaining writes, or reports them.
 
-    `connect` makes the tracker that the writes are for; `say` tells people that it does not answer;
-    `leaving` is asked whether somebody wants to be gone. `sync` is the command that sends later.
+    Args:
+        folder: Of the outbox files.
+        name: The study's; the file is `<name>.spool`.
+        connect: Creates the store's tracker.
+        notify: Shows a message to the user.
+        is_leaving: Returns true once the user wants to exit.
+        sync: The command that sends the writes later, without the study's name.
     """
 
     def __init__(
@@ -59,58 +64,58 @@ class OutboxTracker(Asking):
         folder: Path,
         name: str,
         connect: Callable[[], Tracker],
-        say: Callable[[str], None] = lambda _: None,
-        leaving: Callable[[], object] = lambda: False,
+        notify: Callable[[str], None] = lambda _: None,
+        is_leaving: Callable[[], object] = lambda: False,
         sync: str = "harness sync",
     ) -> None:
         self._sync = f"{sync} {name}"
-        self._file = Outbox(folder / f"{name}{SUFFIX}")
-        self._say, self._leaving = say, leaving
-        self._sender = Sender(self._file, connect)
-        self._told = ""
-        self.in_order = False
-        """To be set when the study's own record knows of all that was finished; until then the
-        file stays, sent or not, for the next driver to learn from."""
+        self._outbox = Outbox(folder / f"{name}{SUFFIX}")
+        self._notify, self._is_leaving = notify, is_leaving
+        self._sender = Sender(self._outbox, connect)
+        self._reported_trouble = ""
+        self.ended_cleanly = False
+        """Set it to True once the Optuna record has every finished trial. Until then the file
+        stays, sent or not: the next driver reads from it which trials were finished."""
 
     @property
     def waiting(self) -> int:
-        """How many writes are not sent."""
-        return self._file.waiting
+        """How many writes were not sent yet."""
+        return self._outbox.waiting
 
     @property
     def error(self) -> HarnessError | None:
-        """Why nothing more is sent; whoever writes hears of it."""
+        """The error that stopped the sending; the next write raises it."""
         return self._sender.error
 
-    def finished(self, uid: str) -> Finish | None:
-        """How a trial ended, which its driver may have died before it told anybody else."""
-        with self._sender.changed:
+    def find_finish(self, uid: str) -> FinishTrial | None:
+        """Return the end of a trial, even if its driver died before it was recorded elsewhere."""
+        with self._sender.condition:
             ends = [
                 write
-                for write, _ in self._file.read()
-                if isinstance(write, Finish) and write.trial.uid == uid
+                for write, _ in self._outbox.read()
+                if isinstance(write, FinishTrial) and write.trial.uid == uid
             ]
         return ends[-1] if ends else None
 
-    def open(self, record: StudyRecord, at: float | None = None) -> None:
-        """Waits a while for the store, so that one that refuses the study is heard of at once."""
-        with self._sender.changed:
-            self._file.mark(ended=False)
-        self._write(Open.of(record, at or time.time()))
-        self._wait(PATIENCE, until_trouble=True)
-        self._news()
+    def open_study(self, record: StudyRecord, at: float | None = None) -> None:
+        """Wait up to OPEN_TIMEOUT for the store, so that its refusal is reported at once."""
+        with self._sender.condition:
+            self._outbox.mark_ended(ended=False)
+        self._write(OpenStudy.from_record(record, at or time.time()))
+        self._wait(ANSWER_TIMEOUT, return_on_trouble=True)
+        self._report_connection()
 
-    def start(self, trial: Trial, at: float | None = None) -> None:
-        """By now the study's own record knows of all that was finished before: see `finished`."""
-        with self._sender.changed:
-            if self._file.size > LARGE and self._file.sent == self._file.size:
-                self._file.compact()
-        self._write(Start(trial=trial, at=at or time.time()))
+    def start_trial(self, trial: Trial, at: float | None = None) -> None:
+        """The Optuna record has every earlier trial by now, so the file may be compacted."""
+        with self._sender.condition:
+            if self._outbox.size > COMPACT_BYTES and self._outbox.sent == self._outbox.size:
+                self._outbox.compact()
+        self._write(StartTrial(trial=trial, at=at or time.time()))
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
-        self._write(Points(uid=uid, metrics=tuple(metrics)))
+        self._write(LogEpochs(uid=uid, metrics=tuple(metrics)))
 
-    def finish(
+    def finish_trial(
         self,
         trial: Trial,
         state: State,
@@ -125,7 +130,7 @@ class OutboxTracker(Asking):
         at: float | None = None,
     ) -> None:
         self._write(
-            Finish.of(
+            FinishTrial.from_outcome(
                 trial,
                 state,
                 outcome,
@@ -140,15 +145,15 @@ class OutboxTracker(Asking):
         )
 
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
-        self._write(Select(uid=uid, selection=dict(selection)))
+        self._write(LogSelection(uid=uid, selection=dict(selection)))
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        self._write(Test(uid=uid, reading=reading, champion=champion))
+        self._write(LogTest(uid=uid, reading=reading, champion=champion))
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
-        self._write(File(uid=uid, name=name, content=content))
+        self._write(LogFile(uid=uid, name=name, content=content))
 
-    def close(
+    def close_study(
         self,
         uid: str,
         state: State,
@@ -160,7 +165,7 @@ class OutboxTracker(Asking):
         at: float | None = None,
     ) -> None:
         self._write(
-            Close(
+            CloseStudy(
                 uid=uid,
                 state=state,
                 reason=reason,
@@ -172,31 +177,33 @@ class OutboxTracker(Asking):
         )
 
     def log_replay(
-        self, run_id: str, found: str, metrics: Mapping[str, float], at: float | None = None
+        self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
     ) -> None:
-        replay = Replay(run_id=run_id, found=found, metrics=dict(metrics), at=at or time.time())
+        replay = LogReplay(
+            run_id=run_id, found=outcome, metrics=dict(metrics), at=at or time.time()
+        )
         self._write(replay)
 
     def send(self) -> int:
-        """Send what an earlier driver left, and give the file up: how many writes. Raises Unsent.
+        """Send the writes that an earlier driver left, and return how many. Raises Unsent.
 
-        The file of a driver that died stays, for the study's next driver learns from it.
+        The file of a driver that died stays: the study's next driver reads it.
         """
-        alone = self._file.unfinished() if self._file.is_train else None
-        if alone is not None:  # whose driver died, and which nobody goes on with
-            self.finish(alone, "INTERRUPTED", reason="the driver died")
-        self.in_order, waiting = self._file.ended or self._file.is_train, self.waiting
+        unfinished = self._outbox.unfinished_trial() if self._outbox.is_train else None
+        if unfinished is not None:  # a run of `harness train` is not continued by a next driver
+            self.finish_trial(unfinished, "INTERRUPTED", reason="the driver died")
+        self.ended_cleanly, waiting = self._outbox.ended or self._outbox.is_train, self.waiting
         with self:
             if waiting:
                 self.flush()
         return waiting
 
     def flush(self) -> None:
-        """Wait until everything is sent. Raises Unsent where the store does not answer."""
+        """Wait until everything is sent. Raises Unsent if the store does not answer."""
         self._sender.start()
         self._sender.hurry()
-        if not self._wait(PATIENCE):
-            raise self._unsent()
+        if not self._wait(ANSWER_TIMEOUT):
+            raise self._unsent_error()
 
     def __enter__(self) -> Self:
         return self
@@ -205,86 +212,85 @@ class OutboxTracker(Asking):
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
-        """The file goes away where nothing in it is needed any more."""
+        """Send what is left, and delete the file if it is not needed any more."""
         if self.waiting and self.error is None:
             self._sender.start()
             self._sender.hurry()
-            with suppress(HarnessError):  # told below, unless there is another error to tell
-                self._wait(HURRIED)
-        self._sender.stop(HURRIED)
-        with self._sender.changed:
-            with suppress(StoreError):  # told before, by whoever wrote
-                self._file.mark(ended=self.in_order)
-            self._file.close(remove=self.in_order and not self.waiting)
+            with suppress(HarnessError):  # raised below, unless there is another error
+                self._wait(EXIT_TIMEOUT)
+        self._sender.stop(EXIT_TIMEOUT)
+        with self._sender.condition:
+            with suppress(StoreError):  # the failed write raised it before
+                self._outbox.mark_ended(ended=self.ended_cleanly)
+            self._outbox.close(remove=self.ended_cleanly and not self.waiting)
         if self.waiting and not isinstance(error, Unsent):
-            self._say(str(self._unsent()))
+            self._notify(str(self._unsent_error()))
         if error is None and self.error is not None:
             raise self.error
 
     def _write(self, write: Write) -> None:
-        """Kept even where the store refuses; raises that, unless it tells of an end."""
-        with self._sender.changed:
-            self._file.append(write)
-            self._sender.changed.notify_all()
+        """Append a write, even if the sending has stopped. Raises its error, except at an end."""
+        with self._sender.condition:
+            self._outbox.append(write)
+            self._sender.condition.notify_all()
         self._sender.start()
-        self._news()
-        if self._sender.error is not None and not isinstance(write, Finish | Close):
+        self._report_connection()
+        if self._sender.error is not None and not isinstance(write, FinishTrial | CloseStudy):
             raise self._sender.error
 
-    def _news(self) -> None:
-        """Say once that the store is away, once that it is back."""
+    def _report_connection(self) -> None:
+        """Report once that the store is unavailable, and once that it answers again."""
         trouble = self._sender.trouble
-        if trouble and not self._told:
-            self._say(f"{trouble}; what is to be recorded waits in {self._file.path}")
-        elif self._told and not trouble:
-            self._say("the record's store answers again")
-        self._told = trouble
+        if trouble and not self._reported_trouble:
+            self._notify(f"{trouble}; until it answers, results are kept in {self._outbox.path}")
+        elif self._reported_trouble and not trouble:
+            self._notify("the tracking store answers again")
+        self._reported_trouble = trouble
 
-    def _wait(self, patience: float, until_trouble: bool = False) -> bool:
-        """Whether all was sent. Waits while the store answers, however slowly, and `patience` while
-        it does not; HURRIED at most for somebody who wants to leave."""
-        leave = math.inf
-        with self._sender.changed:
-            since = begun = told = time.monotonic()
-            while not self._sender.done:
+    def _wait(self, timeout: float, return_on_trouble: bool = False) -> bool:
+        """Wait until everything is sent; return False on a timeout.
+
+        A store that answers, however slowly, is waited for without limit; one that does not for
+        `timeout` seconds. Once the user wants to exit, it is EXIT_TIMEOUT for both.
+        """
+        exit_at = math.inf
+        with self._sender.condition:
+            last_answer = start = last_report = time.monotonic()
+            while not self._sender.is_done:
                 if self._sender.error is not None:
                     raise self._sender.error
                 now = time.monotonic()
-                if until_trouble and (self._sender.trouble or now > begun + OPENING):
+                if return_on_trouble and (self._sender.trouble or now > start + OPEN_TIMEOUT):
                     return False
-                since = since if self._sender.trouble else now
-                if now > told + TOLD and self._file.waiting > FEW:
-                    told = now
-                    self._say(
-                        f"waiting for MLflow, which has {self._file.waiting:,} writes to come"
-                    )
-                leave = min(leave, now + HURRIED) if self._leaving() else leave
-                if now > min(since + patience, leave):
+                last_answer = last_answer if self._sender.trouble else now
+                if now > last_report + PROGRESS_INTERVAL and self.waiting > PROGRESS_MIN_WRITES:
+                    last_report = now
+                    self._notify(f"waiting for MLflow: {self.waiting:,} writes left to send")
+                exit_at = min(exit_at, now + EXIT_TIMEOUT) if self._is_leaving() else exit_at
+                if now > min(last_answer + timeout, exit_at):
                     return False
-                self._sender.changed.wait(0.1)
+                self._sender.condition.wait(0.1)
         return True
 
-    def _ask(self, question: Callable[[Tracker], Answer]) -> Answer:
-        since, pause = time.monotonic(), 0.5
+    def _request(self, request: Callable[[Tracker], Result]) -> Result:
+        start, pause = time.monotonic(), 0.5
         while True:
             self.flush()
             assert self._sender.tracker is not None
             try:
-                return question(self._sender.tracker)
+                return request(self._sender.tracker)
             except Unavailable as error:
-                allowed = HURRIED if self._leaving() else PATIENCE
-                if time.monotonic() - since > allowed:
-                    raise Unsent(
-                        f"{error}; what is missing is done by the same command, once it answers"
-                    ) from None
+                timeout = EXIT_TIMEOUT if self._is_leaving() else ANSWER_TIMEOUT
+                if time.monotonic() - start > timeout:
+                    raise Unsent(f"{error}; rerun the same command once it answers") from None
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
 
-    def _unsent(self) -> Unsent:
+    def _unsent_error(self) -> Unsent:
         why = self._sender.trouble or str(self._sender.error or "there was no time to send them")
         return Unsent(
-            f"{self.waiting} writes of the record wait in {self._file.path} ({why}); send them "
-            f"later: {self._sync}, or the same command again"
+            f"{self.waiting} writes were not sent ({why}). They are kept in {self._outbox.path}; "
+            f"send them with: {self._sync}, or rerun the same command"
         )

@@ -1,0 +1,46 @@
+"""`--set TABLE.KEY=VALUE`: replace one value of a study file from the command line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from harness.config.schema import TABLES
+from harness.config.validation import LAYER_KEYS
+from harness.errors import ConfigError
+
+
+def apply_override(
+    override: str, tables: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]]
+) -> tuple[str, str]:
+    """Write the value into its table, and return the table's name and the key.
+
+    A field set in [train] is no longer sampled, nor varied by the [[trial]] tables; one set in
+    [space] is no longer fixed. Raises ConfigError.
+    """
+    match = re.fullmatch(r"([a-z]+)\.((?:arguments\.)?\w+)=(.*)", override, re.DOTALL)
+    if not match or match[1] not in TABLES:
+        raise ConfigError(
+            f"--set {override}: write TABLE.KEY=VALUE with TABLE one of {', '.join(TABLES)}"
+        )
+    table, key, text = match.groups()
+    if table == "train":
+        for name in ("hidden", *LAYER_KEYS) if key == "hidden" else (key,):
+            for varied in (tables["space"], *trials):
+                varied.pop(name, None)
+    if table == "space":
+        tables["train"].pop("hidden" if key in LAYER_KEYS else key, None)
+    tables[table][key] = _parse_value(override, text)
+    return table, key
+
+
+def _parse_value(override: str, text: str) -> Any:
+    """A TOML value; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if re.fullmatch(r"[\w.:/-]+", text):
+            return text
+    raise ConfigError(f"--set {override}: {text!r} is not a TOML value; write lists as [300,100]")
