@@ -1,10 +1,14 @@
-"""Sweeps over small networks: fast, hard to lose work with, honest about what they found.
+"""Hyperparameter sweeps over small neural networks, many trained at once, recorded in MLflow.
 
-import harness
+    import harness
 
-result = harness.run_study("quickstart", trials=20)
-print(result.champion.spec, result.test.accuracy)
-result.trials.sort_values("best_val_accuracy")
+    result = harness.run_study("quickstart", trials=20)
+    print(result.champion.spec, result.test.accuracy)
+    result.trials.sort_values("best_val_accuracy")  # a pandas DataFrame
+
+`run_study` runs a study file, or continues it, and returns a `StudyResult`. A `TrialSpec` has the
+settings of one trial. `UserError` means that an input must be changed; `HarnessError` is the base
+of all errors that harness raises on purpose.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HarnessError", "StudyResult", "TrialSpec", "UserError", "run_study"]
 
-_HOMES = {
+_LOCATIONS = {
     "HarnessError": "harness.errors",
     "StudyResult": "harness.sweep.run",
     "TrialSpec": "harness.trial",
@@ -28,9 +32,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for: `harness --help` needs none of them."""
-    if name not in _HOMES:
+    """Import a public name at its first use, since `harness --help` needs none of them."""
+    if name not in _LOCATIONS:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_LOCATIONS[name]), name)

@@ -1,17 +1,17 @@
-"""What can go wrong, as a tree.
+"""The exceptions that harness raises, and the exit status of each.
 
-    HarnessError            exit status 1: the run could not be carried out
-    ├── UserError           exit status 2: something the user gave cannot be used
+    HarnessError            exit status 1: the command failed
+    ├── UserError           exit status 2: an input cannot be used
     │   ├── ConfigError     a study file, a --set, an option
-    │   ├── DataError       a dataset: not found, cut off, wrong checksum
-    │   ├── DeviceError     a device that is not there
-    │   └── StudyError      a study: unknown, changed, or driven by somebody else
-    ├── Interruption        exit status 130: the user stopped the run; nothing is lost
+    │   ├── DataError       a dataset: not found, truncated, wrong checksum
+    │   ├── DeviceError     a device that this machine does not have
+    │   └── StudyError      a study: unknown, changed, or run by another driver
+    ├── Interruption        exit status 130: the user stopped the command; nothing is lost
     ├── StoreError          a record on disk or on a server that cannot be read or written
-    │   └── Unavailable     a store that does not answer now; asked again later, it may
+    │   └── Unavailable     a store that does not answer now, but may answer a retry
     └── Unsent              exit status 75: a part of the record waits on disk for its store
 
-Every message is one line that names the thing, shows the value and says what to do.
+Every message is one line: what is wrong, the value, and what to do.
 """
 
 from __future__ import annotations
@@ -22,62 +22,65 @@ from collections.abc import Iterable
 
 
 class HarnessError(Exception):
-    """Base of everything harness raises on purpose; `exit_status` is the command's."""
+    """Base class of all errors that harness raises on purpose."""
 
     exit_status = 1
+    """Exit status of the command that ends with this error."""
 
 
 class UserError(HarnessError):
+    """An input cannot be used: the user has to change it."""
+
     exit_status = 2
 
 
 class ConfigError(UserError):
-    """A study file or an option; names the file, the table and the key."""
+    """A study file or an option is wrong; the message names the file, the table and the key."""
 
 
 class DataError(UserError):
-    """A dataset that is missing, cut off or not what its checksum says."""
+    """A dataset is missing, truncated, or does not match its checksum."""
 
 
 class DeviceError(UserError):
-    """A device was demanded that this machine does not have."""
+    """The requested device does not exist on this machine."""
 
 
 class StudyError(UserError):
-    """A study that is unknown, was changed under its name, or has another driver."""
+    """A study is unknown, was changed under its name, or is run by another driver."""
 
 
-class Interruption(HarnessError):  # noqa: N818 - no error of anybody's
-    """The user stopped a run; what was running is closed and queued again."""
+class Interruption(HarnessError):  # noqa: N818 - nobody made an error
+    """The user stopped the command; interrupted trials are queued for a retry."""
 
     exit_status = 130
 
 
 class StoreError(HarnessError):
-    """A journal, a tracking store or a server that cannot be read or written."""
+    """A journal, a tracking store or a server cannot be read or written."""
 
 
-class Unavailable(StoreError):  # noqa: N818 - it may answer yet
-    """A store that does not answer now: a server away, a database locked, a disk full for now."""
+class Unavailable(StoreError):  # noqa: N818 - a state, not an error
+    """A store does not answer now, but may later: server down, database locked, disk full."""
 
 
-class Unsent(HarnessError):  # noqa: N818 - nothing is wrong with what was done
-    """The work is done, but its store was away: the record waits in the spool."""
+class Unsent(HarnessError):  # noqa: N818 - the work itself succeeded
+    """The work is done, but its store was unavailable: the record waits in the outbox."""
 
     exit_status = 75  # sysexits.h's EX_TEMPFAIL: try again later
 
 
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """`; did you mean 'learning_rate'?` where a known name is near, else the known names."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'learning_rate'?` if a known name is similar, else the known names."""
     names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean '{near[0]}'?"
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if matches:
+        return f"; did you mean '{matches[0]}'?"
     return f"; known: {', '.join(names)}" if names else ""
 
 
-def masked(uri: str) -> str:
-    """An address without its user and password, well written or not."""
+def mask_credentials(uri: str) -> str:
+    """Replace user name and password in an address, even in a malformed one."""
     if uri.startswith("sqlite:"):  # a path, which may hold an @
         return uri
     scheme, separator, rest = uri.partition("://")

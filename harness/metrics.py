@@ -1,7 +1,8 @@
-"""The figure by which models are quoted, by task: its name, which way is better, how it is written.
+"""The score: the metric that models are compared by, its direction, and how it is formatted.
 
-Accuracy where classes are told apart, RMSE in the target's own units where a number is foretold.
-An accuracy's interval is Wilson's; an RMSE's comes with it, by the bootstrap.
+A classification is scored by accuracy, a regression by RMSE in the target's own units. The
+confidence interval of an accuracy is that of a proportion; an RMSE's is the bootstrap's, and is
+recorded with it.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harness.results import EpochMetrics, Objective, Task
-from harness.stats.proportions import wilson
+from harness.results import EpochMetrics, Objective, Task, count_correct
+from harness.stats.proportions import compute_interval
 
 Z_95 = 1.96
-"""Standard errors that a 95 % interval reaches either way."""
+"""Half-width of a 95 % confidence interval of the normal distribution, in standard errors."""
 OBJECTIVES: dict[Task, tuple[Objective, ...]] = {
     "classes": ("val/accuracy", "val/loss"),
     "regression": ("val/rmse", "val/mae", "val/loss"),
 }
-"""What a study may go by, the default first, which is the score."""
+"""The possible objectives of a study by task. The first is the default, and the score."""
 UNMEASURED_FIELDS: dict[Task, tuple[str, ...]] = {
     "classes": ("train_rmse", "val_rmse", "val_mae", "val_r2"),
     "regression": ("train_accuracy", "val_accuracy"),
 }
-"""The fields of EpochMetrics that a task leaves None."""
+"""The fields of EpochMetrics that are None for a task."""
 OBJECTIVE_NAMES: dict[Objective, str] = {
     "val/accuracy": "accuracy",
     "val/rmse": "RMSE",
@@ -35,7 +36,7 @@ OBJECTIVE_NAMES: dict[Objective, str] = {
 
 
 class HasScore(Protocol):
-    """What can be quoted: a trial's result or run, or what the test set showed of one."""
+    """A scored model: a trial's result or run, or a reading of the test set."""
 
     @property
     def score(self) -> float: ...
@@ -47,9 +48,11 @@ class HasScore(Protocol):
 
 @dataclass(frozen=True)
 class Score:
+    """The metric that models are compared by, for one task."""
+
     task: Task = "classes"
     target: str = ""
-    """What is foretold; of a regression."""
+    """Name of the predicted number, of a regression."""
 
     @property
     def metric(self) -> Objective:
@@ -67,93 +70,100 @@ class Score:
 
     @property
     def field_name(self) -> str:
-        """As it stands in names of metrics: `val_accuracy`."""
+        """The field of EpochMetrics: `val_accuracy`."""
         return self.metric.replace("/", "_")
 
     @property
     def is_higher_better(self) -> bool:
-        """Whether higher is better."""
-        return higher_is_better(self.metric)
+        return is_higher_better(self.metric)
 
     @property
     def sign(self) -> int:
-        """What values are multiplied by to sort the best first."""
+        """Multiply values by this to sort the best first."""
         return get_sort_sign(self.metric)
 
-    def format_value(self, value: float, beside: float | None = None) -> str:
-        """`0.9071`, or `23,145`; with as many decimals as the figure `beside` it."""
-        return f"{value:.4f}" if self.task == "classes" else format_number(value, beside)
+    def format_value(self, value: float, reference: float | None = None) -> str:
+        """`0.9071`, or `23,145` with as many decimals as `reference` gets, by default itself."""
+        return f"{value:.4f}" if self.task == "classes" else format_number(value, reference)
 
     def format_difference(self, value: float) -> str:
-        """The same of a difference, without its sign: `0.34 points`, or `1,204`."""
-        return f"{100 * abs(value):.2f} points" if self.task == "classes" else format_number(abs(value))
+        """A difference without its sign: `0.34 points`, or `1,204`."""
+        return (
+            f"{100 * abs(value):.2f} points"
+            if self.task == "classes"
+            else format_number(abs(value))
+        )
 
-    def compute_interval(self, of: HasScore) -> tuple[float, float] | None:
-        """95 %; None where nothing was counted."""
-        n = sum(map(sum, of.confusion))
-        return wilson(sum(row[i] for i, row in enumerate(of.confusion)), n) if n else of.interval
+    def compute_interval(self, result: HasScore) -> tuple[float, float] | None:
+        """The 95 % confidence interval; None if there is none."""
+        correct, n = count_correct(result.confusion)
+        return compute_interval(correct, n) if n else result.interval
 
-    def format_interval(self, of: HasScore) -> str:
-        """` (95 %: 0.9034 to 0.9178)`, or nothing."""
-        found = self.compute_interval(of)
-        return f" (95 %: {self.format_range(found)})" if found else ""
+    def format_interval(self, result: HasScore) -> str:
+        """` (95 %: 0.9034 to 0.9178)`, or an empty string."""
+        interval = self.compute_interval(result)
+        return f" (95 %: {self.format_range(interval)})" if interval else ""
 
     def format_range(self, bounds: tuple[float, float]) -> str:
+        """`0.9034 to 0.9178`, both with as many decimals."""
         return f"{self.format_value(bounds[0], bounds[1])} to {self.format_value(bounds[1])}"
 
-    def format_score(self, of: HasScore, full: bool = False) -> str:
-        """`accuracy 0.9071 (95 %: 0.9034 to 0.9178)`; in `full` with what is predicted."""
-        return f"{self.full_name if full else self.name} {self.format_value(of.score)}{self.format_interval(of)}"
+    def format_score(self, result: HasScore, full: bool = False) -> str:
+        """`accuracy 0.9071 (95 %: 0.9034 to 0.9178)`; `full` adds the target's name."""
+        name = self.full_name if full else self.name
+        return f"{name} {self.format_value(result.score)}{self.format_interval(result)}"
 
     def format_other_metrics(self, loss: float, mae: float | None, r2: float | None) -> str:
-        """What stands after it: `loss 0.2534`, or `MAE 15,602, R2 0.9132`."""
+        """The metrics apart from the score: `loss 0.2534`, or `MAE 15,602, R2 0.9132`."""
         if mae is None or r2 is None:
             return f"loss {loss:.4f}"
         return f"MAE {format_number(mae)}, R2 {r2:.4f}"
 
     def format_epoch(self, epoch: EpochMetrics) -> str:
+        """The validation metrics of an epoch apart from the score."""
         return self.format_other_metrics(epoch.val_loss, epoch.val_mae, epoch.val_r2)
 
     @property
     def plotly_axis(self) -> dict[str, Any]:
-        """Plotly's format of an axis."""
+        """Options of a Plotly axis."""
         return {"tickformat": ".1%" if self.task == "classes" else ",.4~r"}
 
     @property
     def plotly_hover(self) -> str:
-        """Plotly's format of a value."""
+        """Plotly's number format in a hover text."""
         return ".4f" if self.task == "classes" else ",.5~r"
 
 
 ACCURACY = Score()
 
 
-def get_score(definition: Mapping[str, Any]) -> Score:
-    """What a study's trials are quoted by, from its definition."""
+def read_score(definition: Mapping[str, Any]) -> Score:
+    """The score of a study, from its recorded definition."""
     data = definition.get("data", {})
     return Score(data.get("task", "classes"), data.get("target", ""))
 
 
-def higher_is_better(objective: Objective) -> bool:
+def is_higher_better(objective: Objective) -> bool:
+    """Whether a higher value of the objective is better."""
     return objective == "val/accuracy"
 
 
 def get_sort_sign(objective: Objective) -> int:
-    """What values are multiplied by to sort the best first."""
-    return -1 if higher_is_better(objective) else 1
+    """Multiply values by this to sort the best first."""
+    return -1 if is_higher_better(objective) else 1
 
 
 def format_objective(value: float, objective: Objective) -> str:
-    """A value of an objective: four decimals, or as many as a number in units of its own takes."""
+    """A value of an objective: four decimals, or `format_number` for one in the target's units."""
     return format_number(value) if objective in ("val/rmse", "val/mae") else f"{value:.4f}"
 
 
-def format_number(value: float, beside: float | None = None) -> str:
-    """Four significant digits or more, thousands apart: `23,145`, `912.3`, `0.02340`.
+def format_number(value: float, reference: float | None = None) -> str:
+    """Four significant digits or more, with thousands separators: `23,145`, `912.3`, `0.02340`.
 
-    With as many decimals as the figure `beside` it has.
+    With `reference`, as many decimals as that number gets.
     """
-    size = abs(value if beside is None else beside)
+    size = abs(value if reference is None else reference)
     if not math.isfinite(value) or not math.isfinite(size):
         return str(value)
     if size and size < 1e-4:

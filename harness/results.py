@@ -1,7 +1,8 @@
-"""What an epoch measured, and what came of a trial: frozen values of the standard library."""
+"""What training returns: the metrics of an epoch, and the result or failure of a trial."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,99 +10,106 @@ Objective = Literal["val/accuracy", "val/loss", "val/rmse", "val/mae"]
 StopReason = Literal["finished", "early", "pruned"]
 Task = Literal["classes", "regression"]
 
+ConfusionMatrix = Sequence[Sequence[int]]
+"""Numbers of examples by [true class][predicted class]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """What one epoch measured.
+    """The metrics of one epoch.
 
-    Losses are means per example of the trial's own loss, without penalties; the training loss is
-    the one that was minimised, with label smoothing, the validation loss never has any. Those of a
-    regression are of the standardised target; its other figures are in the target's own units, and
-    None where classes are told apart, as accuracies are None in a regression.
+    Losses are means per example, without the penalties. The training loss includes label
+    smoothing, the validation loss never does.
+
+    A regression has no accuracies. Its losses are of the standardized target; RMSE, MAE and R2 are
+    in the target's own units, and None for a classification.
     """
 
     epoch: int
     """Counted from 1."""
     train_loss: float
     train_accuracy: float | None = None
-    """Over the epoch's own batches while they were trained on, in [0, 1]."""
+    """In [0, 1], measured on the epoch's batches while they were trained on."""
     penalty: float
-    """l1 * sum |p| + l2 * sum p^2 at the epoch's end."""
+    """l1 * sum |p| + l2 * sum p^2 at the end of the epoch."""
     val_loss: float
     val_accuracy: float | None = None
+    """In [0, 1]."""
     learning_rate: float
     """Of the epoch's last step."""
     seconds: float
-    """Of training and validation since the last evaluated epoch: the trial's own share where
-    several trained as one."""
+    """Training and validation since the last validated epoch; the trial's share of the time where
+    several trials train as one."""
     time: float
-    """Unix time at the epoch's end."""
+    """Unix time at the end of the epoch."""
     train_rmse: float | None = None
-    """Over the epoch's own batches while they were trained on."""
+    """Measured on the epoch's batches while they were trained on."""
     val_rmse: float | None = None
     val_mae: float | None = None
     val_r2: float | None = None
 
     def get_objective(self, name: Objective) -> float:
-        """Raises ValueError for one that a trial on such data does not have."""
+        """The value of an objective. Raises ValueError if the task does not have it."""
         value: float | None = getattr(self, name.replace("/", "_"))
         if value is None:
             raise ValueError(f"{name}: not measured on this data")
         return value
 
     def to_dict(self) -> dict[str, Any]:
-        """What was measured, by name."""
+        """The metrics that the task has, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
     def best_metrics(self) -> dict[str, float]:
-        """What was validated, by the names that a trial's best epoch has in MLflow."""
+        """The validation metrics, by the names that those of the best epoch have in MLflow."""
         names = ("val_accuracy", "val_loss", "val_rmse", "val_mae", "val_r2")
         values = {f"best/{name}": getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
     @property
     def score(self) -> float:
-        """What a trial is quoted by: validation accuracy, or RMSE of a regression."""
+        """Validation accuracy, or the validation RMSE of a regression."""
         return self.get_objective("val/rmse" if self.val_accuracy is None else "val/accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """A trial that trained: its best epoch by the study's objective, and what it left."""
+    """The result of a trial that was trained: its best epoch by the objective, and its files."""
 
     best: EpochMetrics
     epochs: int
-    """Epochs trained."""
+    """Number of epochs trained."""
     stopped: StopReason
     parameters: int
     """Number of trainable parameters."""
     seconds: float
-    """Of training and validation: its own share where several trials trained as one."""
+    """Training and validation; the trial's share of the time where several trials train as one."""
     confusion: tuple[tuple[int, ...], ...]
-    """Validation images by [true class][predicted class], at the best epoch; () of a regression."""
+    """Examples of the validation set by [true class][predicted class], at the best epoch; () for a
+    regression."""
     predictions: bytes
-    """Predicted class of every validation image in the split's order, one byte each; of a
-    regression the predicted values, float32."""
+    """Predicted class of each example of the validation set, in the split's order, one byte each;
+    float32 values for a regression."""
     weights: bytes
-    """The best epoch's state dict of `models.mlp.MLP`, or of `models.custom.OwnModel`, as
+    """State dict of the best epoch, of `models.mlp.MLP` or `models.custom.CustomModel`, as
     safetensors."""
     interval: tuple[float, float] | None = None
-    """Of a regression: 95 % for the validation RMSE, by the bootstrap."""
+    """95 % confidence interval of a regression's validation RMSE, by the bootstrap."""
 
     @property
     def score(self) -> float:
+        """Validation accuracy of the best epoch, or its validation RMSE."""
         return self.best.score
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
-        """Validation accuracy of each class; NaN for a class without an image."""
+        """Validation accuracy of each class; NaN for a class without examples."""
         return compute_class_accuracies(self.confusion)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFailure:
-    """A trial that could not be trained to its end, with the reason in words."""
+    """A trial that could not be trained to its end."""
 
     reason: str
 
@@ -109,8 +117,19 @@ class TrialFailure:
 Outcome = TrialResult | TrialFailure
 
 
-def compute_class_accuracies(confusion: tuple[tuple[int, ...], ...]) -> tuple[float, ...]:
-    """Diagonal over row sums of a [true][predicted] matrix; NaN where a row is empty."""
+def count_correct_by_class(confusion: ConfusionMatrix) -> list[tuple[int, int]]:
+    """Return (correct, all examples) of each true class."""
+    return [(row[index], sum(row)) for index, row in enumerate(confusion)]
+
+
+def count_correct(confusion: ConfusionMatrix) -> tuple[int, int]:
+    """Return (correct, all examples) over all classes."""
+    counts = count_correct_by_class(confusion)
+    return sum(correct for correct, _ in counts), sum(n for _, n in counts)
+
+
+def compute_class_accuracies(confusion: ConfusionMatrix) -> tuple[float, ...]:
+    """Return the accuracy of each class; NaN for a class without examples."""
     return tuple(
-        row[index] / sum(row) if sum(row) else float("nan") for index, row in enumerate(confusion)
+        correct / n if n else float("nan") for correct, n in count_correct_by_class(confusion)
     )

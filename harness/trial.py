@@ -52,7 +52,7 @@ class TrialSpec:
     boolean, a number, a string, or a tuple of these. None by default."""
     code: str = ""
     """The source files that the custom model was made of, such as `nets.py 3f2a91c0d2e4`: each with
-    the start of its SHA-256, see harness.models.user_code.code_of. A trial is refused if the files
+    the start of its SHA-256, see harness.models.user_code. A trial is refused if the files
     differ. Empty (the default) accepts any."""
     hidden: tuple[int, ...] = (300, 100)
     """Widths of the hidden layers, input side first, 1 or more each. Empty for a linear model.

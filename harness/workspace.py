@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ConfigError, StoreError, StudyError, Unavailable, masked
+from harness.errors import ConfigError, StoreError, StudyError, Unavailable, mask_credentials
 from harness.system.signals import StopFlag
 from harness.test_set.log import TestSetLog
 
@@ -61,7 +61,7 @@ class Workspace:
         """Return the tracking store's subfolder: studies of one name in two stores differ."""
         if tracking_uri == self.local_uri:
             return folder
-        address = masked(tracking_uri).partition("://")[2].removeprefix("***@")
+        address = mask_credentials(tracking_uri).partition("://")[2].removeprefix("***@")
         return folder / "".join(c if c.isalnum() or c in "-." else "_" for c in address)[:100]
 
     def resolve_tracking_uri(self, uri: str | None = None) -> str:
@@ -78,11 +78,11 @@ class Workspace:
         """Return a tracking URI as the user can type it in this folder, without its password."""
         if tracking_uri == self.local_uri:
             return f"sqlite:///{self.database}"
-        return masked(tracking_uri)
+        return mask_credentials(tracking_uri)
 
     def test_set_log(self, test_digest: str) -> TestSetLog:
         """Return the log of a test set's readings; studies of all stores share it."""
-        return TestSetLog.of(self.test_set_folder, test_digest)
+        return TestSetLog.for_test_set(self.test_set_folder, test_digest)
 
     @property
     def test_set_folder(self) -> Path:
@@ -171,7 +171,7 @@ def _validate_uri(uri: str) -> str:
     is_known |= uri.startswith(("http://", "https://")) and any(map(str.isalnum, host))
     if not is_known or not uri.isprintable() or len(uri) > MAX_URI_LENGTH:
         raise ConfigError(
-            f"{masked(uri)!r} is not a tracking address; write http://HOST:PORT or sqlite:///PATH"
+            f"{mask_credentials(uri)!r} is not a tracking address; write http://HOST:PORT or sqlite:///PATH"
         )
     return uri
 
@@ -188,8 +188,8 @@ def _check_server(uri: str) -> None:
     except (OSError, ValueError) as error:
         service = "MLflow server" if scheme.startswith("http") else "database"
         raise Unavailable(
-            f"no {service} answers at {masked(uri)} ({error}); start it, or omit the tracking "
-            "address to record in this folder"
+            f"no {service} answers at {mask_credentials(uri)} ({error}); start it, or omit the "
+            "tracking address to record in this folder"
         ) from None
 
 

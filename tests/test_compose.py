@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.compose import FILE, SECRETS, asked_for, composed
+from tests.support.compose import COMPOSE_FILE, SECRETS, find_variables, load_compose
 from tests.support.postgres import Postgres
 from tests.support.services import Services
 
-ROOT = FILE.parent
+ROOT = COMPOSE_FILE.parent
 MLFLOW = "CANARY-mlflow"
 STUDY = """
 [study]
@@ -40,26 +40,26 @@ IMAGES = re.compile(r"^\s*(?:image: |FROM )(\S+)$", re.MULTILINE)
 def test_it_is_valid() -> None:
     """By the schema of the Compose specification."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run([*command, FILE], capture_output=True, text=True)
+    done = subprocess.run([*command, COMPOSE_FILE], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
 def test_what_it_asks_for_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text()
-    named = dict(re.findall(r"^(#?[A-Z_]+)=(.*)$", example, re.MULTILINE))
-    assert {name.removeprefix("#") for name in named} == asked_for()
-    assert all(name.startswith("#") or value == "" for name, value in named.items())
+    variables = dict(re.findall(r"^(#?[A-Z_]+)=(.*)$", example, re.MULTILINE))
+    assert {name.removeprefix("#") for name in variables} == find_variables()
+    assert all(name.startswith("#") or value == "" for name, value in variables.items())
     assert "/.env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("missing", SECRETS)
 def test_there_is_no_default_password(missing: str) -> None:
     with pytest.raises(KeyError, match=f"{missing}: fill it in"):
-        composed(**{name: value for name, value in SECRETS.items() if name != missing})
+        load_compose(**{name: value for name, value in SECRETS.items() if name != missing})
 
 
 def test_no_secret_shows_but_in_an_environment() -> None:
-    services = composed(**SECRETS, MLFLOW_ADMIN_PASSWORD=MLFLOW)["services"]
+    services = load_compose(**SECRETS, MLFLOW_ADMIN_PASSWORD=MLFLOW)["services"]
     assert MLFLOW in str(services["mlflow"]["environment"])
     for service in services.values():
         assert "CANARY" not in str({**service, "environment": None})
@@ -68,18 +68,18 @@ def test_no_secret_shows_but_in_an_environment() -> None:
 def test_what_is_published_is_so_here_alone() -> None:
     published = {
         name: port
-        for name, service in composed(**SECRETS)["services"].items()
+        for name, service in load_compose(**SECRETS)["services"].items()
         for port in service.get("ports", ())
     }
     assert published.keys() == {"postgres", "mlflow", "optuna-dashboard"}
     assert all(port.startswith("127.0.0.1:") for port in published.values())
-    asked = composed(**SECRETS, PUBLISH="0.0.0.0")["services"]
+    asked = load_compose(**SECRETS, PUBLISH="0.0.0.0")["services"]
     assert asked["mlflow"]["ports"] == ["0.0.0.0:5000:5000"]
     assert asked["optuna-dashboard"]["ports"] == ["127.0.0.1:8080:8080"]
 
 
 def test_every_version_is_pinned_and_the_one_that_was_tried() -> None:
-    text = FILE.read_text()
+    text = COMPOSE_FILE.read_text()
     images = IMAGES.findall(text)
     assert len(images) >= 6
     assert all(re.search(r":\d+\.\d+", image) for image in images)
@@ -87,12 +87,12 @@ def test_every_version_is_pinned_and_the_one_that_was_tried() -> None:
     pinned = re.findall(r'"([\w-]+)(?:\[\w+\])?(==[^"]+)"', text)
     assert len(pinned) == 4
     assert {name + version for name, version in pinned} <= tried
-    nodes = [composed(**SECRETS)["services"][name] for name in ("ray-head", "worker", "study")]
+    nodes = [load_compose(**SECRETS)["services"][name] for name in ("ray-head", "worker", "study")]
     assert len({node["image"] for node in nodes}) == 1
 
 
 def test_everything_is_healthy_before_it_is_used() -> None:
-    services: dict[str, Any] = composed(**SECRETS)["services"]
+    services: dict[str, Any] = load_compose(**SECRETS)["services"]
     for service in services.values():
         for name, wanted in service.get("depends_on", {}).items():
             assert wanted == {"condition": "service_healthy"}
@@ -100,7 +100,7 @@ def test_everything_is_healthy_before_it_is_used() -> None:
 
 
 def test_the_image_has_all_that_the_package_is_made_of() -> None:
-    dockerfile = composed(**SECRETS)["services"]["worker"]["build"]["dockerfile_inline"]
+    dockerfile = load_compose(**SECRETS)["services"]["worker"]["build"]["dockerfile_inline"]
     copied = re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE)
     files = {name for line in copied for name in line.split()}
     assert {"pyproject.toml", "requirements.txt", "README.md", "harness", "studies"} <= files
@@ -125,13 +125,13 @@ def test_a_study_through_the_services_own_commands(tmp_path: Path) -> None:
         services.wait_until_healthy("mlflow")
         study = services.start("study", "./tiny.toml", "--cpu")
         status = study.wait(300)
-        said = (tmp_path / "study.log").read_text()
-        assert status == 0, said
+        log = (tmp_path / "study.log").read_text()
+        assert status == 0, log
         denied = services.harness(
             "run-study", "tiny.toml", "--ray", services.ray, RAY_AUTH_TOKEN="x"
         )
         assert denied.returncode == 2
-        assert "the cluster asks for a token; set RAY_AUTH_MODE" in denied.stderr.splitlines()[-1]
+        assert "the cluster requires a token; set RAY_AUTH_MODE" in denied.stderr.splitlines()[-1]
         services.start("optuna-dashboard")
         services.wait_until_healthy("optuna-dashboard")
         address = f"http://127.0.0.1:{services.dashboard}/api/studies"
@@ -142,9 +142,9 @@ def test_a_study_through_the_services_own_commands(tmp_path: Path) -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{services.mlflow}/")
         examined = services.harness("doctor", "tiny")
         assert examined.returncode == 0, examined.stdout + examined.stderr
-    assert "tiny: 4 trials on Ray, 4 nodes, CPU, 2 cores" in said
-    told = [path for path in tmp_path.rglob("*") if path.is_file() and leaks(path.read_bytes())]
-    assert told == []
+    assert "tiny: 4 trials on Ray, 4 nodes, CPU, 2 cores" in log
+    leaking = [path for path in tmp_path.rglob("*") if path.is_file() and leaks(path.read_bytes())]
+    assert leaking == []
     assert not (tmp_path / "mlruns" / "mlflow.db").exists()
 
 

@@ -1,7 +1,8 @@
-"""The best settings of a search over fresh seeds: what each came to, who wins, which model is kept.
+"""Choose the champion: the settings that win, and the run whose model is registered.
 
-The best of many validation scores is chosen for its luck too. Trained again with seeds that had no
-part in the choice, a setting shows its mean; by that the champion is chosen.
+The best of many validation scores is partly luck. So a search trains its best settings again with
+fresh seeds, which had no part in the selection, and the champion is chosen by the mean of these
+confirmation runs.
 """
 
 from __future__ import annotations
@@ -10,62 +11,63 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.analysis.seed_variance import Spread, best_of_settings
+from harness.analysis.seed_variance import SeedScores, find_best_trial_of_settings
 from harness.errors import HarnessError
 from harness.metrics import get_sort_sign
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
 
-ENDED = ("COMPLETE", "FAILED")
+ENDED_STATES = ("COMPLETE", "FAILED")
 
 
 @dataclass(frozen=True)
 class ConfirmedSetting:
-    """One of a search's best settings, trained again."""
+    """One of a search's best settings, and its confirmation runs."""
 
     trial: RunRecord
-    """The one that the search found."""
+    """The trial of the search that has these settings."""
     runs: tuple[RunRecord, ...]
-    """Complete ones, by seed."""
+    """The complete confirmation runs, by seed."""
     failed: int
-    """Seeds with which it could not be trained."""
-    validation: Spread
+    """Number of seeds with which training failed."""
+    validation: SeedScores
     """The score at each run's best epoch."""
-    value: float
-    """Mean of the objective."""
+    mean_objective: float
 
 
-def confirmed(study: StudyRun) -> list[ConfirmedSetting]:
-    """Best mean of the objective first; a setting that fails with a seed after those that do not.
+def rank_confirmed_settings(study: StudyRun) -> list[ConfirmedSetting]:
+    """Return the confirmed settings: fewest failed seeds first, then the best mean objective.
 
-    Empty for a grid or list, and where nothing was confirmed.
+    The list is empty for a grid or list, and if nothing was confirmed.
     """
-    found = [_of(study, trial) for trial in study.trials if study.has_confirmation]
+    settings = [
+        _build_confirmed_setting(study, trial) for trial in study.trials if study.has_confirmation
+    ]
     sign = get_sort_sign(study.objective)
     return sorted(
-        (each for each in found if each is not None),
-        key=lambda each: (each.failed, sign * each.value, each.trial.number),
+        (setting for setting in settings if setting is not None),
+        key=lambda setting: (setting.failed, sign * setting.mean_objective, setting.trial.number),
     )
 
 
-def champion_of(study: StudyRun) -> RunRecord | None:
-    """The trial whose settings won, by validation alone; None where no trial is complete.
+def find_champion(study: StudyRun) -> RunRecord | None:
+    """Return the trial whose settings won, by validation alone; None if no trial is complete.
 
-    Of a search, the best mean over fresh seeds, or the best score where it is not confirmed; of a
-    grid or list, the best trial of the setting with the best mean: among single trials the
-    luckiest seed would win.
+    For a search: the best mean over fresh seeds, or the best trial if nothing was confirmed. For a
+    grid or list: the best trial of the setting with the best mean, because among single trials
+    the luckiest seed would win.
     """
     if study.is_grid_or_list:
-        return best_of_settings(study)
-    found = confirmed(study)
+        return find_best_trial_of_settings(study)
+    confirmed = rank_confirmed_settings(study)
     ranked = study.rank_trials()
-    return found[0].trial if found else ranked[0] if ranked else None
+    return confirmed[0].trial if confirmed else ranked[0] if ranked else None
 
 
 def require_champion(study: StudyRun) -> RunRecord:
-    """Return the study's champion. Raises HarnessError where no trial is complete."""
-    champion = champion_of(study)
+    """Return the study's champion. Raises HarnessError if no trial is complete."""
+    champion = find_champion(study)
     if champion is None:
         failed = [run.reason for run in study.trials if run.state == "FAILED"]
         why = f"; the last failure: {failed[-1]}" if failed else ""
@@ -73,30 +75,32 @@ def require_champion(study: StudyRun) -> RunRecord:
     return champion
 
 
-def kept_of(study: StudyRun, champion: RunRecord) -> RunRecord:
-    """The run whose model is kept: of those that confirm the champion the best by validation."""
+def find_model_run(study: StudyRun, champion: RunRecord) -> RunRecord:
+    """Return the run whose model is registered: the champion's best confirmation run, or itself."""
     sign = get_sort_sign(study.objective)
-    for each in confirmed(study):
-        if each.trial.uid == champion.uid:
-            return min(each.runs, key=lambda run: sign * _value(study.objective, run))
+    for setting in rank_confirmed_settings(study):
+        if setting.trial.uid == champion.uid:
+            return min(setting.runs, key=lambda run: sign * _read_objective(study.objective, run))
     return champion
 
 
-def waiting(study: StudyRun, top: int, seeds: int) -> list[tuple[RunRecord, int]]:
-    """(trial, seed) that are still to be trained, for the `top` best distinct settings.
+def list_missing_seeds(study: StudyRun, top: int, seeds: int) -> list[tuple[RunRecord, int]]:
+    """Return (trial, seed) of the confirmation runs still to be trained, for the `top` settings.
 
-    What ended is not trained again, neither what failed.
+    A run that ended is not trained again, even if it failed.
     """
-    ended = {(run.number, run.spec.seed) for run in study.confirmation_runs if run.state in ENDED}
+    ended = {
+        (run.number, run.spec.seed) for run in study.confirmation_runs if run.state in ENDED_STATES
+    }
     return [
         (trial, seed)
-        for trial in _distinct(study, top)
+        for trial in _select_top_trials(study, top)
         for seed in range(trial.spec.seed + 1, trial.spec.seed + 1 + seeds)
         if (trial.number, seed) not in ended
     ]
 
 
-def _distinct(study: StudyRun, top: int) -> Iterator[RunRecord]:
+def _select_top_trials(study: StudyRun, top: int) -> Iterator[RunRecord]:
     specs: set[TrialSpec] = set()
     for run in study.rank_trials():
         if len(specs) < top and run.spec not in specs:
@@ -104,23 +108,25 @@ def _distinct(study: StudyRun, top: int) -> Iterator[RunRecord]:
             yield run
 
 
-def _of(study: StudyRun, trial: RunRecord) -> ConfirmedSetting | None:
-    again = [run for run in study.confirmation_runs if run.number == trial.number]
-    complete = [run for run in again if run.state == "COMPLETE"]
+def _build_confirmed_setting(study: StudyRun, trial: RunRecord) -> ConfirmedSetting | None:
+    confirmation_runs = [run for run in study.confirmation_runs if run.number == trial.number]
+    complete = [run for run in confirmation_runs if run.state == "COMPLETE"]
     if not complete or trial.state != "COMPLETE":
         return None
     runs = tuple(sorted(complete, key=lambda run: run.spec.seed))
     return ConfirmedSetting(
         trial,
         runs,
-        failed=sum(run.state == "FAILED" for run in again),
-        validation=Spread(tuple(_value(study.score.metric, run) for run in runs), study.score),
-        value=statistics.fmean(_value(study.objective, run) for run in runs),
+        failed=sum(run.state == "FAILED" for run in confirmation_runs),
+        validation=SeedScores(
+            tuple(_read_objective(study.score.metric, run) for run in runs), study.score
+        ),
+        mean_objective=statistics.fmean(_read_objective(study.objective, run) for run in runs),
     )
 
 
-def _value(objective: Objective, run: RunRecord) -> float:
-    """At its best epoch, which a record without curves has too."""
+def _read_objective(objective: Objective, run: RunRecord) -> float:
+    """Return the objective at the best epoch, which records without learning curves have too."""
     value = run.objective_value(objective)
     assert value is not None
     return value

@@ -1,45 +1,55 @@
-"""What is on record of how fair a study's data is: the facts, as metrics and in a sentence.
+"""Data leakage and class balance of a study: stored in its tags, as metrics, and in a sentence.
 
-The facts are JSON in the study's tags: `splits` (examples, SHA-256), `duplicates` (examples, of
-these with another label) and `balance` (examples of each class).
+The tags are JSON: `splits` (examples, SHA-256), `duplicates` (examples, and how many of them have
+another label) and `balance` (examples of each class). Nothing is counted here, see
+harness.data.leakage.
 """
 
 from __future__ import annotations
 
 import json
 
-from harness.data.leakage import PAIRS, SPLITS, SplitContents, DataQuality, Duplicates
+from harness.data.leakage import PAIRS, SPLITS, DataQuality, Duplicates, SplitContents
 from harness.tracking.types import StudyRun
 
-LONGEST = 8000
-"""Characters that MLflow takes in a tag."""
+MAX_TAG_LENGTH = 8000
+"""Characters that MLflow accepts in a tag."""
 
 
-def facts_of(found: DataQuality) -> dict[str, str]:
-    """What goes on record, by name; `fairness_of` reads it."""
-    parts = found.parts.items()
-    balance = _short({name: part.by_class for name, part in parts})
-    if len(balance) > LONGEST:
-        balance = _short({name: (min(part.by_class), max(part.by_class)) for name, part in parts})
-    duplicates = {name: (of.examples, of.conflicting) for name, of in found.duplicates.items()}
+def data_quality_to_facts(quality: DataQuality) -> dict[str, str]:
+    """Return the tags by name; `read_data_quality` reads them.
+
+    If the class counts are too long for a tag, only the smallest and the largest are kept.
+    """
+    splits = quality.parts.items()
+    balance = _to_compact_json({name: split.by_class for name, split in splits})
+    if len(balance) > MAX_TAG_LENGTH:
+        balance = _to_compact_json(
+            {name: (min(split.by_class), max(split.by_class)) for name, split in splits}
+        )
+    duplicates = {
+        name: (counts.examples, counts.conflicting) for name, counts in quality.duplicates.items()
+    }
     return {
-        "splits": _short({name: (part.examples, part.digest) for name, part in parts}),
-        "duplicates": _short(duplicates | {"dropped": found.dropped}),
+        "splits": _to_compact_json(
+            {name: (split.examples, split.digest) for name, split in splits}
+        ),
+        "duplicates": _to_compact_json(duplicates | {"dropped": quality.dropped}),
         "balance": balance,
     }
 
 
-def fairness_of(study: StudyRun) -> DataQuality | None:
-    """As it is on record; None for an older record without it.
+def read_data_quality(study: StudyRun) -> DataQuality | None:
+    """Read what `data_quality_to_facts` recorded; None for an older record without it.
 
-    Where the classes are too many for a tag, `by_class` holds the least and the most alone; a
-    regression's is empty.
+    With too many classes for a tag, `by_class` has only the smallest and the largest count. It is
+    empty for a regression.
     """
     try:
         splits, duplicates, balance = (
             json.loads(study.facts[name]) for name in ("splits", "duplicates", "balance")
         )
-        found = DataQuality(
+        quality = DataQuality(
             {
                 name: SplitContents(int(examples), tuple(map(int, balance[name])), str(digest))
                 for name in SPLITS
@@ -54,55 +64,65 @@ def fairness_of(study: StudyRun) -> DataQuality | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    told = all(bool(part.by_class) == bool(study.classes) for part in found.parts.values())
-    return found if told else None
+    is_valid = all(bool(split.by_class) == bool(study.classes) for split in quality.parts.values())
+    return quality if is_valid else None
 
 
-def data_metrics(study: StudyRun) -> dict[str, float]:
-    """By their names in MLflow; empty for an older record.
+def compute_data_metrics(study: StudyRun) -> dict[str, float]:
+    """Return the study's MLflow metrics of its data; empty for an older record.
 
-    `data/duplicates_train_test` are the test examples that stand in the training part too,
-    `data/conflicting_train_test` those of them with another label there; `data/imbalance_test` is
-    the largest class over the smallest.
+    `data/duplicates_train_test` counts the test examples that also occur in the training set,
+    `data/conflicting_train_test` those of them that have another label there.
+    `data/imbalance_test` is the size of the largest class divided by that of the smallest.
     """
-    found = fairness_of(study)
-    if found is None:
+    quality = read_data_quality(study)
+    if quality is None:
         return {}
-    metrics: dict[str, float] = {"data/dropped": found.dropped}
-    for name, of in found.duplicates.items():
-        metrics[f"data/duplicates_{name}"] = of.examples
-        metrics[f"data/conflicting_{name}"] = of.conflicting
-    for name, part in found.parts.items():
-        if min(part.by_class, default=0):
-            metrics[f"data/imbalance_{name}"] = max(part.by_class) / min(part.by_class)
+    metrics: dict[str, float] = {"data/dropped": quality.dropped}
+    for name, counts in quality.duplicates.items():
+        metrics[f"data/duplicates_{name}"] = counts.examples
+        metrics[f"data/conflicting_{name}"] = counts.conflicting
+    for name, split in quality.parts.items():
+        if min(split.by_class, default=0):
+            metrics[f"data/imbalance_{name}"] = max(split.by_class) / min(split.by_class)
     return metrics
 
 
-def data_line(study: StudyRun) -> str:
-    """What stands in several parts, for the verdict; empty where nothing does, or nothing is known.
+def describe_data_quality(study: StudyRun) -> str:
+    """Return the duplicates between splits in one sentence; empty if there are none.
 
-    `of 10,000 test examples 12 stand in training too (3 with another label)`.
+    `12 of 10,000 test examples also occur in the training set (3 with another label)`.
     """
-    found = fairness_of(study)
-    if found is None:
+    quality = read_data_quality(study)
+    if quality is None:
         return ""
-    said = [told(study, found, pair) for pair in PAIRS if found.duplicates[pair].examples]
-    if found.dropped:
-        said.insert(0, f"{found.dropped:,} duplicates were dropped from training")
-    return "; ".join(said)
+    parts = [
+        describe_overlap(study, quality, pair)
+        for pair in PAIRS
+        if quality.duplicates[pair].examples
+    ]
+    if quality.dropped:
+        parts.insert(0, f"{quality.dropped:,} duplicates were dropped from training")
+    return "; ".join(parts)
 
 
-def told(study: StudyRun, found: DataQuality, pair: str) -> str:
-    """`of 10,000 test examples 12 stand in training too (3 with another label)`."""
+def describe_overlap(study: StudyRun, quality: DataQuality, pair: str) -> str:
+    """`12 of 10,000 test examples also occur in the training set (3 with another label)`.
+
+    `pair` is one of PAIRS.
+    """
     first, second = pair.split("_")
-    where = {"train": "training"}.get(first, first)
-    part = study.test_name if second == "test" else second
-    examples, of = found.parts[second].examples, found.duplicates[pair]
-    verb = "stands" if of.examples < 2 else "stand"
+    name = study.test_name if second == "test" else second
+    examples, counts = quality.parts[second].examples, quality.duplicates[pair]
+    verb = "occurs" if counts.examples == 1 else "occur"
+    other = "training" if first == "train" else first
     label = "label" if study.classes else study.score.target or "target"
-    other = f" ({of.conflicting:,} with another {label})" if of.conflicting else ""
-    return f"of {examples:,} {part} examples {of.examples or 'none'} {verb} in {where} too{other}"
+    conflicting = f" ({counts.conflicting:,} with another {label})" if counts.conflicting else ""
+    return (
+        f"{counts.examples:,} of {examples:,} {name} examples also {verb} in the {other} set"
+        f"{conflicting}"
+    )
 
 
-def _short(values: object) -> str:
+def _to_compact_json(values: object) -> str:
     return json.dumps(values, separators=(",", ":"))

@@ -1,13 +1,13 @@
-"""The best of n trials, as it is to be expected: how many trials were worth running.
+"""The expected best score of n random trials: how many trials were worth running.
 
-The estimator: the mean of the best over all choices of n of the N trials, without replacement. It
+The estimate is the mean of the best over all choices of n of the N trials, without replacement. It
 is unbiased for trials that are drawn independently (R. Tang and others, "Showing Your Work Doesn't
-Always Work", ACL 2020); with replacement (J. Dodge and others, "Show Your Work", EMNLP 2019) it
-would fall short.
+Always Work", ACL 2020). Drawing with replacement (J. Dodge and others, "Show Your Work", EMNLP
+2019) would underestimate it.
 
-Of a sampler that learns, as TPE does, trials are not exchangeable: early ones are worse than late
-ones. What is said here is of n trials drawn from all that ran, not of stopping after the first n;
-so the course that the search really took is told beside it.
+With a sampler that learns, such as TPE, trials are not exchangeable: early ones are worse than late
+ones. The estimate is for n trials drawn from all that ran, and not for stopping after the first n.
+So the search's own running best is reported with it.
 """
 
 from __future__ import annotations
@@ -21,46 +21,48 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import Z_95, higher_is_better, format_objective
-from harness.results import Objective
-from harness.stats.proportions import wilson
-from harness.tracking.types import RunRecord, StudyRun, count_correct
+from harness.metrics import Z_95, format_objective, is_higher_better
+from harness.results import Objective, count_correct
+from harness.stats.proportions import compute_interval
+from harness.tracking.types import RunRecord, StudyRun
 
-MOST_POINTS = 1000
-"""Of the curve that is kept."""
-FEWEST = 5
-"""Trials; of fewer nothing is said."""
-TOLD = (5, 10, 20, 50, 100, 200, 500, 1000)
-"""Values of n that the verdict tells: the last FEW below N."""
-FEW = 3
-ONE_ERROR = 0.6827
-"""The confidence of an interval that reaches one standard error either way."""
-OF_LOSS = 0.01
-"""The share of a loss that may be missing to the best."""
-SPREAD = (0.05, 0.95)
-"""Quantiles of the best of n that are told beside its mean."""
+MAX_CURVE_POINTS = 1000
+"""Points of the curve that is recorded."""
+MIN_TRIALS = 5
+"""With fewer results there is no estimate."""
+REPORTED_N = (5, 10, 20, 50, 100, 200, 500, 1000)
+"""Values of n in the summary: the last MAX_REPORTED of those below N."""
+MAX_REPORTED = 3
+ONE_STANDARD_ERROR = 0.6827
+"""The confidence of an interval that extends one standard error to either side."""
+LOSS_TOLERANCE = 0.01
+"""The tolerance for a loss or MAE, as a share of the best value."""
+QUANTILES = (0.05, 0.95)
+"""Quantiles of the best of n that are computed along with its mean."""
 
 
 @dataclass(frozen=True)
 class ExpectedBest:
-    """Of the trials that gave a result; everything by n is at index n - 1."""
+    """The expected best of n of the trials that gave a result; entry n - 1 is for n."""
 
     objective: Objective
     mean: tuple[float, ...]
-    """The expected best of n; the last is the best of all."""
+    """The expected best of n; the last entry is the best of all trials."""
     low: tuple[float, ...]
-    """5 % of the choices of n have no greater best."""
+    """The 5 % quantile of the best of n."""
     high: tuple[float, ...]
-    """95 % have no greater best."""
-    course: tuple[float, ...]
-    """The best of the n trials that were asked for first."""
+    """The 95 % quantile."""
+    running_best: tuple[float, ...]
+    """The best of the first n trials of the search."""
     tolerance: float
-    """What may be missing to the best of all: of an accuracy one standard error (by Wilson's
-    interval), as in the one-standard-error rule of L. Breiman and others, "Classification and
-    Regression Trees", 1984, section 3.4.3: less is not known of the best itself; of an RMSE one
-    standard error too, by its bootstrapped interval. Of a loss or MAE, whose error is not on
-    record, a hundredth of it, which is a convention."""
-    of_error: bool = True
+    """Tolerance for "as good as the best".
+
+    For accuracy and RMSE it is one standard error of the best trial's score, half the width of a
+    68 % confidence interval: the best score is not known more precisely. This is the
+    one-standard-error rule of L. Breiman and others, "Classification and Regression Trees", 1984,
+    section 3.4.3. Another interval method in `stats.proportions.compute_interval` would change it.
+    For a loss or MAE, whose error is not recorded, it is LOSS_TOLERANCE, a convention."""
+    is_standard_error: bool = True
     """Whether the tolerance is a standard error."""
 
     @property
@@ -72,134 +74,133 @@ class ExpectedBest:
         return self.mean[-1]
 
     @property
-    def enough(self) -> int:
-        """The smallest n whose expected best is within the tolerance of the best of all."""
+    def sufficient_trials(self) -> int:
+        """The smallest n whose expected best is within the tolerance of the best of all trials."""
         near = (n for n, mean in enumerate(self.mean, 1) if abs(self.best - mean) <= self.tolerance)
         return next(near)
 
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
-        """(n, expected best) for a metric with steps: all n, or the first ones and then ever fewer,
-        MOST_POINTS at most."""
-        steps, dense = np.arange(1, self.trials + 1), MOST_POINTS // 2
-        if self.trials > MOST_POINTS:
-            rest = np.geomspace(dense, self.trials, MOST_POINTS - dense + 1).round().astype(int)
-            steps = np.unique(np.concatenate([steps[:dense], rest]))
+        """(n, expected best) as the steps of an MLflow metric.
+
+        With more than MAX_CURVE_POINTS trials, the first half of the points has every n, the rest
+        is spaced geometrically.
+        """
+        steps, dense = np.arange(1, self.trials + 1), MAX_CURVE_POINTS // 2
+        if self.trials > MAX_CURVE_POINTS:
+            rest = np.geomspace(dense, self.trials, MAX_CURVE_POINTS - dense + 1)
+            steps = np.unique(np.concatenate([steps[:dense], rest.round().astype(int)]))
         return tuple((n, self.mean[n - 1]) for n in steps.tolist())
 
     @property
-    def metric(self) -> str:
+    def metric_name(self) -> str:
         """The curve's name in MLflow."""
         return f"expected_best/{self.objective.replace('/', '_')}"
 
     def metrics(self) -> dict[str, float]:
-        """For MLflow, beside the curve."""
+        """Return MLflow metrics, apart from the curve."""
         return {
-            "expected_best/trials_enough": self.enough,
+            "expected_best/trials_enough": self.sufficient_trials,
             "expected_best/tolerance": self.tolerance,
         }
 
-    @property
-    def text(self) -> str:
-        """For the verdict."""
-        told = [n for n in TOLD if n < self.trials][-FEW:]
-        means = [f"{self.written(self.mean[n - 1])} of {n}" for n in told]
-        means.append(f"{self.written(self.best)} of all {self.trials}")
-        return f"expected {', '.join(means)}; {self.judged}"
+    def describe(self) -> str:
+        """Return one sentence for the summary."""
+        reported = [n for n in REPORTED_N if n < self.trials][-MAX_REPORTED:]
+        means = [f"{self.format_value(self.mean[n - 1])} of {n}" for n in reported]
+        means.append(f"{self.format_value(self.best)} of all {self.trials}")
+        return f"expected {', '.join(means)}; {self.describe_sufficient_trials()}"
 
-    @property
-    def judged(self) -> str:
-        """How many trials would have been enough, and how many of them in the order they ran."""
-        by = "one standard error" if self.of_error else f"{100 * OF_LOSS:g} %"
-        within = format_objective(self.tolerance, self.objective)
-        if self.enough == self.trials:
-            return f"no fewer are expected within {within} of the best ({by})"
+    def describe_sufficient_trials(self) -> str:
+        """Return how many random trials would suffice, and the search's best after as many."""
+        n = self.sufficient_trials
+        kind = "one standard error" if self.is_standard_error else f"{100 * LOSS_TOLERANCE:g} %"
+        tolerance = format_objective(self.tolerance, self.objective)
+        if n == self.trials:
+            return f"no fewer are expected within {tolerance} of the best ({kind})"
         return (
-            f"{self.enough} drawn at random are expected within {within} of the best "
-            f"({by}), the first {self.enough} that ran came to "
-            f"{self.written(self.course[self.enough - 1])}"
+            f"{n} drawn at random are expected within {tolerance} of the best ({kind}), the first "
+            f"{n} of the search reached {self.format_value(self.running_best[n - 1])}"
         )
 
-    def written(self, value: float) -> str:
-        """Four digits; of a loss that diverged, what it takes."""
-        loss = self.objective in ("val/accuracy", "val/loss")
-        return f"{value:.3g}" if loss and abs(value) >= 1000 else format_objective(value, self.objective)
+    def format_value(self, value: float) -> str:
+        """Four digits; exponential notation for the large loss of a diverged trial."""
+        has_four_decimals = self.objective in ("val/accuracy", "val/loss")
+        if has_four_decimals and abs(value) >= 1000:
+            return f"{value:.3g}"
+        return format_objective(value, self.objective)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "n": [n for n, _ in self.curve],
             "mean": [mean for _, mean in self.curve],
-            "enough": self.enough,
+            "enough": self.sufficient_trials,
             "tolerance": self.tolerance,
         }
 
 
-def expected(study: StudyRun) -> ExpectedBest | None:
-    """None of a grid or list, which was decided on as a whole, and of fewer than FEWEST results.
+def compute_expected_best(study: StudyRun) -> ExpectedBest | None:
+    """Compute the expected best of a search; None for a grid or list, whose size was fixed before.
 
-    Complete trials count by their best epoch; pruned ones by the best they had reached, a lower
-    bound of what they would have come to, and by no more than the champion has, for they are not
-    eligible. Failed and interrupted trials gave nothing and do not count.
+    Also None with fewer than MIN_TRIALS results.
+
+    A complete trial counts by its best epoch. A pruned trial counts by the best epoch that it had
+    reached, a lower bound of its result, and by no more than the champion has, because it could
+    not have been chosen. Failed and interrupted trials do not count.
     """
-    ranked, higher = study.rank_trials(), higher_is_better(study.objective)
+    ranked, higher = study.rank_trials(), is_higher_better(study.objective)
     if study.is_grid_or_list or not ranked:
         return None
-    values, error = _values(study, ranked[0]), _standard_error(study, ranked[0])
-    if len(values) < FEWEST or (higher and error is None):
+    values, error = _collect_values(study, ranked[0]), _estimate_standard_error(study, ranked[0])
+    if len(values) < MIN_TRIALS or (higher and error is None):
         return None
-    mean, (low, high) = expected_best(values, higher), quantiles_of_best(values, higher)
+    mean = compute_best_of_n_means(values, higher)
+    low, high = compute_best_of_n_quantiles(values, higher)
     return ExpectedBest(
         objective=study.objective,
         mean=tuple(mean),
         low=tuple(low),
         high=tuple(high),
-        course=tuple(itertools.accumulate(values, max if higher else min)),
-        tolerance=OF_LOSS * abs(mean[-1]) if error is None else error,
-        of_error=error is not None,
+        running_best=tuple(itertools.accumulate(values, max if higher else min)),
+        tolerance=LOSS_TOLERANCE * abs(mean[-1]) if error is None else error,
+        is_standard_error=error is not None,
     )
 
 
-def _standard_error(study: StudyRun, run: RunRecord) -> float | None:
-    """Of the objective of a trial; None where it is not known."""
-    if study.objective == "val/rmse" and run.interval is not None:
-        return (run.interval[1] - run.interval[0]) / (2 * Z_95)
-    correct, examples = count_correct(run.confusion)
-    if not higher_is_better(study.objective) or not examples:
-        return None
-    below, above = wilson(correct, examples, ONE_ERROR)
-    return (above - below) / 2
+def compute_best_of_n_means(values: Sequence[float], higher_is_better: bool) -> list[float]:
+    """Return the expected best of n of the N values, drawn without replacement, for n = 1 to N.
 
-
-def expected_best(values: Sequence[float], higher_is_better: bool) -> list[float]:
-    """The expected best of n of the N values, drawn without replacement, for n = 1 to N.
-
-    E[max of n] = sum over i of C(i - 1, n - 1) / C(N, n) * v(i), v rising (Tang and others, 2020).
-    Summed by parts, with F(i) = C(i, n) / C(N, n), the share of choices from the i least: v(N) less
-    the sum of F(i) (v(i + 1) - v(i)). All terms have one sign, and F of n is that of n - 1 times
-    (i - n + 1) / (N - n + 1), at most 1: nothing overflows, nothing cancels.
+    E[max of n] = sum over i of C(i - 1, n - 1) / C(N, n) * v(i), v ascending (Tang and others,
+    2020). It is summed by parts: with F(i) = C(i, n) / C(N, n), the share of the choices from the i
+    smallest values, it is v(N) minus the sum of F(i) (v(i + 1) - v(i)). All terms have the same
+    sign, and F for n is F for n - 1 times (i - n + 1) / (N - n + 1), at most 1. So nothing
+    overflows and nothing cancels.
     """
-    rising = _rising(values, higher_is_better)
-    gaps = np.diff(rising)
-    found = [float(rising[-1] - share[:-1] @ gaps) for share in _shares(len(rising))]
-    return found if higher_is_better else [-value for value in found]
+    ascending = _sort_ascending(values, higher_is_better)
+    gaps = np.diff(ascending)
+    means = [float(ascending[-1] - share[:-1] @ gaps) for share in _iterate_shares(len(ascending))]
+    return means if higher_is_better else [-value for value in means]
 
 
-def quantiles_of_best(
+def compute_best_of_n_quantiles(
     values: Sequence[float], higher_is_better: bool
 ) -> tuple[list[float], list[float]]:
-    """For n = 1 to N, what the best of n is no greater than in 5 % and in 95 % of the choices."""
-    rising = _rising(values, higher_is_better)
-    last = len(rising) - 1
-    rows = [np.searchsorted(share, SPREAD).clip(max=last) for share in _shares(len(rising))]
-    low, high = ([float(rising[row[end]]) for row in rows] for end in (0, 1))
+    """Return the 5 % and the 95 % quantiles of the best of n, for n = 1 to N."""
+    ascending = _sort_ascending(values, higher_is_better)
+    last = len(ascending) - 1
+    rows = [
+        np.searchsorted(share, QUANTILES).clip(max=last)
+        for share in _iterate_shares(len(ascending))
+    ]
+    low, high = ([float(ascending[row[end]]) for row in rows] for end in (0, 1))
     return (low, high) if higher_is_better else ([-v for v in high], [-v for v in low])
 
 
-def _values(study: StudyRun, champion: RunRecord) -> list[float]:
-    """The objective of every trial that gave a result, by number."""
+def _collect_values(study: StudyRun, champion: RunRecord) -> list[float]:
+    """Return the objective of every trial that gave a result, by number."""
     best = champion.objective_value(study.objective)
     assert best is not None  # it is complete
-    worse_of = min if higher_is_better(study.objective) else max
+    worse_of = min if is_higher_better(study.objective) else max
     values = []
     for run in sorted(study.trials, key=lambda run: run.number):
         value = run.objective_value(study.objective)
@@ -208,16 +209,29 @@ def _values(study: StudyRun, champion: RunRecord) -> list[float]:
     return values
 
 
-def _rising(values: Sequence[float], higher_is_better: bool) -> npt.NDArray[np.float64]:
-    """From the worst to the best; the other way round, the sign too, where lower is better."""
-    found = np.array(values, np.float64)
-    return np.sort(found if higher_is_better else -found)
+def _estimate_standard_error(study: StudyRun, run: RunRecord) -> float | None:
+    """Return the standard error of a trial's objective; None if it is not known."""
+    if study.objective == "val/rmse" and run.interval is not None:
+        return (run.interval[1] - run.interval[0]) / (2 * Z_95)
+    correct, examples = count_correct(run.confusion)
+    if not is_higher_better(study.objective) or not examples:
+        return None
+    low, high = compute_interval(correct, examples, ONE_STANDARD_ERROR)
+    return (high - low) / 2
 
 
-def _shares(count: int) -> Iterator[npt.NDArray[np.float64]]:
-    """For n = 1 to `count`: [count], the share of choices of n that are of the i least alone, at
-    index i - 1."""
-    least, share = np.arange(1, count + 1), np.ones(count)
+def _sort_ascending(values: Sequence[float], higher_is_better: bool) -> npt.NDArray[np.float64]:
+    """Sort from the worst to the best; if lower is better, the values are negated first."""
+    array = np.array(values, np.float64)
+    return np.sort(array if higher_is_better else -array)
+
+
+def _iterate_shares(count: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield for n = 1 to `count` an array [count].
+
+    Its entry i - 1 is the share of all choices of n that take only from the i smallest values.
+    """
+    smallest, share = np.arange(1, count + 1), np.ones(count)
     for n in range(1, count + 1):
-        share = share * (np.maximum(least - n + 1, 0) / (count - n + 1))
+        share = share * (np.maximum(smallest - n + 1, 0) / (count - n + 1))
         yield share

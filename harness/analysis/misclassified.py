@@ -1,6 +1,7 @@
-"""The validation pictures that a model gets wrong with the most confidence.
+"""The validation images that a model misclassifies with the most confidence.
 
-Of the validation part, for the test set stays sealed: who looks at its pictures will tune to them.
+They come from the validation set because the test set stays sealed: whoever sees its images will
+tune to them.
 """
 
 from __future__ import annotations
@@ -21,98 +22,101 @@ if TYPE_CHECKING:
     from harness.data.torch_datasets import Split
     from harness.trial import Loss
 
-FILE = "mistakes.json"
-MOST = 24
+MISTAKES_FILE = "mistakes.json"
+MAX_SHOWN = 24
 BATCH = 500
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One validation example, and what the model takes it for."""
+    """One misclassified validation example. Stored as JSON by field name."""
 
     row: int
-    """In the training part's files."""
+    """The row in the files of the training set."""
     true: int
     predicted: int
     confidence: float
-    """The model's probability of `predicted`."""
+    """The predicted probability of `predicted`."""
     png: str
-    """The picture in base64."""
+    """The image, in base64."""
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The most confident ones of one trial, the most confident first."""
+    """The mistakes of one model, the most confident first. Stored as JSON by field name."""
 
     number: int
-    """The trial."""
+    """The trial's number."""
     total: int
-    """All its mistakes on the validation part."""
+    """The number of all mistakes on the validation set."""
     shown: tuple[Mistake, ...]
     run: str = ""
-    """The uid of the run whose model makes them; older records leave it out, where it is the
-    trial's own."""
+    """The uid of the model's run; empty in older records, whose model is the trial's."""
 
     def to_file(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_file(cls, content: bytes) -> Mistakes:
-        """Raises StoreError."""
+        """Read what `to_file` wrote. Raises StoreError."""
         try:
             values = json.loads(content)
             return cls(**values | {"shown": tuple(Mistake(**each) for each in values["shown"])})
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{FILE} of a run cannot be read ({error}); `harness doctor` finds which"
+                f"{MISTAKES_FILE} of a run cannot be read ({error}); run `harness doctor` to find "
+                "the run"
             ) from error
 
 
-def find(
-    number: int, model: nn.Module, part: Split, trained_by: Loss = "cross-entropy"
+def find_mistakes(
+    number: int, model: nn.Module, split: Split, loss: Loss = "cross-entropy"
 ) -> Mistakes:
-    """Those of `model`, trial `number`, on `part`; none are shown of what is no picture."""
-    import torch  # here, so that a report is written from the record without it
+    """Find the mistakes of a trial's model on a split; examples that are not images have no list.
+
+    `loss` is the one that the model was trained with.
+    """
+    import torch  # here, so that writing a report from the record does not import it
 
     from harness.engine.losses import compute_probabilities
 
-    confidence, predicted = [], []
+    confidences, predictions = [], []
     with torch.inference_mode():
-        for start in range(0, len(part), BATCH):
-            logits = model(part.inputs[part.rows[start : start + BATCH]])
-            best = compute_probabilities(trained_by, logits).max(1)
-            confidence.append(best.values)
-            predicted.append(best.indices)
-    said, sure = torch.cat(predicted), torch.cat(confidence)
-    true = part.labels[part.rows]
-    wrong = (said != true).nonzero().flatten()
-    ranked = wrong[sure[wrong].argsort(descending=True, stable=True)][:MOST].tolist()
-    shape = part.inputs.shape[1:]
-    pictures = part.inputs.dtype == torch.uint8 and (
+        for start in range(0, len(split), BATCH):
+            logits = model(split.inputs[split.rows[start : start + BATCH]])
+            best = compute_probabilities(loss, logits).max(1)
+            confidences.append(best.values)
+            predictions.append(best.indices)
+    predicted, confidence = torch.cat(predictions), torch.cat(confidences)
+    true = split.labels[split.rows]
+    wrong = (predicted != true).nonzero().flatten()
+    ranked = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MAX_SHOWN].tolist()
+    shape = split.inputs.shape[1:]
+    are_images = split.inputs.dtype == torch.uint8 and (
         len(shape) == 2 or (len(shape) == 3 and shape[0] == 3)
     )
-    brightest = int(part.inputs[part.rows].max()) if pictures else 255
+    brightest = int(split.inputs[split.rows].max()) if are_images else 255
     shown = tuple(
         Mistake(
-            int(part.rows[index]),
+            int(split.rows[index]),
             int(true[index]),
-            int(said[index]),
-            float(sure[index]),
-            as_png(part.inputs[part.rows[index]].numpy(), brightest),
+            int(predicted[index]),
+            float(confidence[index]),
+            encode_png(split.inputs[split.rows[index]].numpy(), brightest),
         )
         for index in ranked
-        if pictures
+        if are_images
     )
     return Mistakes(number, len(wrong), shown)
 
 
-def as_png(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], brightest: int) -> str:
-    """A grey picture [height, width] or RGB [3, height, width] of 0..brightest as PNG in base64."""
+def encode_png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], brightest: int) -> str:
+    """Return a grey [H, W] or RGB [3, H, W] image of 0..brightest as PNG in base64."""
     from PIL import Image
 
-    if picture.ndim == 3:
-        picture = picture.transpose(1, 2, 0)  # as Pillow has it
-    stretched = picture.astype(np.float32) * (255 / max(1, brightest))
+    if image.ndim == 3:
+        image = image.transpose(1, 2, 0)  # Pillow's order
+    stretched = image.astype(np.float32) * (255 / max(1, brightest))
     stream = io.BytesIO()
     Image.fromarray(stretched.round().astype(np.uint8)).save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()

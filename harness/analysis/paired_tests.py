@@ -1,4 +1,4 @@
-"""Two trials on the same validation examples: where they differ, and whether that is chance."""
+"""Compare two trials on the same validation examples: is their difference more than chance?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.proportions import LEVEL, mcnemar
-from harness.stats.regression import sign_flips
+from harness.metrics import Score
+from harness.stats.proportions import SIGNIFICANCE_LEVEL, compute_mcnemar_p_value
+from harness.stats.regression import compute_sign_flip_p_values
 from harness.tracking.predictions import (
     PREDICTIONS_FILE,
     TEST_PREDICTIONS_FILE,
@@ -26,113 +27,138 @@ Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Paired:
-    """How two trials did on the examples that both have seen."""
+class PairedTest:
+    """The result of a significance test of two trials on the same examples.
+
+    Classifiers are compared by McNemar's exact test, regressions by a sign-flip test of their
+    squared errors.
+    """
 
     examples: int
     only_first: int
-    """Examples that the first alone has right; of a regression those on which it is nearer."""
+    """Examples that the first trial alone has right; for a regression, those on which it is nearer
+    to the true value."""
     only_second: int
-    p: float
-    """McNemar's exact test that both err alike; of a regression a sign-flip test of their squared
-    errors."""
-    squares: tuple[float, float] | None = None
-    """Of a regression: the mean squared error of each."""
+    p_value: float
+    mean_squared_errors: tuple[float, float] | None = None
+    """Of both trials, for a regression."""
 
     @property
-    def shows(self) -> bool:
-        """Whether the difference is more than chance, at the usual 5 %."""
-        return self.p < LEVEL
+    def is_significant(self) -> bool:
+        return self.p_value < SIGNIFICANCE_LEVEL
 
     @property
-    def second_leads(self) -> bool:
-        if self.squares is not None:
-            return self.squares[1] < self.squares[0]
+    def is_second_better(self) -> bool:
+        if self.mean_squared_errors is not None:
+            return self.mean_squared_errors[1] < self.mean_squared_errors[0]
         return self.only_second > self.only_first
 
     @property
-    def test(self) -> str:
-        """What the p-value is called by."""
-        return "McNemar" if self.squares is None else "sign-flip"
+    def test_name(self) -> str:
+        return "McNemar" if self.mean_squared_errors is None else "sign-flip"
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A trial beside the champion."""
+class RunnerUp:
+    """The best trial after the champion."""
 
     run: RunRecord
-    paired: Paired | None
-    """The champion, then this one; None where their predictions were not kept."""
+    test: PairedTest | None
+    """The champion against this trial; None if the predictions of either were not recorded."""
+
+    def describe(self, score: Score) -> str:
+        """Return its score, and whether it differs significantly from the champion."""
+        text, test = f"trial {self.run.number}, {score.format_score(self.run)}", self.test
+        if test is None:
+            return text
+        conclusion = "no significant difference"
+        if test.is_significant:  # by another objective, the runner-up may be the more accurate one
+            better = "runner-up" if test.is_second_better else "champion"
+            conclusion = f"a significant difference in the {better}'s favour"
+        p_value = f"{test.test_name} p = {test.p_value:.2g}"
+        return f"{text}: {conclusion} on {test.examples:,} examples ({p_value})"
 
 
 def read_predictions(tracker: Tracker, run: RunRecord) -> Predictions | None:
-    """None where the run has kept none."""
+    """Return a run's predictions on the validation set; None if they were not recorded."""
     content = tracker.read_file(run.run_id, PREDICTIONS_FILE)
     return Predictions.from_bytes(content) if content else None
 
 
-def predicted_of(tracker: Tracker, run: RunRecord, test: str) -> dict[str, Values]:
-    """What a run of a regression predicted, by part: [2, examples], true and predicted.
+def read_regression_predictions(
+    tracker: Tracker, run: RunRecord, test_name: str
+) -> dict[str, Values]:
+    """Return the true and the predicted values of a regression, [2, examples], by split.
 
-    `test` is what the test part is called, which is there where it was read.
+    The splits are `validation` and, if it was read, the test set under `test_name`.
     """
-    found, said = {}, read_predictions(tracker, run)
-    if said is not None:
-        found["validation"] = said.to_array()
+    predictions, validation = {}, read_predictions(tracker, run)
+    if validation is not None:
+        predictions["validation"] = validation.to_array()
     if content := tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE):
-        read = TestPredictions.from_bytes(content)
-        found[test] = np.stack([read.true, read.predicted])
-    return found
+        test = TestPredictions.from_bytes(content)
+        predictions[test_name] = np.stack([test.true, test.predicted])
+    return predictions
 
 
-def paired(first: Predictions | None, second: Predictions | None) -> Paired | None:
-    """None where either kept no predictions, or they are not of the same examples."""
-    return None if first is None else against(first, [second])[0]
+def run_paired_test(first: Predictions | None, second: Predictions | None) -> PairedTest | None:
+    """Test two trials; None without predictions of both on the same examples."""
+    return None if first is None else run_paired_tests(first, [second])[0]
 
 
-def against(first: Predictions, others: Sequence[Predictions | None]) -> list[Paired | None]:
-    """The same of many others, each beside the first: a regression's share the flips of a test."""
-    fits = [bool(each and each.true == first.true and first.true) for each in others]
-    known = [each for each, fit in zip(others, fits, strict=True) if each and fit]
-    tested = iter(
-        _nearer(first, known) if first.is_regression and known else map(_right(first), known)
+def run_paired_tests(
+    first: Predictions, others: Sequence[Predictions | None]
+) -> list[PairedTest | None]:
+    """Test each of several trials against the first. All regressions share one set of flips."""
+    usable = [bool(each and each.true == first.true and first.true) for each in others]
+    testable = [each for each, use in zip(others, usable, strict=True) if each and use]
+    tests = iter(
+        _compare_errors(first, testable)
+        if first.is_regression and testable
+        else map(_compare_classes(first), testable)
     )
-    return [next(tested) if fit else None for fit in fits]
+    return [next(tests) if use else None for use in usable]
 
 
-def _right(first: Predictions) -> Callable[[Predictions], Paired]:
-    true, one = first.to_array()
+def list_comparable_trials(study: StudyRun, champion: RunRecord) -> list[RunRecord]:
+    """Return the complete trials that the champion is compared with, best first.
 
-    def tested(second: Predictions) -> Paired:
-        other = second.to_array()[1]
-        only_first = int(np.count_nonzero((one == true) & (other != true)))
-        only_second = int(np.count_nonzero((other == true) & (one != true)))
-        return Paired(len(true), only_first, only_second, mcnemar(only_first, only_second))
-
-    return tested
-
-
-def _nearer(first: Predictions, others: Sequence[Predictions]) -> Iterator[Paired]:
-    true, said = first.to_array().astype(np.float64)
-    one = np.square(said - true)  # [n]
-    many = np.square(np.stack([each.to_array()[1] for each in others]).astype(np.float64) - true)
-    for squares, p in zip(many, sign_flips(one - many), strict=True):
-        nearer = int(np.count_nonzero(one < squares)), int(np.count_nonzero(squares < one))
-        yield Paired(len(true), *nearer, p, (float(one.mean()), float(squares.mean())))
-
-
-def rivals(study: StudyRun, champion: RunRecord) -> list[RunRecord]:
-    """The complete trials that the champion is compared with, best first."""
+    In a grid or list, other seeds of the champion's setting are left out.
+    """
     others = [run for run in study.rank_trials() if run.uid != champion.uid and run.best]
-    if study.is_grid_or_list:  # another seed of the same setting is no rival
-        own = replace(champion.spec, seed=0)
-        others = [run for run in others if replace(run.spec, seed=0) != own]
+    if study.is_grid_or_list:
+        setting = replace(champion.spec, seed=0)
+        others = [run for run in others if replace(run.spec, seed=0) != setting]
     return others
 
 
-def runner_up(tracker: Tracker, study: StudyRun, champion: RunRecord) -> Rival | None:
-    """The best of the others; None where there is none."""
-    run = next(iter(rivals(study, champion)), None)
+def find_runner_up(tracker: Tracker, study: StudyRun, champion: RunRecord) -> RunnerUp | None:
+    """Return the best of the comparable trials, tested against the champion; None without any."""
+    run = next(iter(list_comparable_trials(study, champion)), None)
     if run is None:
         return None
-    return Rival(run, paired(read_predictions(tracker, champion), read_predictions(tracker, run)))
+    predictions = read_predictions(tracker, champion), read_predictions(tracker, run)
+    return RunnerUp(run, run_paired_test(*predictions))
+
+
+def _compare_classes(first: Predictions) -> Callable[[Predictions], PairedTest]:
+    true, one = first.to_array()
+
+    def compare(second: Predictions) -> PairedTest:
+        other = second.to_array()[1]
+        only_first = int(np.count_nonzero((one == true) & (other != true)))
+        only_second = int(np.count_nonzero((other == true) & (one != true)))
+        p_value = compute_mcnemar_p_value(only_first, only_second)
+        return PairedTest(len(true), only_first, only_second, p_value)
+
+    return compare
+
+
+def _compare_errors(first: Predictions, others: Sequence[Predictions]) -> Iterator[PairedTest]:
+    true, predicted = first.to_array().astype(np.float64)
+    one = np.square(predicted - true)  # [n]
+    many = np.square(np.stack([each.to_array()[1] for each in others]).astype(np.float64) - true)
+    for other, p_value in zip(many, compute_sign_flip_p_values(one - many), strict=True):
+        nearer = int(np.count_nonzero(one < other)), int(np.count_nonzero(other < one))
+        errors = float(one.mean()), float(other.mean())
+        yield PairedTest(len(true), *nearer, p_value, errors)

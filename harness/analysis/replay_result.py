@@ -1,4 +1,4 @@
-"""What a replay found: one word, and what it rests on."""
+"""The result of a replay: one word, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -7,152 +7,160 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.analysis.formatting import aligned
+from harness.analysis.formatting import align_labels
 from harness.analysis.replay_tolerance import (
-    JUDGED,
-    METRICS,
-    SIZE,
+    JUDGED_METRICS,
+    METRIC_NAMES,
+    PERTURBATION_TEXT,
     Difference,
-    Largest,
-    Spread,
-    Training,
-    changed_predictions,
-    differences,
-    largest,
-    measured,
+    LargestDifference,
+    TrainingRecord,
+    TwinComparison,
+    count_changed_predictions,
+    find_differences,
+    find_largest_difference,
+    list_measured_metrics,
 )
 from harness.tracking.types import RunRecord, StudyRun
 
-Word = Literal["bitwise", "within spread", "differs"]
+Agreement = Literal["bitwise", "within spread", "differs"]
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """A trial trained again, beside what is on record of it."""
+    """A trial that was trained again, compared with its record."""
 
     study: StudyRun
     run: RunRecord
     device: str
-    doubts: tuple[str, ...]
-    """Why its bits are not promised; none where they are."""
-    recorded: Training
-    now: Training
-    twins: tuple[Training, ...] = ()
-    spread: Spread | None = None
-    """Where the record lies beside the twins; None where none had to be trained."""
-    unwritten: str = ""
-    """Why this is not on record."""
+    caveats: tuple[str, ...]
+    """Why equal bits are not promised; empty if they are."""
+    recorded: TrainingRecord
+    replayed: TrainingRecord
+    twins: tuple[TrainingRecord, ...] = ()
+    twin_comparison: TwinComparison | None = None
+    """The record compared with the twins; None if no twins were needed."""
+    unrecorded_reason: str = ""
+    """Why this result could not be recorded; empty if it was."""
 
     @cached_property
-    def first(self) -> Difference | None:
-        """The first thing that is not the same to the last bit."""
-        return next(differences(self.recorded, self.now), None)
+    def first_difference(self) -> Difference | None:
+        """The first value that is not equal bit by bit."""
+        return next(find_differences(self.recorded, self.replayed), None)
 
     @property
-    def word(self) -> Word:
-        if self.first is None:
+    def agreement(self) -> Agreement:
+        if self.first_difference is None:
             return "bitwise"
-        return "within spread" if self.spread is not None and self.spread.within else "differs"
+        return (
+            "within spread"
+            if self.twin_comparison is not None and self.twin_comparison.is_within
+            else "differs"
+        )
 
     @property
-    def agrees(self) -> bool:
-        """Whether it gave what was recorded, as far as that is promised."""
-        return self.word != "differs"
+    def is_reproduced(self) -> bool:
+        """Whether the record was reproduced, as far as that is promised."""
+        return self.agreement != "differs"
 
     @cached_property
-    def largest(self) -> dict[str, Largest]:
-        """The largest difference of each metric that is judged, by its name on record."""
-        curves = self.recorded.epochs, self.now.epochs
-        return {METRICS[name]: largest(*curves, name) for name in measured(curves[0], JUDGED)}
+    def largest_differences(self) -> dict[str, LargestDifference]:
+        """The largest difference of each judged metric, by its recorded name."""
+        curves = self.recorded.epochs, self.replayed.epochs
+        return {
+            METRIC_NAMES[name]: find_largest_difference(*curves, name)
+            for name in list_measured_metrics(curves[0], JUDGED_METRICS)
+        }
 
     @property
     def metrics(self) -> dict[str, float]:
-        """For the record."""
+        """The metrics to record on the trial's run."""
         values = {
-            f"replay/{name.replace('/', '_')}_difference": found.value
-            for name, found in self.largest.items()
+            f"replay/{name.replace('/', '_')}_difference": largest.value
+            for name, largest in self.largest_differences.items()
         }
-        values["replay/predictions_changed"] = changed_predictions(self.recorded, self.now)
-        if self.spread is not None:
-            values["replay/share_of_spread"] = self.spread.share
+        values["replay/predictions_changed"] = count_changed_predictions(
+            self.recorded, self.replayed
+        )
+        if self.twin_comparison is not None:
+            values["replay/share_of_spread"] = self.twin_comparison.share
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def text(self) -> str:
-        seconds = f"{self.now.seconds:.1f} s, {self.recorded.seconds:.1f} s when it was recorded"
+        """Return the result for people, one fact a line."""
+        run, replayed, recorded = self.run, self.replayed, self.recorded
+        seconds = f"{replayed.seconds:.1f} s, {recorded.seconds:.1f} s when it was recorded"
         if self.twins:
             seconds += f"; {sum(twin.seconds for twin in self.twins):.1f} s for the twins"
+        record = f"harness.replay = {self.agreement}, on run {run.run_id}"
+        if self.unrecorded_reason:
+            record = f"not written: {self.unrecorded_reason}"
         lines = [
-            ("replayed", f"{self.study.name}/{self.run.number}: {self.run.spec.describe()}"),
+            ("replayed", f"{self.study.name}/{run.number}: {run.spec.describe()}"),
             ("device", self.device),
-            ("verdict", self._verdict),
-            ("compared", self._compared),
+            ("result", self._describe_result()),
+            ("compared", self._describe_compared()),
         ]
-        if self.first is not None:
-            lines.append(("first", str(self.first)))
-            lines.append(("largest", self._largest))
-        if self.spread is not None:
-            lines.append(("twins", self._twins(self.spread)))
-        lines += [("" if place else "why", why) for place, why in enumerate(self._reasons)]
-        lines.append(("training", seconds))
-        where = f"harness.replay = {self.word}, on run {self.run.run_id}"
-        lines.append(("record", f"not written: {self.unwritten}" if self.unwritten else where))
-        return aligned(lines)
+        if self.first_difference is not None:
+            lines.append(("first", str(self.first_difference)))
+            lines.append(("largest", self._describe_largest()))
+        if self.twin_comparison is not None:
+            lines.append(("twins", self._describe_twins(self.twin_comparison)))
+        for index, reason in enumerate(self._list_reasons()):
+            lines.append(("" if index else "why", reason))
+        return align_labels([*lines, ("training", seconds), ("record", record)])
 
-    @property
-    def _verdict(self) -> str:
-        if self.now.diverged:
-            return "it diverged, as the recorded trial did not"
-        if self.first is None:
-            return "what was recorded, to the last bit" + (
-                ", though that is not promised here" if self.doubts else ", as is promised"
-            )
-        if not self.doubts:
-            return "not what was recorded, though the same bits are promised"
-        said = f"the spread that {SIZE} in the initial weights causes"
-        if self.agrees:
-            return f"not the same bits, which are not promised here, but within {said}"
-        return f"not what was recorded: outside {said}"
+    def _describe_result(self) -> str:
+        if self.replayed.diverged:
+            return "the replay diverged, the recorded trial did not"
+        if self.first_difference is None:
+            promise = ", though that is not promised here" if self.caveats else ", as promised"
+            return f"the same as the record, to the last bit{promise}"
+        if not self.caveats:
+            return "not the same as the record, though equal bits are promised"
+        spread = f"the spread that {PERTURBATION_TEXT} in the initial weights causes"
+        if self.is_reproduced:
+            return f"not the same bits, which are not promised here, but within {spread}"
+        return f"not the same as the record: outside {spread}"
 
-    @property
-    def _compared(self) -> str:
+    def _describe_compared(self) -> str:
         parts = [f"{len(self.recorded.epochs)} epochs", "the best epoch"]
         parts += ["the confusion matrix"] if self.recorded.confusion else []
         if self.recorded.predictions is not None:
-            parts.append(f"{len(self.recorded.said):,} predictions")
+            parts.append(f"{len(self.recorded.example_predictions):,} predictions")
         if self.recorded.weights is not None:
             parts.append("the weights")
         return ", ".join(parts[:-1]) + f" and {parts[-1]}"
 
-    @property
-    def _largest(self) -> str:
+    def _describe_largest(self) -> str:
         parts = [
-            f"{name} {found.value:.2g}" + (f" (epoch {found.epoch})" if found.epoch else "")
-            for name, found in self.largest.items()
+            f"{name} {largest.value:.2g}" + (f" (epoch {largest.epoch})" if largest.epoch else "")
+            for name, largest in self.largest_differences.items()
         ]
         if self.recorded.predictions is not None:
-            changed = changed_predictions(self.recorded, self.now)
+            changed = count_changed_predictions(self.recorded, self.replayed)
             parts.append(f"{changed:,} predictions")
         return ", ".join(parts)
 
-    def _twins(self, spread: Spread) -> str:
-        if not spread.epoch:
-            return f"{len(self.twins)}; the record lies no farther from the replay than any of them"
-        allowed = f"{spread.share:.2g} of" if spread.within else f"{spread.share:,.1f} times"
+    def _describe_twins(self, comparison: TwinComparison) -> str:
+        if not comparison.epoch:
+            return f"{len(self.twins)}; the record is no farther from the replay than any twin"
+        share = comparison.share
+        allowed = f"{share:.2g} of" if comparison.is_within else f"{share:,.1f} times"
         return (
-            f"{len(self.twins)}; beside them the record is farthest off at epoch {spread.epoch}: "
-            f"{spread.metric} by {spread.recorded:.2g}, the farthest twin by {spread.twins:.2g}; "
-            f"{allowed} what is allowed"
+            f"{len(self.twins)}; the record is farthest off at epoch {comparison.epoch}: "
+            f"{comparison.metric} by {comparison.recorded:.2g}, the farthest twin by "
+            f"{comparison.twins:.2g}; that is {allowed} the allowed difference"
         )
 
-    @property
-    def _reasons(self) -> list[str]:
-        """Why bits are not promised, or what may have changed though they are."""
-        if self.doubts:
-            return [f"bits are not promised: {each}" for each in self.doubts]
-        if self.first is None:
+    def _list_reasons(self) -> list[str]:
+        """Return why bits are not promised, or what may have changed although they are."""
+        if self.caveats:
+            return [f"bits are not promised: {caveat}" for caveat in self.caveats]
+        if self.first_difference is None:
             return []
         return [
-            "on record are the same processor and versions: harness or a library may have changed "
+            "the record has the same processor and versions: harness or a library may have changed "
             "without its version, variables of torch or MKL may be set, memory may be faulty"
         ]
 
@@ -163,21 +171,29 @@ class ReplayResult:
             "run_id": self.run.run_id,
             "spec": self.run.spec.to_dict(),
             "device": self.device,
-            "found": self.word,
-            "promised": not self.doubts,
-            "doubts": list(self.doubts),
-            "epochs": len(self.now.epochs),
-            "first_difference": self.first and asdict(self.first),
-            "largest": {name: _finite(asdict(found)) for name, found in self.largest.items()},
-            "predictions_changed": changed_predictions(self.recorded, self.now),
-            "spread": self.spread and _finite(asdict(self.spread) | {"within": self.spread.within}),
-            "seconds": self.now.seconds,
+            "found": self.agreement,
+            "promised": not self.caveats,
+            "doubts": list(self.caveats),
+            "epochs": len(self.replayed.epochs),
+            "first_difference": self.first_difference and asdict(self.first_difference),
+            "largest": {
+                name: _replace_non_finite(asdict(largest))
+                for name, largest in self.largest_differences.items()
+            },
+            "predictions_changed": count_changed_predictions(self.recorded, self.replayed),
+            "spread": self.twin_comparison
+            and _replace_non_finite(
+                asdict(self.twin_comparison) | {"within": self.twin_comparison.is_within}
+            ),
+            "seconds": self.replayed.seconds,
             "recorded_seconds": self.recorded.seconds,
-            "on_record": not self.unwritten,
+            "on_record": not self.unrecorded_reason,
         }
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON can hold it."""
-    whole = {k: not isinstance(v, float) or math.isfinite(v) for k, v in values.items()}
-    return {name: value if whole[name] else None for name, value in values.items()}
+def _replace_non_finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace what JSON cannot represent by None."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }

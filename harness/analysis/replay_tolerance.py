@@ -1,12 +1,12 @@
-"""How far one training of a trial is from another: to the last bit, and beside its twins.
+"""Compare two trainings of one trial: bit by bit, and against what rounding can cause.
 
-Training amplifies rounding: what is 1e-7 in the weights after a step may be some validation images
-after ten epochs. Where bits are not promised, the question is whether a difference is one that
-rounding makes. Twins answer it: the same trial, its initial weights off by about what float32
-resolves, each by a factor 1 + 1e-7 * z. That this stands for rounding anywhere in the training is
-what Summers and Dinneen found ("Nondeterminism and Instability in Neural Network Optimization",
-ICML 2021): a single weight changed by its last bit, once, makes runs differ as much as any other
-source of chance does.
+Training amplifies rounding: a difference of 1e-7 in the weights after one step may change several
+predictions after ten epochs. If equal bits are not promised, the question is whether a difference
+is as small as rounding makes it. Twins answer that. A twin is the same trial, whose initial weights
+are multiplied by factors 1 + 1e-7 * z, which is about the resolution of float32. This represents
+rounding at any place in the training: changing a single weight by its last bit, once, makes runs
+differ as much as any other source of randomness does (Summers and Dinneen, "Nondeterminism and
+Instability in Neural Network Optimization", ICML 2021).
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.results import EpochMetrics
-from harness.tracking.types import Matrix
+from harness.results import ConfusionMatrix, EpochMetrics, count_correct
 
-METRICS = {
+METRIC_NAMES = {
     "learning_rate": "train/learning_rate",
     "train_loss": "train/loss",
     "train_accuracy": "train/accuracy",
@@ -31,50 +30,51 @@ METRICS = {
     "val_mae": "val/mae",
     "val_r2": "val/r2",
 }
-"""What arithmetic decides of an epoch, as far as the task measures it, in the order in which it
-comes to be, by the names that it has on record. Not how long it took."""
-JUDGED = ("train_loss", "val_loss", "val_accuracy", "val_rmse")
+"""Fields of EpochMetrics that must be equal bit by bit, in the order in which they are computed,
+with their recorded names. Times are not among them."""
+JUDGED_METRICS = ("train_loss", "val_loss", "val_accuracy", "val_rmse")
+"""The metrics that are compared with the twins'."""
 TWINS, PERTURBATION = 3, 1e-7
-SIZE = "1e-7"
-"""The perturbation, for people."""
-FACTOR = 10.0
-"""So many times as far as the farthest twin may the record lie: see `spread`."""
-RESOLUTION = 1e-6
-"""Of a loss, relative: as a sum of some thousand float32 terms has it."""
+PERTURBATION_TEXT = "1e-7"
+TWIN_FACTOR = 10.0
+"""The record may be this many times as far away as the farthest twin: see `compare_with_twins`."""
+LOSS_RESOLUTION = 1e-6
+"""The relative resolution of a loss, which is a sum of some thousand float32 terms."""
 
 Curve = Sequence[EpochMetrics]
 
 
 @dataclass(frozen=True)
-class Training:
-    """What training a trial once gave, as far as it is known."""
+class TrainingRecord:
+    """The result of training a trial once, as far as it is known."""
 
     epochs: Curve
-    best: int | None
-    """The epoch."""
-    confusion: Matrix
+    best_epoch: int | None
+    confusion: ConfusionMatrix
     predictions: bytes | None
-    """At the best epoch, one byte an example, or a float32 of a regression; None where they were
-    not kept."""
+    """At the best epoch, one byte for each example, or a float32 for a regression; None if they
+    were not recorded."""
     weights: bytes | None
-    """The same, as safetensors."""
+    """At the best epoch, as safetensors; None if they were not recorded."""
     diverged: bool = False
-    """Whether it ended because a loss was no number, after the last of these epochs."""
+    """Whether a loss that is not finite ended it after the last of these epochs."""
 
     @property
-    def said(self) -> tuple[bytes, ...]:
-        """The prediction of each example; empty where they were not kept."""
-        kept, size = self.predictions or b"", 1 if self.confusion else 4
-        return tuple(kept[start : start + size] for start in range(0, len(kept), size))
+    def example_predictions(self) -> tuple[bytes, ...]:
+        """The prediction of each example; empty if they were not recorded."""
+        content, size = self.predictions or b"", 1 if self.confusion else 4
+        return tuple(content[start : start + size] for start in range(0, len(content), size))
 
     @property
     def seconds(self) -> float:
-        """Of training and validation."""
-        return sum(each.seconds for each in self.epochs)
+        """The time of training and validation."""
+        return sum(metrics.seconds for metrics in self.epochs)
 
 
 @dataclass(frozen=True)
 class Difference:
+    """A value that differs in at least one bit. Field names are keys in JSON."""
+
     what: str
     """`val/loss`, `best epoch`, `weights`."""
     epoch: int | None
@@ -82,138 +82,148 @@ class Difference:
     now: float | int | str | None
 
     def __str__(self) -> str:
-        at = f" in epoch {self.epoch}" if self.epoch else ""
-        return f"{self.what}{at}: recorded {self.recorded}, now {self.now}"
+        epoch = f" in epoch {self.epoch}" if self.epoch else ""
+        return f"{self.what}{epoch}: recorded {self.recorded}, now {self.now}"
 
 
-def differences(recorded: Training, now: Training) -> Iterator[Difference]:
-    """What is not the same to the last bit, the earliest first."""
-    for before, after in zip(recorded.epochs, now.epochs, strict=False):
+def find_differences(recorded: TrainingRecord, replayed: TrainingRecord) -> Iterator[Difference]:
+    """Yield everything that is not equal bit by bit, the earliest difference first."""
+    for before, after in zip(recorded.epochs, replayed.epochs, strict=False):
         if before.epoch != after.epoch:
             yield Difference("epoch that was evaluated", None, before.epoch, after.epoch)
             break
-        for name, shown in METRICS.items():
-            if getattr(before, name) is None:
+        for field, name in METRIC_NAMES.items():
+            if getattr(before, field) is None:
                 continue
-            one, other = float(getattr(before, name)), float(getattr(after, name))
+            one, other = float(getattr(before, field)), float(getattr(after, field))
             if one.hex() != other.hex():
-                yield Difference(shown, before.epoch, one, other)
-    ends = [_end(each) for each in (recorded, now)]
+                yield Difference(name, before.epoch, one, other)
+    ends = [_describe_end(training) for training in (recorded, replayed)]
     if ends[0] != ends[1]:
         yield Difference("end", None, *ends)
-    if recorded.best != now.best:
-        yield Difference("best epoch", None, recorded.best, now.best)
-    if _rows(recorded.confusion) != _rows(now.confusion):
-        right = (
-            f"{sum(row[i] for i, row in enumerate(each.confusion)):,} right"
-            for each in (recorded, now)
+    if recorded.best_epoch != replayed.best_epoch:
+        yield Difference("best epoch", None, recorded.best_epoch, replayed.best_epoch)
+    if _to_rows(recorded.confusion) != _to_rows(replayed.confusion):
+        correct = (
+            f"{count_correct(training.confusion)[0]:,} right" for training in (recorded, replayed)
         )
-        yield Difference("confusion matrix", None, *right)
-    if changed := changed_predictions(recorded, now):
-        yield Difference("predictions", None, f"{len(recorded.said):,}", f"{changed:,} others")
-    if None not in (recorded.weights, now.weights) and recorded.weights != now.weights:
+        yield Difference("confusion matrix", None, *correct)
+    if changed := count_changed_predictions(recorded, replayed):
+        count = len(recorded.example_predictions)
+        yield Difference("predictions", None, f"{count:,}", f"{changed:,} others")
+    if None not in (recorded.weights, replayed.weights) and recorded.weights != replayed.weights:
         yield Difference("weights", None, "some", "others")
 
 
-def changed_predictions(recorded: Training, now: Training) -> int:
-    """Of how many examples something else is said; 0 where it is not known."""
-    if recorded.predictions is None or now.predictions is None:
+def count_changed_predictions(recorded: TrainingRecord, replayed: TrainingRecord) -> int:
+    """Count the examples with another prediction; 0 if either's predictions are not known."""
+    if recorded.predictions is None or replayed.predictions is None:
         return 0
-    pairs = itertools.zip_longest(recorded.said, now.said)
+    pairs = itertools.zip_longest(recorded.example_predictions, replayed.example_predictions)
     return sum(one != other for one, other in pairs)
 
 
-def measured(curve: Curve, names: Iterable[str]) -> list[str]:
-    """Those of the metrics that its task has."""
-    return [name for name in names if curve and getattr(curve[0], name) is not None]
+def list_measured_metrics(curve: Curve, fields: Iterable[str]) -> list[str]:
+    """Return those of the fields that the trial's task has."""
+    return [field for field in fields if curve and getattr(curve[0], field) is not None]
 
 
 @dataclass(frozen=True)
-class Largest:
-    """The largest difference of a metric over all epochs."""
+class LargestDifference:
+    """The largest difference of a metric over all epochs. Field names are keys in JSON."""
 
     value: float
     epoch: int
 
 
-def largest(recorded: Curve, now: Curve, name: str) -> Largest:
-    found = Largest(0.0, 0)
-    for before, after in zip(recorded, now, strict=False):
-        off = abs(getattr(before, name) - getattr(after, name))
-        if off > found.value or math.isnan(off):
-            found = Largest(off, before.epoch)
-    return found
+def find_largest_difference(recorded: Curve, replayed: Curve, field: str) -> LargestDifference:
+    """Find the largest difference of a metric; NaN counts as the largest."""
+    largest = LargestDifference(0.0, 0)
+    for before, after in zip(recorded, replayed, strict=False):
+        difference = abs(getattr(before, field) - getattr(after, field))
+        if difference > largest.value or math.isnan(difference):
+            largest = LargestDifference(difference, before.epoch)
+    return largest
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How far the record lies from the replay beside the twins, where it lies farthest."""
+class TwinComparison:
+    """How far the record is from the replay, compared with the twins, at the worst epoch.
+
+    Field names are keys in JSON.
+    """
 
     share: float
-    """Of what the twins allow; above 1 it lies outside."""
+    """The difference as a share of what the twins allow; the record is outside above 1."""
     metric: str
-    """Of METRICS."""
+    """One of METRIC_NAMES."""
     epoch: int
     recorded: float
-    """Its largest difference from the replay up to this epoch."""
+    """The record's largest difference from the replay up to this epoch."""
     twins: float
     """The farthest twin's."""
 
     @property
-    def within(self) -> bool:
+    def is_within(self) -> bool:
         return self.share <= 1
 
 
-def spread(recorded: Curve, now: Curve, twins: Sequence[Training], examples: int) -> Spread:
-    """Whether the record could be a replay that was rounded otherwise.
+def compare_with_twins(
+    recorded: Curve, replayed: Curve, twins: Sequence[TrainingRecord], examples: int
+) -> TwinComparison:
+    """Check whether the record could be a replay with different rounding.
 
-    At no epoch may the record's largest difference from the replay so far, in training loss,
-    validation loss or validation accuracy, be more than FACTOR times the farthest twin's. So far,
-    since trainings that parted may cross again, and since the early epochs tell most: by then
-    rounding has come to next to nothing, another seed or learning rate to all it can. One example
-    of the `examples` validated, and RESOLUTION of a loss, may always differ.
+    At every epoch, the record's largest difference so far from the replay may be at most
+    TWIN_FACTOR times the farthest twin's. That is checked for the training loss, the validation
+    loss and the validation accuracy or RMSE. It is the largest difference so far because curves
+    that have separated may cross again, and because early epochs show most: by then rounding has had
+    next to no effect, while another seed or learning rate has had all of its effect. One of the
+    `examples` of the validation set, and LOSS_RESOLUTION of a loss, may always differ.
 
-    FACTOR was chosen by measurement, on 12 random trials of quickstart (20 epochs) and 6 small ones
-    of fashion-mnist (3 epochs), each beside all triples of six twins. Trained fused with others,
-    every one lay within (at a factor of 2, 97 % and 87 %); of other twins, 93 % and 96 %. Another
-    seed lay within in 0 % and 33 %, a learning rate 5 % off in 0 % and 58 %: where rounding grows
-    to all it can within the first epoch, as there, little can be told from curves.
+    TWIN_FACTOR was measured on 12 random trials of quickstart (20 epochs) and 6 small ones of
+    fashion-mnist (3 epochs), each with all triples of six twins. All trials that were trained fused
+    with others were within (97 % and 87 % at a factor of 2); of other twins, 93 % and 96 %. Another
+    seed was within in 0 % and 33 %, a learning rate that is 5 % off in 0 % and 58 %: if rounding has
+    all of its effect within the first epoch, as in fashion-mnist, curves distinguish little.
     """
-    found = Spread(0.0, JUDGED[0], 0, 0.0, 0.0)
-    for name in measured(recorded, JUDGED):
-        off = _so_far(recorded, now, name)
+    worst = TwinComparison(0.0, JUDGED_METRICS[0], 0, 0.0, 0.0)
+    for field in list_measured_metrics(recorded, JUDGED_METRICS):
+        differences = _accumulate_largest(recorded, replayed, field)
         farthest = [
-            max(each) for each in zip(*(_twin(twin, now, name) for twin in twins), strict=True)
+            max(values)
+            for values in zip(
+                *(_accumulate_twin(twin, replayed, field) for twin in twins), strict=True
+            )
         ]
-        for epoch, mine, theirs in zip(now, off, farthest, strict=False):
-            floor = RESOLUTION * getattr(epoch, name)
-            if name == "val_accuracy":
-                floor = 1.5 / examples  # between one of them and two
-            bound = FACTOR * theirs + floor
-            share = mine / bound if bound else math.inf
-            if mine and share > found.share:
-                found = Spread(share, METRICS[name], epoch.epoch, mine, theirs)
-    return found
+        for metrics, difference, twin in zip(replayed, differences, farthest, strict=False):
+            floor = LOSS_RESOLUTION * getattr(metrics, field)
+            if field == "val_accuracy":
+                floor = 1.5 / examples  # between one example and two
+            bound = TWIN_FACTOR * twin + floor
+            share = difference / bound if bound else math.inf
+            if difference and share > worst.share:
+                worst = TwinComparison(share, METRIC_NAMES[field], metrics.epoch, difference, twin)
+    return worst
 
 
-def _so_far(one: Curve, other: Curve, name: str) -> list[float]:
-    """The largest difference up to each epoch that both have."""
+def _accumulate_largest(one: Curve, other: Curve, field: str) -> list[float]:
+    """Return the largest difference up to each epoch that both curves have."""
     pairs = zip(one, other, strict=False)
-    off = (abs(getattr(a, name) - getattr(b, name)) for a, b in pairs)
-    return list(itertools.accumulate(off, max))
+    differences = (abs(getattr(a, field) - getattr(b, field)) for a, b in pairs)
+    return list(itertools.accumulate(differences, max))
 
 
-def _twin(twin: Training, now: Curve, name: str) -> list[float]:
-    """The same for each epoch of the replay: one that stopped early stands where it stopped."""
-    off = _so_far(twin.epochs, now, name)
-    last = math.inf if twin.diverged else max(off, default=0.0)
-    return off + [last] * (len(now) - len(off))
+def _accumulate_twin(twin: TrainingRecord, replayed: Curve, field: str) -> list[float]:
+    """Return the same for each epoch of the replay; a twin that stopped early stays where it was."""
+    differences = _accumulate_largest(twin.epochs, replayed, field)
+    last = math.inf if twin.diverged else max(differences, default=0.0)
+    return differences + [last] * (len(replayed) - len(differences))
 
 
-def _end(training: Training) -> str:
+def _describe_end(training: TrainingRecord) -> str:
     last = training.epochs[-1].epoch if training.epochs else 0
     return f"diverged after epoch {last}" if training.diverged else f"after epoch {last}"
 
 
-def _rows(matrix: Matrix) -> list[tuple[int, ...]]:
+def _to_rows(matrix: ConfusionMatrix) -> list[tuple[int, ...]]:
     return [tuple(row) for row in matrix]

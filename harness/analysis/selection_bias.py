@@ -1,64 +1,83 @@
-"""By how much the best score of a search flatters: it was chosen for its luck too."""
+"""Selection bias: by how much a search's best score exceeds what the settings really reach.
+
+The best of many scores is partly luck. What had no part in the selection, the scores with fresh
+seeds and the test score, shows how much of it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.analysis.confirmation import confirmed
-from harness.analysis.seed_variance import Spread
+from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.seed_variance import SeedScores
 from harness.metrics import ACCURACY, Score
 from harness.tracking.types import StudyRun, TestReading
 
 
 @dataclass(frozen=True)
 class SelectionBias:
-    """The best validation score among the trials, beside what had no part in that choice."""
+    """The best validation score of a search, and the scores that had no part in its selection."""
 
     trial: int
-    reported: float
-    again: Spread | None
-    """Scores of the same settings over fresh seeds, on the same examples."""
-    test: float | None
-    """Score on the test set of the model that is kept, whichever trial's it is."""
+    """The number of the trial with the best score."""
+    reported_score: float
+    confirmation: SeedScores | None
+    """Validation scores of the same settings with fresh seeds."""
+    test_score: float | None
+    """The test score of the registered model, whichever trial's it is."""
     score: Score = ACCURACY
 
-    @classmethod
-    def of(cls, study: StudyRun, reading: TestReading | None) -> SelectionBias | None:
-        """None of a grid or list, of which nothing is chosen, and where no trial is complete."""
-        ranked = [run for run in study.rank_trials() if run.best is not None]
-        if study.is_grid_or_list or not ranked:
-            return None
-        again = {each.trial.uid: each.validation for each in confirmed(study)}
-        return cls(
-            ranked[0].number,
-            ranked[0].score,
-            again.get(ranked[0].uid),
-            reading.score if reading else None,
-            study.score,
-        )
-
-    def text(self, part: str = "test") -> str:
-        """`the search's best was 0.8962 (trial 31); ...`; `part` is what the test set is called."""
-        said = f"the search's best was {self.score.format_value(self.reported)} (trial {self.trial})"
+    def describe(self, test_name: str = "test") -> str:
+        """`the search's best was 0.8962 (trial 31): 0.34 points above the test accuracy`."""
+        best = self.score.format_value(self.reported_score)
+        text = f"the search's best was {best} (trial {self.trial})"
         parts = []
-        if self.again is not None:
-            of = f"its mean over {len(self.again.values)} fresh seeds"
-            parts.append(f"{self._off(self.reported - self.again.mean)} {of}")
-        if self.test is not None:
-            parts.append(f"{self._off(self.reported - self.test)} the {part} {self.score.name}")
-        return f"{said}: {', '.join(parts)}" if parts else said
+        if self.confirmation is not None:
+            reference = f"its mean over {len(self.confirmation.values)} fresh seeds"
+            excess = self._format_excess(self.reported_score - self.confirmation.mean)
+            parts.append(f"{excess} {reference}")
+        if self.test_score is not None:
+            excess = self._format_excess(self.reported_score - self.test_score)
+            parts.append(f"{excess} the {test_name} {self.score.name}")
+        return f"{text}: {', '.join(parts)}" if parts else text
 
     def metrics(self) -> dict[str, float]:
-        """In points of accuracy, as shares; of a regression in the target's own units."""
-        found = {"optimism/reported": self.reported}
-        if self.again is not None:
-            found["optimism/over_fresh_seeds"] = self.reported - self.again.mean
-        if self.test is not None:
-            found["optimism/over_test"] = self.reported - self.test
-        return found
+        """Return MLflow metrics: differences of accuracy as shares, of RMSE in the target's units."""
+        metrics = {"optimism/reported": self.reported_score}
+        if self.confirmation is not None:
+            metrics["optimism/over_fresh_seeds"] = self.reported_score - self.confirmation.mean
+        if self.test_score is not None:
+            metrics["optimism/over_test"] = self.reported_score - self.test_score
+        return metrics
 
-    def _off(self, difference: float) -> str:
+    def to_dict(self) -> dict[str, float | None]:
+        metrics = self.metrics()
+        return {
+            "trial": self.trial,
+            "reported": self.reported_score,
+            "over_fresh_seeds": metrics.get("optimism/over_fresh_seeds"),
+            "over_test": metrics.get("optimism/over_test"),
+        }
+
+    def _format_excess(self, difference: float) -> str:
         """`0.34 points above`."""
-        said = self.score.format_difference(difference)
-        none = not float(said.split()[0].replace(",", ""))
-        return f"{said} {'below' if difference < 0 and not none else 'above'}"
+        text = self.score.format_difference(difference)
+        is_zero = not float(text.split()[0].replace(",", ""))
+        return f"{text} {'below' if difference < 0 and not is_zero else 'above'}"
+
+
+def compute_selection_bias(study: StudyRun, reading: TestReading | None) -> SelectionBias | None:
+    """Return a search's selection bias; None for a grid or list, and if no trial is complete."""
+    ranked = [run for run in study.rank_trials() if run.best is not None]
+    if study.is_grid_or_list or not ranked:
+        return None
+    confirmed = {
+        setting.trial.uid: setting.validation for setting in rank_confirmed_settings(study)
+    }
+    return SelectionBias(
+        ranked[0].number,
+        ranked[0].score,
+        confirmed.get(ranked[0].uid),
+        reading.score if reading else None,
+        study.score,
+    )

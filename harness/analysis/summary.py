@@ -10,16 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis import test_selection_bias
-from harness.analysis.confirmation import ConfirmedSetting, confirmed, kept_of
-from harness.analysis.data_quality import data_line
-from harness.analysis.expected_best import expected
-from harness.analysis.formatting import aligned, duration, ordinal, ranked_classes
-from harness.analysis.misclassified import FILE as MISTAKES
+from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank_confirmed_settings
+from harness.analysis.data_quality import describe_data_quality
+from harness.analysis.expected_best import compute_expected_best
+from harness.analysis.formatting import (
+    align_labels,
+    format_class_accuracies,
+    format_duration,
+    format_ordinal,
+)
+from harness.analysis.misclassified import MISTAKES_FILE as MISTAKES
 from harness.analysis.misclassified import Mistakes
-from harness.analysis.paired_tests import Rival, Values, predicted_of, runner_up
-from harness.analysis.seed_variance import in_lines, told
+from harness.analysis.paired_tests import (
+    RunnerUp,
+    Values,
+    find_runner_up,
+    read_regression_predictions,
+)
+from harness.analysis.seed_variance import describe_setting, format_settings
 from harness.analysis.selection_bias import SelectionBias
-from harness.analysis.tied_trials import TiedTrials, ties
+from harness.analysis.tied_trials import TiedTrials, find_tied_trials
 from harness.config.schema import find_varied_fields
 from harness.models import export
 from harness.models.baselines import BASELINES_FILE as BASELINES
@@ -31,7 +41,7 @@ from harness.tracking.types import RunRecord, StudyRun, TestReading
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
 
-LOCAL = "sqlite:///mlruns/mlflow.db"
+DEFAULT_STORE = "sqlite:///mlruns/mlflow.db"
 """The store that commands use where they are not told of another."""
 
 
@@ -44,20 +54,20 @@ class Summary:
     """The trial whose settings won."""
     reading: TestReading | None
     """Of the model that is kept."""
-    report: Path
+    report_path: Path
     store: str
     """The tracking URI, without a password."""
-    runner_up: Rival | None = None
-    ties: TiedTrials | None = None
+    runner_up: RunnerUp | None = None
+    tied_trials: TiedTrials | None = None
     """The trials that cannot be told from the champion."""
     mistakes: Mistakes | None = None
     """The champion's on the validation part."""
-    unexported: str = ""
+    export_problem: str = ""
     """Why there is no registered model; see harness.exported."""
     baselines: Baselines | None = None
     """Of a regression, as `predicted`: by part [2, examples], true and predicted."""
-    predicted: Mapping[str, Values] = field(default_factory=dict)
-    luck: test_selection_bias.TestSelectionBias | None = None
+    predictions: Mapping[str, Values] = field(default_factory=dict)
+    test_selection_bias: test_selection_bias.TestSelectionBias | None = None
     """Of a grid or list: what choosing on the test set would have done."""
 
     @classmethod
@@ -65,7 +75,7 @@ class Summary:
         cls, study: StudyRun, champion: RunRecord, tracker: Tracker, report: Path, store: str
     ) -> Summary:
         """The verdict on a study as it is on record in `tracker`."""
-        kept = kept_of(study, champion)
+        kept = find_model_run(study, champion)
         reading = study.find_reading(kept)
         content = tracker.read_file(study.run_id, MISTAKES)
         mistakes = Mistakes.from_file(content) if content else None
@@ -78,41 +88,41 @@ class Summary:
             reading,
             report,
             store,
-            runner_up(tracker, study, champion),
-            ties(tracker, study, champion),
+            find_runner_up(tracker, study, champion),
+            find_tied_trials(tracker, study, champion),
             mistakes,
             export.read_export_problem(tracker, study, kept),
             Baselines.from_json(content) if content else None,
-            {} if study.classes else predicted_of(tracker, kept, study.test_name),
-            test_selection_bias.find(tracker, study, champion),
+            {} if study.classes else read_regression_predictions(tracker, kept, study.test_name),
+            test_selection_bias.compute_test_selection_bias(tracker, study, champion),
         )
 
     @property
-    def kept(self) -> RunRecord:
+    def model_run(self) -> RunRecord:
         """The run whose model is kept: the champion, or the best of those that confirm it."""
-        return kept_of(self.study, self.champion)
+        return find_model_run(self.study, self.champion)
 
     @property
-    def confirmed(self) -> ConfirmedSetting | None:
+    def confirmation(self) -> ConfirmedSetting | None:
         """What the champion came to over fresh seeds."""
-        found = (c for c in confirmed(self.study) if c.trial.uid == self.champion.uid)
+        found = (c for c in rank_confirmed_settings(self.study) if c.trial.uid == self.champion.uid)
         return next(found, None)
 
     @property
-    def optimism(self) -> SelectionBias | None:
+    def selection_bias(self) -> SelectionBias | None:
         return SelectionBias.of(self.study, self.reading)
 
     @property
-    def model(self) -> str:
+    def model_uri(self) -> str:
         """The champion's address in the store's registry, if it was exported."""
         return f"models:/{self.study.name}@champion"
 
     @property
-    def browse(self) -> str:
+    def browse_command(self) -> str:
         """A command, or an address where the store is a server."""
         if self.store.startswith("http"):
             return self.store.rstrip("/") + saved_view.view_path(self.study.experiment_id)
-        elsewhere = "" if self.store == LOCAL else f" --tracking-uri {self.store}"
+        elsewhere = "" if self.store == DEFAULT_STORE else f" --tracking-uri {self.store}"
         return f"harness ui {self.study.name}{elsewhere}"
 
     @property
@@ -120,7 +130,7 @@ class Summary:
         reading, score = self.reading, self.study.score
         lines = [
             ("champion", f"trial {self.champion.number}: {self.champion.spec.describe()}"),
-            ("settings", self.settings),
+            ("settings", self.champion_settings),
             *self._validated(),
         ]
         if reading is not None:
@@ -129,41 +139,47 @@ class Summary:
                     self.study.test_name,
                     f"{score.format_score(reading)}, "
                     f"{score.format_other_metrics(reading.loss, reading.mae, reading.r2)} "
-                    f"({reading.examples:,} examples, {self.looked})",
+                    f"({reading.examples:,} examples, {self.describe_test_reading})",
                 )
             )
         if reading is not None and self.study.classes:
-            ranked = ranked_classes(self.study.classes, reading.confusion)
+            ranked = format_class_accuracies(self.study.classes, reading.confusion)
             lines.append(("classes", f"on {self.study.test_name}: {ranked}"))
         if self.baselines is not None:
             lines.append(("baselines", self._beaten(self.baselines)))
-        if self.optimism is not None:
-            lines.append(("optimism", self.optimism.text(self.study.test_name)))
+        if self.selection_bias is not None:
+            lines.append(("optimism", self.selection_bias.describe(self.study.test_name)))
         if self.runner_up is not None:
             lines.append(("runner-up", self.rivalry))
-        if self.ties is not None:
-            lines.append(("ties", self.ties.text))
-        if (found := expected(self.study)) is not None:
-            lines.append(("best of n", found.text))
-        if self.luck is not None:
-            lines.append(("luck", self.luck.text(self.study.test_name)))
-        for place, line in enumerate(in_lines(self.study)):
+        if self.tied_trials is not None:
+            lines.append(("ties", self.tied_trials.describe))
+        if (found := compute_expected_best(self.study)) is not None:
+            lines.append(("best of n", found.describe))
+        if self.test_selection_bias is not None:
+            lines.append(("luck", self.test_selection_bias.describe(self.study.test_name)))
+        for place, line in enumerate(format_settings(self.study)):
             lines.append(("" if place else "by setting", line))
-        if data := data_line(self.study):
+        if data := describe_data_quality(self.study):
             lines.append(("data", data))
         lines.append(("trials", self.trials))
-        lines.append(("report", str(self.report)))
-        kept = f"not exported ({self.unexported}); {WEIGHTS_FILE} of run {self.kept.run_id}"
-        lines.append(("model", kept if self.unexported else f"{self.model} in {self.store}"))
-        lines.append(("browse", self.browse))
+        lines.append(("report", str(self.report_path)))
+        kept = (
+            f"not exported ({self.export_problem}); {WEIGHTS_FILE} of run {self.model_run.run_id}"
+        )
+        lines.append(
+            ("model", kept if self.export_problem else f"{self.model_uri} in {self.store}")
+        )
+        lines.append(("browse", self.browse_command))
         return lines
 
     def _validated(self) -> list[tuple[str, str]]:
-        kept, again = self.kept, self.confirmed
+        kept, again = self.model_run, self.confirmation
         assert kept.best is not None
         score = self.study.score
         at = f"(epoch {kept.best.epoch} of {kept.epochs[-1].epoch})"
-        own = f"{score.format_score(kept, full=again is None)}, {score.format_epoch(kept.best)} {at}"
+        own = (
+            f"{score.format_score(kept, full=again is None)}, {score.format_epoch(kept.best)} {at}"
+        )
         if again is None:
             why = "no: trained with one seed alone"
             return [
@@ -180,55 +196,66 @@ class Summary:
 
     def metrics(self) -> dict[str, float]:
         """For the study's run, beside the champion's own."""
-        found = self.optimism.metrics() if self.optimism else {}
-        if self.confirmed is not None:
-            over = self.confirmed.validation
+        found = self.selection_bias.metrics() if self.selection_bias else {}
+        if self.confirmation is not None:
+            over = self.confirmation.validation
             found["confirm/seeds"] = len(over.values)
             found[f"confirm/{self.study.score.field_name}_mean"] = over.mean
-            if over.deviation is not None:
-                found[f"confirm/{self.study.score.field_name}_sd"] = over.deviation
-        for more in (self.ties, expected(self.study), self.luck, self.baselines):
+            if over.std is not None:
+                found[f"confirm/{self.study.score.field_name}_sd"] = over.std
+        for more in (
+            self.tied_trials,
+            compute_expected_best(self.study),
+            self.test_selection_bias,
+            self.baselines,
+        ):
             found |= more.metrics() if more is not None else {}
         if self.reading is not None and self.reading.look:
             found["test/look"] = self.reading.look
         return found
 
     @property
-    def settings(self) -> str:
+    def champion_settings(self) -> str:
         """The champion's value of everything that was varied."""
         if self.study.is_grid_or_list:
-            return told(self.study, self.champion)
+            return describe_setting(self.study, self.champion)
         varied, values = find_varied_fields(self.study.definition), self.champion.spec.to_dict()
-        parts = [f"{name} = {_short(values[name])}" for name in values if name in varied]
+        parts = [f"{name} = {_format_value(values[name])}" for name in values if name in varied]
         return ", ".join(parts) or "nothing was sampled"
 
     @property
-    def looked(self) -> str:
+    def describe_test_reading(self) -> str:
         """How the test set was read."""
         looks, read = self.study.test_set_openings, len(self.study.readings)
         look = max(looks, *(reading.look for reading in self.study.readings), 0)
         if not self.study.is_grid_or_list:
             known = self.reading is not None and self.reading.look
-            return f"{ordinal(look)} look at this test set" if known or look > 1 else "read once"
+            return (
+                f"{format_ordinal(look)} look at this test set"
+                if known or look > 1
+                else "read once"
+            )
         complete = len(self.study.rank_trials())
         of = f"all {read}" if read == complete else f"{read} of {complete}"
         opened = "one opening" if looks == 1 else f"{looks} openings"
         told = f"{opened} for {of} trials; nothing is chosen by it"
-        return told if look <= looks else f"{told}; the {ordinal(look)} look at this test set"
+        return (
+            told if look <= looks else f"{told}; the {format_ordinal(look)} look at this test set"
+        )
 
     @property
     def rivalry(self) -> str:
         """The runner-up, and whether it and the champion differ by more than chance."""
         assert self.runner_up is not None
-        run, found = self.runner_up.run, self.runner_up.paired
+        run, found = self.runner_up.run, self.runner_up.test
         said = f"trial {run.number}, {self.study.score.format_score(run)}"
         if found is None:
             return said
         shows = "no difference that shows"
-        if found.shows:  # by another objective, the runner-up may be the more accurate one
-            ahead = "runner-up" if found.second_leads else "champion"
+        if found.is_significant:  # by another objective, the runner-up may be the more accurate one
+            ahead = "runner-up" if found.is_second_better else "champion"
             shows = f"a difference that shows, in the {ahead}'s favour,"
-        return f"{said}: {shows} on {found.examples:,} examples ({found.test} p = {found.p:.2g})"
+        return f"{said}: {shows} on {found.examples:,} examples ({found.test_name} p = {found.p_value:.2g})"
 
     def _beaten(self, found: Baselines) -> str:
         """What simpler models came to, on the test part where that was read."""
@@ -245,19 +272,19 @@ class Summary:
         total = sum(counts[state] for state in named)
         extra = counts["INTERRUPTED"]
         again = f", {extra} interrupted and tried again" if extra else ""
-        busy = busy_seconds(self.study)
-        spent = duration(busy) if busy >= 1 else "less than 1 s"
+        busy = compute_busy_seconds(self.study)
+        spent = format_duration(busy) if busy >= 1 else "less than 1 s"
         device = self.study.facts.get("device", "")
         return f"{total}: {', '.join(parts)}{again}; {spent} of training on {device}"
 
     def text(self) -> str:
-        return aligned(self.lines)
+        return align_labels(self.lines)
 
     def markdown(self) -> str:
         """For MLflow's description of the run and the experiment, which shows its first line."""
-        name, again = self.study.name, self.confirmed
+        name, again = self.study.name, self.confirmation
         score = self.study.score
-        value = str(again.validation) if again else score.format_value(self.kept.score)
+        value = str(again.validation) if again else score.format_value(self.model_run.score)
         value = value if self.study.classes else f"{score.full_name} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
         tested = (
@@ -271,16 +298,16 @@ class Summary:
             f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
         )
         shown = [line for line in self.lines if line[0] not in ("report", "browse")]
-        rows = "\n".join(f"| {label} | {_in_markdown(text)} |" for label, text in shown)
+        rows = "\n".join(f"| {label} | {_escape_markdown(text)} |" for label, text in shown)
         return f"{head}\n\n| | |\n|---|---|\n{rows}\n"
 
 
-def _in_markdown(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """As it is: no markup, one cell of a table."""
     return re.sub(r"([\\|<*`_])", r"\\\1", text)
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -289,6 +316,6 @@ def count_states(study: StudyRun) -> dict[str, int]:
     return {state: states.count(state) for state in ("COMPLETE", "PRUNED", "FAILED", "INTERRUPTED")}
 
 
-def busy_seconds(study: StudyRun) -> float:
+def compute_busy_seconds(study: StudyRun) -> float:
     """Seconds in epochs, over all workers; time that trials shared counts once."""
     return sum(epoch.seconds for run in study.trials for epoch in run.epochs)

@@ -1,9 +1,9 @@
-"""The luck of a choice made on the test set, from the test predictions that are kept.
+"""Selection bias of choosing on the test set, estimated from the recorded test predictions.
 
-Of a grid or list the test set is read for every trial, and nothing is chosen by it. So its
-predictions tell what choosing would have done: the best trial on one half of the examples is read
-on the other half, which had no part in the choice. What it loses there was luck. Nothing here opens
-the test set.
+The test set of a grid or list is read for every trial, and nothing is chosen by it. So its
+predictions show what choosing on it would have cost: take the best trial on one half of the
+examples, and read its accuracy on the other half, which had no part in the choice. Nothing here
+opens the test set.
 """
 
 from __future__ import annotations
@@ -23,118 +23,134 @@ if TYPE_CHECKING:
 
 SPLITS = 1000
 CHUNK = 100
-"""So many splits are in memory at once."""
-FEWEST = 3
-"""Trials; a choice among fewer is hardly one."""
+"""Splits that are in memory at once."""
+MIN_TRIALS = 3
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Accuracies of a trial on both halves of every split, whichever trial it was there."""
+    """The chosen trial's accuracies on both halves of every split."""
 
-    here: tuple[float, ...]
-    """On the half that chooses."""
-    there: tuple[float, ...]
+    choosing_half: tuple[float, ...]
+    other_half: tuple[float, ...]
 
     @property
     def means(self) -> tuple[float, float]:
-        return statistics.fmean(self.here), statistics.fmean(self.there)
+        return statistics.fmean(self.choosing_half), statistics.fmean(self.other_half)
 
     @property
     def gaps(self) -> tuple[float, ...]:
-        """By how much the first half flatters."""
-        return tuple(a - b for a, b in zip(self.here, self.there, strict=True))
+        """By how much the choosing half's accuracy exceeds the other half's, for each split."""
+        return tuple(a - b for a, b in zip(self.choosing_half, self.other_half, strict=True))
 
     @property
-    def range(self) -> tuple[float, float]:
-        """Of the gaps, 5 % to 95 % of the splits."""
+    def gap_range(self) -> tuple[float, float]:
+        """The 5 % and 95 % quantiles of the gaps."""
         low, high = np.quantile(self.gaps, (0.05, 0.95))
         return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class TestSelectionBias:
-    """Random halves of the test examples, among all trials that were read."""
+    """The result of choosing on random halves of the test set, among all trials of a study."""
+
+    __test__ = False  # pytest would collect it as a test class
 
     trials: int
     examples: int
-    """All of the test part."""
-    half: int
-    """Those that choose; one fewer than the others where their number is odd."""
-    best: Halves
-    """The best trial on the half that chooses, the earliest of equals."""
+    """Number of examples in the test set."""
+    half_size: int
+    """Examples in the choosing half, which is the smaller one if the number is odd."""
+    best_on_half: Halves
+    """The best trial on each choosing half; the earliest in a tie."""
     champion: Halves
-    """The trial that the validation part chose, on the same halves."""
+    """The trial chosen on the validation set, on the same halves."""
 
-    def text(self, part: str = "test") -> str:
-        """For the verdict; `part` is what the test set is called."""
-        (here, there), (low, high) = self.best.means, self.best.range
-        mine, other = self.champion.means
+    def describe(self, test_name: str = "test") -> str:
+        """Return one sentence for the summary, in points of accuracy."""
+        (here, there), (low, high) = self.best_on_half.means, self.best_on_half.gap_range
+        champion_here, champion_there = self.champion.means
         spread = f"{100 * low:.2f} to {100 * high:.2f} in 90 % of {SPLITS:,} halvings"
         return (
-            f"who chose on half of the {part} examples would lose {100 * (here - there):.2f} points"
-            f" on the other half ({spread}); the champion, chosen by validation, "
-            f"{100 * (mine - other):.2f}"
+            f"choosing on half of the {test_name} set would have cost {100 * (here - there):.2f} points "
+            f"on the other half ({spread}); the champion, chosen by validation, "
+            f"{100 * (champion_here - champion_there):.2f}"
         )
 
     def metrics(self) -> dict[str, float]:
-        """In points of accuracy, as shares."""
-        (here, there), (mine, other) = self.best.means, self.champion.means
-        return {"luck/chosen_on_test": here - there, "luck/chosen_on_validation": mine - other}
+        """Return MLflow metrics: differences of accuracy as shares."""
+        (here, there), (champion_here, champion_there) = (
+            self.best_on_half.means,
+            self.champion.means,
+        )
+        return {
+            "luck/chosen_on_test": here - there,
+            "luck/chosen_on_validation": champion_here - champion_there,
+        }
 
 
-def find(tracker: Tracker, study: StudyRun, champion: RunRecord) -> TestSelectionBias | None:
-    """None of a search or a regression, and where too few trials have kept what they said."""
-    read = {reading.number for reading in study.readings}
-    runs = [run for run in study.trials if run.state == "COMPLETE" and run.number in read]
-    if not study.is_grid_or_list or len(runs) < FEWEST or not study.classes:
+def compute_test_selection_bias(
+    tracker: Tracker, study: StudyRun, champion: RunRecord
+) -> TestSelectionBias | None:
+    """Return the bias for a grid or list of classifiers.
+
+    None for a search or a regression, and with fewer than MIN_TRIALS recorded predictions.
+    """
+    tested = {reading.number for reading in study.readings}
+    runs = [run for run in study.trials if run.state == "COMPLETE" and run.number in tested]
+    if not study.is_grid_or_list or len(runs) < MIN_TRIALS or not study.classes:
         return None
-    said = {run.number: _predictions(tracker, run) for run in runs}
-    kept = {number: each for number, each in said.items() if each is not None}
-    first = kept.get(champion.number)
-    if first is None or len(first.true) < 2:
+    recorded = {run.number: _read_predictions(tracker, run) for run in runs}
+    predictions = {number: each for number, each in recorded.items() if each is not None}
+    reference = predictions.get(champion.number)
+    if reference is None or len(reference.true) < 2:
         return None
-    alike = {
+    correct = {
         number: each.true == each.predicted
-        for number, each in kept.items()
-        if np.array_equal(each.true, first.true)
+        for number, each in predictions.items()
+        if np.array_equal(each.true, reference.true)
     }
-    if len(alike) < FEWEST:
+    if len(correct) < MIN_TRIALS:
         return None
-    return among(np.stack(list(alike.values())), list(alike).index(champion.number))
+    return simulate_halvings(np.stack(list(correct.values())), list(correct).index(champion.number))
 
 
-def among(right: npt.NDArray[np.bool_], champion: int) -> TestSelectionBias:
-    """Of `right` [trials, examples]; `champion` is the row of the trial that validation chose."""
-    trials, examples = right.shape
+def simulate_halvings(correct: npt.NDArray[np.bool_], champion: int) -> TestSelectionBias:
+    """Choose on SPLITS random halves of the test set, from a fixed seed.
+
+    Args:
+        correct: [trials, examples], whether a trial's prediction is right.
+        champion: the row of the trial that was chosen by validation.
+    """
+    trials, examples = correct.shape
     half, rest = examples // 2, examples - examples // 2
-    rng, weights = np.random.default_rng(0), right.astype(np.float32)
-    # Not a product of matrices: on a busy machine BLAS's threads wait for one another.
-    counted = np.concatenate(
+    rng, weights = np.random.default_rng(0), correct.astype(np.float32)
+    # Not a matrix product: on a busy machine the threads of BLAS wait for one another.
+    counts = np.concatenate(
         [
-            np.einsum("te,se->ts", weights, _halves(rng, examples, half))
+            np.einsum("te,se->ts", weights, _sample_halves(rng, examples, half))
             for _ in range(SPLITS // CHUNK)
         ],
         axis=1,
-    ).astype(np.float64)
-    here = counted / half
-    there = (weights.sum(1, keepdims=True) - counted) / rest
-    every, best = np.arange(SPLITS), counted.argmax(0)
+    ).astype(np.float64)  # [trials, SPLITS]
+    here = counts / half
+    there = (weights.sum(1, keepdims=True) - counts) / rest
+    splits, best = np.arange(SPLITS), counts.argmax(0)
 
-    def halves(rows: npt.NDArray[Any] | int) -> Halves:
-        return Halves(tuple(here[rows, every].tolist()), tuple(there[rows, every].tolist()))
+    def select_halves(rows: npt.NDArray[Any] | int) -> Halves:
+        return Halves(tuple(here[rows, splits].tolist()), tuple(there[rows, splits].tolist()))
 
-    return TestSelectionBias(trials, examples, half, halves(best), halves(champion))
+    return TestSelectionBias(trials, examples, half, select_halves(best), select_halves(champion))
 
 
-def _halves(rng: np.random.Generator, examples: int, half: int) -> npt.NDArray[np.float32]:
-    """[CHUNK, examples]: in each row `half` random ones, zeros elsewhere."""
+def _sample_halves(rng: np.random.Generator, examples: int, half: int) -> npt.NDArray[np.float32]:
+    """Return [CHUNK, examples]: in each row ones at `half` random places, zeros elsewhere."""
     keys = rng.random((CHUNK, examples), dtype=np.float32)
     masks = np.zeros_like(keys)
     np.put_along_axis(masks, np.argpartition(keys, half, axis=1)[:, :half], 1, axis=1)
     return masks
 
 
-def _predictions(tracker: Tracker, run: RunRecord) -> TestPredictions | None:
+def _read_predictions(tracker: Tracker, run: RunRecord) -> TestPredictions | None:
     content = tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE)
     return TestPredictions.from_bytes(content) if content else None

@@ -1,10 +1,10 @@
-"""The trials that the validation examples cannot tell from the champion, and the smallest of them.
+"""The trials that are statistically indistinguishable from the champion, and the smallest of them.
 
-Each complete trial is tested against the champion on the same examples, by McNemar's exact test, or
-a sign-flip test of a regression's squared errors, the p-values adjusted for their number by Holm.
-Those with no difference that shows at 5 % tie with it. That is no proof that they are as good: the
-fewer the examples and the more the trials, the less can be told apart. And the champion was chosen
-by these very examples, which flatters its lead.
+Each complete trial is tested against the champion on the same validation examples: classifiers by
+McNemar's exact test, regressions by a sign-flip test of their squared errors, with the p-values
+adjusted for the number of trials. A trial without a significant difference at 5 % ties with the
+champion. That is no proof that it is as good: the fewer the examples and the more the trials, the
+less can be distinguished. And the champion was chosen on these very examples, which favours it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.formatting import listed, percent
-from harness.analysis.paired_tests import Paired, against, read_predictions, rivals
+from harness.analysis.formatting import format_percent, join_numbers
+from harness.analysis.paired_tests import (
+    PairedTest,
+    list_comparable_trials,
+    read_predictions,
+    run_paired_tests,
+)
 from harness.metrics import ACCURACY, Score
-from harness.stats.proportions import LEVEL, greatest_mcnemar, holm
+from harness.results import count_correct
+from harness.stats.proportions import (
+    SIGNIFICANCE_LEVEL,
+    adjust_p_values,
+    compute_max_mcnemar_p_value,
+)
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
-from harness.tracking.types import RunRecord, StudyRun, count_correct
+from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -26,83 +36,94 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TiedTrials:
-    """The champion's tie set."""
+    """The champion and the trials that tie with it."""
 
     champion: RunRecord
     members: tuple[RunRecord, ...]
-    """Best first, the champion among them."""
-    apart: tuple[int, ...]
-    """Numbers of the trials that are told from it, best first."""
+    """Best first, with the champion."""
+    distinguishable: tuple[int, ...]
+    """Numbers of the trials that differ significantly from the champion, best first."""
     examples: int
-    """Of validation, the same for all."""
-    p: Mapping[int, float]
-    """By number of the members but the champion: the p-value, adjusted by Holm."""
+    """Number of validation examples, the same for all trials."""
+    p_values: Mapping[int, float]
+    """Adjusted p-values of the members other than the champion, by trial number."""
     score: Score = ACCURACY
 
     @property
     def others(self) -> tuple[RunRecord, ...]:
-        """The members but the champion."""
+        """The members other than the champion."""
         return tuple(run for run in self.members if run.uid != self.champion.uid)
 
     @property
     def tested(self) -> int:
-        """Trials that were compared with the champion."""
-        return len(self.others) + len(self.apart)
+        """Number of trials that were tested against the champion."""
+        return len(self.others) + len(self.distinguishable)
 
     @property
     def smallest(self) -> RunRecord:
-        """The member with the fewest parameters, the better of equals.
+        """The member with the fewest parameters; the better one if two are equally small.
 
-        Only of those whose score lies in the champion's interval or is better: where examples are
-        few, the tests tell little apart, and a member may be far worse.
+        Members with a score below the champion's confidence interval do not count: with few
+        examples the tests distinguish little, and a member may be far worse. This limit is the one
+        decision that rests on an interval and not on a test. Another method in
+        `stats.proportions.compute_interval` would move it.
         """
         score = self.score
         low, high = score.compute_interval(self.champion) or (0.0, 1.0)
-        worst = score.sign * (low if score.is_higher_better else high)
-        scored = [run for run in self.members if run.best is not None and run.parameters > 0]
-        near = [run for run in scored if score.sign * run.score <= worst]
-        return min([self.champion, *near], key=lambda run: run.parameters)
+        limit = score.sign * (low if score.is_higher_better else high)
+        eligible = [
+            run
+            for run in self.members
+            if run.best is not None and run.parameters > 0 and score.sign * run.score <= limit
+        ]
+        return min([self.champion, *eligible], key=lambda run: run.parameters)
 
     @property
-    def test(self) -> str:
+    def test_name(self) -> str:
         return "McNemar" if self.score.task == "classes" else "sign-flip"
 
     @property
-    def share(self) -> float:
-        """The smallest's parameters over the champion's."""
+    def smallest_share(self) -> float:
+        """The parameters of the smallest member, as a share of the champion's."""
         return self.smallest.parameters / max(1, self.champion.parameters)
 
-    @property
-    def text(self) -> str:
-        """For the verdict; the champion is `it`."""
-        on = f"on {self.examples:,} examples ({self.test}, adjusted by Holm, 5 %)"
+    def describe(self) -> str:
+        """Return one sentence for the summary."""
+        method = f"({self.test_name}, adjusted by Holm, 5 %)"
+        examples = f"on {self.examples:,} examples {method}"
         if not self.others:
-            of = "the only other trial" if self.tested == 1 else f"each of the {self.tested} others"
-            return f"none: {of} can be told from it {on}"
-        told = listed(run.number for run in self.others)
-        count = f"{len(self.others)} of {self.tested} others"
+            trials = "the only other trial differs"
+            if self.tested > 1:
+                trials = f"all {self.tested} other trials differ"
+            return f"none: {trials} significantly from the champion {examples}"
+        trials = f"{len(self.others)} of {self.tested} other trials"
+        trials += " is" if len(self.others) == 1 else " are"
         if self.tested == 1:
-            count = "the only other trial"
-        return f"{count} cannot be told from it {on}: {told}; {self.pointed}"
-
-    @property
-    def pointed(self) -> str:
-        """The smallest one in words."""
-        small = self.smallest
-        if small.uid == self.champion.uid:
-            return "none within its interval is smaller"
+            trials = "the only other trial is"
+        numbers = join_numbers(run.number for run in self.others)
         return (
-            f"the smallest within its interval is trial {small.number}: {small.spec.describe()}, "
-            f"{percent(self.share)} of its parameters, {self.score.format_score(small)}"
+            f"{trials} statistically indistinguishable from the champion {examples}: {numbers}; "
+            f"{self._describe_smallest()}"
+        )
+
+    def _describe_smallest(self) -> str:
+        smallest = self.smallest
+        if smallest.uid == self.champion.uid:
+            return "none within its interval is smaller"
+        share = format_percent(self.smallest_share)
+        return (
+            f"the smallest within its interval is trial {smallest.number}: "
+            f"{smallest.spec.describe()}, {share} of its parameters, "
+            f"{self.score.format_score(smallest)}"
         )
 
     def metrics(self) -> dict[str, float]:
-        """For MLflow, on the study's run."""
+        """Return MLflow metrics of the study's run."""
         return {
             "ties/trials": len(self.others),
             "ties/tested": self.tested,
             "ties/smallest_parameters": self.smallest.parameters,
-            "ties/smallest_share": self.share,
+            "ties/smallest_share": self.smallest_share,
             f"ties/smallest_{self.score.field_name}": self.smallest.score,
         }
 
@@ -111,57 +132,67 @@ class TiedTrials:
             "trials": [run.number for run in self.others],
             "tested": self.tested,
             "examples": self.examples,
-            "p": {str(number): p for number, p in self.p.items()},
+            "p": {str(number): p_value for number, p_value in self.p_values.items()},
             "smallest": self.smallest.number,
-            "smallest_share": self.share,
+            "smallest_share": self.smallest_share,
         }
 
 
-def ties(tracker: Tracker, study: StudyRun, champion: RunRecord) -> TiedTrials | None:
-    """None where nothing can be compared: no other trial, or no predictions on record.
+def find_tied_trials(tracker: Tracker, study: StudyRun, champion: RunRecord) -> TiedTrials | None:
+    """Find the trials that tie with the champion, which is a trial of the study.
 
-    `champion` is a trial of the study. Of a grid or list another seed of its setting is no rival.
-    Predictions are a file a trial. They are not read of those whose number of right examples says
-    enough: with less than LEVEL / tests as its p-value, a trial is told apart by Holm's method at
-    any rank, and the others' ranks, counted from the largest p-value, are the same without it.
+    None if nothing can be compared: no other trial, or no recorded predictions.
+
+    Each trial's predictions are a file. Files are not read of trials whose number of right
+    predictions alone decides: if the largest p-value that this number allows is below
+    SIGNIFICANCE_LEVEL / tests, Holm's method rejects the trial at any rank. The other trials'
+    ranks, counted from the largest p-value, are the same without it.
     """
-    others = rivals(study, champion)
-    mine = read_predictions(tracker, champion)
-    if mine is None:
+    others = list_comparable_trials(study, champion)
+    reference = read_predictions(tracker, champion)
+    if reference is None:
         return None
-    far = {run.uid for run in others if _certain(champion, run) < LEVEL / len(others)}
+    threshold = SIGNIFICANCE_LEVEL / max(1, len(others))
+    far = {run.uid for run in others if _bound_p_value(champion, run) < threshold}
     close = [run for run in others if run.uid not in far]
-    found = _compared(tracker, mine, close)
-    if not found and not far:
+    tests = _test_against_champion(tracker, reference, close)
+    if not tests and not far:
         return None
-    adjusted = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
-    tied = {number: p for number, p in adjusted.items() if p >= LEVEL}
+    adjusted = adjust_p_values([test.p_value for test in tests.values()])
+    p_values = dict(zip(tests, adjusted, strict=True))
+    tied = {number: p for number, p in p_values.items() if p >= SIGNIFICANCE_LEVEL}
     return TiedTrials(
         champion=champion,
         members=tuple(
             run for run in study.rank_trials() if run.number in tied or run.uid == champion.uid
         ),
-        apart=tuple(
+        distinguishable=tuple(
             run.number
             for run in others
-            if run.uid in far or (run.number in adjusted and run.number not in tied)
+            if run.uid in far or (run.number in p_values and run.number not in tied)
         ),
-        examples=mine.to_array().shape[1],
-        p=tied,
+        examples=reference.to_array().shape[1],
+        p_values=tied,
         score=study.score,
     )
 
 
-def _compared(tracker: Tracker, mine: Predictions, runs: Sequence[RunRecord]) -> dict[int, Paired]:
-    """By number; those that have kept no predictions, or of other examples, are left out."""
-    ids = [run.run_id for run in runs]
-    kept = tracker.read_files(ids, PREDICTIONS_FILE)
-    read = [run for run in runs if run.run_id in kept]
-    pairs = against(mine, [Predictions.from_bytes(kept[run.run_id]) for run in read])
-    return {run.number: found for run, found in zip(read, pairs, strict=True) if found is not None}
+def _test_against_champion(
+    tracker: Tracker, reference: Predictions, runs: Sequence[RunRecord]
+) -> dict[int, PairedTest]:
+    """Return the tests by trial number, of trials with predictions on the same examples."""
+    contents = tracker.read_files([run.run_id for run in runs], PREDICTIONS_FILE)
+    read = [run for run in runs if run.run_id in contents]
+    tests = run_paired_tests(
+        reference, [Predictions.from_bytes(contents[run.run_id]) for run in read]
+    )
+    return {run.number: test for run, test in zip(read, tests, strict=True) if test is not None}
 
 
-def _certain(champion: RunRecord, run: RunRecord) -> float:
-    """The p-value that McNemar's test does not exceed, whichever examples are right."""
-    (mine, n), (theirs, of) = count_correct(champion.confusion), count_correct(run.confusion)
-    return greatest_mcnemar(mine, theirs, n) if n == of > 0 else 1.0
+def _bound_p_value(champion: RunRecord, run: RunRecord) -> float:
+    """Return an upper bound of McNemar's p-value, from the numbers of right predictions alone."""
+    champion_correct, n = count_correct(champion.confusion)
+    correct, examples = count_correct(run.confusion)
+    if n == examples > 0:
+        return compute_max_mcnemar_p_value(champion_correct, correct, n)
+    return 1.0

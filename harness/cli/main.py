@@ -103,9 +103,10 @@ def run_study(
     ] = False,
     output: Output = Format.text,
 ) -> None:
-    """Run a study: search, confirm the winner, read the test set once, write the report.
+    """Run a study: search, confirm, test once, report.
 
-    Rerun the same command to continue a study that was stopped.
+    Searches the space, or runs the grid or list; confirms the winner over fresh seeds; reads the
+    test set once and writes the report. Rerun the same command to continue a stopped study.
     """
     from harness.sweep.options import RunOptions
     from harness.sweep.plan import make_plan
@@ -196,7 +197,10 @@ def train(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Train the settings of [train] once, recorded in the experiment STUDY-train."""
+    """Train the settings of [train] once.
+
+    The run is recorded in the experiment STUDY-train.
+    """
     from harness.sweep.options import RunOptions
     from harness.sweep.plan import make_plan
     from harness.sweep.train_once import train_once
@@ -245,7 +249,11 @@ def doctor(
     storage: Storage = None,
     output: Output = Format.text,
 ) -> None:
-    """Check that Optuna's record, MLflow's record and the files agree; nothing lost or doubled."""
+    """Check that all records of a study agree.
+
+    Compares Optuna's record, MLflow's record and the files: nothing may be lost or doubled. The
+    exit status is 1 if anything is wrong.
+    """
     from harness.doctor.report import check_studies
     from harness.workspace import Workspace, resolve_storage
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from harness.errors import HarnessError, StudyError, UserError, did_you_mean, masked
+from harness.errors import HarnessError, StudyError, UserError, did_you_mean, mask_credentials
 from harness.system.signals import graceful_shutdown
 from harness.tracking.mlflow import saved_view
 from harness.workspace import Workspace
@@ -43,7 +43,7 @@ def serve(
     experiment = experiments[name] if name is not None else next(iter(experiments.values()), None)
     path = saved_view.view_path(experiment) if experiment else ""
     if uri.startswith("http"):
-        print(masked(uri).rstrip("/") + path)
+        print(mask_credentials(uri).rstrip("/") + path)
         return
     if port is None:
         port = _choose_port()

@@ -17,7 +17,7 @@ from harness.errors import ConfigError, HarnessError
 from harness.system.terminal import escape
 
 if TYPE_CHECKING:
-    from harness.executors.devices import Demand
+    from harness.executors.devices import DeviceOption
     from harness.sweep.progress import ProgressDisplay
 
 
@@ -68,10 +68,10 @@ Set = Annotated[
         help="Override a key of the study file; a field set in [train] is no longer sampled.",
     ),
 ]
-Output = Annotated[Format, typer.Option("--format", help="text for people or json for programs.")]
+Output = Annotated[Format, typer.Option("--format", help="Output: text for people, json for programs.")]
 
 
-def parse_device(gpu: bool, cpu: bool) -> Demand:
+def parse_device(gpu: bool, cpu: bool) -> DeviceOption:
     """Turn --gpu and --cpu into one value. Raises ConfigError for both."""
     if gpu and cpu:
         raise ConfigError("--gpu and --cpu exclude each other; give one of them, or neither")

@@ -30,11 +30,11 @@ read_commands = typer.Typer()
 @read_commands.command(epilog="Example: harness report fashion-mnist")
 def report(study: Study, tracking_uri: TrackingUri = None) -> None:
     """Write a study's report again from the record in MLflow."""
-    from harness.reports.again import write_again
+    from harness.reports.study_page import write_study_page
     from harness.workspace import Workspace
 
     with report_errors():
-        print(write_again(Workspace(Path("mlruns")), study, tracking_uri))
+        print(write_study_page(Workspace(Path("mlruns")), study, tracking_uri))
 
 
 @read_commands.command(epilog="Example: harness compare fashion-mnist fashion-mnist/12")
@@ -46,22 +46,25 @@ def compare(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Compare trials, or the champions of studies: settings, curves, classes and paired tests."""
+    """Compare trials, or the champions of studies.
+
+    The report has their settings, learning curves, classes and paired tests.
+    """
     from harness.analysis.comparison import compare as run
-    from harness.analysis.formatting import aligned
-    from harness.reports.comparison_page import report as page
-    from harness.reports.comparison_page import report_path
+    from harness.analysis.formatting import align_labels
+    from harness.reports.comparison_page import build_comparison_page as page
+    from harness.reports.comparison_page import get_page_path
     from harness.workspace import Workspace
 
     with report_errors():
         workspace = Workspace(Path("mlruns"))
         comparison = run(workspace.open_tracker(tracking_uri, reading=True), names)
-        path = report_path(workspace, comparison, workspace.resolve_tracking_uri(tracking_uri))
+        path = get_page_path(workspace, comparison, workspace.resolve_tracking_uri(tracking_uri))
         page(comparison).write(path)
         if output is Format.json:
             print(json.dumps(comparison.to_dict() | {"report": str(path)}))
             return
-        print(aligned([*comparison.lines, ("report", str(path))]))
+        print(align_labels([*comparison.lines, ("report", str(path))]))
 
 
 @read_commands.command(epilog="Example: harness replay fashion-mnist/12")
@@ -75,7 +78,7 @@ def replay(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Train a trial again, alone, and check that the result matches the record.
+    """Train a trial again and compare it with the record.
 
     The match is bit for bit where that is promised, and otherwise within the effect of rounding,
     which three twins of the trial measure. The exit status is 1 if they differ. A trial that was
@@ -99,7 +102,7 @@ def replay(
             print(json.dumps({"event": "replayed"} | result.to_dict()))
         else:
             print(f"\n{result.text()}")
-        if not result.agrees:
+        if not result.is_reproduced:
             raise typer.Exit(1)
 
 
@@ -137,7 +140,7 @@ def predict(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Classify your own images with a trained model: PNG or JPEG files of any size.
+    """Classify your own images with a trained model.
 
     With --test N, show test images instead, one by one: the image, the true class and the model's
     prediction. The predictions are on record; the test set is not opened again.
@@ -161,7 +164,7 @@ def predict(
         from harness.inference.test_examples import read_test_predictions
 
         predictions = read_test_predictions(
-            workspace, study, tracking_uri, test, start=start, wrong=wrong, data_dir=data_dir
+            workspace, study, tracking_uri, test, start=start, only_wrong=wrong, data_dir=data_dir
         )
         if output is Format.json:
             for example in predictions.examples:
@@ -205,7 +208,7 @@ def _classify_images(
     )
     path = None
     if show:
-        from harness.reports.image_predictions_page import report as page
+        from harness.reports.image_predictions_page import build_predictions_page as page
 
         path = Path(pages[0]) if pages else default_page_path(workspace, predictions, tracking_uri)
         page(predictions).write(path)
@@ -215,13 +218,13 @@ def _classify_images(
         print(predictions.text())
         if path:
             print(f"page   {escape(str(path))}")
-    if predictions.unreadable:
+    if predictions.errors:
         raise DataError(predictions.error_summary)
 
 
 @read_commands.command(epilog="Example: harness studies --format json")
 def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> None:
-    """List the recorded studies: dataset, trials, best score and time."""
+    """List the recorded studies with their best scores."""
     from harness.cli.studies_table import format_studies, list_studies
     from harness.workspace import Workspace
 
@@ -240,7 +243,10 @@ def ui(
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Serve MLflow's UI on the record, for this machine only, until Ctrl-C."""
+    """Serve MLflow's UI on the record until Ctrl-C.
+
+    The server listens on this machine only.
+    """
     from harness.cli.mlflow_ui import serve
     from harness.workspace import Workspace
 

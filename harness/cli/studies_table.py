@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from harness.analysis.confirmation import champion_of, confirmed, kept_of
+from harness.analysis.confirmation import find_champion, find_model_run, rank_confirmed_settings
 from harness.analysis.summary import count_states
 from harness.metrics import format_objective
 from harness.system.terminal import escape
@@ -17,12 +17,12 @@ def list_studies(workspace: Workspace, tracking_uri: str | None) -> list[dict[st
     rows = []
     for study in workspace.open_tracker(tracking_uri, reading=True).list_studies():
         counts = count_states(study)
-        champion = champion_of(study)
-        tested = study.find_reading(kept_of(study, champion)) if champion else None
-        settings = confirmed(study)
+        champion = find_champion(study)
+        tested = study.find_reading(find_model_run(study, champion)) if champion else None
+        settings = rank_confirmed_settings(study)
         best = None
         if settings:
-            best = settings[0].value
+            best = settings[0].mean_objective
         elif champion:
             best = champion.objective_value(study.objective)
         rows.append(

@@ -1,0 +1,11 @@
+"""Study files: from TOML and --set overrides to a checked StudyConfig.
+
+loader         load a study file, and check its tables against each other
+schema         the tables and their defaults, StudyConfig, and what identifies a study
+search_space   the [space] table, and how an Optuna trial draws settings from it
+trial_tables   the [train] and [[trial]] tables
+validation     check values against their types; a mistake is one line that names the key
+overrides      `--set TABLE.KEY=VALUE`
+scaffold       `harness new-study`: a study file that fits a dataset, from templates/
+data_keys      the [data] keys that such a file needs
+"""

@@ -13,8 +13,8 @@ from typing import Any
 from harness.config.overrides import apply_override
 from harness.config.schema import (
     GRID_OR_LIST,
-    TRIAL_TABLE,
     TABLES,
+    TRIAL_TABLE,
     ConfirmTable,
     DataTable,
     StudyConfig,
@@ -25,7 +25,7 @@ from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.metrics import OBJECTIVES
-from harness.model_arguments import flatten_arguments, check_sampled_names, find_model
+from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
 from harness.trial import TrialSpec
 
 
@@ -126,7 +126,9 @@ def _read(path: Path) -> _StudyFile:
         if name == TRIAL_TABLE:
             is_list = isinstance(table, list) and table
             if not is_list or not all(isinstance(each, dict) for each in table):
-                raise ConfigError(f"{path}: {TRIAL_TABLE}: must be an array of tables; write [[{TRIAL_TABLE}]]")
+                raise ConfigError(
+                    f"{path}: {TRIAL_TABLE}: must be an array of tables; write [[trial]]"
+                )
         elif name not in TABLES:
             known = did_you_mean(name, (*TABLES, TRIAL_TABLE))
             raise ConfigError(f"{path}: [{name}]: unknown table{known}")
@@ -146,9 +148,9 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     with file.checking("study"):
         study = parse_table(StudyTable, tables["study"])
         if file.trials and study.sampler != "list":
-            raise ValueError(f"sampler: {study.sampler} takes no [[{TRIAL_TABLE}]]; leave out one of them")
+            raise ValueError(f"sampler: {study.sampler} takes no [[trial]]; leave out one of them")
         if study.sampler == "list" and not file.trials:
-            raise ValueError(f"sampler: a list needs [[{TRIAL_TABLE}]] tables, and there are none")
+            raise ValueError("sampler: a list needs [[trial]] tables, and there are none")
     with file.checking("data"):
         data = parse_table(DataTable, tables["data"])
     with file.checking("confirm"):
@@ -165,14 +167,14 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         space = SearchSpace.parse(tables["space"])
         if file.trials and space.dimensions:
             key = next(iter(space.dimensions))
-            raise ValueError(f"{key}: a list samples nothing; leave out [space] or [[{TRIAL_TABLE}]]")
+            raise ValueError(f"{key}: a list samples nothing; leave out [space] or [[trial]]")
         check_sampled_names(space.dimensions, {**model, **train}.get("model", ""))
         grid = space.list_grid() if study.sampler == "grid" else []
     try:
         merge = any(table == "train" for table, _ in file.origins)
         settings = parse_settings(file.trials, train, merge)
     except ValueError as error:
-        raise ConfigError(f"{file.source}: [[{TRIAL_TABLE}]] {error}") from None
+        raise ConfigError(f"{file.source}: [[trial]] {error}") from None
     for table, message in _find_conflicts(study, data, train, space, list(settings.values())):
         raise file.error(table, message)
     with file.checking("study"):

@@ -146,7 +146,7 @@ def _rewrite_as_options(message: str) -> str:
         options = " ".join(f"--ignore {shlex.quote(each)}" for each in json.loads(columns))
         message = message.replace(f"[data] ignore = {columns}", options)
     message = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", message)
-    message = message.replace("leave out [data] task to tell", "give --task classes to tell")
+    message = message.replace("leave out [data] task for", "give --task classes for")
     return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
 
 

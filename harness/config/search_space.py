@@ -28,11 +28,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from harness.config.validation import LAYER_KEYS, describe_error, parse_value
 from harness.errors import did_you_mean
 from harness.model_arguments import ARGUMENT_PREFIX
-from harness.trial import FIELD_TYPES, SPEC_FIELDS, TrialSpec
+from harness.trial import FIELD_TYPES, TrialSpec
 
 DIMENSION_TYPES: dict[str, Any] = FIELD_TYPES | dict.fromkeys(LAYER_KEYS, int)
 NOT_SAMPLED = ("seed", "arguments", "code")
-SAMPLED_KEYS = tuple(name for name in (*SPEC_FIELDS, *LAYER_KEYS) if name not in NOT_SAMPLED)
+SAMPLED_KEYS = tuple(name for name in DIMENSION_TYPES if name not in NOT_SAMPLED)
+"""The keys of [space], apart from `arguments.<name>`."""
 
 
 class SuggestsValues(Protocol):
@@ -208,7 +209,9 @@ def _parse_range(name: str, table: Mapping[str, Any]) -> Range:
     if not is_argument and DIMENSION_TYPES[name] not in (int, float):
         raise ValueError(f"{name}: takes a list of values, not a range")
     ends = [table.get(end) for end in ("low", "high")]
-    is_integer = all(type(end) is int for end in ends) if is_argument else DIMENSION_TYPES[name] is int
+    is_integer = (
+        all(type(end) is int for end in ends) if is_argument else DIMENSION_TYPES[name] is int
+    )
     model = IntegerRange if is_argument and is_integer else Range
     try:
         parsed = model.model_validate_json(json.dumps(table, default=str), strict=True)

@@ -164,8 +164,8 @@ def _to_inputs(inputs: Array, name: str) -> Array:
         inputs = np.moveaxis(inputs, -1, 1)
     if inputs.ndim == 4 and inputs.shape[1] == 1:
         inputs = inputs[:, 0]
-    whole = inputs.dtype.kind in "bui" and inputs.ndim > 2
-    if inputs.dtype == np.uint8 or (whole and inputs.min() >= 0 and inputs.max() <= 255):
+    are_integers = inputs.dtype.kind in "bui" and inputs.ndim > 2
+    if inputs.dtype == np.uint8 or (are_integers and inputs.min() >= 0 and inputs.max() <= 255):
         return inputs.astype(np.uint8)
     return to_finite_float32(inputs, name, "an input")
 
@@ -210,9 +210,9 @@ def _to_class_indices(labels: Array, classes: tuple[str, ...], name: str) -> Arr
         return np.array([indices[_decode_text(label)] for label in labels], np.int64)
     if labels.dtype.kind not in "buif":
         raise DataError(f"{name}: labels are of type {labels.dtype}; numbers or texts are needed")
-    whole = np.isfinite(labels) & (labels == np.floor(labels))
-    if not whole.all():
-        row = int((~whole).argmax())
+    is_whole = np.isfinite(labels) & (labels == np.floor(labels))
+    if not is_whole.all():
+        row = int((~is_whole).argmax())
         raise DataError(
             f"{name}: label {labels[row]} of row {row:,} is not a whole number; classes are "
             'numbered 0, 1, ...; to predict numbers, set [data] task = "regression"'

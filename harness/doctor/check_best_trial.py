@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import cast
 
-from harness.analysis.confirmation import champion_of, kept_of
+from harness.analysis.confirmation import find_champion, find_model_run
 from harness.config.schema import fill_defaults
 from harness.doctor.check_trial_counts import build_latest_point
 from harness.doctor.findings import AddPoints, Finding, MoveAlias, UpdateRun, format_metric
 from harness.doctor.snapshot import Snapshot
-from harness.metrics import higher_is_better, get_score
+from harness.metrics import is_higher_better, read_score
 from harness.models import export
 from harness.sweep.driver import DEFAULT_KEEP
 from harness.tracking.raw_types import REBUILT_TAG, WEIGHTS_FILE, RawRun
@@ -56,7 +56,7 @@ def build_study_run(snapshot: Snapshot) -> StudyRun:
         value = journal.get_value(trial)
         if value is not None:
             metrics[f"best/{objective.replace('/', '_')}"] = value
-            metrics.setdefault(f"best/{get_score(journal.attrs['definition']).field_name}", value)
+            metrics.setdefault(f"best/{read_score(journal.attrs['definition']).field_name}", value)
         runs.append(
             RunRecord(
                 uid=journal.trial_uid(trial.number),
@@ -104,7 +104,7 @@ def _build_confirmation_runs(snapshot: Snapshot) -> tuple[RunRecord, ...]:
 def compute_champion(snapshot: Snapshot) -> RunRecord | None:
     """Return the recomputed champion; None where there is none or settings cannot be read."""
     try:
-        return champion_of(build_study_run(snapshot))
+        return find_champion(build_study_run(snapshot))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -118,14 +118,12 @@ def _check_run_settings(
     wanted = {name: format_param(value) for name, value in spec.to_dict().items()}
     # A run recorded before a field existed lacks its param, and was trained with the default.
     defaults = {name: format_param(value) for name, value in fill_defaults("train", {}).items()}
+    recorded = defaults | dict(run.params)
     for name in sorted(wanted):
-        recorded = run.params.get(name)
-        if wanted[name] == (defaults.get(name) if recorded is None else recorded):
-            continue
-        problem = f"its run's param {name} is {recorded}, the journal's {wanted[name]}"
-        if recorded is None:
-            problem = f"its run lacks the param {name} = {wanted[name]}"
-        yield Finding(5, location, problem, remedy=PARAMS_IMMUTABLE)
+        if recorded.get(name) != wanted[name]:
+            problem = f"its run's param {name} is {run.params.get(name, 'missing')}, "
+            problem += f"the journal's {wanted[name]}"
+            yield Finding(5, location, problem, remedy=PARAMS_IMMUTABLE)
     try:
         tagged = TrialSpec.from_dict(json.loads(run.tags.get("harness.spec", "")))
     except (ValueError, TypeError, AttributeError):
@@ -225,7 +223,7 @@ def _check_best_value(snapshot: Snapshot, number: int) -> Iterator[Finding]:
     if value is None:
         return
     reported = journal.trials[number].intermediate_values.values()
-    pick = max if higher_is_better(objective) else min
+    pick = max if is_higher_better(objective) else min
     if reported and pick(reported) != value:
         problem = f"the journal's value is {value:g}, the best it reported {pick(reported):g}"
         yield Finding(5, location, problem)
@@ -287,7 +285,7 @@ def _check_reported_best(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding(5, "the model", f"{problem}{version.version}", alias)
     run = snapshot.runs.get(best.number)
     remade = run is not None and REBUILT_TAG in run.tags
-    kept_run = kept_of(build_study_run(snapshot), best)
+    kept_run = find_model_run(build_study_run(snapshot), best)
     if version.tags.get("harness.trial_run") != kept_run.run_id and not remade:
         problem = (
             f"version {version.version} names another run than the model's of trial {best.number}"

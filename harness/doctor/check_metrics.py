@@ -174,5 +174,5 @@ def _format_epochs(steps: Sequence[int]) -> str:
 
 def _format_steps(steps: Sequence[int]) -> str:
     """Format epochs as `1, 2, 4`; long lists are shortened."""
-    shown = [str(step) for step in steps]
-    return ", ".join(shown if len(shown) <= 8 else [*shown[:6], "...", shown[-1]]) or "none"
+    texts = [str(step) for step in steps]
+    return ", ".join(texts if len(texts) <= 8 else [*texts[:6], "...", texts[-1]]) or "none"

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.confirmation import champion_of, kept_of
+from harness.analysis.confirmation import find_champion, find_model_run
 from harness.doctor.check_best_trial import build_study_run, compute_champion, get_study_command
 from harness.doctor.check_trial_counts import build_latest_point
 from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.snapshot import Snapshot
-from harness.stats.regression import fitted
-from harness.test_set.selection import hash_of
+from harness.stats.regression import compute_regression_metrics
+from harness.test_set.selection import hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.raw_types import READINGS_FILE, Point
 from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun, TestReading
@@ -75,7 +75,7 @@ def load_selections(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
             continue
         try:
             recorded = json.loads(file.content)
-            if hash_of(recorded) == recorded["hash"]:
+            if hash_selection(recorded) == recorded["hash"]:
                 selections[recorded["hash"]] = recorded
         except (ValueError, KeyError, TypeError):
             continue
@@ -86,7 +86,7 @@ def check_log(snapshot: Snapshot) -> Iterator[Finding]:
     """Check that the test-set log has every opening at its recorded position."""
     if snapshot.test_set_log is None:
         return
-    known = snapshot.test_set_log.selections()
+    known = snapshot.test_set_log.list_selections()
     for reading in snapshot.readings or ():
         place = known.index(reading.selection) + 1 if reading.selection in known else 0
         if reading.look and place != reading.look:
@@ -142,7 +142,7 @@ def _check_test_predictions(snapshot: Snapshot, reading: TestReading) -> Iterato
 
 def _matches_reading(predictions: TestPredictions, reading: TestReading) -> bool:
     if reading.rmse is not None:
-        return math.isclose(fitted(predictions.predicted, predictions.true)["rmse"], reading.rmse)
+        return math.isclose(compute_regression_metrics(predictions.predicted, predictions.true)["rmse"], reading.rmse)
     classes = len(reading.confusion)
     cells = predictions.true.astype(int) * classes + predictions.predicted
     counted = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
@@ -168,9 +168,9 @@ def _check_selection(study: StudyRun, place: str, selection: dict[str, Any]) -> 
     ]
     then = CONFIRM_FACT if "model" in selection else UNCONFIRMED  # the rule in force at that time
     known = replace(study, trials=those, confirmation_runs=confirming, facts={CONFIRM_FACT: then})
-    best = champion_of(known)
+    best = find_champion(known)
     if best is not None and best.uid == selection["champion"]:
-        model = kept_of(known, best).uid
+        model = find_model_run(known, best).uid
         if model != _get_model_uid(selection):
             problem = f"kept the model of {_get_model_uid(selection)}, and the best is {model}"
             yield Finding(6, location, problem)
@@ -189,9 +189,9 @@ def _find_unrecorded_readings(snapshot: Snapshot, study: StudyRun) -> Iterator[F
     runs |= {run.run_id: run for each in snapshot.confirmation_runs.values() for run in each}
     for record in (*study.trials, *study.confirmation_runs) if snapshot.is_finished else ():
         metrics = runs[record.run_id].metrics if record.run_id in runs else {}
-        shown = next((key for key in ("test/accuracy", "test/rmse") if key in metrics), "")
-        if shown and study.find_reading(record) is None:
-            problem = f"its run has {shown}, but no reading in {READINGS_FILE}"
+        metric = next((key for key in ("test/accuracy", "test/rmse") if key in metrics), "")
+        if metric and study.find_reading(record) is None:
+            problem = f"its run has {metric}, but no reading in {READINGS_FILE}"
             yield Finding(6, f"trial {record.number}", problem, remedy=RESTORE_FILE)
 
 
@@ -200,8 +200,8 @@ def _check_champion_reading(snapshot: Snapshot, study: StudyRun) -> Iterator[Fin
     best, parent = compute_champion(snapshot), snapshot.study_run
     if not snapshot.is_finished or best is None or parent is None:
         return
-    kept = kept_of(study, best)
-    wanted = study.rank_trials() if study.is_grid_or_list else [kept]
+    model_run = find_model_run(study, best)
+    wanted = study.rank_trials() if study.is_grid_or_list else [model_run]
     for run in wanted:
         if study.find_reading(run) is None:
             problem = "the study finished without reading the test set for it"
@@ -211,7 +211,7 @@ def _check_champion_reading(snapshot: Snapshot, study: StudyRun) -> Iterator[Fin
                 problem,
                 remedy=f"continue with: {get_study_command(snapshot)}",
             )
-    reading = study.find_reading(kept)
+    reading = study.find_reading(model_run)
     if reading is None:
         return
     for key, value in _list_reading_metrics(reading):

@@ -13,7 +13,7 @@ from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.journal_reader import Journal
 from harness.doctor.snapshot import Snapshot
 from harness.search.read_only import FrozenTrial
-from harness.search.study import ATTEMPTS, drawn_of
+from harness.search.study import ATTEMPTS, get_sampled_params
 from harness.tracking.raw_types import Point, RawRun
 from harness.tracking.types import State
 
@@ -126,6 +126,9 @@ def check_ordinals(snapshot: Snapshot) -> Iterator[Finding]:
         if journal.get_ordinal(first) != journal.get_ordinal(trial):
             problem = f"retries trial {before} with another ordinal"
             yield Finding(8, f"trial {trial.number}", problem, remedy=_JOURNAL_REMEDY)
-        elif drawn_of(trial) != drawn_of(first) and None not in (drawn_of(trial), drawn_of(first)):
+        elif get_sampled_params(trial) != get_sampled_params(first) and None not in (
+            get_sampled_params(trial),
+            get_sampled_params(first),
+        ):
             problem = f"retries trial {before} with other settings"
             yield Finding(8, f"trial {trial.number}", problem, remedy=_JOURNAL_REMEDY)

@@ -21,7 +21,7 @@ from harness.search.read_only import (
 from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
 from harness.search.storage.postgres import PostgresStorage
-from harness.search.study import drawn_of
+from harness.search.study import get_sampled_params
 from harness.tracking.types import State
 from harness.trial import LIST_FIELDS, TrialSpec
 
@@ -74,7 +74,8 @@ class Journal:
             source=self.path,
             text="",
             settings={
-                name: _restore_tuples(each) for name, each in definition.get(TRIAL_TABLE, {}).items()
+                name: _restore_tuples(each)
+                for name, each in definition.get(TRIAL_TABLE, {}).items()
             },
             code=definition.get("code", {}),
         )
@@ -97,10 +98,10 @@ class Journal:
 
     def get_spec(self, trial: FrozenTrial) -> TrialSpec:
         """Return a trial's settings as `Search` builds them. Raises ValueError."""
-        drawn = drawn_of(trial)
-        if drawn is None and not self.config.settings:
+        params = get_sampled_params(trial)
+        if params is None and not self.config.settings:
             return self.config.build_fixed_spec()
-        return self.config.build_spec(FixedTrial(drawn or {}), self.get_ordinal(trial))
+        return self.config.build_spec(FixedTrial(params or {}), self.get_ordinal(trial))
 
     def get_value(self, trial: FrozenTrial) -> float | None:
         return trial.value if trial.state == TrialState.COMPLETE else None
@@ -109,16 +110,16 @@ class Journal:
 def read_journal(place: StudyStorage, study: str) -> Journal | None:
     """Read a study's journal or database. Return None where there is none."""
     if isinstance(place, JournalFolder):
-        return _read_file(place.journal(study))
+        return _read_file(place.journal_path(study))
     return _read_database(place, study) if isinstance(place, PostgresStorage) else None
 
 
 def _read_database(place: PostgresStorage, name: str) -> Journal | None:
-    if name not in place.names():
+    if name not in place.list_studies():
         return None
-    version, study = place.mark(name), read_database(place, name)
+    version, study = place.get_version(name), read_database(place, name)
     return Journal(
-        place.shown(name), version, False, "", study.name, dict(study.attrs), study.trials
+        place.describe(name), version, False, "", study.name, dict(study.attrs), study.trials
     )
 
 

@@ -31,7 +31,7 @@ from harness.results import EpochMetrics
 from harness.search.read_only import reopen_search
 from harness.sweep.recovery import recover_trials
 from harness.tracking.raw_types import DOCUMENT_FILE, REBUILT_TAG, Point, RawReader
-from harness.tracking.types import build_trial_document
+from harness.tracking.trial_document import build_trial_document
 from harness.workspace import Workspace, private_files
 
 MAX_ROUNDS = 6
@@ -58,7 +58,7 @@ def repair_study(
     """
     done = RepairResult()
     place = workspace.study_storage(uri)
-    with private_files(), place.locked(name):
+    with private_files(), place.lock(name):
         # Taking the lock removes a dead driver's files and cuts a torn journal record off.
         by_lock = (TruncateJournal, RemoveFile)
         done.mended += [each for each in before if isinstance(each.fix, by_lock)]
@@ -123,7 +123,7 @@ def _close_stale(workspace: Workspace, name: str, uri: str, snapshot: Snapshot) 
         with workspace.open_outbox(name, uri) as outbox:
             recover_trials(search, outbox)
             outbox.flush()
-            outbox.ended_cleanly = search.settled
+            outbox.ended_cleanly = search.is_settled
         return
     for number in list(search.stale):  # its run follows in the next round
         search.tell_interrupted(number, search.requeue(number, DIED, blamed=False))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.formatting import aligned
+from harness.analysis.formatting import align_labels
 from harness.doctor.check_best_trial import get_study_command
 from harness.doctor.check_files import count_files_without_digest
 from harness.doctor.check_trial_counts import count_final_states
@@ -100,7 +100,7 @@ class DoctorReport:
     def text(self) -> str:
         if not self.studies:
             return "no studies yet; start one with: harness run-study quickstart"
-        return "\n".join(aligned(study.lines) for study in self.studies)
+        return "\n".join(align_labels(study.lines) for study in self.studies)
 
     def to_dict(self) -> dict[str, Any]:
         return {"healthy": self.healthy, "studies": [each.to_dict() for each in self.studies]}
@@ -117,7 +117,7 @@ def check_studies(
     uri = workspace.resolve_tracking_uri(tracking_uri)
     damage = _check_reachable(workspace, uri)
     reader = _open_reader(uri, False, damage)
-    known = set(workspace.study_storage(uri).names())
+    known = set(workspace.study_storage(uri).list_studies())
     if reader is not None and (name is not None or uri.startswith("sqlite:///")):
         # A server may also hold studies of others, whose journals are elsewhere.
         known |= reader.read_study_uids().keys()
@@ -161,11 +161,11 @@ def _check_study(
     workspace: Workspace, name: str, uri: str, reader: RawReader | None, damage: str
 ) -> tuple[StudyReport, Snapshot | None]:
     place = workspace.study_storage(uri)
-    if place.held(name):
+    if place.is_locked(name):
         return StudyReport(name, driven=True), None
     snapshot = take_snapshot(workspace, name, uri, reader, damage)
     journal = snapshot.journal
-    if place.held(name) or (journal and journal.version != place.mark(name)):
+    if place.is_locked(name) or (journal and journal.version != place.get_version(name)):
         return StudyReport(name, driven=True), None  # the journal changed while it was read
     report = StudyReport(
         name,

@@ -17,7 +17,8 @@ from harness.errors import StoreError
 from harness.test_set.log import TestSetLog
 from harness.tracking.outbox import SUFFIX
 from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
-from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading, parse_trial_document
+from harness.tracking.trial_document import parse_trial_document
+from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading
 from harness.workspace import Workspace
 
 WORKER = re.compile(rb"multiprocessing\.forkserver.*harness\.executors", re.DOTALL)
@@ -83,7 +84,7 @@ class Snapshot:
     def test_set_log(self) -> TestSetLog | None:
         """The log of the study's test set; None for older studies, which do not name it."""
         digest = self.study_run.tags.get(f"harness.{TEST_SET_FACT}") if self.study_run else None
-        return TestSetLog.of(self.log_folder, digest) if digest else None
+        return TestSetLog.for_test_set(self.log_folder, digest) if digest else None
 
     @cached_property
     def study_run(self) -> RawRun | None:
@@ -130,15 +131,15 @@ def take_snapshot(
     """
     place, folder = workspace.study_storage(uri), workspace.journal_folder(uri)
     journal = read_journal(place, name)
-    spool = workspace.outbox_folder(uri) / f"{name}{SUFFIX}"
+    outbox = workspace.outbox_folder(uri) / f"{name}{SUFFIX}"
     known = Snapshot(
         name,
         journal,
         None,
         damage,
         leftover_files=_find_leftovers(folder, name),
-        outbox=spool if spool.is_file() else None,
-        unsent=_count_unsent(spool),
+        outbox=outbox if outbox.is_file() else None,
+        unsent=_count_unsent(outbox),
         stray_workers=_find_stray_workers(workspace),
         log_folder=workspace.test_set_folder,
     )
@@ -189,11 +190,13 @@ def check_database(uri: str) -> str:
 
 
 def _find_leftovers(folder: Path, name: str) -> dict[Path, str]:
-    named = {
+    candidates = {
         folder / f"{name}.holder": "a dead driver's",
         folder / f"{name}.journal.lock": "a dead driver's, which stalls the next one's first write",
     }
-    return {path: problem for path, problem in named.items() if path.is_symlink() or path.exists()}
+    return {
+        path: problem for path, problem in candidates.items() if path.is_symlink() or path.exists()
+    }
 
 
 def _find_stray_workers(workspace: Workspace) -> tuple[str, ...]:

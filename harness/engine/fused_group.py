@@ -22,7 +22,7 @@ from harness.engine.padding import Layout
 from harness.engine.parameter_buffer import NamedTensors, ParameterBuffer
 from harness.engine.rng import wrap_int32
 from harness.engine.trial_state import TrialState
-from harness.stats.regression import fitted
+from harness.stats.regression import compute_regression_metrics
 from harness.trial import TrialSpec, derive_seed
 
 
@@ -204,7 +204,7 @@ class FusedGroup:
         if self.data.is_regression:
             in_units = predicted * self.data.target_std + self.data.target_mean
             values = in_units.t().float()  # [K, n]
-            by_slot = [fitted(row, self.data.val_targets) for row in values.cpu()]
+            by_slot = [compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()]
             metrics = [{f"val_{k}": value for k, value in row.items()} for row in by_slot]
             return ValidationMetrics(mean_loss, values.new_empty(slots, 0, 0), values, metrics)
         slot = torch.arange(slots, device=loss.device)

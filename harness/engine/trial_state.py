@@ -12,11 +12,11 @@ from torch import Tensor
 from harness.engine.device_data import DeviceData
 from harness.engine.parameter_buffer import NamedTensors, TrialTensors
 from harness.errors import ConfigError
-from harness.metrics import higher_is_better
+from harness.metrics import is_higher_better
 from harness.models.custom import network_input_shape
 from harness.models.mlp import build_model
 from harness.results import EpochMetrics, Objective, StopReason, TrialResult
-from harness.stats.regression import rmse_interval
+from harness.stats.regression import compute_rmse_interval
 from harness.trial import TrialSpec, derive_seed
 
 
@@ -95,7 +95,7 @@ class TrialState:
                 "target_mean": data.mean.new_tensor(data.target_mean),
                 "target_std": data.mean.new_tensor(data.target_std),
             }
-            interval = rmse_interval(best.predictions.cpu().numpy(), data.val_targets.numpy())
+            interval = compute_rmse_interval(best.predictions.cpu().numpy(), data.val_targets.numpy())
         steps = best.metrics.epoch * (len(data) // self.spec.batch_size)
         if self.spec.batch_norm != "none":
             for layer in range(len(self.spec.hidden)):
@@ -146,4 +146,4 @@ def find_divergence(epoch: int, **losses: float) -> str | None:
 def is_better(metrics: EpochMetrics, best: EpochMetrics, objective: Objective) -> bool:
     """Return whether an epoch is strictly better: of equal epochs the first is kept."""
     now, before = metrics.get_objective(objective), best.get_objective(objective)
-    return now > before if higher_is_better(objective) else now < before
+    return now > before if is_higher_better(objective) else now < before

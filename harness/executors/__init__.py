@@ -1,14 +1,19 @@
-"""Where trials run: one protocol, one file for each way.
+"""Executors: where trials train. One protocol, and one file for each kind.
 
-base       the protocol and the events
-workbench  a worker's trials, from submission to end, whatever runs it
-worker     what runs inside a worker process
-tether     how it ends with its driver
-preload    what workers are forked with
-inline     in this process, for tests and debugging
-processes  worker processes of this machine, one per core or GPU
-examiner   tries a model of the user's own before anything is trained
-handle     such a process as the driver sees it
-watchdog   when it counts as hung
-devices    what this machine has
+base               the protocol and its events
+registry           the executors by name
+inline             in this process
+processes          worker processes of this machine, one for each core or GPU
+ray_executor       actors on a Ray cluster
+assignment         which worker gets the next trial
+hang_detection     when a silent worker counts as hung
+trial_runner       a worker's trials, in every executor
+worker             the main loop of a worker process
+worker_process     the driver's side of a worker process
+forkserver_preload what the fork server imports
+parent_death       workers end with their driver
+ray_actor          a worker on a Ray cluster
+ray_cluster        join or start a Ray cluster
+devices            this machine's GPUs and CPU cores
+model_check        check custom models in a separate process
 """

@@ -1,4 +1,4 @@
-"""What a worker has to do, and which worker is given the next trial: the same for all executors."""
+"""A worker's load, and which worker gets the next trial; the same for all executors."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from harness.trial import Trial
 
 @dataclass(eq=False)
 class WorkerLoad:
-    """A worker's trials, as the driver knows of them."""
+    """A worker's trials, as the driver knows them."""
 
     name: str
     setup: Setup
-    ready: bool = False
-    leaving: bool = False
-    """It takes no more trials."""
+    is_ready: bool = False
+    is_leaving: bool = False
+    """Whether it takes no more trials."""
     trials: dict[str, Trial] = field(default_factory=dict)
-    """By uid: what it was given and has not ended."""
+    """By uid: the trials that it was sent and has not ended."""
     unanswered: set[str] = field(default_factory=set)
     """Those of its trials that wait for the driver's answer."""
 
     @property
-    def owes(self) -> bool:
-        """Whether it is the worker's turn to speak."""
-        return not self.ready or self.leaving or (bool(self.trials) and not self.unanswered)
+    def is_due(self) -> bool:
+        """Whether the next message is the worker's, not the driver's."""
+        is_training = bool(self.trials) and not self.unanswered
+        return not self.is_ready or self.is_leaving or is_training
 
     def has_room(self, trial: Trial) -> bool:
-        """A trial whose worker died before gets one to itself: another death is its own fault."""
-        if not self.ready or self.leaving or len(self.trials) >= self.setup.slots:
+        """Whether it may get the trial now.
+
+        A retried trial trains alone: if this worker dies too, the trial is to blame.
+        """
+        if not self.is_ready or self.is_leaving or len(self.trials) >= self.setup.slots:
             return False
         return not self.trials or all(
             other.attempt == 1 for other in (trial, *self.trials.values())
@@ -45,8 +49,8 @@ class WorkerLoad:
 L = TypeVar("L", bound=WorkerLoad)
 
 
-class Waiting:
-    """Trials that no worker has yet."""
+class TrialQueue:
+    """The trials that no worker has yet."""
 
     def __init__(self, files: TrainingFiles) -> None:
         self._size = math.prod(files.shape), len(files.classes) or 1
@@ -58,39 +62,43 @@ class Waiting:
     def clear(self) -> None:
         self._queue.clear()
 
-    def given(self, workers: Sequence[L], alone: bool) -> Iterator[tuple[L, Trial]]:
-        """Give trials to the workers that have least to do, the longest trial first.
+    def assign(self, workers: Sequence[L], in_order: bool) -> Iterator[tuple[L, Trial]]:
+        """Assign trials to the workers with the fewest trials, retries and long trials first.
 
-        Where one trains `alone`, it takes them as they come: then a continued sweep repeats its
-        bits.
+        `in_order` assigns them in the order of submission instead: the bits of a continued sweep
+        depend on it if trials train one at a time.
         """
         while self._queue:
             trial = self._queue[0]
-            if not alone:
-                trial = max(self._queue, key=lambda trial: (trial.attempt, self.work(trial)))
+            if not in_order:
+                trial = max(
+                    self._queue, key=lambda trial: (trial.attempt, self.estimate_work(trial))
+                )
             free = [worker for worker in workers if worker.has_room(trial)]
             if not free:
-                break  # also for the others, or one that needs a worker to itself would starve
+                break  # no other trial either, or one that must train alone would starve
             worker = min(free, key=lambda worker: len(worker.trials))
             worker.trials[trial.uid] = trial
             self._queue.remove(trial)
             yield worker, trial
 
-    def work(self, trial: Trial) -> float:
+    def estimate_work(self, trial: Trial) -> float:
         return cost_model.estimate_work(trial.spec, *self._size)
 
-    def patience(self, load: WorkerLoad, watchdog: HangDetector) -> float:
-        """Seconds that it may be silent when it is its turn to speak."""
-        if not load.ready:
-            return watchdog.start_limit
-        limit = watchdog.limit(self.work_before_event(load.trials.values()))
-        # What was seen of a model of one's own says little of another: its size is not known.
-        unknown = any(trial.spec.model for trial in load.trials.values())
-        return max(limit, watchdog.start_limit) if unknown else limit
+    def get_silence_limit(self, worker: WorkerLoad, detector: HangDetector) -> float:
+        """Seconds without a message after which a worker whose message is due counts as hung."""
+        if not worker.is_ready:
+            return detector.start_limit
+        limit = detector.get_limit(self.estimate_work_to_event(worker.trials.values()))
+        # The work of a custom model is unknown, so other trials' speed says nothing about it.
+        is_unknown = any(trial.spec.model for trial in worker.trials.values())
+        return max(limit, detector.start_limit) if is_unknown else limit
 
-    def work_before_event(self, trials: Iterable[Trial]) -> float:
-        """Of their epochs until they report one."""
+    def estimate_work_to_event(self, trials: Iterable[Trial]) -> float:
+        """The work of the trials' epochs up to their next event."""
         return sum(
-            self.work(trial) * min(trial.spec.evaluate_every, trial.spec.epochs) / trial.spec.epochs
+            self.estimate_work(trial)
+            * min(trial.spec.evaluate_every, trial.spec.epochs)
+            / trial.spec.epochs
             for trial in trials
         )

@@ -1,8 +1,8 @@
-"""What every executor promises the driver; held by tests/contracts/test_executors.py.
+"""The protocol of executors, and their events; tests/executors/test_contract.py checks them.
 
-An executor takes trials and answers with events, in the order in which they happened. After each
-`Epoch` the trial stands still until `answer` says whether it goes on, so that pruning does not
-depend on timing.
+An executor takes trials and returns events, in the order in which they happened. After each
+`EpochEnded` the trial pauses until `answer` continues or prunes it, so that pruning does not depend
+on timing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from harness.trial import Trial
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """A trial finished an epoch and waits for `answer`."""
+class EpochEnded:
+    """A trial finished an epoch, and waits for `answer`."""
 
     uid: str
     worker: str
@@ -26,8 +26,8 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A trial ended, trained or failed; its slot is free."""
+class TrialEnded:
+    """A trial finished or failed; its slot is free."""
 
     uid: str
     worker: str
@@ -35,16 +35,19 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A trial's worker died under it. The trial may be submitted again: a second attempt gets a
-    worker to itself, so that no trial is blamed for another's fault for long."""
+class TrialLost:
+    """A trial's worker died.
+
+    The trial may be submitted again: a second attempt gets a worker to itself, so that a trial
+    whose neighbor killed the worker is not blamed twice.
+    """
 
     uid: str
     worker: str
     reason: str
 
 
-Event = Epoch | Ended | Lost
+Event = EpochEnded | TrialEnded | TrialLost
 
 
 class Executor(Protocol):
@@ -52,21 +55,21 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many trials train at once. More may be submitted; they wait."""
+        """Number of trials that train at once. More may be submitted; they wait."""
 
     def submit(self, trials: Sequence[Trial]) -> None: ...
 
     def wait(self, timeout: float) -> list[Event]:
-        """The events since the last call; blocks up to `timeout` seconds for the first.
+        """Return the events since the last call; wait up to `timeout` seconds for the first.
 
-        Raises HarnessError when no worker can be started.
+        Raises HarnessError if no worker can be started.
         """
 
     def answer(self, uid: str, keep: bool) -> None:
-        """Let the trial of an `Epoch` go on, or prune it."""
+        """Continue the trial of an `EpochEnded` (`keep`), or prune it."""
 
     def close(self) -> None:
-        """Stop every worker at once; unfinished trials are dropped. May be called twice."""
+        """Stop all workers now and drop unfinished trials. May be called twice."""
 
     def __enter__(self) -> Self: ...
 
@@ -79,20 +82,20 @@ class Executor(Protocol):
 
 
 READY = "ready"
-"""A worker process's first message; any other text is why it cannot start."""
+"""A worker process's first message; any other text is the reason why it cannot start."""
 LEAVING = "leaving"
-"""Its last but for the events of what broke it: it takes no more trials."""
+"""A broken worker's message that it takes no more trials; only its last events follow."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs to know beside its trials."""
+    """The settings of one worker."""
 
     objective: Objective
     device: str
     """`cpu` or `cuda:0`."""
     slots: int = 1
-    """How many trials it trains at once."""
+    """Number of trials that it trains at once."""
     perturbation: float = 0.0
-    """Of the initial weights of its trials, see `trial_state.perturbed`: for a replay's
-    twins. 0 leaves every bit as it is."""
+    """Relative perturbation of the initial weights, for a replay's twins (see
+    harness/engine/trial_state.py); 0 changes no bit."""

@@ -1,4 +1,4 @@
-"""Which devices this machine has, found without importing torch."""
+"""This machine's GPUs and CPU cores, without importing torch."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from harness.analysis.formatting import counted
+from harness.analysis.formatting import format_count
 from harness.errors import DeviceError
 
-Demand = Literal["gpu", "cpu"] | None
+DeviceOption = Literal["gpu", "cpu"] | None
 
 
-def choose(demand: Demand) -> tuple[list[str], str]:
-    """The devices to train on, one entry for each that a worker may own, and a line saying which.
+def choose_devices(option: DeviceOption) -> tuple[list[str], str]:
+    """Return the devices to train on, one for each possible worker, and their description.
 
-    `gpu` demands CUDA, `cpu` forbids it, None takes what is there. Raises DeviceError.
+    Args:
+        option: `gpu` requires a CUDA device, `cpu` ignores them, None uses them if there are any.
+
+    Raises:
+        DeviceError: `gpu`, but there is no CUDA device.
     """
-    gpus = [] if demand == "cpu" else cuda_devices()
+    gpus = [] if option == "cpu" else list_cuda_devices()
     if gpus:
         return [f"cuda:{index}" for index in range(len(gpus))], ", ".join(gpus)
-    if demand == "gpu":
-        raise DeviceError("--gpu: no CUDA device was found on this machine; leave --gpu out")
-    cores = available_cores()
-    return ["cpu"] * cores, f"CPU, {counted(cores, 'core')}"
+    if option == "gpu":
+        raise DeviceError("--gpu: this machine has no CUDA device; leave --gpu out")
+    cores = count_available_cores()
+    return ["cpu"] * cores, f"CPU, {format_count(cores, 'core')}"
 
 
-def cuda_devices() -> list[str]:
-    """Names of the CUDA devices that the driver library reports; empty where there is none."""
+def list_cuda_devices() -> list[str]:
+    """List the names of the CUDA devices, as the driver library reports them."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -46,12 +50,13 @@ def cuda_devices() -> list[str]:
     return names
 
 
-def available_cores() -> int:
-    """Cores that this process may use: fewer than the machine's in a container or a job."""
+def count_available_cores() -> int:
+    """Count the CPU cores that this process may use; a container or a job may have only some."""
+    # joblib.cpu_count does this too, but importing joblib takes half a second.
     if sys.platform != "linux":
         return os.cpu_count() or 1
     cores = len(os.sched_getaffinity(0))
-    with suppress(OSError, ValueError):  # no such file, or "max" for no quota
+    with suppress(OSError, ValueError):  # no such file, or no quota ("max")
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
     return cores

@@ -1,9 +1,9 @@
-"""What the fork server imports, and nobody else: torch, once for all the workers that it forks."""
+"""Preloaded by the fork server only: imports torch once for all the workers that it forks."""
 
 from __future__ import annotations
 
-from harness.executors.parent_death import tie_fork_server
+from harness.executors.parent_death import end_fork_server_with_driver
 
-tie_fork_server()
+end_fork_server_with_driver()
 
 import harness.executors.worker  # noqa: F401, E402

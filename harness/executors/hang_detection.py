@@ -1,56 +1,61 @@
-"""Tells a hung worker from a slow one: arithmetic alone, on the seconds that it is given.
+"""Tell a hung worker from a slow one, from how long each worker has sent no message.
 
-Trials of one study differ in size by a hundred times, so what was seen of one is scaled to
-another by the work that an epoch of each is (see harness/engine/cost_model.py).
+The trials of a study differ in size by a factor of up to a hundred. What one trial's epoch took is
+scaled to another's by their work (see harness/engine/cost_model.py).
 """
 
 from __future__ import annotations
 
 HUNG_AFTER = 60.0
-"""Seconds that a worker may always be silent, where the study does not say."""
-TIMES = 10
-"""A worker may be silent so many times as long as the slowest epoch took."""
-SLICE = 0.5
-"""Seconds. The driver looks up so often, and counts no more for one look: time in which it was
-stopped itself, or busy elsewhere, says nothing about its workers."""
+"""The least limit in seconds, if the study file does not set one."""
+LIMIT_FACTOR = 10
+"""A worker may be silent for this many times the slowest epoch."""
+POLL_SECONDS = 0.5
+"""How often the driver looks, in seconds. One look counts for no more: during a longer gap the
+driver itself was stopped or busy, which says nothing about its workers."""
 
 
 class HangDetector:
-    """The silence of each worker, and what all of them have shown of their pace."""
+    """Measures the silence of each worker, and learns how long epochs take."""
 
-    def __init__(self, floor: float = HUNG_AFTER) -> None:
-        """No limit is under `floor` seconds."""
-        self._floor = floor
+    def __init__(self, min_limit: float = HUNG_AFTER) -> None:
+        """`min_limit`: no limit is shorter, in seconds."""
+        self._min_limit = min_limit
         self._silence: dict[str, float] = {}
-        self._seen = False
+        """By worker: seconds since its last message."""
+        self._has_epoch = False
         self._slowest = 0.0
-        """Seconds before an epoch's event, the most so far."""
-        self._rate = 0.0
-        """Seconds for each unit of work, the most so far."""
+        """The longest silence before an epoch's event, in seconds."""
+        self._slowest_rate = 0.0
+        """The most seconds per unit of work."""
 
-    def waited(self, worker: str, seconds: float) -> None:
-        """The driver listened so long for a worker whose turn it was to speak."""
-        self._silence[worker] = self._silence.get(worker, 0.0) + min(seconds, SLICE)
+    def add_silence(self, worker: str, seconds: float) -> None:
+        """Count time in which the driver waited for the worker's message."""
+        self._silence[worker] = self._silence.get(worker, 0.0) + min(seconds, POLL_SECONDS)
 
-    def heard(self, worker: str, work: float = 0.0) -> None:
-        """A worker spoke, or is another one now; `work` is that of the epoch it reported."""
+    def record_message(self, worker: str, work: float = 0.0) -> None:
+        """Reset a worker's silence, after a message or a restart.
+
+        `work` is the work of the epoch that the message reports.
+        """
         silence = self._silence.pop(worker, 0.0)
         if work:
-            self._seen = True
+            self._has_epoch = True
             self._slowest = max(self._slowest, silence)
-            self._rate = max(self._rate, silence / work)
+            self._slowest_rate = max(self._slowest_rate, silence / work)
 
-    def silence(self, worker: str) -> float:
-        """Seconds."""
+    def get_silence(self, worker: str) -> float:
+        """Seconds since the worker's last message."""
         return self._silence.get(worker, 0.0)
 
-    def limit(self, work: float) -> float:
-        """Seconds that a worker may be silent which has so much work before its next event."""
-        if not self._seen:
+    def get_limit(self, work: float) -> float:
+        """Seconds of silence after which a worker with this work before its next event hangs."""
+        if not self._has_epoch:
             return self.start_limit
-        return max(self._floor, TIMES * self._slowest, TIMES * self._rate * work)
+        slowest = LIMIT_FACTOR * self._slowest
+        return max(self._min_limit, slowest, LIMIT_FACTOR * self._slowest_rate * work)
 
     @property
     def start_limit(self) -> float:
-        """Seconds until a worker is ready, and those of any epoch before the first was seen."""
-        return TIMES * self._floor
+        """Seconds for a worker to get ready, and for epochs before the first one was measured."""
+        return LIMIT_FACTOR * self._min_limit

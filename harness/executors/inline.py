@@ -1,4 +1,4 @@
-"""Trials in this process and thread, one after another: for tests and the debugger."""
+"""The inline executor: trains in this process, one trial at a time, for tests and debugging."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from harness.data.prepare import TrainingFiles
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.trainer import Trainer
-from harness.executors.base import Epoch, Event, Setup
+from harness.executors.base import EpochEnded, Event, Setup
 from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
 
 
 class InlineExecutor:
-    """Trains when it is waited for; a breakpoint in the engine stops where it stands."""
+    """Trains inside `wait`, so that breakpoints in the engine work."""
 
     slots = 1
 
     def __init__(self, files: TrainingFiles, setup: Setup) -> None:
         self._threads = torch.get_num_threads()
         if setup.device == "cpu":
-            torch.set_num_threads(1)  # as workers do: one thread's bits are promised
+            torch.set_num_threads(1)  # as workers do, to get the same bits
         data = DeviceData(load_splits(files), setup.device)
-        population = Trainer(data, setup.objective, perturbation=setup.perturbation)
-        self._workbench = TrialRunner(population, "inline")
+        trainer = Trainer(data, setup.objective, perturbation=setup.perturbation)
+        self._runner = TrialRunner(trainer, "inline")
         self._queue: deque[Trial] = deque()
         self._running: str | None = None
 
@@ -37,18 +37,18 @@ class InlineExecutor:
         self._queue.extend(trials)
 
     def answer(self, uid: str, keep: bool) -> None:
-        self._workbench.answer(uid, keep)
+        self._runner.answer(uid, keep)
 
     def wait(self, timeout: float) -> list[Event]:
         events: list[Event] = []
         while not events:
             if self._running is None and self._queue:
                 self._running = self._queue[0].uid
-                self._workbench.submit(self._queue.popleft())
-            if not self._workbench.busy:
+                self._runner.submit(self._queue.popleft())
+            if not self._runner.busy:
                 break
-            events = [event for some in self._workbench.step() for event in some]
-        if any(not isinstance(event, Epoch) for event in events):
+            events = [event for batch in self._runner.step() for event in batch]
+        if any(not isinstance(event, EpochEnded) for event in events):
             self._running = None
         return events
 

@@ -1,4 +1,4 @@
-"""Tries models of one's own in a process of its own: what their code does there ends there."""
+"""Check custom models in a separate process, which contains what their code does."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Sequence
 
 from harness.data.prepare import TrainingFiles
 from harness.errors import ConfigError
-from harness.executors.worker_process import Starter
+from harness.executors.worker_process import WorkerStarter
 from harness.trial import TrialSpec
 
 
-def examine(files: TrainingFiles, specs: Sequence[TrialSpec]) -> str:
-    """`problem` of these trials on this data, found out by a process like a worker's."""
-    found = Starter(files).ask(problem, files.shape, len(files.classes) or 1, specs)
-    return "model: the process that tried it died" if found is None else found
+def find_problem_in_process(files: TrainingFiles, specs: Sequence[TrialSpec]) -> str:
+    """Run `find_problem` in a process like a worker's; a crash of it is a problem too."""
+    problem = WorkerStarter(files).call_in_process(
+        find_problem, files.shape, len(files.classes) or 1, specs
+    )
+    return "model: the process that checked it died" if problem is None else problem
 
 
-def problem(shape: tuple[int, ...], classes: int, specs: Sequence[TrialSpec]) -> str:
-    """Why the first of their models that does not fit the data cannot be trained, in words."""
+def find_problem(shape: tuple[int, ...], classes: int, specs: Sequence[TrialSpec]) -> str:
+    """Describe why the first model that does not fit the data fails; "" if all of them fit."""
     import torch
 
     from harness.models.custom import CustomModel, network_input_shape
 
     mean = torch.zeros(network_input_shape(shape))
-    unlike = {(spec.model, spec.arguments): spec for spec in specs if spec.model}
-    for spec in unlike.values():
+    distinct = {(spec.model, spec.arguments): spec for spec in specs if spec.model}
+    for spec in distinct.values():
         try:
             CustomModel(spec, classes, mean, mean)
         except ConfigError as error:

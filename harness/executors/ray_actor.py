@@ -1,4 +1,4 @@
-"""What runs on a Ray cluster: a worker as an actor, which is asked for its next step."""
+"""A worker on a Ray cluster: an actor that the driver asks for one step at a time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.executors.base import Event, Setup
 from harness.trial import Trial
 
 Message = Trial | tuple[str, bool]
-"""A trial to train, or (uid, whether it goes on)."""
+"""A trial to train, or a trial's uid and whether it continues."""
 
 
 class RayWorker:
-    """One worker's population. torch is imported where it lives, not where it is made."""
+    """One worker's trials. Only the actor imports torch, not the driver."""
 
     def __init__(
         self,
@@ -27,19 +27,23 @@ class RayWorker:
         name: str,
         path: Sequence[str],
     ) -> None:
-        """`stored`: the files' arrays in Ray's object store, which each node holds once; `path`:
-        the driver's, for models of one's own, whose files lie at the same place on every node."""
-        sys.path.extend(each for each in path if each not in sys.path)
-        self._files, self._stored, self._setup, self._name = files, stored, setup, name
+        """
+        Args:
+            stored: references to the files' arrays in Ray's object store, one copy a node.
+            path: the driver's sys.path, for custom models, whose files have the same path on every
+                node.
+        """
+        sys.path.extend(folder for folder in path if folder not in sys.path)
+        self._files, self._stored_arrays, self._setup, self._name = files, stored, setup, name
 
-    def node(self) -> str:
-        """The name of the node it runs on; answered as soon as the cluster has a place for it."""
-        from harness.executors.ray_cluster import node_name
+    def get_node_name(self) -> str:
+        """Return the node's name. The call ends when the cluster has a place for this actor."""
+        from harness.executors.ray_cluster import get_node_name
 
-        return node_name()
+        return get_node_name()
 
     def get_ready(self) -> None:
-        """Load the data."""
+        """Load the data and create the trainer."""
         import ray
         import torch
 
@@ -54,20 +58,24 @@ class RayWorker:
 
         def read(path: Path) -> torch.Tensor:
             with warnings.catch_warnings():
-                # The store's arrays are shared with the node's other workers: nobody writes.
+                # The node's workers share these arrays: none of them writes.
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                return torch.from_numpy(ray.get(self._stored[path]))
+                return torch.from_numpy(ray.get(self._stored_arrays[path]))
 
         data = DeviceData(load_splits(self._files, read), setup.device)
-        population = Trainer(data, setup.objective, perturbation=setup.perturbation)
-        self._workbench = TrialRunner(population, self._name)
+        trainer = Trainer(data, setup.objective, perturbation=setup.perturbation)
+        self._runner = TrialRunner(trainer, self._name)
 
     def advance(self, messages: Sequence[Message]) -> tuple[list[Event], bool]:
-        """Take the messages, go on to the next events; and whether it must be replaced."""
+        """Apply the messages and train up to the next events.
+
+        Returns:
+            The events, and whether this worker must be replaced.
+        """
         for message in messages:
             if isinstance(message, Trial):
-                self._workbench.submit(message)
+                self._runner.submit(message)
             else:
-                self._workbench.answer(*message)
-        events = [event for some in self._workbench.step() for event in some]
-        return events, self._workbench.broken
+                self._runner.answer(*message)
+        events = [event for batch in self._runner.step() for event in batch]
+        return events, self._runner.broken

@@ -1,4 +1,4 @@
-"""A Ray cluster: joined or started, counted, left."""
+"""A Ray cluster: join or start it, and count its devices."""
 
 from __future__ import annotations
 
@@ -13,130 +13,131 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.formatting import counted
+from harness.analysis.formatting import format_count
 from harness.errors import ConfigError, DeviceError
-from harness.executors.devices import Demand
+from harness.executors.devices import DeviceOption
 
-QUIET = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
-"""No telemetry; the second is what Ray will do by itself, and warns of until then."""
-
-
-REACH_SECONDS = 5.0
+"""Defaults for Ray: no telemetry; the second is Ray's future default, about which it warns."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
-class Ray:
-    """Which cluster, and what of it each worker is to have."""
+class RayOptions:
+    """Which cluster to use, and what each worker gets of it."""
 
     address: str
-    """`auto` for the one that this machine belongs to, `local` for one that is started here."""
-    demand: Demand = None
-    """`gpu`: a GPU for each worker, `cpu`: none, None: where there is any."""
+    """`auto`: the cluster that this machine belongs to; `local`: start one here."""
+    device: DeviceOption = None
+    """`gpu`: a GPU for each worker; `cpu`: none; None: a GPU if the cluster has any."""
     cpus: int = 1
-    """Cores that are set aside for each worker."""
-    most: int | None = None
-    """Workers; None for as many as there is room for."""
+    """CPU cores for each worker."""
+    max_workers: int | None = None
+    """Most workers; None for as many as the cluster has room for."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a cluster has when it is joined; nodes may join and leave later."""
+class ClusterDevices:
+    """A cluster's devices when we join it; nodes may be added or lost later."""
 
     device: str
-    """`cpu`, or `cuda` for its workers."""
+    """`cpu` or `cuda`, for all workers."""
     workers: int
-    described: str
+    description: str
 
 
 @contextmanager
-def joined(wanted: Ray) -> Iterator[Room]:
-    """Be a driver of the cluster while it lasts; one that is `local` ends with it.
+def join_cluster(options: RayOptions) -> Iterator[ClusterDevices]:
+    """Join the cluster for the block; a `local` cluster ends with it.
 
-    Raises ConfigError, DeviceError.
+    Raises:
+        ConfigError: Ray is not installed.
+        DeviceError: there is no such cluster, or it has no room for a worker.
     """
-    address = wanted.address
-    os.environ |= {name: os.environ.get(name, value) for name, value in QUIET.items()}
+    address = options.address
+    os.environ |= {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     if address == "local":
-        _own_token()
+        _set_private_token()
     try:
         import ray
     except ImportError:
         raise ConfigError("--ray: Ray is not installed; pip install 'harness[ray]'") from None
-    if ray.is_initialized():  # by whoever calls us from Python, who has chosen the cluster
-        yield _room(wanted)
+    if ray.is_initialized():  # by a Python program that uses this package, and chose the cluster
+        yield _find_devices(options)
         return
     if address != "local":
-        _reach(address)
+        _check_address(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _unnamed(ray):
+        with _hide_command_line(ray):
             ray.init(address, **where, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         if "AuthenticationError" in f"{error} {error.__cause__}":
             raise DeviceError(
-                f"--ray {address}: the cluster asks for a token; set RAY_AUTH_MODE=token and "
-                "RAY_AUTH_TOKEN in the environment to what its nodes have"
+                f"--ray {address}: the cluster requires a token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN in the environment as on its nodes"
             ) from None
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DeviceError(
-            f"--ray {address}: no cluster can be joined ({said}); start one with "
-            "`ray start --head`, or give --ray local"
+            f"--ray {address}: cannot join a cluster ({reason}); start one with "
+            "`ray start --head`, or use --ray local"
         ) from None
     finally:
-        for each, handler in handlers.items():  # Ray takes SIGTERM for itself
-            signal.signal(each, handler)
+        for number, handler in handlers.items():  # Ray replaces SIGTERM's
+            signal.signal(number, handler)
     try:
-        yield _room(wanted)
+        yield _find_devices(options)
     finally:
         ray.shutdown()
 
 
-def _own_token() -> None:
-    """For a cluster of this process alone, unless the user has one: Ray would make one for good,
-    in ~/.ray, which every cluster that is started later would ask for.
+def _set_private_token() -> None:
+    """Set a random token for a local cluster, unless the user has set one.
 
-    Ray looks at these once, when it is imported.
+    Otherwise Ray would create a permanent token in ~/.ray, which every later cluster would require.
+    Ray reads these variables when it is imported.
     """
-    given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    if not given and "ray" not in sys.modules:
+    settings = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if not settings and "ray" not in sys.modules:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
-def _reach(address: str) -> None:
-    """Raises DeviceError where nobody listens: Ray itself would try for minutes."""
+def _check_address(address: str) -> None:
+    """Raise DeviceError at once if nobody listens at the address: Ray would try for minutes."""
     from ray._private.services import get_ray_address_from_environment
 
     try:
-        found: str = get_ray_address_from_environment(address, None)
+        resolved: str = get_ray_address_from_environment(address, None)
     except ConnectionError:
         raise DeviceError(
             f"--ray {address}: there is no cluster on this machine; start one with `ray start "
-            "--head`, join another with `ray start --address=HOST:6379`, or give --ray local"
+            "--head`, join another with `ray start --address=HOST:6379`, or use --ray local"
         ) from None
-    host, colon, port = found.rpartition(":")
-    if "://" in found:
+    host, colon, port = resolved.rpartition(":")
+    if "://" in resolved:
         return
     if not colon or not port.isdigit():
-        raise DeviceError(f"--ray {found}: write HOST:PORT, such as {found.strip(':')}:6379")
+        raise DeviceError(f"--ray {resolved}: write HOST:PORT, such as {resolved.strip(':')}:6379")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
         raise DeviceError(
-            f"--ray {address}: the cluster at {found} does not answer "
+            f"--ray {address}: the cluster at {resolved} does not answer "
             f"({getattr(error, 'strerror', None) or error}); start it with `ray start --head` "
-            "(`ray stop` clears away what is left of one), or give --ray local"
+            "(after `ray stop` if parts of it still run), or use --ray local"
         ) from None
 
 
 @contextmanager
-def _unnamed(ray: Any) -> Iterator[None]:
-    """Ray tells the whole cluster a driver's command line, with the passwords of its addresses."""
+def _hide_command_line(ray: Any) -> Iterator[None]:
+    """Ray shows a driver's command line to the whole cluster, with any passwords in it."""
     utils = ray._private.utils
     before = utils.get_entrypoint_name
     utils.get_entrypoint_name = lambda: "harness"
@@ -146,56 +147,59 @@ def _unnamed(ray: Any) -> Iterator[None]:
         utils.get_entrypoint_name = before
 
 
-def _room(wanted: Ray) -> Room:
-    """Raises DeviceError where there is room for nobody."""
-    gpus = 0 if wanted.demand == "cpu" else workers(True, wanted.cpus)
-    if wanted.demand == "gpu" and not gpus:
-        raise DeviceError(f"--gpu: no node of the Ray cluster {wanted.address} has a GPU")
-    found = gpus or workers(False, wanted.cpus)
-    if not found:
+def _find_devices(options: RayOptions) -> ClusterDevices:
+    """Raise DeviceError if the cluster has no room for a worker."""
+    gpus = 0 if options.device == "cpu" else count_workers(True, options.cpus)
+    if options.device == "gpu" and not gpus:
+        raise DeviceError(f"--gpu: no node of the Ray cluster {options.address} has a GPU")
+    workers = gpus or count_workers(False, options.cpus)
+    if not workers:
         raise DeviceError(
-            f"--cpus-per-worker {wanted.cpus}: no node of the Ray cluster {wanted.address} has so "
-            "many cores; give fewer"
+            f"--cpus-per-worker {options.cpus}: no node of the Ray cluster {options.address} has "
+            "so many cores; use fewer"
         )
-    nodes = len(_nodes())
-    what = counted(gpus, "GPU") if gpus else f"CPU, {counted(found * wanted.cpus, 'core')}"
-    on = f"Ray, {counted(nodes, 'node')}, {what}"
-    return Room("cuda" if gpus else "cpu", found, on)
+    nodes = len(_list_live_nodes())
+    devices = (
+        format_count(gpus, "GPU")
+        if gpus
+        else f"CPU, {format_count(workers * options.cpus, 'core')}"
+    )
+    description = f"Ray, {format_count(nodes, 'node')}, {devices}"
+    return ClusterDevices("cuda" if gpus else "cpu", workers, description)
 
 
-def workers(gpu: bool, cpus: int) -> int:
-    """Those that the nodes alive have room for: one a GPU, or one for so many CPU cores."""
-    found = 0
-    for node in _nodes():
+def count_workers(gpu: bool, cpus: int) -> int:
+    """Count the workers that the live nodes have room for: one per GPU, or per `cpus` cores."""
+    workers = 0
+    for node in _list_live_nodes():
         resources = node["Resources"]
-        found += int(resources.get("GPU", 0) if gpu else resources.get("CPU", 0) // cpus)
-    return found
+        workers += int(resources.get("GPU", 0) if gpu else resources.get("CPU", 0) // cpus)
+    return workers
 
 
-def free(gpu: bool) -> str:
-    """`0 of its 4 CPU cores are free`."""
+def describe_free(gpu: bool) -> str:
+    """Describe the free devices: "0 of its 4 CPU cores are free"."""
     import ray
 
-    name, what = ("GPU", "GPUs") if gpu else ("CPU", "CPU cores")
-    have: float = ray.cluster_resources().get(name, 0)  # type: ignore[no-untyped-call]
-    left: float = ray.available_resources().get(name, 0)  # type: ignore[no-untyped-call]
-    return f"{left:g} of its {have:g} {what} are free"
+    name, plural = ("GPU", "GPUs") if gpu else ("CPU", "CPU cores")
+    total: float = ray.cluster_resources().get(name, 0)  # type: ignore[no-untyped-call]
+    unused: float = ray.available_resources().get(name, 0)  # type: ignore[no-untyped-call]
+    return f"{unused:g} of its {total:g} {plural} are free"
 
 
-def node_name() -> str:
-    """Of the node this runs on: the name it was given in Ray, else its machine's."""
+def get_node_name() -> str:
+    """Return the name of the node that runs this code: its name in Ray, or its machine's."""
     import ray
 
-    own = ray.get_runtime_context().get_node_id()
-    for node in _nodes():
-        if node["NodeID"] == own:
-            named = node["NodeName"] != node["NodeManagerAddress"]
-            return str(node["NodeName"] if named else node["NodeManagerHostname"])
-    return own
+    node_id = ray.get_runtime_context().get_node_id()
+    for node in _list_live_nodes():
+        if node["NodeID"] == node_id:
+            has_name = node["NodeName"] != node["NodeManagerAddress"]
+            return str(node["NodeName"] if has_name else node["NodeManagerHostname"])
+    return node_id
 
 
-def _nodes() -> list[dict[str, Any]]:
-    """Those alive."""
+def _list_live_nodes() -> list[dict[str, Any]]:
     import ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]

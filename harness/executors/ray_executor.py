@@ -1,8 +1,8 @@
-"""Trials on a Ray cluster: an actor a GPU, or for so many CPU cores, on any number of nodes.
+"""The Ray executor: one actor for each GPU, or for each few CPU cores, of a cluster.
 
-Placement and transport are Ray's. The driver asks each actor for its next step, one call at a time;
-a call that comes back without an answer shows that the actor or its node died. Nodes that join
-later are given actors, a lost node's trials are reported lost.
+Ray does the placement and the transport. The driver asks each actor for its next step, one call at
+a time; a call fails if the actor or its node died. Nodes that join later get actors; the trials of
+a lost node are reported as lost.
 """
 
 from __future__ import annotations
@@ -17,39 +17,42 @@ from typing import Any, Self
 from harness.data.cache import map_array
 from harness.data.prepare import TrainingFiles
 from harness.errors import HarnessError
-from harness.executors.assignment import Waiting, WorkerLoad
-from harness.executors.base import Epoch, Event, Lost, Setup
-from harness.executors.hang_detection import HUNG_AFTER, SLICE, HangDetector
+from harness.executors.assignment import TrialQueue, WorkerLoad
+from harness.executors.base import EpochEnded, Event, Setup, TrialLost
+from harness.executors.hang_detection import HUNG_AFTER, POLL_SECONDS, HangDetector
 from harness.executors.ray_actor import Message, RayWorker
-from harness.executors.ray_cluster import free, workers
+from harness.executors.ray_cluster import count_workers, describe_free
 from harness.trial import Trial
 
 COUNT_SECONDS = 2.0
-"""The cluster's nodes are counted so often."""
+"""How often the cluster's nodes are counted."""
 NO_PLACE_SECONDS = 10.0
-"""After so long without a place for any actor, it is told that one waits for it."""
+"""Notify the user after this long without a place for any actor."""
 FAILED_STARTS = 3
-"""After so many actors in a row that ended before they were ready, no more are started."""
+"""No more actors are started after this many in a row ended before they were ready."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Actor(WorkerLoad):
+    """A RayWorker, as the driver knows it."""
+
     handle: Any
-    """Ray's, of a Trainer."""
+    """Ray's handle of the actor."""
     call: Any
-    """What it was asked and has not answered, a reference of Ray's; None where nothing."""
-    outbox: list[Message] = field(default_factory=list)
+    """Ray's reference to the unanswered call; None if there is none."""
+    messages: list[Message] = field(default_factory=list)
+    """To send with the next call."""
     node: str = ""
-    """Where it runs; none while the cluster has no place for it."""
+    """The node that it runs on; empty while the cluster has no place for it."""
 
     @property
-    def shown(self) -> str:
-        """`node-2/7`: what the record says of where a trial was trained."""
+    def display_name(self) -> str:
+        """Such as `node-2/7`: recorded as the place where a trial was trained."""
         return f"{self.node}/{self.name.removeprefix('worker ')}" if self.node else self.name
 
 
 class RayExecutor:
-    """As many actors as the cluster has room for, `most` of them; within `cluster.joined`."""
+    """As many actors as the cluster has room for; use it within `ray_cluster.join_cluster`."""
 
     def __init__(
         self,
@@ -57,54 +60,59 @@ class RayExecutor:
         setup: Setup,
         *,
         cpus: int = 1,
-        most: int = 1000,
+        max_workers: int = 1000,
         hung_after: float = HUNG_AFTER,
-        tell: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`cpus` are set aside for each actor; where `setup.device` is no CPU, a GPU too. `tell`
-        is told when others have the whole cluster."""
+        """
+        Args:
+            setup: a device other than `cpu` reserves a GPU for each actor.
+            cpus: CPU cores for each actor.
+            max_workers: the most actors.
+            notify: receives a message when no actor has a place on the cluster.
+        """
         import ray
 
         self._ray, self._files, self._setup = ray, files, setup
-        self._cpus, self._most = cpus, most
+        self._cpus, self._max_workers = cpus, max_workers
         self._gpu = setup.device != "cpu"
-        # Ray carries an object to each node once; the actors there share its memory.
-        self._stored = {path: ray.put(map_array(path)) for path in files.paths}
+        # Ray copies an object to each node once; the actors there share its memory.
+        self._stored_arrays = {path: ray.put(map_array(path)) for path in files.paths}
         self._actors, self._started = list[Actor](), 0
-        self._waiting, self._watchdog = Waiting(files), HangDetector(hung_after)
-        self._failed_starts, self._counted = 0, -COUNT_SECONDS
-        self._tell, self._without_place = tell, 0.0
+        self._queue, self._detector = TrialQueue(files), HangDetector(hung_after)
+        self._failed_starts, self._counted_at = 0, -COUNT_SECONDS
+        self._notify, self._seconds_without_place = notify, 0.0
 
     @property
     def slots(self) -> int:
-        return max(1, sum(actor.ready for actor in self._actors)) * self._setup.slots
+        return max(1, sum(actor.is_ready for actor in self._actors)) * self._setup.slots
 
     def submit(self, trials: Sequence[Trial]) -> None:
-        self._waiting.extend(trials)
-        self._grow()
-        self._feed()
+        self._queue.extend(trials)
+        self._start_actors()
+        self._assign_trials()
 
     def answer(self, uid: str, keep: bool) -> None:
         for actor in self._actors:
             if uid in actor.trials:
                 actor.unanswered.discard(uid)
-                actor.outbox.append((uid, keep))
-                self._ask(actor)
+                actor.messages.append((uid, keep))
+                self._request_step(actor)
 
     def wait(self, timeout: float) -> list[Event]:
         deadline = time.monotonic() + timeout
         while True:
-            self._grow()
-            self._feed()
-            events = self._listen(max(0.0, min(SLICE, deadline - time.monotonic())))
-            self._feed()
+            self._start_actors()
+            self._assign_trials()
+            events = self._receive(max(0.0, min(POLL_SECONDS, deadline - time.monotonic())))
+            self._assign_trials()
             if events or time.monotonic() >= deadline:
                 return events
 
     def close(self) -> None:
-        self._waiting.clear()
+        self._queue.clear()
         for actor in list(self._actors):
-            self._end(actor)
+            self._kill(actor)
 
     def __enter__(self) -> Self:
         return self
@@ -117,133 +125,135 @@ class RayExecutor:
     ) -> None:
         self.close()
 
-    def _grow(self) -> None:
-        """An actor for all room there is: nodes may have joined, or been lost."""
-        if time.monotonic() - self._counted < COUNT_SECONDS:
+    def _start_actors(self) -> None:
+        """Start actors for the cluster's room, which changes when nodes join or are lost."""
+        if time.monotonic() - self._counted_at < COUNT_SECONDS:
             return
-        self._counted = time.monotonic()
-        wanted = min(self._most, workers(self._gpu, self._cpus))
+        self._counted_at = time.monotonic()
+        wanted = min(self._max_workers, count_workers(self._gpu, self._cpus))
         while len(self._actors) < wanted:
-            self._actors.append(self._start())
-        # Ray takes some time to see that a node is lost: who was to go there has no place.
-        pending = [actor for actor in self._actors if not actor.ready]
+            self._actors.append(self._start_actor())
+        # Ray takes some time to notice a lost node; the actors meant for it have no place.
+        pending = [actor for actor in self._actors if not actor.is_ready]
         for actor in pending[: max(0, len(self._actors) - wanted)]:
-            self._end(actor)
+            self._kill(actor)
 
-    def _start(self) -> Actor:
+    def _start_actor(self) -> Actor:
         name = f"worker {self._started}"
         self._started += 1
         remote = self._ray.remote(num_cpus=self._cpus, num_gpus=int(self._gpu))(RayWorker)
         setup = replace(self._setup, device="cuda:0") if self._gpu else self._setup
-        handle: Any = remote.remote(self._files, self._stored, setup, name, sys.path)
-        return Actor(name, setup, handle=handle, call=handle.node.remote())
+        handle: Any = remote.remote(self._files, self._stored_arrays, setup, name, sys.path)
+        return Actor(name, setup, handle=handle, call=handle.get_node_name.remote())
 
-    def _feed(self) -> None:
-        for actor, trial in self._waiting.given(self._actors, alone=self.slots == 1):
-            actor.outbox.append(trial)
+    def _assign_trials(self) -> None:
+        for actor, trial in self._queue.assign(self._actors, in_order=self.slots == 1):
+            actor.messages.append(trial)
         for actor in self._actors:
-            self._ask(actor)
+            self._request_step(actor)
 
-    def _ask(self, actor: Actor) -> None:
-        """For the next step, where it has one to make: each epoch of the last is answered."""
+    def _request_step(self, actor: Actor) -> None:
+        """Request the actor's next step, if every epoch of the last one was answered."""
         if actor.call is None and actor.trials and not actor.unanswered:
-            actor.call = actor.handle.advance.remote(actor.outbox)
-            actor.outbox = []
+            actor.call = actor.handle.advance.remote(actor.messages)
+            actor.messages = []
 
-    def _listen(self, timeout: float) -> list[Event]:
-        asked = {actor.call: actor for actor in self._actors if actor.call is not None}
+    def _receive(self, timeout: float) -> list[Event]:
+        waiting = {actor.call: actor for actor in self._actors if actor.call is not None}
         before = time.monotonic()
-        if asked:
-            self._ray.wait(list(asked), timeout=timeout)
-            came, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)
+        if waiting:
+            self._ray.wait(list(waiting), timeout=timeout)
+            done, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
         else:
-            time.sleep(timeout)  # every node was lost
-            came = []
+            time.sleep(timeout)  # all nodes were lost
+            done = []
         passed = time.monotonic() - before
-        self._complain(passed)
-        for actor in asked.values():
+        self._notify_if_no_place(passed)
+        for actor in waiting.values():
             if actor.node:
-                self._watchdog.waited(actor.name, passed)
-        events = [event for call in came for event in self._read(asked[call])]
-        return events + [event for actor in list(self._actors) for event in self._check(actor)]
+                self._detector.add_silence(actor.name, passed)
+        events = [event for call in done for event in self._read(waiting[call])]
+        return events + [
+            event for actor in list(self._actors) for event in self._check_for_hang(actor)
+        ]
 
     def _read(self, actor: Actor) -> list[Event]:
         try:
             answer = self._ray.get(actor.call)
         except self._ray.exceptions.RayActorError as error:
-            return self._lose(actor, f"{actor.shown} {_why(error)}")
+            return self._lose(actor, f"{actor.display_name} {_describe_error(error)}")
         except self._ray.exceptions.RayTaskError as error:
-            if not actor.ready:
-                return self._lose(actor, f"{actor.name} cannot start: {_first(error.cause)}")
+            if not actor.is_ready:
+                return self._lose(actor, f"{actor.name} cannot start: {_first_line(error.cause)}")
             raise HarnessError(
-                f"{actor.name} on the cluster failed: {_first(error.cause)}"
+                f"{actor.name} on the cluster failed: {_first_line(error.cause)}"
             ) from None
         actor.call = None
         if not actor.node:
             actor.node, actor.call = answer, actor.handle.get_ready.remote()
             return []
-        if not actor.ready:
-            self._watchdog.heard(actor.name)
-            actor.ready, self._failed_starts = True, 0
+        if not actor.is_ready:
+            self._detector.record_message(actor.name)
+            actor.is_ready, self._failed_starts = True, 0
             return []
         events, broken = answer
-        told = [replace(event, worker=actor.shown) for event in events]
-        work = self._waiting.work_before_event(
-            actor.trials[event.uid] for event in events if isinstance(event, Epoch)
+        named_events = [replace(event, worker=actor.display_name) for event in events]
+        work = self._queue.estimate_work_to_event(
+            actor.trials[event.uid] for event in events if isinstance(event, EpochEnded)
         )
-        self._watchdog.heard(actor.name, work)
+        self._detector.record_message(actor.name, work)
         for event in events:
-            if isinstance(event, Epoch):
+            if isinstance(event, EpochEnded):
                 actor.unanswered.add(event.uid)
             else:
                 del actor.trials[event.uid]
         if broken:
-            told += self._lose(actor, f"{actor.name} left")
-        return told
+            named_events += self._lose(actor, f"{actor.name} left")
+        return named_events
 
-    def _check(self, actor: Actor) -> list[Event]:
-        """End one that has been silent for too long."""
-        silence = self._watchdog.silence(actor.name)
-        if actor.call is None or silence <= self._waiting.patience(actor, self._watchdog):
+    def _check_for_hang(self, actor: Actor) -> list[Event]:
+        """Replace an actor that has been silent for too long."""
+        silence = self._detector.get_silence(actor.name)
+        if actor.call is None or silence <= self._queue.get_silence_limit(actor, self._detector):
             return []
-        what = "no epoch" if actor.ready else "not ready"
-        return self._lose(actor, f"{actor.name} hung: {what} for {silence:.0f} s, killed")
+        missing = "no epoch" if actor.is_ready else "not ready"
+        return self._lose(actor, f"{actor.name} hung: {missing} for {silence:.0f} s, killed")
 
-    def _complain(self, passed: float) -> None:
-        """Say once that all wait for a place: others may have it for hours."""
+    def _notify_if_no_place(self, passed: float) -> None:
+        """Notify the user once that all actors wait for a place, which may take hours."""
         if any(actor.node for actor in self._actors):
-            self._without_place = 0.0
+            self._seconds_without_place = 0.0
             return
-        told = self._without_place >= NO_PLACE_SECONDS
-        self._without_place += passed
-        if self._without_place >= NO_PLACE_SECONDS and not told:
-            self._tell(f"waiting for a place on the Ray cluster: {free(self._gpu)}")
+        was_notified = self._seconds_without_place >= NO_PLACE_SECONDS
+        self._seconds_without_place += passed
+        if self._seconds_without_place >= NO_PLACE_SECONDS and not was_notified:
+            self._notify(f"waiting for a place on the Ray cluster: {describe_free(self._gpu)}")
 
-    def _end(self, actor: Actor) -> None:
+    def _kill(self, actor: Actor) -> None:
         self._ray.kill(actor.handle)
         self._actors.remove(actor)
-        self._watchdog.heard(actor.name)
+        self._detector.record_message(actor.name)
 
-    def _lose(self, actor: Actor, how: str) -> list[Event]:
-        """Take it out; another is started where there is room."""
-        self._end(actor)
-        self._counted = -COUNT_SECONDS
-        self._failed_starts += not actor.ready
+    def _lose(self, actor: Actor, reason: str) -> list[Event]:
+        """Remove an actor; another one is started if there is room."""
+        self._kill(actor)
+        self._counted_at = -COUNT_SECONDS
+        self._failed_starts += not actor.is_ready
         if self._failed_starts >= FAILED_STARTS:
-            raise HarnessError(f"{how} before it was ready, {FAILED_STARTS} times in a row")
-        return [Lost(uid, actor.shown, how) for uid in actor.trials]
+            raise HarnessError(f"{reason} before it was ready, {FAILED_STARTS} times in a row")
+        return [TrialLost(uid, actor.display_name, reason) for uid in actor.trials]
 
 
-def _why(error: Exception) -> str:
-    said = str(error)
-    if "unavailable" in said:
-        return "died, or its node did: it does not answer"
-    if "node has died" in said or "node has failed" in said:
+def _describe_error(error: Exception) -> str:
+    message = str(error)
+    if "unavailable" in message:
+        return "or its node died: it does not answer"
+    if "node has died" in message or "node has failed" in message:
         return "died with its node"
-    if "creation task" in said:  # a traceback follows, whose end says why
-        return f"cannot start: {said.strip().splitlines()[-1]}"
-    return f"died ({_first(error)})"
+    if "creation task" in message:  # a traceback follows, which ends with the reason
+        return f"cannot start: {message.strip().splitlines()[-1]}"
+    return f"died ({_first_line(error)})"
 
 
-def _first(error: object) -> str:
+def _first_line(error: object) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""What runs inside a worker process: take trials, train them, send events, hear verdicts."""
+"""The main loop of a worker process: receive trials, train them, send events, receive answers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.trainer import Trainer
 from harness.errors import HarnessError
-from harness.executors.base import LEAVING, READY, Ended, Setup
+from harness.executors.base import LEAVING, READY, Setup, TrialEnded
 from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
 
 M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3  # from glibc's malloc.h
 REFILL_SECONDS = 0.005
-"""After a trial ended, the next epoch waits so long for another to take its slot."""
+"""After a trial ended, the next epoch waits this long for another trial to take its slot."""
 
 
-def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
-    """A worker process's life: READY, then trials until it is ended or the driver is gone.
+def run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
+    """Run a worker process: send READY, then train trials until it is killed or the driver ends.
 
-    One thread on a CPU: two workers at torch's default threads each are eight times slower.
+    A CPU worker uses one thread: two workers with torch's default threads are eight times slower.
     """
     try:
         try:
@@ -39,41 +39,43 @@ def serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str)
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)
-        population = Trainer(data, setup.objective, perturbation=setup.perturbation)
-        _train(connection, TrialRunner(population, name))
+        trainer = Trainer(data, setup.objective, perturbation=setup.perturbation)
+        _train_trials(connection, TrialRunner(trainer, name))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the driver died; nobody is left to tell
+        return  # the driver died
 
 
-def _train(connection: Connection, workbench: TrialRunner) -> None:
-    patience = 0.0
+def _train_trials(connection: Connection, runner: TrialRunner) -> None:
+    poll_timeout = 0.0
     while True:
-        while not workbench.busy or connection.poll(patience):
+        while not runner.busy or connection.poll(poll_timeout):
             message = connection.recv()
             if isinstance(message, Trial):
-                workbench.submit(message)
+                runner.submit(message)
             else:
-                workbench.answer(*message)
-        patience = 0.0
-        for events in workbench.step():
-            if workbench.broken:
+                runner.answer(*message)
+        poll_timeout = 0.0
+        for events in runner.step():
+            if runner.broken:
                 connection.send(LEAVING)
             for event in events:
                 connection.send(event)
-                if isinstance(event, Ended):
-                    patience = REFILL_SECONDS
-        if workbench.broken:
-            return  # the executor starts another in its place
+                if isinstance(event, TrialEnded):
+                    poll_timeout = REFILL_SECONDS
+        if runner.broken:
+            return  # the executor replaces this worker
 
 
 def _keep_freed_memory() -> None:
-    """Ask glibc, where it is glibc, to keep what a step frees for the next.
+    """Have glibc keep the memory that a training step frees, for the next step.
 
-    A step of a wide network takes and frees some megabytes. Handed back to the kernel in between,
-    they come back as page faults, hundreds a step: up to a quarter of its time.
+    A step of a wide network allocates and frees some megabytes. If they go back to the kernel in
+    between, page faults take up to a quarter of the step's time.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MXFAST, 0)  # nothing small to merge with what is freed
+        mallopt(M_MXFAST, 0)  # no small blocks that would be merged with freed ones
         mallopt(M_TRIM_THRESHOLD, 2**30)
-        mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)  # older glibc's most
+        mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(
+            M_MMAP_THRESHOLD, 2**25
+        )  # the maximum of an older glibc

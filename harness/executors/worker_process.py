@@ -1,4 +1,4 @@
-"""A worker process as the driver sees it: how it starts, what it owes, how it ends."""
+"""The driver's side of a worker process: start it, send to it, kill it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from typing import Any, TypeVar, cast
 from harness.data.prepare import TrainingFiles
 from harness.executors.assignment import WorkerLoad
 from harness.executors.base import Setup
-from harness.executors.parent_death import name_driver, tie_to_driver
+from harness.executors.parent_death import end_with_driver, record_driver
 from harness.trial import Trial
 
-GONE_AFTER = 3.0
-"""Seconds that the kernel is given to clear killed workers away, all of them together."""
-MESSAGE_SECONDS = 3
-"""A worker that stops so long in the middle of a message will not end it."""
+KILL_TIMEOUT = 3.0
+"""Seconds to wait for all killed workers together to end."""
+MESSAGE_TIMEOUT = 3
+"""Seconds after which a message that a worker started to send counts as unfinished."""
 
-Answer = TypeVar("Answer")
+R = TypeVar("R")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -39,13 +39,13 @@ class Worker(WorkerLoad):
     connection: Connection
 
     def send(self, message: Trial | tuple[str, bool]) -> None:
-        # Where the worker is dead, the next read finds its end of file and reports the trial lost.
+        # If the worker is dead, the next read gets its end of file, and the trials are lost.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
 
 
-class Starter:
-    """Starts workers on one data set; torch is imported once for all of them."""
+class WorkerStarter:
+    """Starts workers for one dataset; torch is imported once for all of them."""
 
     def __init__(self, files: TrainingFiles) -> None:
         self._files = files
@@ -54,79 +54,79 @@ class Starter:
         self._context = cast("SpawnContext", multiprocessing.get_context(method))
         if method == "forkserver":
             self._context.set_forkserver_preload(["harness.executors.forkserver_preload"])
-            with _sigint_blocked():
-                name_driver()
-                forkserver.ensure_running()  # returns at once; torch is imported meanwhile
+            with _block_sigint():
+                record_driver()
+                forkserver.ensure_running()  # returns at once, and imports torch in the background
 
-    def ask(self, function: Callable[..., Answer], *arguments: object) -> Answer | None:
-        """What a function returns in a process of its own; None where that dies."""
+    def call_in_process(self, function: Callable[..., R], *arguments: object) -> R | None:
+        """Call a function in a new process, and return its result; None if the process dies."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_answer, args=(theirs, function, arguments), daemon=True
+            target=_send_result, args=(theirs, function, arguments), daemon=True
         )
-        with _empty_main(), _sigint_blocked():
+        with _hide_main_module(), _block_sigint():
             process.start()
         theirs.close()
         try:
-            answer: Answer = ours.recv()
-            return answer
+            result: R = ours.recv()
+            return result
         except EOFError:
             return None
         finally:
             process.kill()
-            process.join(GONE_AFTER)
+            process.join(KILL_TIMEOUT)
 
     def start(self, name: str, setup: Setup) -> Worker:
         ours, theirs = self._context.Pipe()
-        _limit_reads(ours)
+        _set_read_timeout(ours)
         process = self._context.Process(
-            target=_serve, args=(theirs, self._files, setup, name), name=name, daemon=True
+            target=_run_worker, args=(theirs, self._files, setup, name), name=name, daemon=True
         )
-        with _empty_main(), _sigint_blocked():
+        with _hide_main_module(), _block_sigint():
             process.start()
-        theirs.close()  # so that the worker's death is this pipe's end of file
+        theirs.close()  # so that the worker's death is an end of file
         return Worker(name, setup, process=process, connection=ours)
 
 
-def end(workers: Sequence[Worker]) -> None:
-    """Kill them: they hold nothing that is worth a goodbye, and a stopped one hears no other."""
+def kill_workers(workers: Sequence[Worker]) -> None:
+    """Kill workers. They have nothing to save, and a stopped process reacts to no other signal."""
     for worker in workers:
         if worker.process.is_alive():
             worker.process.kill()
-    deadline = time.monotonic() + GONE_AFTER
+    deadline = time.monotonic() + KILL_TIMEOUT
     for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))
         worker.connection.close()
 
 
-def _answer(connection: Connection, function: Callable[..., Any], arguments: Any) -> None:
-    tie_to_driver()
+def _send_result(connection: Connection, function: Callable[..., Any], arguments: Any) -> None:
+    end_with_driver()
     connection.send(function(*arguments))
 
 
-def _serve(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
-    """Runs in the worker; the import is here so that the driver does without torch."""
-    tie_to_driver()
-    from harness.executors.worker import serve
+def _run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
+    """Runs in the worker process. Imports torch here, so that the driver does not."""
+    end_with_driver()
+    from harness.executors.worker import run_worker
 
-    serve(connection, files, setup, name)
+    run_worker(connection, files, setup, name)
 
 
-def _limit_reads(connection: Connection) -> None:
-    """Have a read that waits too long within a message raise BlockingIOError.
+def _set_read_timeout(connection: Connection) -> None:
+    """Make a read that waits too long in the middle of a message raise BlockingIOError.
 
-    A result's weights are more than a pipe holds at once: a worker that is stopped while it sends
-    them would keep the driver in its read for ever.
+    A result's weights are larger than a pipe's buffer. Without this, a worker that is stopped while
+    it sends them would block the driver forever.
     """
     with socket.socket(fileno=os.dup(connection.fileno())) as pipe:
         pipe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_SECONDS, 0)
+            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_TIMEOUT, 0)
         )
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Ctrl-C is the driver's to handle: what starts in here inherits the mask and never sees it."""
+def _block_sigint() -> Iterator[None]:
+    """Block SIGINT for processes started in this block: only the driver handles Ctrl-C."""
     resource_tracker.ensure_running()  # starting it would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -136,11 +136,11 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _empty_main() -> Iterator[None]:
-    """Keep a starting process from importing the user's script again.
+def _hide_main_module() -> Iterator[None]:
+    """Keep a new process from importing the user's script again.
 
-    multiprocessing re-imports __main__ in a child, to find functions defined there. Ours are not,
-    and a script that calls `harness.run_study` at its top level would start itself over.
+    multiprocessing imports __main__ in a child process, to find functions that are defined there.
+    Ours are not, and a script that calls `harness.run_study` at its top level would run again.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

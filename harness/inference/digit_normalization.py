@@ -105,7 +105,9 @@ def line_thickness(digit: Grey) -> float:
     A line of length l and thickness t has an area of l t and an outline of 2 l. The length of a
     soft outline is the integral of the gradient (co-area formula).
     """
-    down, right = (slope[1:-1, 1:-1] for slope in np.gradient(np.pad(digit, 1)))
+    padded = np.pad(digit, 1)
+    down = np.asarray(np.gradient(padded, axis=0))[1:-1, 1:-1]
+    right = np.asarray(np.gradient(padded, axis=1))[1:-1, 1:-1]
     return 2 * float(digit.sum()) / max(1e-6, float(np.hypot(down, right).sum()))
 
 

@@ -162,9 +162,11 @@ def _estimate_background(grey: Grey) -> Grey:
 
 
 def _smooth(grey: Grey) -> Grey:
-    """Return the mean of three by three pixels, computed in float64."""
-    mean = ndimage.uniform_filter(grey, 3, output=np.float64, mode="nearest")
-    return np.asarray(mean, np.float32)
+    """Return the mean of three by three pixels.
+
+    Not by `uniform_filter`: its running sums leave residues where the mean is 0.
+    """
+    return np.asarray(ndimage.convolve(grey, np.ones((3, 3)), mode="nearest") / 9, np.float32)
 
 
 def _touches_border(region: Region, contrast: Grey) -> bool:

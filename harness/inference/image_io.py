@@ -1,4 +1,4 @@
-"""Picture files that a person names: found, opened, upright and without transparency."""
+"""Find and open image files: upright, as RGB, without transparency."""
 
 from __future__ import annotations
 
@@ -16,89 +16,89 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""Of all that Pillow reads those that run nothing: for EPS it starts Ghostscript."""
+"""The formats that Pillow reads without starting a program; for EPS it starts Ghostscript."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 MAX_SIDE = 1024
-"""Pixels that the longer side is reduced to: more says nothing about a few dozen."""
+"""Pixels that the longer side is reduced to: inputs of a network have a few dozen."""
 
 
-def find_images(given: Sequence[str]) -> list[Path]:
-    """The files named, and of a folder every picture in it, by name. Raises DataError."""
-    found: list[Path] = []
-    for name in given:
+def find_images(names: Sequence[str]) -> list[Path]:
+    """Return the named files, and every image of each named folder, sorted. Raises DataError."""
+    files: list[Path] = []
+    for name in names:
         path = Path(name)
         try:
             if not path.is_dir():
                 path.stat()
-                found.append(path)
+                files.append(path)
                 continue
-            inside = sorted(
-                each
-                for each in path.iterdir()
-                if each.suffix.lower() in SUFFIXES and not each.name.startswith(".")
+            images = sorted(
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
             )
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise DataError(f"{name}: cannot be read ({why})") from None
-        if not inside:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"{name}: cannot be read ({reason})") from None
+        if not images:
             raise DataError(
                 f"{name}: there is no picture in this folder ({', '.join(SUFFIXES[:3])} ...); "
-                "name one that holds some, folders within it are not searched"
+                "give one that has some; its subfolders are not searched"
             )
-        found += inside
-    return found
+        files += images
+    return files
 
 
 def open_image(path: Path) -> Image:
-    """As RGB, upright by its EXIF data, its longer side at most LARGEST. Raises DataError."""
+    """Open as RGB, turned by its EXIF data, the longer side at most MAX_SIDE. Raises DataError."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    shown = os.fspath(path)
+    name = os.fspath(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF data, palettes and the like
+            warnings.simplefilter("ignore")  # about odd EXIF data, palettes and the like
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as file:
-                file.draft("RGB", (2 * MAX_SIDE, 2 * MAX_SIDE))  # a JPEG is decoded smaller at once
+                file.draft("RGB", (2 * MAX_SIDE, 2 * MAX_SIDE))  # decodes a JPEG at a smaller size
                 file.load()
-                picture = _remove_transparency(ImageOps.exif_transpose(file))
+                image = _remove_transparency(ImageOps.exif_transpose(file))
     except UnidentifiedImageError:
         raise DataError(
-            f"{shown}: is no picture that can be read; give a {', '.join(FORMATS[:3])} or other "
+            f"{name}: not a readable picture; give a {', '.join(FORMATS[:3])} or other "
             "common file (a HEIC from a phone: export it as JPEG)"
         ) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise DataError(
-            f"{shown}: has more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; make it smaller"
+            f"{name}: has more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; make it smaller"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"{shown}: cannot be read ({error.strerror})") from None
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{shown}: is cut off or damaged ({said}); get it again") from None
-    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-    return picture
+            raise DataError(f"{name}: cannot be read ({error.strerror})") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{name}: is cut off or damaged ({reason}); get it again") from None
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
+    return image
 
 
-def to_grey(picture: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """[height, width], 0 to 255, as Pillow weighs the colours."""
-    return np.asarray(picture.convert("L"), np.float32)
+def to_grey(image: Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return the brightness [height, width], 0 to 255, with Pillow's weights of the colours."""
+    return np.asarray(image.convert("L"), np.float32)
 
 
-def _remove_transparency(picture: Image) -> Image:
-    """RGB; what shines through is white, or black where what is drawn is light."""
+def _remove_transparency(image: Image) -> Image:
+    """Convert to RGB on a white background, or on black if what is drawn is light."""
     from PIL import Image
 
-    if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits, which Pillow would clip
-        values = np.asarray(picture, np.float64)
-        deep = 65535 if values.max(initial=0) > 255 else 255
-        picture = Image.fromarray((values * (255 / deep)).clip(0, 255).astype(np.uint8))
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    values = np.asarray(picture, np.float32)
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits, which Pillow would clip
+        values = np.asarray(image, np.float64)
+        maximum = 65535 if values.max(initial=0) > 255 else 255
+        image = Image.fromarray((values * (255 / maximum)).clip(0, 255).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    values = np.asarray(image, np.float32)
     alpha = values[..., 3]
-    drawn = (values[..., :3].mean(-1) * alpha).sum() / max(1.0, float(alpha.sum()))
-    paper = (255, 255, 255) if drawn < 128 or alpha.min(initial=255) == 255 else (0, 0, 0)
-    below = Image.new("RGBA", picture.size, paper)
-    return Image.alpha_composite(below, picture).convert("RGB")
+    brightness = (values[..., :3].mean(-1) * alpha).sum() / max(1.0, float(alpha.sum()))
+    is_white = brightness < 128 or alpha.min(initial=255) == 255
+    background = Image.new("RGBA", image.size, (255, 255, 255) if is_white else (0, 0, 0))
+    return Image.alpha_composite(background, image).convert("RGB")

@@ -1,4 +1,4 @@
-"""Pictures in a terminal: two pixels a character, one above the other."""
+"""Print test examples in a terminal, their images as two pixels a character."""
 
 from __future__ import annotations
 
@@ -15,29 +15,26 @@ from harness.inference.test_examples import Example, ExamplePredictions
 
 UPPER_HALF = "\u2580"
 MAX_NAME = 22
-"""Columns for a class's name."""
+"""Characters of a class name."""
 
 
-def print_predictions(found: ExamplePredictions, console: Console) -> None:
-    """In a terminal with the pictures, as many beside one another as fit; else a line each."""
-    if console.is_terminal and found.examples and found.examples[0].image is not None:
-        console.print(
-            Columns([_render_example(example) for example in found.examples], padding=(1, 2))
-        )
+def print_predictions(predictions: ExamplePredictions, console: Console) -> None:
+    """Print the examples: with their images in a terminal, side by side; else one line each."""
+    examples = predictions.examples
+    if console.is_terminal and examples and examples[0].image is not None:
+        console.print(Columns([_render_example(example) for example in examples], padding=(1, 2)))
     else:
-        for example in found.examples:
+        for example in examples:
             print(f"{example.row:>6}  {_format_example(example)}")
-    if found.missing_images:
-        print(f"without pictures: {found.missing_images}")
-    print(found.summary)
+    if predictions.missing_images:
+        print(f"without pictures: {predictions.missing_images}")
+    print(predictions.summary)
 
 
 def _format_example(example: Example) -> str:
-    verdict = "right" if example.is_right else "WRONG"
-    return (
-        f"{verdict}  true {example.true[:MAX_NAME]:<{MAX_NAME}}  predicted {example.predicted[:MAX_NAME]} "
-        f"({example.probability:.2f})"
-    )
+    mark = "right" if example.is_right else "WRONG"
+    true, predicted = example.true[:MAX_NAME], example.predicted[:MAX_NAME]
+    return f"{mark}  true {true:<{MAX_NAME}}  predicted {predicted} ({example.probability:.2f})"
 
 
 def _render_example(example: Example) -> Group:
@@ -46,15 +43,15 @@ def _render_example(example: Example) -> Group:
     lines = [
         Text(f"{example.row}", style="dim"),
         Text(f"true {example.true}"),
-        Text(f"said {example.predicted} ({example.probability:.2f}){mark}", style=colour),
+        Text(f"predicted {example.predicted} ({example.probability:.2f}){mark}", style=colour),
     ]
     return Group(*lines, render_image(example.image))
 
 
 def render_image(pixels: npt.NDArray[Any]) -> Text:
-    """uint8 [height, width] or [3, height, width], as half as many lines of `width` columns.
+    """Render uint8 [height, width] or [3, height, width] as height / 2 lines of `width` columns.
 
-    Values are stretched to the brightest one.
+    Values are scaled so that the brightest is 255.
     """
     colours = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
     colours = colours.astype(int) * 255 // max(1, int(pixels.max()))

@@ -1,7 +1,7 @@
-"""`harness predict STUDY --test N`: what a model said of test images, one by one.
+"""`harness predict STUDY --test N`: a model's recorded predictions for test images, one by one.
 
-It was kept when the test set was opened; no model runs here and no seal is opened. Of the test
-part's own files the pictures alone are read.
+They were recorded when the test set was opened. No model runs here, and the sealed test set is not
+opened: only its images are read from its files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.config.schema import fill_defaults
 from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError, StoreError, StudyError, UserError
-from harness.stats.proportions import wilson
+from harness.stats.proportions import compute_interval
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun
 from harness.workspace import Workspace
@@ -26,16 +26,16 @@ from harness.workspace import Workspace
 
 @dataclass(frozen=True)
 class Example:
-    """One test image, and what the model said of it."""
+    """One test image, its class and the model's prediction."""
 
     row: int
-    """Its place in the test part, from 0."""
+    """Its index in the test set."""
     true: str
     predicted: str
     probability: float
-    """The model's, of the predicted class."""
+    """The model's probability of the predicted class."""
     image: npt.NDArray[Any] | None = None
-    """uint8 as in the dataset; None where its files are not at hand."""
+    """uint8 as in the dataset; None if its files are missing."""
 
     @property
     def is_right(self) -> bool:
@@ -53,30 +53,30 @@ class Example:
 
 @dataclass(frozen=True)
 class ExamplePredictions:
-    """Some of the test images, and how many of all of them the model has right."""
+    """Predictions for some test images, and the number of correct ones among all."""
 
     name: str
     """The trial: `STUDY/12`."""
     examples: tuple[Example, ...]
     right: int
     total: int
-    part: str = "test"
-    """`stand-in` where the test part is one."""
+    split: str = "test"
+    """`stand-in` if the study's test set is one."""
     only_wrong: bool = False
-    """Whether the mistakes alone were asked for."""
+    """Whether `examples` are mistakes only."""
     missing_images: str = ""
-    """Why there are none."""
+    """Why there are no images; empty if there are."""
 
     @property
     def summary(self) -> str:
-        shown = len(self.examples)
-        of = f"{sum(each.is_right for each in self.examples)} of these {shown} right"
+        count = len(self.examples)
+        shown = f"{sum(example.is_right for example in self.examples)} of these {count} right"
         if self.only_wrong:
-            of = f"{shown} of its {self.total - self.right:,} mistakes"
-        low, high = wilson(self.right, self.total)
+            shown = f"{count} of its {self.total - self.right:,} mistakes"
+        low, high = compute_interval(self.right, self.total)
         return (
-            f"{self.name}: {of}; {self.right:,} of all {self.total:,} {self.part} images are right "
-            f"({self.right / self.total:.4f}; 95 %: {low:.4f} to {high:.4f})"
+            f"{self.name}: {shown}; {self.right:,} of all {self.total:,} {self.split} images are "
+            f"right ({self.right / self.total:.4f}; 95 %: {low:.4f} to {high:.4f})"
         )
 
 
@@ -87,12 +87,17 @@ def read_test_predictions(
     count: int,
     *,
     start: int = 0,
-    wrong: bool = False,
+    only_wrong: bool = False,
     data_dir: Path | None = None,
 ) -> ExamplePredictions:
-    """The next `count` test images from `start` on, only the mistakes where `wrong`.
+    """Read the predictions for the next `count` test images, starting at the index `start`.
 
-    `name` is a study, for its champion, `STUDY/12` or an MLflow run id. Raises UserError.
+    Args:
+        name: A study, for its champion; `STUDY/12`; or an MLflow run ID.
+        only_wrong: Return mistakes only.
+        data_dir: The folder of the datasets, for the images.
+
+    Raises UserError.
     """
     if count < 1:
         raise UserError(f"--test: must be at least 1, not {count}")
@@ -100,59 +105,63 @@ def read_test_predictions(
     study, run = find_trial(tracker, name)
     if not study.classes:
         raise UserError(
-            f"{study.name} predicts {study.score.target}, a number, and has no pictures to look "
-            f"at; `harness report {study.name}` shows predicted against true"
+            f"{study.name} predicts {study.score.target}, a number, and has no pictures to "
+            f"show; `harness report {study.name}` shows predicted against true"
         )
     content = tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE)
     if content is None:
         raise _not_read_error(study, run)
-    said = TestPredictions.from_bytes(content)
-    total, classes = len(said.true), study.classes
-    if total and max(said.true.max(), said.predicted.max()) >= len(classes):
+    predictions = TestPredictions.from_bytes(content)
+    true, predicted = predictions.true, predictions.predicted
+    total, classes = len(true), study.classes
+    if total and max(true.max(), predicted.max()) >= len(classes):
         raise StoreError(
-            f"{TEST_PREDICTIONS_FILE} of {study.name}/{run.number} names classes that '{study.name}' has not; "
-            f"`harness doctor {study.name}` says more"
+            f"{TEST_PREDICTIONS_FILE} of {study.name}/{run.number} has classes that "
+            f"'{study.name}' does not have; run `harness doctor {study.name}`"
         )
     if not 0 <= start < total:
         raise UserError(f"--from: the test images are 0 to {total - 1:,}, not {start}")
-    is_right = said.true == said.predicted
+    is_right = true == predicted
     rows = np.arange(start, total)
-    rows = (rows[~is_right[rows]] if wrong else rows)[:count]
-    pictures, why_not = _read_images(study, rows, data_dir)
+    rows = (rows[~is_right[rows]] if only_wrong else rows)[:count]
+    images, missing_images = _load_images(study, rows, data_dir)
+    probability = predictions.probability
     examples = tuple(
         Example(
             int(row),
-            classes[said.true[row]],
-            classes[said.predicted[row]],
-            float("nan") if said.probability is None else float(said.probability[row]),
-            None if pictures is None else pictures[place],
+            classes[true[row]],
+            classes[predicted[row]],
+            float("nan") if probability is None else float(probability[row]),
+            None if images is None else images[index],
         )
-        for place, row in enumerate(rows)
+        for index, row in enumerate(rows)
     )
     seed = f" (seed {run.spec.seed})" if CONFIRM_INFIX in run.uid else ""
-    named = f"{study.name}/{run.number}{seed}"
+    trial = f"{study.name}/{run.number}{seed}"
     return ExamplePredictions(
-        named, examples, int(is_right.sum()), total, study.test_name, wrong, why_not
+        trial, examples, int(is_right.sum()), total, study.test_name, only_wrong, missing_images
     )
 
 
 def _not_read_error(study: StudyRun, run: RunRecord) -> StudyError:
-    named = f"{study.name}/{run.number}"
+    trial = f"{study.name}/{run.number}"
     if study.find_reading(run) is not None:
         return StudyError(
-            f"what {named} said of the test set was not kept: it was read before harness kept it"
+            f"the test predictions of {trial} were not recorded: an older harness read the test set"
         )
-    own = sorted(reading.number for reading in study.readings if CONFIRM_INFIX not in reading.run)
-    read = [study.name] if len(own) < len(study.readings) else []  # the study's own model
-    read += [f"{study.name}/{number}" for number in own[:8]]
+    numbers = sorted(
+        reading.number for reading in study.readings if CONFIRM_INFIX not in reading.run
+    )
+    read = [study.name] if len(numbers) < len(study.readings) else []  # the study's final model
+    read += [f"{study.name}/{number}" for number in numbers[:8]]
     known = f"; it was for {', '.join(read)}" if read else ""
-    return StudyError(f"the test set was not read for {named}{known}")
+    return StudyError(f"the test set was not read for {trial}{known}")
 
 
-def _read_images(
+def _load_images(
     study: StudyRun, rows: npt.NDArray[Any], data_dir: Path | None
 ) -> tuple[npt.NDArray[Any] | None, str]:
-    """Those rows of the test part, or why not."""
+    """Return those rows of the test set, or None and the reason."""
     try:
         prepared: PreparedDataset = prepare(
             **fill_defaults("data", study.definition["data"]), data_dir=data_dir, download=False
@@ -167,4 +176,4 @@ def _read_images(
         return None, str(error)
     if inputs.ndim == 3 or inputs.shape[1:2] == (3,):
         return np.asarray(inputs[rows]), ""
-    return None, "its examples are no pictures"
+    return None, "its examples are not pictures"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import StoreError
-from harness.stats.regression import fitted, rmse_interval
+from harness.stats.regression import compute_regression_metrics, compute_rmse_interval
 
 if TYPE_CHECKING:
     from harness.data.torch_datasets import Split, Splits
@@ -124,7 +124,7 @@ def evaluate_baselines(models: Models, split: Split) -> dict[str, BaselineMetric
     for name, predict in models.items():
         predicted = predict(x)
         metrics[name] = BaselineMetrics(
-            **fitted(predicted, y), interval=rmse_interval(predicted, y)
+            **compute_regression_metrics(predicted, y), interval=compute_rmse_interval(predicted, y)
         )
     return metrics
 

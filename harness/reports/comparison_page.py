@@ -1,4 +1,4 @@
-"""The page of `harness compare`: what differs between trials, and whether it shows."""
+"""The page of `harness compare`: settings, curves, classes and paired tests of several trials."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.metrics import Score, HasScore
+from harness.metrics import HasScore, Score
 from harness.reports.page import Page, Section
-from harness.reports.plots import class_accuracy, learning_curves
-from harness.reports.plots.style import COLOURS, Plot, label, layout
+from harness.reports.plots.base import Plot
+from harness.reports.plots.class_accuracy import (
+    ClassAccuracy,
+    compute_class_accuracy,
+    draw_class_accuracy,
+)
+from harness.reports.plots.learning_curves import build_curve_plots, compute_learning_curves
+from harness.reports.plots.style import (
+    COLOURS,
+    LEGEND_ABOVE,
+    apply_layout,
+    escape_label,
+    label_rows,
+)
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison, Side
@@ -20,138 +32,145 @@ if TYPE_CHECKING:
 Table = list[list[str]]
 
 
-def report(comparison: Comparison) -> Page:
-    """The page on a comparison; `write` or `inlined` makes the file."""
+def build_comparison_page(comparison: Comparison) -> Page:
+    """Return the page of a comparison."""
     sides = comparison.sides
     return Page(
-        title=" against ".join(side.name for side in sides),
+        title=" versus ".join(side.name for side in sides),
         subtitle="; ".join(
             f"{side.letter} is {side.name}, {side.run.spec.describe()}" for side in sides
         ),
         sections=[
-            _result(comparison),
-            _settings(comparison),
-            _curves(sides),
-            *([_classes(sides)] if sides[0].study.classes else []),
+            _build_result_section(comparison),
+            _build_settings_section(comparison),
+            _build_curves_section(sides),
+            *([_build_classes_section(sides)] if sides[0].study.classes else []),
         ],
         trials={side.letter: f"{side.letter} · {side.name}" for side in sides},
         selected=[side.letter for side in sides],
     )
 
 
-def report_path(workspace: Workspace, comparison: Comparison, uri: str) -> Path:
-    """Where the page on these sides lies: the same for the same ones, in their order."""
+def get_page_path(workspace: Workspace, comparison: Comparison, uri: str) -> Path:
+    """Return the page's path, which is the same for the same trials in the same order."""
     names = [side.name.replace("/", "-") for side in comparison.sides]
     digest = hashlib.sha256(" ".join(side.run.run_id for side in comparison.sides).encode())
     folder = workspace.report_path("compare", uri).parent
     return folder / f"{'-vs-'.join(names)[:80]}-{digest.hexdigest()[:8]}" / "index.html"
 
 
-def _result(comparison: Comparison) -> Section:
+def _build_result_section(comparison: Comparison) -> Section:
     sides = comparison.sides
     table = [["", *(f"{side.letter} · {side.name}" for side in sides)]]
-    table.append(["state", *(side.state for side in sides)])
+    table.append(["state", *(side.describe_state() for side in sides)])
     score = sides[0].study.score
-    table.append([f"validation {score.full_name}", *(_score(score, side.run) for side in sides)])
+    table.append(
+        [f"validation {score.full_name}", *(_format_score(score, side.run) for side in sides)]
+    )
     if score.task == "classes":
-        table.append(["validation loss", *(f"{side.best.val_loss:.4f}" for side in sides)])
+        table.append(["validation loss", *(f"{side.best_epoch.val_loss:.4f}" for side in sides)])
     else:
-        table.append(["validation MAE and R2", *(score.format_epoch(side.best) for side in sides)])
-    tested = [side.reading for side in sides]
-    if any(tested):
+        table.append(
+            ["validation MAE and R2", *(score.format_epoch(side.best_epoch) for side in sides)]
+        )
+    readings = [side.reading for side in sides]
+    if any(readings):
         table.append(
             [
                 f"test {score.full_name}",
-                *(_score(score, each) if each else "sealed" for each in tested),
+                *(_format_score(score, each) if each else "sealed" for each in readings),
             ]
         )
-    table.append(["best epoch", *(str(side.best.epoch) for side in sides)])
+    table.append(["best epoch", *(str(side.best_epoch.epoch) for side in sides)])
     table.append(["parameters", *(f"{side.run.parameters:,}" for side in sides)])
     seconds = [sum(epoch.seconds for epoch in side.run.epochs) for side in sides]
     table.append(["seconds of training", *(f"{each:.1f}" for each in seconds)])
-    said = [
-        f"A and {side.letter}: {comparison.verdict(index)}." for index, side in enumerate(sides[1:])
+    paragraphs = [
+        f"A and {side.letter}: {comparison.describe_test(index)}."
+        for index, side in enumerate(sides[1:])
     ]
     if len(sides) > 2 and any(comparison.against_first):
-        said.append("The p-values are adjusted for their number, by Holm.")
-    said.append(
-        f"A study's champion was chosen for its {score.name} on these very examples, which "
-        "flatters it."
+        paragraphs.append("The p-values are adjusted by Holm's method.")
+    paragraphs.append(
+        f"A champion was chosen by its {score.name} on these same examples, so its score is "
+        "optimistic (selection bias)."
     )
     return Section(
         name="result",
-        title="Who is better",
+        title="Which is better",
         template="table",
-        values={"table": table, "said": said},
+        values={"table": table, "paragraphs": paragraphs},
     )
 
 
-def _settings(comparison: Comparison) -> Section:
+def _build_settings_section(comparison: Comparison) -> Section:
     head = ["", *(f"{side.letter} · {side.name}" for side in comparison.sides)]
     rows = [[name, *values] for name, values in comparison.differing.items()]
     return Section(
         name="settings",
         title="Settings that differ",
-        says="" if rows else "None: they are the same settings on the same data.",
+        text="" if rows else "None: the settings and the data are the same.",
         template="table",
-        values={"table": [head, *rows] if rows else [], "said": []},
+        values={"table": [head, *rows] if rows else [], "paragraphs": []},
     )
 
 
-def _curves(sides: tuple[Side, ...]) -> Section:
-    drawn = learning_curves.data([(side.letter, side.run) for side in sides])
-    return Section(
-        name="curves", title="Learning curves", plots=learning_curves.plots(drawn, called="")
-    )
+def _build_curves_section(sides: tuple[Side, ...]) -> Section:
+    curves = compute_learning_curves([(side.letter, side.run) for side in sides])
+    plots = build_curve_plots(curves, key_prefix="")
+    return Section(name="curves", title="Learning curves", plots=plots)
 
 
-def _classes(sides: tuple[Side, ...]) -> Section:
+def _build_classes_section(sides: tuple[Side, ...]) -> Section:
     if len({side.study.classes for side in sides}) > 1:
-        says = "They were trained on different classes."
-        return Section(name="classes", title="Class by class", says=says)
+        says = "The trials were trained on different classes."
+        return Section(name="classes", title="Results by class", text=says)
     matrices = {f"{side.letter} · {side.name}": side.run.confusion for side in sides}
-    ranked = class_accuracy.data(sides[0].study.classes, matrices)
-    plots = [Plot("classes", "Accuracy on the validation part", class_accuracy.figure(ranked))]
-    plots.append(Plot("differences", "Difference to A, in points", differences(ranked)))
+    accuracy = compute_class_accuracy(sides[0].study.classes, matrices)
+    plots = [Plot("classes", "Accuracy on the validation set", draw_class_accuracy(accuracy))]
+    plots.append(Plot("differences", "Difference from A, in points", draw_differences(accuracy)))
     return Section(
         name="classes",
-        title="Class by class",
-        says="The hardest class for the last one first.",
+        title="Results by class",
+        text="The last trial's hardest class is first.",
         plots=plots,
     )
 
 
-def differences(found: class_accuracy.ClassAccuracy) -> go.Figure:
-    """Bars of accuracy less that of the first series, by class."""
-    made = go.Figure()
-    names = [label(name, 18) for name in found.names]
-    first, *others = found.series
+def draw_differences(accuracy: ClassAccuracy) -> go.Figure:
+    """Draw each class's accuracy minus that of the first series."""
+    figure = go.Figure()
+    names = [escape_label(name, 18) for name in accuracy.names]
+    first, *others = accuracy.series
     for series, colour in zip(others, COLOURS[1:], strict=False):
-        made.add_trace(
+        figure.add_trace(
             go.Bar(
                 x=[
-                    None if mine is None or base is None else 100 * (mine - base)
-                    for mine, base in zip(series.accuracy, first.accuracy, strict=True)
+                    None if value is None or base is None else 100 * (value - base)
+                    for value, base in zip(series.accuracy, first.accuracy, strict=True)
                 ],
                 y=list(range(len(names))),
                 orientation="h",
-                name=label(series.name),
+                name=escape_label(series.name),
                 marker={"color": colour},
                 text=names,
                 textposition="none",
                 hovertemplate="%{text}: %{x:+.2f} points",
             )
         )
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 110 + 34 * len(names), showlegend=True, legend=legend, margin={"t": 34})
-    made.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5]
+    apply_layout(
+        figure,
+        110 + 34 * len(names),
+        showlegend=True,
+        legend=LEGEND_ABOVE,
+        margin={"t": 34},
     )
-    made.update_xaxes(title_text="points of accuracy", zeroline=True)
-    return made
+    label_rows(figure, names)
+    figure.update_xaxes(title_text="points of accuracy", zeroline=True)
+    return figure
 
 
-def _score(score: Score, of: HasScore) -> str:
-    if score.compute_interval(of) is None:
+def _format_score(score: Score, scored: HasScore) -> str:
+    if score.compute_interval(scored) is None:
         return "unknown"
-    return score.format_value(of.score) + score.format_interval(of)
+    return score.format_value(scored.score) + score.format_interval(scored)

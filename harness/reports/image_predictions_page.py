@@ -1,4 +1,4 @@
-"""The page of `harness predict STUDY IMAGE... --show`: each picture, and as the network sees it."""
+"""The page of `harness predict STUDY IMAGE... --show`: each image, its input and its prediction."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.formatting import counted
-from harness.analysis.misclassified import as_png
+from harness.analysis.formatting import format_count
+from harness.analysis.misclassified import encode_png
 from harness.inference.classify_images import SHOWN_CLASSES, format_percent
 from harness.inference.image_io import open_image
 from harness.reports.page import Page, Section
@@ -17,32 +17,39 @@ from harness.reports.page import Page, Section
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.inference.classify_images import ImagePredictions, ImagePrediction
+    from harness.inference.classify_images import ImagePrediction, ImagePredictions
 
-MOST = 500
-"""Pictures: so many make a page of some 10 MB."""
-ORIGINAL = 240
-"""Pixels of the longer side that the original is shown with."""
+MAX_IMAGES = 500
+"""Images on a page; these take about 10 MB."""
+ORIGINAL_SIZE = 240
+"""The longer side of the original, in pixels."""
 
 
-def report(found: ImagePredictions) -> Page:
-    """The page on them; `write` or `inlined` makes the file. Raises DataError."""
-    shown, total = found.predictions[:MOST], len(found.predictions)
-    of = f"the first {MOST} of {total:,} pictures" if total > MOST else counted(total, "picture")
-    inverted = sum(said.inverted for said in found.predictions)
-    says = f"Every picture was {found.preprocessing.description}."
+def build_predictions_page(predictions: ImagePredictions) -> Page:
+    """Return the page. Raises DataError if an image cannot be read."""
+    total = len(predictions.predictions)
+    count = format_count(total, "image")
+    if total > MAX_IMAGES:
+        count = f"the first {MAX_IMAGES} of {total:,} images"
+    inverted = sum(each.inverted for each in predictions.predictions)
+    text = f"Every image was {predictions.preprocessing.description}."
     if inverted:
-        says += f" {inverted:,} of {total:,} were inverted."
+        text += f" {inverted:,} of {total:,} were inverted."
     return Page(
-        title=f"What {found.name} says",
-        subtitle=f"of {of}; left as it was given, right as the network sees it",
+        title=f"Predictions of {predictions.name}",
+        subtitle=f"{count}; left the original, right the network's input",
         sections=[
             Section(
                 name="seen",
-                title="Picture by picture",
-                says=says,
-                template="seen",
-                values={"each": [_values(found, said) for said in shown]},
+                title="Predictions by image",
+                text=text,
+                template="image_predictions",
+                values={
+                    "images": [
+                        _build_template_values(predictions, each)
+                        for each in predictions.predictions[:MAX_IMAGES]
+                    ]
+                },
             )
         ],
         trials={},
@@ -50,27 +57,30 @@ def report(found: ImagePredictions) -> Page:
     )
 
 
-def _values(found: ImagePredictions, said: ImagePrediction) -> dict[str, Any]:
-    """For templates/seen.html."""
-    seen = said.input[0] if said.input.shape[0] == 1 else said.input
-    most = found.preprocessing.pixels.maximum
-    values = (seen * (255 / most)).round().clip(0, 255).astype(np.uint8)
-    height, width = found.preprocessing.size
+def _build_template_values(
+    predictions: ImagePredictions, prediction: ImagePrediction
+) -> dict[str, Any]:
+    """Return one image's values for templates/image_predictions.html."""
+    pixels = prediction.input[0] if prediction.input.shape[0] == 1 else prediction.input
+    maximum = predictions.preprocessing.pixels.maximum
+    values = (pixels * (255 / maximum)).round().clip(0, 255).astype(np.uint8)
+    height, width = predictions.preprocessing.size
     return {
-        "file": str(said.file).encode(errors="replace").decode(),
-        "original": _original(said.file),
-        "png": as_png(values, 255),
+        "file": str(prediction.file).encode(errors="replace").decode(),
+        "original": _encode_original(prediction.file),
+        "png": encode_png(values, 255),
         "size": f"{width}x{height}",
-        "inverted": said.inverted,
+        "inverted": prediction.inverted,
         "ranked": [
-            (*each, format_percent(each[1])) for each in found.rank_classes(said)[:SHOWN_CLASSES]
+            (*each, format_percent(each[1]))
+            for each in predictions.rank_classes(prediction)[:SHOWN_CLASSES]
         ],
     }
 
 
-def _original(file: Path) -> str:
+def _encode_original(file: Path) -> str:
     picture = open_image(file)
-    picture.thumbnail((ORIGINAL, ORIGINAL))
+    picture.thumbnail((ORIGINAL_SIZE, ORIGINAL_SIZE))
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=80)
     return base64.b64encode(stream.getvalue()).decode()

@@ -1,8 +1,8 @@
-"""Sections with plots and text as one page: it opens without a network, and without harness.
+"""A self-contained HTML page of sections: texts, tables and plots.
 
-templates/page.html is the frame, page.css its look, page.js what happens on a click; each other
-template shows the values of one kind of section. Jinja escapes every text; what goes into a script
-is JSON that cannot end it.
+A page opens without a network and without harness. templates/page.html is its frame, page.css its
+style and page.js its behaviour; each other template shows the values of one kind of section. Jinja
+escapes every text. Scripts hold JSON that cannot end the script.
 """
 
 from __future__ import annotations
@@ -17,46 +17,67 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from harness.reports.plots.style import COLOURS, Plot
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import COLOURS
 
 PLOTLY = "plotly.min.js"
 
 
+@dataclass(frozen=True)
+class TrialRow:
+    """A table row that stands for trials; a click on it highlights them in every plot."""
+
+    numbers: tuple[int, ...]
+    """The trials."""
+    cells: tuple[str, ...]
+    tooltip: str = ""
+    """The full text of the first cell, if that is shortened."""
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """The table of templates/trial_table.html."""
+
+    columns: tuple[str, ...]
+    rows: tuple[TrialRow, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One question and its answer: text, then what a template shows, then plots."""
+    """One section of a page: an introduction, then a template's content, then plots."""
 
     name: str
-    """The id of its heading."""
+    """The id of the section's element."""
     title: str
-    says: str = ""
+    text: str = ""
     template: str = ""
-    """Of templates/, without `.html`; it finds `values` under their names."""
+    """The name of a file in templates/, without `.html`."""
     values: Mapping[str, Any] = field(default_factory=dict)
+    """The template's variables."""
     plots: Sequence[Plot] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What is written, and what page.js has to know of the trials on it."""
+    """A page, and what page.js has to know about the trials on it."""
 
     title: str
     subtitle: str
     sections: Sequence[Section]
     trials: Mapping[int, str] | Mapping[str, str]
-    """What each is called, by the key that the plots know it by."""
+    """Each trial's name by its key, which is also its key in the plots."""
     selected: Sequence[int | str]
-    """Drawn in colour from the start; at most as many as there are colours."""
+    """Trials highlighted at first; at most as many as there are colours."""
 
     def write(self, path: Path) -> None:
-        """Write the page, whole or not at all, with plotly.js beside it."""
+        """Write the page atomically, with plotly.js in a file beside it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._plots:
-            _replace(path.with_name(PLOTLY), get_plotlyjs())
-        _replace(path, self._render(""))
+            _write_atomically(path.with_name(PLOTLY), get_plotlyjs())
+        _write_atomically(path, self._render(""))
 
-    def inlined(self) -> str:
-        """The page as one file, plotly.js in it: it draws wherever scripts run."""
+    def render_inline(self) -> str:
+        """Return the page as a single file that contains plotly.js."""
         return self._render(get_plotlyjs())
 
     @property
@@ -71,42 +92,42 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        parts = {
+        contents = {
             section.name: Markup(
                 environment.get_template(f"{section.template}.html").render(section.values)
             )
             for section in self.sections
             if section.template
         }
-        known = {
+        page_data = {
             "colours": COLOURS,
             "trials": self.trials,
             "selected": self.selected,
-            "plots": [{"name": plot.name} | _figure(plot) for plot in self._plots],
+            "plots": [{"name": plot.name} | _plot_to_json(plot) for plot in self._plots],
         }
         return environment.get_template("page.html").render(
             page=self,
-            parts=parts,
+            contents=contents,
             plotly_file=PLOTLY if self._plots else "",
             plotly=Markup(plotly),
-            known=Markup(embedded(known)),
+            page_data=Markup(embed_json(page_data)),
         )
 
 
-def embedded(values: Any) -> str:
-    """JSON where a script may hold it: no text in it can end the script."""
+def embed_json(values: Any) -> str:
+    """Return JSON that a script element can contain: no text in it can end the script."""
     text = json.dumps(values, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _figure(plot: Plot) -> dict[str, Any]:
-    """Data and layout alone: Plotly's default template is 7 kB in every figure."""
-    drawn: dict[str, Any] = json.loads(plot.figure.to_json())
-    drawn["layout"].pop("template", None)
-    return {"data": drawn["data"], "layout": drawn["layout"]}
+def _plot_to_json(plot: Plot) -> dict[str, Any]:
+    """Return a figure's data and layout without Plotly's default template, which takes 7 kB."""
+    figure: dict[str, Any] = json.loads(plot.figure.to_json())
+    figure["layout"].pop("template", None)
+    return {"data": figure["data"], "layout": figure["layout"]}
 
 
-def _replace(path: Path, text: str) -> None:
+def _write_atomically(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)

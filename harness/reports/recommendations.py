@@ -1,247 +1,267 @@
-"""What to try next, as far as the record says: each advice holds only where its evidence does."""
+"""Recommendations on what to try next, each with its evidence from the study's record."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-from harness.analysis.formatting import between, percent
-from harness.analysis.seed_variance import settings
+from harness.analysis.formatting import (
+    format_ordinal,
+    format_percent,
+    format_percent_interval,
+)
+from harness.analysis.seed_variance import rank_settings
 from harness.analysis.tied_trials import TiedTrials
-from harness.config.schema import format_toml, find_varied_fields
+from harness.config.schema import find_varied_fields, format_toml
 from harness.config.validation import LAYER_KEYS
-from harness.metrics import OBJECTIVE_NAMES, higher_is_better, format_number, get_sort_sign, format_objective
-from harness.reports.commands import anew, extended
-from harness.reports.parameter_axes import ended, factors, value_of
-from harness.reports.ranges import Advice, best_tenth, failing, wider
-from harness.results import EpochMetrics, Objective
-from harness.stats.proportions import wilson
-from harness.tracking.types import RunRecord, StudyRun, count_correct
+from harness.metrics import (
+    OBJECTIVE_NAMES,
+    format_number,
+    format_objective,
+    get_sort_sign,
+    is_higher_better,
+)
+from harness.reports.commands import build_changed_command, build_continue_command
+from harness.reports.parameter_axes import build_parameter_axes, get_setting, list_ended_trials
+from harness.reports.ranges import (
+    Recommendation,
+    recommend_lower_top,
+    recommend_wider_range,
+    select_best_tenth,
+)
+from harness.results import EpochMetrics, Objective, count_correct
+from harness.stats.proportions import compute_interval
+from harness.tracking.types import RunRecord, StudyRun
 
-MOST = 5
-SEEDS = 3
-"""To go on with, where each setting had one."""
-LATE = 0.9
-"""Of the epochs: a best epoch from there on is nearly the last."""
-STILL_FALLS = 0.02
-"""Relative fall of the error from one fifth of the epochs to the next that is worth going on."""
-OVERFIT = 0.03
-"""Training accuracy above validation accuracy."""
-MUCH_LARGER = 1.25
-"""Validation RMSE over training RMSE."""
-MUCH_SMALLER = 0.5
-"""Of the champion's parameters; a network of more is hardly worth the change."""
-BY_CHANCE = 0.05
-LEAST_TRIALS = 20
-"""With fewer, how a search went says nothing."""
-LEAST_CONFUSED = 3
-"""Images of one class taken for another: fewer may be chance."""
-REGULARISERS = {
+MAX_RECOMMENDATIONS = 5
+NEW_SEEDS = 3
+"""Seeds to recommend if each setting had one."""
+LATE_EPOCH = 0.9
+"""A best epoch after this share of the epochs counts as late."""
+MIN_RELATIVE_FALL = 0.02
+"""Relative fall of the error between two fifths of the epochs that makes more epochs worthwhile."""
+MIN_ACCURACY_GAP = 0.03
+"""Training accuracy minus validation accuracy that counts as overfitting."""
+MIN_RMSE_RATIO = 1.25
+"""Validation RMSE over training RMSE that counts as overfitting."""
+MAX_SIZE_SHARE = 0.5
+"""Share of the champion's parameters up to which a smaller network is recommended."""
+SIGNIFICANCE = 0.05
+MIN_SEARCH_TRIALS = 20
+"""With fewer trials, the course of a search shows nothing."""
+MIN_CONFUSED = 3
+"""Images of one class classified as another; fewer may be chance."""
+REGULARIZERS = {
     "dropout": {"low": 0.0, "high": 0.5},
     "l2": {"low": 1e-6, "high": 1e-2, "log": True, "zero": 0.3},
     "label_smoothing": {"low": 0.0, "high": 0.2},
 }
 
 
-def data(study: StudyRun, champion: RunRecord, ties: TiedTrials | None) -> tuple[Advice, ...]:
-    """At most five, the likeliest gains first; `ties` are the champion's.
+def recommend(
+    study: StudyRun, champion: RunRecord, ties: TiedTrials | None
+) -> tuple[Recommendation, ...]:
+    """Return MAX_RECOMMENDATIONS at most, the most promising first.
 
-    The champion is a complete trial: it has a best epoch.
+    `champion` is complete; `ties` are the trials that are tied with it.
     """
     assert champion.best is not None
-    of_search = (
-        not study.is_grid_or_list
-    )  # a grid or list has no ranges, and nothing that went on searching
-    found = (
-        failing(study) if of_search else None,
-        wider(study, champion) if of_search else None,
-        _repeated(study),
-        _longer(study, champion, champion.best),
-        _regularised(study, champion, champion.best),
-        _smaller(champion, ties),
-        _more(study) if of_search else None,
-        _settled(study) if of_search else None,
-        _confused(study, champion),
+    is_search = not study.is_grid_or_list  # a grid or list has neither ranges nor a search
+    candidates = (
+        recommend_lower_top(study) if is_search else None,
+        recommend_wider_range(study, champion) if is_search else None,
+        _recommend_seeds(study),
+        _recommend_epochs(study, champion, champion.best),
+        _recommend_regularization(study, champion, champion.best),
+        _recommend_smaller_trial(champion, ties),
+        _recommend_search_budget(study) if is_search else None,
+        _recommend_fixed_value(study) if is_search else None,
+        _recommend_confused_pair(study, champion),
     )
-    return tuple(advice for advice in found if advice is not None)[:MOST]
+    return tuple(each for each in candidates if each is not None)[:MAX_RECOMMENDATIONS]
 
 
-def _repeated(study: StudyRun) -> Advice | None:
-    """Every setting of a grid or list was trained once."""
-    found = settings(study)
-    if len(found) < 2 or any(len(setting.runs) > 1 for setting in found):
+def _recommend_seeds(study: StudyRun) -> Recommendation | None:
+    """Recommend more seeds if every setting of a grid or list had one."""
+    settings = rank_settings(study)
+    if len(settings) < 2 or any(len(setting.runs) > 1 for setting in settings):
         return None
-    asked = {replace(run.spec, seed=0) for run in study.trials}
-    return Advice(
+    specs = {replace(run.spec, seed=0) for run in study.trials}
+    return Recommendation(
         "Give each setting more seeds",
-        f"Each of the {len(found)} settings was trained once: the seed's part in their differences "
-        "cannot be told.",
-        extended(study, "--set", f"study.seeds={SEEDS}", "--trials", str(SEEDS * len(asked))),
+        f"Each of the {len(settings)} settings was trained with one seed, so their differences "
+        "cannot be separated from seed variance.",
+        build_continue_command(
+            study, "--set", f"study.seeds={NEW_SEEDS}", "--trials", str(NEW_SEEDS * len(specs))
+        ),
     )
 
 
-def _longer(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
-    """The champion's best epoch is nearly its last, and its curve still improves."""
+def _recommend_epochs(
+    study: StudyRun, champion: RunRecord, best: EpochMetrics
+) -> Recommendation | None:
+    """Recommend more epochs if the champion's best epoch is late and its curve still improves."""
     if "epochs" in find_varied_fields(study.definition):
         return None
     budget, epochs = champion.spec.epochs, champion.epochs
     fifth = math.ceil(len(epochs) / 5)
-    if best.epoch < LATE * budget or len(epochs) < 2 * fifth:
+    if best.epoch < LATE_EPOCH * budget or len(epochs) < 2 * fifth:
         return None
-    before = _error(epochs[-2 * fifth : -fifth], study.objective)
-    last = _error(epochs[-fifth:], study.objective)
+    before = _mean_error(epochs[-2 * fifth : -fifth], study.objective)
+    last = _mean_error(epochs[-fifth:], study.objective)
     _, images = count_correct(champion.confusion)
-    least = STILL_FALLS * before
-    if higher_is_better(study.objective) and images:
-        least = max(least, 1 / images)  # less than one image is no improvement
-    if before - last < least:
+    min_fall = MIN_RELATIVE_FALL * before
+    if is_higher_better(study.objective) and images:
+        min_fall = max(min_fall, 1 / images)  # an improvement is one image or more
+    if before - last < min_fall:
         return None
-    what = "error" if higher_is_better(study.objective) else OBJECTIVE_NAMES[study.objective]
-    fell = [format_objective(value, study.objective) for value in (before, last)]
+    measure = "error" if is_higher_better(study.objective) else OBJECTIVE_NAMES[study.objective]
+    errors = [format_objective(value, study.objective) for value in (before, last)]
     schedule = champion.spec.schedule
-    caveat = "" if schedule == "constant" else f" (some of that is the {schedule} schedule's end)"
-    return Advice(
+    caveat = "" if schedule == "constant" else f" (partly because the {schedule} schedule ends)"
+    return Recommendation(
         "Train longer",
         f"The champion's best epoch is {best.epoch} of {budget}, and its mean validation "
-        f"{what} was still falling: {fell[0]}, then {fell[1]} over the last {fifth} "
+        f"{measure} was still falling: {errors[0]}, then {errors[1]} over the last {fifth} "
         f"{'evaluation' if fifth == 1 else 'evaluations'}{caveat}.",
-        anew(study, "longer", f"train.epochs={2 * budget}"),
+        build_changed_command(study, "longer", f"train.epochs={2 * budget}"),
     )
 
 
-def _error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
+def _mean_error(epochs: tuple[EpochMetrics, ...], objective: Objective) -> float:
     values = [epoch.get_objective(objective) for epoch in epochs]
     mean = sum(values) / len(values)
-    return 1 - mean if higher_is_better(objective) else mean
+    return 1 - mean if is_higher_better(objective) else mean
 
 
-def _regularised(study: StudyRun, champion: RunRecord, best: EpochMetrics) -> Advice | None:
-    """The champion fits its training examples better than others."""
-    told = _overfits(best)
+def _recommend_regularization(
+    study: StudyRun, champion: RunRecord, best: EpochMetrics
+) -> Recommendation | None:
+    """Recommend regularization that is not in use yet if the champion overfits."""
+    overfitting = _describe_overfitting(best)
     varied = find_varied_fields(study.definition)
     spec = champion.spec.to_dict()
     new = {
-        name: REGULARISERS[name]
-        for name in REGULARISERS
+        name: REGULARIZERS[name]
+        for name in REGULARIZERS
         if name not in varied
         and name in spec
         and not spec[name]
         and (study.classes or name != "label_smoothing")
     }
-    if not told or not new:
+    if not overfitting or not new:
         return None
-    sets = [f"space.{name}={format_toml(new[name])}" for name in new]
-    return Advice(
-        f"Regularise: {'try' if study.is_grid_or_list else 'sample'} {' and '.join(new)}",
-        f"At its best epoch the champion {told}: it overfits.",
-        "" if study.is_grid_or_list else anew(study, "regularised", *sets),
+    overrides = [f"space.{name}={format_toml(new[name])}" for name in new]
+    return Recommendation(
+        f"Regularize: {'try' if study.is_grid_or_list else 'sample'} {' and '.join(new)}",
+        f"At its best epoch the champion {overfitting}: it overfits.",
+        "" if study.is_grid_or_list else build_changed_command(study, "regularised", *overrides),
     )
 
 
-def _overfits(best: EpochMetrics) -> str:
-    """How far training lies above validation; empty where that is little."""
+def _describe_overfitting(best: EpochMetrics) -> str:
+    """Return how far training and validation differ; empty if that is little."""
     if best.train_accuracy is not None and best.val_accuracy is not None:
-        if best.train_accuracy - best.val_accuracy <= OVERFIT:
+        if best.train_accuracy - best.val_accuracy <= MIN_ACCURACY_GAP:
             return ""
         return (
-            f"has {percent(best.train_accuracy)} of its training images right and "
-            f"{percent(best.val_accuracy)} of the validation images"
+            f"has a training accuracy of {format_percent(best.train_accuracy)} and a validation "
+            f"accuracy of {format_percent(best.val_accuracy)}"
         )
-    if not best.train_rmse or not best.val_rmse or best.val_rmse <= MUCH_LARGER * best.train_rmse:
+    if (
+        not best.train_rmse
+        or not best.val_rmse
+        or best.val_rmse <= MIN_RMSE_RATIO * best.train_rmse
+    ):
         return ""
     before, after = format_number(best.train_rmse), format_number(best.val_rmse)
-    return f"has an RMSE of {before} in training and of {after} on validation"
+    return f"has an RMSE of {before} on the training set and of {after} on the validation set"
 
 
-def _smaller(champion: RunRecord, ties: TiedTrials | None) -> Advice | None:
-    """A much smaller trial that the validation examples do not tell from the champion."""
-    if ties is None or ties.share >= MUCH_SMALLER:
+def _recommend_smaller_trial(champion: RunRecord, ties: TiedTrials | None) -> Recommendation | None:
+    """Recommend a much smaller trial that is statistically indistinguishable from the champion."""
+    if ties is None or ties.smallest_share >= MAX_SIZE_SHARE:
         return None
     other, score = ties.smallest, ties.score
-    return Advice(
-        f"Consider trial {other.number}: {1 / ties.share:.1f} times fewer parameters",
-        f"It has {score.format_value(other.score)} on validation with {other.parameters:,} "
-        f"parameters, the champion {score.format_value(champion.score)} with {champion.parameters:,}. "
-        f"On the same {ties.examples:,} examples no difference shows ({ties.test} p = "
-        f"{ties.p[other.number]:.2g}, adjusted by Holm for {ties.tested} trials), which is no "
-        "proof that there is none.",
+    return Recommendation(
+        f"Consider trial {other.number}: {1 / ties.smallest_share:.1f} times fewer parameters",
+        f"It has {score.format_value(other.score)} on the validation set with "
+        f"{other.parameters:,} parameters, the champion {score.format_value(champion.score)} with "
+        f"{champion.parameters:,}. On the same {ties.examples:,} examples they are statistically "
+        f"indistinguishable ({ties.test_name} p = {ties.p_values[other.number]:.2g}, adjusted by "
+        f"Holm for {ties.tested} trials), which does not prove that they are equally good.",
     )
 
 
-def _more(study: StudyRun) -> Advice | None:
-    """Whether the search was still finding better trials when it ended."""
+def _recommend_search_budget(study: StudyRun) -> Recommendation | None:
+    """Recommend more trials or another space, by how long ago the best trial was found."""
     sign = get_sort_sign(study.objective)
-    trials = sorted(ended(study), key=lambda run: run.number)
-    best, found = math.inf, 0
+    trials = sorted(list_ended_trials(study), key=lambda run: run.number)
+    best, best_index = math.inf, 0
     for index, run in enumerate(trials, 1):
         value = run.objective_value(study.objective)
         if run.state == "COMPLETE" and value is not None and sign * value < best:
-            best, found = sign * value, index
-    if len(trials) < LEAST_TRIALS or not found:
+            best, best_index = sign * value, index
+    if len(trials) < MIN_SEARCH_TRIALS or not best_index:
         return None
-    since = len(trials) - found
+    since = len(trials) - best_index
     if since >= len(trials) / 2:
-        return Advice(
+        return Recommendation(
             "Change the space rather than run more trials",
-            f"The best trial came {_th(found)} of the {len(trials)} that ended; the {since} after "
-            "it did not improve on it. More of the same are unlikely to gain much.",
+            f"The best trial was the {format_ordinal(best_index)} of {len(trials)} that ended; the "
+            f"{since} after it did not improve on it. More trials are unlikely to gain much.",
         )
     if since >= len(trials) / 5:
         return None
-    return Advice(
-        "Go on: the search was still improving",
-        f"The best trial came {_th(found)} of the {len(trials)} that ended.",
-        extended(study, "--trials", str(2 * len(trials))),
+    return Recommendation(
+        "Run more trials: the search was still improving",
+        f"The best trial was the {format_ordinal(best_index)} of {len(trials)} that ended.",
+        build_continue_command(study, "--trials", str(2 * len(trials))),
     )
 
 
-def _settled(study: StudyRun) -> Advice | None:
-    """The best trials share one value of a choice, by more than the sampler's preference."""
-    best = best_tenth(study)
-    if len(study.rank_trials()) < LEAST_TRIALS:
+def _recommend_fixed_value(study: StudyRun) -> Recommendation | None:
+    """Recommend fixing a choice if the best trials share its value, more than by chance."""
+    best = select_best_tenth(study)
+    if len(study.rank_trials()) < MIN_SEARCH_TRIALS:
         return None
-    for factor in factors(study):
-        values = {factor.positions.get(run.number) for run in best}
+    for axis in build_parameter_axes(study):
+        values = {axis.positions.get(run.number) for run in best}
         value = values.pop()
-        if factor.kind != "choice" or values or value is None:
+        if axis.kind != "choice" or values or value is None:
             continue
-        share = list(factor.positions.values()).count(value) / len(factor.positions)
-        if share ** len(best) >= BY_CHANCE:
+        share = list(axis.positions.values()).count(value) / len(axis.positions)
+        if share ** len(best) >= SIGNIFICANCE:
             continue
-        shown = factor.shown[best[0].number]
-        fixed = value_of(best[0], factor.name)
-        table = "space" if factor.name in LAYER_KEYS else "train"
-        text = format_toml([fixed] if factor.name in LAYER_KEYS else fixed)
-        return Advice(
-            f"Fix {factor.name} = {shown}",
-            f"The best {len(best)} trials all have it, against {percent(share)} of all trials: "
-            "the search need not spend trials on the other choices.",
-            anew(study, "fixed", f"{table}.{factor.name}={text}"),
+        value_text = axis.texts[best[0].number]
+        fixed = get_setting(best[0], axis.name)
+        table = "space" if axis.name in LAYER_KEYS else "train"
+        text = format_toml([fixed] if axis.name in LAYER_KEYS else fixed)
+        return Recommendation(
+            f"Fix {axis.name} = {value_text}",
+            f"The best {len(best)} trials all have it, compared with {format_percent(share)} of "
+            "all trials. The search does not have to spend trials on the other choices.",
+            build_changed_command(study, "fixed", f"{table}.{axis.name}={text}"),
         )
     return None
 
 
-def _confused(study: StudyRun, champion: RunRecord) -> Advice | None:
-    """The pair of classes that the champion confuses most, by the true class's images."""
+def _recommend_confused_pair(study: StudyRun, champion: RunRecord) -> Recommendation | None:
+    """Recommend a look at the pair of classes with the largest share of misclassified images."""
     pairs = [
         (count / sum(row), count, sum(row), true, predicted)
         for true, row in enumerate(champion.confusion)
         for predicted, count in enumerate(row)
-        if true != predicted and count >= LEAST_CONFUSED
+        if true != predicted and count >= MIN_CONFUSED
     ]
     if not pairs:
         return None
-    share, count, images, true, predicted = max(pairs)
-    return Advice(
-        f"Look at {study.classes[true]}, taken for {study.classes[predicted]}",
-        f"{study.classes[true]} is taken for {study.classes[predicted]} in {percent(share)} of "
-        f"its validation images ({count} of {images}; {between(*wilson(count, images))}), the "
-        "largest share of the pairs that were "
-        f"confused {LEAST_CONFUSED} times or more. Could a person tell them apart?",
+    share, count, images, true_index, predicted_index = max(pairs)
+    true, predicted = study.classes[true_index], study.classes[predicted_index]
+    interval = format_percent_interval(*compute_interval(count, images))
+    return Recommendation(
+        f"Look at {true} classified as {predicted}",
+        f"{true} is classified as {predicted} in {format_percent(share)} of its validation images "
+        f"({count} of {images}; {interval}), the largest share of all pairs of classes that were "
+        f"confused {MIN_CONFUSED} times or more. Could a person distinguish them?",
     )
-
-
-def _th(number: int) -> str:
-    """`1st`, `12th`, `23rd`."""
-    last = number % 10 if number % 100 not in (11, 12, 13) else 0
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"

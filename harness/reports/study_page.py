@@ -1,218 +1,180 @@
-"""A study's page: what won, how sure we are, why it won, what to try next."""
+"""The page of a study: its sections, in the order of the page."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
-from harness.analysis.expected_best import expected
+from harness.analysis.lookup import find_study
 from harness.analysis.summary import Summary
 from harness.config.schema import TRIAL_TABLE
-from harness.metrics import OBJECTIVE_NAMES
-from harness.reports import given, leaderboard, recommendations, uncertainty_section, winner_section
+from harness.reports.confirmation_section import build_confirmation_sections
+from harness.reports.data_section import build_data_sections
+from harness.reports.grid_or_list_sections import build_grid_or_list_sections
+from harness.reports.leaderboard import build_leaderboard
 from harness.reports.page import Page, Section
-from harness.reports.plots import (
-    class_accuracy,
-    class_heatmap,
-    confirmation,
-    confusion_matrix,
-    data_quality,
-    importance,
-    learning_curves,
-    optimization_history,
-    parallel_coordinates,
-    pareto,
-    regression,
-    seed_variance,
-    slice,
-    timeline,
-)
-from harness.reports.plots import expected_best as best
-from harness.reports.plots.style import Plot
+from harness.reports.plots.registry import build_section_plots, join_notes
+from harness.reports.plots.seed_variance import name_trials
+from harness.reports.recommendations import recommend
+from harness.reports.regression_section import build_regression_sections
+from harness.reports.uncertainty_section import build_uncertainty_section
+from harness.reports.winner_section import build_winner_section
+from harness.test_set.selection import freeze_selection
 from harness.tracking.types import StudyRun
+from harness.workspace import Workspace
 
-SELECTED = 3
-"""The best trials, in colour from the start."""
+INITIAL_SELECTION = 3
+"""The number of best trials that are highlighted at first."""
 
 
-def report(verdict: Summary) -> Page:
-    """The page on a study; `write` or `inlined` makes the file."""
-    study = verdict.study
-    sections = [
-        winner_section.section(verdict),
-        uncertainty_section.section(verdict),
-        *confirmation.sections(verdict),
-        *given.sections(verdict),
-        _leaderboard(verdict),
-        _curves(study),
-        *(
-            [_classes(verdict), _mistakes(verdict)]
-            if study.classes
-            else regression.sections(verdict)
-        ),
-        _why(study),
-        _course(study),
-        *data_quality.sections(study),
-        Section(
-            name="next",
-            title="What to try next",
-            says="What the record suggests; each with its evidence.",
-            template="advice",
-            values={"advice": recommendations.data(study, verdict.champion, verdict.ties)},
-        ),
-    ]
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
-    names = seed_variance.titles(study)
-    facts = [study.definition["data"]["name"], when, study.facts.get("device", "")]
+def write_study_page(workspace: Workspace, name: str, tracking_uri: str | None) -> Path:
+    """Write the page of a recorded study and return its path. Raises StudyError."""
+    tracker = workspace.open_tracker(tracking_uri, reading=True)
+    study = find_study(tracker, name)
+    champion = freeze_selection(study).champion
+    uri = workspace.resolve_tracking_uri(tracking_uri)
+    path = workspace.report_path(name, uri)
+    summary = Summary.of(study, champion, tracker, path, workspace.format_uri(uri))
+    build_study_page(summary).write(path)
+    return path
+
+
+def build_study_page(summary: Summary) -> Page:
+    """Return the page of a study; `Page.write` and `Page.render_inline` make the file."""
+    study = summary.study
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
+    facts = [study.definition["data"]["name"], started, study.facts.get("device", "")]
+    names = name_trials(study)
     return Page(
         title=study.name,
         subtitle=" · ".join(filter(None, facts)),
-        sections=sections,
+        sections=[
+            build_winner_section(summary),
+            build_uncertainty_section(summary),
+            *build_confirmation_sections(summary),
+            *build_grid_or_list_sections(summary),
+            _build_leaderboard_section(summary),
+            _build_curves_section(summary),
+            *(_build_class_sections(summary) if study.classes else ()),
+            *(build_regression_sections(summary) if not study.classes else ()),
+            _build_parameters_section(summary),
+            _build_course_section(summary),
+            *build_data_sections(summary),
+            _build_recommendations_section(summary),
+        ],
         trials={
             run.number: f"{run.number} · {names.get(run.number) or run.spec.describe()}"
             for run in study.trials
         },
-        selected=[run.number for run in study.rank_trials()[:SELECTED]],
+        selected=[run.number for run in study.rank_trials()[:INITIAL_SELECTION]],
     )
 
 
-def _leaderboard(verdict: Summary) -> Section:
-    score, board = verdict.study.score, leaderboard.data(verdict.study)
-    method = "Wilson's" if score.task == "classes" else "the bootstrap's"
+def _build_leaderboard_section(summary: Summary) -> Section:
+    score, board = summary.study.score, build_leaderboard(summary.study)
+    method = "Wilson" if score.task == "classes" else "bootstrap"
     return Section(
         name="leaderboard",
         title="Leaderboard",
-        says="A click on a row colours its trial in every plot; a click on a column sorts by it. "
-        f"The interval is {method}, 95 %, of the validation {score.full_name}.",
+        text="Click a row to highlight its trial in every plot; click a column to sort by it. The "
+        f"intervals are 95 % {method} intervals of the validation {score.full_name}.",
         template="leaderboard",
-        values={"board": board, "champion": verdict.champion.number, "example": board.filtered},
-    )
-
-
-def _curves(study: StudyRun) -> Section:
-    drawn = learning_curves.data([(run.number, run) for run in study.trials])
-    return Section(
-        name="curves",
-        title="Learning curves",
-        says="Every trial in grey, the selected ones in colour; a pruned trial ends where it was "
-        "pruned.",
-        plots=learning_curves.plots(drawn),
-    )
-
-
-def _classes(verdict: Summary) -> Section:
-    study, champion, reading = verdict.study, verdict.kept, verdict.reading
-    parts = {"validation": champion.confusion} | ({"test": reading.confusion} if reading else {})
-    grid = class_heatmap.data(study)
-    ranked = class_accuracy.figure(class_accuracy.data(study.classes, parts))
-    part, counts = list(parts.items())[-1]
-    plots = [
-        Plot("classes", "The champion's accuracy by class", ranked),
-        *confusion_matrix.plots(confusion_matrix.data(study.classes, counts)),
-    ]
-    if len(grid.numbers) > 1:
-        shown = f"{len(grid.numbers)} of {grid.of} complete trials"
-        title = f"Trials against classes: {shown}, accuracy less the class's median"
-        plots.append(Plot("classmap", title, class_heatmap.figure(grid), wide=True))
-    return Section(
-        name="classes",
-        title="Class by class",
-        says=f"Hardest class first. The confusion matrices are the champion's on the {part} part: "
-        "rows are what is true, columns what it said.",
-        plots=plots,
-    )
-
-
-def _mistakes(verdict: Summary) -> Section:
-    found, names = verdict.mistakes, verdict.study.classes
-    shown = [
-        {
-            "row": each.row,
-            "true": names[each.true],
-            "predicted": names[each.predicted],
-            "confidence": each.confidence,
-            "png": each.png,
-        }
-        for each in (found.shown if found else ())
-    ]
-    return Section(
-        name="mistakes",
-        title="Most confident mistakes",
-        template="gallery",
         values={
-            "mistakes": shown,
-            "total": found.total if found else 0,
-            "number": verdict.champion.number,
-            "why_not": "None on the validation part, or none that are pictures."
-            if found
-            else "Not on record for this champion.",
+            "board": board,
+            "champion": summary.champion.number,
+            "example": board.example_filter,
         },
     )
 
 
-def _why(study: StudyRun) -> Section:
-    weights = importance.data(study)
-    plots = []
-    says = (
-        f"{_looked(study)} Their axes hold the good trials; the others lie beyond, where a double "
-        "click or selecting one shows them. Choices are spread sideways, so that none hides "
-        "another."
-    )
-    if weights.shares:
-        plots.append(Plot("importance", "Importance of the settings", importance.figure(weights)))
-        says = (
-            f"Importance is PED-ANOVA's: what sets the best {weights.best} of {weights.trials} "
-            f"trials apart from the rest{', which is little to go by' if weights.best < 5 else ''}."
-            f" {says}"
-        )
-    plots += slice.plots(slice.data(study))
-    lines = parallel_coordinates.data(study)
-    if lines.axes:
-        plots.append(
-            Plot("parallel", "All settings at once", parallel_coordinates.figure(lines), wide=True)
-        )
-    plots += pareto.plots(pareto.data(study))
+def _build_curves_section(summary: Summary) -> Section:
     return Section(
-        name="why",
-        title="Why it won",
-        says=says,
-        plots=plots,
+        name="curves",
+        title="Learning curves",
+        text="All trials are grey, selected trials are coloured. The curve of a pruned trial ends "
+        "where it was pruned.",
+        plots=build_section_plots("curves", summary),
     )
 
 
-def _looked(study: StudyRun) -> str:
-    """Where the trials of the plots come from."""
+def _build_class_sections(summary: Summary) -> list[Section]:
+    split = "test" if summary.reading is not None else "validation"
+    classes = Section(
+        name="classes",
+        title="Results by class",
+        text="The hardest class is first. The confusion matrices are the champion's on the "
+        f"{split} set: a row is the true class, a column the predicted class.",
+        plots=build_section_plots("classes", summary),
+    )
+    return [classes, _build_misclassified_section(summary)]
+
+
+def _build_misclassified_section(summary: Summary) -> Section:
+    mistakes, classes = summary.mistakes, summary.study.classes
+    examples: list[dict[str, Any]] = [
+        {
+            "row": mistake.row,
+            "true": classes[mistake.true],
+            "predicted": classes[mistake.predicted],
+            "confidence": mistake.confidence,
+            "png": mistake.png,
+        }
+        for mistake in (mistakes.shown if mistakes else ())
+    ]
+    reason = "Not recorded for this champion."
+    if mistakes:
+        reason = "No validation example was misclassified, or the examples are not images."
+    return Section(
+        name="mistakes",
+        title="Most confident mistakes",
+        template="misclassified",
+        values={
+            "examples": examples,
+            "total": mistakes.total if mistakes else 0,
+            "number": summary.champion.number,
+            "empty_reason": reason,
+        },
+    )
+
+
+def _build_parameters_section(summary: Summary) -> Section:
+    plots = build_section_plots("why", summary)
+    text = (
+        f"{join_notes(plots)} {_describe_settings_source(summary.study)} The axes show the good "
+        "trials; double-click a plot to show the others, or select one. Trials with the same value "
+        "are spread sideways so that they do not hide each other."
+    )
+    return Section(name="why", title="Why it won", text=text.strip(), plots=plots)
+
+
+def _describe_settings_source(study: StudyRun) -> str:
+    """Return how the trials' settings were chosen, which limits what the plots can show."""
     if TRIAL_TABLE in study.definition:
         return (
-            f"These plots show what goes along with {study.score.name}; where a list changes "
-            "several settings at once, they cannot tell which of them did it."
+            f"These plots show which settings go with a better {study.score.name}. Where trials "
+            "differ in several settings, the plots cannot show which one made the difference."
         )
     if study.is_grid_or_list:
-        return "What was tried was decided beforehand; no sampler steered it."
+        return "The settings were fixed beforehand; no sampler chose them."
     return (
-        "A sampler looks where it is good, so these plots show where it looked as well as what it "
-        "found."
+        "A sampler tries good regions more often, so the density of the points reflects its "
+        "choices as well as the results."
     )
 
 
-def _course(study: StudyRun) -> Section:
-    lanes = timeline.data(study)
-    title = "What ran where" + (": node/worker" if any(node for node, *_ in lanes.nodes) else "")
-    ran = Plot("timeline", title, timeline.figure(lanes), wide=True)
-    if study.is_grid_or_list:  # whose order says nothing
-        return Section(name="course", title="How it went", plots=[ran])
-    course, best_of = optimization_history.data(study), expected(study)
-    plots, said = (
-        [Plot("history", "The best so far", optimization_history.figure(course), wide=True)],
-        [],
-    )
-    if course.outside:
-        said.append(
-            f"{course.outside} of {len(course.points)} trials lie beyond the axis of "
-            f"{OBJECTIVE_NAMES[study.objective]}; a double click shows them."
-        )
-    if best_of is not None:
-        said.append(best.says(best_of))
-        plots.append(Plot("expected", "The expected best of n", best.figure(best_of), wide=True))
+def _build_course_section(summary: Summary) -> Section:
+    plots = build_section_plots("course", summary)
+    title = "How the study ran" if summary.study.is_grid_or_list else "How the search went"
+    return Section(name="course", title=title, text=join_notes(plots), plots=plots)
+
+
+def _build_recommendations_section(summary: Summary) -> Section:
+    recommendations = recommend(summary.study, summary.champion, summary.tied_trials)
     return Section(
-        name="course", title="How the search went", says=" ".join(said), plots=[*plots, ran]
+        name="next",
+        title="What to try next",
+        text="Suggestions from this study's results, each with its evidence.",
+        template="recommendations",
+        values={"recommendations": recommendations},
     )

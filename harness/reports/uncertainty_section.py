@@ -1,129 +1,140 @@
-"""How sure the answer is: the best trials' intervals, and what was chosen by what."""
+"""The section on uncertainty: intervals, paired tests and how the champion was chosen."""
 
 from __future__ import annotations
 
-from harness.analysis.confirmation import confirmed
-from harness.analysis.formatting import ordinal
+from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.formatting import format_ordinal
 from harness.analysis.summary import Summary
 from harness.analysis.tied_trials import TiedTrials
 from harness.reports.page import Section
-from harness.reports.plots import seed_variance, top_trials
-from harness.reports.plots.style import Plot
+from harness.reports.plots.registry import build_section_plots
+from harness.reports.plots.seed_variance import group_by_setting
+from harness.reports.plots.top_trials import rank_top_trials
 from harness.tracking.types import StudyRun
 
+REPLAYS = {
+    "bitwise": "gave the recorded result bit for bit",
+    "within spread": "gave the recorded result except for rounding",
+    "differs": "did not give the recorded result",
+}
+"""A replay's recorded outcome, in words."""
 
-def section(verdict: Summary) -> Section:
-    study, found = verdict.study, top_trials.data(verdict.study, verdict.reading, verdict.ties)
+
+def build_uncertainty_section(summary: Summary) -> Section:
+    study, ties = summary.study, summary.tied_trials
     sentences = [
-        _chosen(verdict, None if verdict.ties else found.within),
-        *(_tied(verdict.ties) if verdict.ties else []),
-        *(_by_setting(verdict) if study.is_grid_or_list else []),
-        "The bars say what drawing these examples leaves open"
-        + (", not what other seeds would do." if study.is_grid_or_list else "."),
+        _describe_choice(summary),
+        *(_describe_ties(ties) if ties is not None else []),
+        *(_describe_settings(study) if study.is_grid_or_list else []),
+        "The bars are 95 % confidence intervals for the choice of examples"
+        + ("; they do not include seed variance." if study.is_grid_or_list else "."),
     ]
-    if verdict.runner_up is not None:
-        sentences.append(f"The runner-up is {verdict.rivalry}.")
-    sentences.append(_opened(verdict))
-    sentences.append(_replayed(study))
-    plot = Plot("contenders", "The best trials", top_trials.figure(found), wide=True)
+    if summary.runner_up is not None:
+        sentences.append(f"The runner-up is {summary.rivalry}.")
+    sentences += [_describe_test_use(summary), _describe_replays(study)]
     return Section(
         name="sure",
-        title="How sure",
-        says=" ".join(filter(None, sentences)),
-        plots=[plot] if found.best else [],
+        title="How certain it is",
+        text=" ".join(filter(None, sentences)),
+        plots=build_section_plots("sure", summary),
     )
 
 
-def _chosen(verdict: Summary, within: int | None) -> str:
-    """`within` says how many trials lie within the interval, where no test says more."""
-    study = verdict.study
-    complete = len(study.rank_trials())
+def _describe_choice(summary: Summary) -> str:
+    """Return how the champion was chosen, and why its score is optimistic."""
+    study = summary.study
+    complete, confirmed = len(study.rank_trials()), rank_confirmed_settings(study)
     if not study.is_grid_or_list and not study.definition.get("space"):
         return "Nothing was sampled: every trial has the same settings."
     if complete == 1:
-        return "Only one trial is complete: nothing was chosen among several."
-    again = confirmed(study)
-    if again:
-        those = "setting" if len(again) == 1 else f"{len(again)} settings"
+        return "Only one trial is complete, so there was no choice between trials."
+    if confirmed:
+        best = "setting" if len(confirmed) == 1 else f"{len(confirmed)} settings"
         return (
-            f"The champion leads by its mean over fresh seeds, of the best {those} among "
-            f"{complete} complete trials. In the plot stand the scores of the search, which "
-            "flatter: luck was chosen along with skill."
+            f"The champion has the best mean over fresh seeds, among the best {best} of {complete} "
+            "complete trials. The plot shows the scores of the search, which are optimistic: the "
+            "best of many scores is partly luck (selection bias)."
         )
-    best = f"the best of {complete} complete trials by the validation part"
+    champion = f"the best of {complete} complete trials on the validation set"
     if study.is_grid_or_list and len({run.spec.seed for run in study.rank_trials()}) > 1:
-        best = f"the best trial of the setting that leads by its mean, of {complete} complete ones"
-    said = f"The champion is {best}, which flatters it: luck was chosen along with skill."
-    if within is None:
-        return said
-    lie = "trial lies" if within == 1 else "trials lie"
-    return f"{said} {within} other {lie} within its interval."
+        champion = (
+            f"the best trial of the setting with the best mean, of {complete} complete trials"
+        )
+    text = (
+        f"The champion is {champion}. Its score is optimistic: the best of many scores is partly "
+        "luck (selection bias)."
+    )
+    if summary.tied_trials is not None:
+        return text  # the paired tests say more than the interval
+    within = rank_top_trials(study, summary.reading).within
+    trials = "trial has a score" if within == 1 else "trials have scores"
+    return f"{text} {within} other {trials} within its interval."
 
 
-def _tied(ties: TiedTrials) -> list[str]:
-    """The tie set, and what the plot's symbols stand for."""
-    said = f"Compared with it one by one: {ties.text}."
+def _describe_ties(ties: TiedTrials) -> list[str]:
+    """Return the result of the paired tests, and what the plot's symbols mean."""
+    text = f"Paired tests: {ties.describe()}."
     if not ties.others:
-        return [said]
+        return [text]
     return [
-        said,
-        "Filled marks tie with the champion, which is no proof that they are as good; hollow "
-        "circles are told apart.",
+        text,
+        "Filled marks are statistically indistinguishable from the champion, which does not prove "
+        "that they are as good. Hollow circles are significantly different.",
     ]
 
 
-def _by_setting(verdict: Summary) -> list[str]:
-    """Of a grid or list: which setting leads by its mean."""
-    found = seed_variance.data(verdict.study)
-    if len(found.entries) < 2:
-        alike = found.most_seeds > 1
-        return ["All trials have one setting, and differ by their seed."] if alike else []
-    if found.most_seeds == 1:
-        return ["Each setting was trained once: which of them leads may be its seed's doing."]
-    first, second = found.entries[:2]
-    name = verdict.study.score.name
-    told = (
-        f"Of {len(found.entries)} settings, the best by mean validation {name} is {first.short}: "
-        f"{first.validation} (n = {len(first.numbers)}); the next is {second.short}: "
-        f"{second.validation} (n = {len(second.numbers)})."
+def _describe_settings(study: StudyRun) -> list[str]:
+    """Return which setting of a grid or list has the best mean."""
+    overview = group_by_setting(study)
+    if len(overview.settings) < 2:
+        has_seeds = overview.most_seeds > 1
+        return ["All trials have the same setting and differ in their seed."] if has_seeds else []
+    if overview.most_seeds == 1:
+        return ["Each setting was trained with one seed, so the best one may be best by chance."]
+    first, second = overview.settings[:2]
+    text = (
+        f"Of {len(overview.settings)} settings, the best by mean validation {study.score.name} is "
+        f"{first.short_name}: {first.validation} (n = {len(first.numbers)}); the next is "
+        f"{second.short_name}: {second.validation} (n = {len(second.numbers)})."
     )
-    return [told]
+    return [text]
 
 
-def _opened(verdict: Summary) -> str:
-    study = verdict.study
+def _describe_test_use(summary: Summary) -> str:
+    """Return when the test set was opened, and whether that can have influenced the choice."""
+    study, reading = summary.study, summary.reading
+    openings = study.test_set_openings
     if study.is_grid_or_list and study.readings:
-        if study.test_set_openings == 1:
+        if openings == 1:
             return (
-                f"The test set was opened once, for all {len(study.readings)} trials: nothing was "
-                "chosen by it."
+                f"The test set was opened once, for all {len(study.readings)} trials; nothing was "
+                "chosen on it."
             )
         return (
-            f"The test set was opened {study.test_set_openings} times, each time for the trials that were new: "
-            "the study went on when earlier results were known, but nothing was chosen by them."
+            f"The test set was opened {openings} times, each time for the new trials. The study "
+            "went on after earlier results were known, but nothing was chosen on them."
         )
-    if study.test_set_openings > 1:
-        return "The test set was read before, for an earlier champion: its result was known."
-    if verdict.reading is not None and verdict.reading.look > 1:
+    if openings > 1:
         return (
-            f"The test set was opened after the choice; it was the {ordinal(verdict.reading.look)} "
-            "look at this test set, and what earlier ones showed may have had its part."
+            "The test set was read before, for an earlier champion, so its result was known when "
+            "this champion was chosen."
         )
-    if verdict.reading is not None:
-        return "The test set was opened after the choice, and had no part in it."
-    return ""
+    if reading is None:
+        return ""
+    if reading.look > 1:
+        return (
+            "The test set was opened after the choice. It was the "
+            f"{format_ordinal(reading.look)} look at this test set, and earlier looks may have "
+            "influenced the choice."
+        )
+    return "The test set was opened after the choice and had no influence on it."
 
 
-def _replayed(study: StudyRun) -> str:
-    """Which trials were trained again, and what that gave."""
-    said = {
-        "bitwise": "gave what is on record, to the last bit",
-        "within spread": "gave what is on record but for what rounding does",
-        "differs": "did not give what is on record",
-    }
-    told = []
-    for word, gave in said.items():
-        numbers = [str(run.number) for run in study.trials if run.replay == word]
+def _describe_replays(study: StudyRun) -> str:
+    """Return which trials were replayed, and whether they gave the recorded result."""
+    parts = []
+    for outcome, text in REPLAYS.items():
+        numbers = [str(run.number) for run in study.trials if run.replay == outcome]
         if numbers:
-            told.append(f"{', '.join(numbers)} {gave}")
-    return f"Trained again, by trial: {'; '.join(told)}." if told else ""
+            parts.append(f"{', '.join(numbers)} {text}")
+    return f"Replayed trials: {'; '.join(parts)}." if parts else ""

@@ -1,142 +1,149 @@
-"""What won: the figures, the verdict's lines, what to type next, what is on record."""
+"""The page's first section: the key figures, the summary, commands to continue, recorded facts."""
 
 from __future__ import annotations
 
-from harness.analysis.formatting import counted, hardest, percent
-from harness.analysis.summary import LOCAL, Summary
-from harness.metrics import Score, HasScore
-from harness.reports.commands import train_command
+from harness.analysis.formatting import find_hardest_class, format_count, format_percent
+from harness.analysis.summary import DEFAULT_STORE, Summary
+from harness.metrics import HasScore, Score
+from harness.reports.commands import build_train_command
 from harness.reports.page import Section
-from harness.stats.proportions import wilson
-from harness.tracking.types import StudyRun, count_correct
+from harness.results import count_correct
+from harness.stats.proportions import compute_interval
 
-ELSEWHERE_TOLD = ("splits", "duplicates", "balance", "columns")
-"""Facts that the page tells in another place."""
-ELSEWHERE = ("report", "browse", "by setting", "")
-"""Lines of the verdict that the page needs not, or has as a table: the label, which is empty on
-further lines."""
+HIDDEN_FACTS = ("splits", "duplicates", "balance", "columns")
+"""Facts that the page shows elsewhere."""
+HIDDEN_LINES = ("report", "browse", "by setting", "")
+"""Labels of summary lines that the page does not need or shows as a table; further lines of a
+label have an empty one."""
+
+Figure = dict[str, str]
+"""A key figure: `value`, `label` and `note`."""
 
 
-def section(verdict: Summary) -> Section:
-    study, reading = verdict.study, verdict.reading
-    figures = [_validated(verdict)]
+def build_winner_section(summary: Summary) -> Section:
+    study, reading = summary.study, summary.reading
+    test = {"value": "sealed", "label": "test set, not read", "note": ""}
     if reading is not None:
-        figures.insert(0, _figure(study.score, study.test_name, reading))
-    else:
-        figures.insert(0, {"value": "sealed", "label": "test set, not read", "note": ""})
-    figures.append(_hardest(verdict) if study.classes else _simpler(verdict))
+        test = _build_score_figure(study.score, study.test_name, reading)
+    last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)
     return Section(
         name="verdict",
         title="What won",
-        template="verdict",
+        template="summary",
         values={
-            "figures": figures,
-            "lines": [line for line in verdict.lines if line[0] not in ELSEWHERE],
-            "commands": _commands(verdict),
-            "facts": sorted(f for f in verdict.study.facts.items() if f[0] not in ELSEWHERE_TOLD),
+            "figures": [test, _build_validation_figure(summary), last],
+            "lines": [line for line in summary.lines if line[0] not in HIDDEN_LINES],
+            "commands": _build_commands(summary),
+            "facts": sorted(fact for fact in study.facts.items() if fact[0] not in HIDDEN_FACTS),
         },
     )
 
 
-def _hardest(verdict: Summary) -> dict[str, str]:
-    study, champion, reading = verdict.study, verdict.kept, verdict.reading
-    accuracies = reading.class_accuracy if reading else champion.class_accuracy
-    name = hardest(verdict.study.classes, accuracies)
-    note = ""
+def _build_hardest_class(summary: Summary) -> Figure:
+    study, reading = summary.study, summary.reading
+    accuracies = (reading or summary.model_run).class_accuracy
+    name = find_hardest_class(study.classes, accuracies)
     if len({value for value in accuracies if value >= 0}) == 1 < len(accuracies):
-        return {
-            "value": "all alike",
-            "label": "by class",
-            "note": f"{percent(max(accuracies))} each",
-        }
-    if name in verdict.study.classes:
-        matrix = reading.confusion if reading else champion.confusion
-        index = verdict.study.classes.index(name)
+        note = f"{format_percent(max(accuracies))} each"
+        return {"value": "all equal", "label": "accuracy by class", "note": note}
+    note = ""
+    if name in study.classes:
+        matrix, index = (reading or summary.model_run).confusion, study.classes.index(name)
         correct, n = matrix[index][index], sum(matrix[index])
-        low, high = wilson(correct, n)
-        part = study.test_name if reading else "validation"
-        note = f"{percent(correct / n)} on {part} (95 %: {percent(low)} to {percent(high)})"
+        low, high = map(format_percent, compute_interval(correct, n))
+        split = study.test_name if reading else "validation"
+        note = f"{format_percent(correct / n)} on {split} (95 %: {low} to {high})"
     return {"value": name, "label": "hardest class", "note": note}
 
 
-def _simpler(verdict: Summary) -> dict[str, str]:
-    """Of a regression: the best of the baselines, on test where that was read."""
-    part = "test" if verdict.reading else "validation"
-    known = verdict.baselines.of_split(part) if verdict.baselines else {}
-    if not known:
-        return {"value": "none", "label": "baseline on record", "note": ""}
-    name, best = min(known.items(), key=lambda each: each[1].rmse)
-    figure = _figure(verdict.study.score, part, best)
-    return figure | {"label": f"{part} {verdict.study.score.name} of {name}"}
+def _build_best_baseline(summary: Summary) -> Figure:
+    """Return the figure of a regression's best baseline, on the test set if it was read."""
+    split, score = "test" if summary.reading else "validation", summary.study.score
+    baselines = summary.baselines.of_split(split) if summary.baselines else {}
+    if not baselines:
+        return {"value": "none", "label": "recorded baseline", "note": ""}
+    name, best = min(baselines.items(), key=lambda item: item[1].rmse)
+    return _build_score_figure(score, split, best) | {"label": f"{split} {score.name} of {name}"}
 
 
-def _validated(verdict: Summary) -> dict[str, str]:
-    kept, again = verdict.kept, verdict.confirmed
-    assert kept.best is not None
-    if again is None:
-        return _figure(verdict.study.score, "validation", kept)
-    spread, n, score = again.validation, len(again.runs), verdict.study.score
-    off = f" ± {100 * spread.deviation:.2f}" if spread.deviation is not None else ""
-    classes = score.task == "classes"
+def _build_validation_figure(summary: Summary) -> Figure:
+    confirmation, score = summary.confirmation, summary.study.score
+    assert summary.model_run.best is not None
+    if confirmation is None:
+        return _build_score_figure(score, "validation", summary.model_run)
+    scores, seeds = confirmation.validation, format_count(len(confirmation.runs), "fresh seed")
+    std = f" ± {100 * scores.std:.2f}" if scores.std is not None else ""
+    is_classes = score.task == "classes"
     return {
-        "value": f"{100 * spread.mean:.2f}{off} %" if classes else str(spread),
+        "value": f"{100 * scores.mean:.2f}{std} %" if is_classes else str(scores),
         "label": f"validation {score.full_name}",
-        "note": f"mean{' ± standard deviation' if off else ''} over {counted(n, 'fresh seed')}",
+        "note": f"mean{' ± standard deviation' if std else ''} over {seeds}",
     }
 
 
-def _figure(score: Score, part: str, of: HasScore) -> dict[str, str]:
-    found, (_, n) = score.compute_interval(of), count_correct(of.confusion)
-    value, note = score.format_value(of.score), f"95 %: {score.format_range(found)}" if found else ""
+def _build_score_figure(score: Score, split: str, scored: HasScore) -> Figure:
+    interval, (_, n) = score.compute_interval(scored), count_correct(scored.confusion)
+    value, note = score.format_value(scored.score), ""
+    if interval is not None:
+        note = f"95 %: {score.format_range(interval)}"
     if score.task == "classes":
-        value = f"{100 * of.score:.2f} %"
-        low, high = found or (0.0, 1.0)
-        note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)" if found else ""
-    return {"value": value, "label": f"{part} {score.full_name}", "note": note}
+        value = f"{100 * scored.score:.2f} %"
+        if interval is not None:
+            low, high = interval
+            note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)"
+    return {"value": value, "label": f"{split} {score.full_name}", "note": note}
 
 
-def _columns(study: StudyRun) -> str:
-    """Of a table, what its features are, in their order."""
-    columns = study.facts.get("columns")
-    return f" Its inputs are the columns {columns}." if columns else ""
-
-
-def _commands(verdict: Summary) -> list[dict[str, str]]:
-    study = verdict.study
-    dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
-    load = (
-        "import mlflow, torch\n\n"
-        f'mlflow.set_tracking_uri("{verdict.store}")\n'
-        f'model = mlflow.pytorch.load_model("{verdict.model}")\n'
-        f"inputs = torch.zeros(5, {shape.strip('[]')}, dtype=torch.{dtype})  # raw, any number\n"
-        f"{'logits' if study.classes else 'predicted'} = model(inputs)"
-    )
-    note = "Normalisation is inside the model."
-    if not study.classes:
-        note += f" It gives {study.score.target or 'the target'} in its own units."
-    if verdict.store == LOCAL:
-        note = f"To be run in the folder that the study was run in. {note}"
-    commands = [{"title": "Load the model", "text": load, "note": note + _columns(study)}]
-    if verdict.unexported:
-        commands = []
-    command = study.facts.get("command", "")
+def _build_commands(summary: Summary) -> list[dict[str, str]]:
+    """Return what to type to use the model and to repeat the study: `title`, `text`, `note`."""
+    commands = [] if summary.export_problem else [_build_load_code(summary)]
+    command = summary.study.facts.get("command", "")
     if command:
-        elsewhere = "the order in which trials end may steer the sampler, and what it draws"
-        if study.is_grid_or_list:
-            elsewhere = "small trials may train beside others, and their rounding"
-        note = (
-            "--fresh keeps this study under another name; its file as it was is study.toml on its "
-            "run in MLflow. On one CPU worker, without a timeout, a study repeats exactly, on one "
-            f"kind of machine and with these versions. Elsewhere {elsewhere} differs a little."
-        )
-        if verdict.store != LOCAL:
-            note += " With --tracking-uri and --storage, or their variables, as they were."
         commands += [
-            {"title": "Do the study again", "text": f"{command} --fresh", "note": note},
+            {
+                "title": "Repeat the study",
+                "text": f"{command} --fresh",
+                "note": _describe_repeating(summary),
+            },
             {
                 "title": "Train the champion again",
-                "text": train_command(study, verdict.champion),
+                "text": build_train_command(summary.study, summary.champion),
                 "note": "",
             },
         ]
     return commands
+
+
+def _build_load_code(summary: Summary) -> dict[str, str]:
+    study = summary.study
+    dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
+    code = (
+        "import mlflow, torch\n\n"
+        f'mlflow.set_tracking_uri("{summary.store}")\n'
+        f'model = mlflow.pytorch.load_model("{summary.model_uri}")\n'
+        f"inputs = torch.zeros(5, {shape.strip('[]')}, dtype=torch.{dtype})  # raw, any number\n"
+        f"{'logits' if study.classes else 'predicted'} = model(inputs)"
+    )
+    note = "The model normalizes its inputs itself."
+    if not study.classes:
+        note += f" It predicts {study.score.target or 'the target'} in its original units."
+    if columns := study.facts.get("columns"):
+        note += f" Its inputs are the columns {columns}."
+    if summary.store == DEFAULT_STORE:
+        note = f"Run this in the folder where the study was run. {note}"
+    return {"title": "Load the model", "text": code, "note": note}
+
+
+def _describe_repeating(summary: Summary) -> str:
+    reason = "the sampler's choices depend on the order in which the trials end"
+    if summary.study.is_grid_or_list:
+        reason = "small trials may be trained together, which changes their rounding"
+    note = (
+        "--fresh renames the existing study and keeps it. The study file, as it was, is study.toml "
+        "of the study's run in MLflow. With one CPU worker, no timeout, the same kind of machine "
+        "and the same versions, a study repeats exactly. Otherwise the results may differ "
+        f"slightly, because {reason}."
+    )
+    if summary.store != DEFAULT_STORE:
+        note += " Set --tracking-uri and --storage, or their environment variables, as before."
+    return note

@@ -1,9 +1,9 @@
-"""What to train next: one study's Optuna record, under its lock.
+"""The search: which settings to train next, and one study's Optuna record under its lock.
 
-journal  the file, its lock, its repair
-opening  make or continue a study; what may not change
-study    ask, report, tell; retries
-samplers which sampler and pruner a study file means
-fixed    settings that are given, not searched for
-draws    settings drawn at random, to see what a study will ask for
+open_study    create or continue a study; reject changes
+study         ask for trials, report epochs, tell results, requeue interrupted trials
+samplers      the samplers and pruners, by name
+fixed_trials  trials of fixed settings, without Optuna
+read_only     read a record without writing to it
+storage/      where the records are: journal files or PostgreSQL
 """

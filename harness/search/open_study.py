@@ -1,4 +1,4 @@
-"""Open a study's Optuna record: made or continued, under its lock, refused where it was changed."""
+"""Create or continue a study's Optuna record, under its lock; reject changed studies and data."""
 
 from __future__ import annotations
 
@@ -13,41 +13,45 @@ import optuna
 
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE, StudyConfig, fill_defaults
 from harness.errors import StoreError, StudyError
-from harness.metrics import higher_is_better
-from harness.search.record import Record
-from harness.search.samplers import pruner
+from harness.metrics import is_higher_better
+from harness.search.samplers import make_pruner
 from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
-from harness.search.study import Search
+from harness.search.study import OrderedRetriesStudy, Search
 from harness.system.failpoints import failpoint
 from harness.tracking.types import SET_ASIDE_REASON
 
 
 @contextmanager
 def open_search(
-    config: StudyConfig, where: StudyStorage | Path, fresh: bool = False, split: str = ""
+    config: StudyConfig, storage: StudyStorage | Path, fresh: bool = False, split: str = ""
 ) -> Iterator[Search]:
-    """The study's record under its lock, made or continued; a path is a folder of journals.
+    """Create or continue the study's record, and hold its lock for the block.
 
-    `split` is the SHA-256 of the data and its split. Raises StudyError where another driver holds
-    it, or where the study or its data was changed under its name.
+    Args:
+        storage: a path is a folder of journals.
+        fresh: archive an existing record under another name, and create a new one.
+        split: SHA-256 of the data and its split.
+
+    Raises:
+        StudyError: another driver holds the lock, or the study or its data has changed.
     """
     name = config.study.name
-    place = JournalFolder(where) if isinstance(where, Path) else where
+    studies = JournalFolder(storage) if isinstance(storage, Path) else storage
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with place.locked(name, fresh):
-        there = name in place.names()
-        if fresh and there:
-            suffix = place.suffix(name)
-            _end(place, name)
-            _create(config, place, suffix, split)
-            place.publish(name, suffix)
-        elif not there:
-            _create(config, place, None, split)
-            place.publish(name, None)
-        study = _load(config, place)
-        _refuse_changes(name, study.user_attrs["definition"], config.definition())
-        _refuse_other_data(config, study.user_attrs.get("split", split), split)
+    with studies.lock(name, fresh):
+        exists = name in studies.list_studies()
+        if fresh and exists:
+            suffix = studies.make_archive_suffix(name)
+            _fail_running_trials(studies, name)
+            _create_study(config, studies, suffix, split)
+            studies.publish(name, suffix)
+        elif not exists:
+            _create_study(config, studies, None, split)
+            studies.publish(name, None)
+        study = _load_study(config, studies)
+        _reject_changes(name, study.user_attrs["definition"], config.definition())
+        _reject_other_data(config, study.user_attrs.get("split", split), split)
         search = Search(config, study)
         requested = max(config.study.trials, search.counts.done)
         if study.user_attrs.get("requested", 0) < requested:
@@ -55,23 +59,28 @@ def open_search(
         yield search
 
 
-def _end(place: StudyStorage, name: str) -> None:
-    """What a driver that died left running in a record that is put aside, unless it is damaged."""
+def _fail_running_trials(studies: StudyStorage, name: str) -> None:
+    """End the trials that a dead driver left running, before the record is archived.
+
+    A damaged record is archived as it is.
+    """
     with suppress(Exception):
-        storage = place.storage(name)
+        storage = studies.get_storage(name)
         study = optuna.load_study(study_name=name, storage=storage)
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             storage.set_trial_user_attr(trial._trial_id, "reason", SET_ASIDE_REASON)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _create(config: StudyConfig, place: StudyStorage, suffix: str | None, split: str) -> None:
-    """A new record, which is there when it is published."""
-    storage, name = place.draft(config.study.name)
+def _create_study(
+    config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str
+) -> None:
+    """Create a new record as a draft, to be published."""
+    storage, name = studies.create_draft(config.study.name)
     study = optuna.create_study(
         storage=storage,
         study_name=name,
-        direction="maximize" if higher_is_better(config.study.objective) else "minimize",
+        direction="maximize" if is_higher_better(config.study.objective) else "minimize",
     )
     failpoint("search.created")
     study.set_user_attr("uid", uuid.uuid4().hex[:12])
@@ -83,35 +92,36 @@ def _create(config: StudyConfig, place: StudyStorage, suffix: str | None, split:
     failpoint("search.defined")
 
 
-def _load(config: StudyConfig, place: StudyStorage) -> optuna.Study:
+def _load_study(config: StudyConfig, studies: StudyStorage) -> optuna.Study:
+    """Load a record. Raises StoreError if it is incomplete or of another version."""
     name = config.study.name
     try:
-        study = Record(name, place.storage(name), pruner=pruner(config))
+        study = OrderedRetriesStudy(name, studies.get_storage(name), pruner=make_pruner(config))
     except KeyError:
         raise StoreError(
-            f"{place.shown(name)}: holds no study '{name}'; start over with --fresh, which keeps "
-            "what is there under another name"
+            f"{studies.describe(name)}: contains no study '{name}'; start over with --fresh, which "
+            "keeps the old record under another name"
         ) from None
     if missing := {"uid", "set_aside", "definition"} - study.user_attrs.keys():
         raise StoreError(
-            f"{place.shown(name)}: says nothing of {', '.join(sorted(missing))}, so it is no "
-            "record of this version; start over with --fresh, which keeps it under another name"
+            f"{studies.describe(name)}: lacks {', '.join(sorted(missing))}, so this version cannot "
+            "continue it; start over with --fresh, which keeps it under another name"
         )
     return study
 
 
-def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise StudyError where two definitions differ; a key that one lacks counts as its default."""
+def _reject_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise StudyError if two definitions differ; a missing key counts as its default."""
     changes = []
     for table in before | now:
         old, new = before.get(table, {}), now.get(table, {})
         filled_old, filled_new = fill_defaults(table, old), fill_defaults(table, new)
         changes += [
-            f"[{table}] {key}: {_show(old.get(key))} -> {_show(new.get(key))}"
+            f"[{table}] {key}: {_format_value(old.get(key))} -> {_format_value(new.get(key))}"
             for key in sorted(filled_old.keys() | filled_new.keys())
             if filled_old.get(key) != filled_new.get(key)
         ]
-    if now["study"]["sampler"] in GRID_OR_LIST:  # whose trials are told by their place
+    if now["study"]["sampler"] in GRID_OR_LIST:  # a trial's ordinal decides its settings
         changes += [
             f"[{table}] order: {', '.join(before[table])} -> {', '.join(now[table])}"
             for table in before.keys() & now.keys() & {"space", TRIAL_TABLE}
@@ -120,23 +130,24 @@ def _refuse_changes(name: str, before: dict[str, Any], now: dict[str, Any]) -> N
     if changes:
         same = "--set" if before.get("code") == now.get("code") else "code"
         raise StudyError(
-            f"study '{name}' was started with other settings: {'; '.join(changes)}. Give the same "
-            f"{same} as then to go on, a new name (--set study.name={name}-2) for another study, "
-            "or --fresh to start over, which keeps the old one under another name"
+            f"study '{name}' was started with other settings: {'; '.join(changes)}. To continue "
+            f"it, use the same {same} as before; for another study, choose a new name (--set "
+            f"study.name={name}-2); to start over, use --fresh, which keeps the old study under "
+            "another name"
         )
 
 
-def _refuse_other_data(config: StudyConfig, before: str, now: str) -> None:
-    """Files of one's own may change under their name; older records do not say what they were."""
+def _reject_other_data(config: StudyConfig, before: str, now: str) -> None:
+    """Raise StudyError if the SHA-256 of the data has changed; older records do not have it."""
     if before != now:
         name = config.study.name
         raise StudyError(
-            f"study '{name}' was started on other data: '{config.data.name}' gave a split with the "
-            f"SHA-256 {before[:16]}, now it is {now[:16]}. Put the files back as they were to go "
-            f"on, give a new name (--set study.name={name}-2) for another study, or --fresh to "
-            "start over, which keeps the old one under another name"
+            f"study '{name}' was started on other data: the split of '{config.data.name}' had the "
+            f"SHA-256 {before[:16]}, now it is {now[:16]}. To continue the study, restore the "
+            f"files; for another study, choose a new name (--set study.name={name}-2); to start "
+            "over, use --fresh, which keeps the old study under another name"
         )
 
 
-def _show(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "nothing" if value is None else json.dumps(value)

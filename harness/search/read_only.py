@@ -1,6 +1,6 @@
-"""Read a study's Optuna trials without writing a byte: Optuna's own readers create files.
+"""Read a study's Optuna trials without writing anything: Optuna's own readers create files.
 
-Also the few Optuna types that `harness doctor` names, since this package alone imports Optuna.
+This is also where `harness doctor` gets Optuna's types from: only this package imports Optuna.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.search.study import Search
 
 @dataclass(frozen=True)
 class OptunaStudy:
-    """A study as Optuna has it."""
+    """A study's name, user attributes and trials in Optuna."""
 
     name: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -55,16 +55,18 @@ def read_records(records: Sequence[dict[str, Any]]) -> OptunaStudy:
 
 def read_database(database: PostgresStorage, name: str) -> OptunaStudy:
     """Return a study of a PostgreSQL database, under its original name."""
-    with database.reading() as storage:
-        study = next(each for each in storage.get_all_studies() if each.study_name == name)
+    with database.open_read_only() as storage:
+        study = next(study for study in storage.get_all_studies() if study.study_name == name)
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
     original = str(study.user_attrs.get("name", name))
     return OptunaStudy(original, study.user_attrs, tuple(trials))
 
 
-def reopen_search(config: StudyConfig, place: StudyStorage, name: str, uid: str) -> Search:
+def reopen_search(config: StudyConfig, studies: StudyStorage, name: str, uid: str) -> Search:
     """Open the search of a recorded study for repair; the caller holds its lock."""
-    storage = place.storage(name)
-    # A renamed journal still holds the study under its original name.
-    (summary,) = [each for each in storage.get_all_studies() if each.user_attrs.get("uid") == uid]
+    storage = studies.get_storage(name)
+    # An archived journal still has the study under its original name.
+    (summary,) = [
+        study for study in storage.get_all_studies() if study.user_attrs.get("uid") == uid
+    ]
     return Search(config, optuna.load_study(study_name=summary.study_name, storage=storage))

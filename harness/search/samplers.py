@@ -1,54 +1,166 @@
-"""Which sampler draws a trial and which pruner judges it, from what the study file says."""
+"""The samplers and pruners of a study file, by name."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial
 
 from harness.config.schema import StudyConfig
-from harness.search.grid import Point
-from harness.trial import derive_seed
+from harness.errors import ConfigError
+from harness.trial import TrialSpec, derive_seed
 
 RANDOM_TRIALS = 10
-"""TPE draws so many trials at random before it models anything: Optuna's default."""
+"""TPE draws this many trials at random before it models anything: Optuna's default."""
 
 
-def sampler(
-    config: StudyConfig, ordinal: int, space: optuna.search_space.IntersectionSearchSpace
-) -> optuna.samplers.BaseSampler:
-    """`space` remembers the parameters that all trials share: looking them up anew in every trial
-    took a tenth of what the driver costs at 2,000 trials."""
-    seed = derive_seed("sampler", config.study.seed, ordinal) % 2**32
-    if config.study.sampler == "tpe":
-        tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS)
-        if config.study.pruner != "hyperband":  # which shows its samplers trials by bracket
-            tpe._search_space = space
-        return tpe
-    if config.study.sampler == "grid":
-        points = config.list_settings()
-        return Point(points[ordinal % len(points)])
-    random = optuna.samplers.RandomSampler(seed=seed)
-    if config.study.sampler in ("random", "list"):  # nothing of a list is drawn
-        return random
+@dataclass(frozen=True)
+class SamplerType:
+    """How to make one of the samplers."""
+
+    make: Callable[[StudyConfig, int, IntersectionSearchSpace], BaseSampler]
+    """See `make_sampler`."""
+    learns: bool = False
+    """Whether it uses the results of earlier trials."""
+
+
+def make_sampler(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
+    """Make the sampler of one trial.
+
+    Args:
+        ordinal: the trial's place among the study's trials, without retries.
+        space: remembers the parameters that all trials share. Finding them again for every trial
+            took a tenth of the driver's time at 2,000 trials.
+    """
+    return SAMPLERS[config.study.sampler].make(config, ordinal, space)
+
+
+def make_pruner(config: StudyConfig) -> BasePruner:
+    """Make the study's pruner."""
+    return PRUNERS[config.study.pruner](config.find_largest("epochs"))
+
+
+def sample_random_specs(config: StudyConfig, count: int) -> list[TrialSpec]:
+    """Sample `count` trials of a study at random, for estimates; the same at every call.
+
+    Raises ConfigError if the space contains settings that cannot be trained.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=RandomSampler(seed=0))
+    try:
+        points = max(1, len(config.list_settings()))
+        ordinals = [index * points // count if points > 1 else index for index in range(count)]
+        return [config.build_spec(study.ask(), ordinal) for ordinal in ordinals]
+    except ValueError as error:
+        raise untrainable_error(config, error) from None
+
+
+def untrainable_error(config: StudyConfig, error: ValueError) -> ConfigError:
+    """The error for sampled settings that cannot be trained."""
+    return ConfigError(f"{config.source}: [space] draws a trial that cannot be trained: {error}")
+
+
+class GridPointSampler(BaseSampler):
+    """Gives one trial the values of one grid point.
+
+    Optuna's GridSampler picks one of the points that no stored trial has. Here the trial's ordinal
+    decides, so that interrupted trials make no difference.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._values[param_name]
+
+
+def _derive_seed(config: StudyConfig, ordinal: int) -> int:
+    return derive_seed("sampler", config.study.seed, ordinal) % 2**32
+
+
+def _make_tpe(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
+    sampler = TPESampler(seed=_derive_seed(config, ordinal), n_startup_trials=RANDOM_TRIALS)
+    if config.study.pruner != "hyperband":  # it shows its sampler the trials of one bracket
+        sampler._search_space = space
+    return sampler
+
+
+def _make_random(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
+    return RandomSampler(seed=_derive_seed(config, ordinal))
+
+
+def _make_qmc(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.QMCSampler(
-            seed=config.study.seed,  # one sequence; its place in it is kept in the journal
+        return QMCSampler(
+            seed=config.study.seed,  # one sequence; Optuna stores the position in it
             scramble=True,
-            independent_sampler=random,
+            independent_sampler=RandomSampler(seed=_derive_seed(config, ordinal)),
             warn_independent_sampling=False,
         )
 
 
-def pruner(config: StudyConfig) -> optuna.pruners.BasePruner:
-    epochs = config.find_largest("epochs")
-    if config.study.pruner == "median":
-        # A first epoch says little: a quarter of the epochs are free. Ours are counted from 1.
-        free = max(1, epochs // 4)
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=free + 1)
-    if config.study.pruner == "successive-halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
-    if config.study.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(2, epochs))
-    return optuna.pruners.NopPruner()
+def _make_grid_point(
+    config: StudyConfig, ordinal: int, space: IntersectionSearchSpace
+) -> BaseSampler:
+    points = config.list_settings()
+    return GridPointSampler(points[ordinal % len(points)])
+
+
+def _make_median(epochs: int) -> BasePruner:
+    # The first epochs say little about the last: no trial is pruned in its first quarter.
+    unpruned = max(1, epochs // 4)
+    return MedianPruner(n_startup_trials=5, n_warmup_steps=unpruned + 1)
+
+
+SAMPLERS = {
+    "tpe": SamplerType(_make_tpe, learns=True),
+    "random": SamplerType(_make_random),
+    "qmc": SamplerType(_make_qmc),
+    "grid": SamplerType(_make_grid_point),
+    "list": SamplerType(_make_random),  # the settings of a list are not sampled
+}
+"""The values of [study] sampler. To add one: a row here, and its name in StudyTable.sampler."""
+
+PRUNERS: dict[str, Callable[[int], BasePruner]] = {
+    "none": lambda epochs: NopPruner(),
+    "median": _make_median,
+    "successive-halving": lambda epochs: SuccessiveHalvingPruner(
+        min_resource=1, reduction_factor=3
+    ),
+    "hyperband": lambda epochs: HyperbandPruner(min_resource=1, max_resource=max(2, epochs)),
+}
+"""The values of [study] pruner; each gets the largest number of epochs of any trial."""

@@ -1,8 +1,13 @@
-"""A study's Optuna record: ask, report, tell, and what happens to interrupted trials."""
+"""One study's search: ask for trials, report epochs, tell results, requeue interrupted trials.
+
+An attempt whose worker or driver died is an interrupted trial: it ends as failed, and its settings
+are enqueued again as a new Optuna trial, its successor.
+"""
 
 from __future__ import annotations
 
 import bisect
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +15,19 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.config.schema import StudyConfig
-from harness.errors import ConfigError
 from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics, Outcome, TrialResult
-from harness.search.record import Uninterrupted
-from harness.search.samplers import RANDOM_TRIALS, sampler
+from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, make_sampler, untrainable_error
 from harness.system.failpoints import failpoint
 from harness.trial import Trial
 
 ATTEMPTS = 3
-"""A trial whose worker died so often has finally failed."""
+"""A trial whose worker died this often has failed."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Trials by how they ended for good; interrupted attempts count for nothing."""
+    """Numbers of ended trials; interrupted trials are not counted."""
 
     complete: int
     pruned: int
@@ -35,23 +38,53 @@ class Counts:
         return self.complete + self.pruned + self.failed
 
 
+class OrderedRetriesStudy(optuna.Study):
+    """An Optuna study that runs enqueued retries in the order of their ordinals.
+
+    Optuna goes by trial number. A trial that was interrupted twice would then run after one that
+    was sampled later, and the pruner would see their epochs in another order.
+    """
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not waiting:
+            return None
+        first = min(waiting, key=lambda trial: trial.user_attrs["ordinal"])
+        self._storage.set_trial_state_values(first._trial_id, state=TrialState.RUNNING)
+        return first._trial_id
+
+
+class PrunerView(optuna.Study):
+    """A study as its pruner sees it: without interrupted trials that have a successor.
+
+    Hyperband's brackets depend on the trial number, and a retry has a new number: after an
+    interruption Hyperband may stop other trials than it would have stopped without it.
+    """
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        trials = super().get_trials(deepcopy, states)
+        return [trial for trial in trials if trial.user_attrs.get("successor") is None]
+
+
 class Search:
-    """One study, asked and told by one driver. Get one from `open_search`."""
+    """A study's trials, for one driver. Use `open_search` to create one."""
 
     def __init__(self, config: StudyConfig, study: optuna.Study) -> None:
         self.config, self._study = config, study
-        self._judged = Uninterrupted(study.study_name, study._storage)
+        self._pruner_view = PrunerView(study.study_name, study._storage)
         self.uid: str = study.user_attrs["uid"]
         self.set_aside: str | None = study.user_attrs["set_aside"]
-        """The suffix of the study that --fresh put away for this one, if it did."""
-        self._asked: dict[int, optuna.Trial] = {}
+        """The suffix under which --fresh archived the study of this name before this one."""
+        self._running: dict[int, optuna.Trial] = {}
         self._space = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
         frozen = study.get_trials(deepcopy=False)
         self.stale = [trial.number for trial in frozen if trial.state == TrialState.RUNNING]
-        """Trials that a dead driver left running: ours to `adopt` or to interrupt."""
-        self._ordinals = sum("retry_of" not in trial.user_attrs for trial in frozen)
+        """Numbers of trials that a dead driver left running: `tell_outcome` or `requeue` them."""
+        self._next_ordinal = sum("retry_of" not in trial.user_attrs for trial in frozen)
         by_state = [
-            sum(trial.state == state and not _interrupted(trial) for trial in frozen)
+            sum(trial.state == state and not _is_interrupted(trial) for trial in frozen)
             for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         ]
         self.counts = Counts(*by_state)
@@ -64,59 +97,59 @@ class Search:
 
     @property
     def learns(self) -> bool:
-        return self.config.study.sampler == "tpe"
+        """Whether the sampler uses the results of earlier trials."""
+        return SAMPLERS[self.config.study.sampler].learns
 
     @property
     def in_flight_limit(self) -> int | None:
-        """How many trials may run at once, or None for any number.
+        """How many trials may run at once; None for any number.
 
-        A quarter of the study once TPE learns from what came back. Its first draws are random, as
-        the other samplers' always are: they need not wait for anything.
+        A quarter of the study's trials, for a sampler that learns. Its first trials are sampled at
+        random and need not wait for results.
         """
-        if not self.learns or self._ordinals < RANDOM_TRIALS:
+        if not self.learns or self._next_ordinal < RANDOM_TRIALS:
             return None
         return max(1, self.config.study.trials // 4)
 
     def ask(self) -> Trial:
-        """The next trial: an interrupted one again if any waits, else new settings.
+        """The next trial: a retry if one is waiting, otherwise new settings.
 
-        The sampler is seeded by (study's seed, ordinal), the trial's place among those that are no
-        retries, so that a continued study draws what an uninterrupted one would have drawn.
+        The sampler's seed depends on the study's seed and the trial's ordinal (its place among the
+        trials that are not retries), so a continued study samples what an uninterrupted one would.
+        Raises ConfigError for settings that cannot be trained.
         """
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        again = [trial.user_attrs["ordinal"] for trial in waiting]
-        ordinal = min(again, default=self._ordinals)
-        self._study.sampler = sampler(self.config, ordinal, self._space)
-        asked = self._study.ask()
+        ordinals = [trial.user_attrs["ordinal"] for trial in waiting]
+        ordinal = min(ordinals, default=self._next_ordinal)
+        self._study.sampler = make_sampler(self.config, ordinal, self._space)
+        trial = self._study.ask()
         failpoint("search.asked")
-        self._ordinals += not waiting
+        self._next_ordinal += not waiting
         try:
-            spec = self.config.build_spec(asked, ordinal)
+            spec = self.config.build_spec(trial, ordinal)
         except ValueError as error:
-            self._study.tell(asked, state=TrialState.FAIL)
-            raise ConfigError(
-                f"{self.config.source}: [space] draws a trial that cannot be trained: {error}"
-            ) from None
-        # The last write: it also says that every parameter was drawn. A retry has its ordinal.
-        asked.set_user_attr(*(("drawn", True) if waiting else ("ordinal", ordinal)))
-        self._asked[asked.number] = asked
+            self._study.tell(trial, state=TrialState.FAIL)
+            raise untrainable_error(self.config, error) from None
+        # The last write marks the trial as completely sampled. A retry has its ordinal already.
+        trial.set_user_attr(*(("drawn", True) if waiting else ("ordinal", ordinal)))
+        self._running[trial.number] = trial
         return Trial(
-            number=asked.number,
-            uid=self.trial_uid(asked.number),
+            number=trial.number,
+            uid=self.trial_uid(trial.number),
             spec=spec,
-            attempt=asked.user_attrs.get("attempt", 1),
+            attempt=trial.user_attrs.get("attempt", 1),
         )
 
-    def trial(self, number: int) -> Trial:
-        """A trial as it was asked for; the fixed fields alone if it was not drawn to its end."""
+    def get_trial(self, number: int) -> Trial:
+        """A recorded trial; its fixed fields alone if it was not completely sampled."""
         frozen = self._study.get_trials(deepcopy=False)[number]
-        drawn = drawn_of(frozen)
-        if drawn is None and self.config.settings:  # of a list, nothing need be drawn
-            drawn = {}
+        params = get_sampled_params(frozen)
+        if params is None and self.config.settings:  # the settings of a list are not sampled
+            params = {}
         spec = (
             self.config.build_fixed_spec()
-            if drawn is None
-            else self.config.build_spec(optuna.trial.FixedTrial(drawn), self._ordinal(number))
+            if params is None
+            else self.config.build_spec(optuna.trial.FixedTrial(params), self._find_ordinal(number))
         )
         attempt = frozen.user_attrs.get("attempt", 1)
         return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
@@ -125,118 +158,120 @@ class Search:
         return f"{self.uid}/{number}"
 
     def report(self, number: int, metrics: EpochMetrics) -> bool:
-        """Tell the pruner of an epoch; False where it wants the trial stopped."""
-        asked = self._asked[number]
-        asked.report(metrics.get_objective(self.config.study.objective), metrics.epoch)
-        return not self._study.pruner.prune(self._judged, asked._get_latest_trial())
+        """Report an epoch to the pruner. False if the trial should stop."""
+        trial = self._running[number]
+        trial.report(metrics.get_objective(self.config.study.objective), metrics.epoch)
+        return not self._study.pruner.prune(self._pruner_view, trial._get_latest_trial())
 
     def tell_result(self, number: int, result: TrialResult) -> None:
-        """The best epoch's objective, not the last's."""
+        """Tell Optuna a trial's result: the objective of its best epoch, not of its last."""
         if result.stopped == "pruned":
             self._study.tell(number, state=TrialState.PRUNED)
-            self._count(pruned=1)
+            self._add_counts(pruned=1)
         else:
             value = result.best.get_objective(self.config.study.objective)
             self._study.tell(number, value)
             bisect.insort(self.ranking, self.rank(number, value))
-            self._count(complete=1)
-        self._settle(number)
+            self._add_counts(complete=1)
+        self._forget(number)
 
     def tell_failure(self, number: int, reason: str) -> None:
-        self._explain(number, reason)
+        self._set_reason(number, reason)
         self._study.tell(number, state=TrialState.FAIL)
-        self._count(failed=1)
-        self._settle(number)
+        self._add_counts(failed=1)
+        self._forget(number)
 
-    def adopt(self, number: int, outcome: Outcome | None, reason: str) -> None:
-        """Tell of a stale trial what its record says: its driver died before it could."""
+    def tell_outcome(self, number: int, outcome: Outcome | None, reason: str) -> None:
+        """Tell Optuna the recorded outcome of a stale trial, whose driver died before it could."""
         if isinstance(outcome, TrialResult):
             self.tell_result(number, outcome)
         else:
             self.tell_failure(number, reason)
 
     @property
-    def settled(self) -> bool:
-        """Whether it is known of every trial how it ended."""
-        return not self._asked and not self.stale
+    def is_settled(self) -> bool:
+        """Whether every trial has ended."""
+        return not self._running and not self.stale
 
     def requeue(self, number: int, reason: str, blamed: bool) -> int | None:
-        """Queue the settings of an attempt that nothing came of; `tell_interrupted` closes it.
+        """Enqueue the settings of an interrupted trial again; `tell_interrupted` ends it.
 
-        Where the trial is `blamed`, because its worker died under it, that counts as one of its
-        attempts. Returns the number under which it will run again, None after the last attempt.
-        Called again for the same trial, by the next driver, it finds what is queued already.
+        A second call for the same trial, by the next driver, enqueues nothing.
+
+        Args:
+            blamed: its worker died while it trained it, which counts as one of its attempts.
+
+        Returns:
+            The number of its successor; None after the last attempt.
         """
         trial = self._study.get_trials(deepcopy=False)[number]
-        self._explain(number, reason)
+        self._set_reason(number, reason)
         attempt = trial.user_attrs.get("attempt", 1) + blamed
         if attempt > ATTEMPTS:
             return None
-        successor = self._successor(number)
+        successor = self._find_successor(number)
         if successor is None:
             self._study.enqueue_trial(
-                drawn_of(trial) or {},
+                get_sampled_params(trial) or {},
                 user_attrs={
                     "retry_of": number,
                     "attempt": attempt,
-                    "ordinal": self._ordinal(number),
+                    "ordinal": self._find_ordinal(number),
                 },
             )
             failpoint("search.enqueued")
-            successor = self._successor(number)
+            successor = self._find_successor(number)
         self._study._storage.set_trial_user_attr(trial._trial_id, "successor", successor)
         return successor
 
     def tell_interrupted(self, number: int, successor: int | None) -> None:
+        """End an interrupted trial; without a successor it counts as failed."""
         self._study.tell(number, state=TrialState.FAIL)
         if successor is None:
-            self._count(failed=1)
-        self._settle(number)
+            self._add_counts(failed=1)
+        self._forget(number)
 
-    def _settle(self, number: int) -> None:
-        self._asked.pop(number, None)
+    def _forget(self, number: int) -> None:
+        self._running.pop(number, None)
         if number in self.stale:
             self.stale.remove(number)
 
-    def _explain(self, number: int, reason: str) -> None:
+    def _set_reason(self, number: int, reason: str) -> None:
         trial = self._study.get_trials(deepcopy=False)[number]
         self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
 
-    def _ordinal(self, number: int) -> int:
-        """A trial's place among those that are no retries, though it may not say so itself."""
+    def _find_ordinal(self, number: int) -> int:
+        """A trial's ordinal, also if its driver died before it was recorded."""
         trials = self._study.get_trials(deepcopy=False)
-        known: int | None = trials[number].user_attrs.get("ordinal")
-        before = trials[:number]
-        return (
-            known
-            if known is not None
-            else sum("retry_of" not in trial.user_attrs for trial in before)
-        )
+        ordinal: int | None = trials[number].user_attrs.get("ordinal")
+        if ordinal is not None:
+            return ordinal
+        return sum("retry_of" not in trial.user_attrs for trial in trials[:number])
 
-    def _successor(self, number: int) -> int | None:
+    def _find_successor(self, number: int) -> int | None:
         for trial in self._study.get_trials(deepcopy=False):
             if trial.user_attrs.get("retry_of") == number:
                 return trial.number
         return None
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
-        """Sorts trials best first, the earlier of equals first."""
+        """Sort key: the better value first, then the lower number."""
         return get_sort_sign(self.config.study.objective) * value, number
 
-    def _count(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
+    def _add_counts(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
         now = self.counts
         self.counts = Counts(now.complete + complete, now.pruned + pruned, now.failed + failed)
 
 
-def drawn_of(trial: FrozenTrial) -> dict[str, Any] | None:
-    """A trial's parameters; None where its driver died before all of them were drawn."""
+def get_sampled_params(trial: FrozenTrial) -> dict[str, Any] | None:
+    """A trial's parameters; None if its driver died before all of them were sampled."""
     if trial.user_attrs.get("retry_of") is None:
         return trial.params if "ordinal" in trial.user_attrs else None
     if "drawn" in trial.user_attrs:
         return trial.params
-    given: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return given or None  # of an attempt that was not drawn to its end either
+    fixed_params: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return fixed_params or None  # empty for the retry of an incompletely sampled trial
 
 
-def _interrupted(trial: FrozenTrial) -> bool:
+def _is_interrupted(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and trial.user_attrs.get("successor") is not None

@@ -1,8 +1,8 @@
-"""How well numbers are foretold: RMSE, MAE and R2, how sure an RMSE is, whether two differ.
+"""Metrics of a regression (RMSE, MAE, R2), the RMSE's interval, and a test of two models.
 
-Source: B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979;
+Sources: B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979;
 R. A. Fisher, "The Design of Experiments", 1935, section 21 (the sign-flip test); B. Phipson and
-G. K. Smyth, 2010 (its p-value from random flips is never 0).
+G. K. Smyth, 2010 (the p-value of random flips is never 0).
 """
 
 from __future__ import annotations
@@ -15,58 +15,58 @@ import numpy.typing as npt
 RESAMPLES = 2000
 FLIPS = 10_000
 CHUNK = 2**21
-"""So many numbers drawn are in memory at once."""
+"""Random numbers that are in memory at once."""
 
 Values = npt.NDArray[Any]
 
 
-def fitted(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, float]:
-    """`rmse`, `mae` in the units of `true`, and `r2`; both [n].
+def compute_regression_metrics(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, float]:
+    """Return `rmse`, `mae` (both in the units of `true`) and `r2` of predictions [n].
 
-    R2 is 1 - SSE / SST about the mean of `true`, as scikit-learn's r2_score: at most 1, below 0
-    where that mean foretells better. Where all of `true` are equal it is 1 for no error, else 0.
+    R2 is 1 - SSE / SST about the mean of `true`, as scikit-learn's r2_score: at most 1, and below 0
+    if that mean would predict better. If all of `true` are equal it is 1 for no error, else 0.
     """
     y = np.asarray(true, np.float64)
-    off = np.asarray(predicted, np.float64) - y
-    squared, about = float(off @ off), float(np.square(y - y.mean()).sum())
-    r2 = 1 - squared / about if about else float(squared == 0)
+    errors = np.asarray(predicted, np.float64) - y
+    sse, sst = float(errors @ errors), float(np.square(y - y.mean()).sum())
+    r2 = 1 - sse / sst if sst else float(sse == 0)
     return {
-        "rmse": float(np.sqrt(squared / len(y))),
-        "mae": float(np.abs(off).mean()),
+        "rmse": float(np.sqrt(sse / len(y))),
+        "mae": float(np.abs(errors).mean()),
         "r2": r2,
     }
 
 
-def rmse_interval(predicted: Values, true: Values) -> tuple[float, float]:
-    """95 % for the RMSE: the bootstrap's percentiles over the examples, RESAMPLES with one seed.
+def compute_rmse_interval(predicted: Values, true: Values) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the RMSE, from a fixed seed.
 
-    It says what chance in drawing these n examples leaves open; not what choosing the best of many
-    trials by them adds. A few large errors make it wide.
+    It covers the chance in drawing these n examples, and not selection bias, which choosing the
+    best of many trials adds. A few large errors make it wide.
     """
     squared = np.square(predicted.astype(np.float64) - true.astype(np.float64))
     rng, n = np.random.default_rng(0), len(squared)
     rows, means = max(1, CHUNK // n), []
     for start in range(0, RESAMPLES, rows):
-        drawn = rng.integers(n, size=(min(rows, RESAMPLES - start), n))
-        means.append(squared[drawn].mean(1))
+        samples = rng.integers(n, size=(min(rows, RESAMPLES - start), n))
+        means.append(squared[samples].mean(1))
     low, high = np.sqrt(np.quantile(np.concatenate(means), (0.025, 0.975)))
     return float(low), float(high)
 
 
-def sign_flips(differences: Values) -> list[float]:
-    """Two-sided p-values that the mean of each row of `differences` [T, n] is 0 but for chance.
+def compute_sign_flip_p_values(differences: Values) -> list[float]:
+    """Return for each row of `differences` [T, n] the two-sided p-value that its mean is 0.
 
-    A difference is of two models' squared errors on one example: were they alike, its sign would be
-    a coin's. FLIPS random flips of all signs, with one seed, the same for every row; so no p-value
-    is below 1 / (FLIPS + 1).
+    A difference is that of two models' squared errors on one example. If the models were equally
+    good, each sign would be a coin toss. The test flips all signs FLIPS times at random, with a
+    fixed seed and the same flips for every row, so that no p-value is below 1 / (FLIPS + 1).
     """
     rows = np.asarray(differences, np.float64)
     rng, n = np.random.default_rng(0), rows.shape[1]
-    seen = np.abs(rows.sum(1))
-    as_far = np.zeros(len(rows))
-    at_once = max(1, CHUNK // max(n, len(rows)))
-    for start in range(0, FLIPS, at_once):
-        signs = rng.integers(0, 2, (min(at_once, FLIPS - start), n), np.int8) * 2.0 - 1
+    observed = np.abs(rows.sum(1))
+    counts = np.zeros(len(rows))  # flips whose sum is at least as far from 0 as the observed one
+    chunk = max(1, CHUNK // max(n, len(rows)))
+    for start in range(0, FLIPS, chunk):
+        signs = rng.integers(0, 2, (min(chunk, FLIPS - start), n), np.int8) * 2.0 - 1
         sums = np.abs(np.einsum("tn,fn->tf", rows, signs))
-        as_far += (sums >= seen[:, None] * (1 - 1e-9)).sum(1)
-    return [float(p) for p in (as_far + 1) / (FLIPS + 1)]
+        counts += (sums >= observed[:, None] * (1 - 1e-9)).sum(1)
+    return [float(p) for p in (counts + 1) / (FLIPS + 1)]

@@ -1,4 +1,4 @@
-"""Run a study: plan it, drive its trials, confirm the winner, read the test set, write the report.
+"""Run a study: plan it, drive its trials, confirm the winner, read the test set, report.
 
 options       the options of a run, checked once
 plan          a study file and options -> devices, data, stores and executor, resolved

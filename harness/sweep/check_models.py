@@ -13,14 +13,14 @@ from pathlib import Path
 
 from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError
-from harness.executors.model_check import examine, problem
+from harness.executors.model_check import find_problem_in_process, find_problem
 from harness.models.user_code import (
     find_model_files,
     fingerprint,
     hash_model_files,
     importable_from,
 )
-from harness.search.draws import random_specs
+from harness.search.samplers import sample_random_specs
 from harness.sweep.plan import Plan
 from harness.tracking.base import Tracker
 
@@ -44,13 +44,13 @@ def check_models(plan: Plan, prepared: PreparedDataset) -> Iterator[Plan]:
         try:
             code = {model: fingerprint(hash_model_files(model)) for model in config.models}
             config = replace(config, code=code)
-            specs = random_specs(
+            specs = sample_random_specs(
                 config, min(MAX_SETTINGS, max(MIN_SETTINGS, len(config.list_settings())))
             )
             if plan.inline:
-                message = problem(training.shape, len(training.classes) or 1, specs)
+                message = find_problem(training.shape, len(training.classes) or 1, specs)
             else:
-                message = examine(training, specs)
+                message = find_problem_in_process(training, specs)
         except ConfigError as error:
             message = str(error)
         if message:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
-from harness.analysis.confirmation import waiting
+from harness.analysis.confirmation import list_missing_seeds
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
 from harness.executors.base import Executor
-from harness.search.again import Again, ConfirmingSearch
+from harness.search.fixed_trials import ConfirmationRun, ConfirmationSearch
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
@@ -56,7 +56,7 @@ def confirm_best_settings(
         else plan.create_executor(prepared, count, watcher.message) as workers
     ):
         ending = Driver(
-            ConfirmingSearch(study.uid, missing, study.objective),
+            ConfirmationSearch(study.uid, missing, study.objective),
             workers,
             tracker,
             watcher,
@@ -68,13 +68,13 @@ def confirm_best_settings(
         raise Interruption("interrupted during confirmation; rerun the same command to continue")
 
 
-def list_missing_runs(plan: Plan, study: StudyRun) -> list[Again]:
+def list_missing_runs(plan: Plan, study: StudyRun) -> list[ConfirmationRun]:
     """List the confirmation runs that are not on record, the best settings first."""
     if not plan.config.has_confirmation:
         return []
     table = plan.config.confirm
     return [
-        Again(
+        ConfirmationRun(
             trial.number,
             replace(trial.spec, seed=seed),
             sum(
@@ -82,5 +82,5 @@ def list_missing_runs(plan: Plan, study: StudyRun) -> list[Again]:
                 for run in study.confirmation_runs
             ),
         )
-        for trial, seed in waiting(study, table.top, table.seeds)
+        for trial, seed in list_missing_seeds(study, table.top, table.seeds)
     ]

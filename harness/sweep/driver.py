@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 from harness.errors import HarnessError
-from harness.executors.base import Ended, Epoch, Event, Executor
+from harness.executors.base import TrialEnded, EpochEnded, Event, Executor
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
 from harness.search.study import Counts
 from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
@@ -130,7 +130,7 @@ class Driver:
     def _handle_event(self, event: Event) -> None:
         running = self.progress.running[event.uid]
         running.worker = event.worker
-        if isinstance(event, Epoch):
+        if isinstance(event, EpochEnded):
             self._tracker.log_epochs(event.uid, [event.metrics])
             failpoint("driver.logged")
             keep = self._source.report(running.trial.number, event.metrics)
@@ -138,7 +138,7 @@ class Driver:
             self._executor.answer(event.uid, keep)
             running.epochs.append(event.metrics)
             self.progress.epochs += 1
-        elif isinstance(event, Ended):
+        elif isinstance(event, TrialEnded):
             self._end_trial(running, event.outcome)
         else:
             self._interrupt_trial(running, event.reason, blamed=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from harness.analysis.formatting import counted, duration
+from harness.analysis.formatting import format_count, format_duration
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
@@ -21,8 +21,8 @@ from harness.engine.device_data import DeviceData
 from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.errors import ConfigError
-from harness.executors.devices import available_cores
-from harness.search.draws import random_specs
+from harness.executors.devices import count_available_cores
+from harness.search.samplers import sample_random_specs
 from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
 from harness.trial import TrialSpec
@@ -54,7 +54,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
     workers = len(plan.devices)
     confirmation_runs = config.confirm.top * config.confirm.seeds if config.has_confirmation else 0
     trials = config.study.trials + confirmation_runs
-    at_once = min(workers, available_cores()) if plan.devices[0] == "cpu" else workers
+    at_once = min(workers, count_available_cores()) if plan.devices[0] == "cpu" else workers
     return config.definition() | {
         "name": config.study.name,
         "file": config.source,
@@ -79,8 +79,8 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
-        f"device   {resolved['device']}, {counted(resolved['workers'], 'worker')}, each training "
-        f"{counted(resolved['trials_a_worker'], 'trial')} at once",
+        f"device   {resolved['device']}, {format_count(resolved['workers'], 'worker')}, each training "
+        f"{format_count(resolved['trials_a_worker'], 'trial')} at once",
         f"data     {data['name']}{_format_data_options(data, resolved['dropped'])} "
         f"from {resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
@@ -98,7 +98,7 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
     if sampler not in GRID_OR_LIST:
         lines.append(f"confirm  {runs} more runs, over fresh seeds" if runs else "confirm  no")
     trial_time = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
-    time_text = duration(resolved["seconds"])
+    time_text = format_duration(resolved["seconds"])
     settings = "these settings" if sampler in GRID_OR_LIST else "random settings"
     lines.append(f"time     about {time_text} of training for {settings}, unpruned ({trial_time})")
     if not resolved["device"].startswith("CPU"):
@@ -135,7 +135,7 @@ def _measure_trial_seconds(plan: Plan, prepared: PreparedDataset) -> float:
         if device == "cpu":
             torch.set_num_threads(1)
         data = DeviceData(load_splits(prepared.training), device)
-        specs = random_specs(plan.config, RANDOM_SETTINGS)
+        specs = sample_random_specs(plan.config, RANDOM_SETTINGS)
         return statistics.fmean(spec.epochs * _measure_epoch_seconds(spec, data) for spec in specs)
     finally:
         torch.set_num_threads(threads)

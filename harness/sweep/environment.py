@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.analysis.data_quality import facts_of
+from harness.analysis.data_quality import data_quality_to_facts
 from harness.data.prepare import PreparedDataset
 from harness.inference.preprocessing import PixelStatistics
 
@@ -46,7 +46,7 @@ def collect_environment(
         **({"columns": _join_columns(training.columns)} if training.columns else {}),
         "split_hash": prepared.split_hash,
         **({"pixels": str(pixels)} if pixels else {}),
-        **facts_of(prepared.data_quality),
+        **data_quality_to_facts(prepared.data_quality),
     }
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.analysis import misclassified
-from harness.analysis.data_quality import data_metrics
-from harness.analysis.expected_best import expected
+from harness.analysis.data_quality import compute_data_metrics
+from harness.analysis.expected_best import compute_expected_best
 from harness.analysis.summary import Summary
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
@@ -21,15 +21,15 @@ from harness.models import baselines, export
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP, load_model
 from harness.reports.page import Page
-from harness.reports.study_page import report
+from harness.reports.study_page import build_study_page
 from harness.search.study import Search
 from harness.sweep.confirm import list_missing_runs
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
-from harness.test_set.opening import read_test
-from harness.test_set.selection import Selection, freeze, unread
+from harness.test_set.opening import read_test_set
+from harness.test_set.selection import Selection, freeze_selection, list_unread_runs
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun
 
@@ -54,9 +54,9 @@ def finalize_study(
     Steps that an earlier run has finished are skipped. Raises Interruption.
     """
     study = plan.read_study(tracker)
-    selection = freeze(study)
-    champion, waiting = selection.champion, unread(study, selection)
-    if _find_registered_run(tracker, study) != selection.kept.uid:
+    selection = freeze_selection(study)
+    champion, waiting = selection.champion, list_unread_runs(study, selection)
+    if _find_registered_run(tracker, study) != selection.model_run.uid:
         _check_not_interrupted(stop)
         watcher.message(f"chosen: trial {champion.number}; registering its model")
         _register_champion(plan, prepared, tracker, selection, study, watcher)
@@ -73,20 +73,20 @@ def finalize_study(
     summary, page = _write_report(plan, tracker, study, selection)
     assert summary.reading is not None
     failpoint("conclude.reported")
-    tracker.log_file(search.uid, "report.html", page.inlined().encode())
+    tracker.log_file(search.uid, "report.html", page.render_inline().encode())
     assert champion.best is not None
     metrics = {
         **champion.best.best_metrics,
         # In a resumed list, the champion may have been tested by an earlier run.
         **{f"test/{name}": value for name, value in summary.reading.figures.items()},
         **summary.metrics(),
-        **data_metrics(study),
+        **compute_data_metrics(study),
         "trials/complete": search.counts.complete,
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,
     }
-    expected_best = expected(study)
-    curves = {expected_best.metric: expected_best.curve} if expected_best else {}
+    expected_best = compute_expected_best(study)
+    curves = {expected_best.metric_name: expected_best.curve} if expected_best else {}
     note = summary.markdown()
     tracker.close_study(search.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
     failpoint("conclude.closed")
@@ -102,8 +102,8 @@ def load_finished_summary(plan: Plan, tracker: Tracker, search: Search) -> Summa
         study.facts.get(CONFIRM_FACT) == plan.confirmation_rule
         and not list_missing_runs(plan, study)
     )
-    selection = freeze(study)
-    if unread(study, selection) or study.state != "COMPLETE" or not is_confirmed:
+    selection = freeze_selection(study)
+    if list_unread_runs(study, selection) or study.state != "COMPLETE" or not is_confirmed:
         return None
     return _write_report(plan, tracker, study, selection)[0]
 
@@ -113,7 +113,7 @@ def _find_registered_run(tracker: Tracker, study: StudyRun) -> str | None:
 
     Its misclassified examples are logged after the model, so their file shows that it is there.
     """
-    content = tracker.read_file(study.run_id, misclassified.FILE)
+    content = tracker.read_file(study.run_id, misclassified.MISTAKES_FILE)
     if not content:
         return None
     mistakes = misclassified.Mistakes.from_file(content)
@@ -129,7 +129,7 @@ def _register_champion(
     watcher: ProgressDisplay,
 ) -> None:
     """Register the champion's model and log its mistakes on the validation set."""
-    kept, classes = selection.kept, study.classes
+    kept, classes = selection.model_run, study.classes
     model = _load_model(tracker, study, kept)
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
@@ -156,10 +156,10 @@ def _register_champion(
     mistakes = misclassified.Mistakes(kept.number, 0, ())
     if classes:
         validation = load_splits(files).validation
-        mistakes = misclassified.find(kept.number, model, validation, kept.spec.loss)
+        mistakes = misclassified.find_mistakes(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")
     mistakes = replace(mistakes, run=kept.uid)
-    tracker.log_file(study.uid, misclassified.FILE, mistakes.to_file())
+    tracker.log_file(study.uid, misclassified.MISTAKES_FILE, mistakes.to_file())
 
 
 def _read_test_set(
@@ -183,7 +183,7 @@ def _read_test_set(
     # A generator: only one model at a time is in memory.
     trained = ((r.uid, r.number, r.spec.loss, _load_model(tracker, study, r)) for r in waiting)
     name = (study.name, study.uid)
-    results = read_test(selection.hash, name, sealed, log, trained, test_baselines)
+    results = read_test_set(selection.hash, name, sealed, log, trained, test_baselines)
     readings = []
     for run, (reading, predictions) in zip(waiting, results, strict=True):
         tracker.log_file(run.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
@@ -229,6 +229,6 @@ def _write_report(
     path = plan.workspace.report_path(study.name, plan.resolved_tracking_uri)
     store = plan.workspace.format_uri(plan.resolved_tracking_uri)
     summary = Summary.of(study, selection.champion, tracker, path, store)
-    page = report(summary)
+    page = build_study_page(summary)
     page.write(path)
     return summary, page

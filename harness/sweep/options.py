@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.config.schema import MAX_SEED, MAX_TRIALS, parse_duration
 from harness.errors import ConfigError
-from harness.executors.devices import Demand
+from harness.executors.devices import DeviceOption
 
 MAX_WORKERS = 1000
 
@@ -22,7 +22,7 @@ class RunOptions:
     """
 
     trials: int | None = None
-    device: Demand = None
+    device: DeviceOption = None
     """`gpu` demands CUDA, `cpu` forbids it."""
     workers: int | None = None
     """0 trains in this process."""

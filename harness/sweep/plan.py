@@ -18,10 +18,10 @@ from harness.data.prepare import PreparedDataset, prepare
 from harness.engine import cost_model
 from harness.errors import ConfigError, DataError, StoreError
 from harness.executors.base import Executor, Setup
-from harness.executors.devices import choose
-from harness.executors.processes import ProcessExecutor
-from harness.executors.ray_cluster import Ray
-from harness.search.draws import random_specs
+from harness.executors.devices import choose_devices
+from harness.executors.ray_cluster import RayOptions
+from harness.executors.registry import ExecutorOptions, create_executor
+from harness.search.samplers import sample_random_specs
 from harness.search.storage.base import StudyStorage
 from harness.sweep.environment import collect_environment
 from harness.sweep.options import RunOptions
@@ -61,7 +61,7 @@ class Plan:
     tracking_uri: str | None
     command: str
     """The command for the same study, without paths to data and to stores."""
-    ray: Ray | None = None
+    ray: RayOptions | None = None
     """The Ray cluster to train on, instead of this machine."""
 
     @property
@@ -103,42 +103,40 @@ class Plan:
         if self.ray is None:
             yield self
             return
-        from harness.executors.ray_cluster import joined
+        from harness.executors.ray_cluster import join_cluster
 
-        with joined(self.ray) as room:
-            workers = room.workers if self.ray.most is None else min(self.ray.most, room.workers)
-            yield replace(self, devices=(room.device,) * workers, device=room.described)
+        with join_cluster(self.ray) as room:
+            workers = min(self.ray.max_workers or room.workers, room.workers)
+            yield replace(self, devices=(room.device,) * workers, device=room.description)
 
     def create_executor(
         self,
         prepared: PreparedDataset,
         trials: int,
-        tell: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> Executor:
         """Create the executor for this many trials, with no more workers than trials.
 
-        `tell` receives messages, such as what a cluster's workers wait for.
+        `notify` receives messages, such as what a cluster's workers wait for.
         """
         objective, devices = self.config.study.objective, self.devices[:trials]
         slots = 1 if trials <= len(devices) else self.count_slots(prepared)
-        setups = [Setup(objective, device, slots) for device in devices]
+        options = ExecutorOptions(
+            files=prepared.training,
+            setups=[Setup(objective, device, slots) for device in devices],
+            trials=trials,
+            hung_after=parse_duration(self.config.study.hung_after),
+            ray=self.ray,
+            notify=notify,
+        )
+        return create_executor(self.executor_name, options)
+
+    @property
+    def executor_name(self) -> str:
+        """The name of the plan's executor in `harness.executors.registry`."""
         if self.inline:
-            from harness.executors.inline import InlineExecutor
-
-            return InlineExecutor(prepared.training, setups[0])
-        hung_after = parse_duration(self.config.study.hung_after)
-        if self.ray is not None:
-            from harness.executors.ray_executor import RayExecutor
-
-            return RayExecutor(
-                prepared.training,
-                setups[0],
-                cpus=self.ray.cpus,
-                most=min(trials, self.ray.most or trials),
-                hung_after=hung_after,
-                tell=tell,
-            )
-        return ProcessExecutor(prepared.training, setups, hung_after)
+            return "inline"
+        return "processes" if self.ray is None else "ray"
 
     def count_slots(self, prepared: PreparedDataset) -> int:
         """Return how many trials a worker trains at once.
@@ -157,7 +155,7 @@ class Plan:
         """Estimate the speed-up of a CPU core that trains CPU_SLOTS trials at once."""
         training, size = prepared.training, cost_model.CPU_SLOTS
         inputs, outputs = math.prod(training.shape), len(training.classes) or 1
-        specs = random_specs(self.config, RANDOM_SETS * size)
+        specs = sample_random_specs(self.config, RANDOM_SETS * size)
         return statistics.fmean(
             cost_model.estimate_gain(specs[start : start + size], inputs, outputs)
             for start in range(0, len(specs), size)
@@ -231,10 +229,10 @@ def make_plan(study: str | Path, options: RunOptions) -> Plan:
     cluster = None
     if options.ray is not None:
         cores = options.cpus_per_worker or 1
-        cluster = Ray(options.ray, options.device, cores, options.workers)
+        cluster = RayOptions(options.ray, options.device, cores, options.workers)
         available, description = ["cpu"], f"Ray cluster {options.ray}"  # unknown until joined
     else:
-        available, description = choose(options.device)
+        available, description = choose_devices(options.device)
     workers = len(available) if options.workers is None else options.workers
     return Plan(
         config,

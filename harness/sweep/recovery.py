@@ -15,7 +15,7 @@ def recover_trials(search: Search, tracker: OutboxTracker) -> None:
     Other trials are closed as interrupted and queued again.
     """
     for number in list(search.stale):
-        trial = search.trial(number)
+        trial = search.get_trial(number)
         finish = tracker.find_finish(trial.uid)
         if finish is None:
             successor = search.requeue(number, DRIVER_DIED, blamed=False)
@@ -24,4 +24,4 @@ def recover_trials(search: Search, tracker: OutboxTracker) -> None:
         elif finish.state == "INTERRUPTED":
             search.tell_interrupted(number, finish.successor)
         else:
-            search.adopt(number, finish.outcome, finish.reason)
+            search.tell_outcome(number, finish.outcome, finish.reason)

@@ -15,20 +15,20 @@ from pathlib import Path
 from harness.analysis.lookup import find_trial
 from harness.analysis.replay_result import ReplayResult
 from harness.analysis.replay_tolerance import (
-    METRICS,
+    METRIC_NAMES,
     PERTURBATION,
-    SIZE,
+    PERTURBATION_TEXT,
     TWINS,
-    Training,
-    measured,
-    spread,
+    TrainingRecord,
+    list_measured_metrics,
+    compare_with_twins,
 )
 from harness.config.schema import fill_defaults
 from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError, HarnessError, Interruption, StoreError, StudyError
 from harness.executors.base import Executor, Setup
-from harness.executors.devices import Demand, choose
-from harness.executors.processes import ProcessExecutor
+from harness.executors.devices import DeviceOption, choose_devices
+from harness.executors.registry import ExecutorOptions, create_executor
 from harness.models.user_code import fingerprint, hash_model_files, importable_from
 from harness.results import Objective, Outcome, TrialResult
 from harness.search.fixed_trials import FixedSearch
@@ -50,7 +50,7 @@ def replay(
     name: str,
     *,
     watcher: ProgressDisplay,
-    device: Demand = None,
+    device: DeviceOption = None,
     inline: bool = False,
     data_dir: Path | None = None,
     tracking_uri: str | None = None,
@@ -73,7 +73,7 @@ def replay(
     _check_curve(study, run)
     before = run.environment or study.facts
     on_cpu = before.get("device", "").startswith("CPU")
-    devices, description = choose(device or ("cpu" if on_cpu else None))
+    devices, description = choose_devices(device or ("cpu" if on_cpu else None))
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with private_files(), graceful_shutdown() as stop, importable_from(folder, Path.cwd()):
         _check_code(title, run.spec)
@@ -87,18 +87,20 @@ def replay(
         (now,) = trainer.train(devices[:1])
         recorded = _load_recorded(tracker, run)
         result = ReplayResult(study, run, description, tuple(caveats), recorded, now)
-        if caveats and result.first is not None and not now.diverged:
+        if caveats and result.first_difference is not None and not now.diverged:
             watcher.message(
                 f"the bits differ, and equal bits are not promised here; training {TWINS} twins, "
-                f"with initial weights off by {SIZE}, to measure how far rounding carries"
+                f"with initial weights off by {PERTURBATION_TEXT}, to measure how far rounding carries"
             )
             twins = trainer.train(devices[:TWINS], TWINS)
-            twin_spread = spread(recorded.epochs, now.epochs, twins, prepared.sizes["validation"])
+            twin_spread = compare_with_twins(
+                recorded.epochs, now.epochs, twins, prepared.sizes["validation"]
+            )
             result = replace(result, twins=tuple(twins), spread=twin_spread)
     try:
-        tracker.log_replay(run.run_id, result.word, result.metrics)
+        tracker.log_replay(run.run_id, result.agreement, result.metrics)
     except StoreError as error:
-        result = replace(result, unwritten=str(error))
+        result = replace(result, unrecorded_reason=str(error))
     return result
 
 
@@ -128,7 +130,7 @@ class _ReplayTrainer:
         self._prepared, self._objective, self._run = prepared, objective, run
         self._watcher, self._stop, self._inline = watcher, stop, inline
 
-    def train(self, devices: Sequence[str], twins: int = 0) -> list[Training]:
+    def train(self, devices: Sequence[str], twins: int = 0) -> list[TrainingRecord]:
         """Train the trial alone, or `twins` copies of it; each device trains one at a time."""
         specs = [self._run.spec] * (twins or 1)
         uid = f"{self._run.uid}/{'twin' if twins else 'replay'}"
@@ -152,20 +154,17 @@ class _ReplayTrainer:
 
     def _executor(self, devices: Sequence[str], perturbation: float) -> Executor:
         setups = [Setup(self._objective, device, 1, perturbation) for device in devices]
-        if self._inline:
-            from harness.executors.inline import InlineExecutor
-
-            return InlineExecutor(self._prepared.training, setups[0])
-        return ProcessExecutor(self._prepared.training, setups)
+        options = ExecutorOptions(self._prepared.training, setups, trials=len(setups))
+        return create_executor("inline" if self._inline else "processes", options)
 
 
-def _to_training(run: RunRecord, outcome: Outcome | None) -> Training:
+def _to_training(run: RunRecord, outcome: Outcome | None) -> TrainingRecord:
     """Collect a replay's results. Raises HarnessError if it failed without diverging."""
     diverged = run.state == "FAILED" and run.reason.startswith("diverged")
     if run.state == "FAILED" and not diverged:
         raise HarnessError(f"the replay failed: {run.reason}")
     result = outcome if isinstance(outcome, TrialResult) else None
-    return Training(
+    return TrainingRecord(
         run.epochs,
         run.best.epoch if run.best else None,
         run.confusion,
@@ -175,10 +174,10 @@ def _to_training(run: RunRecord, outcome: Outcome | None) -> Training:
     )
 
 
-def _load_recorded(tracker: Tracker, run: RunRecord) -> Training:
+def _load_recorded(tracker: Tracker, run: RunRecord) -> TrainingRecord:
     content = tracker.read_file(run.run_id, PREDICTIONS_FILE)
     predictions = Predictions.from_bytes(content) if content else None
-    return Training(
+    return TrainingRecord(
         run.epochs,
         run.best.epoch if run.best else None,
         run.confusion,
@@ -194,7 +193,7 @@ def _check_curve(study: StudyRun, run: RunRecord) -> None:
     if run.state == "COMPLETE" and not spec.patience:
         last = spec.epochs
     expected = [epoch for epoch in range(1, last + 1) if spec.is_evaluated(epoch)]
-    problem, names = "", measured(run.epochs, METRICS)
+    problem, names = "", list_measured_metrics(run.epochs, METRIC_NAMES)
     if not expected or recorded != expected:
         problem = f"its curve on record has {len(recorded)} of {len(expected)} epochs"
     elif any(math.isnan(getattr(metrics, name)) for metrics in run.epochs for name in names):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.formatting import counted
+from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.config.schema import GRID_OR_LIST, parse_duration
 from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError, Interruption, Unsent
 from harness.executors.base import Executor
-from harness.executors.devices import Demand
+from harness.executors.devices import DeviceOption
 from harness.search.open_study import open_search
 from harness.search.study import Search
 from harness.sweep.check_models import check_models, log_model_code
@@ -49,12 +49,12 @@ class StudyResult:
 
     @property
     def report(self) -> Path:
-        return self.summary.report
+        return self.summary.report_path
 
     @property
     def model(self) -> str:
         """URI of the champion's model, for `mlflow.pytorch.load_model`."""
-        return self.summary.model
+        return self.summary.model_uri
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def run_study(
     study: str | Path = "fashion-mnist",
     *,
     trials: int | None = None,
-    device: Demand = None,
+    device: DeviceOption = None,
     workers: int | None = None,
     timeout: str | None = None,
     seed: int | None = None,
@@ -157,8 +157,8 @@ def _run_stages(
     stop: StopFlag,
 ) -> Summary:
     """Search, confirm and finalize; skip what an earlier run has finished."""
-    tracker.ended_cleanly = search.settled
-    if executor is None and search.settled:
+    tracker.ended_cleanly = search.is_settled
+    if executor is None and search.is_settled:
         from harness.sweep.finalize import load_finished_summary
 
         summary = load_finished_summary(plan, tracker, search)
@@ -206,7 +206,7 @@ def _close_on_error(tracker: OutboxTracker, search: Search, stop: StopFlag) -> I
             tracker.close_study(search.uid, state, reason=str(error) or type(error).__name__)
         raise
     finally:
-        tracker.ended_cleanly = search.settled
+        tracker.ended_cleanly = search.is_settled
 
 
 def _drive_search(
@@ -221,7 +221,7 @@ def _drive_search(
     study = plan.config.study
     best = None
     if search.ranking:
-        trial = search.trial(search.ranking[0][1])
+        trial = search.get_trial(search.ranking[0][1])
         best = BestTrial(trial.title, abs(search.ranking[0][0]), trial.spec.describe())
     ending = Driver(
         search,
@@ -247,7 +247,7 @@ def _format_start(plan: Plan, search: Search) -> str:
     name, target, done = plan.config.study.name, plan.config.study.trials, search.counts.done
     if done >= target:
         return f"{name}: {done} of {target} trials are done, nothing to train"
-    workers = "in this process" if plan.inline else counted(len(plan.devices), "worker")
+    workers = "in this process" if plan.inline else format_count(len(plan.devices), "worker")
     where = f"on {plan.device} ({workers})"
     if done:
         return f"{name}: resuming after {done} of {target} trials, {where}"

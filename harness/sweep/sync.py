@@ -45,7 +45,7 @@ def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | N
 
 
 def _check_study_exists(workspace: Workspace, uri: str, study: str) -> None:
-    names = workspace.study_storage(uri).names()
+    names = workspace.study_storage(uri).list_studies()
     if study not in names:
         raise StudyError(f"no study {study!r} to send{did_you_mean(study, names)}")
 

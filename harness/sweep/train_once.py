@@ -6,11 +6,11 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.analysis.formatting import aligned, in_json, ordinal, ranked_classes
+from harness.analysis.formatting import align_labels, score_to_dict, format_ordinal, format_class_accuracies
 from harness.config.search_space import SearchSpace
 from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError, HarnessError, Interruption
-from harness.metrics import Score, get_score
+from harness.metrics import Score, read_score
 from harness.results import TrialFailure, TrialResult
 from harness.search.fixed_trials import FixedSearch
 from harness.sweep.check_models import check_models, log_model_code
@@ -47,17 +47,17 @@ class TrainResult:
             ("validation", f"{metrics} ({at})"),
         ]
         if reading is not None:
-            look = f"{ordinal(reading.look)} look at this test set"
+            look = f"{format_ordinal(reading.look)} look at this test set"
             more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
             lines.append(("test", f"{score.format_score(reading)}, {more} ({look})"))
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
         if self.classes:
-            lines.append(("classes", f"on {part}: {ranked_classes(self.classes, matrix)}"))
+            lines.append(("classes", f"on {part}: {format_class_accuracies(self.classes, matrix)}"))
         lines.append(("run", self.run_id))
         if reading is not None and self.classes:
             lines.append(("look", f"harness predict {self.run_id} --test 12"))
         lines.append(("browse", f"harness ui {self.experiment}"))
-        return aligned(lines)
+        return align_labels(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values, for --format json."""
@@ -67,8 +67,8 @@ class TrainResult:
             "run_id": self.run_id,
             "best": self.result.best.to_dict(),
             "spec": self.spec.to_dict(),
-            "validation": in_json(self.score, self.classes, self.result),
-            "test": reading and in_json(self.score, self.classes, reading) | reading.figures,
+            "validation": score_to_dict(self.score, self.classes, self.result),
+            "test": reading and score_to_dict(self.score, self.classes, reading) | reading.figures,
         }
 
 
@@ -118,7 +118,7 @@ def _train_planned(
         if test:
             from harness.data.torch_datasets import SealedTest
             from harness.models.mlp import load_model
-            from harness.test_set.opening import read_test
+            from harness.test_set.opening import read_test_set
 
             model = load_model(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)
@@ -126,9 +126,9 @@ def _train_planned(
             log = plan.workspace.test_set_log(prepared.test_digest)
             trained = [(source.uid, 0, spec.loss, model)]
             study = (experiment, source.uid)
-            ((reading, predictions),) = read_test(settings, study, sealed, log, trained)
+            ((reading, predictions),) = read_test_set(settings, study, sealed, log, trained)
             tracker.log_file(source.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
             tracker.log_test(source.uid, reading)
         run_id = tracker.find_run_id(source.uid)
-        score, classes = get_score(config.definition()), prepared.training.classes
+        score, classes = read_score(config.definition()), prepared.training.classes
         return TrainResult(spec, outcome, reading, experiment, run_id, classes, score)

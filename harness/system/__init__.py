@@ -2,6 +2,7 @@
 
 signals     graceful shutdown: Ctrl-C and SIGTERM set a flag that the driver polls
 jsonl       append-only files of lines: cut off a torn end
+retries     the one retry policy
 terminal    escape untrusted text for a terminal
 retries     the one retry policy: growing pauses, up to a deadline
 failpoints  named places where a test can kill the driver

@@ -39,18 +39,18 @@ class TestSetLog:
     path: Path
 
     @classmethod
-    def of(cls, folder: Path, test_digest: str) -> TestSetLog:
+    def for_test_set(cls, folder: Path, test_digest: str) -> TestSetLog:
         return cls(folder / f"{test_digest[:NAME_LENGTH]}.jsonl")
 
-    def open(self, selection: str, study: str, uid: str) -> int:
+    def record_opening(self, selection: str, study: str, uid: str) -> int:
         """Write an opening down, before the test set is read; which one it is, counted from 1.
 
         For a selection that is there already, after a crash, it is the same one.
         """
-        with self._locked():
-            known = self.selections()
+        with self._lock():
+            known = self.list_selections()
             if selection not in known:
-                who = f"{_user()}@{socket.gethostname()}"
+                who = f"{_get_user()}@{socket.gethostname()}"
                 self._append(
                     opened=selection, study=study, uid=uid, who=who, time=time.time(),
                 )  # fmt: skip
@@ -58,24 +58,24 @@ class TestSetLog:
                 failpoint("ledger.opened")
         return known.index(selection) + 1
 
-    def close(self, reading: TestReading) -> None:
+    def record_reading(self, reading: TestReading) -> None:
         """Write a result down, once for each trial."""
-        with self._locked():
+        with self._lock():
             told = {
                 "read": reading.selection,
                 "run": reading.run,
                 **reading.figures,
                 "examples": reading.examples,
             }
-            if not any(told.items() <= line.items() for line in self.lines()):
+            if not any(told.items() <= line.items() for line in self.read_lines()):
                 self._append(**told, time=reading.time)
 
-    def selections(self) -> list[str]:
+    def list_selections(self) -> list[str]:
         """The hashes of what it was opened for, in order."""
-        opened = (str(line["opened"]) for line in self.lines() if "opened" in line)
+        opened = (str(line["opened"]) for line in self.read_lines() if "opened" in line)
         return list(dict.fromkeys(opened))
 
-    def lines(self) -> list[dict[str, Any]]:
+    def read_lines(self) -> list[dict[str, Any]]:
         try:
             content = self.path.read_bytes() if self.path.is_file() else b""
         except OSError as error:
@@ -83,7 +83,7 @@ class TestSetLog:
         return [json.loads(line) for line in content.splitlines() if is_line(line + b"\n")]
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock")):
@@ -107,7 +107,7 @@ def is_line(line: bytes) -> bool:
         return False
 
 
-def _user() -> str:
+def _get_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

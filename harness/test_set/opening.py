@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from harness.data.torch_datasets import Split, SealedTest
+from harness.data.torch_datasets import SealedTest, Split
 from harness.engine.losses import compute_example_losses, compute_probabilities
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP
-from harness.stats.regression import fitted, rmse_interval
+from harness.stats.regression import compute_regression_metrics, compute_rmse_interval
 from harness.test_set.log import TestSetLog
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.types import TestReading
@@ -24,27 +24,27 @@ from harness.trial import Loss
 BATCH = 500
 
 
-def read_test(
+def read_test_set(
     selection: str,
     study: tuple[str, str],
     sealed: SealedTest,
-    ledger: TestSetLog,
+    log: TestSetLog,
     trained: Iterable[tuple[str, int, Loss, MLP | CustomModel]],
-    alongside: Callable[[Split], None] | None = None,
+    evaluate_also: Callable[[Split], None] | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set for the selection of that hash: (uid, number, loss, model) of each run.
 
     The ledger knows of it before anything is read; `study` is the (name, uid) that it is told.
     `alongside` is shown the part first: what is judged beside the models, in the same opening.
     """
-    look = ledger.open(selection, *study)
+    look = log.record_opening(selection, *study)
     part = sealed.open()
     true = part.labels[part.rows]
-    if alongside is not None:
-        alongside(part)
+    if evaluate_also is not None:
+        evaluate_also(part)
     for uid, number, trained_by, model in trained:
         if model.is_regression:
-            values = foretold(model, part)
+            values = predict_values(model, part)
             reading = TestReading(
                 selection=selection,
                 number=number,
@@ -53,11 +53,11 @@ def read_test(
                 confusion=(),
                 run=uid,
                 look=look,
-                interval=rmse_interval(values.numpy(), true.numpy()),
+                interval=compute_rmse_interval(values.numpy(), true.numpy()),
                 foretold=len(true),
-                **fitted(values, true),
+                **compute_regression_metrics(values, true),
             )
-            ledger.close(reading)
+            log.record_reading(reading)
             yield reading, TestPredictions(true.numpy(), values.numpy())
             continue
         losses, sure, predicted = [], [], []
@@ -80,11 +80,11 @@ def read_test(
             run=uid,
             look=look,
         )
-        ledger.close(reading)
+        log.record_reading(reading)
         yield reading, TestPredictions(true.numpy(), said.numpy(), torch.cat(sure).numpy())
 
 
 @torch.inference_mode()
-def foretold(model: MLP | CustomModel, part: Split) -> torch.Tensor:
+def predict_values(model: MLP | CustomModel, part: Split) -> torch.Tensor:
     """What a regression says of each example, [n], in the target's own units."""
     return torch.cat([model(part.inputs[rows])[:, 0] for rows in torch.split(part.rows, BATCH)])

@@ -1,10 +1,11 @@
 """Recording studies and trials, and reading them back: in MLflow, through an outbox on disk.
 
-base         the Tracker protocol
-types        the values that trackers write and read
-in_memory    the working fake, for tests
-predictions  the files of a trial's predictions
-raw_types    everything that a store holds of a study, unchecked, for `harness doctor`
-mlflow       an MLflow store or server: the only package that imports mlflow
-outbox       writes that are on disk before they are sent
+base            the Tracker protocol
+types           the values that trackers write and read
+trial_document  `trial.json`: settings and learning curves of a trial
+predictions     the files of a trial's predictions
+raw_types       everything that a store holds of a study, unchecked, for `harness doctor`
+in_memory       the working fake, for tests
+mlflow          an MLflow store or server: the only package that imports mlflow
+outbox          writes that are on disk before they are sent
 """

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 from harness.config.schema import GRID_OR_LIST
-from harness.metrics import Score, get_score, get_sort_sign
-from harness.results import EpochMetrics, Objective, TrialResult, compute_class_accuracies
+from harness.metrics import Score, get_sort_sign, read_score
+from harness.results import EpochMetrics, Objective, compute_class_accuracies, count_correct
 from harness.trial import TrialSpec
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED", "INTERRUPTED"]
@@ -33,14 +33,6 @@ ENVIRONMENT_FACTS = ("device", "slots", "cpu", "platform", "versions", "split_ha
 
 A bitwise replay of the trial needs the same values. See harness.sweep.environment.
 """
-
-Matrix = Sequence[Sequence[int]]
-"""A confusion matrix: examples by [true class][predicted class]."""
-
-
-def count_correct(confusion: Matrix) -> tuple[int, int]:
-    """Return the numbers of (correct, all) examples of a confusion matrix."""
-    return sum(row[index] for index, row in enumerate(confusion)), sum(map(sum, confusion))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +132,7 @@ class TestReading:
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
         return cls(
-            **values | {"confusion": confusion, "interval": _parse_interval(values.get("interval"))}
+            **values | {"confusion": confusion, "interval": parse_interval(values.get("interval"))}
         )
 
 
@@ -215,7 +207,7 @@ class StudyRun:
     @property
     def score(self) -> Score:
         """The metric that its trials are compared by."""
-        return get_score(self.definition)
+        return read_score(self.definition)
 
     @property
     def is_grid_or_list(self) -> bool:
@@ -256,52 +248,6 @@ class StudyRun:
         return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
 
 
-def build_trial_document(
-    spec: TrialSpec, epochs: Sequence[EpochMetrics], worker: str, result: TrialResult | None
-) -> dict[str, Any]:
-    """Return the content of `trial.json`: the exact settings and all curves of a trial.
-
-    One file a trial is read much faster than one curve at a time.
-    """
-    document: dict[str, Any] = {
-        "spec": spec.to_dict(),
-        "worker": worker,
-        "epochs": {
-            name: column
-            for name in EpochMetrics.__dataclass_fields__
-            for column in [[getattr(metrics, name) for metrics in epochs]]
-            if any(value is not None for value in column)
-        },
-    }
-    if result is not None:
-        document |= {
-            "best_epoch": result.best.epoch,
-            "stopped": result.stopped,
-            "parameters": result.parameters,
-            "seconds": result.seconds,
-            "confusion": result.confusion,
-        }
-        document |= {"interval": result.interval} if result.interval else {}
-    return document
-
-
-def parse_trial_document(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a RunRecord that `trial.json` holds."""
-    columns = document["epochs"]
-    epochs = tuple(
-        EpochMetrics(**dict(zip(columns, row, strict=True)))
-        for row in zip(*columns.values(), strict=True)
-    )
-    best = [metrics for metrics in epochs if metrics.epoch == document.get("best_epoch")]
-    return {
-        "worker": document["worker"],
-        "epochs": epochs,
-        "best": best[0] if best else None,
-        "parameters": document.get("parameters", 0),
-        "confusion": tuple(tuple(row) for row in document.get("confusion", ())),
-        "interval": _parse_interval(document.get("interval")),
-    }
-
-
-def _parse_interval(values: Sequence[float] | None) -> tuple[float, float] | None:
+def parse_interval(values: Sequence[float] | None) -> tuple[float, float] | None:
+    """Read an interval from JSON."""
     return None if values is None else (float(values[0]), float(values[1]))

@@ -1,4 +1,4 @@
-"""How fair the data is, on record: facts that fit a tag, metrics, a sentence."""
+"""Data quality as facts that fit a tag, as metrics and as a sentence."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis.data_quality import LONGEST, data_line, data_metrics, facts_of, fairness_of
-from harness.data.leakage import SplitContents, DataQuality, Duplicates
+from harness.analysis.data_quality import MAX_TAG_LENGTH, describe_data_quality, compute_data_metrics, data_quality_to_facts, read_data_quality
+from harness.data.leakage import DataQuality, Duplicates, SplitContents
 from harness.data.prepare import PreparedDataset
 from harness.sweep.environment import collect_environment
 from harness.tracking.mlflow.naming import MAX_TAG_LENGTH
@@ -24,36 +24,36 @@ def study() -> StudyRun:
     return synthetic_study.study(3, epochs=2)
 
 
-def of(study: StudyRun, found: DataQuality) -> StudyRun:
-    return replace(study, facts=study.facts | facts_of(found))
+def record_quality(study: StudyRun, quality: DataQuality) -> StudyRun:
+    return replace(study, facts=study.facts | data_quality_to_facts(quality))
 
 
-def test_what_goes_on_record_is_read_back(study: StudyRun, digits: PreparedDataset) -> None:
-    found = synthetic_study.fairness(10)
-    assert fairness_of(of(study, found)) == found
-    assert fairness_of(replace(study, facts=collect_environment(digits, "CPU", 1, 1))) == digits.data_quality
+def test_recorded_facts_are_read_back(study: StudyRun, digits: PreparedDataset) -> None:
+    quality = synthetic_study.fairness(10)
+    assert read_data_quality(record_quality(study, quality)) == quality
+    assert read_data_quality(replace(study, facts=collect_environment(digits, "CPU", 1, 1))) == digits.data_quality
 
 
 @pytest.mark.parametrize("classes", [2, 256, 1000, 100_000])
-def test_it_fits_a_tag_however_many_classes_there_are(study: StudyRun, classes: int) -> None:
-    found = synthetic_study.fairness(10)
+def test_facts_fit_a_tag_for_any_number_of_classes(study: StudyRun, classes: int) -> None:
+    quality = synthetic_study.fairness(10)
     parts = {
-        name: SplitContents(10**9, (*[1] * (classes - 1), 12_345_678), part.digest)
-        for name, part in found.parts.items()
+        name: SplitContents(10**9, (*[1] * (classes - 1), 12_345_678), split.digest)
+        for name, split in quality.parts.items()
     }
-    recorded = of(study, replace(found, parts=parts))
-    assert LONGEST == MAX_TAG_LENGTH
-    assert max(len(text) for text in facts_of(replace(found, parts=parts)).values()) <= LONGEST
-    metrics = data_metrics(recorded)
+    recorded = record_quality(study, replace(quality, parts=parts))
+    assert MAX_TAG_LENGTH == MAX_TAG_LENGTH
+    assert max(len(text) for text in data_quality_to_facts(replace(quality, parts=parts)).values()) <= MAX_TAG_LENGTH
+    metrics = compute_data_metrics(recorded)
     assert metrics["data/imbalance_train"] == 12_345_678
-    read = fairness_of(recorded)
-    assert read is not None
-    whole = classes < 2000
-    assert len(read.parts["test"].by_class) == (classes if whole else 2)
+    reread = read_data_quality(recorded)
+    assert reread is not None
+    is_complete = classes < 2000
+    assert len(reread.parts["test"].by_class) == (classes if is_complete else 2)
 
 
-def test_older_and_spoilt_records_say_nothing(study: StudyRun) -> None:
-    good = facts_of(synthetic_study.fairness(10))
+def test_older_and_damaged_records_have_no_metrics_and_no_text(study: StudyRun) -> None:
+    good = data_quality_to_facts(synthetic_study.fairness(10))
     for name in good:
         missing = {key: text for key, text in study.facts.items() if key != name}
         for spoilt in (
@@ -61,14 +61,14 @@ def test_older_and_spoilt_records_say_nothing(study: StudyRun) -> None:
             *(study.facts | {name: text} for text in ("", "{}", "7", "null", '{"train": 3}', "[")),
         ):
             older = replace(study, facts=spoilt)
-            assert fairness_of(older) is None
-            assert (data_metrics(older), data_line(older)) == ({}, "")
+            assert read_data_quality(older) is None
+            assert (compute_data_metrics(older), describe_data_quality(older)) == ({}, "")
     balance = {part: [] for part in json.loads(good["balance"])}
-    assert fairness_of(replace(study, facts=good | {"balance": json.dumps(balance)})) is None
+    assert read_data_quality(replace(study, facts=good | {"balance": json.dumps(balance)})) is None
 
 
 def test_every_count_is_a_metric(study: StudyRun) -> None:
-    metrics = data_metrics(study)
+    metrics = compute_data_metrics(study)
     assert metrics["data/duplicates_train_test"] == 12
     assert metrics["data/conflicting_train_test"] == 3
     assert metrics["data/duplicates_validation_test"] == 1
@@ -77,23 +77,23 @@ def test_every_count_is_a_metric(study: StudyRun) -> None:
     assert metrics["data/dropped"] == 0
     counts = synthetic_study.fairness(10).parts["test"].by_class
     assert metrics["data/imbalance_test"] == pytest.approx(max(counts) / min(counts))
-    found = synthetic_study.fairness(10)
-    empty = replace(found.parts["test"], by_class=(0, *counts[1:]))
-    metrics = data_metrics(of(study, replace(found, parts=dict(found.parts) | {"test": empty})))
+    quality = synthetic_study.fairness(10)
+    empty = replace(quality.parts["test"], by_class=(0, *counts[1:]))
+    metrics = compute_data_metrics(record_quality(study, replace(quality, parts=dict(quality.parts) | {"test": empty})))
     assert "data/imbalance_test" not in metrics, "a class without examples has no ratio"
 
 
-def test_the_verdicts_sentence(study: StudyRun) -> None:
-    found = synthetic_study.fairness(10)
-    assert data_line(study) == (
+def test_the_description_in_the_summary(study: StudyRun) -> None:
+    quality = synthetic_study.fairness(10)
+    assert describe_data_quality(study) == (
         "of 10,000 test examples 12 stand in training too (3 with another label); "
         "of 10,000 test examples 1 stands in validation too"
     )
-    clean = replace(found, duplicates=CLEAN | {"train": Duplicates(43, 5)})
-    assert data_line(of(study, clean)) == "", "what is double within training is no unfairness"
-    assert data_line(of(study, replace(clean, dropped=1234))) == (
+    clean = replace(quality, duplicates=CLEAN | {"train": Duplicates(43, 5)})
+    assert describe_data_quality(record_quality(study, clean)) == "", "duplicates within the training set are not reported"
+    assert describe_data_quality(record_quality(study, replace(clean, dropped=1234))) == (
         "1,234 duplicates were dropped from training"
     )
     data = study.definition["data"] | {"own_test": False}
     stand_in = replace(study, definition=study.definition | {"data": data})
-    assert data_line(stand_in).startswith("of 10,000 stand-in examples 12 stand in training too")
+    assert describe_data_quality(stand_in).startswith("of 10,000 stand-in examples 12 stand in training too")

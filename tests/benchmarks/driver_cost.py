@@ -1,16 +1,16 @@
-"""What the driver costs per trial, and how that grows with the study.
+"""Benchmark the driver's cost per trial, and how it grows with the study.
 
     python tests/benchmarks/driver_cost.py [TRIALS] [rising]        # TRIALS: 2000, at least 50
 
 The driver, the search (TPE, median pruner, the space of studies/fashion-mnist.toml) and MLflow on
-SQLite are the real ones, in a temporary folder; the executor trains nothing: its 2 slots answer at
-once with 5 epochs of a smooth curve that depends on the settings alone. Measured is the process
-time that the driver spends on a trial's epochs, its end and the draw of its successor, with what
-its spool's thread sends to MLflow meanwhile, the stub's own time left out; `sampler` is the part
-that passes inside Optuna's TPESampler.
+SQLite are real, in a temporary folder. The executor trains nothing: its 2 slots answer at once with
+5 epochs of a smooth curve that depends on the settings alone. Measured is the process time that the
+driver spends on a trial's epochs, its end and the sampling of its successor, including what the
+outbox's thread sends to MLflow meanwhile, without the stub's own time. `sampler` is the part inside
+Optuna's TPESampler.
 
-The median pruner stops ever more trials as a study goes on. With `rising` each trial does a bit
-better than those before it and runs all of its 5 epochs: the most that a driver has to do.
+The median pruner stops more and more trials as a study goes on. With `rising` each trial does a bit
+better than those before it and runs all of its 5 epochs: the most work that a driver can have.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any, Self
 import optuna
 
 from harness.config.loader import load
-from harness.executors.base import Ended, Epoch, Event
+from harness.executors.base import TrialEnded, EpochEnded, Event
 from harness.results import EpochMetrics, StopReason, TrialResult
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver
@@ -55,7 +55,7 @@ SAMPLING = (
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds of this process, and of the wall."""
+    """Seconds of process time and of wall time."""
 
     process: float = 0.0
     wall: float = 0.0
@@ -73,15 +73,15 @@ class Clock:
 
 @dataclass
 class Cost:
-    """What one trial took of the driver's time."""
+    """The driver's time for one trial."""
 
     driver: Clock = Clock()
     sampler: Clock = Clock()
     epochs: int = 0
 
 
-class Sampling:
-    """The time inside the sampler so far, from every TPESampler that the search makes."""
+class SamplerTimer:
+    """Accumulates the time inside all TPESamplers."""
 
     def __init__(self) -> None:
         self.spent, self._inside = Clock(), False
@@ -105,7 +105,10 @@ class Sampling:
 
 
 def epoch_metrics(spec: TrialSpec, epoch: int, lead: int) -> EpochMetrics:
-    """A saturating curve whose height and speed follow from the settings; `lead` lifts it."""
+    """Return an epoch of a saturating curve whose height and speed depend on the settings.
+
+    `lead` raises it.
+    """
     rate = math.log10(spec.learning_rate / 3e-3)
     size = sum(math.log2(width) for width in spec.hidden) / 20
     height = 0.9 - 0.03 * rate**2 - 0.02 * (size - 1) ** 2
@@ -129,7 +132,7 @@ def epoch_metrics(spec: TrialSpec, epoch: int, lead: int) -> EpochMetrics:
 
 @dataclass
 class Slot:
-    """A trial that "trains": the epochs it has answered with, and whether it may go on."""
+    """A trial in "training": the epochs reported so far, and whether it continues."""
 
     trial: Trial
     epochs: list[EpochMetrics]
@@ -137,15 +140,17 @@ class Slot:
 
 
 class Stub:
-    """An executor that trains nothing. One event at a time, so that what the driver does between
-    two waits is that event's."""
+    """An executor that trains nothing.
+
+    It returns one event at a time, so the driver's time between two waits belongs to that event.
+    """
 
     slots = 2
 
-    def __init__(self, sampling: Sampling, rising: bool) -> None:
+    def __init__(self, sampling: SamplerTimer, rising: bool) -> None:
         self._rising = rising
         self.costs: dict[str, Cost] = {}
-        """In the order in which trials ended."""
+        """By uid, in the order in which trials ended."""
         self._sampling = sampling
         self._waiting: deque[Trial] = deque()
         self._active: deque[Slot] = deque()
@@ -167,8 +172,8 @@ class Stub:
         self._charged.sampler += spent - self._left[1]
         event = self._next()
         cost = self._open.setdefault(event.uid, Cost())
-        cost.epochs += isinstance(event, Epoch)
-        if isinstance(event, Ended):
+        cost.epochs += isinstance(event, EpochEnded)
+        if isinstance(event, TrialEnded):
             self.costs[event.uid] = self._open.pop(event.uid)
         self._charged = cost
         self._left = Clock.now(), spent
@@ -179,17 +184,17 @@ class Stub:
             self._active.append(Slot(self._waiting.popleft(), []))
         slot = self._active.popleft()
         event = self._event(slot)
-        if isinstance(event, Epoch):
-            self._active.append(slot)  # the other slot's turn
+        if isinstance(event, EpochEnded):
+            self._active.append(slot)  # the other slot is next
         return event
 
-    def _event(self, slot: Slot) -> Epoch | Ended:
+    def _event(self, slot: Slot) -> EpochEnded | TrialEnded:
         uid = slot.trial.uid
         if slot.keep and len(slot.epochs) < EPOCHS:
             lead = slot.trial.number if self._rising else 0
             slot.epochs.append(epoch_metrics(slot.trial.spec, len(slot.epochs) + 1, lead))
-            return Epoch(uid, "stub", slot.epochs[-1])
-        return Ended(uid, "stub", self._result(slot, "finished" if slot.keep else "pruned"))
+            return EpochEnded(uid, "stub", slot.epochs[-1])
+        return TrialEnded(uid, "stub", self._result(slot, "finished" if slot.keep else "pruned"))
 
     def _result(self, slot: Slot, stopped: StopReason) -> TrialResult:
         return TrialResult(
@@ -217,7 +222,7 @@ class Stub:
 
 
 def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
-    """Every trial's cost in the order in which they ended, and how they ended."""
+    """Run a study; return every trial's cost, in the order of their ends, and how they ended."""
     config = load("fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials})
     workspace = Workspace(folder)
     with (
@@ -237,7 +242,7 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
             classes=tuple(map(str, range(CLASSES))),
         )
         tracker.open_study(record)
-        executor = Stub(Sampling(), rising)
+        executor = Stub(SamplerTimer(), rising)
         objective = config.study.objective
         driver = Driver(search, executor, tracker, Silent(), target=trials, objective=objective)
         driver.run(StopFlag())
@@ -248,21 +253,21 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
     return list(executor.costs.values()), ended
 
 
-def processor() -> str:
-    """The CPU's name, which Python itself does not find on Linux."""
+def read_processor_name() -> str:
+    """Return the CPU's name, which Python does not provide on Linux."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def shown(seconds: Sequence[float]) -> str:
-    """Median and quartiles in milliseconds."""
+def format_quartiles(seconds: Sequence[float]) -> str:
+    """Format median and quartiles in milliseconds."""
     low, middle, high = (1000 * value for value in statistics.quantiles(seconds, n=4))
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def table(costs: Sequence[Cost]) -> None:
+def print_table(costs: Sequence[Cost]) -> None:
     n = len(costs)
     starts = [start for start in (25, 475, 975, 2475) if start < n - 50] + [n - 50]
     windows = {start: costs[start : start + 50] for start in starts}
@@ -277,7 +282,7 @@ def table(costs: Sequence[Cost]) -> None:
     ]
     print(f"{'trials':<12}" + "".join(f"{name:<24}" for name in head) + "epochs")
     for start, window in windows.items():
-        cells = [shown([measure(cost) for cost in window]) for measure in measures]
+        cells = [format_quartiles([measure(cost) for cost in window]) for measure in measures]
         epochs = statistics.mean(cost.epochs for cost in window)
         row = "".join(f"{cell:<24}" for cell in cells)
         print(f"{f'{start + 1}-{start + 50}':<12}{row}{epochs:.1f}")
@@ -294,13 +299,15 @@ def main(trials: int, rising: bool) -> None:
         costs, ended = drive(trials, Path(folder), rising)
         took = Clock.now() - started
     packages = ", ".join(f"{name} {version(name)}" for name in ("optuna", "mlflow", "sqlalchemy"))
-    print(f"{processor()}, {os.cpu_count()} cores, {platform.platform()}")
+    print(f"{read_processor_name()}, {os.cpu_count()} cores, {platform.platform()}")
     print(f"Python {platform.python_version()}, {packages}")
     print(f"{trials} trials, 1 run: {ended}; {took.wall:.0f} s, {took.process:.0f} s of process")
-    print("per trial: median (quartiles) over the 50 trials of each row, by order of their ends")
-    table(costs)
+    print(
+        "per trial: median (quartiles) over the 50 trials of each row, in the order of their ends"
+    )
+    print_table(costs)
 
 
 if __name__ == "__main__":
-    given = [word for word in sys.argv[1:] if word != "rising"]
-    main(int(given[0]) if given else 2000, "rising" in sys.argv)
+    arguments = [word for word in sys.argv[1:] if word != "rising"]
+    main(int(arguments[0]) if arguments else 2000, "rising" in sys.argv)

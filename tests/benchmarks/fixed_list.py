@@ -1,4 +1,4 @@
-"""The fixed list of trials that the sweep benchmarks train, and the useful work of one step.
+"""The list of trials that the sweep benchmarks train, and the useful work of one step.
 
 Print it:
 
@@ -19,19 +19,19 @@ ACTIVATIONS: tuple[Activation, ...] = ("relu", "tanh", "gelu")
 BATCH_SIZES = (64, 128, 200, 256)
 
 
-def specs(count: int = 20, seed: int = 7, epochs: int = 3) -> list[TrialSpec]:
-    """Random trials, the same ones on every machine; a longer list begins with the shorter one."""
+def create_specs(count: int = 20, seed: int = 7, epochs: int = 3) -> list[TrialSpec]:
+    """Return random trials, the same on every machine; a longer list extends a shorter one."""
     rng = random.Random(seed)
     return [_draw(rng, index, epochs) for index in range(count)]
 
 
 def step_flops(spec: TrialSpec) -> int:
-    """Of the matrix products of one training step on FashionMNIST."""
+    """Return the operations of one training step's matrix products on FashionMNIST."""
     return cost_model.count_step_flops(spec.hidden, spec.batch_size, inputs=784, classes=10)
 
 
 def _draw(rng: random.Random, index: int, epochs: int) -> TrialSpec:
-    # The order of the draws is part of the list: another one gives other trials.
+    # Changing the order of the draws changes the list.
     depth = rng.randint(1, 5)
     hidden = tuple(round(16 * 64 ** rng.random()) for _ in range(depth))  # 16 to 1024
     optimizer = rng.choice(OPTIMIZERS)
@@ -58,7 +58,7 @@ def _log_uniform(rng: random.Random, low: float, high: float) -> float:
 
 
 if __name__ == "__main__":
-    for spec in specs():
+    for spec in create_specs():
         penalty = f" · l1 {spec.l1:.1e}" if spec.l1 else f" · l2 {spec.l2:.1e}" if spec.l2 else ""
         name = f"{spec.describe()} · {spec.activation} · batch {spec.batch_size}{penalty}"
         print(f"{spec.seed:>2}  {step_flops(spec) / 1e6:5.0f} MFLOP a step  {name}")

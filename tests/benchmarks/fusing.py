@@ -1,9 +1,9 @@
-"""Does training several small trials as one program pay on a CPU core? Evidence for packing.py.
+"""Benchmark fused training of small trials on a CPU core: the measurements behind cost_model.py.
 
     python tests/benchmarks/fusing.py DATA_DIR
 
-Seconds a trial and step with K = 4 and 8 trials of one shape in a group against each alone, on one
-thread; FashionMNIST's 784 inputs and the digits' 64. Alternating, the best of five turns each.
+Seconds per trial and step with K = 4 and 8 trials of one shape in a group, and alone, on one
+thread; with FashionMNIST's 784 inputs and the digits' 64. Alternating, the best of five turns each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from usual_loop import machine
+from usual_loop import describe_machine
 
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import load_splits
@@ -29,22 +29,22 @@ SHAPES = [(32,), (64,), (64, 64), (128,), (128, 128), (128, 64, 32), (300, 100)]
 SIZES, TURNS, STEPS = (1, 4, 8), 5, 160
 
 
-def group(spec: TrialSpec, size: int, data: DeviceData) -> FusedGroup:
+def create_group(spec: TrialSpec, size: int, data: DeviceData) -> FusedGroup:
     trials = [TrialState.create(str(seed), replace(spec, seed=seed), data) for seed in range(size)]
     return build_group(trials, data)
 
 
-def seconds(made: FusedGroup, steps: int) -> float:
-    made.begin_epoch()
-    steps = min(steps, made.steps)
+def measure_seconds(group: FusedGroup, steps: int) -> float:
+    group.begin_epoch()
+    steps = min(steps, group.steps)
     started = time.perf_counter()
-    made.train_steps(steps)
-    return (time.perf_counter() - started) / steps / made.layout.slots
+    group.train_steps(steps)
+    return (time.perf_counter() - started) / steps / group.layout.slots
 
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    print(machine("cpu"))
+    print(describe_machine("cpu"))
     head = ("shape", 14), ("batch", 6), ("MFLOP", 8), ("alone, us", 11), ("K = 4", 8), ("K = 8", 8)
     print(f"{'data':<14}" + "".join(f"{name:>{width}}" for name, width in head))
     for name in ("fashion-mnist", "digits"):
@@ -55,11 +55,11 @@ def main(folder: Path) -> None:
         for hidden in SHAPES:
             for batch in (32, 64, 128):
                 spec = TrialSpec(hidden=hidden, batch_size=batch)
-                groups = {size: group(spec, size, data) for size in SIZES}
+                groups = {size: create_group(spec, size, data) for size in SIZES}
                 best = dict.fromkeys(SIZES, float("inf"))
                 for _ in range(TURNS):
-                    for size, made in groups.items():
-                        best[size] = min(best[size], seconds(made, STEPS // size))
+                    for size, group in groups.items():
+                        best[size] = min(best[size], measure_seconds(group, STEPS // size))
                 flops = cost_model.count_step_flops(hidden, batch, data.inputs, data.classes) / 1e6
                 gains = "".join(f"{best[1] / best[size]:>7.2f}x" for size in SIZES[1:])
                 shape = "-".join(map(str, hidden))

@@ -1,15 +1,15 @@
-"""How many workers one driver can feed, and what a trial costs it as a study grows.
+"""Benchmark how many workers one driver can feed, and how a trial's cost grows with the study.
 
     python tests/benchmarks/growth.py workers [SECONDS]     # of a stub's epoch: 0.1
     python tests/benchmarks/growth.py trials [TRIALS]       # 5000, at least 50
 
 The driver, the search (TPE, median pruner, the space of studies/fashion-mnist.toml), PostgreSQL and
-an MLflow server on a second database of it, reached over HTTP, are the real ones, all on this
-machine; the executor trains nothing. `workers`: each of 1, 2, 4, 8, 64 stubs answers with an epoch
-after SECONDS, and what comes of it is held against what they offer; random sampling, so that none
-waits for another. `trials`: two stubs answer at once, as in driver_cost.py, and the process time
-that the driver spends on a trial is told beside the wall's, which has the servers' in it; and the
-seconds in which the spool sends a trial to the MLflow server, which go on when the driver is done.
+an MLflow server over HTTP on a second database of it are real, all on this machine. The executor
+trains nothing. `workers`: each of 1, 2, 4, 8, 64 stubs answers with an epoch after SECONDS, and the
+throughput is compared with what they offer; sampling is random, so no stub waits for another.
+`trials`: two stubs answer at once, as in driver_cost.py. Printed are the driver's process time for
+a trial and the wall time, which includes the servers; and the seconds in which the outbox sends a
+trial to the MLflow server, which continues after the driver is done.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.config.loader import load
-from harness.executors.base import Ended, Event
+from harness.executors.base import TrialEnded, Event
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver
 from harness.sweep.progress import Silent
@@ -42,25 +42,25 @@ from tests.benchmarks.driver_cost import (
     CLASSES,
     EPOCHS,
     EXAMPLES,
-    Sampling,
+    SamplerTimer,
     Slot,
     Stub,
-    processor,
-    table,
+    print_table,
+    read_processor_name,
 )
-from tests.faults.mlflow_server import Server
+from tests.faults.mlflow_server import MlflowServer
 from tests.support.postgres import Postgres
 
 WORKERS = (1, 2, 4, 8, 64)
-LASTS, MOST = 20.0, 600
-"""Seconds that each number of workers is to be busy, and trials that they train at most."""
+DURATION, MAX_TRIALS = 20.0, 600
+"""Seconds to keep each number of workers busy, and the most trials that they train."""
 
 
-class Paced(Stub):
-    """So many workers, each of which takes `seconds` for an epoch."""
+class PacedStub(Stub):
+    """An executor of `slots` stub workers that each take `seconds` for an epoch."""
 
     def __init__(self, slots: int, seconds: float) -> None:
-        super().__init__(Sampling(), False)
+        super().__init__(SamplerTimer(), False)
         self.slots, self._seconds, self.events = slots, seconds, 0  # type: ignore[misc]
         self._due: list[tuple[float, int, Slot]] = []
         self._unanswered: dict[str, Slot] = {}
@@ -80,7 +80,7 @@ class Paced(Stub):
             slot = heapq.heappop(self._due)[2]
             event = self._event(slot)
             events.append(event)
-            if isinstance(event, Ended):
+            if isinstance(event, TrialEnded):
                 self._busy -= 1
             else:
                 self._unanswered[event.uid] = slot
@@ -104,13 +104,13 @@ class Paced(Stub):
         heapq.heappush(self._due, (time.perf_counter() + seconds, next(self._ties), slot))
 
 
-class Sent:
-    """Seconds that sending each trial took, from every spool that is made."""
+class SendTimer:
+    """Accumulates the seconds that sending each trial takes, over all outboxes."""
 
     def __init__(self) -> None:
         self._open: dict[str, float] = {}
         self.ended: list[float] = []
-        """In the order in which they were all sent."""
+        """Seconds by trial, in the order in which their last message was sent."""
         for kind in (StartTrial, LogEpochs, FinishTrial):
             kind.send = self._timed(kind.send)
 
@@ -127,22 +127,24 @@ class Sent:
 
         return timed
 
-    def tell(self) -> None:
+    def print_summary(self) -> None:
         print("\nsent to the MLflow server, ms a trial: median (quartiles) over 50 trials")
-        for place in (50, 200, 500, *range(1000, len(self.ended) + 1, 1000)):
-            if place <= len(self.ended):
-                some = [1000 * each for each in self.ended[place - 50 : place]]
+        for end in (50, 200, 500, *range(1000, len(self.ended) + 1, 1000)):
+            if end <= len(self.ended):
+                some = [1000 * seconds for seconds in self.ended[end - 50 : end]]
                 low, middle, high = statistics.quantiles(some, n=4)
-                print(f"  trials {place - 50}-{place}: {middle:.0f} ({low:.0f} to {high:.0f})")
+                print(f"  trials {end - 50}-{end}: {middle:.0f} ({low:.0f} to {high:.0f})")
 
 
-def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], at: Path) -> float:
-    """Seconds from the first trial to the last one's record."""
+def drive(
+    executor: Stub, trials: int, sampler: str, servers: tuple[str, str], folder: Path
+) -> float:
+    """Run a study; return the seconds until the driver is done."""
     storage, tracking = servers
     name = f"growth-{executor.slots}-{sampler}"
     overrides = [f"train.epochs={EPOCHS}", f"study.name={name}", f"study.sampler={sampler}"]
     config = load("fashion-mnist", overrides, {"trials": trials})
-    workspace = Workspace(at, storage)
+    workspace = Workspace(folder, storage)
     with (
         open_search(config, workspace.study_storage(tracking)) as search,
         workspace.open_outbox(name, tracking) as tracker,
@@ -178,14 +180,14 @@ def drive(executor: Stub, trials: int, sampler: str, servers: tuple[str, str], a
     return driven
 
 
-def of_workers(seconds: float, servers: tuple[str, str], at: Path) -> None:
+def measure_workers(seconds: float, servers: tuple[str, str], folder: Path) -> None:
     print(f"epochs of {seconds} s, {EPOCHS} a trial; events are epochs and ends")
     for workers in WORKERS:
-        trials = max(workers, round(workers * LASTS / seconds / EPOCHS))
-        trials = min(trials, MOST)
-        executor = Paced(workers, seconds)
+        trials = max(workers, round(workers * DURATION / seconds / EPOCHS))
+        trials = min(trials, MAX_TRIALS)
+        executor = PacedStub(workers, seconds)
         began = time.process_time()
-        took = drive(executor, trials, "random", servers, at)
+        took = drive(executor, trials, "random", servers, folder)
         busy = time.process_time() - began
         offered = workers / seconds
         epochs = executor.events - trials
@@ -197,26 +199,26 @@ def of_workers(seconds: float, servers: tuple[str, str], at: Path) -> None:
         )
 
 
-def main(what: str, figure: str) -> None:
+def main(benchmark: str, figure: str) -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("optuna", "mlflow", "sqlalchemy"))
-    print(f"{processor()}, {os.cpu_count()} cores, {platform.platform()}")
+    print(f"{read_processor_name()}, {os.cpu_count()} cores, {platform.platform()}")
     print(f"Python {platform.python_version()}, {packages}, PostgreSQL and an MLflow server here")
     with ExitStack() as stack:
-        at = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = stack.enter_context(Postgres())
-        server = stack.enter_context(Server(at, postgres.database()))
-        servers = postgres.database(), server.url
-        if what == "workers":
-            of_workers(float(figure or 0.1), servers, at / "mlruns")
+        server = stack.enter_context(MlflowServer(folder, postgres.create_database()))
+        servers = postgres.create_database(), server.url
+        if benchmark == "workers":
+            measure_workers(float(figure or 0.1), servers, folder / "mlruns")
             return
-        executor, trials, sent = Stub(Sampling(), False), int(figure or 5000), Sent()
-        drive(executor, trials, "tpe", servers, at / "mlruns")
+        executor, trials, sent = Stub(SamplerTimer(), False), int(figure or 5000), SendTimer()
+        drive(executor, trials, "tpe", servers, folder / "mlruns")
         costs = list(executor.costs.values())
         print(
             f"{trials} trials, 1 run; per trial: median (quartiles) over 50 trials, by their ends"
         )
-        table(costs)
-        sent.tell()
+        print_table(costs)
+        sent.print_summary()
         first, last = costs[:50], costs[-50:]
         walls = [statistics.median(cost.driver.wall for cost in part) for part in (first, last)]
         print(

@@ -1,9 +1,9 @@
-"""Peak memory of `harness run-study fashion-mnist`, all its processes together (Linux).
+"""Measure the peak memory of `harness run-study fashion-mnist`, all processes together (Linux).
 
     python tests/benchmarks/memory.py DATA_DIR [TRIALS] [WORKERS]
 
-Proportional set size: a page that n processes share counts 1/n in each. Sampled twice a second
-over every process of the command's session, from its start to its end.
+Memory is the proportional set size: a page that n processes share counts 1/n in each. It is sampled
+twice a second over all processes of the command's session, from its start to its end.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def pss(session: int) -> dict[str, float]:
-    """MiB of each process of a session, by its id and name."""
-    found = {}
+def measure_memory(session: int) -> dict[str, float]:
+    """Return the MiB of each process of a session, by its id and name."""
+    sizes = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -29,18 +29,18 @@ def pss(session: int) -> dict[str, float]:
                 continue
             lines = (folder / "smaps_rollup").read_text().splitlines()
             size = next(line for line in lines if line.startswith("Pss:"))
-            found[f"{folder.name} {name.partition('(')[2]}"] = int(size.split()[1]) / 1024
-    return found
+            sizes[f"{folder.name} {name.partition('(')[2]}"] = int(size.split()[1]) / 1024
+    return sizes
 
 
 def main(folder: Path, trials: int, workers: int) -> None:
     options = ["--trials", str(trials), "--workers", str(workers), "--cpu"]
     command = [sys.executable, "-m", "harness", "run-study", "fashion-mnist", *options]
     command += ["--data-dir", str(folder.resolve())]
-    with tempfile.TemporaryDirectory() as here:
+    with tempfile.TemporaryDirectory() as cwd:
         process = subprocess.Popen(
             command,
-            cwd=here,
+            cwd=cwd,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -48,7 +48,7 @@ def main(folder: Path, trials: int, workers: int) -> None:
         peak: dict[str, float] = {}
         samples = 0
         while process.poll() is None:
-            now = pss(os.getsid(process.pid))
+            now = measure_memory(os.getsid(process.pid))
             peak, samples = max(peak, now, key=lambda one: sum(one.values())), samples + 1
             time.sleep(0.5)
     print(f"exit status {process.returncode}, {trials} trials, {workers} workers, n = {samples}")

@@ -1,11 +1,11 @@
-"""How long a study's report takes: to read the record, to build the page, to open it.
+"""Benchmark a study's report: reading the record, building the page, opening it.
 
     python tests/benchmarks/report.py [TRIALS ...]        # TRIALS: 200 2000
 
-A made-up study of 12 epochs goes into a fresh SQLite store; then, three times each: a new process
-reads it and writes the page (`start` is importing MLflow and opening the store), and Chromium
-opens the page from its file, until every plot is drawn, and selects a trial by a click on its row.
-Needs playwright and Chromium.
+A synthetic study of 12 epochs is written to a new SQLite store. Then, three times each: a new
+process reads it and writes the page (`start` is importing MLflow and opening the store), and
+Chromium opens the page from its file until every plot is drawn, and selects a trial by a click on
+its row. Needs playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from driver_cost import processor
+from driver_cost import read_processor_name
 from playwright.sync_api import Browser, sync_playwright
 
 from harness.workspace import Workspace
 from tests.support.synthetic_study import study, write
 
 ROUNDS = 3
-PATIENCE = 120_000
+TIMEOUT = 120_000
 """Milliseconds that a page may take."""
 BUILD = """
 import sys, time
@@ -60,17 +60,17 @@ SELECT = """() => {
 
 
 def build(folder: Path, name: str) -> list[float]:
-    """Seconds of a new process: to start, to read, to build the page, to list the studies."""
+    """Return a new process's seconds to start, read, build the page and list the studies."""
     command = [sys.executable, "-c", BUILD, str(folder), name]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [float(seconds) for seconds in done.stdout.split()]
 
 
-def show(browser: Browser, page: Path) -> list[float]:
-    """Seconds from the navigation until all is drawn, and from a click until all shows it."""
+def open_page(browser: Browser, page: Path) -> list[float]:
+    """Return the seconds until all plots are drawn, and those from a click to its effect."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(TIMEOUT)
     tab.goto(page.as_uri())
     tab.wait_for_function("window.harness && window.harness.drawn")
     drawn = tab.evaluate("window.harness.drawnAt")
@@ -81,31 +81,31 @@ def show(browser: Browser, page: Path) -> list[float]:
     return [drawn / 1000, highlighted / 1000]
 
 
-def shown(seconds: Sequence[float]) -> str:
+def format_range(seconds: Sequence[float]) -> str:
     return f"{statistics.median(seconds):6.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def measure(trials: int, browser: Browser) -> None:
-    made = study(trials)
-    with tempfile.TemporaryDirectory() as here:
-        workspace = Workspace(Path(here))
+    synthetic = study(trials)
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
         started = time.perf_counter()
-        write(made, workspace.open_tracker(workspace.local_uri))
+        write(synthetic, workspace.open_tracker(workspace.local_uri))
         print(f"{trials} trials, recorded in {time.perf_counter() - started:.0f} s")
-        built = [build(workspace.root, made.name) for _ in range(ROUNDS)]
-        page = workspace.report_path(made.name, workspace.local_uri)
-        seen = [show(browser, page) for _ in range(ROUNDS)]
+        builds = [build(workspace.root, synthetic.name) for _ in range(ROUNDS)]
+        page = workspace.report_path(synthetic.name, workspace.local_uri)
+        openings = [open_page(browser, page) for _ in range(ROUNDS)]
         size = page.stat().st_size / 1e6
     names = ("start", "read", "build", "list the studies", "draw all plots", "select a trial")
-    rounds = [[*one, *other] for one, other in zip(built, seen, strict=True)]
+    rounds = [[*one, *other] for one, other in zip(builds, openings, strict=True)]
     for name, seconds in zip(names, zip(*rounds, strict=True), strict=True):
-        print(f"  {name:<18}{shown(seconds)}")
+        print(f"  {name:<18}{format_range(seconds)}")
     print(f"  {'page':<18}{size:6.2f} MB, beside plotly.js")
 
 
 def main(sizes: Sequence[int]) -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("mlflow", "plotly", "playwright"))
-    print(f"{processor()}, {os.cpu_count()} cores, {platform.platform()}")
+    print(f"{read_processor_name()}, {os.cpu_count()} cores, {platform.platform()}")
     with sync_playwright() as playwright:
         chromium = shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -117,4 +117,4 @@ def main(sizes: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(given) for given in sys.argv[1:]] or [200, 2000])
+    main([int(argument) for argument in sys.argv[1:]] or [200, 2000])

@@ -1,14 +1,14 @@
-"""The same 20 trials x 3 epochs of FashionMNIST: by the usual loop, and through the real driver.
+"""Benchmark 20 trials x 3 epochs of FashionMNIST: harness and the usual loop.
 
     python tests/benchmarks/sweep.py DATA_DIR [ROUNDS]
 
-The usual loop is that of usual_loop.py, extrapolated from a ninth of an epoch of each trial and
-checked on three whole ones (run that file to see the check alone). Ours is a process of its own:
-the driver, a worker a core, MLflow in a new SQLite database, no pruning. Its sweep is timed from
-the first submission to the last trial told; its whole command from the start of the process to its
-end, with the imports, the database, the workers' start and the data's decoded cache, but without a
-champion and a report, which are the study's and not the sweep's. Both alternate, ROUNDS times
-(default 3); medians with the least and the most. The machine must be idle.
+The usual loop of usual_loop.py is extrapolated from a ninth of an epoch of each trial and checked
+on three whole trials. harness runs in its own process: the driver, a worker for each core, MLflow
+in a new SQLite database, no pruning. Its sweep is timed from the first submission to the last
+trial's end. Its whole command is timed from the start of the process to its end: with imports,
+database, start of the workers and cache of the data, without champion and report, which the loop
+does not have. Both alternate, ROUNDS times (default 3); printed are medians with minimum and
+maximum. The machine must be idle.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from fixed_list import specs, step_flops
+from fixed_list import create_specs, step_flops
 
-from harness.executors.devices import Demand
+from harness.executors.devices import DeviceOption
 
 SHARE = 1 / 9
 
 
-def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, float]:
-    """Ours, in this process: seconds of wall time and of CPU time."""
+def sweep(folder: Path, count: int, epochs: int, device: DeviceOption) -> dict[str, float]:
+    """Run the sweep in this process; return seconds of wall time and of CPU time."""
     from harness.executors.processes import ProcessExecutor
     from harness.results import TrialResult
     from harness.search.fixed_trials import FixedSearch
@@ -40,7 +40,7 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
     from harness.sweep.progress import Silent
     from harness.system.signals import StopFlag
 
-    trials = specs(count, epochs=epochs)
+    trials = create_specs(count, epochs=epochs)
     with tempfile.TemporaryDirectory() as home:
         planned = make_plan("fashion-mnist", RunOptions(data_dir=folder, home=home, device=device))
         prepared = planned.prepare()
@@ -51,7 +51,7 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
         ):
             assert isinstance(executor, ProcessExecutor)
             tracker.ended_cleanly = True
-            executor.wait(0)  # the workers start while the database is made
+            executor.wait(0)  # start the workers while the database is created
             tracker.open_study(planned.build_record(prepared, source.uid))
             driver = Driver(
                 source,
@@ -65,7 +65,7 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
             wall, cpu = time.perf_counter(), time.process_time()
             before = sum(map(cpu_seconds, workers))
             assert driver.run(StopFlag()) == "done"
-            tracker.flush()  # all of it is in MLflow
+            tracker.flush()  # wait until everything is in MLflow
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             trained = sum(map(cpu_seconds, workers)) - before
             tracker.close_study(source.uid, "COMPLETE")
@@ -76,20 +76,20 @@ def sweep(folder: Path, count: int, epochs: int, device: Demand) -> dict[str, fl
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """User and system time of a process (Linux)."""
+    """Return the user and system time of a process (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def whole_command(
-    folder: Path, count: int = 20, epochs: int = 3, device: Demand = "cpu"
+def run_command(
+    folder: Path, count: int = 20, epochs: int = 3, device: DeviceOption = "cpu"
 ) -> dict[str, float]:
-    """Ours, as a process of its own."""
+    """Run the sweep in a new process; return its measurements and the seconds of the command."""
     started = time.perf_counter()
     command = [
         sys.executable,
         __file__,
-        "--ours",
+        "--sweep",
         str(folder),
         str(count),
         str(epochs),
@@ -100,16 +100,16 @@ def whole_command(
     return measured | {"command": time.perf_counter() - started}
 
 
-def show(name: str, values: list[float], unit: str = "s") -> None:
+def print_row(name: str, values: list[float], unit: str = "s") -> None:
     spread = f"({min(values):.1f} to {max(values):.1f}, n = {len(values)})"
     print(f"{name:<34} {statistics.median(values):6.1f} {unit:<4} {spread}")
 
 
 def main(folder: Path, rounds: int) -> None:
-    from usual_loop import UsualLoop, machine
+    from usual_loop import UsualLoop, describe_machine
 
-    print(machine("cpu"), flush=True)
-    trials = specs()
+    print(describe_machine("cpu"), flush=True)
+    trials = create_specs()
     by_work = sorted(trials, key=step_flops)
     whole = (by_work[0], by_work[len(by_work) // 2], by_work[-1])
     usual, ours, checks = [], [], []
@@ -118,24 +118,24 @@ def main(folder: Path, rounds: int) -> None:
             guesses = {spec: loop.extrapolate(spec, SHARE) for spec in trials}
             checks.append(loop.train(whole[index % 3]) / guesses[whole[index % 3]])
         usual.append(sum(guesses.values()))
-        ours.append(whole_command(folder))
+        ours.append(run_command(folder))
         print(f"round {index + 1}: {usual[-1]:.1f} s against {ours[-1]['sweep']:.1f} s", flush=True)
-    show("usual loop, extrapolated", usual)
-    show("  a whole trial / its extrapolation", checks, "")
-    show("ours, first submit to last tell", [one["sweep"] for one in ours])
-    show("ours, the whole command", [one["command"] for one in ours])
+    print_row("usual loop, extrapolated", usual)
+    print_row("  a whole trial / its extrapolation", checks, "")
+    print_row("ours, first submit to last tell", [one["sweep"] for one in ours])
+    print_row("ours, the whole command", [one["command"] for one in ours])
     for name in ("sweep", "command"):
         ratios = [base / one[name] for base, one in zip(usual, ours, strict=True)]
-        show(f"usual loop / our {name}", ratios, "x")
+        print_row(f"usual loop / our {name}", ratios, "x")
     shares = [100 * one["driver"] / (one["driver"] + one["workers"]) for one in ours]
-    show("driver's share of all CPU time", shares, "%")
-    show("best validation accuracy", [100 * one["best"] for one in ours], "%")
+    print_row("driver's share of all CPU time", shares, "%")
+    print_row("best validation accuracy", [100 * one["best"] for one in ours], "%")
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--ours":
-        _, _, where, how_many, how_long, on = sys.argv
-        demand: Demand = "gpu" if on == "gpu" else "cpu"
-        print(json.dumps(sweep(Path(where), int(how_many), int(how_long), demand)))
+    if sys.argv[1] == "--sweep":
+        _, _, folder, count, epochs, kind = sys.argv
+        demand: DeviceOption = "gpu" if kind == "gpu" else "cpu"
+        print(json.dumps(sweep(Path(folder), int(count), int(epochs), demand)))
     else:
         main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3)

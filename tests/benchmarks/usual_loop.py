@@ -1,18 +1,19 @@
-"""The baseline of the sweep benchmarks: the coursework loop, one trial of the fixed list at a time.
+"""The baseline of the sweep benchmarks: the usual training loop, one trial after another.
 
     python tests/benchmarks/usual_loop.py DATA_DIR [SHARE] [DEVICE]
 
 The loop: torchvision's dataset with ToTensor and Normalize, a shuffling DataLoader without workers,
-nn.Sequential, torch.optim as it comes, penalties summed over the parameters by autograd, `.item()`
-every step, a validation pass every epoch, MLflow into a SQLite file, torch's default threads.
+nn.Sequential, torch.optim with defaults, penalties summed over the parameters by autograd,
+`.item()` every step, a validation pass every epoch, MLflow into a SQLite file, torch's default
+threads.
 
 Of each trial a SHARE (default 1/9) of one epoch's steps and validation batches is timed and
-extrapolated; the smallest, the median and the largest are trained whole too, right after, which
-shows how far to trust that. DEVICE is cpu (default) or cuda. Neither the time to load the dataset
-nor that to create MLflow's database is counted: a sweep pays them once.
+extrapolated. The smallest, the median and the largest trial are also trained whole, right after,
+which shows how accurate that is. DEVICE is cpu (default) or cuda. Loading the dataset and creating
+MLflow's database are not counted: a sweep does each once.
 
-The machine must be idle: with a thread on every core, one other busy process makes this loop ten
-times slower and more.
+The machine must be idle: with a thread on every core, one other busy process makes this loop more
+than ten times slower.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 import mlflow
 import torch
 import torchvision
-from fixed_list import specs, step_flops
+from fixed_list import create_specs, step_flops
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
@@ -49,10 +50,10 @@ Loader = DataLoader[tuple[Tensor, Tensor]]
 
 
 class UsualLoop:
-    """Trains trials the usual way, on the very rows that the harness trains and validates on.
+    """Trains trials the usual way, on the same rows that harness trains and validates on.
 
-    Use it as a context: MLflow's tracking URI, which is global and goes to child processes by
-    $MLFLOW_TRACKING_URI, points to a database in a temporary folder for that long.
+    Use it as a context manager: inside, MLflow's tracking URI, which is global and passed to child
+    processes by $MLFLOW_TRACKING_URI, points to a database in a temporary folder.
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
@@ -79,9 +80,9 @@ class UsualLoop:
         self._record = tempfile.TemporaryDirectory()
         record = Path(self._record.name)
         mlflow.set_tracking_uri(f"sqlite:///{record / 'mlflow.db'}")
-        # Not set_experiment: that is kept in the environment, where it would outlive the database.
+        # Not set_experiment: it stays in the environment and would outlive the database.
         self._experiment = mlflow.create_experiment("usual-loop", (record / "artifacts").as_uri())
-        self.extrapolate(TrialSpec(), 0.05)  # warm: imports, threads, the device
+        self.extrapolate(TrialSpec(), 0.05)  # warm-up: imports, threads, the device
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,30 +90,32 @@ class UsualLoop:
         self._record.cleanup()
 
     def train(self, spec: TrialSpec) -> float:
-        """Seconds of the whole trial."""
-        return seconds(lambda: self._log(spec, self._epochs(spec)))
+        """Return the seconds of the whole trial."""
+        return measure_seconds(lambda: self._log(spec, self._epochs(spec)))
 
     def extrapolate(self, spec: TrialSpec, share: float) -> float:
-        """Seconds of the whole trial, from `share` of one epoch; building and logging are timed
-        in full."""
+        """Return the seconds of the whole trial, extrapolated from `share` of one epoch.
+
+        Building the network and logging are timed in full.
+        """
         if not 0 < share <= 1:
             raise ValueError(f"share: must be above 0 and at most 1, not {share}")
-        building = seconds(lambda: Fit(spec, self._device))
-        logging = seconds(lambda: self._log(spec, _nothing(spec.epochs)))
-        fit = Fit(spec, self._device)
+        building = measure_seconds(lambda: UsualTrial(spec, self._device))
+        logging = measure_seconds(lambda: self._log(spec, _empty_epochs(spec.epochs)))
+        fit = UsualTrial(spec, self._device)
         training, validation = self._loaders(spec)
-        one_epoch = _part(fit, training, share, train=True)
-        one_epoch += _part(fit, validation, share, train=False)
+        one_epoch = _time_pass(fit, training, share, train=True)
+        one_epoch += _time_pass(fit, validation, share, train=False)
         return building + logging + spec.epochs * one_epoch
 
     def _epochs(self, spec: TrialSpec) -> Iterator[tuple[float, ...]]:
-        fit = Fit(spec, self._device)
+        fit = UsualTrial(spec, self._device)
         training, validation = self._loaders(spec)
         for _ in range(spec.epochs):
             yield *fit.run(training, train=True), *fit.run(validation, train=False)
 
     def _log(self, spec: TrialSpec, epochs: Iterable[tuple[float, ...]]) -> None:
-        """One MLflow run; `epochs` gives each epoch's METRICS, in that order."""
+        """Log one MLflow run; `epochs` yields each epoch's METRICS, in that order."""
         with mlflow.start_run(experiment_id=self._experiment, run_name=spec.describe()):
             mlflow.log_params(spec.to_dict())
             for epoch, values in enumerate(epochs, 1):
@@ -126,7 +129,7 @@ class UsualLoop:
         )
 
 
-class Fit:
+class UsualTrial:
     """One trial's network and optimizer."""
 
     def __init__(self, spec: TrialSpec, device: str) -> None:
@@ -144,7 +147,7 @@ class Fit:
             )
 
     def run(self, batches: Iterable[tuple[Tensor, Tensor]], train: bool) -> tuple[float, float]:
-        """Mean loss and accuracy over the batches, training on them or only looking."""
+        """Return mean loss and accuracy over the batches, training on them if `train`."""
         self._net.train(train)
         total, correct, examples = 0.0, 0.0, 0
         with torch.set_grad_enabled(train):
@@ -171,7 +174,7 @@ class Fit:
 
 
 def network(spec: TrialSpec, inputs: int = 784, classes: int = 10) -> nn.Sequential:
-    """The network that the harness trains, as far as the fixed list goes."""
+    """Build the network that harness trains, for the options in the fixed list."""
     *biases, last_bias = spec.layer_biases
     layers: list[nn.Module] = [nn.Flatten()]
     for width, bias in zip(spec.hidden, biases, strict=True):
@@ -185,25 +188,25 @@ def network(spec: TrialSpec, inputs: int = 784, classes: int = 10) -> nn.Sequent
     return nn.Sequential(*layers, nn.Linear(inputs, classes, bias=last_bias))
 
 
-def seconds(run: Callable[[], object]) -> float:
+def measure_seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
 
 
-def _part(fit: Fit, loader: Loader, share: float, train: bool) -> float:
-    """Seconds of a whole pass, from `share` of its batches after a few to warm up."""
+def _time_pass(fit: UsualTrial, loader: Loader, share: float, train: bool) -> float:
+    """Return the seconds of a whole pass, from `share` of its batches after a few warm-up ones."""
     batches = iter(loader)
     fit.run(islice(batches, WARM_BATCHES), train)
     count = max(1, min(round(share * len(loader)), len(loader) - WARM_BATCHES))
-    return seconds(lambda: fit.run(islice(batches, count), train)) * len(loader) / count
+    return measure_seconds(lambda: fit.run(islice(batches, count), train)) * len(loader) / count
 
 
-def _nothing(epochs: int) -> Iterable[tuple[float, ...]]:
+def _empty_epochs(epochs: int) -> Iterable[tuple[float, ...]]:
     return repeat((0.0,) * len(METRICS), epochs)
 
 
-def machine(device: str) -> str:
+def describe_machine(device: str) -> str:
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
@@ -217,8 +220,8 @@ def machine(device: str) -> str:
 
 
 def main(folder: Path, share: Fraction, device: str) -> None:
-    print(machine(device))
-    trials = specs()
+    print(describe_machine(device))
+    trials = create_specs()
     by_work = sorted(trials, key=step_flops)
     whole = (by_work[0], by_work[len(by_work) // 2], by_work[-1])
     total = 0.0

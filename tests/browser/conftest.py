@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven by playwright, which brings none of its own here."""
+"""The system's Chromium, driven by playwright."""
 
 from __future__ import annotations
 

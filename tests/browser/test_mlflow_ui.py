@@ -1,6 +1,6 @@
-"""MLflow's own UI as `harness ui` opens it: what we set in undocumented tags is what one sees.
+"""MLflow's UI as `harness ui` opens it, with the view that undocumented tags configure.
 
-A new release of MLflow may show things otherwise; then these tests say what.
+A new release of MLflow may show things differently; then these tests fail.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, Page, expect
 from harness.sweep.run import StudyResult, run_study
 
 pytestmark = pytest.mark.slow
-SECONDS = 60_000
-"""In ms: MLflow's first page is 10 MB of script."""
+TIMEOUT = 60_000
+"""Milliseconds: MLflow's first page loads 10 MB of script."""
 ACCURACY = "[col-id='metrics.`best/val_accuracy`']"
 
 
@@ -41,7 +41,7 @@ def result(folder: Path) -> StudyResult:
 
 @pytest.fixture(scope="module")
 def address(folder: Path, result: StudyResult) -> Iterator[str]:
-    """What `harness ui` prints, served until the tests are done."""
+    """Return the address that `harness ui` prints; it is served until the tests end."""
     command = [sys.executable, "-m", "harness", "ui", "quickstart"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -55,13 +55,13 @@ def address(folder: Path, result: StudyResult) -> Iterator[str]:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1900, "height": 1000})
-    context.set_default_timeout(SECONDS)
+    context.set_default_timeout(TIMEOUT)
     yield context.new_page()
     context.close()
 
 
-def trials(page: Page) -> list[tuple[int, str]]:
-    """Number and validation accuracy of the table's rows, from the top."""
+def read_trials(page: Page) -> list[tuple[int, str]]:
+    """Return the number and validation accuracy of each row of the table, from the top."""
     rows = []
     for row in page.locator(f".ag-row:has({ACCURACY})").all():
         index, uid = row.get_attribute("row-index"), row.get_attribute("row-id")
@@ -77,11 +77,11 @@ def test_the_printed_link_shows_the_trials_best_first(
     page: Page, address: str, result: StudyResult
 ) -> None:
     page.goto(address)
-    expect(page.locator(f".ag-row {ACCURACY}")).to_have_count(6, timeout=SECONDS)
+    expect(page.locator(f".ag-row {ACCURACY}")).to_have_count(6, timeout=TIMEOUT)
     frame = result.trials["best_val_accuracy"]
-    shown = trials(page)
-    assert {number: float(accuracy) for number, accuracy in shown} == frame.to_dict()
-    assert [float(accuracy) for _, accuracy in shown] == sorted(frame, reverse=True)
+    rows = read_trials(page)
+    assert {number: float(accuracy) for number, accuracy in rows} == frame.to_dict()
+    assert [float(accuracy) for _, accuracy in rows] == sorted(frame, reverse=True)
     champion = page.get_by_role("link", name=re.compile("^★ "))
     expect(champion).to_have_text(
         f"★ {result.champion.number:03d} · {result.champion.spec.describe()}"
@@ -94,23 +94,23 @@ def test_the_report_opens_as_an_artifact_and_draws_its_plots(
     run = result.summary.study.run_id
     page.goto(f"{address.split('?')[0]}/{run}/artifacts/report.html")
     report = page.frame_locator("iframe.mlflow-html-iframe")
-    expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=SECONDS)
+    expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=TIMEOUT)
 
 
 def test_the_curves_of_the_trials_overlay_and_come_first(page: Page, address: str) -> None:
     page.goto(f"{address}&compareRunsMode=CHART")
     chart = page.get_by_test_id("experiment-view-compare-runs-card").first
-    expect(chart).to_contain_text("val/accuracy", timeout=SECONDS)
+    expect(chart).to_contain_text("val/accuracy", timeout=TIMEOUT)
     lines = chart.locator(".scatterlayer path.js-line")
-    expect(lines.nth(5)).to_be_attached(timeout=SECONDS)
+    expect(lines.nth(5)).to_be_attached(timeout=TIMEOUT)
     assert len({line.get_attribute("d") for line in lines.all()}) == 6
 
 
-def test_the_models_page_says_where_it_is_from_and_how_good_it_is(
+def test_the_model_page_names_the_trial_its_data_and_its_accuracy(
     page: Page, address: str, result: StudyResult
 ) -> None:
     page.goto(f"{address.split('/#/')[0]}/#/models/quickstart/versions/1")
-    expect(page.get_by_text("Takes images as uint8")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("Takes images as uint8")).to_be_visible(timeout=TIMEOUT)
     page.get_by_role("link", name=f"trial-{result.champion.number}").click()
     for text in ("best/val_accuracy", "quickstart v1", "digits"):
-        expect(page.get_by_text(text).first).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_text(text).first).to_be_visible(timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""What people and programs see while a sweep runs."""
+"""The displays of a running sweep: live table, plain lines, JSON lines."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ RESULT = TrialResult(
 
 @pytest.fixture
 def progress() -> Progress:
-    made = Progress(target=50, objective="val/accuracy", counts=Counts(9, 2, 1))
-    made.started -= 60
-    made.ended_trials, made.epochs = 12, 120
-    made.best = BestTrial("3", 0.8765, SPEC.describe())
-    made.running = {
+    progress = Progress(target=50, objective="val/accuracy", counts=Counts(9, 2, 1))
+    progress.started -= 60
+    progress.ended_trials, progress.epochs = 12, 120
+    progress.best = BestTrial("3", 0.8765, SPEC.describe())
+    progress.running = {
         "u/12": RunningTrial(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
         "u/13": RunningTrial(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),
     }
-    return made
+    return progress
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -79,9 +79,7 @@ def test_the_live_table_fits_its_terminal(progress: Progress, width: int) -> Non
 
 
 @pytest.mark.parametrize("height", [12, 30])
-def test_the_live_table_keeps_its_summary_in_sight_however_many_run(
-    progress: Progress, height: int
-) -> None:
+def test_the_live_table_always_shows_its_summary(progress: Progress, height: int) -> None:
     progress.running = {
         str(number): RunningTrial(Trial(number=number, uid=str(number), spec=SPEC))
         for number in range(64)
@@ -98,7 +96,7 @@ def test_the_live_table_keeps_its_summary_in_sight_however_many_run(
     assert f"and {64 - max(1, height - 12)} more" in text
 
 
-def test_plain_lines_are_dated_and_say_how_each_trial_ended(progress: Progress) -> None:
+def test_plain_lines_have_a_date_and_the_result_of_a_trial(progress: Progress) -> None:
     stream = io.StringIO()
     plain = Plain(stream)
     plain.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")

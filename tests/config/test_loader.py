@@ -1,4 +1,4 @@
-"""Study files: what is read, and one line for each kind of mistake."""
+"""Loading study files: values, --set overrides, and one line for each kind of mistake."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ def write(folder: Path, text: str = STUDY) -> Path:
     return path
 
 
-def test_reads_what_is_fixed_and_what_is_sampled(tmp_path: Path) -> None:
+def test_fixed_and_sampled_fields_are_read(tmp_path: Path) -> None:
     config = load(write(tmp_path))
     assert (config.study.name, config.study.trials) == ("mine", 7)
     assert config.train == {"epochs": 3, "activation": "tanh"}
     assert config.space.sampled_fields == {"hidden", "learning_rate", "batch_norm", "l1"}
 
 
-def draws(config: StudyConfig, count: int = 400) -> list[TrialSpec]:
+def draw_specs(config: StudyConfig, count: int = 400) -> list[TrialSpec]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [config.space.suggest(study.ask(), config.get_fixed_fields()) for _ in range(count)]
 
 
 def test_draws_stay_in_the_space_and_cover_it(tmp_path: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    specs = draws(load(write(tmp_path)))
+    specs = draw_specs(load(write(tmp_path)))
     assert {len(spec.hidden) for spec in specs} == {1, 2, 3}
     widths = [width for spec in specs for width in spec.hidden]
     assert min(widths) >= 8
     assert max(widths) <= 64
-    assert any(len(set(spec.hidden)) > 1 for spec in specs), "each layer has a width of its own"
+    assert any(len(set(spec.hidden)) > 1 for spec in specs), "each layer draws its own width"
     assert {spec.batch_norm for spec in specs} == {"none", "before", "after"}
     assert all(spec.epochs == 3 and spec.activation == "tanh" for spec in specs)
     zeros = sum(spec.l1 == 0 for spec in specs) / len(specs)
@@ -65,24 +65,24 @@ def test_draws_stay_in_the_space_and_cover_it(tmp_path: Path) -> None:
 
 def test_a_choice_may_be_of_lists_and_numbers(tmp_path: Path) -> None:
     config = load(write(tmp_path), ["space.batch_size=[16, 32]", "train.hidden=[4]"])
-    assert {spec.batch_size for spec in draws(config, 40)} == {16, 32}
+    assert {spec.batch_size for spec in draw_specs(config, 40)} == {16, 32}
     text = STUDY.replace("depth = { low = 1, high = 3 }", "hidden = [[30, 10], [20]]").replace(
         "width = { low = 8, high = 64, log = true }\n", ""
     )
-    specs = draws(load(write(tmp_path, text)), 40)
+    specs = draw_specs(load(write(tmp_path, text)), 40)
     assert {spec.hidden for spec in specs} == {(30, 10), (20,)}
 
 
-def test_set_fixes_what_was_sampled(tmp_path: Path) -> None:
+def test_set_fixes_a_sampled_field(tmp_path: Path) -> None:
     overrides = ["train.hidden=[300,100]", "train.learning_rate=1e-3", "train.batch_norm=before"]
     config = load(write(tmp_path), [*overrides, "study.seed=5"])
     assert config.space.sampled_fields == {"l1"}
-    assert {(spec.hidden, spec.learning_rate, spec.seed) for spec in draws(config, 9)} == {
+    assert {(spec.hidden, spec.learning_rate, spec.seed) for spec in draw_specs(config, 9)} == {
         ((300, 100), 1e-3, 5)
     }
 
 
-def test_set_samples_what_was_fixed(tmp_path: Path) -> None:
+def test_set_samples_a_fixed_field(tmp_path: Path) -> None:
     config = load(write(tmp_path), ['space.activation=["relu", "gelu"]'])
     assert "activation" in config.space.sampled_fields
     assert config.train == {"epochs": 3}
@@ -97,8 +97,8 @@ MISTAKES = {
     ),
     "unknown table": ("[train]", "[training]", r"\[training\]: unknown table.* mean 'train'\?"),
     "wrong type": ("epochs = 3", 'epochs = "three"', r"\[train\] epochs: .*integer, not 'three'"),
-    "not whole": ("epochs = 3", "epochs = 2.5", r"\[train\] epochs: .*integer, not 2.5"),
-    "no such choice": ('"tanh"', '"than"', r"\[train\] activation: .*'tanh'.*not 'than'"),
+    "not an integer": ("epochs = 3", "epochs = 2.5", r"\[train\] epochs: .*integer, not 2.5"),
+    "unknown choice": ('"tanh"', '"than"', r"\[train\] activation: .*'tanh'.*not 'than'"),
     "reversed range": ("low = 8, high = 64", "low = 64, high = 8", r"\[space\] width: low = 64"),
     "empty range": ("low = 8, high = 64", "low = 8, high = 8", r"\[space\] width: low = 8 must"),
     "empty choice": (
@@ -107,10 +107,20 @@ MISTAKES = {
         r"\[space\] batch_norm: an empty choice",
     ),
     "log from 0": ("low = 1e-6", "low = 0.0", r"\[space\] l1: a log range must start above 0"),
-    "range of words": (
+    "range of a choice": (
         '["none", "before", "after"]',
         "{ low = 1, high = 2 }",
         r"\[space\] batch_norm: takes a list",
+    ),
+    "exact zeros of a positive field": (
+        "low = 1e-4, high = 1e-1, log = true",
+        "low = 1e-4, high = 1e-1, log = true, zero = 0.5",
+        r"\[space\] learning_rate: must be above 0, not 0.0",
+    ),
+    "zeros without a log range": (
+        "log = true, zero = 0.25",
+        "zero = 0.25",
+        r"\[space\] l1: zero = 0.25 needs a log range",
     ),
     "key of a range": ("zero = 0.25", "zeros = 0.25", r"\[space\] l1.zeros: .* mean 'zero'\?"),
     "fixed and sampled": (
@@ -135,12 +145,12 @@ MISTAKES = {
         r"\[space\] learning_rate: .*above 0|a log range must start above 0",
     ),
     "no trials": ("trials = 7", "trials = 0", r"\[study\] trials: .*greater than or equal to 1"),
-    "no such sampler": ("trials = 7", 'sampler = "cma"', r"\[study\] sampler: .*'tpe'"),
-    "a name that leaves": ("trials = 7", 'name = "../x"', r"\[study\] name: .*not '../x'"),
+    "unknown sampler": ("trials = 7", 'sampler = "cma"', r"\[study\] sampler: .*'tpe'"),
+    "a name with a path": ("trials = 7", 'name = "../x"', r"\[study\] name: .*not '../x'"),
     "no data": ('name = "digits"', "", r"\[data\] name: field required"),
     "seed in train": ("epochs = 3", "seed = 3", r"\[train\] seed: belongs in \[study\]"),
     "seed in space": ('["none", "before", "after"]', '["none"]\nseed = [1, 2]', r"\[space\] seed:"),
-    "no toml": ("[train]", "[train", r"cannot be read as TOML: .*line"),
+    "not TOML": ("[train]", "[train", r"cannot be read as TOML: .*line"),
 }
 
 
@@ -178,41 +188,43 @@ def test_a_wrong_set_is_one_line(tmp_path: Path, override: str, message: str) ->
 GRID = ["study.sampler=grid", "space.depth=[1, 2]", "space.width=[8, 16]", "space.l1=[0.0, 0.1]"]
 
 
-def grid_of(tmp_path: Path, *more: str) -> StudyConfig:
-    """STUDY with a grid of lists in the place of its space."""
+def load_grid(tmp_path: Path, *more: str) -> StudyConfig:
+    """Load STUDY with a grid instead of its search space."""
     text = STUDY.partition("[space]")[0].replace("trials = 7\n", "") + "[space]\n"
     return load(write(tmp_path, text), [*GRID, *more])
 
 
 def test_a_grid_has_every_combination_once_and_that_many_trials(tmp_path: Path) -> None:
-    config = grid_of(tmp_path)
+    config = load_grid(tmp_path)
     points = config.space.list_grid()
     assert len(points) == config.study.trials == (2 + 4) * 2
     assert len({tuple(sorted(point.items())) for point in points}) == 12
     assert points[0] == {"depth": 1, "width_1": 8, "l1": 0.0}
     assert points[-1] == {"depth": 2, "width_1": 16, "width_2": 16, "l1": 0.1}
     assert config.study.pruner == "none"
-    assert grid_of(tmp_path, "study.pruner=median").study.pruner == "median"
-    assert grid_of(tmp_path, "study.trials=5").study.trials == 5
+    assert load_grid(tmp_path, "study.pruner=median").study.pruner == "median"
+    assert load_grid(tmp_path, "study.trials=5").study.trials == 5
 
 
-def test_what_is_no_grid_is_an_error(tmp_path: Path) -> None:
+def test_a_grid_needs_lists_and_no_more_trials_than_settings(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"learning_rate: a grid needs a list of values, not a r"):
-        grid_of(tmp_path, "space.learning_rate={low=0.1, high=1.0}")
+        load_grid(tmp_path, "space.learning_rate={low=0.1, high=1.0}")
     with pytest.raises(ConfigError, match=r"width: a grid needs a list"):
-        grid_of(tmp_path, "space.width={low=1, high=2}")
+        load_grid(tmp_path, "space.width={low=1, high=2}")
     with pytest.raises(ConfigError, match=r"trials: 13, but 12 settings with 1 seed make 12"):
-        grid_of(tmp_path, "study.trials=13")
+        load_grid(tmp_path, "study.trials=13")
 
 
-def test_unlike_losses_are_not_ranked_by_their_values(tmp_path: Path) -> None:
+def test_different_losses_are_not_compared_by_val_loss(tmp_path: Path) -> None:
     sampled = 'space.loss=["mse", "cross-entropy"]'
     assert load(write(tmp_path), [sampled]).space.sampled_fields >= {"loss"}
     with pytest.raises(ConfigError, match=r"loss: val/loss is not comparable"):
         load(write(tmp_path), [sampled, "study.objective=val/loss"])
 
 
-def test_finds_a_study_by_name_here_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_in_the_current_folder_is_found_before_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     shipped = find_study("quickstart")
     (tmp_path / "studies").mkdir()
@@ -231,18 +243,18 @@ def shipped() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
-def test_every_shipped_study_is_valid_and_says_what_to_expect(path: Path) -> None:
+def test_every_shipped_study_is_valid_and_its_head_gives_the_measured_result(path: Path) -> None:
     config = load(path)
     assert config.study.name == path.stem
     head = config.text.splitlines()[:2]
     assert head[0] == f"# harness run-study {path.stem}"
     measured = re.search(r"2 cores.* (min|s)\b.* test (accuracy 0\.\d{4}|RMSE \d+,\d{3})", head[1])
-    # Or it says that it was not, for a reason: CIFAR-10 could not be had.
+    # Or the reason why it was not measured: CIFAR-10 could not be downloaded.
     assert measured or (path.stem == "cifar10" and head[1].startswith("# not measured: "))
-    assert draws(config, 20)
+    assert draw_specs(config, 20)
 
 
-def test_hung_after_is_a_duration_and_no_part_of_what_the_study_is(tmp_path: Path) -> None:
+def test_hung_after_is_a_duration_and_may_change(tmp_path: Path) -> None:
     config = load(write(tmp_path))
     assert config.study.hung_after == "60s"
     changed = load(write(tmp_path), ["study.hung_after=5m"])

@@ -1,4 +1,4 @@
-"""`harness new-study`: what it writes fits the data, is read back, and runs."""
+"""`harness new-study`: the study file fits the data, can be loaded, and runs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ N = 240
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def houses(**more: Any) -> Path:
+def write_table(**more: Any) -> Path:
     rng = np.random.default_rng(0)
     area = rng.integers(50, 300, N)
     columns = {"area": area, "kind": rng.choice(["villa", "hut"], N), "price": area * 10.5}
@@ -40,7 +40,7 @@ def houses(**more: Any) -> Path:
     return Path("houses.csv")
 
 
-def photos(height: int = 8, width: int = 8, colours: bool = False) -> Path:
+def write_images(height: int = 8, width: int = 8, colours: bool = False) -> Path:
     rng = np.random.default_rng(0)
     for index in range(N):
         folder = Path("My photos") / ("bright", "dark")[index % 2]
@@ -51,71 +51,73 @@ def photos(height: int = 8, width: int = 8, colours: bool = False) -> Path:
     return Path("My photos")
 
 
-def written(data: Path | str, **options: Any) -> StudyConfig:
+def load_new_study(data: Path | str, **options: Any) -> StudyConfig:
     return load(write_new_study(str(data), **options).path)
 
 
 @pytest.mark.slow
-def test_a_study_of_pictures_runs_as_it_was_written() -> None:
-    made = write_new_study(str(photos()))
-    assert made.path == "studies/my-photos.toml"
-    assert "240 grey pictures of 8x8 in 2 classes: 153 to train, 39 to validate, 48" in made.data
-    assert made.text().endswith("harness run-study my-photos")
+def test_a_new_study_of_images_runs() -> None:
+    new_study = write_new_study(str(write_images()))
+    assert new_study.path == "studies/my-photos.toml"
+    assert (
+        "240 grey pictures of 8x8 in 2 classes: 153 to train, 39 to validate, 48" in new_study.data
+    )
+    assert new_study.text().endswith("harness run-study my-photos")
     overrides = ["train.epochs=2", "confirm.seeds=0"]
-    result = run_study(made.study, trials=2, workers=0, device="cpu", overrides=overrides)
+    result = run_study(new_study.study, trials=2, workers=0, device="cpu", overrides=overrides)
     assert result.test is not None
     assert result.test.accuracy > 0.9
 
 
-def test_pictures_that_are_large_or_of_several_sizes_are_brought_to_one() -> None:
-    assert written(photos()).data.size == []
-    folder = photos(200, 100, colours=True)
-    config = written(folder, output=Path("large.toml"))
+def test_large_images_and_images_of_several_sizes_are_resized() -> None:
+    assert load_new_study(write_images()).data.size == []
+    folder = write_images(200, 100, colours=True)
+    config = load_new_study(folder, output=Path("large.toml"))
     assert config.data.size == [64, 32]
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "dark" / "small.png")
-    assert written(folder, output=Path("mixed.toml")).data.size == [64, 32]
+    assert load_new_study(folder, output=Path("mixed.toml")).data.size == [64, 32]
     assert config.data.name == "./My photos"
     text = Path("mixed.toml").read_text()
     assert "240 of 241 have 200x100, others not, such as dark/small.png with 8x8" in text
 
 
-def test_a_picture_with_a_colour_among_grey_ones_is_told() -> None:
-    folder = photos()
+def test_a_few_color_images_among_grey_ones_are_reported() -> None:
+    folder = write_images()
     write_new_study(str(folder), Path("grey.toml"))
     assert "in colour" not in Path("grey.toml").read_text()
     for index in range(9):
         stray = np.zeros((8, 8, 3), np.uint8)
         stray[index % 8, 0] = (200, index, 0)
         Image.fromarray(stray).save(folder / "dark" / f"stray{index}.png")
-    made = write_new_study(str(folder), Path("colour.toml"))
-    assert "249 colour pictures" in made.data
+    new_study = write_new_study(str(folder), Path("colour.toml"))
+    assert "249 colour pictures" in new_study.data
     (line,) = (each for each in Path("colour.toml").read_text().splitlines() if "in colour" in each)
     assert re.match("# of the pictures to train on [1-9] are in colour, all others grey", line)
 
 
 def test_the_task_is_guessed_from_the_target() -> None:
-    table = houses()
+    table = write_table()
     price, kind = (
-        written(table, target="price"),
-        written(table, target="kind", output=Path("k.toml")),
+        load_new_study(table, target="price"),
+        load_new_study(table, target="kind", output=Path("k.toml")),
     )
     assert (price.data.task, price.data.target) == ("regression", "price")
     assert (kind.data.task, kind.data.target) == ("classes", "kind")
-    whole = written(table, target="area", output=Path("a.toml"))
-    assert whole.data.task == "regression", "whole, but of too many values"
+    whole = load_new_study(table, target="area", output=Path("a.toml"))
+    assert whole.data.task == "regression", "integers, but too many values"
     np.savez("mine.npz", x=np.random.default_rng(0).random((N, 3)), y=np.arange(N) % 3)
-    assert written("mine.npz").data.task == "classes"
+    assert load_new_study("mine.npz").data.task == "classes"
     np.savez("mine.npz", x=np.random.default_rng(0).random((N, 3)), y=np.arange(N) / 3)
-    assert written("mine.npz", output=Path("m.toml")).data.task == "regression"
+    assert load_new_study("mine.npz", output=Path("m.toml")).data.task == "regression"
 
 
-def test_columns_that_tell_nothing_are_left_out() -> None:
-    table = houses(
+def test_useless_columns_are_left_out() -> None:
+    table = write_table(
         Id=np.arange(1, N + 1),
         name=[f"house {index}" for index in range(N)],
         nothing=[None] * N,
     )
-    config = written(table, target="price")
+    config = load_new_study(table, target="price")
     assert config.data.ignore == ["Id", "name", "nothing"]
     text = Path(config.source).read_text()
     assert "Id: numbers the rows, name: another text in every row, nothing: is empty" in text
@@ -124,14 +126,16 @@ def test_columns_that_tell_nothing_are_left_out() -> None:
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
     pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")
-    assert written(table, target="price", output=Path("b.toml")).data.ignore == ["Unnamed: 0"]
+    assert load_new_study(table, target="price", output=Path("b.toml")).data.ignore == [
+        "Unnamed: 0"
+    ]
 
 
 @pytest.mark.parametrize("examples", [12, 100, 3000, 30_000])
 def test_ranges_fit_the_number_of_examples(examples: int) -> None:
     rng = np.random.default_rng(0)
     np.savez("mine.npz", x=rng.random((examples, 3)), y=np.arange(examples) % 2)
-    config = written("mine.npz")
+    config = load_new_study("mine.npz")
     assert config.data.validation == (0.1 if examples == 30_000 else 0.2)
     train = make_plan(config.source, RunOptions(device="cpu")).prepare().sizes["train"]
     assert config.find_largest("batch_size") <= train / 2
@@ -139,9 +143,9 @@ def test_ranges_fit_the_number_of_examples(examples: int) -> None:
     assert 80 <= steps <= 10_000
 
 
-def test_a_known_set_and_a_shipped_studys_name() -> None:
-    made = write_new_study("digits")
-    assert (made.path, load(made.path).data.name) == ("studies/digits.toml", "digits")
+def test_the_study_is_named_after_the_data_unless_a_shipped_study_has_the_name() -> None:
+    new_study = write_new_study("digits")
+    assert (new_study.path, load(new_study.path).data.name) == ("studies/digits.toml", "digits")
     Path("quickstart").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save("quickstart/a.png")
     with pytest.raises(DataError, match="a folder with no classes"):
@@ -150,21 +154,21 @@ def test_a_known_set_and_a_shipped_studys_name() -> None:
     assert write_new_study("quickstart.npz").path == "studies/my-quickstart.toml"
 
 
-def test_odd_names_are_written_so_that_they_are_read_back() -> None:
-    odd = 'a "quoted" \\ näme\t#'
-    table = houses(**{odd: np.arange(N) % 7 + 0.5})
-    config = written(table, target=odd, task="regression")
+def test_unusual_names_are_escaped() -> None:
+    odd = 'a "quoted" \\ näme\t#\xa0x'
+    table = write_table(**{odd: np.arange(N) % 7 + 0.5})
+    config = load_new_study(table, target=odd, task="regression")
     assert config.data.target == odd
     np.savez("mine.npz", x=np.zeros((N, 2)), y=np.array([odd, "b\nc = 1"])[np.arange(N) % 2])
     with pytest.raises(DataError, match="a name is 1 to 100 letters on one line"):
         write_new_study("mine.npz")
 
 
-def test_what_is_there_is_not_overwritten() -> None:
-    table = houses()
+def test_an_existing_file_is_not_replaced() -> None:
+    table = write_table()
     path = Path(write_new_study(str(table), target="price").path)
     before = path.read_text()
-    with pytest.raises(ConfigError, match=r"studies/houses\.toml is there already; give another"):
+    with pytest.raises(ConfigError, match=r"studies/houses\.toml exists already; choose another"):
         write_new_study(str(table), target="kind")
     assert path.read_text() == before
 
@@ -176,8 +180,8 @@ def test_what_is_there_is_not_overwritten() -> None:
         (["houses.csv", "--target", "prize"], "no column 'prize'; did you mean 'price'?"),
         (["houses.csv", "--target", "price", "--output", "x"], "a study file ends in .toml"),
         (["hauses.csv", "--target", "price"], "[data] name: no file or folder"),
-        (["digts"], "no dataset 'digts'; did you mean 'digits'?; of your own data, give the path"),
-        (["digits", "--target", "x"], "--target: is for data of your own"),
+        (["digts"], "no dataset 'digts'; did you mean 'digits'?; for custom data, give its path"),
+        (["digits", "--target", "x"], "--target: is for custom data"),
         (
             ["houses.csv", "--target", "price", "--ignore", "aria"],
             "--ignore: houses.csv has no col",
@@ -187,8 +191,8 @@ def test_what_is_there_is_not_overwritten() -> None:
         (["few.csv", "--target", "kind"], "0.2 cannot be held out: 1 of 4 examples cannot hold"),
     ],
 )
-def test_what_cannot_be_written_is_one_line(arguments: list[str], message: str) -> None:
-    houses()
+def test_each_error_is_one_line(arguments: list[str], message: str) -> None:
+    write_table()
     Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
     Path("few.csv").write_text("area,kind\n1,hut\n7,hut\n3,villa\n5,villa\n")
     done = CliRunner().invoke(app, ["new-study", *arguments])
@@ -198,11 +202,11 @@ def test_what_cannot_be_written_is_one_line(arguments: list[str], message: str) 
     assert not Path("studies").exists()
 
 
-def test_the_command_says_what_it_wrote() -> None:
-    houses()
+def test_the_command_reports_what_it_wrote() -> None:
+    write_table()
     arguments = ["new-study", "houses.csv", "--target", "price", "--output", "deep/er/mine.toml"]
     done = CliRunner().invoke(app, [*arguments, "--format", "json"])
-    said = json.loads(done.stdout)
-    assert (said["path"], said["task"]) == ("deep/er/mine.toml", "regression")
-    assert said["study"] == "deep/er/mine.toml", "which is no name in ./studies"
-    assert load(said["study"]).data.target == "price"
+    report = json.loads(done.stdout)
+    assert (report["path"], report["task"]) == ("deep/er/mine.toml", "regression")
+    assert report["study"] == "deep/er/mine.toml", "the file is not in ./studies"
+    assert load(report["study"]).data.target == "price"

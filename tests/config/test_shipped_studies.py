@@ -1,4 +1,4 @@
-"""Every shipped study file runs, for a few steps on made-up data of its dataset's format."""
+"""Every shipped study file runs, for a few steps on generated data in its dataset's format."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.analysis.seed_variance import settings
+from harness.analysis.seed_variance import rank_settings
 from harness.config.loader import load
 from harness.data import builtin
 from harness.sweep.run import run_study
-from tests.data.test_cifar10 import made_up as made_up_cifar
+from tests.data.test_cifar10 import write_files as write_cifar10
 from tests.support import tiny_mnist
-from tests.support.regression_table import table
+from tests.support.regression_table import make_table
 
 FOLDER = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -23,8 +23,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, str]]]:
     """A data folder with small MNIST, FashionMNIST, CIFAR-10, houses; its checksums."""
     folder = tmp_path_factory.mktemp("data")
-    made_up_cifar(folder, each=100)
-    inputs, prices = table()
+    write_cifar10(folder, count=100)
+    inputs, prices = make_table()
     houses = pd.DataFrame(inputs).assign(SalePrice=prices)
     (folder / "ames").mkdir()
     houses.to_excel(folder / "ames" / "AmesHousing.xlsx", index=False)
@@ -47,22 +47,22 @@ def test_every_study_file_runs(
     folder, checksums = data
     monkeypatch.setattr(builtin, "MD5", checksums)
     config = load(FOLDER / f"{name}.toml")
-    points = len(config.list_settings())
-    few = ["train.epochs=1", "study.seeds=1" if points else "confirm.seeds=1"]
+    settings_count = len(config.list_settings())
+    overrides = ["train.epochs=1", "study.seeds=1" if settings_count else "confirm.seeds=1"]
     result = run_study(
         FOLDER / f"{name}.toml",
-        trials=min(points, 3) if points else 2,
+        trials=min(settings_count, 3) if settings_count else 2,
         workers=0,
         device="cpu",
         data_dir=folder,
-        overrides=few,
+        overrides=overrides,
         home=home,
     )
     study = result.summary.study
     assert study.name == name
     assert [run.state for run in study.trials] == ["COMPLETE"] * len(study.trials)
     assert result.test is not None
-    assert len(settings(study)) == (len(study.trials) if points else 0)
+    assert len(rank_settings(study)) == (len(study.trials) if settings_count else 0)
     assert result.report.is_file()
 
 

@@ -1,4 +1,4 @@
-"""An `.npz` as data: names, shapes, types, labels, and what is refused."""
+"""An `.npz` as data: names, shapes, types, labels, and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make(folder: Path, arrays: Arrays, **changes: Any) -> PreparedDataset:
     return prepare(str(folder / "mine.npz"), **(options | changes))
 
 
-NAMED: dict[str, tuple[Arrays, int]] = {
+NAMES: dict[str, tuple[Arrays, int]] = {
     "plain": ({"x": IMAGES, "y": LABELS}, 12),
     "in words": ({"Images": IMAGES, "labels": LABELS, "about": np.zeros(3)}, 12),
     "keras": (
@@ -51,20 +51,20 @@ NAMED: dict[str, tuple[Arrays, int]] = {
 }
 
 
-@pytest.mark.parametrize("how", NAMED)
-def test_arrays_are_known_by_the_names_of_the_field(tmp_path: Path, how: str) -> None:
-    arrays, tested = NAMED[how]
+@pytest.mark.parametrize("how", NAMES)
+def test_arrays_have_the_names_that_others_use(tmp_path: Path, how: str) -> None:
+    arrays, test_count = NAMES[how]
     prepared = make(tmp_path, arrays)
-    assert prepared.sizes["test"] == tested
-    assert sum(prepared.sizes.values()) == (N if tested == 12 else N + tested)
+    assert prepared.sizes["test"] == test_count
+    assert sum(prepared.sizes.values()) == (N if test_count == 12 else N + test_count)
     assert prepared.training.classes == ("0", "1", "2")
     inputs, labels = np.load(prepared.training.inputs), np.load(prepared.training.labels)
-    pairs = {(each.tobytes(), int(y)) for each, y in zip(IMAGES, LABELS, strict=True)}
-    assert {(each.tobytes(), int(y)) for each, y in zip(inputs, labels, strict=True)} <= pairs
+    pairs = {(x.tobytes(), int(y)) for x, y in zip(IMAGES, LABELS, strict=True)}
+    assert {(x.tobytes(), int(y)) for x, y in zip(inputs, labels, strict=True)} <= pairs
     test = SealedTest.of(prepared).open()
-    if tested < 12:
-        np.testing.assert_array_equal(test.inputs.numpy(), IMAGES[:tested])
-        np.testing.assert_array_equal(test.labels.numpy(), LABELS[:tested])
+    if test_count < 12:
+        np.testing.assert_array_equal(test.inputs.numpy(), IMAGES[:test_count])
+        np.testing.assert_array_equal(test.labels.numpy(), LABELS[:test_count])
 
 
 SHAPES = {
@@ -75,24 +75,24 @@ SHAPES = {
     "bytes as int64": (IMAGES.astype(np.int64), (5, 4), "uint8"),
     "flat pixels": (IMAGES.reshape(N, -1), (20,), "uint8"),
     "features": (FEATURES, (6,), "float32"),
-    "whole features": (FEATURES.astype(int), (6,), "float32"),
+    "integer features": (FEATURES.astype(int), (6,), "float32"),
     "one feature": (FEATURES[:, 0], (1,), "float32"),
-    "pictures in floats": (IMAGES / 255, (5, 4), "float32"),
+    "images as floats": (IMAGES / 255, (5, 4), "float32"),
 }
 
 
 @pytest.mark.parametrize("how", SHAPES)
-def test_pictures_are_bytes_and_features_floats(tmp_path: Path, how: str) -> None:
+def test_images_are_uint8_and_features_float32(tmp_path: Path, how: str) -> None:
     inputs, shape, dtype = SHAPES[how]
     files = make(tmp_path, {"x": inputs, "y": LABELS}).training
     assert (files.shape, files.dtype) == (shape, dtype)
-    found = load_splits(files)
-    own = how in ("features", "whole features", "one feature")
-    assert isinstance(files.mean, tuple) == own, "features have statistics of their own"
-    assert len(found.mean) == found.train.inputs[0].numel()
+    splits = load_splits(files)
+    has_features = how in ("features", "integer features", "one feature")
+    assert isinstance(files.mean, tuple) == has_features, "each feature has statistics"
+    assert len(splits.mean) == splits.train.inputs[0].numel()
 
 
-def test_every_feature_is_standardised_by_itself(tmp_path: Path) -> None:
+def test_every_feature_is_standardized_separately(tmp_path: Path) -> None:
     scaled = FEATURES * 10.0 ** np.arange(6)
     train = load_splits(make(tmp_path, {"x": scaled, "y": LABELS}).training).train
     x = torch.stack([train[index][0] for index in range(len(train))])
@@ -100,22 +100,24 @@ def test_every_feature_is_standardised_by_itself(tmp_path: Path) -> None:
     torch.testing.assert_close(x.std(0, correction=0), torch.ones(6), rtol=0, atol=1e-3)
 
 
-def test_texts_are_classes_and_names_may_be_given(tmp_path: Path) -> None:
+def test_text_labels_are_classes_and_names_may_be_given(tmp_path: Path) -> None:
     texts = np.array(["cat", "ape", "bee"])[LABELS]
     by_text = make(tmp_path, {"x": IMAGES, "y": texts})
     assert by_text.training.classes == ("ape", "bee", "cat")
-    named = make(tmp_path, {"x": IMAGES, "y": LABELS, "classes": np.array(["cat", "ape", "bee"])})
-    assert named.training.classes == ("cat", "ape", "bee")
-    assert named.split_hash != by_text.split_hash
-    for prepared in (by_text, named):
+    with_names = make(
+        tmp_path, {"x": IMAGES, "y": LABELS, "classes": np.array(["cat", "ape", "bee"])}
+    )
+    assert with_names.training.classes == ("cat", "ape", "bee")
+    assert with_names.split_hash != by_text.split_hash
+    for prepared in (by_text, with_names):
         labels = np.load(prepared.training.labels)
         inputs = np.load(prepared.training.inputs)
-        for each, label in zip(inputs, labels, strict=True):
-            row = int(np.flatnonzero((each == IMAGES).all((1, 2)))[0])
+        for x, label in zip(inputs, labels, strict=True):
+            row = int(np.flatnonzero((x == IMAGES).all((1, 2)))[0])
             assert prepared.training.classes[label] == texts[row]
 
 
-def test_numbers_are_predicted_as_they_are(tmp_path: Path) -> None:
+def test_targets_of_a_regression_are_kept_as_they_are(tmp_path: Path) -> None:
     y = np.linspace(-3, 5, N)
     arrays = {"x": FEATURES, "y": y, "x_test": FEATURES[:5], "y_test": y[:5]}
     prepared = make(tmp_path, arrays, task="regression", target="metres")
@@ -126,21 +128,21 @@ def test_numbers_are_predicted_as_they_are(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[Arrays, str]] = {
-    "no labels": ({"x": IMAGES, "z": LABELS}, "no array of labels among x, z; call them x and y"),
+    "no labels": ({"x": IMAGES, "z": LABELS}, "no array of labels among x, z; name them x and y"),
     "nothing": ({}, "no array of inputs among none at all"),
     "no test labels": ({"x": IMAGES, "y": LABELS, "x_test": IMAGES}, "no array of test labels"),
     "no test inputs": ({"x": IMAGES, "y": LABELS, "y_test": LABELS}, "no array of test inputs"),
     "too few labels": ({"x": IMAGES, "y": LABELS[:-1]}, r"inputs are \[60, 5, 4\], .* \[59\]"),
-    "one-hot": ({"x": IMAGES, "y": np.eye(3)[LABELS]}, r"their labels \[60, 3\]; it takes one"),
-    "empty": ({"x": IMAGES[:0], "y": LABELS[:0]}, "its train part is empty"),
-    "from 1 on": ({"x": IMAGES, "y": LABELS + 1}, r"label 3 of row 2 is outside 0\.\.2"),
+    "one-hot": ({"x": IMAGES, "y": np.eye(3)[LABELS]}, r"their labels \[60, 3\]; give one"),
+    "empty": ({"x": IMAGES[:0], "y": LABELS[:0]}, "its train set is empty"),
+    "labels from 1": ({"x": IMAGES, "y": LABELS + 1}, r"label 3 of row 2 is outside 0\.\.2"),
     "negative": ({"x": IMAGES, "y": LABELS - 1}, r"label -1 of row 0 is outside 0\.\.2"),
-    "halves": ({"x": IMAGES, "y": LABELS + 0.5}, "label 0.5 of row 0 is no whole number"),
-    "more than named": (
+    "halves": ({"x": IMAGES, "y": LABELS + 0.5}, "label 0.5 of row 0 is not a whole number"),
+    "more labels than names": (
         {"x": IMAGES, "y": LABELS, "classes": np.array(["a", "b"])},
         r"label 2 of row 2 is outside 0\.\.1",
     ),
-    "a new one in test": (
+    "a new label in test": (
         {"x": IMAGES, "y": LABELS, "x_test": IMAGES[:1], "y_test": np.array([3])},
         r"label 3 of row 0 is outside 0\.\.2",
     ),
@@ -148,13 +150,13 @@ WRONG: dict[str, tuple[Arrays, str]] = {
         {"x": IMAGES, "y": LABELS, "x_test": IMAGES[:, 1:], "y_test": LABELS},
         r"one training input is \[5, 4\], one test input \[4, 4\]",
     ),
-    "holes": (
+    "nan": (
         {"x": np.where(FEATURES[7, 2] == FEATURES, np.nan, FEATURES), "y": LABELS},
         r"an input is nan in row 7 at \[2\] \(1 in all",
     ),
     "too large": ({"x": np.full((N, 2), 1e300), "y": LABELS}, r"1e\+300 .* not finite in float32"),
     "one class": ({"x": IMAGES, "y": LABELS * 0}, r"has only one class \(0\)"),
-    "a class with one": (
+    "a class with one example": (
         {"x": IMAGES, "y": np.where(np.arange(N) == 5, 2, LABELS % 2)},
         "class '2' has one example",
     ),
@@ -171,21 +173,21 @@ WRONG: dict[str, tuple[Arrays, str]] = {
 
 
 @pytest.mark.parametrize("how", WRONG)
-def test_arrays_that_cannot_be_trained_on_are_refused_in_a_line(tmp_path: Path, how: str) -> None:
+def test_the_error_for_wrong_arrays_is_one_line(tmp_path: Path, how: str) -> None:
     arrays, message = WRONG[how]
     with pytest.raises(DataError, match=message) as caught:
         make(tmp_path, arrays)
     assert "\n" not in str(caught.value)
 
 
-def npy() -> bytes:
+def make_npy() -> bytes:
     stream = io.BytesIO()
     np.save(stream, IMAGES)
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive", npy()])
-def test_a_spoilt_file_is_refused_in_a_line(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive", make_npy()])
+def test_the_error_for_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"mine\.npz: cannot be read as an \.npz \((?!.*Python)"):
         prepare(
@@ -194,7 +196,7 @@ def test_a_spoilt_file_is_refused_in_a_line(tmp_path: Path, content: bytes) -> N
         )  # fmt: skip
 
 
-def test_numbers_of_a_regression_are_checked(tmp_path: Path) -> None:
+def test_targets_of_a_regression_are_checked(tmp_path: Path) -> None:
     for y, message in (
         (np.array(["a", "b"] * 30), "labels are of type <U1, a regression needs numbers"),
         (np.where(np.arange(N) == 3, np.inf, 1.0), r"a label is inf in row 3 \("),

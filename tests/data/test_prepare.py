@@ -1,4 +1,4 @@
-"""Data: found, checked, split, cached; real FashionMNIST where it is at hand."""
+"""Prepare datasets: find, check, split and cache them; with real FashionMNIST if available."""
 
 from __future__ import annotations
 
@@ -33,44 +33,44 @@ def make(cache: Path, data_dir: Path | None = None, **changes: object) -> Prepar
     return prepare(name, cache=cache, data_dir=data_dir, **(options | changes))  # type: ignore[arg-type]
 
 
-def test_parts_are_disjoint_stratified_and_complete(digits: PreparedDataset) -> None:
+def test_splits_are_disjoint_stratified_and_complete(digits: PreparedDataset) -> None:
     assert digits.sizes == {"train": 1149, "validation": 288, "test": 360}
     splits = load_splits(digits.training)
     train, validation = set(splits.train.rows.tolist()), set(splits.validation.rows.tolist())
     assert not train & validation
     assert len(train | validation) == len(splits.train.inputs)
     labels = splits.train.labels
-    whole = torch.bincount(labels) / len(labels)
-    for part in (splits.train, splits.validation):
-        shares = torch.bincount(part.labels[part.rows]) / len(part)
-        torch.testing.assert_close(shares, whole, rtol=0, atol=0.004)
+    overall = torch.bincount(labels) / len(labels)
+    for split in (splits.train, splits.validation):
+        shares = torch.bincount(split.labels[split.rows]) / len(split)
+        torch.testing.assert_close(shares, overall, rtol=0, atol=0.004)
 
 
-def test_statistics_come_from_the_training_part_alone(digits: PreparedDataset) -> None:
+def test_statistics_come_from_the_training_set_alone(digits: PreparedDataset) -> None:
     splits = load_splits(digits.training)
     values = splits.train.inputs[splits.train.rows].double()
-    everything = splits.train.inputs.double()
+    all_values = splits.train.inputs.double()
     assert digits.training.mean == pytest.approx(values.mean().item(), abs=1e-9)
     assert digits.training.std == pytest.approx(values.std(correction=0).item(), abs=1e-9)
-    assert digits.training.mean != pytest.approx(everything.mean().item(), abs=1e-6)
+    assert digits.training.mean != pytest.approx(all_values.mean().item(), abs=1e-6)
 
 
-def test_a_part_works_under_a_plain_data_loader(digits: PreparedDataset) -> None:
+def test_a_split_works_with_a_plain_data_loader(digits: PreparedDataset) -> None:
     train = load_splits(digits.training).train
     x, y = train[0]
     assert (x.shape, x.dtype, type(y)) == ((8, 8), torch.float32, int)
     batches = list(DataLoader(train, batch_size=32))
     assert [len(labels) for _, labels in batches] == [32] * 35 + [29]
-    everything = torch.cat([images for images, _ in batches])
-    assert everything.mean().item() == pytest.approx(0, abs=1e-4)
-    assert everything.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+    all_images = torch.cat([images for images, _ in batches])
+    assert all_images.mean().item() == pytest.approx(0, abs=1e-4)
+    assert all_images.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
 
-def test_the_split_follows_from_its_seed_and_its_hash_says_so(tmp_path: Path) -> None:
-    one, again = make(tmp_path / "a"), make(tmp_path / "b")
-    assert one.split_hash == again.split_hash
+def test_the_split_and_its_hash_follow_from_the_seed(tmp_path: Path) -> None:
+    one, same = make(tmp_path / "a"), make(tmp_path / "b")
+    assert one.split_hash == same.split_hash
     np.testing.assert_array_equal(
-        np.load(one.training.validation_rows), np.load(again.training.validation_rows)
+        np.load(one.training.validation_rows), np.load(same.training.validation_rows)
     )
     hashes = {one.split_hash}
     for change in ({"split_seed": 1}, {"validation": 0.2}, {"test": 0.3}):
@@ -78,29 +78,29 @@ def test_the_split_follows_from_its_seed_and_its_hash_says_so(tmp_path: Path) ->
     assert len(hashes) == 4
 
 
-def test_without_normalisation_values_are_scaled_to_one(tmp_path: Path) -> None:
+def test_without_normalization_values_are_scaled_to_one(tmp_path: Path) -> None:
     prepared = make(tmp_path, normalize=False)
     images = load_splits(prepared.training).train
     pixels = torch.stack([images[i][0] for i in range(len(images))])
     assert (pixels.min().item(), pixels.max().item()) == (0, 1)
 
 
-def test_workers_are_given_no_path_to_the_test_part(digits: PreparedDataset) -> None:
-    inside = [value for value in vars(digits.training).values() if isinstance(value, Path)]
+def test_workers_get_no_path_to_the_test_set(digits: PreparedDataset) -> None:
+    paths = [value for value in vars(digits.training).values() if isinstance(value, Path)]
     assert isinstance(digits.training, TrainingFiles)
-    assert inside
-    assert not any("sealed" in str(path) for path in inside)
+    assert paths
+    assert not any("sealed" in str(path) for path in paths)
     assert len(np.load(digits.training.inputs)) == 1797 - digits.sizes["test"]
 
 
-def test_the_sealed_test_opens_once(digits: PreparedDataset) -> None:
+def test_the_sealed_test_set_opens_once(digits: PreparedDataset) -> None:
     sealed = SealedTest.of(digits)
     assert len(sealed.open()) == 360
     with pytest.raises(HarnessError, match="already opened"):
         sealed.open()
 
 
-def test_a_stray_write_reaches_neither_file_nor_other_mappings(digits: PreparedDataset) -> None:
+def test_a_stray_write_changes_neither_the_file_nor_other_mappings(digits: PreparedDataset) -> None:
     first, second = load_splits(digits.training), load_splits(digits.training)
     before = second.train.inputs[0].clone()
     first.train.inputs[0] += 1
@@ -108,14 +108,14 @@ def test_a_stray_write_reaches_neither_file_nor_other_mappings(digits: PreparedD
     assert torch.equal(torch.from_numpy(np.load(digits.training.inputs))[0], before)
 
 
-def test_many_first_starts_at_once_agree(tmp_path: Path) -> None:
+def test_many_processes_may_prepare_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         prepared = list(pool.map(lambda _: make(tmp_path), range(8)))
-    assert len({each.split_hash for each in prepared}) == 1
+    assert len({result.split_hash for result in prepared}) == 1
     assert not list(tmp_path.rglob(".new-*"))
 
 
-def test_a_cut_off_cache_file_is_named(tmp_path: Path) -> None:
+def test_a_truncated_cache_file_is_named(tmp_path: Path) -> None:
     prepared = make(tmp_path)
     path = prepared.training.inputs
     path.write_bytes(path.read_bytes()[:1000])
@@ -123,7 +123,7 @@ def test_a_cut_off_cache_file_is_named(tmp_path: Path) -> None:
         load_splits(prepared.training)
 
 
-def test_an_unknown_dataset_and_a_class_too_small_are_named(tmp_path: Path) -> None:
+def test_an_unknown_dataset_and_a_fraction_too_small_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no dataset 'fashion-minst'; did you mean 'fashion-mni"):
         make(tmp_path, name="fashion-minst")
     with pytest.raises(DataError, match=r"digits: \[data\] validation = 0.001 cannot be held out"):
@@ -138,7 +138,7 @@ def test_an_unwritable_cache_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "mnist"])
-def test_an_empty_data_directory_says_where_it_looked(
+def test_the_error_for_an_empty_data_directory_has_its_path(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte; point --data-dir .* quickstart"):
@@ -148,8 +148,10 @@ def test_an_empty_data_directory_says_where_it_looked(
         make(tmp_path / "cache", name=name)
 
 
-def test_what_cannot_be_downloaded_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mirror that refuses the connection stands for a machine without a network."""
+def test_the_error_for_a_failed_download_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mirror refuses the connection, as on a machine without a network."""
     import torchvision
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -159,7 +161,7 @@ def test_what_cannot_be_downloaded_says_so(tmp_path: Path, monkeypatch: pytest.M
         make(tmp_path, name="fashion-mnist")
 
 
-def fake_raw(folder: Path) -> Path:
+def write_zeros(folder: Path) -> Path:
     raw = folder / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for name in MD5["FashionMNIST"]:
@@ -168,31 +170,31 @@ def fake_raw(folder: Path) -> Path:
 
 
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path) -> None:
-    fake_raw(tmp_path)
+    write_zeros(tmp_path)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered \(100 byt"):
         find_dataset("fashion-mnist", tmp_path)
 
 
-SPOILT = {
+DAMAGED = {
     "zero bytes": b"",
-    "cut": tiny_mnist.idx(np.zeros((600, 28, 28)))[:-1],
-    "one byte too many": tiny_mnist.idx(np.zeros((600, 28, 28))) + b"x",
-    "a header that lies": tiny_mnist.idx(np.zeros((600, 28, 28)))[:4] + b"\xff" * 12,
-    "still packed": gzip.compress(tiny_mnist.idx(np.zeros((600, 28, 28)))),
+    "cut": tiny_mnist.encode_idx(np.zeros((600, 28, 28)))[:-1],
+    "one byte too many": tiny_mnist.encode_idx(np.zeros((600, 28, 28))) + b"x",
+    "a wrong header": tiny_mnist.encode_idx(np.zeros((600, 28, 28)))[:4] + b"\xff" * 12,
+    "still packed": gzip.compress(tiny_mnist.encode_idx(np.zeros((600, 28, 28)))),
     "a page of a proxy": b"<html>404</html>",
 }
 
 
-@pytest.mark.parametrize("how", SPOILT)
-def test_a_spoilt_file_is_refused_by_name(mnist: Mnist, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_file_is_refused_by_name(mnist: Mnist, tmp_path: Path, how: str) -> None:
     mnist()
     path = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    path.write_bytes(SPOILT[how])
+    path.write_bytes(DAMAGED[how])
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte is cut off or altered"):
         mnist()
 
 
-def test_a_folder_in_the_place_of_a_file_is_named(mnist: Mnist, tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_refused_by_name(mnist: Mnist, tmp_path: Path) -> None:
     path = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
     path.unlink()
     path.mkdir()
@@ -202,7 +204,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(mnist: Mnist, tmp_path: Path) 
 
 @pytest.mark.parametrize("packed", [b"", gzip.compress(b"x" * 5000, mtime=0)[:-9], b"no archive"])
 def test_a_cut_archive_is_refused_by_name(tmp_path: Path, packed: bytes) -> None:
-    raw = fake_raw(tmp_path)
+    raw = write_zeros(tmp_path)
     for path in list(raw.iterdir()):
         path.unlink()
         (raw / f"{path.name}.gz").write_bytes(packed)
@@ -212,23 +214,23 @@ def test_a_cut_archive_is_refused_by_name(tmp_path: Path, packed: bytes) -> None
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
-    """Archives of a made-up MNIST; of the one called `cut` the first answers end too early.
+    """A server of a made-up MNIST's archives, which cuts the first two responses for `cut`.
 
-    There are two: torchvision asks once more, to see where it is sent on to.
+    One download is two requests: torchvision first resolves redirects.
     """
 
     files: ClassVar[dict[str, bytes]] = {}
     cut = "/t10k-images-idx3-ubyte.gz"
-    asked: ClassVar[list[str]] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         content = self.files[self.path]
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        short = self.path == self.cut and self.asked.count(self.path) < 2
-        self.asked.append(self.path)
-        self.wfile.write(content[:100] if short else content)
+        is_cut = self.path == self.cut and self.requests.count(self.path) < 2
+        self.requests.append(self.path)
+        self.wfile.write(content[:100] if is_cut else content)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -237,7 +239,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 def test_a_download_that_was_cut_is_refused_and_then_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where what was whole was cut afterwards, while it was unpacked."""
+    """Also if a complete file was truncated later, while it was unpacked."""
     import torchvision
 
     monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "made up"))
@@ -254,12 +256,14 @@ def test_a_download_that_was_cut_is_refused_and_then_goes_on(
         try:
             with pytest.raises(DataError, match=r"could not be downloaded .*t10k-images-idx3-uby"):
                 make(tmp_path / "cache", name="mnist")
-            before = len(Mirror.asked)
+            before = len(Mirror.requests)
             assert make(tmp_path / "cache", name="mnist").sizes["test"] == 100
-            assert Mirror.cut in Mirror.asked[before:]
-            assert len(set(Mirror.asked[before:])) <= 2, "what was whole is not asked for again"
-            found = tmp_path / "cache" / "harness" / "datasets" / "MNIST" / "raw"
-            (found / "train-images-idx3-ubyte").write_bytes(b"half")
+            assert Mirror.cut in Mirror.requests[before:]
+            assert len(set(Mirror.requests[before:])) <= 2, (
+                "complete files are not downloaded again"
+            )
+            cached = tmp_path / "cache" / "harness" / "datasets" / "MNIST" / "raw"
+            (cached / "train-images-idx3-ubyte").write_bytes(b"half")
             assert make(tmp_path / "other cache", name="mnist").sizes["test"] == 100
         finally:
             server.shutdown()
@@ -267,7 +271,7 @@ def test_a_download_that_was_cut_is_refused_and_then_goes_on(
 
 
 def test_a_wrong_archive_is_refused_by_name(tmp_path: Path) -> None:
-    raw = fake_raw(tmp_path)
+    raw = write_zeros(tmp_path)
     for path in list(raw.iterdir()):
         path.unlink()
         (raw / f"{path.name}.gz").write_bytes(gzip.compress(b"\0" * 100))
@@ -276,7 +280,9 @@ def test_a_wrong_archive_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_real_fashion_mnist_is_what_it_should_be(real_data: Path, isolated: Path) -> None:
+def test_real_fashion_mnist_has_the_known_sizes_and_statistics(
+    real_data: Path, isolated: Path
+) -> None:
     prepared = make(isolated / "harness", real_data, name="fashion-mnist")
     assert prepared.sizes == {"train": 54_000, "validation": 6_000, "test": 10_000}
     assert prepared.training.shape == (28, 28)
@@ -289,7 +295,7 @@ def test_real_fashion_mnist_is_what_it_should_be(real_data: Path, isolated: Path
 
 
 @pytest.mark.realdata
-def test_a_cut_real_file_is_refused_though_the_cache_is_warm(
+def test_a_truncated_real_file_is_refused_even_if_the_cache_is_complete(
     real_data: Path, isolated: Path, tmp_path: Path
 ) -> None:
     make(isolated / "harness", real_data, name="fashion-mnist")
@@ -305,35 +311,35 @@ def test_a_cut_real_file_is_refused_though_the_cache_is_warm(
 
 @pytest.fixture
 def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PreparedDataset]:
-    """A made-up one."""
+    """A function that prepares a made-up MNIST."""
     monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path))
     return lambda **changes: make(tmp_path / "cache", tmp_path, name="mnist", **changes)
 
 
-def test_a_stand_in_is_held_out_of_the_training_part(mnist: Callable[..., PreparedDataset]) -> None:
-    """As from a set that has no test part of its own."""
-    own = mnist()
+def test_a_stand_in_is_held_out_of_the_training_set(mnist: Callable[..., PreparedDataset]) -> None:
+    """As for a dataset that comes without a test set."""
+    with_test = mnist()
     stand_in = mnist(own_test=False, test=0.2)
-    assert (own.sizes["test"], stand_in.sizes["test"]) == (100, 120)
+    assert (with_test.sizes["test"], stand_in.sizes["test"]) == (100, 120)
     assert stand_in.sizes["train"] + stand_in.sizes["validation"] == 480
-    images = {bytes(each) for each in np.load(stand_in.test.inputs)}
-    assert images <= {bytes(each) for each in np.load(own.training.inputs)}
-    assert not images & {bytes(each) for each in np.load(stand_in.training.inputs)}
-    assert not images & {bytes(each) for each in np.load(own.test.inputs)}
-    assert own.split_hash != stand_in.split_hash
+    images = {bytes(image) for image in np.load(stand_in.test.inputs)}
+    assert images <= {bytes(image) for image in np.load(with_test.training.inputs)}
+    assert not images & {bytes(image) for image in np.load(stand_in.training.inputs)}
+    assert not images & {bytes(image) for image in np.load(with_test.test.inputs)}
+    assert with_test.split_hash != stand_in.split_hash
 
 
-def test_some_classes_alone_are_numbered_as_they_are_listed(
+def test_selected_classes_are_numbered_in_their_order(
     mnist: Callable[..., PreparedDataset],
 ) -> None:
-    whole, two = mnist(), mnist(classes=["7", "2"])
+    full, two = mnist(), mnist(classes=["7", "2"])
     assert two.training.classes == ("7", "2")
     assert two.sizes["test"] == 20
-    for part, all_of_it in ((two.training, whole.training), (two.test, whole.test)):
-        labels, images = np.load(all_of_it.labels), np.load(all_of_it.inputs)
-        kept = np.isin(labels, [2, 7])
-        np.testing.assert_array_equal(np.load(part.inputs), images[kept])
-        np.testing.assert_array_equal(np.load(part.labels), (labels[kept] == 2).astype(int))
+    for files, full_files in ((two.training, full.training), (two.test, full.test)):
+        labels, images = np.load(full_files.labels), np.load(full_files.inputs)
+        selected = np.isin(labels, [2, 7])
+        np.testing.assert_array_equal(np.load(files.inputs), images[selected])
+        np.testing.assert_array_equal(np.load(files.labels), (labels[selected] == 2).astype(int))
     with pytest.raises(
         DataError, match=r"\[data\] classes: mnist has no class 'seven'; known: 0, 1"
     ):

@@ -1,4 +1,4 @@
-"""The sealed part: what trains has no way to it, and a sweep does without it until the very end."""
+"""The sealed test set: workers cannot reach it, and a sweep does not need it until the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from harness.data.prepare import PreparedDataset
 from harness.errors import DataError
-from harness.executors.base import Epoch, Setup
+from harness.executors.base import EpochEnded, Setup
 from harness.executors.processes import ProcessExecutor
 from harness.search.study import Search
 from harness.sweep.options import RunOptions
@@ -38,16 +38,16 @@ learning_rate = { low = 1e-3, high = 1e-1, log = true }
 """
 
 
-def test_what_goes_to_a_worker_names_no_file_of_the_sealed_part(digits: PreparedDataset) -> None:
+def test_what_workers_get_names_no_file_of_the_sealed_test_set(digits: PreparedDataset) -> None:
     trial = Trial(number=0, uid="u/0", spec=TrialSpec(hidden=(8,)))
     sent = pickle.dumps((digits.training, Setup("val/accuracy", "cpu", 3), trial))
     sealed = digits.test.inputs.parent
     assert b"inputs.npy" in sent
     for name in (sealed.name, digits.test_digest, *(path.stem for path in sealed.glob("test*"))):
         assert name.encode() not in sent
-    named = [value for value in vars(digits.training).values() if isinstance(value, Path)]
-    assert len(named) == 4
-    for path in named:
+    paths = [value for value in vars(digits.training).values() if isinstance(value, Path)]
+    assert len(paths) == 4
+    for path in paths:
         assert not path.resolve().is_relative_to(sealed.resolve())
         assert not any(path.samefile(other) for other in sealed.iterdir())
     known = {bytes(image) for image in np.load(digits.training.inputs)}
@@ -56,44 +56,44 @@ def test_what_goes_to_a_worker_names_no_file_of_the_sealed_part(digits: Prepared
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_worker_that_trains_has_no_file_of_the_sealed_part_open(digits: PreparedDataset) -> None:
+def test_a_training_worker_has_no_file_of_the_sealed_test_set_open(digits: PreparedDataset) -> None:
     sealed = digits.test.inputs.parent
     with ProcessExecutor(digits.training, [Setup("val/accuracy", "cpu")]) as executor:
         spec = TrialSpec(hidden=(8,), epochs=10**6)
         executor.submit([Trial(number=0, uid="u/0", spec=spec)])
         (event,) = executor.wait(60)
-        assert isinstance(event, Epoch)
+        assert isinstance(event, EpochEnded)
         (pid,) = [worker.process.pid for worker in executor._workers]
         process = Path(f"/proc/{pid}")
         mapped = (process / "maps").read_text()
         open_files = [str(path.readlink()) for path in (process / "fd").iterdir()]
-        told = (process / "environ").read_text() + (process / "cmdline").read_text()
+        arguments = (process / "environ").read_text() + (process / "cmdline").read_text()
     assert str(digits.training.inputs) in mapped
     assert sealed.name not in mapped
-    assert sealed.name not in told
+    assert sealed.name not in arguments
     assert not [path for path in open_files if sealed.name in path]
 
 
 @contextmanager
-def poisoned(part: Path) -> Iterator[None]:
-    """A folder in the place of each of a part's files: even root cannot read it as a file."""
-    kept = part.with_name("antidote")
-    part.rename(kept)
-    part.mkdir()
-    for path in kept.iterdir():
-        (part / path.name).mkdir()
+def poisoned(folder: Path) -> Iterator[None]:
+    """Replace each of a folder's files by a folder: even root cannot read it as a file."""
+    original = folder.with_name("antidote")
+    folder.rename(original)
+    folder.mkdir()
+    for path in original.iterdir():
+        (folder / path.name).mkdir()
     yield
-    for path in kept.iterdir():
-        (part / path.name).rmdir()
-    part.rmdir()
-    kept.rename(part)
+    for path in original.iterdir():
+        (folder / path.name).rmdir()
+    folder.rmdir()
+    original.rename(folder)
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_sweep_trains_though_the_sealed_part_is_poison(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    """It fails where the test set is opened, once the choice is on record, and nowhere before."""
+    """It fails when the test set is opened, after the choice is recorded, and not before."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, home = tmp_path / "tiny.toml", tmp_path / "mlruns"
     path.write_text(STUDY)
@@ -103,19 +103,21 @@ def test_a_sweep_trains_though_the_sealed_part_is_poison(
     def sweep() -> StudyResult:
         return run_study(path, device="cpu", workers=workers, home=home)
 
-    def study() -> StudyRun:
-        found = Workspace(home).open_tracker(None, reading=True).read_study("tiny")
-        assert found is not None
-        return found
+    def read_study() -> StudyRun:
+        study = Workspace(home).open_tracker(None, reading=True).read_study("tiny")
+        assert study is not None
+        return study
 
     with poisoned(sealed):
         with pytest.raises(DataError, match=r"sealed-test/inputs\.npy cannot be read"):
             sweep()
-        stopped = study()
+        stopped = read_study()
         assert [run.state for run in stopped.trials] == ["COMPLETE"] * 3
         assert all(len(run.epochs) == 2 for run in stopped.trials)
         assert (stopped.state, stopped.readings) == ("FAILED", ())
-        assert list((home / "artifacts").rglob("selection-*.json")), "chosen before it was opened"
+        assert list((home / "artifacts").rglob("selection-*.json")), (
+            "chosen before the test set was opened"
+        )
         assert "sealed-test" not in "".join(stopped.facts.values())
         with pytest.raises(DataError, match=r"sealed-test/inputs\.npy cannot be read"):
             sweep()
@@ -124,4 +126,4 @@ def test_a_sweep_trains_though_the_sealed_part_is_poison(
         result = sweep()
     assert result.test is not None
     assert result.test.examples == 360
-    assert [run.uid for run in study().trials] == [run.uid for run in stopped.trials]
+    assert [run.uid for run in read_study().trials] == [run.uid for run in stopped.trials]

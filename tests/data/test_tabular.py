@@ -1,4 +1,4 @@
-"""CSV and Excel files as data: columns, targets, statistics, and what is refused."""
+"""CSV and Excel files as data: columns, targets, statistics, and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from harness.data.builtin import find_dataset
 from harness.data.leakage import hash_examples
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import Split, SealedTest, load_splits
+from harness.data.torch_datasets import SealedTest, Split, load_splits
 from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError
 from harness.sweep.options import RunOptions
@@ -28,7 +28,7 @@ ROWS = 200
 AMES = Path("ames/AmesHousing.xlsx")
 
 
-def houses() -> dict[str, Any]:
+def make_houses() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     area = rng.integers(50, 300, ROWS)
     return {
@@ -58,10 +58,10 @@ def make(path: Path, **changes: Any) -> PreparedDataset:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    return write(tmp_path / "houses.csv", houses())
+    return write(tmp_path / "houses.csv", make_houses())
 
 
-def test_numbers_stay_and_texts_become_one_column_a_value(table: Path) -> None:
+def test_numbers_are_kept_and_texts_are_one_hot_encoded(table: Path) -> None:
     files = make(table, ignore=["kind"]).training
     streets = ("street=gravel", "street=none at all", "street=paved")
     assert files.columns == ("area", *streets, "pool", "floors")
@@ -69,14 +69,16 @@ def test_numbers_stay_and_texts_become_one_column_a_value(table: Path) -> None:
     assert (splits.task, splits.target, splits.classes) == ("regression", "price", ())
     inputs, prices = splits.train.inputs, splits.train.labels
     assert (inputs.dtype, prices.dtype) == (torch.float32, torch.float32)
-    rows = {(row["area"], row["price"]): row for _, row in pd.DataFrame(houses()).iterrows()}
+    rows = {(row["area"], row["price"]): row for _, row in pd.DataFrame(make_houses()).iterrows()}
     for values, price in zip(inputs.tolist(), prices.tolist(), strict=True):
         row = rows[values[0], price]
-        assert values[1:4] == [row["street"] == each for each in sorted({*houses()["street"]})]
+        assert values[1:4] == [
+            row["street"] == street for street in sorted({*make_houses()["street"]})
+        ]
         assert values[4:] == [row["pool"], pytest.approx(0.1)]
 
 
-def test_statistics_are_each_features_own_of_the_training_part_alone(table: Path) -> None:
+def test_each_feature_has_statistics_of_the_training_set_alone(table: Path) -> None:
     splits = load_splits(make(table, ignore=["kind"]).training)
     raw = splits.train.inputs[splits.train.rows].double()
     area = raw[:, 0]
@@ -94,42 +96,42 @@ def test_statistics_are_each_features_own_of_the_training_part_alone(table: Path
     assert y.item() == prices[0].item()
 
 
-def test_as_they_are_without_normalisation(table: Path) -> None:
-    part = load_splits(make(table, normalize=False).training).validation
-    x, _ = part[3]
-    assert torch.equal(x, part.inputs[part.rows[3]])
+def test_without_normalization_features_are_not_changed(table: Path) -> None:
+    split = load_splits(make(table, normalize=False).training).validation
+    x, _ = split[3]
+    assert torch.equal(x, split.inputs[split.rows[3]])
 
 
-def test_parts_are_drawn_by_the_seed_and_share_no_row(table: Path) -> None:
-    one, again, other = make(table), make(table), make(table, split_seed=1)
+def test_splits_follow_from_the_seed_and_share_no_row(table: Path) -> None:
+    one, same, other = make(table), make(table), make(table, split_seed=1)
     assert one.sizes == {"train": 128, "validation": 32, "test": 40}
-    assert one.split_hash == again.split_hash != other.split_hash
+    assert one.split_hash == same.split_hash != other.split_hash
     splits = load_splits(one.training)
     assert not {*splits.train.rows.tolist()} & {*splits.validation.rows.tolist()}
     test = SealedTest.of(one).open()
     assert len(test) == 40
     prices = [*splits.train.labels.tolist(), *test.labels.tolist()]
-    assert sorted(prices) == sorted(np.float32(houses()["price"]).tolist())
-    told = np.frombuffer(one.training.validation_labels(), np.float32)
-    assert told.tolist() == splits.validation.labels[splits.validation.rows].tolist()
+    assert sorted(prices) == sorted(np.float32(make_houses()["price"]).tolist())
+    labels = np.frombuffer(one.training.validation_labels(), np.float32)
+    assert labels.tolist() == splits.validation.labels[splits.validation.rows].tolist()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx"])
 def test_classes_are_the_values_of_a_column(tmp_path: Path, suffix: str) -> None:
-    path = write(tmp_path / f"houses{suffix}", houses())
+    path = write(tmp_path / f"houses{suffix}", make_houses())
     files = make(path, target="kind", task="classes").training
     assert files.classes == ("hut", "villa")
     splits = load_splits(files)
-    kinds = dict(zip(houses()["price"], houses()["kind"], strict=True))
+    kinds = dict(zip(make_houses()["price"], make_houses()["kind"], strict=True))
     column = files.columns.index("price")
     for row in splits.train.rows.tolist():
         kind = kinds[round(splits.train.inputs[row, column].item())]
         assert files.classes[splits.train.labels[row]] == kind
 
 
-def test_classes_that_are_numbers_keep_their_order(tmp_path: Path) -> None:
+def test_classes_that_are_numbers_are_sorted_as_numbers(tmp_path: Path) -> None:
     levels = np.arange(ROWS) % 12
-    path = write(tmp_path / "houses.csv", houses() | {"kind": levels})
+    path = write(tmp_path / "houses.csv", make_houses() | {"kind": levels})
     assert make(path, target="kind", task="classes").training.classes == tuple(map(str, range(12)))
 
 
@@ -147,22 +149,22 @@ def test_another_file_or_another_target_is_other_data(table: Path) -> None:
 
 
 def test_copies_are_counted_by_their_targets(tmp_path: Path) -> None:
-    """A row that stands there twice has another target where that differs, be it by a half."""
+    """Two equal rows conflict if their targets differ, even by a half."""
     columns = {"area": [1.0, 1.0, 2.0, 2.0] * 50, "price": [-5.0, -4.5, 7.0, 7.0] * 50}
-    found = make(write(tmp_path / "houses.csv", columns)).data_quality
-    within = found.duplicates["train"]
-    assert within.examples == found.parts["train"].examples - 2
+    quality = make(write(tmp_path / "houses.csv", columns)).data_quality
+    within = quality.duplicates["train"]
+    assert within.examples == quality.parts["train"].examples - 2
     assert 0 < within.conflicting < within.examples
-    assert found.parts["test"].by_class == ()
-    assert found.duplicates["train_test"].examples == 40
+    assert quality.parts["test"].by_class == ()
+    assert quality.duplicates["train_test"].examples == 40
 
 
-def refused(path: Path, **changes: Any) -> str:
+def error_of(path: Path, **changes: Any) -> str:
     with pytest.raises(DataError) as caught:
         make(path, **changes)
-    said = str(caught.value)
-    assert "\n" not in said
-    return said
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -185,65 +187,65 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_asked_of_a_table_is_checked(table: Path, what: str) -> None:
-    changes, message = WRONG[what]
-    said = refused(table, **changes)
-    assert re.search(message, said), said
+def test_keys_that_do_not_fit_a_table_are_refused(table: Path, what: str) -> None:
+    changes, expected = WRONG[what]
+    message = error_of(table, **changes)
+    assert re.search(expected, message), message
 
 
 def test_missing_values_are_counted_by_column(tmp_path: Path) -> None:
-    columns = pd.DataFrame(houses())
+    columns = pd.DataFrame(make_houses())
     columns.loc[:2, "area"] = np.nan
     columns.loc[3:10, "street"] = None
     columns.loc[7, "price"] = np.nan
-    said = refused(write(tmp_path / "houses.csv", columns.to_dict("series")))
-    assert "missing values in 3 of 6 columns: street 8, area 3, price 1; fill them" in said
-    assert said.endswith('or leave columns out by [data] ignore = ["street", "area"]')
+    message = error_of(write(tmp_path / "houses.csv", columns.to_dict("series")))
+    assert "missing values in 3 of 6 columns: street 8, area 3, price 1; fill them" in message
+    assert message.endswith('or leave columns out by [data] ignore = ["street", "area"]')
 
 
-SPOILT = {
+DAMAGED = {
     "empty": (b"", "cannot be read as a table"),
-    "a head alone": (b"a,b,price\n", "has no rows"),
-    "two of a name": (b"a,a,price\n1,2,3\n4,5,6\n", "two columns are called 'a'"),
+    "a header only": (b"a,b,price\n", "has no rows"),
+    "two columns with one name": (b"a,a,price\n1,2,3\n4,5,6\n", "two columns are called 'a'"),
     "row numbers": (b",a,price\n0,2,3\n1,5,6\n", r"column 1 has no name; .*ignore = \[\"Unnamed"),
     "more values than names": (b"a,price\n1,2,3\n4,5,6\n", "more values than"),
     "one row longer": (b"a,price\n1,2\n4,5,6\n", "line 3 has 3 values and those before it 2"),
     "infinite": (b"a,price\n1,2\ninf,3\n2,4\n", "column 'a' is inf in row 3"),
-    "no text": (b"a,price\n\xff\xfe,2\n", "UTF-8"),
+    "not text": (b"a,price\n\xff\xfe,2\n", "UTF-8"),
 }
 
 
-@pytest.mark.parametrize("how", SPOILT)
-def test_a_spoilt_table_is_refused_in_a_line(tmp_path: Path, how: str) -> None:
-    content, message = SPOILT[how]
+@pytest.mark.parametrize("how", DAMAGED)
+def test_the_error_for_a_damaged_table_is_one_line(tmp_path: Path, how: str) -> None:
+    content, message = DAMAGED[how]
     path = tmp_path / "houses.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         make(path)
 
 
-def test_dates_names_and_numbers_with_holes_are_no_features(tmp_path: Path) -> None:
+def test_dates_names_and_numbers_with_gaps_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "houses.xlsx"
-    write(path, houses() | {"sold": pd.date_range("2020-01-01", periods=ROWS)})
-    assert "'sold' holds dates" in refused(path)
+    write(path, make_houses() | {"sold": pd.date_range("2020-01-01", periods=ROWS)})
+    assert "'sold' holds dates" in error_of(path)
     names = [f"house {number}" for number in range(1001)]
     write(path.with_suffix(".csv"), {"name": names, "price": np.arange(1001)})
-    assert "'name' has 1,001 different texts" in refused(path.with_suffix(".csv"))
-    holes = ["?" if number % 50 == 3 else str(number) for number in range(ROWS)]
-    write(path.with_suffix(".csv"), houses() | {"horsepower": holes})
-    said = refused(path.with_suffix(".csv"))
-    assert "'horsepower' holds numbers, and 4 times a text such as '?'" in said
+    assert "'name' has 1,001 different texts" in error_of(path.with_suffix(".csv"))
+    gaps = ["?" if number % 50 == 3 else str(number) for number in range(ROWS)]
+    write(path.with_suffix(".csv"), make_houses() | {"horsepower": gaps})
+    message = error_of(path.with_suffix(".csv"))
+    assert "'horsepower' holds numbers, and 4 times a text such as '?'" in message
 
 
-def test_a_spoilt_workbook_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_workbook_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "houses.xlsx"
     path.write_bytes(b"PK\x03\x04 half of it")
-    assert "houses.xlsx: cannot be read as a table" in refused(path)
+    assert "houses.xlsx: cannot be read as a table" in error_of(path)
 
 
 @pytest.fixture
 def ames(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The handout's table, where it is at hand."""
+    """The Ames housing table, if it is available."""
     from tests.conftest import REAL_DATA
 
     if not REAL_DATA or not (Path(REAL_DATA) / AMES).is_file():
@@ -253,10 +255,10 @@ def ames(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.realdata
-def test_the_handouts_table_is_read_as_the_handout_reads_it(ames: str) -> None:
-    """From the folder of the other sets; unsplit, 92 batches of 32, the last of 16."""
+def test_ames_housing_is_read_as_in_the_course_handout(ames: str) -> None:
+    """From the data directory; not split, it gives 92 batches of 32, the last of 16."""
     decoded = find_dataset(ames, options=DataOptions("regression", "SalePrice")).decode()
-    whole = Split(
+    dataset = Split(
         torch.from_numpy(decoded.inputs),
         torch.from_numpy(decoded.labels),
         torch.arange(len(decoded.labels)),
@@ -264,31 +266,31 @@ def test_the_handouts_table_is_read_as_the_handout_reads_it(ames: str) -> None:
         1.0,
     )
     assert decoded.inputs.shape == (2928, 16)
-    x, y = whole[286]
+    x, y = dataset[286]
     assert x.tolist() == [
         *(6858, 6, 4, 1915, 1950, 806, 841, 806, 1647, 1, 1, 4, 1, 6, 216, 2010)
     ]  # fmt: skip
     assert float(y) == 128000
-    sizes = [len(labels) for _, labels in DataLoader(whole, batch_size=32)]
+    sizes = [len(labels) for _, labels in DataLoader(dataset, batch_size=32)]
     assert sizes == [32] * 91 + [16]
 
 
 def test_odd_class_names_become_metrics_that_the_store_takes() -> None:
-    """`..` is a folder, and what the store does not allow must not make two classes one."""
+    """`..` is a folder, and replaced characters must not merge two classes."""
     assert escape_class_names(["x/y", "x:y", "x_y", "..", ".", "ü 100 %"]) == [
         *("x_y", "x_y_", "x_y__", "__", "_", "ü 100 _")
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [" ", "a\nb", "b" * 101])
-def test_a_name_that_nobody_can_read_is_no_class(tmp_path: Path, name: str) -> None:
+def test_unreadable_class_names_are_refused(tmp_path: Path, name: str) -> None:
     kinds = np.array(["hut", name])[np.arange(ROWS) % 2]
-    path = write(tmp_path / "houses.csv", houses() | {"kind": kinds})
-    assert "a name is 1 to 100 letters on one line" in refused(path, target="kind", task="classes")
+    path = write(tmp_path / "houses.csv", make_houses() | {"kind": kinds})
+    assert "a name is 1 to 100 letters on one line" in error_of(path, target="kind", task="classes")
 
 
-def test_the_digest_of_a_part_tells_targets_apart_by_their_fractions() -> None:
-    """The ledger of a test set's openings is named after it."""
+def test_the_digest_of_examples_depends_on_fractions_of_targets() -> None:
+    """The log of a test set is named after its digest."""
     inputs = np.ones((2, 3), np.float32)
     digests = {
         hash_examples(inputs, np.array(labels, np.float32)) for labels in ([0.4, 1], [0.6, 1])
@@ -296,7 +298,9 @@ def test_the_digest_of_a_part_tells_targets_apart_by_their_fractions() -> None:
     assert len(digests) == 2
 
 
-def test_what_changes_pictures_is_refused_on_a_table(table: Path, tmp_path: Path) -> None:
+def test_augmentation_is_refused_for_a_table(table: Path, tmp_path: Path) -> None:
     keys = [f"data.name={table}", "data.target=kind", 'train.augment=["shift"]']
     with pytest.raises(ConfigError, match=r"augment: needs images, but .* have the shape \[7\]"):
-        make_plan("quickstart", RunOptions(overrides=keys, device="cpu")).prepare(tmp_path / "cache")
+        make_plan("quickstart", RunOptions(overrides=keys, device="cpu")).prepare(
+            tmp_path / "cache"
+        )

@@ -1,4 +1,4 @@
-"""Breaches planted among the runs that confirm a winner: each found, and mended if it can be."""
+"""Violations planted in confirmation runs: each reported, and repaired where possible."""
 
 from __future__ import annotations
 

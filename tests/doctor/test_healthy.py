@@ -104,9 +104,9 @@ def test_a_record_of_an_older_version_has_no_digests(record: Record) -> None:
 
 def test_what_waits_in_the_spool_is_told_and_the_store_not_judged(record: Record) -> None:
     record.sql("UPDATE runs SET status = 'RUNNING'")  # as it may be, until they are sent
-    spool = Outbox(record.workspace.outbox_folder(record.workspace.local_uri) / "tiny.spool")
-    spool.append(LogFile(uid="any", name="note.txt", content=b"aGVsbG8="))
-    spool.close()
+    outbox = Outbox(record.workspace.outbox_folder(record.workspace.local_uri) / "tiny.spool")
+    outbox.append(LogFile(uid="any", name="note.txt", content=b"aGVsbG8="))
+    outbox.close()
     report = record.check_study()
     assert not report.healthy
     (finding,) = report.findings

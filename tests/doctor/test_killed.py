@@ -1,4 +1,4 @@
-"""What SIGKILL leaves of a real driver, found and mended without starting the study again."""
+"""What SIGKILL leaves of a real driver: reported, and repaired without starting the study again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "done"),
     [
-        ("driver.recorded:3", 3),  # the trial's end stands in the spool, and is told the journal
+        ("driver.recorded:3", 3),  # the trial's end is in the outbox, the journal does not have it
         ("driver.reported:5", 1),  # in the middle of a trial, which is tried again
     ],
 )

@@ -29,11 +29,11 @@ def older(record: Record) -> Record:
         for run in record.runs(record.journal.trial_uid(trial.number)):
             run_id, path = run.info.run_id, record.file(run, "trial.json")
             spec = json.loads(run.data.tags["harness.spec"])
-            kept = without_defaults(spec, defaults)
-            assert len(kept) < len(spec)
-            for key in spec.keys() - kept.keys():
+            shortened = without_defaults(spec, defaults)
+            assert len(shortened) < len(spec)
+            for key in spec.keys() - shortened.keys():
                 record.sql("DELETE FROM params WHERE run_uuid = ? AND key = ?", run_id, key)
-            record.client.set_tag(run_id, "harness.spec", json.dumps(kept))
+            record.client.set_tag(run_id, "harness.spec", json.dumps(shortened))
             if path.exists():
                 document = json.loads(path.read_bytes())
                 document["spec"] = without_defaults(document["spec"], defaults)
@@ -53,7 +53,7 @@ def test_it_is_healthy(older: Record) -> None:
 def test_a_field_that_is_lacking_and_not_at_its_default_is_a_finding(older: Record) -> None:
     run_id = older.run(COMPLETE).info.run_id
     older.sql("DELETE FROM params WHERE run_uuid = ? AND key = 'optimizer'", run_id)
-    older.expect_findings((5, "trial 0: its run lacks the param optimizer = sgd"))
+    older.expect_findings((5, "trial 0: its run's param optimizer is missing, the journal's sgd"))
 
 
 def test_it_is_continued(older: Record) -> None:
@@ -65,4 +65,4 @@ def test_it_is_continued(older: Record) -> None:
 
 def test_it_is_replayed(older: Record) -> None:
     result = replay(older.workspace, f"tiny/{CHAMPION}", watcher=Silent(), inline=True)
-    assert result.word == "bitwise"
+    assert result.agreement == "bitwise"

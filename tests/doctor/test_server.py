@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from harness.doctor.report import check_studies
 from tests.doctor.example_study import COMPLETE, PATH_COLUMNS, Record
-from tests.tracking.test_mlflow_server import free_port, wait_for
+from tests.tracking.test_mlflow_server import find_free_port, wait_for_url
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def server(record: Record) -> Iterator[str]:
     here = (record.root / "artifacts").as_uri()
     for table, column in PATH_COLUMNS.items():
         record.sql(f"UPDATE {table} SET {column} = replace({column}, ?, 'mlflow-artifacts:')", here)
-    port = free_port()
+    port = find_free_port()
     command = [
         *("mlflow", "server", "--workers=1", "--host=127.0.0.1", f"--port={port}"),
         f"--backend-store-uri={record.workspace.local_uri}",
@@ -39,7 +39,7 @@ def server(record: Record) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", process)
+        wait_for_url(f"http://127.0.0.1:{port}/health", process)
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)

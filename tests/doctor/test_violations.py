@@ -13,7 +13,7 @@ from mlflow.entities import Metric, ViewType
 from optuna.storages.journal import JournalFileBackend
 
 from harness.doctor.report import check_studies
-from harness.reports.again import write_again
+from harness.reports.study_page import write_study_page
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def test_1_runs_that_were_purged(record: Record) -> None:
     assert process.data.params == record.run(2).data.params
     history = record.client.get_metric_history(process.info.run_id, "val/accuracy")
     assert [point.step for point in history] == [1, 2, 3]
-    write_again(record.workspace, "tiny", None)  # reports read what was made
+    write_study_page(record.workspace, "tiny", None)  # reports read what was made
 
 
 def test_1_an_experiment_that_was_deleted(record: Record) -> None:

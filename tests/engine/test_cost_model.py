@@ -1,4 +1,4 @@
-"""Which trials train together on a core."""
+"""Which trials are fused on a CPU core, and what that gains."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def test_flops_are_counted_without_the_gradient_of_the_inputs() -> None:
     assert count_step_flops((), 1, 784, 10) == 4 * 784 * 10
 
 
-def test_narrow_and_alike_train_together_so_many_at_a_time() -> None:
-    found = group_trials([replace(NARROW, seed=seed) for seed in range(6)], 784, 10)
-    assert sorted(len(group) for group in found) == [2, CPU_SLOTS]
-    assert sorted(index for group in found for index in group) == list(range(6))
+def test_small_similar_trials_are_fused_up_to_the_limit() -> None:
+    groups = group_trials([replace(NARROW, seed=seed) for seed in range(6)], 784, 10)
+    assert sorted(len(group) for group in groups) == [2, CPU_SLOTS]
+    assert sorted(index for group in groups for index in group) == list(range(6))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_narrow_and_alike_train_together_so_many_at_a_time() -> None:
     ],
     ids=["batch size", "batch norm", "activation", "linear", "much wider"],
 )
-def test_unlike_trials_train_alone(other: TrialSpec) -> None:
+def test_dissimilar_trials_train_alone(other: TrialSpec) -> None:
     assert sorted(group_trials([NARROW, other], 784, 10)) == [[0], [1]]
 
 
@@ -46,7 +46,7 @@ def test_wide_trials_train_alone() -> None:
     assert estimate_gain([wide, wide], 784, 10) == 1
 
 
-def test_the_deepest_comes_first() -> None:
+def test_a_group_is_ordered_deepest_first() -> None:
     specs = [NARROW, replace(NARROW, hidden=(32, 16, 8)), replace(NARROW, hidden=(32, 16))]
     assert group_trials(specs, 784, 10) == [[1, 2, 0]]
 

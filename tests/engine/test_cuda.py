@@ -1,4 +1,4 @@
-"""What only a GPU can show: the captured step, refilled slots, the memory estimate."""
+"""The engine on a real GPU: the captured step, refilled slots, the memory estimate."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ def test_a_slot_is_refilled_without_another_capture(data: DeviceData) -> None:
     assert free_device_memory(data.device) > 0
 
 
-def test_the_device_changes_nothing_but_rounding(data: DeviceData, digits: PreparedDataset) -> None:
+def test_gpu_and_cpu_differ_by_rounding_only(data: DeviceData, digits: PreparedDataset) -> None:
     on_cpu = DeviceData(load_splits(digits.training), dtype=torch.float64)
     specs = [replace(spec, epochs=2, dropout=0.2) for spec in MIXED]
-    there, _ = train_trials(specs, data)
-    here, _ = train_trials(specs, on_cpu)
-    for one, two in zip(there, here, strict=True):
-        assert isinstance(one, TrialResult)
-        assert isinstance(two, TrialResult)
-        assert one.best.val_loss == pytest.approx(two.best.val_loss, rel=0, abs=1e-8)
+    gpu_outcomes, _ = train_trials(specs, data)
+    cpu_outcomes, _ = train_trials(specs, on_cpu)
+    for gpu, cpu in zip(gpu_outcomes, cpu_outcomes, strict=True):
+        assert isinstance(gpu, TrialResult)
+        assert isinstance(cpu, TrialResult)
+        assert gpu.best.val_loss == pytest.approx(cpu.best.val_loss, rel=0, abs=1e-8)
 
 
-def test_a_diverging_member_ends_alone(data: DeviceData) -> None:
+def test_a_diverging_trial_fails_alone(data: DeviceData) -> None:
     wild = TrialSpec(hidden=(9, 9), optimizer="sgd", learning_rate=1e200, batch_size=64, epochs=2)
     outcomes, _ = train_trials([wild, replace(MIXED[0], epochs=2)], data)
     assert isinstance(outcomes[0], TrialFailure)

@@ -1,4 +1,4 @@
-"""What a CUDA graph asks of a step, checked without a GPU, on tensors that only pretend."""
+"""What a CUDA graph requires of a step, checked without a GPU on torch's fake tensors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.trial import TrialSpec
 from tests.engine.test_against_autograd import MIXED, changed
 
 
-class Devices(TorchDispatchMode):
-    """Every operation and the devices of the tensors that it touches."""
+class DeviceRecorder(TorchDispatchMode):
+    """Records every operation and the devices of its tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,19 +33,21 @@ class Devices(TorchDispatchMode):
         return out
 
 
-class Pretended(SimpleNamespace):
-    """What a group asks of `Resident`, on a CUDA device that need not be there."""
+class FakeDeviceData(SimpleNamespace):
+    """The attributes of DeviceData that a group reads, on a CUDA device that need not exist."""
 
     def __len__(self) -> int:
         return 1000
 
 
-def test_a_step_stays_on_the_device_and_looks_at_no_value(monkeypatch: Any) -> None:
-    """A value looked at would raise here: the tensors have none."""
-    monkeypatch.setattr("harness.engine.fused_group.captured", lambda step, warm_up, device: step)
+def test_a_step_stays_on_the_device_and_reads_no_value(monkeypatch: Any) -> None:
+    """Reading a value would raise: fake tensors have none."""
+    monkeypatch.setattr(
+        "harness.engine.fused_group.capture_graph", lambda step, warm_up, device: step
+    )
     with FakeTensorMode(allow_non_fake_inputs=False):
         on_device = {"device": "cuda"}
-        data: Any = Pretended(
+        data: Any = FakeDeviceData(
             device=torch.device("cuda"),
             dtype=torch.float32,
             classes=10,
@@ -53,7 +55,7 @@ def test_a_step_stays_on_the_device_and_looks_at_no_value(monkeypatch: Any) -> N
             shape=(28, 28),
             mean=torch.zeros(784, **on_device),
             inv_std=torch.ones(784, **on_device),
-            images=torch.zeros(1200, 784, dtype=torch.uint8, **on_device),
+            examples=torch.zeros(1200, 784, dtype=torch.uint8, **on_device),
             labels=torch.zeros(1200, dtype=torch.int64, **on_device),
             rows=torch.arange(1000, **on_device),
         )
@@ -63,8 +65,8 @@ def test_a_step_stays_on_the_device_and_looks_at_no_value(monkeypatch: Any) -> N
                 width_class(specs[0]), specs
             )
             group = FusedGroup(layout, data)
-            with Devices() as devices:
+            with DeviceRecorder() as devices:
                 group._train_step()
             assert len(devices.seen) > 30
-            for name, where in devices.seen.items():
-                assert where <= {"cuda"}, name
+            for name, kinds in devices.seen.items():
+                assert kinds <= {"cuda"}, name

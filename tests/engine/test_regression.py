@@ -1,4 +1,4 @@
-"""A number foretold: trained as autograd would, measured as scikit-learn does, in its own units."""
+"""Regression: training equals autograd, metrics equal scikit-learn's, in the target's units."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.engine.device_data import DeviceData
 from harness.engine.trainer import Trainer
 from harness.models.mlp import load_model
 from harness.results import EpochMetrics, TrialResult
-from harness.stats.regression import rmse_interval
+from harness.stats.regression import compute_rmse_interval
 from harness.trial import CHOICES, TrialSpec
 from tests.engine.autograd_reference import assert_equals_autograd, create_group, train_steps
 from tests.engine.training import train_one, train_trials
@@ -24,7 +24,7 @@ SPEC = TrialSpec(hidden=(24, 12), loss="mse", batch_size=40, epochs=8, learning_
 
 @pytest.fixture(scope="module")
 def data() -> DeviceData:
-    return DeviceData(regression_table.splits())
+    return DeviceData(regression_table.make_splits())
 
 
 @pytest.fixture(scope="module")
@@ -35,46 +35,46 @@ def trained(data: DeviceData) -> tuple[TrialResult, list[EpochMetrics]]:
 @pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
 @pytest.mark.parametrize("batch_norm", CHOICES["batch_norm"])
 def test_equals_autograd(batch_norm: str, vectorised: bool) -> None:
-    double = DeviceData(regression_table.splits(), dtype=torch.float64)
+    double = DeviceData(regression_table.make_splits(), dtype=torch.float64)
     spec = TrialSpec.from_dict(SPEC.to_dict() | {"batch_norm": batch_norm, "l2": 1e-3})
     other = replace(SPEC, hidden=(16,), seed=1)
     group = create_group([spec, other], double, vectorised)
     assert_equals_autograd(group, train_steps(group), double)
 
 
-def test_its_figures_are_scikit_learns(
+def test_metrics_equal_scikit_learns(
     data: DeviceData, trained: tuple[TrialResult, list[EpochMetrics]]
 ) -> None:
-    found, epochs = trained
-    best, splits = found.best, regression_table.splits()
+    result, epochs = trained
+    best, splits = result.best, regression_table.make_splits()
     assert best == min(epochs, key=lambda epoch: epoch.val_rmse or 0)
-    said = np.frombuffer(found.predictions, np.float32)
+    predicted = np.frombuffer(result.predictions, np.float32)
     true = splits.validation.labels[splits.validation.rows].numpy()
-    assert best.val_rmse == pytest.approx(root_mean_squared_error(true, said))
-    assert best.val_mae == pytest.approx(mean_absolute_error(true, said))
-    assert best.val_r2 == pytest.approx(r2_score(true, said))
+    assert best.val_rmse == pytest.approx(root_mean_squared_error(true, predicted))
+    assert best.val_mae == pytest.approx(mean_absolute_error(true, predicted))
+    assert best.val_r2 == pytest.approx(r2_score(true, predicted))
     assert best.val_r2 > 0.5
     assert best.val_loss == pytest.approx((best.val_rmse / splits.target_std) ** 2, rel=1e-4)
     assert best.train_rmse == pytest.approx(best.train_loss**0.5 * splits.target_std)
     assert best.score == best.val_rmse
-    assert (best.val_accuracy, best.train_accuracy, found.confusion) == (None, None, ())
-    assert found.interval == rmse_interval(said, true)
+    assert (best.val_accuracy, best.train_accuracy, result.confusion) == (None, None, ())
+    assert result.interval == compute_rmse_interval(predicted, true)
 
 
-def test_the_model_that_is_kept_speaks_in_the_targets_own_units(
+def test_the_saved_model_predicts_in_the_targets_own_units(
     trained: tuple[TrialResult, list[EpochMetrics]],
 ) -> None:
-    found, part = trained[0], regression_table.splits().validation
-    model = load_model(SPEC, 0, found.weights)
+    result, split = trained[0], regression_table.make_splits().validation
+    model = load_model(SPEC, 0, result.weights)
     with torch.inference_mode():
-        said = model(part.inputs[part.rows])
-    assert said.shape == (regression_table.VALIDATION, 1)
+        predicted = model(split.inputs[split.rows])
+    assert predicted.shape == (regression_table.VALIDATION, 1)
     np.testing.assert_allclose(
-        said[:, 0].numpy(), np.frombuffer(found.predictions, np.float32), rtol=1e-5
+        predicted[:, 0].numpy(), np.frombuffer(result.predictions, np.float32), rtol=1e-5
     )
 
 
-def test_beside_others_it_comes_to_the_same(
+def test_fusing_does_not_change_the_result(
     data: DeviceData, trained: tuple[TrialResult, list[EpochMetrics]]
 ) -> None:
     others = [SPEC, replace(SPEC, hidden=(16,)), replace(SPEC, batch_norm="after")]
@@ -84,5 +84,5 @@ def test_beside_others_it_comes_to_the_same(
 
 
 def test_a_loss_for_classes_is_refused(data: DeviceData) -> None:
-    with pytest.raises(ValueError, match="loss: cross-entropy tells classes apart"):
+    with pytest.raises(ValueError, match="loss: cross-entropy is for classes"):
         Trainer(data, "val/rmse").add("0", replace(SPEC, loss="cross-entropy"))

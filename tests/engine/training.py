@@ -1,7 +1,8 @@
-"""Training trainers to their end, as a worker would."""
+"""Train trials until they end, as a worker does."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.engine.device_data import DeviceData
@@ -21,17 +22,19 @@ def train_trials(
     joins: Mapping[int, int] | None = None,
     keep: Keep = lambda uid, metrics: True,
 ) -> tuple[list[Outcome], list[list[EpochMetrics]]]:
-    """Every spec's outcome and epochs. `joins` says after how many rounds a spec joins: 0."""
+    """Train trials until all end; return their outcomes and the metrics of their epochs.
+
+    `joins` has the epoch after which a trial, by its index, is added; the default is 0.
+    """
     trainer = Trainer(data, objective, placement)
     outcomes: dict[int, Outcome] = {}
     epochs: list[list[EpochMetrics]] = [[] for _ in specs]
-    round_ = 0
+    epoch = 0
     while len(outcomes) < len(specs):
         for index, spec in enumerate(specs):
-            if (joins or {}).get(index, 0) == round_:
+            if (joins or {}).get(index, 0) == epoch:
                 trainer.add(str(index), spec)
-        reports = [report for some in trainer.train_epoch() for report in some]
-        for report in reports:
+        for report in itertools.chain.from_iterable(list(trainer.train_epoch())):
             index = int(report.uid)
             if isinstance(report.outcome, EpochMetrics):
                 epochs[index].append(report.outcome)
@@ -40,7 +43,7 @@ def train_trials(
                     outcomes[index] = result
             else:
                 outcomes[index] = report.outcome
-        round_ += 1
+        epoch += 1
     assert len(trainer) == 0
     return [outcomes[index] for index in range(len(specs))], epochs
 
@@ -48,7 +51,7 @@ def train_trials(
 def train_one(
     spec: TrialSpec, data: DeviceData, objective: Objective = "val/accuracy"
 ) -> tuple[TrialResult, list[EpochMetrics]]:
-    """One trial alone."""
+    """Train one trial alone."""
     (outcome,), (epochs,) = train_trials([spec], data, objective)
     assert isinstance(outcome, TrialResult)
     return outcome, epochs

@@ -1,4 +1,4 @@
-"""The contract of `harness.executors.base.Executor`, held by every executor on real training."""
+"""The contract of `harness.executors.base.Executor`, for every executor, on real training."""
 
 from __future__ import annotations
 
@@ -6,56 +6,60 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
 
 from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError
-from harness.executors.base import Ended, Epoch, Event, Executor, Lost, Setup
+from harness.executors.base import EpochEnded, Event, Executor, Setup, TrialEnded, TrialLost
 from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
-from harness.executors.ray_executor import RayExecutor
+from harness.executors.ray_cluster import RayOptions
+from harness.executors.registry import EXECUTORS, ExecutorOptions, create_executor
 from harness.results import TrialFailure, TrialResult
 from harness.trial import Trial, TrialSpec
-from tests.support.ray_cluster import cluster
+from tests.support.ray_cluster import start_cluster
 
 CPU = Setup("val/accuracy", "cpu")
 SPEC = TrialSpec(hidden=(16,), epochs=3)
 
 
-def make_inline(digits: PreparedDataset) -> Executor:
-    return InlineExecutor(digits.training, CPU)
-
-
-def make_processes(digits: PreparedDataset) -> Executor:
-    return ProcessExecutor(digits.training, [CPU, CPU])
-
-
-def make_processes_with_slots(digits: PreparedDataset) -> Executor:
-    return ProcessExecutor(digits.training, [replace(CPU, slots=3)])
-
-
 @contextmanager
-def make_ray(digits: PreparedDataset) -> Iterator[Executor]:
-    with cluster(), RayExecutor(digits.training, CPU) as executor:
+def open_executor(name: str, digits: PreparedDataset, *setups: Setup) -> Iterator[Executor]:
+    """An executor of the registry, and a cluster if it needs one."""
+    options = ExecutorOptions(digits.training, setups, trials=100, ray=RayOptions("auto"))
+    with (
+        start_cluster() if name == "ray" else nullcontext(),
+        create_executor(name, options) as executor,
+    ):
         yield executor
+
+
+def open_processes_with_slots(
+    digits: PreparedDataset,
+) -> AbstractContextManager[Executor]:
+    return open_executor("processes", digits, replace(CPU, slots=3))
+
+
+SLOW = ("ray",)
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        make_inline,
-        make_processes,
-        make_processes_with_slots,
-        pytest.param(make_ray, marks=pytest.mark.slow),
+        *(pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in EXECUTORS),
+        "slots",
     ],
-    ids=["inline", "processes", "slots", "ray"],
 )
 def executor(request: pytest.FixtureRequest, digits: PreparedDataset) -> Iterator[Executor]:
-    make: Callable[[PreparedDataset], AbstractContextManager[Executor]] = request.param
-    with make(digits) as executor:
+    """Each executor of the registry, and a process worker that trains several trials at once."""
+    if request.param == "slots":
+        opened = open_processes_with_slots(digits)
+    else:
+        opened = open_executor(request.param, digits, CPU, CPU)
+    with opened as executor:
         yield executor
 
 
@@ -67,23 +71,25 @@ def trials(*specs: TrialSpec) -> list[Trial]:
 
 
 def drive(
-    executor: Executor, submitted: list[Trial], keep: Callable[[Epoch], bool] = lambda _: True
+    executor: Executor, submitted: list[Trial], keep: Callable[[EpochEnded], bool] = lambda _: True
 ) -> list[Event]:
     """Submit and answer until every trial has ended."""
     executor.submit(submitted)
     events: list[Event] = []
     deadline = time.monotonic() + 60
-    while sum(not isinstance(event, Epoch) for event in events) < len(submitted):
-        assert time.monotonic() < deadline, f"nothing more after {events}"
+    while sum(not isinstance(event, EpochEnded) for event in events) < len(submitted):
+        assert time.monotonic() < deadline, f"no event after {events}"
         for event in executor.wait(1):
             events.append(event)
-            if isinstance(event, Epoch):
+            if isinstance(event, EpochEnded):
                 executor.answer(event.uid, keep(event))
     return events
 
 
 def result_of(events: list[Event], trial: Trial) -> TrialResult:
-    (ended,) = (event for event in events if isinstance(event, Ended) and event.uid == trial.uid)
+    (ended,) = (
+        event for event in events if isinstance(event, TrialEnded) and event.uid == trial.uid
+    )
     assert isinstance(ended.outcome, TrialResult)
     return ended.outcome
 
@@ -92,13 +98,15 @@ def test_every_trial_reports_each_epoch_once_in_order_and_ends(executor: Executo
     submitted = trials(SPEC, replace(SPEC, seed=1), replace(SPEC, epochs=1))
     events = drive(executor, submitted)
     for trial in submitted:
-        epochs = [e.metrics.epoch for e in events if isinstance(e, Epoch) and e.uid == trial.uid]
+        epochs = [
+            e.metrics.epoch for e in events if isinstance(e, EpochEnded) and e.uid == trial.uid
+        ]
         assert epochs == list(range(1, trial.spec.epochs + 1))
         result = result_of(events, trial)
         assert (result.stopped, result.epochs) == ("finished", trial.spec.epochs)
 
 
-def test_a_pruned_trial_ends_with_what_it_has(executor: Executor) -> None:
+def test_a_pruned_trial_ends_with_its_results_so_far(executor: Executor) -> None:
     submitted = trials(replace(SPEC, epochs=50), SPEC)
     events = drive(executor, submitted, lambda e: e.uid != submitted[0].uid or e.metrics.epoch < 2)
     pruned = result_of(events, submitted[0])
@@ -112,7 +120,7 @@ def test_a_trial_that_cannot_train_fails_alone(executor: Executor) -> None:
         replace(SPEC, optimizer="sgd", learning_rate=1e30), replace(SPEC, batch_size=10**6), SPEC
     )
     events = drive(executor, submitted)
-    reasons = {e.uid: e.outcome for e in events if isinstance(e, Ended)}
+    reasons = {e.uid: e.outcome for e in events if isinstance(e, TrialEnded)}
     diverged, too_large = (reasons[trial.uid] for trial in submitted[:2])
     assert isinstance(diverged, TrialFailure)
     assert diverged.reason.startswith("diverged: train/loss is nan in epoch")
@@ -121,18 +129,20 @@ def test_a_trial_that_cannot_train_fails_alone(executor: Executor) -> None:
     assert result_of(events, submitted[2]).epochs == 3
 
 
-def test_a_perturbation_reaches_the_weights_in_every_executor(digits: PreparedDataset) -> None:
+def test_a_perturbation_changes_the_weights_in_the_same_way_in_every_executor(
+    digits: PreparedDataset,
+) -> None:
     twin, setup = Trial(number=0, uid="twin", spec=SPEC), replace(CPU, perturbation=1e-3)
     with InlineExecutor(digits.training, CPU) as inline:
         plain = result_of(drive(inline, [twin]), twin)
     with InlineExecutor(digits.training, setup) as inline:
-        here = result_of(drive(inline, [twin]), twin)
+        inline_result = result_of(drive(inline, [twin]), twin)
     with ProcessExecutor(digits.training, [setup]) as processes:
-        there = result_of(drive(processes, [twin]), twin)
-    assert here.weights == there.weights != plain.weights
+        process_result = result_of(drive(processes, [twin]), twin)
+    assert inline_result.weights == process_result.weights != plain.weights
 
 
-def test_every_executor_gives_the_same_bits(executor: Executor, digits: PreparedDataset) -> None:
+def test_every_executor_computes_the_same_bits(executor: Executor, digits: PreparedDataset) -> None:
     spec = replace(SPEC, batch_norm="after", dropout=0.1)
     (trial,) = trials(spec)
     (alone,) = trials(spec)
@@ -142,28 +152,28 @@ def test_every_executor_gives_the_same_bits(executor: Executor, digits: Prepared
 
 
 def test_a_worker_with_slots_trains_several_at_once(digits: PreparedDataset) -> None:
-    with make_processes_with_slots(digits) as executor:
+    with open_processes_with_slots(digits) as executor:
         assert executor.slots == 3
         submitted = trials(*(replace(SPEC, seed=seed) for seed in range(5)))
         events = drive(executor, submitted)
     first_three = {event.uid for event in events[:3]}
     assert first_three <= {trial.uid for trial in submitted[:3]}
-    ends = [index for index, event in enumerate(events) if isinstance(event, Ended)]
+    ends = [index for index, event in enumerate(events) if isinstance(event, TrialEnded)]
     fourth = next(index for index, event in enumerate(events) if event.uid == submitted[3].uid)
-    assert ends[0] < fourth < ends[-1], "a freed slot is refilled while others train"
+    assert ends[0] < fourth < ends[-1], "a free slot is refilled while others train"
 
 
-def test_trials_that_lost_their_worker_together_are_tried_again_alone(
+def test_trials_that_lost_their_worker_together_are_retried_alone(
     digits: PreparedDataset,
 ) -> None:
     endless = trials(*(replace(SPEC, epochs=10**6, seed=seed) for seed in range(2)))
-    with make_processes_with_slots(digits) as executor:
+    with open_processes_with_slots(digits) as executor:
         assert isinstance(executor, ProcessExecutor)
         executor.submit(endless)
         seen: set[str] = set()
         while len(seen) < 2:
             for event in executor.wait(60):
-                assert isinstance(event, Epoch)
+                assert isinstance(event, EpochEnded)
                 seen.add(event.uid)
                 executor.answer(event.uid, True)
         pid = executor._workers[0].process.pid
@@ -171,18 +181,18 @@ def test_trials_that_lost_their_worker_together_are_tried_again_alone(
         os.kill(pid, signal.SIGKILL)
         lost: list[Event] = []
         while len(lost) < 2:
-            lost += [event for event in executor.wait(60) if isinstance(event, Lost)]
+            lost += [event for event in executor.wait(60) if isinstance(event, TrialLost)]
         assert {event.uid for event in lost} == seen
-        again = [replace(trial, attempt=2, spec=SPEC) for trial in endless]
-        fresh = trials(replace(SPEC, seed=7))
-        events = drive(executor, [*again, *fresh])
+        retries = [replace(trial, attempt=2, spec=SPEC) for trial in endless]
+        others = trials(replace(SPEC, seed=7))
+        events = drive(executor, [*retries, *others])
     order = [event.uid for event in events]
-    for uid in {trial.uid for trial in again}:
+    for uid in {trial.uid for trial in retries}:
         first, last = order.index(uid), len(order) - 1 - order[::-1].index(uid)
-        assert set(order[first : last + 1]) == {uid}, "beside no other"
+        assert set(order[first : last + 1]) == {uid}, "trains alone"
 
 
-def test_waits_no_longer_than_asked(executor: Executor) -> None:
+def test_wait_respects_its_timeout(executor: Executor) -> None:
     started = time.monotonic()
     assert executor.wait(0.05) == []
     assert time.monotonic() - started < 2
@@ -193,17 +203,17 @@ def test_a_killed_worker_loses_its_trial_and_is_replaced(digits: PreparedDataset
     with ProcessExecutor(digits.training, [CPU]) as executor:
         executor.submit([doomed])
         (first,) = executor.wait(60)
-        assert isinstance(first, Epoch)
+        assert isinstance(first, EpochEnded)
         pid = executor._workers[0].process.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         (lost,) = executor.wait(60)
-        assert lost == Lost(doomed.uid, "worker 0", "worker 0 died (signal 9)")
-        (again,) = trials(SPEC)
-        assert result_of(drive(executor, [again]), again).epochs == 3
+        assert lost == TrialLost(doomed.uid, "worker 0", "worker 0 died (signal 9)")
+        (other,) = trials(SPEC)
+        assert result_of(drive(executor, [other]), other).epochs == 3
 
 
-def test_a_worker_that_cannot_start_says_why(digits: PreparedDataset) -> None:
+def test_a_worker_that_cannot_start_is_an_error_with_the_reason(digits: PreparedDataset) -> None:
     missing = replace(digits.training, inputs=digits.training.inputs.with_name("gone.npy"))
     with (
         ProcessExecutor(missing, [CPU]) as executor,

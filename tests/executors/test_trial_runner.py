@@ -1,4 +1,4 @@
-"""When something breaks in the middle of an epoch: every trial is heard of again."""
+"""Errors in the middle of an epoch: every trial still gets an event."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from harness.engine.fused_group import FusedGroup
 from harness.engine.placement import CpuPlacement, unload_all
 from harness.engine.trainer import Trainer
 from harness.engine.trial_state import TrialState
-from harness.executors.base import LEAVING, Ended, Epoch, Event, Lost
+from harness.executors.base import LEAVING, EpochEnded, Event, TrialEnded, TrialLost
 from harness.executors.trial_runner import TrialRunner
-from harness.executors.worker import _train
+from harness.executors.worker import _train_trials
 from harness.results import TrialFailure
 from harness.trial import Trial, TrialSpec
 
 SPEC = TrialSpec(hidden=(16,), epochs=5)
 
 
-class Breaking(CpuPlacement):
-    """Takes its members out of their cells, and fails before it puts them back."""
+class BreakingPlacement(CpuPlacement):
+    """Takes the trials out of their groups, and fails before it puts them back."""
 
-    breaks = False
+    is_broken = False
 
     def arrange(
         self, cells: list[FusedGroup], joining: Sequence[TrialState]
     ) -> tuple[list[TrialState], list[TrialState]]:
-        if self.breaks:
+        if self.is_broken:
             for cell in cells:
                 unload_all(cell)
             raise RuntimeError("no memory\nand a second line")
@@ -40,69 +40,71 @@ class Breaking(CpuPlacement):
 
 
 @pytest.fixture
-def arrangement(digits: PreparedDataset) -> Breaking:
-    return Breaking(DeviceData(load_splits(digits.training)))
+def placement(digits: PreparedDataset) -> BreakingPlacement:
+    return BreakingPlacement(DeviceData(load_splits(digits.training)))
 
 
 @pytest.fixture
-def workbench(arrangement: Breaking) -> TrialRunner:
-    return TrialRunner(Trainer(arrangement._data, "val/accuracy", arrangement), "bench")
+def runner(placement: BreakingPlacement) -> TrialRunner:
+    return TrialRunner(Trainer(placement._data, "val/accuracy", placement), "bench")
 
 
-def submit(workbench: TrialRunner, count: int, first: int = 0) -> list[str]:
+def submit(runner: TrialRunner, count: int, first: int = 0) -> list[str]:
     uids = [f"u/{number}" for number in range(first, first + count)]
     for number, uid in enumerate(uids, start=first):
-        workbench.submit(Trial(number=number, uid=uid, spec=replace(SPEC, seed=number)))
+        runner.submit(Trial(number=number, uid=uid, spec=replace(SPEC, seed=number)))
     return uids
 
 
-def events_of(workbench: TrialRunner) -> list[Event]:
-    return [event for events in workbench.step() for event in events]
+def events_of(runner: TrialRunner) -> list[Event]:
+    return [event for events in runner.step() for event in events]
 
 
-def test_of_several_trials_each_may_be_tried_again(
-    workbench: TrialRunner, arrangement: Breaking
+def test_if_several_trials_break_each_may_be_retried(
+    runner: TrialRunner, placement: BreakingPlacement
 ) -> None:
-    uids = submit(workbench, 3)
-    for event in events_of(workbench):
-        assert isinstance(event, Epoch)
-        workbench.answer(event.uid, True)
-    arrangement.breaks = True
-    uids += submit(workbench, 1, first=3)
-    events = events_of(workbench)
+    uids = submit(runner, 3)
+    for event in events_of(runner):
+        assert isinstance(event, EpochEnded)
+        runner.answer(event.uid, True)
+    placement.is_broken = True
+    uids += submit(runner, 1, first=3)
+    events = events_of(runner)
     assert sorted(event.uid for event in events) == uids
     reason = "RuntimeError: no memory"
-    assert events == [Lost(event.uid, "bench", reason) for event in events]
-    assert workbench.broken
-    assert not workbench.busy
+    assert events == [TrialLost(event.uid, "bench", reason) for event in events]
+    assert runner.broken
+    assert not runner.busy
 
 
-def test_a_trial_alone_has_failed(workbench: TrialRunner, arrangement: Breaking) -> None:
-    submit(workbench, 1)
-    arrangement.breaks = True
-    (event,) = events_of(workbench)
-    assert event == Ended("u/0", "bench", TrialFailure(reason="RuntimeError: no memory"))
-    assert workbench.broken, "its device may be unusable: a worker process ends here"
-
-
-def test_a_worker_that_broke_says_that_it_leaves_before_what_happened(
-    workbench: TrialRunner, arrangement: Breaking
+def test_a_single_trial_that_breaks_has_failed(
+    runner: TrialRunner, placement: BreakingPlacement
 ) -> None:
-    """Or its trial's end would bring it another, which would be lost with it."""
+    submit(runner, 1)
+    placement.is_broken = True
+    (event,) = events_of(runner)
+    assert event == TrialEnded("u/0", "bench", TrialFailure(reason="RuntimeError: no memory"))
+    assert runner.broken, "its device may be unusable: a worker process would end"
+
+
+def test_a_broken_worker_sends_that_it_is_leaving_before_its_events(
+    runner: TrialRunner, placement: BreakingPlacement
+) -> None:
+    """Otherwise it would get another trial when one ends, and lose it."""
     ours, theirs = multiprocessing.Pipe()
-    arrangement.breaks = True
+    placement.is_broken = True
     ours.send(Trial(number=0, uid="u/0", spec=SPEC))
-    _train(theirs, workbench)
+    _train_trials(theirs, runner)
     assert ours.recv() == LEAVING
-    assert isinstance(ours.recv(), Ended)
+    assert isinstance(ours.recv(), TrialEnded)
 
 
-def test_what_cannot_train_fails_and_breaks_nothing(workbench: TrialRunner) -> None:
-    workbench.submit(Trial(number=0, uid="large", spec=replace(SPEC, batch_size=10**6)))
-    assert workbench.busy
-    (event,) = events_of(workbench)
-    assert isinstance(event, Ended)
+def test_a_trial_that_cannot_train_fails_and_does_not_break_the_worker(runner: TrialRunner) -> None:
+    runner.submit(Trial(number=0, uid="large", spec=replace(SPEC, batch_size=10**6)))
+    assert runner.busy
+    (event,) = events_of(runner)
+    assert isinstance(event, TrialEnded)
     assert isinstance(event.outcome, TrialFailure)
     assert event.outcome.reason.startswith("ValueError: batch_size 1000000")
-    assert not workbench.broken
-    assert not workbench.busy
+    assert not runner.broken
+    assert not runner.busy

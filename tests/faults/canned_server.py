@@ -1,4 +1,4 @@
-"""A server of a few lines that answers every request in one given way."""
+"""A small server that answers every request in the same way."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PAGE = b"<html>\n<body>We will be back soon\x1b[31m</body></html>"
+HTML_PAGE = b"<html>\n<body>We will be back soon\x1b[31m</body></html>"
 
 
-class Answers(ThreadingHTTPServer):
-    """`way` may be changed at any time: a status ("503"), a status with MLflow's error code
-    ("503 TEMPORARILY_UNAVAILABLE"), or the name of one of the handler's methods."""
+class CannedServer(ThreadingHTTPServer):
+    """Answers by its `mode`, which may be changed at any time.
+
+    A mode is a status ("503"), a status with MLflow's error code ("503 TEMPORARILY_UNAVAILABLE"),
+    or the name of one of the handler's methods.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.way = "200"
+        self.mode = "200"
         self.requests = 0
-        self.seconds = 3.0
-        """How long "slow" takes."""
+        self.slow_seconds = 3.0
+        """Seconds that the mode "slow" takes."""
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients of a faulty server hang up; that is nothing to print."""
+        """Print nothing when a client hangs up on the faulty server."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Answers
+    server: CannedServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     body = b""
@@ -45,19 +48,19 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self.server.requests += 1
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, _, code = self.server.way.partition(" ")
+        status, _, code = self.server.mode.partition(" ")
         if not status.isdigit():
             getattr(self, status)()
         elif code:
             document = {"error_code": code, "message": "one line\n\n  and \x07another"}
             self._send(int(status), json.dumps(document).encode())
         else:
-            self._send(int(status), PAGE)
+            self._send(int(status), HTML_PAGE)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _answer  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _respond  # noqa: N815
 
     def _send(self, status: int, body: bytes, length: int | None = None, **headers: str) -> None:
         self.send_response(status)
@@ -72,8 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def echo(self) -> None:
-        told = f"{self.command} {self.path} ".encode() + self.body
-        self._send(200, told, X_Echo="yes")
+        body = f"{self.command} {self.path} ".encode() + self.body
+        self._send(200, body, X_Echo="yes")
 
     def empty(self) -> None:
         self._send(200, b"")
@@ -102,23 +105,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._hang_up()
 
     def slow(self) -> None:
-        time.sleep(self.server.seconds)
+        time.sleep(self.server.slow_seconds)
 
     def busy(self) -> None:
         self._send(503, b"", Retry_After="60")
 
     def away(self) -> None:
-        """As a login in front of it does."""
+        """Redirect, as a login page in front of the server does."""
         self._send(302, b"", Location="/login")
 
     def refusal(self) -> None:
-        """JSON that is not MLflow's."""
+        """Send JSON that is not from MLflow."""
         self._send(403, b'{"detail": "sign in first"}')
 
 
 @contextmanager
-def answering() -> Iterator[Answers]:
-    with Answers() as server:
+def run_canned_server() -> Iterator[CannedServer]:
+    with CannedServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

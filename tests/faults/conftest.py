@@ -1,4 +1,4 @@
-"""One nursery and one real server for all of the slow tests: each takes 11 to 18 s to start."""
+"""One fork server and one MLflow server for all slow tests: each takes 11 to 18 s to start."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.forked_cli import Nursery
-from tests.faults.mlflow_server import Server
+from tests.faults.forked_cli import ForkServer
+from tests.faults.mlflow_server import MlflowServer
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture(scope="session")
-def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Whoever stops or kills it starts it again."""
-    with Server(tmp_path_factory.mktemp("server")) as server:
+def mlflow_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A test that stops or kills it must start it again."""
+    with MlflowServer(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(mlflow_process: Server) -> str:
-    """Its URL."""
+def mlflow_server(mlflow_process: MlflowServer) -> str:
+    """The URL of the MLflow server."""
     return mlflow_process.url

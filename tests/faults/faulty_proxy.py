@@ -1,13 +1,13 @@
-"""A faulty way to a server: forwards HTTP, and does by rule what networks and servers do wrong.
+"""An HTTP proxy that injects the faults of networks and servers by rules.
 
     with Proxy(server.port) as proxy:
-        proxy.answer(503, "runs/create", times=2)    # in the server's place
-        proxy.delay(30, "log-batch")                 # before it is forwarded
-        lost = proxy.lose("runs/create", times=1)    # done by the server, but its answer gone
+        proxy.answer(503, "runs/create", times=2)             # instead of the server
+        proxy.delay(30, "log-batch")                          # before it is forwarded
+        lost = proxy.drop_response("runs/create", times=1)    # the server did it, no answer comes
         use(proxy.url)
         assert lost.hits == 1 and proxy.forwarded["POST", "runs/create"] == 7
 
-The first rule that fits a request and is not used up is taken.
+The first rule that matches a request and is not used up applies.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 
 @dataclass
 class Rule:
-    """`path` is a regular expression looked for in the request's path; the first `skip` requests
-    that fit are let through; `times` None is always."""
+    """A fault and the requests it applies to.
+
+    `path` is a regular expression to search in the request's path. The first `skip` matching
+    requests are forwarded normally; `times` None is always.
+    """
 
     fault: Literal["answer", "delay", "lose"]
     path: str
@@ -38,12 +41,12 @@ class Rule:
     times: int | None
     skip: int
     value: float = 0
-    """The status of an answer, the seconds of a delay."""
+    """The status of an answer, or the seconds of a delay."""
     hits: int = field(default=0, init=False)
 
-    def takes(self, method: str, path: str) -> bool:
-        used_up = self.times is not None and self.hits >= self.times
-        if used_up or self.method not in ("", method) or not re.search(self.path, path):
+    def matches(self, method: str, path: str) -> bool:
+        is_used_up = self.times is not None and self.hits >= self.times
+        if is_used_up or self.method not in ("", method) or not re.search(self.path, path):
             return False
         self.skip -= 1
         self.hits += self.skip < 0
@@ -51,13 +54,13 @@ class Rule:
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1 while it is entered, and forwards to `port` there."""
+    """A context manager: listens on a free port of 127.0.0.1 and forwards to `port` there."""
 
     def __init__(self, port: int, token: str = "") -> None:
-        """Who does not bring the `token`, where there is one, is answered 401."""
+        """Requests without the `token`, if there is one, are answered 401."""
         self.upstream, self.token = port, token
         self.forwarded: Counter[tuple[str, str]] = Counter()
-        """Requests that the server got, by method and path without /api/2.0/mlflow/."""
+        """How many requests were forwarded, by method and path without /api/2.0/mlflow/."""
         self._rules: list[Rule] = []
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -70,7 +73,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self.accept()
+        self.start_listening()
         return self
 
     def __exit__(
@@ -81,7 +84,7 @@ class Proxy:
     ) -> None:
         self._closing.set()
         self.clear()
-        self.refuse()
+        self.stop_listening()
 
     def answer(
         self,
@@ -92,7 +95,7 @@ class Proxy:
         times: int | None = None,
         skip: int = 0,
     ) -> Rule:
-        """Answer with `status` and forward nothing."""
+        """Answer with `status`, and do not forward."""
         return self._add(Rule("answer", path, method, times, skip, status))
 
     def delay(
@@ -104,23 +107,23 @@ class Proxy:
         times: int | None = None,
         skip: int = 0,
     ) -> Rule:
-        """Forward after so many seconds."""
+        """Forward after `seconds`."""
         return self._add(Rule("delay", path, method, times, skip, seconds))
 
-    def lose(
+    def drop_response(
         self, path: str = "", *, method: str = "", times: int | None = None, skip: int = 0
     ) -> Rule:
-        """Forward, wait for the server's answer and hang up instead of giving it on."""
+        """Forward, wait for the server's answer, and hang up without sending it."""
         return self._add(Rule("lose", path, method, times, skip))
 
     def clear(self) -> None:
-        """Forget all rules; delays that run end at once."""
+        """Remove all rules; current delays end at once."""
         with self._changed:
             self._rules.clear()
             self._changed.notify_all()
 
-    def refuse(self) -> None:
-        """As if there were no server: nobody listens, connections end."""
+    def stop_listening(self) -> None:
+        """Close the port and all connections, as if there were no server."""
         if self._server is not None:
             self._server.shutdown()
             self._thread.join()
@@ -128,8 +131,8 @@ class Proxy:
             self._server.hang_up()
             self._server = None
 
-    def accept(self) -> None:
-        """Listen, again at the same port."""
+    def start_listening(self) -> None:
+        """Listen, on the same port every time."""
         if self._server is None:
             self._server = _Server(self)
             self.port = self._server.server_address[1]
@@ -138,29 +141,29 @@ class Proxy:
             self._thread.start()
 
     def wait_for(self, path: str, times: int = 1, timeout: float = 60) -> None:
-        """Until so many requests whose path ends with `path` were forwarded; fails if none come."""
+        """Wait until `times` requests whose path ends with `path` were forwarded."""
 
-        def enough() -> bool:
+        def is_reached() -> bool:
             return sum(n for (_, end), n in self.forwarded.items() if end.endswith(path)) >= times
 
         with self._changed:
-            assert self._changed.wait_for(enough, timeout), f"{path}: {self.forwarded}"
+            assert self._changed.wait_for(is_reached, timeout), f"{path}: {self.forwarded}"
 
     def _add(self, rule: Rule) -> Rule:
         with self._changed:
             self._rules.append(rule)
         return rule
 
-    def _rule(self, method: str, path: str) -> Rule | None:
+    def _find_rule(self, method: str, path: str) -> Rule | None:
         with self._changed:
-            return next((rule for rule in self._rules if rule.takes(method, path)), None)
+            return next((rule for rule in self._rules if rule.matches(method, path)), None)
 
     def _sleep(self, rule: Rule) -> None:
-        def over() -> bool:
+        def is_over() -> bool:
             return self._closing.is_set() or rule not in self._rules
 
         with self._changed:
-            self._changed.wait_for(over, rule.value)
+            self._changed.wait_for(is_over, rule.value)
 
     def _count(self, method: str, path: str) -> None:
         with self._changed:
@@ -183,7 +186,7 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients of a faulty way hang up; that is nothing to print."""
+        """Print nothing when a client hangs up on the faulty proxy."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -205,25 +208,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         proxy, body = self.server.proxy, self._body()
         if proxy.token and self.headers.get("Authorization") != f"Bearer {proxy.token}":
-            self._give(401, {}, b"who are you?")
+            self._send_response(401, {}, b"who are you?")
             return
-        rule = proxy._rule(self.command, self.path)
+        rule = proxy._find_rule(self.command, self.path)
         if rule is not None and rule.fault == "answer":
-            self._give(int(rule.value), {"Content-Type": "text/html"}, b"<html>\nnot now</html>")
+            headers = {"Content-Type": "text/html"}
+            self._send_response(int(rule.value), headers, b"<html>\nnot now</html>")
             return
         if rule is not None and rule.fault == "delay":
             proxy._sleep(rule)
         try:
             status, headers, answer = self._forward(body)
         except (OSError, http.client.HTTPException):
-            self._give(502, {}, b"")
+            self._send_response(502, {}, b"")
             return
         proxy._count(self.command, self.path)
         if rule is not None and rule.fault == "lose":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        self._give(status, headers, answer)
+        self._send_response(status, headers, answer)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _handle  # noqa: N815
 
@@ -245,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
 
-    def _give(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _send_response(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in HOP_BY_HOP:

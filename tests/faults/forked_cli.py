@@ -1,7 +1,7 @@
-"""`harness` as a process of its own, started in a moment: forked from one that has imported it all.
+"""Run `harness` commands in processes that are forked from one that has imported everything.
 
-    with Nursery() as nursery:
-        done = nursery.run(folder, ["run-study", "./tiny.toml"], HARNESS_FAILPOINT="driver.told")
+    with ForkServer() as fork_server:
+        result = fork_server.run(folder, ["run-study", "./t.toml"], HARNESS_FAILPOINT="driver.told")
 
 A fresh interpreter takes 8 s to import torch and mlflow, and torch 5 s more for its first export.
 """
@@ -22,28 +22,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-LONGEST = 170
-"""Seconds that a command may take; then SIGALRM ends it."""
+TIMEOUT = 170
+"""Seconds after which SIGALRM ends a command."""
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     status: int
-    """Of the exit; negative for a signal."""
+    """The exit status; negative for a signal."""
     out: str
     err: str
 
 
-class Nursery:
-    """`prefix` is put before its own command, as that of `nsenter`."""
+class ForkServer:
+    """A context manager around the process that forks."""
 
     def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+        """`prefix` is put before its command, for example `nsenter` and its options."""
         self._prefix = prefix
 
     def __enter__(self) -> Self:
-        self._said = tempfile.TemporaryDirectory()
+        self._output = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [*self._prefix, sys.executable, "-m", "tests.faults.forked_cli", self._said.name],
+            [*self._prefix, sys.executable, "-m", "tests.faults.forked_cli", self._output.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -63,34 +64,34 @@ class Nursery:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(60)
-        self._said.cleanup()
+        self._output.cleanup()
 
-    def run(self, folder: Path, arguments: Sequence[str], **environment: str) -> Done:
-        """One command in `folder`, to its end. `UMASK` (octal) is the umask it starts with."""
-        order = {"folder": str(folder), "arguments": arguments, "environment": environment}
+    def run(self, folder: Path, arguments: Sequence[str], **environment: str) -> CommandResult:
+        """Run one command in `folder` until it ends; `UMASK` (octal) sets its umask."""
+        request = {"folder": str(folder), "arguments": arguments, "environment": environment}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps(order), file=self._process.stdin, flush=True)
+        print(json.dumps(request), file=self._process.stdin, flush=True)
         status = int(self._process.stdout.readline())
-        said = Path(self._said.name)
-        return Done(status, (said / "out").read_text(), (said / "err").read_text())
+        output = Path(self._output.name)
+        return CommandResult(status, (output / "out").read_text(), (output / "err").read_text())
 
 
 def main() -> None:
-    """Serve orders from standard input, each in a fork of its own; answers are exit statuses."""
+    """Read commands from standard input, run each in a fork, and write its exit status."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     _warm_up()
     for line in sys.stdin:
-        order = json.loads(line)
+        request = json.loads(line)
         child = os.fork()
         if child == 0:
-            _become(order)
+            _run_command(request)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), file=answers)
 
 
 def _warm_up() -> None:
-    """Run a study here, so that what it imports and what is slow the first time is done."""
+    """Run a study in this process, so that its imports and slow first steps are done."""
     from harness.sweep.run import run_study
 
     with tempfile.TemporaryDirectory() as name:
@@ -99,23 +100,23 @@ def _warm_up() -> None:
         run_study(study, workers=0, device="cpu", home=study.parent / "mlruns")
     importlib.import_module("harness.cli.main")
     importlib.import_module("harness.doctor.report")
-    assert threading.active_count() == 1  # a fork has but the one
+    assert threading.active_count() == 1  # a fork would lose the others
 
 
-def _become(order: dict[str, object]) -> None:
-    """The forked process: never returns."""
+def _run_command(request: dict[str, object]) -> None:
+    """Run a command in the forked process; never returns."""
     status = 70
-    signal.alarm(LONGEST)
+    signal.alarm(TIMEOUT)
     try:
-        os.chdir(str(order["folder"]))
+        os.chdir(str(request["folder"]))
         for number, name in ((0, os.devnull), (1, f"{sys.argv[1]}/out"), (2, f"{sys.argv[1]}/err")):
             flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             os.dup2(os.open(name, flags, 0o600), number)
-        environment = order["environment"]
+        environment = request["environment"]
         assert isinstance(environment, dict)
         os.environ.update(environment)
         os.umask(int(environment.get("UMASK", "22"), 8))
-        arguments = order["arguments"]
+        arguments = request["arguments"]
         assert isinstance(arguments, list)
         sys.argv = ["harness", *arguments]
         from harness.cli.main import run

@@ -1,4 +1,4 @@
-"""A real `mlflow server` as docker-compose.yml starts it, to be killed and started again."""
+"""A real `mlflow server` as docker-compose.yml starts it; tests may kill and restart it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.compose import SECRETS, composed
+from tests.support.compose import SECRETS, load_compose
 
 DATABASE = "postgresql+psycopg://harness@postgres:5432/mlflow"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-"""With the programs that our packages bring."""
+"""Includes the programs of the installed packages."""
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Until it answers there."""
+def wait_for_url(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server answers."""
     deadline = time.monotonic() + 120
     while True:
         try:
@@ -39,37 +39,36 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.2)
 
 
-class Server:
-    """Keeps everything in `folder`; the port stays the same from start to start.
+class MlflowServer:
+    """A context manager that starts the server (in 11 to 18 s) and stops it.
 
-    A context manager: started when it is entered (in 11 to 18 s), stopped when it is left.
+    It keeps everything in `folder`; its port stays the same over restarts.
     """
 
-    def __init__(self, folder: Path, database: str = "", **filled_in: str) -> None:
-        """`database` is an address of PostgreSQL, by default there is SQLite in its place;
-        `filled_in` is what .env would hold."""
-        self.port = free_port()
+    def __init__(self, folder: Path, database: str = "", **environment: str) -> None:
+        """`database` is a PostgreSQL address, by default SQLite; `environment` is like .env."""
+        self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        own = database.replace("postgresql://", "postgresql+psycopg://", 1)
-        places = {
-            DATABASE: own or f"sqlite:///{folder}/mlflow.db",
+        uri = database.replace("postgresql://", "postgresql+psycopg://", 1)
+        replacements = {
+            DATABASE: uri or f"sqlite:///{folder}/mlflow.db",
             "/mlflow/": f"{folder}/",
             "--host=0.0.0.0": "--host=127.0.0.1",
             "--port=5000": f"--port={self.port}",
         }
 
-        def here(text: str) -> str:
-            for place, ours in places.items():
-                text = text.replace(place, ours)
+        def localize(text: str) -> str:
+            for original, local in replacements.items():
+                text = text.replace(original, local)
             return text
 
-        parts = composed(**SECRETS | filled_in)
-        service = parts["services"]["mlflow"]
-        self._command = [here(argument) for argument in service["command"]]
+        compose = load_compose(**SECRETS | environment)
+        service = compose["services"]["mlflow"]
+        self._command = [localize(argument) for argument in service["command"]]
         self._environment = os.environ | service["environment"] | {"PATH": PATH}
         (config,) = service["configs"]
         logins = folder / "auth.ini"
-        logins.write_text(here(parts["configs"][config["source"]]["content"]))
+        logins.write_text(localize(compose["configs"][config["source"]]["content"]))
         self._environment["MLFLOW_AUTH_CONFIG_PATH"] = str(logins)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +85,7 @@ class Server:
 
     def wait(self) -> None:
         assert self._process is not None
-        wait_for(f"{self.url}/health", self._process)
+        wait_for_url(f"{self.url}/health", self._process)
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""One tiny study on record, shared by the tests that only read or spoil it; commands in-process."""
+"""One tiny recorded study, shared by tests that read or damage a copy; commands in-process."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ epochs = 1
 [space]
 learning_rate = [1e-3, 1e-2]
 """
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What a terminal obeys instead of showing it, the newline and the tab apart."""
-DATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ")
-"""How a line of progress begins."""
-MOST = 1500
-"""Characters of an error that still leave the rest of a screen in view."""
+CONTROL_CHAR = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys instead of showing them, except newline and tab."""
+PROGRESS_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ")
+"""The start of a progress line."""
+MAX_ERROR_LENGTH = 1500
+"""The most characters of an error that still fit on a screen with other lines."""
 
 
-def recorded(factory: pytest.TempPathFactory) -> Path:
-    """A folder with `tiny.toml` and its finished study under `mlruns/`; made once a session."""
+def record_study(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `tiny.toml` and its finished study; it is created once a session."""
     return _record(factory.getbasetemp() / "recorded")
 
 
@@ -49,8 +49,8 @@ def _record(folder: Path) -> Path:
     return folder
 
 
-def champion(folder: Path) -> tuple[str, int]:
-    """The run id and the number of the study's champion."""
+def find_champion(folder: Path) -> tuple[str, int]:
+    """Return the run id and the number of the study's champion."""
     study = Workspace(folder / "mlruns").open_tracker(None, reading=True).read_study("tiny")
     assert study is not None
     best = study.rank_trials()[0]
@@ -58,50 +58,51 @@ def champion(folder: Path) -> tuple[str, int]:
 
 
 @contextmanager
-def inside(folder: Path) -> Iterator[None]:
-    """As `contextlib.chdir`, with the environment given back too: commands set some of it."""
-    before, here = dict(os.environ), Path.cwd()
+def working_directory(folder: Path) -> Iterator[None]:
+    """Like `contextlib.chdir`, but also restore the environment, which commands change."""
+    environment, previous = dict(os.environ), Path.cwd()
     os.chdir(folder)
     try:
         yield
     finally:
-        os.chdir(here)
+        os.chdir(previous)
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
-def command(folder: Path, *arguments: str) -> tuple[int, str]:
-    """The exit status and all output of `harness ARGUMENTS` run in `folder`, in this process."""
-    before = os.umask(0o077)  # as the console script's own
+def run_command(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run `harness ARGUMENTS` in `folder` in this process; return exit status and output."""
+    umask = os.umask(0o077)  # like the console script
     try:
-        with inside(folder):
+        with working_directory(folder):
             result = CliRunner().invoke(app, list(arguments), color=True)
     finally:
-        os.umask(before)
+        os.umask(umask)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
 
 
-def refused(folder: Path, *arguments: str, statuses: tuple[int, ...] = (2,)) -> str:
-    """The one line that a command is refused with, checked to be fit for a terminal."""
-    status, output = command(folder, *arguments)
+def run_refused_command(folder: Path, *arguments: str, statuses: tuple[int, ...] = (2,)) -> str:
+    """Run a command that must fail; return its error, checked with `check_line`."""
+    status, output = run_command(folder, *arguments)
     assert status in statuses, f"exit status {status}: {output[:1000]!r}"
     return check_line(output)
 
 
 def check_line(output: str) -> str:
+    """Return the output, checked to be one line that is safe for a terminal."""
     assert "Traceback" not in output
-    assert not CONTROL.search(output), repr(output[:1000])
-    lines = [line for line in output.strip().splitlines() if not DATED.match(line)]
-    if lines[0].startswith("Usage:"):  # what the command line's own parser says
+    assert not CONTROL_CHAR.search(output), repr(output[:1000])
+    lines = [line for line in output.strip().splitlines() if not PROGRESS_LINE.match(line)]
+    if lines[0].startswith("Usage:"):  # an error of the command line's parser
         lines = [line for line in lines[1:] if line and not line.startswith("Try ")]
     assert len(lines) == 1, repr(output[:2000])
-    assert len(lines[0]) <= MOST, f"{len(lines[0])} characters: {lines[0][:300]}"
+    assert len(lines[0]) <= MAX_ERROR_LENGTH, f"{len(lines[0])} characters: {lines[0][:300]}"
     return lines[0]
 
 
-def files(folder: Path) -> set[str]:
-    """Everything beneath a folder but what lies in an `mlruns`."""
-    found = (path.relative_to(folder) for path in folder.rglob("*"))
-    return {str(path) for path in found if "mlruns" not in path.parts}
+def list_files(folder: Path) -> set[str]:
+    """Return everything below a folder, except what is in an `mlruns`."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*"))
+    return {str(path) for path in paths if "mlruns" not in path.parts}

@@ -1,4 +1,4 @@
-"""What a study found, so that an interrupted one can be held against one that was left alone."""
+"""The results of a study in a form that compares an interrupted study to an undisturbed one."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from harness.tracking.types import StudyRun
 from harness.workspace import Workspace
 
 
-def read(folder: Path, name: str = "tiny") -> StudyRun:
+def read_study(folder: Path, name: str = "tiny") -> StudyRun:
     study = Workspace(folder / "mlruns").open_tracker(None, reading=True).read_study(name)
     assert study is not None
     return study
 
 
-def by_ordinal(folder: Path, storage: str = "") -> dict[int, object]:
-    """What came of each distinct setting, from Optuna's record and from MLflow; `storage` is a
-    PostgreSQL's, if it is not a journal."""
-    runs = {run.number: run for run in read(folder).trials}
-    found: dict[int, object] = {}
-    for trial in asked(folder, storage):
+def results_by_ordinal(folder: Path, storage: str = "") -> dict[int, object]:
+    """Return the result of each distinct setting, from the Optuna record and from MLflow.
+
+    `storage` is a PostgreSQL address, if the Optuna record is not a journal.
+    """
+    runs = {run.number: run for run in read_study(folder).trials}
+    results: dict[int, object] = {}
+    for trial in read_optuna_trials(folder, storage):
         if trial.user_attrs.get("successor") is not None:
             assert runs[trial.number].state == "INTERRUPTED"
             continue
         run, ordinal = runs[trial.number], trial.user_attrs["ordinal"]
-        assert ordinal not in found, f"the setting {ordinal} counts twice"
+        assert ordinal not in results, f"the setting {ordinal} counts twice"
         curve = [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy) for e in run.epochs]
-        found[ordinal] = trial.params, run.spec, run.state, trial.value, curve, run.confusion
-    return found
+        results[ordinal] = trial.params, run.spec, run.state, trial.value, curve, run.confusion
+    return results
 
 
-def confirmed(folder: Path, storage: str = "") -> dict[tuple[int, int], object]:
-    """What came of the best settings, by their ordinal and the fresh seed."""
-    trials = asked(folder, storage)
+def confirmation_results(folder: Path, storage: str = "") -> dict[tuple[int, int], object]:
+    """Return the results of the confirmation runs by the setting's ordinal and the new seed."""
+    trials = read_optuna_trials(folder, storage)
     ordinals = {trial.number: trial.user_attrs.get("ordinal") for trial in trials}
-    found: dict[tuple[int, int], object] = {}
-    for run in read(folder).confirmation_runs:
+    results: dict[tuple[int, int], object] = {}
+    for run in read_study(folder).confirmation_runs:
         if run.state != "INTERRUPTED":
-            place = ordinals[run.number], run.spec.seed
-            assert place not in found, f"{place} counts twice"
+            key = ordinals[run.number], run.spec.seed
+            assert key not in results, f"{key} counts twice"
             curve = [(e.epoch, e.train_loss, e.val_loss, e.val_accuracy) for e in run.epochs]
-            found[place] = run.spec, run.state, curve, run.confusion
-    return found
+            results[key] = run.spec, run.state, curve, run.confusion
+    return results
 
 
-def asked(folder: Path, storage: str = "") -> list[optuna.trial.FrozenTrial]:
-    """Optuna's trials."""
+def read_optuna_trials(folder: Path, storage: str = "") -> list[optuna.trial.FrozenTrial]:
+    """Return the trials of the Optuna record."""
     if storage:
-        with PostgresStorage(storage).reading() as found:
-            return optuna.load_study(study_name="tiny", storage=found).trials
+        with PostgresStorage(storage).open_read_only() as database:
+            return optuna.load_study(study_name="tiny", storage=database).trials
     path = folder / "mlruns" / "optuna" / "tiny.journal"
     backend = optuna.storages.journal.JournalFileBackend(str(path))
-    found = optuna.storages.JournalStorage(backend)
-    return optuna.load_study(study_name="tiny", storage=found).trials
+    journal = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name="tiny", storage=journal).trials

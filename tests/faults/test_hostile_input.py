@@ -1,4 +1,4 @@
-"""Names and values that nobody should give: each refused in one line that a terminal can show."""
+"""Hostile names and values: each is refused in one line that is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.recorded_study import STUDY, command, files, recorded, refused
+from tests.faults.recorded_study import (
+    STUDY,
+    list_files,
+    record_study,
+    run_command,
+    run_refused_command,
+)
 
 LONG = 10_000
 VALUES = {
@@ -38,12 +44,12 @@ NAMES = pytest.mark.parametrize("name", VALUES)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recorded(tmp_path_factory)
+    return record_study(tmp_path_factory)
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """An empty folder inside an empty one: whatever climbs out of it is seen."""
+    """An empty folder inside an empty one, so that files outside of it are noticed."""
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "tiny.toml").write_text(STUDY)
     return tmp_path / "work"
@@ -62,37 +68,37 @@ COMMANDS = {
 
 @NAMES
 @pytest.mark.parametrize("which", COMMANDS)
-def test_a_study_that_is_none(folder: Path, which: str, name: str) -> None:
-    """Behind `--`, so that a leading dash is a name too."""
-    before = files(folder.parent)
-    line = refused(folder, *COMMANDS[which], "--", VALUES[name])
+def test_an_invalid_study(folder: Path, which: str, name: str) -> None:
+    """After `--`, so that a value with a leading dash is a name too."""
+    before = list_files(folder.parent)
+    line = run_refused_command(folder, *COMMANDS[which], "--", VALUES[name])
     assert not line.startswith("harness: '': "), line
-    assert files(folder.parent) == before
+    assert list_files(folder.parent) == before
 
 
 @pytest.mark.parametrize("name", ["dash", "option", "empty", "10 kB"])
 def test_an_option_instead_of_a_study(folder: Path, name: str) -> None:
-    """Without `--`: dashes are the parser's to refuse."""
-    refused(folder, "report", VALUES[name])
+    """Without `--`, the parser refuses leading dashes."""
+    run_refused_command(folder, "report", VALUES[name])
 
 
 @NAMES
 @pytest.mark.parametrize("how", ["file", "set"])
 def test_study_name(work: Path, how: str, name: str) -> None:
     value = VALUES[name]
-    if how == "file" and name != "surrogate":  # which no UTF-8 file can hold
+    if how == "file" and name != "surrogate":  # a UTF-8 file cannot hold it
         (work / "tiny.toml").write_text(f"[study]\nname = {json.dumps(value)}\n")
-        given = ["tiny.toml"]
+        options = ["tiny.toml"]
     else:
-        given = ["tiny.toml", "--set", f"study.name={json.dumps(value)}"]
-    before = files(work.parent)
-    for arguments in (["run-study", *given, "--dry-run"], ["train", *given]):
-        if name == "device":  # a file's name like any other here; dry-run alone, it would train
-            assert command(work, *arguments[:-1], "--dry-run")[0] in (0, 2)
+        options = ["tiny.toml", "--set", f"study.name={json.dumps(value)}"]
+    before = list_files(work.parent)
+    for arguments in (["run-study", *options, "--dry-run"], ["train", *options]):
+        if name == "device":  # a valid file name: only a dry run, or it would train
+            assert run_command(work, *arguments[:-1], "--dry-run")[0] in (0, 2)
             continue
-        line = refused(work, *arguments)
+        line = run_refused_command(work, *arguments)
         assert "name" in line
-    assert files(work.parent) == before
+    assert list_files(work.parent) == before
 
 
 SETS = ("KEY", "study.KEY=1", "KEY.epochs=1", "train.epochs=KEY", 'data.classes=["KEY","1"]')
@@ -104,13 +110,13 @@ def test_set(work: Path, place: str, name: str) -> None:
     value = VALUES[name]
     if '"' in place:
         value = json.dumps(value)[1:-1]
-    before = files(work.parent)
-    line = refused(
+    before = list_files(work.parent)
+    line = run_refused_command(
         work, "run-study", "tiny.toml", "--dry-run", "--set", place.replace("KEY", value)
     )
-    # `..` as a dataset's name is a folder that is there, which is looked at as data.
+    # `..` as a dataset's name is an existing folder, which is read as data.
     assert "--set" in line or "[data]" in line or "no picture" in line
-    assert files(work.parent) == before
+    assert list_files(work.parent) == before
 
 
 @NAMES
@@ -120,13 +126,13 @@ def test_tables_and_keys_of_a_study_file(work: Path, name: str) -> None:
     text = json.dumps(VALUES[name], ensure_ascii=True).replace("\\u007f", "\\u007F")
     for content in (f"[{text}]\nx = 1\n", f"[study]\n{text} = 1\n", f"[space]\n{text} = 1\n"):
         (work / "tiny.toml").write_text(content)
-        line = refused(work, "run-study", "tiny.toml", "--dry-run")
+        line = run_refused_command(work, "run-study", "tiny.toml", "--dry-run")
         assert "tiny.toml" in line
 
 
 @NAMES
 def test_a_name_of_a_listed_trial(work: Path, name: str) -> None:
-    """Any text on one line is one: the others are refused, these shown as text."""
+    """Any text of one line is a valid name and shown as text; others are refused."""
     if name == "surrogate":
         pytest.skip("a surrogate: no UTF-8 file can hold one")
     text = json.dumps(VALUES[name])
@@ -134,10 +140,12 @@ def test_a_name_of_a_listed_trial(work: Path, name: str) -> None:
         f'[data]\nname = "digits"\n[[trial]]\nname = {text}\n[[trial]]\nlearning_rate = 0.5\n'
     )
     if VALUES[name].strip() and VALUES[name].isprintable() and len(VALUES[name]) <= 80:
-        status, output = command(work, "run-study", "tiny.toml", "--dry-run", "--cpu")
+        status, output = run_command(work, "run-study", "tiny.toml", "--dry-run", "--cpu")
         assert status == 0, output
     else:
-        assert "[[trial]] number 1: name" in refused(work, "run-study", "tiny.toml", "--dry-run")
+        assert "[[trial]] number 1: name" in run_refused_command(
+            work, "run-study", "tiny.toml", "--dry-run"
+        )
 
 
 @NAMES
@@ -152,37 +160,37 @@ def test_tracking_uri(folder: Path, work: Path, which: str, name: str) -> None:
         "studies": ("studies",),
         "ui": ("ui",),
     }[which]
-    before = files(work.parent)
-    line = refused(work, *arguments, "--tracking-uri", VALUES[name])
+    before = list_files(work.parent)
+    line = run_refused_command(work, *arguments, "--tracking-uri", VALUES[name])
     assert "tracking" in line
-    assert files(work.parent) == before
+    assert list_files(work.parent) == before
 
 
 @NAMES
 @pytest.mark.parametrize("scheme", ["http", "https", "sqlite"])
-def test_a_tracking_uri_that_begins_well(work: Path, scheme: str, name: str) -> None:
-    """No server and no database: exit status 2 for an address that is none, 1 for the store."""
+def test_an_invalid_tracking_uri_with_a_valid_scheme(work: Path, scheme: str, name: str) -> None:
+    """Exit status 2 for an invalid address, 1 for a store that cannot be opened."""
     uri = f"{scheme}://{'/' if scheme == 'sqlite' else ''}{VALUES[name]}"
-    before = files(work.parent)
-    refused(work, "studies", "--tracking-uri", uri, statuses=(1, 2))
-    assert files(work.parent) == before
+    before = list_files(work.parent)
+    run_refused_command(work, "studies", "--tracking-uri", uri, statuses=(1, 2))
+    assert list_files(work.parent) == before
 
 
 @NAMES
 def test_data_dir(work: Path, name: str) -> None:
-    line = refused(
+    line = run_refused_command(
         work,
         *("run-study", "tiny.toml", "--set", "data.name=fashion-mnist"),
         *("--data-dir", VALUES[name], "--workers=0", "--cpu"),
     )
     assert "--data-dir" in line
-    assert files(work.parent) == {"work", "work/tiny.toml"}
+    assert list_files(work.parent) == {"work", "work/tiny.toml"}
 
 
 @NAMES
 @pytest.mark.parametrize("option", ["--timeout", "--format", "--trials", "--seed", "--workers"])
 def test_other_options(work: Path, option: str, name: str) -> None:
-    line = refused(work, "run-study", "tiny.toml", "--dry-run", option, VALUES[name])
+    line = run_refused_command(work, "run-study", "tiny.toml", "--dry-run", option, VALUES[name])
     assert option in line
 
 
@@ -198,8 +206,8 @@ def test_other_options(work: Path, option: str, name: str) -> None:
         ("--timeout", "٣m"),
     ],
 )
-def test_numbers_beyond_reason(work: Path, option: str, value: str) -> None:
-    line = refused(work, "run-study", "tiny.toml", "--dry-run", option, value)
+def test_numbers_out_of_range(work: Path, option: str, value: str) -> None:
+    line = run_refused_command(work, "run-study", "tiny.toml", "--dry-run", option, value)
     assert option in line
 
 
@@ -224,33 +232,35 @@ RUNS = [
 @pytest.mark.parametrize("run", RUNS, ids=[ascii(each)[:16] for each in RUNS])
 @pytest.mark.parametrize("which", ["compare", "predict"])
 def test_run_ids(folder: Path, which: str, run: str) -> None:
-    refused(folder, *COMMANDS[which], "--", run)
+    run_refused_command(folder, *COMMANDS[which], "--", run)
 
 
-def test_a_long_value_does_not_hide_what_to_do(work: Path) -> None:
-    """Its beginning and what follows it are both there."""
-    line = refused(work, "run-study", "tiny.toml", "--dry-run", "--set", f"train.{'x' * LONG}=1")
+def test_a_long_value_does_not_hide_the_remedy(work: Path) -> None:
+    """The error shows the start of the value and the text after it."""
+    line = run_refused_command(
+        work, "run-study", "tiny.toml", "--dry-run", "--set", f"train.{'x' * LONG}=1"
+    )
     assert "--set train.xxxx" in line
     assert "unknown key" in line
 
 
 @pytest.mark.parametrize("arguments", [["studies", "KEY"], ["KEY"], ["--KEY"], ["ui", "--KEY=1"]])
-def test_what_the_parser_refuses(work: Path, arguments: list[str]) -> None:
-    """It shows what it was given on its own; `command` lets colours through as a terminal does."""
+def test_errors_of_the_command_line_parser(work: Path, arguments: list[str]) -> None:
+    """The parser prints arguments itself; `run_command` keeps colors, as a terminal would."""
     for value in (VALUES["escape"], VALUES["c1"], VALUES["10 kB"], VALUES["newline"]):
-        refused(work, *(argument.replace("KEY", value) for argument in arguments))
+        run_refused_command(work, *(argument.replace("KEY", value) for argument in arguments))
 
 
-def test_an_experiment_that_somebody_else_named(folder: Path, tmp_path: Path) -> None:
-    """A store may hold names that harness would refuse: shown, they are as harmless."""
+def test_an_experiment_with_a_hostile_name(folder: Path, tmp_path: Path) -> None:
+    """A store may hold names that harness would refuse; they are shown escaped."""
     (tmp_path / "mlruns").mkdir()
     shutil.copy(folder / "mlruns" / "mlflow.db", tmp_path / "mlruns")
     with sqlite3.connect(tmp_path / "mlruns" / "mlflow.db") as database:
         database.execute("UPDATE experiments SET name = ? WHERE name = 'tiny'", ("\x1b[2J\x9bown",))
     database.close()
-    status, output = command(tmp_path, "studies")
+    status, output = run_command(tmp_path, "studies")
     assert status == 0
     assert "own" in output
     assert "\x1b" not in output
     assert "\x9b" not in output
-    assert "own" in refused(tmp_path, "report", "tinny")
+    assert "own" in run_refused_command(tmp_path, "report", "tinny")

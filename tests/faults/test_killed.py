@@ -1,4 +1,4 @@
-"""The driver is killed at random times, again and again; many begin at once."""
+"""The driver is killed many times at random; many drivers start at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.faults.study_comparison import asked, by_ordinal, confirmed, read
+from tests.faults.study_comparison import (
+    confirmation_results,
+    read_optuna_trials,
+    read_study,
+    results_by_ordinal,
+)
 
 pytestmark = pytest.mark.slow
 STUDY = """
@@ -38,7 +43,7 @@ RUN = [*COMMAND, "run-study", "./tiny.toml", "--cpu", "--workers", "1"]
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def make(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     folder.mkdir()
     (folder / "tiny.toml").write_text(STUDY)
     return folder
@@ -48,58 +53,58 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
-def done(folder: Path) -> int:
-    """How many trials ended for good; 0 before there is a journal."""
+def count_ended(folder: Path) -> int:
+    """Count the ended trials; 0 before there is a journal."""
     if not (folder / "mlruns" / "optuna" / "tiny.journal").is_file():
         return 0
-    return sum(trial.state in ENDED for trial in asked(folder))
+    return sum(trial.state in ENDED for trial in read_optuna_trials(folder))
 
 
-def size(file: Path) -> int:
+def get_size(file: Path) -> int:
     return file.stat().st_size if file.is_file() else 0
 
 
-def test_killed_at_random_times_it_ends_as_if_left_alone(tmp_path: Path) -> None:
-    alone, killed = make(tmp_path / "alone"), make(tmp_path / "killed")
+def test_a_study_killed_at_random_times_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    alone, killed = make_folder(tmp_path / "alone"), make_folder(tmp_path / "killed")
     assert run(alone, *RUN).returncode == 0
-    dice, kills, before = random.Random(6), 0, 0
+    rng, kills, before = random.Random(6), 0, 0
     file = killed / "mlruns" / "optuna" / "tiny.journal"
     while True:
         process = subprocess.Popen(
             RUN, cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        # However fast the machine is: some records further, at a random moment. The rest, which
-        # writes no journal, has its failpoints.
-        target = size(file) + dice.randint(1, 20000)
-        while process.poll() is None and size(file) < target:
+        # On a machine of any speed: after some more records, at a random moment. What writes no
+        # journal is tested with failpoints.
+        target = get_size(file) + rng.randint(1, 20000)
+        while process.poll() is None and get_size(file) < target:
             time.sleep(0.002)
-        time.sleep(dice.uniform(0, 0.1))
-        if size(file) >= target and process.poll() is None:
+        time.sleep(rng.uniform(0, 0.1))
+        if get_size(file) >= target and process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
-        _, said = process.communicate()
-        now = done(killed)
-        assert now >= before, "work that was done is gone"
+        _, output = process.communicate()
+        now = count_ended(killed)
+        assert now >= before, "ended trials were lost"
         before = now
         if process.returncode != -signal.SIGKILL:
             break
-    assert process.returncode == 0, said.decode()
+    assert process.returncode == 0, output.decode()
     assert kills >= 3
     print(f"killed {kills} times")
-    checked = run(killed, *COMMAND, "doctor", "tiny")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert by_ordinal(killed) == by_ordinal(alone)
-    assert confirmed(killed) == confirmed(alone)
-    ours, theirs = read(killed), read(alone)
-    assert [each.confusion for each in ours.readings] == [
-        each.confusion for each in theirs.readings
+    doctor = run(killed, *COMMAND, "doctor", "tiny")
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert results_by_ordinal(killed) == results_by_ordinal(alone)
+    assert confirmation_results(killed) == confirmation_results(alone)
+    study, expected = read_study(killed), read_study(alone)
+    assert [reading.confusion for reading in study.readings] == [
+        reading.confusion for reading in expected.readings
     ]
-    assert ours.test_set_openings == 1
+    assert study.test_set_openings == 1
 
 
-def test_eight_first_starts_at_once_are_one_study(tmp_path: Path) -> None:
-    """And another study beside them, in the folder that has no database yet either."""
-    folder = make(tmp_path / "eight")
+def test_eight_drivers_started_at_once_create_one_study(tmp_path: Path) -> None:
+    """Another study starts in the same folder at the same time, before there is a database."""
+    folder = make_folder(tmp_path / "eight")
     command = [*RUN, "--trials", "3", "--set", "train.epochs=2"]
     other = subprocess.Popen(
         [*command, "--set", "study.name=other"], cwd=folder, stderr=subprocess.PIPE, text=True
@@ -111,15 +116,15 @@ def test_eight_first_starts_at_once_are_one_study(tmp_path: Path) -> None:
         for _ in range(8)
     ]
     ends = [(*process.communicate(), process.returncode) for process in started]
-    _, said = other.communicate()
-    assert other.returncode == 0, said
-    drove = [end for end in ends if end[2] == 0]
-    assert drove, [end[1] for end in ends]
-    for _, said, status in ends:
-        assert "Traceback" not in said
+    _, errors = other.communicate()
+    assert other.returncode == 0, errors
+    successful = [end for end in ends if end[2] == 0]
+    assert successful, [end[1] for end in ends]
+    for _, errors, status in ends:
+        assert "Traceback" not in errors
         if status != 0:
-            assert status == 2, said
-            assert "study 'tiny' is being driven by process" in said
-    assert done(folder) == 3
-    checked = run(folder, *COMMAND, "doctor")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+            assert status == 2, errors
+            assert "study 'tiny' is being driven by process" in errors
+    assert count_ended(folder) == 3
+    doctor = run(folder, *COMMAND, "doctor")
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr

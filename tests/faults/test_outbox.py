@@ -1,4 +1,4 @@
-"""The spool, in front of a tracker that is away or slow, of a driver that dies: all in memory."""
+"""The outbox with an unavailable, slow or refusing store, and with a driver that dies."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ RECORD = StudyRecord(
 )
 
 
-class Moody(InMemoryTracker):
-    """Keeps everything, and is away when it is told to be."""
+class UnreliableTracker(InMemoryTracker):
+    """An in-memory store that can be made unavailable; records its calls."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.away = threading.Event()
+        self.unavailable = threading.Event()
         self.calls: list[str] = []
 
     def __getattribute__(self, name: str) -> object:
-        found = super().__getattribute__(name)
+        value = super().__getattribute__(name)
         writes = (
             *("open_study", "start_trial", "log_epochs", "finish_trial"),
             *("log_file", "close_study", "read_study"),
         )
         if name in writes:
             self.calls.append(name)
-            if self.away.is_set():
-                raise Unavailable("nobody answers at the store")
-        return found
+            if self.unavailable.is_set():
+                raise Unavailable("the store does not answer")
+        return value
 
 
 def epoch(number: int, accuracy: float = 0.5) -> EpochMetrics:
@@ -97,36 +97,36 @@ def write_all(tracker: OutboxTracker, trials: Sequence[int] = (0, 1)) -> None:
 
 
 @pytest.fixture
-def store() -> Moody:
-    return Moody()
+def store() -> UnreliableTracker:
+    return UnreliableTracker()
 
 
 @pytest.fixture
-def spool(tmp_path: Path, store: Moody) -> Iterator[Callable[..., OutboxTracker]]:
-    """Makes spools of one study; as a process that ended would, the old one gives up its file."""
-    made: list[OutboxTracker] = []
+def open_outbox(tmp_path: Path, store: UnreliableTracker) -> Iterator[Callable[..., OutboxTracker]]:
+    """Open the outbox of one study; ends the previous driver, as if its process had been killed."""
+    trackers: list[OutboxTracker] = []
 
-    def make(**more: Callable[..., object]) -> OutboxTracker:
-        for each in made:
-            die(each)
-        made.append(OutboxTracker(tmp_path / "spool", "tiny", lambda: store, **more))  # type: ignore[arg-type]
-        return made[-1]
+    def open_next(**options: Callable[..., object]) -> OutboxTracker:
+        for tracker in trackers:
+            kill_driver(tracker)
+        trackers.append(OutboxTracker(tmp_path / "spool", "tiny", lambda: store, **options))  # type: ignore[arg-type]
+        return trackers[-1]
 
-    yield make
-    for each in made:
-        die(each)
+    yield open_next
+    for tracker in trackers:
+        kill_driver(tracker)
 
 
-def die(tracker: OutboxTracker) -> None:
-    """As if the driver's process were killed: nothing is sent or marked any more."""
+def kill_driver(tracker: OutboxTracker) -> None:
+    """Stop like a killed process: nothing is sent or marked any more."""
     tracker._sender.stop(5)
     tracker._outbox.close()
 
 
-def test_writes_arrive_as_they_were_made_and_leave_no_file(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_all_writes_are_sent_and_the_file_is_removed(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    with spool() as tracker:
+    with open_outbox() as tracker:
         tracker.ended_cleanly = True
         tracker.open_study(RECORD)
         write_all(tracker)
@@ -139,130 +139,130 @@ def test_writes_arrive_as_they_were_made_and_leave_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_driver_goes_on_while_the_store_is_away_and_says_so_once(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_the_driver_continues_while_the_store_is_unavailable_and_reports_it_once(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    said: list[str] = []
-    tracker = spool(notify=said.append)
-    store.away.set()
-    tracker.open_study(RECORD)  # returns, though nobody answers
+    messages: list[str] = []
+    tracker = open_outbox(notify=messages.append)
+    store.unavailable.set()
+    tracker.open_study(RECORD)  # returns without an answer
     write_all(tracker)
     assert not store.runs
-    assert len(said) == 1
-    assert "nobody answers" in said[0]
-    assert "tiny.spool" in said[0]
-    store.away.clear()
+    assert len(messages) == 1
+    assert "does not answer" in messages[0]
+    assert "tiny.spool" in messages[0]
+    store.unavailable.clear()
     tracker.flush()
     assert set(store.runs) == {"abc/0", "abc/1"}
     tracker.log_file("abc", "a", b"")
-    assert said[1:] == ["the tracking store answers again"]
+    assert messages[1:] == ["the tracking store answers again"]
 
 
-def test_what_could_not_be_sent_is_told_and_sent_by_the_next_command(
+def test_unsent_writes_are_reported_and_sent_by_the_next_command(
     tmp_path: Path,
-    store: Moody,
-    spool: Callable[..., OutboxTracker],
+    store: UnreliableTracker,
+    open_outbox: Callable[..., OutboxTracker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("harness.tracking.outbox.tracker.ANSWER_TIMEOUT", 0.2)
-    store.away.set()
-    with spool() as tracker:
+    store.unavailable.set()
+    with open_outbox() as tracker:
         tracker.ended_cleanly = True
         tracker.open_study(RECORD)
         write_all(tracker)
-        with pytest.raises(Unsent, match=r"9 writes .*nobody answers.* harness sync tiny"):
+        with pytest.raises(Unsent, match=r"9 writes .*does not answer.* harness sync tiny"):
             tracker.flush()
         with pytest.raises(Unsent):
             tracker.read_study("tiny")
-    store.away.clear()
-    assert spool().send() == 9
+    store.unavailable.clear()
+    assert open_outbox().send() == 9
     assert set(store.runs) == {"abc/0", "abc/1"}
     assert not list(tmp_path.iterdir())
 
 
-def test_the_next_driver_sends_what_a_dead_one_left_and_knows_what_it_finished(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_the_next_driver_sends_the_writes_of_a_dead_one_and_finds_its_finished_trials(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     write_all(tracker, [0])
-    tracker.flush()  # sent: the file still knows of it
-    store.away.set()
+    tracker.flush()  # sent, but still in the file
+    store.unavailable.set()
     write_all(tracker, [1])
     tracker.start_trial(trial(2))
-    tracker = spool()  # the first one is dead
+    tracker = open_outbox()  # the first driver is dead
     done = tracker.find_finish("abc/0"), tracker.find_finish("abc/1")
     assert [end and (end.state, end.outcome and end.outcome.epochs) for end in done] == [  # type: ignore[union-attr]
         ("COMPLETE", 1)
     ] * 2
     assert tracker.find_finish("abc/2") is None
-    store.away.clear()
+    store.unavailable.clear()
     store.calls.clear()
     tracker.flush()
-    assert store.calls[0] == "open_study"  # what the writes to come count on
+    assert store.calls[0] == "open_study"  # later writes need it
     assert (
         store.calls.count("start_trial") - store.calls.count("finish_trial") == 2
-    )  # finish calls start too
+    )  # finish_trial calls start_trial too
     assert set(store.runs) == {"abc/0", "abc/1", "abc/2"}
     assert [run.epochs for run in store.runs.values()][:2] == [(epoch(1), epoch(2))] * 2
 
 
-def test_sync_after_a_driver_died_leaves_the_file_to_the_next(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_sync_after_a_driver_died_keeps_the_file_for_the_next_driver(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     write_all(tracker)
-    die(tracker)
-    spool().send()
+    kill_driver(tracker)
+    open_outbox().send()
     assert set(store.runs) == {"abc/0", "abc/1"}
-    assert spool().find_finish("abc/1") is not None
+    assert open_outbox().find_finish("abc/1") is not None
 
 
-def test_a_store_that_refuses_stops_whoever_writes_and_nothing_is_lost(
-    store: Moody, spool: Callable[..., OutboxTracker]
+def test_a_store_that_refuses_stops_the_next_write_and_nothing_is_lost(
+    store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
-    tracker.log_epochs("abc/7", [epoch(1)])  # of a run that nobody started
+    tracker.log_epochs("abc/7", [epoch(1)])  # of a run that was not started
     with pytest.raises(StoreError, match="abc/7"):
         tracker.flush()
     with pytest.raises(StoreError, match="abc/7"):
         tracker.start_trial(trial(0))
     waiting = tracker.waiting
     assert waiting == 2
-    assert spool().waiting == waiting
+    assert open_outbox().waiting == waiting
 
 
-def test_cut_at_every_byte_of_its_last_record_it_keeps_all_others(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_a_file_cut_at_any_byte_of_its_last_write_keeps_all_others(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    store.away.set()
-    tracker = spool()
+    store.unavailable.set()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     write_all(tracker, [0])
     before = tracker._outbox.size
     tracker.start_trial(trial(1))
     path = tmp_path / "spool" / "tiny.spool"
-    die(tracker)
+    kill_driver(tracker)
     content = path.read_bytes()
     for cut in range(before, len(content)):
         path.write_bytes(content[:cut])
         file = Outbox(path)
-        kept = [write for write, _ in file.read()]
-        assert len(kept) == file.waiting == 5
+        writes = [write for write, _ in file.read()]
+        assert len(writes) == file.waiting == 5
         file.append(StartTrial(trial=trial(9), at=1.0))
         file.close()
         file = Outbox(path)
-        assert [write for write, _ in file.read()] == [*kept, StartTrial(trial=trial(9), at=1.0)]
+        assert [write for write, _ in file.read()] == [*writes, StartTrial(trial=trial(9), at=1.0)]
         file.close()
-        (beside,) = path.parent.glob("*.cut-*") if cut > before else [None]
-        if beside is not None:
-            assert beside.read_bytes() == content[before:cut]
-            beside.unlink()
+        (backup,) = path.parent.glob("*.cut-*") if cut > before else [None]
+        if backup is not None:
+            assert backup.read_bytes() == content[before:cut]
+            backup.unlink()
 
 
-def test_cut_within_its_header_it_begins_anew(tmp_path: Path) -> None:
+def test_a_file_cut_within_its_header_is_started_again(tmp_path: Path) -> None:
     path = tmp_path / "spool" / "tiny.spool"
     for cut in range(HEADER_SIZE):
         path.parent.mkdir(exist_ok=True)
@@ -274,14 +274,14 @@ def test_cut_within_its_header_it_begins_anew(tmp_path: Path) -> None:
         file.close(remove=True)
 
 
-def test_damage_before_its_end_is_an_error_and_the_file_untouched(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_damage_before_the_last_write_is_an_error_and_the_file_stays(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    store.away.set()
-    tracker = spool()
+    store.unavailable.set()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     write_all(tracker, [0])
-    die(tracker)
+    kill_driver(tracker)
     path = tmp_path / "spool" / "tiny.spool"
     content = bytearray(path.read_bytes())
     content[HEADER_SIZE + 40] ^= 1
@@ -291,7 +291,7 @@ def test_damage_before_its_end_is_an_error_and_the_file_untouched(
     assert path.read_bytes() == content
 
 
-def test_it_has_one_writer(tmp_path: Path) -> None:
+def test_an_outbox_has_one_writer(tmp_path: Path) -> None:
     file = Outbox(tmp_path / "tiny.spool")
     with pytest.raises(StudyError, match="another process is writing"):
         Outbox(tmp_path / "tiny.spool")
@@ -299,14 +299,14 @@ def test_it_has_one_writer(tmp_path: Path) -> None:
     Outbox(tmp_path / "tiny.spool").close(remove=True)
 
 
-def test_what_was_sent_makes_room_and_the_study_stays_known(
+def test_compaction_drops_sent_writes_and_keeps_the_open_study(
     tmp_path: Path,
-    store: Moody,
-    spool: Callable[..., OutboxTracker],
+    store: UnreliableTracker,
+    open_outbox: Callable[..., OutboxTracker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("harness.tracking.outbox.tracker.COMPACT_BYTES", 1000)
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     write_all(tracker, [0])
     tracker.flush()
@@ -315,20 +315,20 @@ def test_what_was_sent_makes_room_and_the_study_stays_known(
     assert tracker._outbox.size < large
     with pytest.raises(StudyError):
         Outbox(tmp_path / "spool" / "tiny.spool")  # the new file is locked too
-    store.away.set()
+    store.unavailable.set()
     tracker.log_epochs("abc/1", [epoch(1)])
-    store.away.clear()
+    store.unavailable.clear()
     store.calls.clear()
-    tracker = spool()
+    tracker = open_outbox()
     tracker.flush()
     assert store.calls[0] == "open_study"
     assert store.runs["abc/1"].epochs == (epoch(1),)
 
 
-def test_leaving_does_not_wait_for_a_store_that_hangs(
+def test_exit_does_not_wait_for_a_store_that_hangs(
     tmp_path: Path,
-    store: Moody,
-    spool: Callable[..., OutboxTracker],
+    store: UnreliableTracker,
+    open_outbox: Callable[..., OutboxTracker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("harness.tracking.outbox.tracker.EXIT_TIMEOUT", 0.2)
@@ -357,10 +357,13 @@ STATES: list[tuple[State, Outcome | None]] = [
 
 
 @pytest.mark.parametrize(("state", "outcome"), STATES)
-def test_a_trials_end_survives_being_written_down(
-    store: Moody, spool: Callable[..., OutboxTracker], state: State, outcome: Outcome | None
+def test_the_end_of_a_trial_reads_back_as_written(
+    store: UnreliableTracker,
+    open_outbox: Callable[..., OutboxTracker],
+    state: State,
+    outcome: Outcome | None,
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     reason = getattr(outcome, "reason", "")
     tracker.finish_trial(
@@ -378,7 +381,7 @@ def test_a_trials_end_survives_being_written_down(
     assert from_json(to_json(done)) == done
 
 
-def test_points_of_a_curve_go_together_unless_something_divides_them() -> None:
+def test_epochs_of_a_trial_are_merged_unless_another_write_is_between_them() -> None:
     points = [LogEpochs(uid=f"abc/{n % 2}", metrics=(epoch(n),)) for n in range(4)]
     start = StartTrial(trial=trial(5), at=1.0)
     assert merge_epochs([*points, start, points[0]]) == [
@@ -389,13 +392,13 @@ def test_points_of_a_curve_go_together_unless_something_divides_them() -> None:
     ]
 
 
-def test_an_end_is_told_everywhere_though_the_store_refuses(
-    store: Moody, spool: Callable[..., OutboxTracker]
+def test_the_end_of_a_trial_is_written_even_if_the_store_refuses(
+    store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     tracker.start_trial(trial(0))
-    tracker.log_epochs("abc/7", [epoch(1)])  # of a run that nobody started: refused
+    tracker.log_epochs("abc/7", [epoch(1)])  # of a run that was not started: refused
     with pytest.raises(StoreError):
         tracker.flush()
     tracker.finish_trial(trial(0), "COMPLETE", epochs=(epoch(1),), outcome=result(epoch(1)))
@@ -405,28 +408,28 @@ def test_an_end_is_told_everywhere_though_the_store_refuses(
     assert done.state == "COMPLETE"
 
 
-def test_a_study_that_begins_anew_leaves_behind_what_the_store_refuses(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_a_fresh_study_skips_the_refused_writes_of_the_old_one(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(RECORD)
     tracker.log_epochs("abc/7", [epoch(1)])
     with pytest.raises(StoreError):
         tracker.flush()
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(replace(RECORD, uid="new", set_aside="20260101-120000"))
     tracker.flush()
     assert store.records["tiny"].uid == "new"
-    (beside,) = (tmp_path / "spool").glob("tiny.spool.refused-*")
-    assert b"abc/7" in beside.read_bytes()
+    (backup,) = (tmp_path / "spool").glob("tiny.spool.refused-*")
+    assert b"abc/7" in backup.read_bytes()
 
 
-def test_a_run_of_train_whose_driver_died_is_closed_by_sync(
-    tmp_path: Path, store: Moody, spool: Callable[..., OutboxTracker]
+def test_sync_closes_a_run_of_train_whose_driver_died(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
 ) -> None:
-    tracker = spool()
+    tracker = open_outbox()
     tracker.open_study(replace(RECORD, kind="train"))
     tracker.start_trial(trial(0))
-    spool().send()
+    open_outbox().send()
     assert store.runs["abc/0"].state == "INTERRUPTED"
     assert not (tmp_path / "spool").exists()

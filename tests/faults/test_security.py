@@ -1,4 +1,4 @@
-"""Pickles refused, files for their owner alone, nothing listening, no password left anywhere."""
+"""Security: pickles are refused, files are private, no port is open, passwords do not leak."""
 
 from __future__ import annotations
 
@@ -29,11 +29,17 @@ from harness.data.prepare import prepare
 from harness.errors import DataError, StoreError
 from harness.models.mlp import load_model
 from harness.trial import TrialSpec
-from tests.data.test_cifar10 import made_up as made_up_cifar
+from tests.data.test_cifar10 import write_files as write_cifar10
 from tests.faults.faulty_proxy import Proxy
-from tests.faults.forked_cli import Nursery
-from tests.faults.mlflow_server import Server, free_port
-from tests.faults.recorded_study import STUDY, champion, command, recorded, refused
+from tests.faults.forked_cli import ForkServer
+from tests.faults.mlflow_server import MlflowServer, find_free_port
+from tests.faults.recorded_study import (
+    STUDY,
+    find_champion,
+    record_study,
+    run_command,
+    run_refused_command,
+)
 from tests.support import tiny_mnist
 from tests.support.postgres import Postgres
 
@@ -41,7 +47,7 @@ HARNESS = (sys.executable, "-m", "harness")
 
 
 class Trap:
-    """Unpickled, it makes a folder."""
+    """An object whose pickle creates a folder when it is loaded."""
 
     def __init__(self, canary: Path) -> None:
         self.canary = str(canary)
@@ -50,8 +56,8 @@ class Trap:
         return os.mkdir, (self.canary,)
 
 
-def traps(canary: Path) -> dict[str, bytes]:
-    """The same pickle by itself, in NumPy's two formats and in torch's."""
+def make_traps(canary: Path) -> dict[str, bytes]:
+    """Return the pickle alone, in NumPy's two formats and in torch's."""
     trap, one, many, saved = Trap(canary), io.BytesIO(), io.BytesIO(), io.BytesIO()
     objects = np.array([trap], dtype=object)
     np.save(one, objects, allow_pickle=True)
@@ -70,7 +76,7 @@ FORMATS = pytest.mark.parametrize("form", ["pickle", "npy", "npz", "torch"])
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recorded(tmp_path_factory)
+    return record_study(tmp_path_factory)
 
 
 @pytest.fixture
@@ -81,20 +87,20 @@ def canary(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def planted(path: Path, content: bytes) -> Iterator[None]:
-    """`content` in the place of a file's own, while the block runs."""
-    before = path.read_bytes()
+def replace_content(path: Path, content: bytes) -> Iterator[None]:
+    """Replace a file's content while the block runs."""
+    original = path.read_bytes()
     path.write_bytes(content)
     try:
         yield
     finally:
-        path.write_bytes(before)
+        path.write_bytes(original)
 
 
 @FORMATS
 def test_the_trap_works(tmp_path: Path, form: str) -> None:
-    """Or the tests below would show nothing."""
-    stream = io.BytesIO(traps(tmp_path / "canary")[form])
+    """Otherwise the tests below would show nothing."""
+    stream = io.BytesIO(make_traps(tmp_path / "canary")[form])
     if form == "torch":
         torch.load(stream, weights_only=False)
     elif form == "npz":
@@ -117,13 +123,13 @@ READERS = {
 @FORMATS
 @pytest.mark.parametrize("name", READERS)
 def test_a_pickle_among_a_runs_files(folder: Path, canary: Path, name: str, form: str) -> None:
-    run_id, _ = champion(folder)
-    found = sorted((folder / "mlruns" / "artifacts").rglob(name))
-    assert found
-    chosen = [path for path in found if run_id in path.parts] or found
-    with planted(chosen[0], traps(canary)[form]):
+    run_id, _ = find_champion(folder)
+    paths = sorted((folder / "mlruns" / "artifacts").rglob(name))
+    assert paths
+    chosen = [path for path in paths if run_id in path.parts] or paths
+    with replace_content(chosen[0], make_traps(canary)[form]):
         for arguments in READERS[name]:
-            line = refused(folder, *arguments, statuses=(1,))
+            line = run_refused_command(folder, *arguments, statuses=(1,))
             assert name in line
             assert not canary.exists()
 
@@ -131,17 +137,17 @@ def test_a_pickle_among_a_runs_files(folder: Path, canary: Path, name: str, form
 @FORMATS
 def test_a_pickle_as_weights(canary: Path, form: str) -> None:
     with pytest.raises(StoreError, match="cannot be loaded into it"):
-        load_model(TrialSpec(), 10, traps(canary)[form])
+        load_model(TrialSpec(), 10, make_traps(canary)[form])
 
 
 @FORMATS
 def test_a_pickle_as_a_study_file_or_a_database(tmp_path: Path, canary: Path, form: str) -> None:
     work = tmp_path / "work"
     (work / "mlruns").mkdir(parents=True)
-    (work / "trap.toml").write_bytes(traps(canary)[form])
-    assert "trap.toml" in refused(work, "run-study", "trap.toml")
+    (work / "trap.toml").write_bytes(make_traps(canary)[form])
+    assert "trap.toml" in run_refused_command(work, "run-study", "trap.toml")
     database = work / "mlruns" / "mlflow.db"
-    database.write_bytes(traps(canary)[form])
+    database.write_bytes(make_traps(canary)[form])
     (work / "tiny.toml").write_text(STUDY)
     for arguments in (
         ("report", "tiny"),
@@ -151,22 +157,22 @@ def test_a_pickle_as_a_study_file_or_a_database(tmp_path: Path, canary: Path, fo
         ("ui",),
         ("run-study", "tiny.toml", "--cpu", "--workers=0"),
     ):
-        assert "mlflow.db" in refused(work, *arguments, statuses=(1,))
-        assert database.read_bytes() == traps(canary)[form]
+        assert "mlflow.db" in run_refused_command(work, *arguments, statuses=(1,))
+        assert database.read_bytes() == make_traps(canary)[form]
 
 
 @FORMATS
 def test_a_pickle_as_a_journal(tmp_path: Path, canary: Path, form: str) -> None:
-    """Nothing of it is a record: the journal is empty, and what was in it lies beside."""
+    """The journal has no valid record, and the error names it."""
     (tmp_path / "tiny.toml").write_text(STUDY)
     journal = tmp_path / "mlruns" / "optuna" / "tiny.journal"
     journal.parent.mkdir(parents=True)
-    journal.write_bytes(traps(canary)[form])
+    journal.write_bytes(make_traps(canary)[form])
     arguments = ("run-study", "tiny.toml", "--cpu", "--workers=0")
-    assert "tiny.journal" in refused(tmp_path, *arguments, statuses=(1,))
+    assert "tiny.journal" in run_refused_command(tmp_path, *arguments, statuses=(1,))
 
 
-PARTS = ("training/inputs.npy", "training/labels.npy", "split-*/train.npy",
+CACHE_FILES = ("training/inputs.npy", "training/labels.npy", "split-*/train.npy",
          "split-*/validation.npy", "meta.json", "split-*/meta.json")  # fmt: skip
 
 
@@ -180,28 +186,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SPLIT = {"name": "digits", "validation": 0.2, "test": 0.2, "split_seed": 0, "normalize": True}
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", CACHE_FILES)
 def test_a_pickle_in_the_cache(
     cache: Path, tmp_path: Path, canary: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     (path,) = cache.glob(f"harness/decoded/digits-*/{part}")
-    for content in traps(canary).values():
-        with planted(path, content):
-            _, output = command(tmp_path, "run-study", "tiny.toml", "--cpu", "--workers=0")
+    for content in make_traps(canary).values():
+        with replace_content(path, content):
+            _, output = run_command(tmp_path, "run-study", "tiny.toml", "--cpu", "--workers=0")
             line = output.splitlines()[-1]
             assert line.startswith("harness: the cached")
             assert str(path if path.suffix == ".npy" else path.parent) in line
             assert not canary.exists()
 
 
-def test_a_pickle_as_the_cached_test_pictures(folder: Path, canary: Path, isolated: Path) -> None:
-    """The answers are shown without them."""
+def test_a_pickle_as_the_cached_test_images(folder: Path, canary: Path, isolated: Path) -> None:
+    """The predictions are shown without the images."""
     (path,) = isolated.glob("harness/decoded/digits-*/sealed-test/inputs.npy")
-    for content in traps(canary).values():
-        with planted(path, content):
-            status, output = command(folder, "predict", "tiny", "--test", "1")
+    for content in make_traps(canary).values():
+        with replace_content(path, content):
+            status, output = run_command(folder, "predict", "tiny", "--test", "1")
             assert status == 0
             assert "cannot be read" in output
             assert not canary.exists()
@@ -211,35 +217,38 @@ def test_a_pickle_as_a_dataset(
     tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "data"))
-    made_up_cifar(tmp_path / "data", each=20)
+    write_cifar10(tmp_path / "data", count=20)
     raw = tmp_path / "data" / "MNIST" / "raw"
     batches = tmp_path / "data" / cifar10.FOLDER
     files = [
         *((path, "mnist") for path in raw.iterdir()),
         *((p, "cifar10") for p in batches.iterdir()),
     ]
-    for content in traps(canary).values():
+    for content in make_traps(canary).values():
         for path, name in files:
-            with planted(path, content), pytest.raises(DataError, match=re.escape(path.name)):
+            with (
+                replace_content(path, content),
+                pytest.raises(DataError, match=re.escape(path.name)),
+            ):
                 prepare(**SPLIT | {"name": name}, data_dir=tmp_path / "data", cache=tmp_path)  # type: ignore[arg-type]
             assert not canary.exists()
 
 
-def test_what_torchvision_once_pickled_is_not_read(
+def test_an_old_pickle_of_torchvision_is_not_read(
     tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No checksum covers `processed/*.pt`, which its own classes prefer to the files."""
+    """`processed/*.pt` has no checksum, but torchvision's classes prefer it to the raw files."""
     monkeypatch.setattr(builtin, "MD5", tiny_mnist.write(tmp_path / "data"))
     processed = tmp_path / "data" / "MNIST" / "processed"
     processed.mkdir()
     for name in ("training.pt", "test.pt"):
-        (processed / name).write_bytes(traps(canary)["torch"])
+        (processed / name).write_bytes(make_traps(canary)["torch"])
     prepared = prepare(**SPLIT | {"name": "mnist"}, data_dir=tmp_path / "data", cache=tmp_path)  # type: ignore[arg-type]
     assert prepared.sizes["test"] == 100
 
 
-def private(folder: Path) -> list[str]:
-    """What beneath a folder others may read or write, itself included."""
+def find_public_files(folder: Path) -> list[str]:
+    """Return the paths in a folder, itself included, that other users can read or write."""
     return [
         f"{oct(path.lstat().st_mode)} {path}"
         for path in (folder, *folder.rglob("*"))
@@ -247,13 +256,13 @@ def private(folder: Path) -> list[str]:
     ]
 
 
-def test_what_a_study_leaves_is_its_owners_alone(folder: Path) -> None:
-    """Called from Python, too."""
-    assert private(folder / "mlruns") == []
+def test_files_of_a_study_are_private(folder: Path) -> None:
+    """Also when it is called from Python."""
+    assert find_public_files(folder / "mlruns") == []
 
 
 @pytest.mark.slow
-def test_every_command_makes_private_files(tmp_path: Path, nursery: Nursery) -> None:
+def test_every_command_makes_private_files(tmp_path: Path, fork_server: ForkServer) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
     for arguments in (
         "run-study tiny.toml --cpu --workers=2",
@@ -263,60 +272,60 @@ def test_every_command_makes_private_files(tmp_path: Path, nursery: Nursery) -> 
         "predict tiny --test 2",
         "studies",
     ):
-        done = nursery.run(tmp_path, arguments.split(), UMASK="000")
+        done = fork_server.run(tmp_path, arguments.split(), UMASK="000")
         assert done.status == 0, done.err
-        assert private(tmp_path / "mlruns") == [], arguments
+        assert find_public_files(tmp_path / "mlruns") == [], arguments
 
 
-def family(pid: int) -> set[int]:
-    """A process and all that it started, as far as they live."""
+def find_process_tree(pid: int) -> set[int]:
+    """Return a process and all its living descendants."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the process has ended
             continue
-    found = {pid}
-    while more := {each for each, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+    tree = {pid}
+    while children := {child for child, parent in parents.items() if parent in tree} - tree:
+        tree |= children
+    return tree
 
 
-def listening(pids: set[int]) -> set[str]:
-    """The addresses that some processes listen on, or take datagrams at, as /proc has them."""
+def find_listening_addresses(pids: set[int]) -> set[str]:
+    """Return the addresses in /proc that processes listen on or receive datagrams at."""
     inodes = set()
     for pid in pids:
         try:
-            for each in Path(f"/proc/{pid}/fd").iterdir():
-                inodes.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
         except OSError:
             continue
-    found = set()
+    addresses = set()
     for name, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == state and fields[9] in inodes:
-                found.add(fields[1].partition(":")[0])
-    return found
+                addresses.add(fields[1].partition(":")[0])
+    return addresses
 
 
 LOCAL = "0100007F"
 """127.0.0.1, as the kernel writes it."""
 
 
-def test_listening_is_seen() -> None:
+def test_open_ports_are_detected() -> None:
     with socket.socket() as here, socket.socket() as everywhere:
         here.bind(("127.0.0.1", 0))
-        assert listening({os.getpid()}) == set()
+        assert find_listening_addresses({os.getpid()}) == set()
         here.listen()
-        assert listening({os.getpid()}) == {LOCAL}
+        assert find_listening_addresses({os.getpid()}) == {LOCAL}
         everywhere.bind(("0.0.0.0", 0))
         everywhere.listen()
-        assert listening({os.getpid()}) == {LOCAL, "00000000"}
+        assert find_listening_addresses({os.getpid()}) == {LOCAL, "00000000"}
 
 
 @pytest.mark.slow
-def test_a_study_listens_nowhere(tmp_path: Path) -> None:
+def test_a_study_opens_no_port(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(STUDY)
     arguments = ("run-study", "tiny.toml", "--cpu", "--workers=2", "--set", "train.epochs=20")
     with subprocess.Popen(
@@ -324,19 +333,19 @@ def test_a_study_listens_nowhere(tmp_path: Path) -> None:
     ) as process:
         most = 0
         while process.poll() is None:
-            pids = family(process.pid)
+            pids = find_process_tree(process.pid)
             most = max(most, len(pids))
-            assert listening(pids) == set()
+            assert find_listening_addresses(pids) == set()
             time.sleep(0.05)
     assert process.returncode == 0
     assert most >= 3  # the driver and two workers
 
 
 @contextmanager
-def serving(
+def run_ui(
     folder: Path, *arguments: str, environment: dict[str, str] | None = None
 ) -> Iterator[tuple[int, str]]:
-    """`harness ui`: its process and the address that it prints."""
+    """Run `harness ui`; yield its process id and the address that it prints."""
     process = subprocess.Popen(
         [*HARNESS, "ui", *arguments],
         cwd=folder,
@@ -356,23 +365,26 @@ def serving(
 
 
 @pytest.mark.slow
-def test_the_ui_is_quiet_private_and_here_alone(folder: Path) -> None:
-    """Whatever the user's own environment says."""
-    loud = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "true", "MLFLOW_DISABLE_TELEMETRY": "false"}
-    with serving(folder, environment=loud) as (pid, address):
+def test_the_ui_is_local_and_private(folder: Path) -> None:
+    """Even if the user's environment asks for something else."""
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "false",
+    }
+    with run_ui(folder, environment=environment) as (pid, address):
         assert address.startswith("http://127.0.0.1:")
-        assert listening(family(pid)) == {LOCAL}
-        servers = family(pid) - {pid}
+        assert find_listening_addresses(find_process_tree(pid)) == {LOCAL}
+        servers = find_process_tree(pid) - {pid}
         assert servers
         for server in servers:
             content = Path(f"/proc/{server}/environ").read_bytes().decode().split("\0")
-            told = dict(entry.partition("=")[::2] for entry in content if entry)
-            assert told["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
-            assert told["MLFLOW_DISABLE_TELEMETRY"] == "true"
+            variables = dict(entry.partition("=")[::2] for entry in content if entry)
+            assert variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+            assert variables["MLFLOW_DISABLE_TELEMETRY"] == "true"
             assert "\nUmask:\t0077\n" in Path(f"/proc/{server}/status").read_text()
             assert b"mlflow.db" not in Path(f"/proc/{server}/cmdline").read_bytes()
-    assert family(pid) == {pid}
-    assert private(folder / "mlruns") == []
+    assert find_process_tree(pid) == {pid}
+    assert find_public_files(folder / "mlruns") == []
 
 
 USER, PASSWORD = "somebody", "CANARY@s/cr:t%"
@@ -384,38 +396,42 @@ SECRETS = [
 ]
 
 
-def leaks(content: bytes) -> list[bytes]:
-    found = [secret for secret in SECRETS if secret in content]
+def find_leaks(content: bytes) -> list[bytes]:
+    """Return the secrets in a file's content, also in a compressed one."""
+    leaks = [secret for secret in SECRETS if secret in content]
     if content[:2] == b"PK":
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            found += [each for name in archive.namelist() for each in leaks(archive.read(name))]
+            for name in archive.namelist():
+                leaks += find_leaks(archive.read(name))
     if content[:2] == b"\x1f\x8b":
-        found += leaks(gzip.decompress(content))
-    return found
+        leaks += find_leaks(gzip.decompress(content))
+    return leaks
 
 
-def leaking(folder: Path) -> list[str]:
-    """Files whose name or content has the password in it."""
+def find_leaking_files(folder: Path) -> list[str]:
+    """Return the files whose name or content holds a secret."""
     return [
         str(path)
         for path in folder.rglob("*")
-        if leaks(path.name.encode()) or (path.is_file() and leaks(path.read_bytes()))
+        if find_leaks(path.name.encode()) or (path.is_file() and find_leaks(path.read_bytes()))
     ]
 
 
-def test_leaks_are_seen(tmp_path: Path) -> None:
+def test_leaks_are_detected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("inner", f"x{QUOTED}")
     (tmp_path / "plain").write_bytes(b"-" + SECRETS[1])
     (tmp_path / "innocent").write_text(hashlib.sha256(b"").hexdigest())
-    assert sorted(Path(path).name for path in leaking(tmp_path)) == ["plain", "zip"]
+    assert sorted(Path(path).name for path in find_leaking_files(tmp_path)) == ["plain", "zip"]
 
 
-def silent(nursery: Nursery, folder: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """The status and output of a command in its own process, which told no password."""
-    done = nursery.run(folder, arguments, **environment)
+def run_without_leaks(
+    fork_server: ForkServer, folder: Path, *arguments: str, **environment: str
+) -> tuple[int, str]:
+    """Run a command in a forked process; return its status and output, checked for leaks."""
+    done = fork_server.run(folder, arguments, **environment)
     output = done.out + done.err
-    assert leaks(output.encode()) == [], output[:3000]
+    assert find_leaks(output.encode()) == [], output[:3000]
     assert "Traceback" not in output, output[-3000:]
     return done.status, output
 
@@ -440,8 +456,8 @@ ABSENT = [
 
 
 @pytest.mark.parametrize("uri", ABSENT)
-def test_a_password_in_an_address_of_nobody(tmp_path: Path, uri: str) -> None:
-    """What reads asks at once; what would train is refused or shown before it does."""
+def test_a_password_in_an_address_without_a_server(tmp_path: Path, uri: str) -> None:
+    """Commands that read connect at once; those that train fail first, or only show their plan."""
     (tmp_path / "tiny.toml").write_text(STUDY)
     for arguments in (
         ("report", "tiny"),
@@ -452,84 +468,86 @@ def test_a_password_in_an_address_of_nobody(tmp_path: Path, uri: str) -> None:
         ("run-study", "tiny.toml", "--cpu", "--dry-run"),
         ("sync",),
     ):
-        for given in (("--tracking-uri", uri), ()):
-            if not given:
+        for options in (("--tracking-uri", uri), ()):
+            if not options:
                 os.environ["MLFLOW_TRACKING_URI"] = uri
             try:
-                status, output = command(tmp_path, *arguments, *given)
+                status, output = run_command(tmp_path, *arguments, *options)
             finally:
                 os.environ.pop("MLFLOW_TRACKING_URI", None)
             assert status in (1, 2) or arguments[-1] in ("--dry-run", "sync")
-            assert leaks(output.encode()) == [], output
+            assert find_leaks(output.encode()) == [], output
             assert output.count("\n") == 1 or "--dry-run" in arguments, output
-    assert leaking(tmp_path) == []
+    assert find_leaking_files(tmp_path) == []
 
 
-def test_a_password_among_an_addresss_options_names_no_folder(tmp_path: Path) -> None:
-    """Each store has its own, named after it."""
+def test_a_password_in_an_address_option_is_in_no_folder_name(tmp_path: Path) -> None:
+    """Each store has its own folder, named after its address."""
     (tmp_path / "tiny.toml").write_text(STUDY)
     uri = f"postgresql+nonsense://127.0.0.1:9/db?user={USER}&password={QUOTED}"
     study = ("run-study", "tiny.toml", "--cpu", "--workers=0", "--tracking-uri", uri)
-    status, output = command(tmp_path, *study)
-    assert status == 75  # nobody answers there: it waits
-    assert leaks(output.encode()) == [], output
+    status, output = run_command(tmp_path, *study)
+    assert status == 75  # no server answers, so the writes wait
+    assert find_leaks(output.encode()) == [], output
     assert len(list((tmp_path / "mlruns" / "optuna").iterdir())) == 1
-    assert leaking(tmp_path) == []
+    assert find_leaking_files(tmp_path) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["option", "environment"])
-def test_a_password_with_nobody_there(tmp_path: Path, nursery: Nursery, way: str) -> None:
-    """The study is trained; what waits for its store does not say how to log in there."""
+def test_a_password_for_a_missing_server(tmp_path: Path, fork_server: ForkServer, way: str) -> None:
+    """The study is trained, and its outbox does not hold the login."""
     (tmp_path / "tiny.toml").write_text(STUDY)
-    uri = f"http://{USER}:{QUOTED}@127.0.0.1:{free_port()}"
+    uri = f"http://{USER}:{QUOTED}@127.0.0.1:{find_free_port()}"
     if way == "option":
-        given = ("run-study", "tiny.toml", "--cpu", "--workers=1", "--tracking-uri", uri)
-        status, output = silent(nursery, tmp_path, *given)
+        options = ("run-study", "tiny.toml", "--cpu", "--workers=1", "--tracking-uri", uri)
+        status, output = run_without_leaks(fork_server, tmp_path, *options)
     else:
         arguments = ("train", "tiny.toml", "--cpu")
-        status, output = silent(nursery, tmp_path, *arguments, MLFLOW_TRACKING_URI=uri)
+        status, output = run_without_leaks(
+            fork_server, tmp_path, *arguments, MLFLOW_TRACKING_URI=uri
+        )
     assert status == 75, output
     assert list((tmp_path / "mlruns").rglob("*.spool"))
-    assert leaking(tmp_path) == []
+    assert find_leaking_files(tmp_path) == []
 
 
 @pytest.mark.slow
-def test_a_password_with_a_server_there(
+def test_a_password_for_a_running_server(
     tmp_path: Path,
-    nursery: Nursery,
+    fork_server: ForkServer,
     mlflow_server: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     (tmp_path / "canary.toml").write_text(STUDY)
     uri = mlflow_server.replace("://", f"://{USER}:{QUOTED}@")
-    given = ("--tracking-uri", uri)
-    study = ("canary.toml", "--cpu", "--workers=1", *given)
+    options = ("--tracking-uri", uri)
+    study = ("canary.toml", "--cpu", "--workers=1", *options)
     for arguments in (
         ("run-study", *study),
-        ("train", "canary.toml", "--cpu", "--test", *given),
-        ("report", "canary", *given),
-        ("compare", "canary/0", "canary/1", *given),
-        ("predict", "canary", "--test", "2", *given),
-        ("studies", *given),
-        ("ui", "canary", *given),
-        ("doctor", "canary", *given),
-        ("report", "no-such", *given),
+        ("train", "canary.toml", "--cpu", "--test", *options),
+        ("report", "canary", *options),
+        ("compare", "canary/0", "canary/1", *options),
+        ("predict", "canary", "--test", "2", *options),
+        ("studies", *options),
+        ("ui", "canary", *options),
+        ("doctor", "canary", *options),
+        ("report", "no-such", *options),
     ):
-        status, output = silent(nursery, tmp_path, *arguments)
+        status, output = run_without_leaks(fork_server, tmp_path, *arguments)
         assert status == (2 if "no-such" in arguments else 0), output
-    assert leaking(tmp_path) == []
+    assert find_leaking_files(tmp_path) == []
     servers = [path for path in tmp_path_factory.getbasetemp().glob("server*") if path.is_dir()]
     assert servers
-    assert [path for folder in servers for path in leaking(folder)] == []
+    assert [path for folder in servers for path in find_leaking_files(folder)] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["password", "token"])
 def test_a_login_from_the_environment(
-    tmp_path: Path, nursery: Nursery, mlflow_process: Server, way: str
+    tmp_path: Path, fork_server: ForkServer, mlflow_process: MlflowServer, way: str
 ) -> None:
-    """Of MLflow's server and of the database: asked for, used, written nowhere."""
+    """Logins of the MLflow server and the database are required, used and not written anywhere."""
     work, folder = tmp_path / "work", tmp_path / "server"
     work.mkdir()
     folder.mkdir()
@@ -539,17 +557,17 @@ def test_a_login_from_the_environment(
             url = stack.enter_context(Proxy(mlflow_process.port, token="CANARY-token")).url
             login = {"MLFLOW_TRACKING_TOKEN": "CANARY-token"}
         else:
-            server = Server(folder, MLFLOW_ADMIN_PASSWORD=PASSWORD)
+            server = MlflowServer(folder, MLFLOW_ADMIN_PASSWORD=PASSWORD)
             url = stack.enter_context(server).url
             login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
-        given = ("--tracking-uri", url)
+        options = ("--tracking-uri", url)
         wrong = {name: f"{value}-no-more" for name, value in login.items()}
         for tried in ({}, wrong):
-            status, output = silent(nursery, work, "studies", *given, **tried)
+            status, output = run_without_leaks(fork_server, work, "studies", *options, **tried)
             assert status == 1
             assert "response 401 Unauthorized; set $MLFLOW_TRACKING_USERNAME" in output
         postgres = stack.enter_context(Postgres(PASSWORD))
-        login["HARNESS_STORAGE"] = postgres.database()
+        login["HARNESS_STORAGE"] = postgres.create_database()
         for arguments in (
             ("run-study", "canary.toml", "--cpu", "--workers=1"),
             ("report", "canary"),
@@ -557,13 +575,13 @@ def test_a_login_from_the_environment(
             ("doctor", "canary"),
             ("ui", "canary"),
         ):
-            status, output = silent(nursery, work, *arguments, *given, **login)
+            status, output = run_without_leaks(fork_server, work, *arguments, *options, **login)
             assert status == 0, output
         gone = login["HARNESS_STORAGE"].replace("test_", "no_such_")
-        status, output = silent(
-            nursery, work, "doctor", "canary", "--storage", gone, *given, **login
+        status, output = run_without_leaks(
+            fork_server, work, "doctor", "canary", "--storage", gone, *options, **login
         )
         assert status == 1
         assert "does not exist" in output
-        assert leaking(postgres.data) == []
-    assert leaking(tmp_path) == []
+        assert find_leaking_files(postgres.data) == []
+    assert find_leaking_files(tmp_path) == []

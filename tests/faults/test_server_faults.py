@@ -1,5 +1,5 @@
-"""Whole studies on a real server that goes away, comes back, is slow, refuses, or whose answers get
-lost: nothing of theirs is lost or double, and training does not wait."""
+"""Complete studies on a real server that is absent, restarts, is slow, refuses, or whose responses
+get lost: no result is lost or doubled, and training does not wait."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from harness.tracking.types import State
 from harness.trial import Trial
 from harness.workspace import Workspace
 from tests.faults.faulty_proxy import Proxy
-from tests.faults.mlflow_server import Server
-from tests.faults.recorded_study import command
+from tests.faults.mlflow_server import MlflowServer
+from tests.faults.recorded_study import run_command
 
 pytestmark = pytest.mark.slow
 TRIALS, EPOCHS = 5, 3
@@ -56,22 +56,22 @@ QUOTED = "c4n4ry%21pass"
 
 
 @pytest.fixture
-def proxy(mlflow_process: Server) -> Iterator[Proxy]:
+def proxy(mlflow_process: MlflowServer) -> Iterator[Proxy]:
     with Proxy(mlflow_process.port) as proxy:
         yield proxy
 
 
 @dataclass
-class Watching(Silent):
-    """Does something when so many trials have ended."""
+class RecordingDisplay(Silent):
+    """Records messages, and calls an action when a number of trials have ended."""
 
-    then: dict[int, Callable[[], object]] = field(default_factory=dict)
+    actions: dict[int, Callable[[], object]] = field(default_factory=dict)
     ends: list[float] = field(default_factory=list)
-    """When each trial ended, monotonic."""
-    said: list[str] = field(default_factory=list)
+    """The monotonic times at which trials ended."""
+    messages: list[str] = field(default_factory=list)
 
     def message(self, text: str) -> None:
-        self.said.append(text)
+        self.messages.append(text)
 
     def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
@@ -79,13 +79,13 @@ class Watching(Silent):
         if trial.confirms is not None:
             return
         self.ends.append(time.monotonic())
-        if len(self.ends) in self.then:
-            self.then[len(self.ends)]()
+        if len(self.ends) in self.actions:
+            self.actions[len(self.ends)]()
 
 
 @dataclass
 class Study:
-    """A study in a folder of its own, on a server under that study's name."""
+    """A study in its own folder, recorded on a server under its name."""
 
     folder: Path
     name: str
@@ -102,18 +102,18 @@ class Study:
     def workspace(self) -> Workspace:
         return Workspace(self.folder / "mlruns")
 
-    def run(self, watching: Watching | None = None) -> StudyResult:
+    def run(self, display: RecordingDisplay | None = None) -> StudyResult:
         return run_study(
             self.file,
             home=self.workspace.root,
             tracking_uri=self.uri,
             device="cpu",
             workers=0,
-            watcher=watching,
+            watcher=display,
         )
 
     def check(self, server: str) -> None:
-        """The invariants, by the doctor and without it."""
+        """Check the invariants with the doctor and without it."""
         self.check_runs(MlflowClient(server, registry_uri=server))
         found = check_studies(self.workspace, self.name, self.uri)
         assert found.healthy, found.text()
@@ -147,25 +147,25 @@ def check_curves(client: MlflowClient, run: Run) -> None:
         assert sorted(point.step for point in points) == [1, 2, 3], f"{run.info.run_name}: {key}"
 
 
-# ---- absent at the start: in processes of their own while the other tests run
+# ---- absent at the start: in separate processes while the other tests run
 
 RUN = ("run-study", "absent.toml", "--cpu", "--workers=0")
-Done = tuple[int, str]
+Finished = tuple[int, str]
 """An exit status and all output."""
 
 
 @dataclass
 class Absent:
-    """A study and, after it, a sync, with nobody at the server's address; both wait 30 s for it."""
+    """A study and then a sync without a server; both wait 30 s for it."""
 
     study: Study
     proxy: Proxy
-    done: Future[list[Done]]
+    done: Future[list[Finished]]
 
 
-def one_after_another(
+def run_commands(
     folder: Path, uri: str, stop: threading.Event, *commands: Sequence[str]
-) -> list[Done]:
+) -> list[Finished]:
     done = []
     for arguments in commands:
         with subprocess.Popen(
@@ -185,30 +185,32 @@ def one_after_another(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def absent(mlflow_process: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Absent]:
+def absent(
+    mlflow_process: MlflowServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Absent]:
     stop = threading.Event()
     with Proxy(mlflow_process.port) as proxy, ThreadPoolExecutor(1) as pool:
-        proxy.refuse()
+        proxy.stop_listening()
         uri = proxy.url.replace("//", f"//bob:{QUOTED}@")
         study = Study(tmp_path_factory.mktemp("absent"), "absent", uri)
-        done = pool.submit(one_after_another, study.folder, uri, stop, RUN, ("sync", "absent"))
+        done = pool.submit(run_commands, study.folder, uri, stop, RUN, ("sync", "absent"))
         try:
             yield Absent(study, proxy, done)
         finally:
             stop.set()
 
 
-def test_lost_answers_are_no_lost_work_and_nothing_is_done_twice(
+def test_lost_responses_lose_no_work_and_repeat_none(
     proxy: Proxy, tmp_path: Path, mlflow_server: str
 ) -> None:
     rules = [
-        proxy.lose("experiments/create", times=1),
-        proxy.lose("runs/create", times=2),  # the study's, a trial's
-        proxy.lose("runs/log-inputs", times=1),
-        *(proxy.lose("runs/log-batch", skip=skip, times=1) for skip in (5, 7, 9, 11, 13)),
-        proxy.lose("mlflow-artifacts/.*trial.json", method="PUT", times=1),
-        proxy.lose("runs/update", skip=3, times=1),
-        proxy.lose("model-versions/create", times=1),
+        proxy.drop_response("experiments/create", times=1),
+        proxy.drop_response("runs/create", times=2),  # the study's, a trial's
+        proxy.drop_response("runs/log-inputs", times=1),
+        *(proxy.drop_response("runs/log-batch", skip=skip, times=1) for skip in (5, 7, 9, 11, 13)),
+        proxy.drop_response("mlflow-artifacts/.*trial.json", method="PUT", times=1),
+        proxy.drop_response("runs/update", skip=3, times=1),
+        proxy.drop_response("model-versions/create", times=1),
     ]
     study = Study(tmp_path, "lost", proxy.url)
     study.run()
@@ -219,7 +221,7 @@ def test_lost_answers_are_no_lost_work_and_nothing_is_done_twice(
     study.check(mlflow_server)
 
 
-def test_refusals_pass(proxy: Proxy, tmp_path: Path, mlflow_server: str) -> None:
+def test_temporary_refusals_are_retried(proxy: Proxy, tmp_path: Path, mlflow_server: str) -> None:
     rules = [
         proxy.answer(429, "experiments/get-by-name", times=1),
         proxy.answer(503, "experiments/create", times=1),
@@ -230,58 +232,60 @@ def test_refusals_pass(proxy: Proxy, tmp_path: Path, mlflow_server: str) -> None
         proxy.answer(503, "registered-models/create", times=1),
     ]
     study = Study(tmp_path, "refused", proxy.url)
-    watching = Watching()
-    study.run(watching)
+    display = RecordingDisplay()
+    study.run(display)
     assert [rule.hits for rule in rules] == [rule.times for rule in rules]
-    assert any("response 429 Too Many Requests" in text for text in watching.said), watching.said
+    assert any("response 429 Too Many Requests" in text for text in display.messages), (
+        display.messages
+    )
     study.check(mlflow_server)
 
 
 def test_training_does_not_wait_for_a_slow_server(
     proxy: Proxy, tmp_path: Path, mlflow_server: str
 ) -> None:
-    """One that takes 30 s for some of what it is asked."""
+    """One request takes it 30 s."""
     began = time.monotonic()
     slow = proxy.delay(30, "runs/log-batch", times=1)
-    study, watching = Study(tmp_path, "slow", proxy.url), Watching()
-    study.run(watching)
+    study, display = Study(tmp_path, "slow", proxy.url), RecordingDisplay()
+    study.run(display)
     assert slow.hits == 1
-    assert len(watching.ends) == TRIALS
-    assert watching.ends[-1] - began < 30 < time.monotonic() - began
+    assert len(display.ends) == TRIALS
+    assert display.ends[-1] - began < 30 < time.monotonic() - began
     study.check(mlflow_server)
 
 
-def test_a_server_that_was_absent_gets_everything_later(
+def test_an_absent_server_gets_everything_later(
     absent: Absent, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = absent.study
-    (status, output), (again, told) = absent.done.result(180)
+    (status, output), (again, sync_output) = absent.done.result(180)
     assert status == 75, output
     assert f"{TRIALS} of {TRIALS} trials are done" in output
     assert output.splitlines()[-1].endswith("harness sync absent, or rerun the same command")
-    assert again == 75, told
-    assert len(told.splitlines()) == 1, told
+    assert again == 75, sync_output
+    assert len(sync_output.splitlines()) == 1, sync_output
 
-    absent.proxy.accept()
+    absent.proxy.start_listening()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", study.uri)
-    status, sent = command(study.folder, "sync")
+    status, sent = run_command(study.folder, "sync")
     assert status == 0, sent
     assert re.fullmatch(r"absent: \d+ writes sent to http://\S+\n", sent)
-    status, concluded = command(study.folder, *RUN)
+    status, concluded = run_command(study.folder, *RUN)
     assert status == 0, concluded
     study.check(mlflow_server)
 
-    texts = [output, told, sent, concluded, *map(str, files(study.folder))]
-    texts += [path.read_bytes().decode(errors="replace") for path in files(study.folder)]
+    texts = [output, sync_output, sent, concluded, *map(str, list_files(study.folder))]
+    texts += [path.read_bytes().decode(errors="replace") for path in list_files(study.folder)]
     assert not any(secret in text for text in texts for secret in (CANARY, QUOTED))
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_server_may_be_killed_and_started_again(
-    mlflow_process: Server, proxy: Proxy, tmp_path: Path
+def test_a_server_may_be_killed_and_restarted(
+    mlflow_process: MlflowServer, proxy: Proxy, tmp_path: Path
 ) -> None:
     back: list[float] = []
 
@@ -296,22 +300,22 @@ def test_a_server_may_be_killed_and_started_again(
         mlflow_process.kill()
         starting.start()
 
-    study, watching = Study(tmp_path, "killed", proxy.url), Watching(then={2: kill})
+    study, display = Study(tmp_path, "killed", proxy.url), RecordingDisplay(actions={2: kill})
     try:
-        study.run(watching)
-    except Unsent:  # it may take longer to start than the study waits
+        study.run(display)
+    except Unsent:  # the server may take longer to start than the study waits
         starting.join()
         study.run()
     starting.join()
-    assert len(watching.ends) == TRIALS
-    assert watching.ends[-1] < back[0], "training went on without it"
+    assert len(display.ends) == TRIALS
+    assert display.ends[-1] < back[0], "training continued without the server"
     study.check(mlflow_process.url)
 
 
-def test_what_the_server_does_late_is_not_there_twice(
+def test_a_late_write_of_the_server_is_not_doubled(
     proxy: Proxy, tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It makes a run when the request was given up, and the run made by another one."""
+    """It creates a run after the request timed out and a retry created the run."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     late = proxy.delay(3, "runs/create", times=3)
     study = Study(tmp_path, "late", proxy.url)

@@ -1,4 +1,4 @@
-"""What a store's faults are taken for: Unavailable where they may pass, StoreError where not."""
+"""Errors of a store: temporary ones become Unavailable, permanent ones StoreError."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from sqlalchemy.exc import OperationalError
 from harness.errors import StoreError, Unavailable
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.error_mapping import map_error, reveals_secrets
-from tests.faults.canned_server import Answers, answering
+from tests.faults.canned_server import CannedServer, run_canned_server
 
 PASSWORD = "s3cr@t:ü/x"
 QUOTED = urllib.parse.quote(PASSWORD, safe="")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_harness_has_it() -> Iterator[None]:
+def configure_mlflow() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
@@ -43,8 +43,8 @@ def as_harness_has_it() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Answers]:
-    with answering() as server:
+def server() -> Iterator[CannedServer]:
+    with run_canned_server() as server:
         yield server
 
 
@@ -71,40 +71,42 @@ CALLS: dict[str, Callable[[Store], Any]] = {
 }
 
 
-def failure(store: Store, call: Callable[[], Any]) -> StoreError:
-    """What `call` raises, once it is found to be one line without the password."""
+def catch_error(store: Store, call: Callable[[], Any]) -> StoreError:
+    """Return the error of `call`, checked to be one line without the password."""
     with pytest.raises(StoreError) as raised, store.map_errors():
         call()
     error = raised.value
     assert len(str(error).splitlines()) == 1
     assert str(error).isprintable()
     assert len(str(error)) < 500
-    told = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error))
     for secret in (PASSWORD, QUOTED, PASSWORD.encode("unicode_escape").decode()):
-        assert secret not in told
-    assert "bob:" not in told
+        assert secret not in text
+    assert "bob:" not in text
     return error
 
 
-def check(error: StoreError, *, passes: bool, says: str) -> None:
-    assert says.lower() in str(error).lower()
-    assert isinstance(error, Unavailable) is passes, str(error)
+def check(error: StoreError, *, temporary: bool, text: str) -> None:
+    assert text.lower() in str(error).lower()
+    assert isinstance(error, Unavailable) is temporary, str(error)
 
 
-PASSING = (408, 429, 500, 502, 503, 504, 507, 520, 599)
-LASTING = (400, 401, 403, 404, 405, 409, 413, 422, 501, 505)
+TEMPORARY = (408, 429, 500, 502, 503, 504, 507, 520, 599)
+PERMANENT = (400, 401, 403, 404, 405, 409, 413, 422, 501, 505)
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("status", PASSING + LASTING)
-def test_an_answer_passes_by_its_status(server: Answers, status: int, call: str) -> None:
-    server.way, store = str(status), Store(with_password(server.address))
-    error = failure(store, lambda: CALLS[call](store))
-    check(error, passes=status in PASSING, says=f"{server.address}: response {status}")
+@pytest.mark.parametrize("status", TEMPORARY + PERMANENT)
+def test_the_status_decides_whether_an_error_is_temporary(
+    server: CannedServer, status: int, call: str
+) -> None:
+    server.mode, store = str(status), Store(with_password(server.address))
+    error = catch_error(store, lambda: CALLS[call](store))
+    check(error, temporary=status in TEMPORARY, text=f"{server.address}: response {status}")
 
 
 @pytest.mark.parametrize(
-    ("answer", "passes"),
+    ("answer", "temporary"),
     [
         ("500 INTERNAL_ERROR", True),
         ("500 NO_SUCH_CODE", True),
@@ -118,11 +120,13 @@ def test_an_answer_passes_by_its_status(server: Answers, status: int, call: str)
         ("403 NO_SUCH_CODE", False),
     ],
 )
-def test_an_answer_of_mlflow_passes_by_its_code(server: Answers, answer: str, passes: bool) -> None:
-    server.way, store = answer, Store(with_password(server.address))
-    error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=passes, says=server.address)
-    assert passes or "one line and  another" in str(error)
+def test_the_error_code_of_mlflow_decides_whether_an_error_is_temporary(
+    server: CannedServer, answer: str, temporary: bool
+) -> None:
+    server.mode, store = answer, Store(with_password(server.address))
+    error = catch_error(store, lambda: store.client.search_experiments())
+    check(error, temporary=temporary, text=server.address)
+    assert temporary or "one line and  another" in str(error)
 
 
 WAYS = {
@@ -138,39 +142,39 @@ WAYS = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_broken_answer_passes(server: Answers, way: str, call: str) -> None:
-    server.way, server.seconds = way, 1.2
+def test_a_broken_response_is_temporary(server: CannedServer, way: str, call: str) -> None:
+    server.mode, server.slow_seconds = way, 1.2
     server.requests, began = 0, time.monotonic()
     store = Store(with_password(server.address))
-    check(failure(store, lambda: CALLS[call](store)), passes=True, says=WAYS[way])
+    check(catch_error(store, lambda: CALLS[call](store)), temporary=True, text=WAYS[way])
     assert server.requests == 1, "a repeated request does its work twice"
     assert time.monotonic() - began < 30, "Retry-After is not for MLflow to wait for"
 
 
-def test_a_page_in_place_of_an_answer_passes(server: Answers) -> None:
-    """A proxy shows one while what is behind it is away."""
-    server.way, store = "200", Store(with_password(server.address))
-    error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=True, says="truncated or not from MLflow")
+def test_a_web_page_instead_of_a_response_is_temporary(server: CannedServer) -> None:
+    """A proxy sends a web page while its server is unavailable."""
+    server.mode, store = "200", Store(with_password(server.address))
+    error = catch_error(store, lambda: store.client.search_experiments())
+    check(error, temporary=True, text="truncated or not from MLflow")
     location = run_with_files(store.uri).info.artifact_uri
     repository = get_artifact_repository(location, tracking_uri=store.uri)
-    check(failure(store, repository.list_artifacts), passes=True, says="not MLflow's")
+    check(catch_error(store, repository.list_artifacts), temporary=True, text="not from MLflow")
 
 
-def test_an_empty_answer_is_no_run(server: Answers) -> None:
-    server.way, store = "empty", Store(with_password(server.address))
+def test_an_empty_response_creates_no_run(server: CannedServer) -> None:
+    server.mode, store = "empty", Store(with_password(server.address))
     run = store.client.create_run("1")
-    error = failure(store, lambda: store.remember_run("abc/1", run.info.run_id))
-    check(error, passes=True, says="the response is empty")
+    error = catch_error(store, lambda: store.remember_run("abc/1", run.info.run_id))
+    check(error, temporary=True, text="the response is empty")
 
 
 @pytest.mark.parametrize(
-    ("way", "says"), [("away", "redirects"), ("refusal", "sign in first")], ids=str
+    ("way", "text"), [("away", "redirects"), ("refusal", "sign in first")], ids=str
 )
-def test_a_login_does_not_pass(server: Answers, way: str, says: str) -> None:
-    server.way, store = way, Store(with_password(server.address))
-    error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=False, says=says)
+def test_a_login_page_is_permanent(server: CannedServer, way: str, text: str) -> None:
+    server.mode, store = way, Store(with_password(server.address))
+    error = catch_error(store, lambda: store.client.search_experiments())
+    check(error, temporary=False, text=text)
 
 
 def closed_port() -> str:
@@ -181,20 +185,24 @@ def closed_port() -> str:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_server_that_is_not_there_may_come(call: str, scheme: str) -> None:
+def test_a_missing_server_is_temporary(call: str, scheme: str) -> None:
     store = Store(with_password(closed_port()).replace("http", scheme, 1))
-    check(failure(store, lambda: CALLS[call](store)), passes=True, says="connection refused")
+    check(
+        catch_error(store, lambda: CALLS[call](store)),
+        temporary=True,
+        text="connection refused",
+    )
 
 
-def test_a_name_that_is_not_known_may_become_known() -> None:
+def test_an_unknown_host_name_is_temporary() -> None:
     store = Store(with_password("nowhere.invalid"))
-    error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=True, says="nowhere.invalid: ")
+    error = catch_error(store, lambda: store.client.search_experiments())
+    check(error, temporary=True, text="nowhere.invalid: ")
 
 
-def test_a_server_without_tls_gets_none_by_asking_again(server: Answers) -> None:
+def test_a_server_without_tls_is_permanent(server: CannedServer) -> None:
     store = Store(with_password(server.address).replace("http", "https", 1))
-    check(failure(store, lambda: store.client.get_run("1")), passes=False, says="ssl")
+    check(catch_error(store, lambda: store.client.get_run("1")), temporary=False, text="ssl")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +218,7 @@ def test_a_server_without_tls_gets_none_by_asking_again(server: Answers) -> None
         f"mysql+nodriver://host/db?user=bob&passwd={QUOTED}",
     ],
 )
-def test_an_address_that_is_none_does_not_pass(address: str) -> None:
+def test_an_invalid_address_is_permanent(address: str) -> None:
     def use() -> None:
         store = Store(address)
         with store.map_errors():
@@ -218,30 +226,30 @@ def test_an_address_that_is_none_does_not_pass(address: str) -> None:
 
     with pytest.raises(StoreError) as raised:
         use()
-    check(raised.value, passes=False, says="")
-    told = "".join(traceback.format_exception(raised.value))
-    assert PASSWORD not in told
-    assert QUOTED not in told
+    check(raised.value, temporary=False, text="")
+    text = "".join(traceback.format_exception(raised.value))
+    assert PASSWORD not in text
+    assert QUOTED not in text
 
 
 # ---- databases
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     Store(f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture
-def database(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(made, tmp_path / "mlflow.db"))
+def database(empty_database: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(empty_database, tmp_path / "mlflow.db"))
 
 
 @pytest.fixture
-def impatient() -> Iterator[None]:
-    """SQLite waits for a lock for 0.1 s; MLflow tells it to wait 20 s in every session."""
+def short_lock_timeout() -> Iterator[None]:
+    """Make SQLite wait 0.1 s for a lock; MLflow sets 20 s in every session."""
 
     def hurry(
         connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
@@ -257,7 +265,7 @@ def write(store: Store) -> None:
     store.client.create_experiment("abc")
 
 
-def test_a_locked_database_passes(database: Path, impatient: None) -> None:
+def test_a_locked_database_is_temporary(database: Path, short_lock_timeout: None) -> None:
     store = Store(f"sqlite:///{database}")
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -266,13 +274,17 @@ def test_a_locked_database_passes(database: Path, impatient: None) -> None:
             lambda: store.list_runs("0", "study"),
         )
         for call in calls:
-            check(failure(store, call), passes=True, says=f"{database}: database is locked")
+            check(
+                catch_error(store, call),
+                temporary=True,
+                text=f"{database}: database is locked",
+            )
         other.execute("ROLLBACK")
     write(store)
 
 
 @pytest.mark.slow
-def test_a_database_that_is_locked_from_the_start_passes(database: Path) -> None:
+def test_a_database_locked_from_the_start_is_temporary(database: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Unavailable, match="database is locked"):
@@ -280,34 +292,34 @@ def test_a_database_that_is_locked_from_the_start_passes(database: Path) -> None
     write(Store(f"sqlite:///{database}"))
 
 
-def test_a_full_database_passes(database: Path) -> None:
+def test_a_full_database_is_temporary(database: Path) -> None:
     def fill(connection: Any, record: Any, proxy: Any) -> None:
-        connection.execute("PRAGMA max_page_count = 1")  # SQLite takes the size that it has
+        connection.execute("PRAGMA max_page_count = 1")  # SQLite raises it to the current size
 
     store = Store(f"sqlite:///{database}")
     event.listen(Engine, "checkout", fill)
     try:
         tags = {str(place): "x" * 4000 for place in range(20)}
-        error = failure(store, lambda: store.client.create_experiment("abc", tags=tags))
+        error = catch_error(store, lambda: store.client.create_experiment("abc", tags=tags))
     finally:
         event.remove(Engine, "checkout", fill)
-    check(error, passes=True, says=f"{database}: database or disk is full")
+    check(error, temporary=True, text=f"{database}: database or disk is full")
 
 
-def test_a_read_only_database_does_not_pass(database: Path) -> None:
+def test_a_read_only_database_is_permanent(database: Path) -> None:
     store = Store(f"sqlite:///file:{database}?mode=ro&uri=true")
-    check(failure(store, lambda: write(store)), passes=False, says="readonly database")
+    check(catch_error(store, lambda: write(store)), temporary=False, text="readonly database")
 
 
-def test_a_database_that_was_deleted_does_not_pass(database: Path) -> None:
+def test_a_deleted_database_is_permanent(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
     database.unlink()
-    check(failure(store, lambda: write(store)), passes=False, says="readonly database")
+    check(catch_error(store, lambda: write(store)), temporary=False, text="readonly database")
     assert not database.exists()
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["overwritten", "cut off"])
-def test_a_malformed_database_does_not_pass(database: Path, cut: bool) -> None:
+def test_a_malformed_database_is_permanent(database: Path, cut: bool) -> None:
     with database.open("r+b") as stream:
         if cut:
             stream.truncate(database.stat().st_size // 2)
@@ -317,37 +329,37 @@ def test_a_malformed_database_does_not_pass(database: Path, cut: bool) -> None:
     before = database.read_bytes()
     with pytest.raises(StoreError, match=f"{database}: database disk image is malformed") as raised:
         Store(f"sqlite:///{database}")
-    check(raised.value, passes=False, says="")
+    check(raised.value, temporary=False, text="")
     assert database.read_bytes() == before
 
 
-def test_a_database_without_its_tables_does_not_pass(database: Path) -> None:
+def test_a_database_without_its_tables_is_permanent(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
     with closing(sqlite3.connect(database)) as other:
         other.execute("DROP TABLE runs")
-    error = failure(store, lambda: store.list_runs("0", "study"))
-    check(error, passes=False, says="no such table: runs")
+    error = catch_error(store, lambda: store.list_runs("0", "study"))
+    check(error, temporary=False, text="no such table: runs")
 
 
-def test_a_database_of_another_mlflow_does_not_pass(database: Path) -> None:
+def test_a_database_of_another_mlflow_version_is_permanent(database: Path) -> None:
     with closing(sqlite3.connect(database)) as other, other:
         other.execute("UPDATE alembic_version SET version_num = 'abc'")
     with pytest.raises(StoreError, match="out-of-date database schema") as raised:
         Store(f"sqlite:///{database}")
-    check(raised.value, passes=False, says="mlflow db upgrade")
+    check(raised.value, temporary=False, text="mlflow db upgrade")
 
 
-def test_what_mlflow_refuses_does_not_pass(database: Path) -> None:
+def test_a_refusal_of_mlflow_is_permanent(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
     write(store)
-    error = failure(store, lambda: write(store))
-    check(error, passes=False, says="Experiment(name=abc) already exists")
-    error = failure(store, lambda: store.client.get_run("abc"))
-    check(error, passes=False, says="Run with id=abc not found")
+    error = catch_error(store, lambda: write(store))
+    check(error, temporary=False, text="Experiment(name=abc) already exists")
+    error = catch_error(store, lambda: store.client.get_run("abc"))
+    check(error, temporary=False, text="Run with id=abc not found")
 
 
 @pytest.mark.parametrize(
-    ("number", "passes"),
+    ("number", "temporary"),
     [
         *((each, True) for each in (errno.ENOSPC, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT)),
         *((each, True) for each in (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED)),
@@ -355,22 +367,24 @@ def test_what_mlflow_refuses_does_not_pass(database: Path) -> None:
     ],
     ids=lambda value: errno.errorcode.get(value, "") if value > 1 else "",
 )
-def test_errors_of_files_pass_by_their_number(number: int, passes: bool, database: Path) -> None:
+def test_the_errno_decides_whether_a_file_error_is_temporary(
+    number: int, temporary: bool, database: Path
+) -> None:
     def fail() -> None:
         raise OSError(number, os.strerror(number))
 
     store = Store(f"sqlite:///{database}")
-    check(failure(store, fail), passes=passes, says=os.strerror(number))
+    check(catch_error(store, fail), temporary=temporary, text=os.strerror(number))
 
 
-def test_a_full_disk_passes(database: Path) -> None:
+def test_a_full_disk_is_temporary(database: Path) -> None:
     store = Store(f"sqlite:///{database}")
-    error = failure(store, lambda: Path("/dev/full").write_bytes(b"abc"))
-    check(error, passes=True, says="no space left on device")
+    error = catch_error(store, lambda: Path("/dev/full").write_bytes(b"abc"))
+    check(error, temporary=True, text="no space left on device")
 
 
 class PostgresError(Exception):
-    """An error as psycopg2 makes it; the database itself is not among the tests' needs."""
+    """An error like psycopg2's, without a database."""
 
     def __init__(self, text: str, pgcode: str | None = None) -> None:
         super().__init__(text)
@@ -378,7 +392,7 @@ class PostgresError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("inner", "passes"),
+    ("inner", "temporary"),
     [
         (PostgresError('connection to server at "db", port 5432 failed: Connection refused'), True),
         (PostgresError("server closed the connection unexpectedly"), True),
@@ -392,12 +406,14 @@ class PostgresError(Exception):
     ],
     ids=str,
 )
-def test_other_databases_pass_by_what_their_driver_says(inner: Exception, passes: bool) -> None:
+def test_the_driver_of_other_databases_decides_whether_an_error_is_temporary(
+    inner: Exception, temporary: bool
+) -> None:
     wrapped = OperationalError("SELECT 1", {}, inner)
     error = MlflowException(str(wrapped))
     error.__cause__ = wrapped  # as MLflow's sessions raise it
-    told = map_error(error, f"postgresql://bob:{QUOTED}@db/runs")
-    check(told, passes=passes, says=str(inner.args[-1]))
+    mapped = map_error(error, f"postgresql://bob:{QUOTED}@db/runs")
+    check(mapped, temporary=temporary, text=str(inner.args[-1]))
 
 
 FORMS = {
@@ -414,16 +430,16 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_password_is_told_in_no_form(form: str) -> None:
-    """A proxy may answer with all that it was given."""
+def test_the_password_is_masked_in_every_form(form: str) -> None:
+    """A proxy may echo the whole request."""
     uri = with_password("host:5000/base")
     error = OSError(errno.EACCES, f"no way to <{FORMS[form]}>: ask again")
-    told = str(map_error(error, uri))
-    assert "no way to <" in told
-    assert told.endswith(">: ask again")
+    text = str(map_error(error, uri))
+    assert "no way to <" in text
+    assert text.endswith(">: ask again")
     secret = FORMS[form].removeprefix("Basic ")
     for part in (secret, PASSWORD, QUOTED, "bob:"):
-        assert part not in told
+        assert part not in text
     assert reveals_secrets(error, uri)
     outer = OSError("a fault")
     outer.__context__ = error
@@ -431,52 +447,54 @@ def test_the_password_is_told_in_no_form(form: str) -> None:
     assert not reveals_secrets(OSError("a fault"), uri)
 
 
-def test_what_happened_before_is_not_taken_for_the_cause(server: Answers) -> None:
+def test_an_earlier_error_is_not_taken_for_the_cause(server: CannedServer) -> None:
     store = Store(with_password(server.address))
     try:
         raise ConnectionResetError(errno.ECONNRESET, "an older fault")
     except OSError:
-        server.way = "404"
-        error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=False, says="response 404")
+        server.mode = "404"
+        error = catch_error(store, lambda: store.client.search_experiments())
+    check(error, temporary=False, text="response 404")
 
 
-# ---- a database that is not there yet
+# ---- a new database
 
 
-def tables(path: Path) -> int:
+def count_tables(path: Path) -> int:
     with closing(sqlite3.connect(path)) as database:
         found = database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
         return int(found.fetchone()[0])
 
 
-def test_a_new_database_is_there_whole_or_not_at_all(made: Path, tmp_path: Path) -> None:
-    """Whoever is killed while MLflow makes its tables leaves what it could not open again."""
+def test_a_new_database_has_all_tables_or_does_not_exist(
+    empty_database: Path, tmp_path: Path
+) -> None:
+    """A process that is killed while MLflow creates its tables leaves a file MLflow cannot open."""
     path = tmp_path / "mlflow.db"
     half = path.with_name("mlflow.db.new")
-    half.write_bytes(made.read_bytes()[: 1 << 16])  # of one that was killed
+    half.write_bytes(empty_database.read_bytes()[: 1 << 16])  # from a killed process
     seen = []
 
     def watch() -> None:
         while not path.exists():
             time.sleep(0.001)
-        seen.append(tables(path))
+        seen.append(count_tables(path))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     Store(f"sqlite:///{path}")
     watcher.join()
-    assert seen == [tables(made)]
+    assert seen == [count_tables(empty_database)]
     assert not half.exists()
     write(Store(f"sqlite:///{path}"))
 
 
-# ---- what a server did late, of a request that was given up and made again
+# ---- duplicate runs of a request that timed out and was retried
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["made first", "made last"])
 @pytest.mark.parametrize("writer", [True, False], ids=["who wrote", "who comes later"])
-def test_of_two_runs_of_one_uid_the_one_in_use_counts(
+def test_of_two_runs_with_one_uid_the_used_one_counts(
     database: Path, first: bool, writer: bool
 ) -> None:
     store = Store(f"sqlite:///{database}")
@@ -500,20 +518,20 @@ def test_of_two_runs_of_one_uid_the_one_in_use_counts(
     [
         (
             "401",
-            "_USERNAME and $MLFLOW_TRACKING_PASSWORD, or $MLFLOW_TRACKING_TOKEN, to those of a known user",
+            "PASSWORD, or $MLFLOW_TRACKING_TOKEN, to those of a known user",
         ),
         ("403", "to those of a user with the permission"),
         ("403 PERMISSION_DENIED", "to those of a user with the permission"),
     ],
 )
-def test_who_is_not_let_in_is_told_what_to_set(server: Answers, answer: str, advice: str) -> None:
-    server.way, store = answer, Store(f"http://{server.address}")
-    error = failure(store, lambda: store.client.search_experiments())
-    check(error, passes=False, says="; set $MLFLOW_TRACKING_USERNAME")
+def test_a_refused_login_says_what_to_set(server: CannedServer, answer: str, advice: str) -> None:
+    server.mode, store = answer, Store(f"http://{server.address}")
+    error = catch_error(store, lambda: store.client.search_experiments())
+    check(error, temporary=False, text="; set $MLFLOW_TRACKING_USERNAME")
     assert advice in str(error)
 
 
-def test_a_server_that_does_not_know_its_own_name() -> None:
+def test_a_refused_host_header_says_what_to_do() -> None:
     said = "Invalid Host header - possible DNS rebinding attack detected"
     error = MlflowException(
         f"API request to endpoint /api failed with error code 403 != 200. Response body: '{said}'"
@@ -521,7 +539,7 @@ def test_a_server_that_does_not_know_its_own_name() -> None:
     assert "start the server with --allowed-hosts" in str(map_error(error, "http://mlflow:5000"))
 
 
-def test_what_the_environment_logs_in_with_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_from_the_environment_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-of-bob")

@@ -1,4 +1,4 @@
-"""Whatever becomes of workers or of their driver: a study ends, and no process outlives it."""
+"""Workers that die or hang, and dead drivers: every study ends, and no process outlives it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Progress
 from harness.system.signals import StopFlag
-from tests.faults.process_table import descendants, is_gone, stop, wait_gone
+from tests.faults.process_table import find_descendants, is_gone, stop, wait_gone
 from tests.sweep.test_driver import Watched, check_agreement, driver, opened, read
 
 pytestmark = pytest.mark.slow
@@ -48,13 +48,13 @@ name = "poison"
 hidden = [{POISON}]
 epochs = 1000000
 [[trial]]
-name = "middling"
+name = "medium"
 hidden = [16]
 [[trial]]
 name = "large"
 hidden = [24]
 """
-HOW = {signal.SIGKILL: "died (signal 9)", signal.SIGSTOP: "hung: no epoch for "}
+REASONS = {signal.SIGKILL: "died (signal 9)", signal.SIGSTOP: "hung: no epoch for "}
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def config(tmp_path: Path) -> StudyConfig:
 
 
 class Poisoned(Watched):
-    """Hits every worker that a trial of a certain width is given to."""
+    """Sends a signal to every worker that gets the poisonous trial."""
 
     def __init__(self, executor: ProcessExecutor, number: signal.Signals) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class Poisoned(Watched):
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("number", HOW, ids=lambda number: number.name)
-def test_a_trial_that_ends_its_worker_every_time_fails_and_the_others_do_not(
+@pytest.mark.parametrize("number", REASONS, ids=lambda number: number.name)
+def test_a_trial_that_always_ends_its_worker_fails_and_the_others_do_not(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path, number: signal.Signals, slots: int
 ) -> None:
     setups = [Setup("val/accuracy", "cpu", slots)] * 2
@@ -99,15 +99,17 @@ def test_a_trial_that_ends_its_worker_every_time_fails_and_the_others_do_not(
     runs = read(tracker).trials
     poisoned = [run for run in runs if run.spec.hidden == (POISON,)]
     assert [run.state for run in poisoned] == ["INTERRUPTED", "INTERRUPTED", "FAILED"]
-    assert all(HOW[number] in run.reason for run in poisoned)
+    assert all(REASONS[number] in run.reason for run in poisoned)
     assert len(watcher._hit) == 3
     others = Counter(run.spec.hidden for run in runs if run.state == "COMPLETE")
     assert others == {(8,): 1, (16,): 1, (24,): 1}
     lost = [run for run in runs if run.state == "INTERRUPTED" and run not in poisoned]
-    assert len(lost) <= slots - 1, "beside it once; after that it is alone"
+    assert len(lost) <= slots - 1, "once together with it; after that it trains alone"
 
 
-def test_a_study_says_when_a_worker_is_hung(tmp_path: Path, digits: PreparedDataset) -> None:
+def test_a_study_file_sets_when_a_worker_counts_as_hung(
+    tmp_path: Path, digits: PreparedDataset
+) -> None:
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
     planned = make_plan(
@@ -115,14 +117,14 @@ def test_a_study_says_when_a_worker_is_hung(tmp_path: Path, digits: PreparedData
     )
     executor = planned.create_executor(digits, trials=4)
     assert isinstance(executor, ProcessExecutor)
-    assert executor._watchdog.limit(1.0) == 10 * 120, "ten times that before the first epoch"
-    assert "hung_after" not in planned.config.definition()["study"], "no part of what it is"
+    assert executor._detector.get_limit(1.0) == 10 * 120, "ten times that before the first epoch"
+    assert "hung_after" not in planned.config.definition()["study"], "it may change later"
 
 
 DRIVER = """
 import json, sys
 from harness.data.prepare import prepare
-from harness.executors.base import Epoch, Setup
+from harness.executors.base import EpochEnded, Setup
 from harness.executors.processes import ProcessExecutor
 from harness.trial import (Trial, TrialSpec)
 
@@ -134,7 +136,7 @@ with ProcessExecutor(data.training, setups, hung_after=1) as executor:
     while True:
         for event in executor.wait(0.25):
             print(type(event).__name__, event.uid, flush=True)
-            if isinstance(event, Epoch):
+            if isinstance(event, EpochEnded):
                 executor.answer(event.uid, True)
         print("waited", [worker.process.pid for worker in executor._workers], flush=True)
 """
@@ -151,8 +153,8 @@ def running(**spec: Any) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """By what the driver says next."""
+def read_workers(process: subprocess.Popen[str]) -> list[int]:
+    """The process ids in the driver's next line about them."""
     assert process.stdout is not None
     for line in process.stdout:
         kind, _, rest = line.partition(" ")
@@ -161,11 +163,11 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     raise AssertionError("the driver ended")
 
 
-def says(process: subprocess.Popen[str], count: int) -> list[str]:
-    """The kinds of its next events."""
+def read_events(process: subprocess.Popen[str], count: int) -> list[str]:
+    """The kinds of the driver's next events."""
     assert process.stdout is not None
     kinds: list[str] = []
-    while len(kinds) < count and "Lost" not in kinds:
+    while len(kinds) < count and "TrialLost" not in kinds:
         kind = process.stdout.readline().split(" ")[0]
         assert kind, "the driver ended"
         kinds += [kind] if kind != "waited" else []
@@ -173,11 +175,11 @@ def says(process: subprocess.Popen[str], count: int) -> list[str]:
 
 
 def test_no_process_outlives_a_killed_driver() -> None:
-    """One worker in an epoch of many minutes, one stopped."""
+    """One worker is in an epoch of many minutes, the other one is stopped."""
     with running(hidden=[2048, 2048], batch_size=1) as process:
-        workers = workers_of(process)
+        workers = read_workers(process)
         time.sleep(1)
-        family = descendants(process.pid)
+        family = find_descendants(process.pid)
         assert set(workers) < family
         assert len(family) == 4, "two workers, their fork server, the resource tracker"
         stop(workers[0])
@@ -187,23 +189,25 @@ def test_no_process_outlives_a_killed_driver() -> None:
 
 ENDS_AT_ONCE = """
 import sys
-from harness.executors.worker_process import Starter
-Starter(None)
+from harness.executors.worker_process import WorkerStarter
+WorkerStarter(None)
 print("started", flush=True)
 sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("begun", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("killed", [True, False])
-def test_the_fork_server_does_not_import_torch_for_nobody(killed: bool, begun: float) -> None:
-    """As where a study is refused as soon as its store is opened."""
+def test_the_fork_server_ends_with_its_driver_while_it_imports_torch(
+    killed: bool, seconds: float
+) -> None:
+    """As when a study is rejected right after it started."""
     command = [sys.executable, "-c", ENDS_AT_ONCE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        servers = descendants(process.pid)
-        time.sleep(begun)
+        servers = find_descendants(process.pid)
+        time.sleep(seconds)
         assert len(servers) == 2, "the fork server and the resource tracker"
         assert not any(is_gone(pid) for pid in servers)
         if killed:
@@ -215,18 +219,18 @@ def test_the_fork_server_does_not_import_torch_for_nobody(killed: bool, begun: f
         wait_gone(servers, 1)
 
 
-def test_a_driver_that_was_stopped_finds_its_workers_well() -> None:
-    """As a suspended machine stops them all: the workers in their epochs, the driver waiting."""
+def test_a_driver_that_was_stopped_does_not_replace_its_workers() -> None:
+    """As when a machine is suspended: the workers in their epochs, the driver waiting."""
     with running(hidden=[16]) as process:
-        says(process, 20)
-        workers = workers_of(process)
+        read_events(process, 20)
+        workers = read_workers(process)
         for pid in [*workers, process.pid]:
             stop(pid)
         time.sleep(4)
         for pid in [process.pid, *workers]:
-            with suppress(ProcessLookupError):  # what it says next tells
+            with suppress(ProcessLookupError):  # its next events show it
                 os.kill(pid, signal.SIGCONT)
             time.sleep(0.1)
-        assert set(says(process, 50)) == {"Epoch"}
-        assert workers_of(process) == workers
+        assert set(read_events(process, 50)) == {"EpochEnded"}
+        assert read_workers(process) == workers
         assert not any(is_gone(pid) for pid in workers)

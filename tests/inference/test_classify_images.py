@@ -1,4 +1,4 @@
-"""`harness predict STUDY IMAGE...`: what a trained model says of pictures of one's own."""
+"""`harness predict STUDY IMAGE...`: a trained model's predictions for image files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.sweep.run import run_study
 from harness.sweep.train_once import train_once
 from harness.workspace import Workspace
 from tests.conftest import REAL_DATA
-from tests.support.handwritten_digits import drawing, photograph
+from tests.support.handwritten_digits import draw_digit, photograph_digit
 
 STUDY = """
 [study]
@@ -54,50 +54,55 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("drawn"), 60)
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_drawings(tmp_path_factory.mktemp("drawn"), 60)
 
 
-def draw(folder: Path, count: int) -> Path:
+def write_drawings(folder: Path, count: int) -> Path:
     rng = np.random.default_rng(0)
-    for place in range(count):
-        drawing(place % 10, rng).save(folder / f"{place:03}-{place % 10}.png")
+    for index in range(count):
+        draw_digit(index % 10, rng).save(folder / f"{index:03}-{index % 10}.png")
     return folder
 
 
-def right(found: ImagePredictions) -> float:
+def accuracy(result: ImagePredictions) -> float:
     """The share of pictures whose class is the last letter of their name."""
     return float(
         np.mean(
-            [found.rank_classes(said)[0][0] == said.file.stem[-1] for said in found.predictions]
+            [
+                result.rank_classes(prediction)[0][0] == prediction.file.stem[-1]
+                for prediction in result.predictions
+            ]
         )
     )
 
 
-def test_most_drawings_are_told_by_a_net_of_the_bundled_digits(
-    workspace: Workspace, drawn: Path, monkeypatch: pytest.MonkeyPatch
+def test_most_drawings_are_recognized_by_a_model_of_the_bundled_digits(
+    workspace: Workspace, drawings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("the test set was opened"))
     monkeypatch.setattr(builtin, "find_dataset", lambda *_: pytest.fail("a dataset was opened"))
-    found = classify_images(workspace, "small", [str(drawn)], None)
-    assert [said.file.name for said in found.predictions] == sorted(p.name for p in drawn.iterdir())
-    assert right(found) > 0.8  # measured: 0.88 to 0.92
-    assert found.preprocessing.pixels.maximum == 16
-    assert 0.1 < found.preprocessing.pixels.border < 0.2
-    assert max(said.input.max() for said in found.predictions) <= 16
-    assert right(classify_images(workspace, "small", [str(drawn)], None, as_is=True)) < 0.5
+    result = classify_images(workspace, "small", [str(drawings)], None)
+    assert [prediction.file.name for prediction in result.predictions] == sorted(
+        p.name for p in drawings.iterdir()
+    )
+    assert accuracy(result) > 0.8  # measured: 0.88 to 0.92
+    assert result.preprocessing.pixels.maximum == 16
+    assert 0.1 < result.preprocessing.pixels.border < 0.2
+    assert max(prediction.input.max() for prediction in result.predictions) <= 16
+    assert accuracy(classify_images(workspace, "small", [str(drawings)], None, as_is=True)) < 0.5
 
 
-def test_a_model_goes_by_many_names(workspace: Workspace, drawn: Path) -> None:
-    one = [str(next(drawn.iterdir()))]
+def test_a_model_can_be_given_by_many_names(workspace: Workspace, drawings: Path) -> None:
+    one = [str(next(drawings.iterdir()))]
     by_study = classify_images(workspace, "small", one, None)
     number = by_study.name.partition("/")[2]
     names = (f"small/{number}", by_study.run_id, "models:/small@champion", "models:/small/1")
     for name in names:
-        found = classify_images(workspace, name, one, None)
-        assert (found.name, found.run_id) == (by_study.name, by_study.run_id)
+        result = classify_images(workspace, name, one, None)
+        assert (result.name, result.run_id) == (by_study.name, by_study.run_id)
         np.testing.assert_array_equal(
-            found.predictions[0].probabilities, by_study.predictions[0].probabilities
+            result.predictions[0].probabilities, by_study.predictions[0].probabilities
         )
     for unknown in ("models:/small@best", "models:/small/9", "models:/smal@champion", "models:/x"):
         with pytest.raises(StudyError, match=rf"no model of harness is registered as {unknown}"):
@@ -110,72 +115,72 @@ def test_a_model_goes_by_many_names(workspace: Workspace, drawn: Path) -> None:
 
 
 def command(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *given: str
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *arguments: str
 ) -> tuple[int, str, str]:
     monkeypatch.chdir(workspace.root.parent)
-    done = CliRunner().invoke(app, ["predict", "small", *given])
+    done = CliRunner().invoke(app, ["predict", "small", *arguments])
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_a_table_for_people(
-    workspace: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_text_output_is_a_table(
+    workspace: Workspace, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "a \x1b[31m<b>.png"
-    shutil.copy(drawn / "000-0.png", odd)
-    status, said, _ = command(workspace, monkeypatch, str(drawn / "003-3.png"), str(odd))
+    shutil.copy(drawings / "000-0.png", odd)
+    status, output, _ = command(workspace, monkeypatch, str(drawings / "003-3.png"), str(odd))
     assert status == 0
-    head, first, second, empty, model, seen = said.splitlines()
+    head, first, second, empty, model, seen = output.splitlines()
     assert head.split() == ["picture", "class", "or"]
-    assert first.split()[:2] == [str(drawn / "003-3.png"), "3"]
+    assert first.split()[:2] == [str(drawings / "003-3.png"), "3"]
     assert first.count("%") == 3
     assert "\x1b" not in second
     assert r"\x1b[31m<b>.png" in second
     assert len({line.find("%", 30) for line in (first, second)}) == 1, "aligned"
     assert not empty
     assert model.startswith("model  small/")
-    assert seen.startswith("seen   each picture was prepared as NIST's forms were")
+    assert seen.startswith("seen   image picture was prepared as NIST's forms were")
 
 
-def test_one_json_document_for_programs(
-    workspace: Workspace, drawn: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_json_output_is_one_document(
+    workspace: Workspace, drawings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, said, _ = command(workspace, monkeypatch, str(drawn), "--format", "json")
+    status, output, _ = command(workspace, monkeypatch, str(drawings), "--format", "json")
     assert status == 0
-    told = json.loads(said)
-    assert told["classes"] == list("0123456789")
-    assert told["preparation"] == "handwriting"
-    assert len(told["images"]) == 60
-    for each in told["images"]:
-        shares = each["probabilities"]
+    document = json.loads(output)
+    assert document["classes"] == list("0123456789")
+    assert document["preparation"] == "handwriting"
+    assert len(document["images"]) == 60
+    for image in document["images"]:
+        shares = image["probabilities"]
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
-        assert shares[each["class"]] == each["probability"] == max(shares.values())
-        dark = np.asarray(Image.open(each["file"]))[0, 0] == 255
-        assert each["inverted"] == dark
+        assert shares[image["class"]] == image["probability"] == max(shares.values())
+        dark = np.asarray(Image.open(image["file"]))[0, 0] == 255
+        assert image["inverted"] == dark
 
 
-def test_a_page_shows_each_as_the_network_sees_it(
-    workspace: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_page_shows_each_image_as_the_network_sees_it(
+    workspace: Workspace, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "<script>alert(1).png"
-    shutil.copy(drawn / "000-0.png", odd)
+    shutil.copy(drawings / "000-0.png", odd)
     page = tmp_path / "page.html"
-    given = [str(odd), str(drawn / "001-1.png"), str(page), "--show"]
-    status, said, _ = command(workspace, monkeypatch, *given)
+    arguments = [str(odd), str(drawings / "001-1.png"), str(page), "--show"]
+    status, output, _ = command(workspace, monkeypatch, *arguments)
     assert status == 0
-    assert said.splitlines()[-1] == f"page   {page}"
+    assert output.splitlines()[-1] == f"page   {page}"
     text = page.read_text()
     assert text.count('<img class="input"') == 2
     assert "<script>alert" not in text
     assert "<script src" not in text, "one file, without plots"
     assert [path.name for path in tmp_path.iterdir()].count("plotly.min.js") == 0
-    status, said, _ = command(workspace, monkeypatch, str(odd), "--show", "--format", "json")
-    path = Path(json.loads(said)["page"])
+    status, output, _ = command(workspace, monkeypatch, str(odd), "--show", "--format", "json")
+    path = Path(json.loads(output)["page"])
     assert path.is_file()
     assert path.parent == Path("mlruns/reports/predict")
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
         ([], "predict takes images (IMAGE...) or test images (--test N)"),
         (["a.png", "--test", "3"], "predict takes images (IMAGE...) or test images"),
@@ -185,40 +190,40 @@ def test_a_page_shows_each_as_the_network_sees_it(
         (["b.html", "--show"], "b.html: is the page; add the images to show in it"),
         (["a.png", "--wrong"], "--from and --wrong choose test images"),
         (["--test", "3", "--show"], "--show, --as-is and --handwriting are for IMAGE"),
-        (["a.png", "--as-is", "--handwriting"], "exclude each other"),
+        (["a.png", "--as-is", "--handwriting"], "exclude image other"),
     ],
     ids=str,
 )
-def test_a_slip_is_one_line(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, given: list[str], said: str
+def test_the_error_for_wrong_arguments_is_one_line(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    status, _, errors = command(workspace, monkeypatch, *given)
+    status, _, errors = command(workspace, monkeypatch, *arguments)
     assert status == 2
-    assert said in errors
+    assert message in errors
     assert len(errors.splitlines()) == 1
 
 
-def test_a_bad_picture_keeps_no_other_from_its_answer(
-    workspace: Workspace, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_unreadable_image_does_not_stop_the_others(
+    workspace: Workspace, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(drawn / "001-1.png", tmp_path / "b.png")
+    shutil.copy(drawings / "001-1.png", tmp_path / "b.png")
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     (tmp_path / "a.png").write_bytes(b"no picture")
-    status, said, errors = command(workspace, monkeypatch, str(tmp_path), "--format", "json")
+    status, output, errors = command(workspace, monkeypatch, str(tmp_path), "--format", "json")
     assert status == 2
-    told = json.loads(said)
-    assert [Path(each["file"]).name for each in told["images"]] == ["b.png"]
-    assert [line.partition(": ")[0] for line in told["unread"]] == [
+    document = json.loads(output)
+    assert [Path(image["file"]).name for image in document["images"]] == ["b.png"]
+    assert [line.partition(": ")[0] for line in document["unread"]] == [
         str(tmp_path / "a.png"),
         str(tmp_path / "blank.png"),
     ]
     assert "2 of 3 pictures: " in errors
-    assert "is no picture that can be read" in errors
+    assert "not a readable picture" in errors
     assert "blank.png: nothing is drawn" in errors
     assert len(errors.splitlines()) == 1
 
 
-def test_an_empty_sheet_is_named(workspace: Workspace, tmp_path: Path) -> None:
+def test_an_empty_image_is_refused_by_name(workspace: Workspace, tmp_path: Path) -> None:
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     with pytest.raises(DataError, match=r"blank.png: nothing is drawn on it"):
         classify_images(workspace, "small", [str(tmp_path)], None)
@@ -230,7 +235,7 @@ def test_an_empty_sheet_is_named(workspace: Workspace, tmp_path: Path) -> None:
     )
 
 
-def test_what_pictures_are_like_stands_in_the_record(digits: PreparedDataset) -> None:
+def test_pixel_statistics_are_recorded(digits: PreparedDataset) -> None:
     pixels = PixelStatistics.of(digits.training)
     assert pixels is not None
     assert (pixels.minimum, pixels.maximum) == (0, 16)
@@ -240,19 +245,19 @@ def test_what_pictures_are_like_stands_in_the_record(digits: PreparedDataset) ->
     assert PixelStatistics.read({}, "digits").maximum == 16
 
 
-def prepared(name: str, shape: str, pixels: str) -> Preprocessing:
+def preprocessing(name: str, shape: str, pixels: str) -> Preprocessing:
     return Preprocessing.of("study", {"input": shape, "pixels": pixels}, name)
 
 
-def test_other_sets_are_fitted() -> None:
+def test_images_for_other_datasets_are_fitted() -> None:
     dress = Image.new("RGB", (90, 60), "white")
     dress.paste((0, 0, 90), (40, 10, 50, 50))
-    fashion = prepared("fashion-mnist", "uint8 [28, 28]", "0 to 255, border 0.05")
+    fashion = preprocessing("fashion-mnist", "uint8 [28, 28]", "0 to 255, border 0.05")
     seen, inverted = fashion.apply(dress) or pytest.fail("nothing")
     assert inverted
     assert (seen.shape, seen.dtype) == ((28, 28), np.uint8)
     rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
-    assert np.ptp(rows) + 1 == pytest.approx(40 * 28 / 90, abs=2), "its aspect is kept"
+    assert np.ptp(rows) + 1 == pytest.approx(40 * 28 / 90, abs=2), "the aspect is kept"
     assert np.ptp(columns) + 1 == pytest.approx(10 * 28 / 90, abs=2)
     assert seen[0, 0] == 0
     as_it_is, was = fashion.with_options(as_is=True, handwriting=False).apply(dress) or pytest.fail(
@@ -260,12 +265,12 @@ def test_other_sets_are_fitted() -> None:
     )
     assert not was
     assert as_it_is[0, 0] == 255
-    light, inverted = prepared("scans", "uint8 [28, 28]", "0 to 255, border 0.95").apply(
+    light, inverted = preprocessing("scans", "uint8 [28, 28]", "0 to 255, border 0.95").apply(
         dress
     ) or pytest.fail("nothing")
     assert not inverted
     assert light[0, 0] == 255
-    colour, inverted = prepared("photos", "float32 [3, 20, 30]", "0 to 1, border 0.1").apply(
+    colour, inverted = preprocessing("photos", "float32 [3, 20, 30]", "0 to 1, border 0.1").apply(
         dress
     ) or pytest.fail("nothing")
     assert not inverted
@@ -273,33 +278,35 @@ def test_other_sets_are_fitted() -> None:
     np.testing.assert_allclose(colour[:, 10, 15], [0, 0, 90 / 255], atol=0.02)
 
 
-def test_what_was_trained_on_a_table_sees_no_pictures() -> None:
+def test_a_model_of_a_table_cannot_classify_images() -> None:
     with pytest.raises(StudyError, match=r"trained on houses.csv, whose examples are 16 numbers"):
-        prepared("houses.csv", "float32 [16]", "")
+        preprocessing("houses.csv", "float32 [16]", "")
     with pytest.raises(StudyError, match=r"values from -2.1 to 2.6"):
-        prepared("own.npz", "float32 [28, 28]", "-2.1 to 2.6, border 0.4")
+        preprocessing("mine.npz", "float32 [28, 28]", "-2.1 to 2.6, border 0.4")
 
 
 @pytest.mark.slow
 @pytest.mark.realdata
-def test_a_net_of_mnist_tells_drawings_and_photographs(tmp_path: Path) -> None:
+def test_a_model_of_mnist_recognizes_drawings_and_photographs(tmp_path: Path) -> None:
     if not REAL_DATA or not (Path(REAL_DATA) / "MNIST" / "raw").is_dir():
         pytest.skip("real MNIST: set HARNESS_DATA_DIR to a folder that holds it")
     sets = ["train.hidden=[256,128]", "train.epochs=4", "train.learning_rate=2e-3"]
     planned = make_plan(
-        "mnist", RunOptions(data_dir=REAL_DATA, overrides=sets, device="cpu", home=tmp_path / "mlruns"))
+        "mnist",
+        RunOptions(data_dir=REAL_DATA, overrides=sets, device="cpu", home=tmp_path / "mlruns"),
+    )
     run_id = train_once(planned, test=False, watcher=Silent()).run_id
     workspace = Workspace(tmp_path / "mlruns")
     for kind in ("drawn", "photographed"):
         (tmp_path / kind).mkdir()
-    draw(tmp_path / "drawn", 100)
+    write_drawings(tmp_path / "drawn", 100)
     rng = np.random.default_rng(0)
-    for place in range(60):
-        file = tmp_path / "photographed" / f"{place:03}-{place % 10}.jpg"
-        file.write_bytes(photograph(place % 10, rng))
-    found = {
-        kind: right(classify_images(workspace, run_id, [str(tmp_path / kind)], None))
+    for index in range(60):
+        file = tmp_path / "photographed" / f"{index:03}-{index % 10}.jpg"
+        file.write_bytes(photograph_digit(index % 10, rng))
+    result = {
+        kind: accuracy(classify_images(workspace, run_id, [str(tmp_path / kind)], None))
         for kind in ("drawn", "photographed")
     }
-    assert found["drawn"] >= 0.96, found  # measured on 200 of each: 0.995 and 0.995
-    assert found["photographed"] >= 0.95, found
+    assert result["drawn"] >= 0.96, result  # measured on 200 of image: 0.995 and 0.995
+    assert result["photographed"] >= 0.95, result

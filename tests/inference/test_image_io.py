@@ -1,4 +1,4 @@
-"""Picture files of all kinds, and what is none."""
+"""Image files of all kinds are opened; other files are refused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from harness.errors import DataError
-from harness.inference.image_io import MAX_SIDE, find_images, to_grey, open_image
+from harness.inference.image_io import MAX_SIDE, find_images, open_image, to_grey
 
 HALVES = Image.fromarray(np.repeat(np.array([[0], [255]], np.uint8), 8, 0).repeat(10, 1))
 """10 wide, 16 high, the upper half black."""
 
 
-def test_a_photograph_stands_upright(tmp_path: Path) -> None:
+def test_a_turned_photograph_is_made_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # the camera was turned: its top is on the right
     HALVES.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
@@ -25,53 +25,55 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16", "CMYK"])
 def test_every_mode_gives_the_same_grey(tmp_path: Path, mode: str) -> None:
-    picture = HALVES.convert("RGB").convert(mode) if mode != "I;16" else None
-    if picture is None:
-        picture = Image.fromarray(np.asarray(HALVES).astype(np.uint16) * 257)
-        assert picture.mode == "I;16"
+    image = HALVES.convert("RGB").convert(mode) if mode != "I;16" else None
+    if image is None:
+        image = Image.fromarray(np.asarray(HALVES).astype(np.uint16) * 257)
+        assert image.mode == "I;16"
     path = tmp_path / ("it.tif" if mode == "CMYK" else "it.png")
-    picture.save(path)
+    image.save(path)
     np.testing.assert_allclose(to_grey(open_image(path)), to_grey(HALVES), atol=1)
 
 
 @pytest.mark.parametrize("drawn", [0, 255])
-def test_what_shines_through_is_unlike_what_is_drawn(tmp_path: Path, drawn: int) -> None:
+def test_a_transparent_background_contrasts_with_what_is_drawn(tmp_path: Path, drawn: int) -> None:
     values = np.zeros((9, 9, 4), np.uint8)
     values[3:6, 3:6] = (drawn, drawn, drawn, 255)
     Image.fromarray(values, "RGBA").save(tmp_path / "it.png")
-    found = to_grey(open_image(tmp_path / "it.png"))
-    assert (found[4, 4], found[0, 0]) == (drawn, 255 - drawn)
+    grey = to_grey(open_image(tmp_path / "it.png"))
+    assert (grey[4, 4], grey[0, 0]) == (drawn, 255 - drawn)
 
 
-def test_a_large_one_is_made_smaller(tmp_path: Path) -> None:
+def test_a_large_image_is_reduced(tmp_path: Path) -> None:
     Image.new("L", (3000, 1500)).save(tmp_path / "large.jpg")
     assert open_image(tmp_path / "large.jpg").size == (MAX_SIDE, MAX_SIDE // 2)
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    HALVES.resize((300, 300)).save(tmp_path / "whole.png")
-    content = (tmp_path / "whole.png").read_bytes()
+def test_the_error_names_a_file_that_is_not_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HALVES.resize((300, 300)).save(tmp_path / "large.png")
+    content = (tmp_path / "large.png").read_bytes()
     wrong = {
-        "text.png": (b"not a picture", "is no picture that can be read"),
-        "empty.jpg": (b"", "is no picture that can be read"),
+        "text.png": (b"not a picture", "not a readable picture"),
+        "empty.jpg": (b"", "not a readable picture"),
         "cut.png": (content[: len(content) // 2], "is cut off or damaged"),
-        "drawing.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture"),
+        "drawing.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable"),
     }
-    for name, (bytes_of, said) in wrong.items():
-        (tmp_path / name).write_bytes(bytes_of)
-        with pytest.raises(DataError, match=rf"{name}: {said}"):
+    for name, (damaged, message) in wrong.items():
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"{name}: {message}"):
             open_image(tmp_path / name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"whole.png: has more than 1,000 pixels"):
-        open_image(tmp_path / "whole.png")
+    with pytest.raises(DataError, match=r"large.png: has more than 1,000 pixels"):
+        open_image(tmp_path / "large.png")
 
 
-def test_a_folder_is_every_picture_in_it(tmp_path: Path) -> None:
+def test_a_folder_stands_for_every_image_in_it(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "ü <b>.jpeg"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper").mkdir()
-    found = find_images([str(tmp_path / "notes.txt"), str(tmp_path)])
-    assert [path.name for path in found] == ["notes.txt", "a.jpg", "b.PNG", "ü <b>.jpeg"]
+    files = find_images([str(tmp_path / "notes.txt"), str(tmp_path)])
+    assert [path.name for path in files] == ["notes.txt", "a.jpg", "b.PNG", "ü <b>.jpeg"]
     with pytest.raises(DataError, match=r"deeper: there is no picture in this folder"):
         find_images([str(tmp_path / "deeper")])
     with pytest.raises(DataError, match=r"absent.png: cannot be read \(No such file"):

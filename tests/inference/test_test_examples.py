@@ -1,4 +1,4 @@
-"""`harness predict STUDY --test N`: what was said of the test images; none is opened again."""
+"""`harness predict STUDY --test N`: recorded predictions; the test set is not opened again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import SealedTest
 from harness.errors import StudyError, UserError
-from harness.inference.terminal_image import render_image, print_predictions
+from harness.inference.terminal_image import print_predictions, render_image
 from harness.inference.test_examples import ExamplePredictions, read_test_predictions
 from harness.models.mlp import load_model
 from harness.sweep.run import run_study
@@ -40,8 +40,8 @@ learning_rate = [1e-3, 1e-2]
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("predict")
-    (folder / "looked.toml").write_text(STUDY)
-    run_study(folder / "looked.toml", home=folder / "mlruns", workers=0, device="cpu")
+    (folder / "digits.toml").write_text(STUDY)
+    run_study(folder / "digits.toml", home=folder / "mlruns", workers=0, device="cpu")
     return Workspace(folder / "mlruns")
 
 
@@ -51,111 +51,118 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def champion(workspace: Workspace) -> int:
-    study = workspace.open_tracker(None, reading=True).read_study("looked")
+    study = workspace.open_tracker(None, reading=True).read_study("digits")
     assert study is not None
     return study.rank_trials()[0].number
 
 
 @pytest.mark.usefixtures("sealed")
-def test_each_picture_comes_with_what_is_true_and_what_the_model_says_of_it(
+def test_each_example_has_its_class_and_the_models_prediction(
     workspace: Workspace,
 ) -> None:
-    found = read_test_predictions(workspace, "looked", None, 360)
-    assert found.name == f"looked/{champion(workspace)}"
-    assert [each.row for each in found.examples] == list(range(360))
+    result = read_test_predictions(workspace, "digits", None, 360)
+    assert result.name == f"digits/{champion(workspace)}"
+    assert [example.row for example in result.examples] == list(range(360))
     tracker = workspace.open_tracker(None, reading=True)
-    study = tracker.read_study("looked")
+    study = tracker.read_study("digits")
     assert study is not None
     run = study.rank_trials()[0]
     model = load_model(run.spec, 10, tracker.read_file(run.run_id, "weights.safetensors") or b"")
-    pictures = torch.from_numpy(np.stack([each.image for each in found.examples]))
+    images = torch.from_numpy(np.stack([example.image for example in result.examples]))
     with torch.inference_mode():
-        sure = model(pictures).softmax(1).max(1)
-    assert [int(each.predicted) for each in found.examples] == sure.indices.tolist()
-    assert [each.probability for each in found.examples] == pytest.approx(sure.values.tolist())
+        likeliest = model(images).softmax(1).max(1)
+    examples = result.examples
+    assert [int(example.predicted) for example in examples] == likeliest.indices.tolist()
+    probabilities = [example.probability for example in examples]
+    assert probabilities == pytest.approx(likeliest.values.tolist())
     labels = np.load(
         prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True).test.labels
     )
-    assert [int(each.true) for each in found.examples] == labels.tolist()
-    assert found.right == sum(each.is_right for each in found.examples)
+    assert [int(example.true) for example in examples] == labels.tolist()
+    assert result.right == sum(example.is_right for example in examples)
 
 
 def test_from_and_wrong_choose_among_them(workspace: Workspace) -> None:
-    whole = read_test_predictions(workspace, "looked", None, 360).examples
+    all_examples = read_test_predictions(workspace, "digits", None, 360).examples
     assert [
-        each.row for each in read_test_predictions(workspace, "looked", None, 3, start=10).examples
+        example.row
+        for example in read_test_predictions(workspace, "digits", None, 3, start=10).examples
     ] == [
         10,
         11,
         12,
     ]
     wrong = read_test_predictions(
-        workspace, f"looked/{champion(workspace)}", None, 5, start=4, wrong=True
+        workspace, f"digits/{champion(workspace)}", None, 5, start=4, only_wrong=True
     ).examples
-    mistakes = [each.row for each in whole if each.row >= 4 and not each.is_right]
-    assert [each.row for each in wrong] == mistakes[:5]
-    assert read_test_predictions(workspace, "looked", None, 9, start=355).examples[-1].row == 359
+    mistakes = [
+        example.row for example in all_examples if example.row >= 4 and not example.is_right
+    ]
+    assert [example.row for example in wrong] == mistakes[:5]
+    assert read_test_predictions(workspace, "digits", None, 9, start=355).examples[-1].row == 359
 
 
-def test_what_cannot_be_shown_says_why(workspace: Workspace) -> None:
+def test_wrong_arguments_are_refused(workspace: Workspace) -> None:
     other = (champion(workspace) + 1) % 3
-    with pytest.raises(StudyError, match=rf"not read for looked/{other}; it was for looked/"):
-        read_test_predictions(workspace, f"looked/{other}", None, 1)
+    with pytest.raises(StudyError, match=rf"not read for digits/{other}; it was for digits/"):
+        read_test_predictions(workspace, f"digits/{other}", None, 1)
     with pytest.raises(UserError, match="--test: must be at least 1, not 0"):
-        read_test_predictions(workspace, "looked", None, 0)
+        read_test_predictions(workspace, "digits", None, 0)
     with pytest.raises(UserError, match="--from: the test images are 0 to 359, not 360"):
-        read_test_predictions(workspace, "looked", None, 1, start=360)
-    with pytest.raises(StudyError, match="no study 'loked' on record; did you mean 'looked'"):
-        read_test_predictions(workspace, "loked", None, 1)
+        read_test_predictions(workspace, "digits", None, 1, start=360)
+    with pytest.raises(StudyError, match="no study 'digit' on record; did you mean 'digits'"):
+        read_test_predictions(workspace, "digit", None, 1)
 
 
-def test_where_the_data_is_not_what_it_was_there_are_no_pictures(
+def test_without_the_studys_data_there_are_no_images(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "harness.inference.test_examples.prepare", lambda *_, **__: prepare(**SPLIT)
     )
-    found = read_test_predictions(workspace, "looked", None, 2)
-    assert found.examples[0].image is None
-    assert "is not what the study was trained and tested on" in found.missing_images
+    result = read_test_predictions(workspace, "digits", None, 2)
+    assert result.examples[0].image is None
+    assert "is not what the study was trained and tested on" in result.missing_images
 
 
 SPLIT = {"name": "digits", "validation": 0.2, "test": 0.2, "split_seed": 1, "normalize": True}
 
 
-def test_a_reading_without_its_predictions_says_what_to_do(
+def test_a_reading_without_recorded_predictions_is_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for file in workspace.root.rglob(TEST_PREDICTIONS_FILE):
         shutil.move(file, tmp_path / TEST_PREDICTIONS_FILE)
         try:
-            with pytest.raises(StudyError, match=r"looked/\d said of the test set was not kept"):
-                read_test_predictions(workspace, "looked", None, 1)
+            with pytest.raises(
+                StudyError, match=r"test predictions of digits/\d were not recorded"
+            ):
+                read_test_predictions(workspace, "digits", None, 1)
         finally:
             shutil.move(tmp_path / TEST_PREDICTIONS_FILE, file)
 
 
-def printed(found: ExamplePredictions, terminal: bool) -> str:
+def capture(result: ExamplePredictions, terminal: bool) -> str:
     stream = io.StringIO()
     print_predictions(
-        found, Console(file=stream, force_terminal=terminal, width=60, color_system="truecolor")
+        result, Console(file=stream, force_terminal=terminal, width=60, color_system="truecolor")
     )
     return stream.getvalue()
 
 
-def test_a_terminal_shows_pictures_and_a_pipe_a_line_each(
+def test_a_terminal_shows_images_and_a_pipe_one_line_each(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = read_test_predictions(workspace, "looked", None, 2)
-    assert printed(found, terminal=True).count("▀") == 2 * 8 * 4
+    result = read_test_predictions(workspace, "digits", None, 2)
+    assert capture(result, terminal=True).count("▀") == 2 * 8 * 4
     capsys.readouterr()
-    assert "▀" not in printed(found, terminal=False)
+    assert "▀" not in capture(result, terminal=False)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
-    assert lines[-1] == found.summary
+    assert lines[-1] == result.summary
 
 
-def test_two_pixels_stand_in_a_character_and_colours_are_kept() -> None:
+def test_one_character_shows_two_pixels_in_their_colours() -> None:
     grey = render_image(np.array([[0, 10], [10, 0], [5, 5]], np.uint8))
     assert grey.plain == "▀▀\n▀▀\n"
     first, last = grey.spans[0].style, grey.spans[-1].style

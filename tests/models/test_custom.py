@@ -1,4 +1,4 @@
-"""A model of one's own, as a user would have it: two files beside a study, and all that follows."""
+"""Custom models as a user has them: two files beside a study, from search to replay."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from harness.data.torch_datasets import load_splits
 from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
 from harness.models.user_code import hash_model_files, importable_from, load_class
-from harness.reports.commands import train_command
-from harness.search.draws import random_specs
+from harness.reports.commands import build_train_command
+from harness.search.samplers import sample_random_specs
 from harness.sweep.check_models import check_models
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
@@ -40,13 +40,13 @@ from parts import block
 class SmallConv(nn.Module):
     def __init__(self, shape, classes, channels=16, kernels=(3,)):
         super().__init__()
-        grey, height, width = shape
-        low, layers = grey, []
+        inputs, height, width = shape
+        layers = []
         for size in kernels:
-            layers.append(block(low, channels, size))
-            low = channels
+            layers.append(block(inputs, channels, size))
+            inputs = channels
         self.layers = nn.Sequential(*layers)
-        self.out = nn.Linear(low * height * width, classes)
+        self.out = nn.Linear(inputs * height * width, classes)
 
     def forward(self, x):
         return self.out(self.layers(x).flatten(1))
@@ -65,8 +65,8 @@ def factory(classes):
 PARTS = """
 from torch import nn
 
-def block(low, high, size):
-    return nn.Sequential(nn.Conv2d(low, high, size, padding=size // 2), nn.ReLU())
+def block(inputs, outputs, size):
+    return nn.Sequential(nn.Conv2d(inputs, outputs, size, padding=size // 2), nn.ReLU())
 """
 STUDY = """
 [study]
@@ -119,43 +119,44 @@ def result(folder: Path) -> StudyResult:
 def test_its_arguments_are_searched_and_recorded_by_name(folder: Path, result: StudyResult) -> None:
     specs = [run.spec for run in result.summary.study.trials]
     assert {spec.model for spec in specs} == {"nets:SmallConv"}
-    drawn = [dict(spec.arguments) for spec in specs]
-    assert len({each["channels"] for each in drawn}) > 1
-    assert all(type(each["channels"]) is int and 2 <= each["channels"] <= 8 for each in drawn)
-    assert {each["kernels"] for each in drawn} == {(3,), (3, 5)}
+    sampled = [dict(spec.arguments) for spec in specs]
+    channels = [arguments["channels"] for arguments in sampled]
+    assert len(set(channels)) > 1
+    assert all(type(count) is int and 2 <= count <= 8 for count in channels)
+    assert {arguments["kernels"] for arguments in sampled} == {(3,), (3, 5)}
     client = MlflowClient(Workspace(folder / "mlruns").local_uri)
     params = client.get_run(result.champion.run_id).data.params
     arguments = dict(result.champion.spec.arguments)
     assert params["arguments.channels"] == str(arguments["channels"])
     assert params["arguments.kernels"] == str(list(arguments["kernels"]))
     assert not {"hidden", "activation", "batch_norm"} & params.keys()
-    assert result.trials["arguments.channels"].tolist() == [each["channels"] for each in drawn]
-    assert "arguments.channels" in result.summary.settings
+    assert result.trials["arguments.channels"].tolist() == channels
+    assert "arguments.channels" in result.summary.champion_settings
     assert "SmallConv(channels=" in result.summary.text()
 
 
 def test_its_champion_is_confirmed_and_loads_without_its_code(
     digits: PreparedDataset, folder: Path, result: StudyResult
 ) -> None:
-    again = result.summary.confirmed
-    assert again is not None
-    assert len(again.runs) == 2
+    confirmed = result.summary.confirmation
+    assert confirmed is not None
+    assert len(confirmed.runs) == 2
     mlflow.set_tracking_uri(Workspace(folder / "mlruns").local_uri)
     try:
         model = mlflow.pytorch.load_model(result.model)
     finally:
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-    part = load_splits(digits.training).validation
-    kept = result.summary.kept
-    assert kept.best is not None
-    right = model(part.inputs[part.rows]).argmax(1) == part.labels[part.rows]
-    assert right.float().mean().item() == pytest.approx(kept.best.val_accuracy, abs=1e-6)
+    split = load_splits(digits.training).validation
+    champion = result.summary.model_run
+    assert champion.best is not None
+    correct = model(split.inputs[split.rows]).argmax(1) == split.labels[split.rows]
+    assert correct.float().mean().item() == pytest.approx(champion.best.val_accuracy, abs=1e-6)
     assert model(torch.zeros(1, 8, 8, dtype=torch.uint8)).shape == (1, 10)
     assert result.test is not None
     assert result.test.examples == 360
 
 
-def test_its_code_stands_beside_the_study(folder: Path, result: StudyResult) -> None:
+def test_its_code_is_recorded_with_the_study(folder: Path, result: StudyResult) -> None:
     client = MlflowClient(Workspace(folder / "mlruns").local_uri)
     run = result.summary.study.run_id
     for name, text in (("code-nets.py", NETS), ("code-parts.py", PARTS)):
@@ -163,29 +164,29 @@ def test_its_code_stands_beside_the_study(folder: Path, result: StudyResult) -> 
     assert not [path for path in sys.path if path == str(folder)]
 
 
-def test_the_report_has_its_arguments(result: StudyResult) -> None:
+def test_the_report_shows_its_arguments(result: StudyResult) -> None:
     page = result.report.read_text()
     assert "arguments.kernels" in page
     assert "SmallConv(channels=" in page
 
 
-def test_the_record_is_healthy(folder: Path, result: StudyResult) -> None:
+def test_doctor_and_compare_read_the_record(folder: Path, result: StudyResult) -> None:
     workspace = Workspace(folder / "mlruns")
     assert check_studies(workspace, "conv", None, False).healthy
     first, second = (f"conv/{run.number}" for run in result.summary.study.rank_trials()[:2])
-    found = compare(workspace.open_tracker(None, reading=True), [first, second])
-    assert {"learning_rate"} <= found.differing.keys()
-    assert "hidden" not in found.differing
+    comparison = compare(workspace.open_tracker(None, reading=True), [first, second])
+    assert {"learning_rate"} <= comparison.differing.keys()
+    assert "hidden" not in comparison.differing
 
 
-def test_a_trial_is_replayed_to_the_bit(
+def test_a_trial_replays_bitwise(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    found = replay(
+    replayed = replay(
         Workspace(folder / "mlruns"), "conv/1", watcher=Silent(), device="cpu", inline=True
     )
-    assert found.word == "bitwise"
+    assert replayed.agreement == "bitwise"
 
 
 def test_a_changed_class_is_noticed(
@@ -206,13 +207,15 @@ def test_a_changed_class_is_noticed(
     assert len(sweep(folder, trials=5, workers=0).summary.study.trials) == 5
 
 
-def test_it_is_trained_once_by_its_command(
+def test_the_reported_train_command_reproduces_the_champion(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = shlex.split(train_command(result.summary.study, result.champion))
-    sets = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
+    command = shlex.split(build_train_command(result.summary.study, result.champion))
+    overrides = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
     planned = make_plan(
-        folder / "conv.toml", RunOptions(overrides=sets, home=folder / "mlruns", device="cpu", workers=0))
+        folder / "conv.toml",
+        RunOptions(overrides=overrides, home=folder / "mlruns", device="cpu", workers=0),
+    )
     done = train_once(planned, test=True, watcher=Silent())
     assert done.spec == result.champion.spec
     assert done.result.best.val_loss == pytest.approx(result.champion.best.val_loss)  # type: ignore[union-attr]
@@ -220,7 +223,7 @@ def test_it_is_trained_once_by_its_command(
 
 
 @pytest.mark.slow
-def test_beside_the_built_in_network_in_a_list(tmp_path: Path) -> None:
+def test_custom_and_built_in_models_in_one_list(tmp_path: Path) -> None:
     study = """
 [data]
 name = "digits"
@@ -246,7 +249,7 @@ model = "nets:Branching"
 
 
 @pytest.mark.slow
-def test_one_that_cannot_be_exported_costs_no_study(
+def test_a_study_finishes_if_its_model_cannot_be_exported(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path, STUDY.replace("nets:SmallConv", "nets:Branching"))
@@ -260,43 +263,48 @@ def test_one_that_cannot_be_exported_costs_no_study(
 
 
 @pytest.fixture
-def tried(tmp_path: Path, digits: PreparedDataset) -> Iterator[Callable[..., None]]:
+def check(tmp_path: Path, digits: PreparedDataset) -> Iterator[Callable[..., None]]:
     path = write(tmp_path)
 
-    def tried(*sets: str, workers: int = 0) -> None:
-        planned = make_plan(path, RunOptions(overrides=sets, home=tmp_path / "mlruns", workers=workers))
+    def check(*overrides: str, workers: int = 0) -> None:
+        planned = make_plan(
+            path, RunOptions(overrides=overrides, home=tmp_path / "mlruns", workers=workers)
+        )
         with check_models(planned, digits):
             pass
 
-    yield tried
+    yield check
     assert not (tmp_path / "mlruns").exists()
     assert str(tmp_path) not in sys.path
 
 
 @pytest.mark.parametrize(
-    ("sets", "said"),
+    ("overrides", "message"),
     [
         (["train.model=nest:SmallConv"], "no module nest: .* beside the study file .*mean 'nets'"),
         (["train.model=nets.x:SmallConv"], "nets has no module x"),
         (["train.model=nets:SmalConv"], "nets has no class SmalConv; did you mean 'SmallConv'"),
-        (["train.model=nets:factory"], "nets:factory is a function, and no torch.nn.Module"),
+        (["train.model=nets:factory"], "nets:factory is a function, not a torch.nn.Module"),
         (["train.arguments.chanels=3"], "arguments.chanels: SmallConv takes no such argument; did"),
         (["train.arguments.channels=many"], r"SmallConv\(channels=many, .*nets.py, line|parts.py"),
-        (["train.model=nets:Wide"], r"gives \[2, 5\] for a batch of \[2, 1, 8, 8\]; .* \[2, 10\]"),
+        (
+            ["train.model=nets:Wide"],
+            r"returns shape \[2, 5\] for input of .*\[2, 1, 8, 8\]; .* \[2, 10\]",
+        ),
     ],
     ids=str,
 )
-def test_a_mistake_is_one_line_before_anything_is_trained(
-    tried: Callable[..., None], sets: list[str], said: str
+def test_a_mistake_is_reported_in_one_line_before_training(
+    check: Callable[..., None], overrides: list[str], message: str
 ) -> None:
-    tried()
-    with pytest.raises(ConfigError, match=rf"conv.toml: .*{said}") as caught:
-        tried(*sets)
+    check()
+    with pytest.raises(ConfigError, match=rf"conv.toml: .*{message}") as caught:
+        check(*overrides)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("def (\n", "nets.py, line 1: invalid syntax"),
         ("import nothing_such\n", "ModuleNotFoundError: No module .*nothing_such.* line 1"),
@@ -308,22 +316,22 @@ def test_a_mistake_is_one_line_before_anything_is_trained(
     ],
 )
 def test_code_that_cannot_be_imported(
-    tried: Callable[..., None], tmp_path: Path, text: str, said: str
+    check: Callable[..., None], tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "nets.py").write_text(text)
-    with pytest.raises(ConfigError, match=said):
-        tried()
+    with pytest.raises(ConfigError, match=message):
+        check()
 
 
-def test_code_that_ends_its_process_ends_no_driver(
-    tried: Callable[..., None], tmp_path: Path
+def test_code_that_ends_its_process_does_not_end_the_driver(
+    check: Callable[..., None], tmp_path: Path
 ) -> None:
     (tmp_path / "nets.py").write_text("import os\nos._exit(3)\n")
-    with pytest.raises(ConfigError, match="the process that tried it died"):
-        tried(workers=1)
+    with pytest.raises(ConfigError, match="the process that checked it died"):
+        check(workers=1)
 
 
-def test_what_a_model_is_made_of(tmp_path: Path) -> None:
+def test_the_files_of_a_model_and_reloading(tmp_path: Path) -> None:
     write(tmp_path)
     with importable_from(tmp_path):
         before = hash_model_files("nets:SmallConv")
@@ -332,9 +340,9 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
         assert load_class("nets:SmallConv") is first
         (tmp_path / "parts.py").write_text(PARTS.replace("ReLU", "Tanh"))
         assert hash_model_files("nets:SmallConv")["parts.py"] != before["parts.py"]
-        again = load_class("nets:SmallConv")
-        assert again is not first
-        assert "Tanh" in str(again((1, 8, 8), 10))
+        reloaded = load_class("nets:SmallConv")
+        assert reloaded is not first
+        assert "Tanh" in str(reloaded((1, 8, 8), 10))
     folder = tmp_path / "without_init"
     folder.mkdir()
     (folder / "net.py").write_text("import without_init.deep\nfrom . import other, no_module\n")
@@ -342,8 +350,8 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
     for name in ("deeper", "other", "unused"):
         (folder / f"{name}.py").write_text("X = 1\n")
     with importable_from(tmp_path):
-        made_of = hash_model_files("without_init.net:Net").keys()
-    assert {path.partition("/")[2] for path in made_of} == {
+        files = hash_model_files("without_init.net:Net").keys()
+    assert {path.partition("/")[2] for path in files} == {
         "net.py",
         "deep.py",
         "deeper.py",
@@ -353,10 +361,13 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tables", "said"),
+    ("tables", "message"),
     [
         ('[train]\nmodel = "a:B"\nhidden = [30]', r"\[train\] hidden: is for the built-in network"),
-        ('[train]\nmodel = "a.B"', r"\[train\] model: 'a.B' is not written as package.module:Class"),
+        (
+            '[train]\nmodel = "a.B"',
+            r"\[train\] model: 'a.B' is not written as package.module:Class",
+        ),
         (
             '[train]\nmodel = "./nets/a.py:B"',
             r"'./nets/a.py:B' is not .*; did you mean 'nets.a:B'\?",
@@ -365,7 +376,10 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
         ("[space]\narguments.x = [1]", r"\[space\] arguments.x: the built-in network takes no arg"),
         ('[train]\nmodel = "a:B"\narguments = 3', r"\[train\] arguments: must be a table"),
         ('[train]\nmodel = "a:B"\narguments.x = nan', "arguments.x: must be finite, not nan"),
-        ('[train]\nmodel = "a:B"\narguments.x = {y = 1}', "arguments.x: must be true, .* not {'y': 1}"),
+        (
+            '[train]\nmodel = "a:B"\narguments.x = {y = 1}',
+            "arguments.x: must be true, .* not {'y': 1}",
+        ),
         ('[train]\nmodel = "a:B"\ncode = "x"', r"\[train\] code: unknown key"),
         (
             '[train]\nmodel = "a:B"\n[space]\ndepth = [1]\nwidth = [8]',
@@ -382,20 +396,20 @@ def test_what_a_model_is_made_of(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_study_file_that_contradicts_itself(tmp_path: Path, tables: str, said: str) -> None:
+def test_a_contradictory_study_file_is_refused(tmp_path: Path, tables: str, message: str) -> None:
     path = tmp_path / "study.toml"
     path.write_text(f'[data]\nname = "digits"\n{tables}\n')
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         load(path)
 
 
-def test_models_are_sampled_like_anything_else(tmp_path: Path) -> None:
+def test_models_can_be_sampled(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text(
         '[data]\nname = "digits"\n[train]\narguments.x = "same"\n'
         '[space]\nmodel = ["a:B", "a:C"]\narguments.y = { low = 0.1, high = 1 }\n'
     )
-    specs = random_specs(load(path), 8)
+    specs = sample_random_specs(load(path), 8)
     assert {spec.model for spec in specs} == {"a:B", "a:C"}
     assert all(dict(spec.arguments)["x"] == "same" for spec in specs)
     assert all(isinstance(dict(spec.arguments)["y"], float) for spec in specs)

@@ -1,4 +1,4 @@
-"""A fixed list of settings over seeds that never ran, with what it said of the test set."""
+"""A synthetic study of a list of settings over several seeds, with test predictions."""
 
 from __future__ import annotations
 
@@ -14,36 +14,40 @@ from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.types import RunRecord, StudyRun, TestReading
 from harness.trial import TrialSpec
 
-THREE: dict[str, dict[str, Any]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "linear": {"hidden": []},
     "shallow": {"hidden": [64]},
     "deep": {"hidden": [64, 32], "batch_norm": "before"},
 }
 TRAIN = {"epochs": 3, "batch_size": 32}
-WORSE = 0.01
-"""Accuracy that a setting has less than the next."""
+ACCURACY_STEP = 0.01
+"""Difference in accuracy between a setting and the next."""
 
 
-def listed(
-    settings: Mapping[str, dict[str, Any]] = THREE, seeds: int = 3, examples: int = 1000
+def make_list_study(
+    settings: Mapping[str, dict[str, Any]] = SETTINGS, seeds: int = 3, examples: int = 1000
 ) -> tuple[StudyRun, InMemoryTracker]:
-    """The last setting is the best, by far; the same arguments give the same study."""
+    """Return a study and its tracker. The last setting is the best; the result is deterministic."""
     rng, tracker = np.random.default_rng(0), InMemoryTracker()
     trials, readings = [], []
     for number in range(seeds * len(settings)):
-        seed, place = divmod(number, len(settings))
-        spec = TrialSpec.from_dict(TRAIN | list(settings.values())[place] | {"seed": seed})
-        height = 0.97 - WORSE * (len(settings) - 1 - place) + 0.002 * rng.standard_normal()
-        trials.append(_run(number, spec, round(height, 4), examples))
-        true = np.arange(examples) % 2
-        said = np.where(rng.random(examples) < height - 0.005, true, 1 - true)
-        kept = TestPredictions(true, said, np.full(examples, 0.9))
-        tracker.log_file(f"r{number}", TEST_PREDICTIONS_FILE, kept.to_bytes())
-        cells = np.bincount(2 * true + said, minlength=4).reshape(2, 2).tolist()
-        readings.append(
-            TestReading(selection="s", number=number, time=9e8, loss=0.1, confusion=_matrix(cells))
+        seed, position = divmod(number, len(settings))
+        spec = TrialSpec.from_dict(TRAIN | list(settings.values())[position] | {"seed": seed})
+        accuracy = (
+            0.97 - ACCURACY_STEP * (len(settings) - 1 - position) + 0.002 * rng.standard_normal()
         )
-    made = StudyRun(
+        trials.append(_make_run(number, spec, round(accuracy, 4), examples))
+        labels = np.arange(examples) % 2
+        predicted = np.where(rng.random(examples) < accuracy - 0.005, labels, 1 - labels)
+        predictions = TestPredictions(labels, predicted, np.full(examples, 0.9))
+        tracker.log_file(f"r{number}", TEST_PREDICTIONS_FILE, predictions.to_bytes())
+        cells = np.bincount(2 * labels + predicted, minlength=4).reshape(2, 2).tolist()
+        readings.append(
+            TestReading(
+                selection="s", number=number, time=9e8, loss=0.1, confusion=_to_confusion(cells)
+            )
+        )
+    study = StudyRun(
         name="listed",
         uid="u",
         run_id="r",
@@ -62,17 +66,17 @@ def listed(
         ended=9e8 + 60,
         trials=tuple(trials),
     )
-    return made, tracker
+    return study, tracker
 
 
-def gridded(space: Mapping[str, list[Any]], study: StudyRun) -> StudyRun:
-    """The same trials as those of a grid."""
+def convert_to_grid(space: Mapping[str, list[Any]], study: StudyRun) -> StudyRun:
+    """Return the same trials as a grid study over `space`."""
     table = study.definition["study"] | {"sampler": "grid"}
     definition = {key: study.definition[key] for key in ("data", "train")}
     return replace(study, definition=definition | {"study": table, "space": dict(space)})
 
 
-def _run(number: int, spec: TrialSpec, accuracy: float, examples: int) -> RunRecord:
+def _make_run(number: int, spec: TrialSpec, accuracy: float, examples: int) -> RunRecord:
     best = EpochMetrics(
         epoch=1,
         train_loss=0.1,
@@ -104,5 +108,5 @@ def _run(number: int, spec: TrialSpec, accuracy: float, examples: int) -> RunRec
     )
 
 
-def _matrix(cells: list[list[int]]) -> tuple[tuple[int, ...], ...]:
+def _to_confusion(cells: list[list[int]]) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, cells))

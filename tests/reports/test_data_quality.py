@@ -1,4 +1,4 @@
-"""The report's section on the data: words, table and bars of its balance."""
+"""The report's data section: its text, table and class balance plot."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.data_quality import data_metrics, facts_of, fairness_of
+from harness.analysis.data_quality import (
+    compute_data_metrics,
+    data_quality_to_facts,
+    read_data_quality,
+)
 from harness.analysis.summary import Summary
-from harness.data.leakage import SplitContents, Duplicates
+from harness.data.leakage import Duplicates, SplitContents
 from harness.reports.plots import data_quality
-from harness.reports.study_page import report
+from harness.reports.study_page import build_study_page
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import StudyRun
 from tests.support import synthetic_study
@@ -22,100 +26,108 @@ def study() -> StudyRun:
     return synthetic_study.study(3, epochs=2)
 
 
-def test_duplicates_in_words(study: StudyRun) -> None:
-    found = fairness_of(study)
-    assert found is not None
-    assert data_quality.said(study, found) == [
-        "Of 10,000 test examples 12 stand in training too (3 with another label). They can move "
-        "test accuracy by at most 0.12 points. Of 10,000 test examples 1 stands in validation "
-        "too. Of 6,000 validation examples none stands in training too. [data] drop_duplicates = "
+def test_duplicates_are_described(study: StudyRun) -> None:
+    quality = read_data_quality(study)
+    assert quality is not None
+    assert data_quality.format_duplicates(study, quality) == [
+        "12 of 10,000 test examples also occur in the training set (3 with another label). They "
+        "can move test accuracy by at most 0.12 points. 1 of 10,000 test examples also occurs in "
+        "the validation set. 0 of 6,000 validation examples also occur in the training set. [data] drop_duplicates = "
         "true leaves such examples out of training.",
         "43 training examples are further copies of another one there (5 of a kind that has "
         "several labels).",
     ]
     none = Duplicates(0, 0)
-    clean = replace(found, duplicates=dict.fromkeys(found.duplicates, none))
-    assert data_quality.said(study, clean)[1] == "No two training examples are equal."
-    assert "drop" not in data_quality.said(study, clean)[0]
+    clean = replace(quality, duplicates=dict.fromkeys(quality.duplicates, none))
+    assert data_quality.format_duplicates(study, clean)[1] == "No two training examples are equal."
+    assert "drop" not in data_quality.format_duplicates(study, clean)[0]
     assert (
         "9 were dropped from training that"
-        in data_quality.said(study, replace(clean, dropped=9))[0]
+        in data_quality.format_duplicates(study, replace(clean, dropped=9))[0]
     )
 
 
-def test_each_part_in_a_row(study: StudyRun) -> None:
-    found = fairness_of(study)
-    assert found is not None
-    head, train, _, test = data_quality.table(study, found)
+def test_the_table_has_one_row_per_split(study: StudyRun) -> None:
+    quality = read_data_quality(study)
+    assert quality is not None
+    head, train, _, test = data_quality.build_data_table(study, quality)
     assert head[0] == "part"
     assert train[:4] == ["train", "54,000", "4,320: Ankle boot", "6,480: T-shirt/top"]
-    assert test[4] == found.parts["test"].digest
+    assert test[4] == quality.parts["test"].digest
 
-    def counted(*by_class: int) -> list[str]:
-        parts = dict(found.parts) | {"test": SplitContents(30, by_class, "x")}
-        return data_quality.table(study, replace(found, parts=parts))[3][2:4]
+    def format_counts(*by_class: int) -> list[str]:
+        parts = dict(quality.parts) | {"test": SplitContents(30, by_class, "x")}
+        return data_quality.build_data_table(study, replace(quality, parts=parts))[3][2:4]
 
-    assert counted(*[3] * 10) == ["3: all", "3: all"]
-    assert counted(2, 2, 2, *[4] * 6, 5) == ["2: T-shirt/top and 2 more", "5: Ankle boot"]
+    assert format_counts(*[3] * 10) == ["3: all", "3: all"]
+    assert format_counts(2, 2, 2, *[4] * 6, 5) == ["2: T-shirt/top and 2 more", "5: Ankle boot"]
 
 
-def test_bars_are_shares_of_each_part(study: StudyRun) -> None:
-    found = fairness_of(study)
-    assert found is not None
-    drawn = data_quality.figure(data_quality.data(study, found))
-    assert [trace.name for trace in drawn.data] == ["train", "validation", "test"]
-    for trace, part in zip(drawn.data, found.parts.values(), strict=True):
-        assert list(trace.x) == [n / part.examples for n in part.by_class]
+def test_bars_are_the_class_shares_of_each_split(study: StudyRun) -> None:
+    quality = read_data_quality(study)
+    assert quality is not None
+    figure = data_quality.draw_class_balance(data_quality.compute_class_balance(study, quality))
+    assert [trace.name for trace in figure.data] == ["train", "validation", "test"]
+    for trace, split in zip(figure.data, quality.parts.values(), strict=True):
+        assert list(trace.x) == [n / split.examples for n in split.by_class]
         assert sum(trace.x) == pytest.approx(1)
-    assert list(drawn.layout.yaxis.ticktext) == list(study.classes)
+    assert list(figure.layout.yaxis.ticktext) == list(study.classes)
 
 
 @pytest.mark.parametrize("count", [200, 5000])
-def test_of_many_classes_the_rarest_and_commonest_are_drawn(count: int) -> None:
+def test_the_rarest_and_commonest_of_many_classes_are_drawn(count: int) -> None:
     classes = [f"class {number}" for number in range(count)]
     study = synthetic_study.study(1, epochs=2, classes=classes[:2])
-    whole = replace(
+    many_classes = replace(
         study,
         classes=tuple(classes),
-        facts=study.facts | facts_of(synthetic_study.fairness(count)),
+        facts=study.facts | data_quality_to_facts(synthetic_study.fairness(count)),
     )
-    made = data_quality.sections(whole)[0]
+    section = data_quality.build_data_sections(many_classes)[0]
     if count == 5000:
-        assert not made.plots, "too many for the record"
-        assert "class 0" not in str(made.values["table"])
+        assert not section.plots, "too many for the record"
+        assert "class 0" not in str(section.values["table"])
     else:
-        assert "the 15 rarest and the 15 commonest" in made.plots[0].title
-        ticks = list(made.plots[0].figure.layout.yaxis.ticktext)
+        assert "the 15 rarest and the 15 commonest" in section.plots[0].title
+        ticks = list(section.plots[0].figure.layout.yaxis.ticktext)
         assert len(ticks) == 30
         assert {"class 0", "class 199"} < set(ticks)
 
 
-def test_an_older_record_has_no_such_section(study: StudyRun, tmp_path: Path) -> None:
-    def titles(of: StudyRun) -> list[str]:
-        verdict = Summary.of(of, of.rank_trials()[0], InMemoryTracker(), tmp_path, "http://h/")
-        return [section.name for section in report(verdict).sections]
+def test_a_record_without_split_facts_has_no_data_section(study: StudyRun, tmp_path: Path) -> None:
+    def list_sections(record: StudyRun) -> list[str]:
+        summary = Summary.of(
+            record, record.rank_trials()[0], InMemoryTracker(), tmp_path, "http://h/"
+        )
+        return [section.name for section in build_study_page(summary).sections]
 
     older = {name: text for name, text in study.facts.items() if name != "splits"}
-    assert titles(replace(study, facts=older)) == [n for n in titles(study) if n != "data"]
-    assert "data" in titles(study)
-
-
-def test_a_regression_has_targets_in_the_place_of_classes(study: StudyRun) -> None:
-    found = fairness_of(study)
-    assert found is not None
-    parts = {name: replace(part, by_class=()) for name, part in found.parts.items()}
-    bare = replace(study, classes=(), facts=study.facts | facts_of(replace(found, parts=parts)))
-    again = fairness_of(bare)
-    assert again == replace(found, parts=parts)
-    assert fairness_of(replace(study, facts=bare.facts)) is None, "classes without their counts"
-    assert data_quality.table(bare, again)[:2] == [
-        ["part", "examples", "SHA-256 of inputs and labels"],
-        ["train", "54,000", found.parts["train"].digest],
+    assert list_sections(replace(study, facts=older)) == [
+        n for n in list_sections(study) if n != "data"
     ]
-    between, within = data_quality.said(bare, again)
-    assert "12 stand in training too (3 with another target)" in between
+    assert "data" in list_sections(study)
+
+
+def test_a_regression_study_has_targets_instead_of_classes(study: StudyRun) -> None:
+    quality = read_data_quality(study)
+    assert quality is not None
+    parts = {name: replace(part, by_class=()) for name, part in quality.parts.items()}
+    bare = replace(
+        study, classes=(), facts=study.facts | data_quality_to_facts(replace(quality, parts=parts))
+    )
+    reread = read_data_quality(bare)
+    assert reread == replace(quality, parts=parts)
+    assert read_data_quality(replace(study, facts=bare.facts)) is None, (
+        "classes without their counts"
+    )
+    assert data_quality.build_data_table(bare, reread)[:2] == [
+        ["part", "examples", "SHA-256 of inputs and labels"],
+        ["train", "54,000", quality.parts["train"].digest],
+    ]
+    between, within = data_quality.format_duplicates(bare, reread)
+    assert "also occur in the training set (3 with another target)" in between
     assert "accuracy" not in between
     assert within.endswith("(5 of a kind that has several targets).")
-    assert not any("imbalance" in name for name in data_metrics(bare))
-    (section,) = data_quality.sections(bare)
+    assert not any("imbalance" in name for name in compute_data_metrics(bare))
+    (section,) = data_quality.build_data_sections(bare)
     assert not section.plots

@@ -1,4 +1,4 @@
-"""The report's data, and that a page shows hostile text as text."""
+"""The report page: the data of its plots, its text, and the escaping of hostile names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from plotly.offline import get_plotlyjs
 
-from harness.analysis.formatting import duration
+from harness.analysis.formatting import format_duration
 from harness.analysis.summary import Summary
 from harness.analysis.tied_trials import TiedTrials
 from harness.reports import leaderboard, winner_section
-from harness.reports.commands import train_command
-from harness.reports.page import embedded
+from harness.reports.commands import build_train_command
+from harness.reports.page import embed_json
 from harness.reports.plots import (
     class_accuracy,
     class_heatmap,
@@ -23,8 +23,8 @@ from harness.reports.plots import (
     learning_curves,
     top_trials,
 )
-from harness.reports.study_page import report
-from harness.reports.uncertainty_section import section
+from harness.reports.study_page import build_study_page
+from harness.reports.uncertainty_section import build_uncertainty_section
 from harness.results import EpochMetrics
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import RunRecord, State, StudyRun, TestReading
@@ -33,7 +33,7 @@ from harness.trial import TrialSpec
 HOSTILE = "</script><script>alert('x')</script>\"'&"
 
 
-def epoch(number: int, accuracy: float) -> EpochMetrics:
+def make_epoch(number: int, accuracy: float) -> EpochMetrics:
     return EpochMetrics(
         epoch=number,
         train_loss=1 - accuracy,
@@ -47,8 +47,8 @@ def epoch(number: int, accuracy: float) -> EpochMetrics:
     )
 
 
-def run(number: int, state: State, accuracies: list[float], reason: str = "") -> RunRecord:
-    epochs = tuple(epoch(index + 1, value) for index, value in enumerate(accuracies))
+def make_run(number: int, state: State, accuracies: list[float], reason: str = "") -> RunRecord:
+    epochs = tuple(make_epoch(index + 1, value) for index, value in enumerate(accuracies))
     best = max(epochs, key=lambda metrics: metrics.val_accuracy, default=None)
     return RunRecord(
         uid=f"u/{number}",
@@ -79,10 +79,10 @@ def study() -> StudyRun:
         started=1.7e9,
         ended=None,
         trials=(
-            run(0, "COMPLETE", [0.5, 0.7, 0.6]),
-            run(1, "PRUNED", [0.9]),
-            run(2, "COMPLETE", [0.6, 0.8]),
-            run(3, "FAILED", [], f"diverged {HOSTILE}"),
+            make_run(0, "COMPLETE", [0.5, 0.7, 0.6]),
+            make_run(1, "PRUNED", [0.9]),
+            make_run(2, "COMPLETE", [0.6, 0.8]),
+            make_run(3, "FAILED", [], f"diverged {HOSTILE}"),
         ),
     )
 
@@ -92,132 +92,139 @@ READING = TestReading(
 )
 
 
-def verdict(study: StudyRun, tmp_path: Path = Path("r.html")) -> Summary:
+def make_summary(study: StudyRun, tmp_path: Path = Path("r.html")) -> Summary:
     champion = study.rank_trials()[0]
     return Summary.of(study, champion, InMemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
 
 
-def numbered(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
+def number_trials(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
     return [(run.number, run) for run in study.trials]
 
 
-def test_curves_keep_every_epoch_and_gaps_between_trials(study: StudyRun) -> None:
-    found = learning_curves.data(numbered(study))
-    assert [(curve.key, curve.epochs) for curve in found] == [
+def test_curves_have_every_epoch_and_gaps_between_trials(study: StudyRun) -> None:
+    curves = learning_curves.compute_learning_curves(number_trials(study))
+    assert [(curve.key, curve.epochs) for curve in curves] == [
         (0, (1, 2, 3)),
         (1, (1,)),
         (2, (1, 2)),
-    ], "the pruned trial ends where it did, the failed one has none"
-    assert found[0].values["val_accuracy"] == (0.5, 0.7, 0.6)
-    assert found[0].seconds == (0.5, 1.0, 1.5)
-    (drawn,) = learning_curves.plots(found)[0].figure.data
-    assert drawn.customdata == (0, 0, 0, None, 1, None, 2, 2, None)
-    assert drawn.y == (0.5, 0.7, 0.6, None, 0.9, None, 0.6, 0.8, None)
-    assert drawn.meta["seconds"][:3] == [0.5, 1.0, 1.5]
+    ], "the curve of a pruned trial is shorter, a failed trial has none"
+    assert curves[0].values["val_accuracy"] == (0.5, 0.7, 0.6)
+    assert curves[0].seconds == (0.5, 1.0, 1.5)
+    (trace,) = learning_curves.build_curve_plots(curves)[0].figure.data
+    assert trace.customdata == (0, 0, 0, None, 1, None, 2, 2, None)
+    assert trace.y == (0.5, 0.7, 0.6, None, 0.9, None, 0.6, 0.8, None)
+    assert trace.meta["seconds"][:3] == [0.5, 1.0, 1.5]
 
 
-def test_long_curves_are_thinned_to_what_a_page_holds(study: StudyRun) -> None:
-    long = run(0, "COMPLETE", [0.5 + index / 10_000 for index in range(900)])
-    many = [(number, long) for number in range(learning_curves.POINTS // 100)]
-    found = learning_curves.data(many)
-    assert len(found[0].epochs) == 100
-    assert (found[0].epochs[0], found[0].epochs[-1]) == (1, 900)
-    assert found[0].seconds[-1] == 450, "the seconds of the epochs left out are in it"
+def test_long_curves_are_thinned(study: StudyRun) -> None:
+    long = make_run(0, "COMPLETE", [0.5 + index / 10_000 for index in range(900)])
+    many = [(number, long) for number in range(learning_curves.MAX_POINTS // 100)]
+    curves = learning_curves.compute_learning_curves(many)
+    assert len(curves[0].epochs) == 100
+    assert (curves[0].epochs[0], curves[0].epochs[-1]) == (1, 900)
+    assert curves[0].seconds[-1] == 450, "includes the seconds of the epochs that were left out"
 
 
-def test_classes_are_ranked_hardest_first_by_the_last_part(study: StudyRun) -> None:
+def test_classes_are_ranked_hardest_first_by_the_last_split(study: StudyRun) -> None:
     champion = study.rank_trials()[0]
     validation = {"validation": champion.confusion}
-    found = class_accuracy.data(study.classes, validation)
-    assert found.names == ("Coat", "Bag", HOSTILE)
-    assert found.series[0].accuracy == (0.6, 0.8, 0.9)
-    assert found.series[0].low[0] == pytest.approx(0.3127, abs=1e-4), "Wilson's, 6 of 10"
-    both = class_accuracy.data(study.classes, validation | {"test": READING.confusion})
+    accuracy = class_accuracy.compute_class_accuracy(study.classes, validation)
+    assert accuracy.names == ("Coat", "Bag", HOSTILE)
+    assert accuracy.series[0].accuracy == (0.6, 0.8, 0.9)
+    assert accuracy.series[0].low[0] == pytest.approx(0.3127, abs=1e-4), "Wilson's, 6 of 10"
+    both = class_accuracy.compute_class_accuracy(
+        study.classes, validation | {"test": READING.confusion}
+    )
     assert both.names == (HOSTILE, "Bag", "Coat")
     assert both.series[1].accuracy == (0.7, 0.9, 1.0)
 
 
 def test_a_class_without_an_example_is_left_out() -> None:
-    found = class_accuracy.data(("a", "b"), {"validation": ((3, 1), (0, 0))})
-    assert found.names == ("a",)
+    accuracy = class_accuracy.compute_class_accuracy(("a", "b"), {"validation": ((3, 1), (0, 0))})
+    assert accuracy.names == ("a",)
 
 
-def test_confusion_is_shared_out_by_true_class(study: StudyRun) -> None:
-    found = confusion_matrix.data(study.classes, READING.confusion)
-    assert found.shares[1] == (0.3, 0.7, 0.0)
-    counts, shares = (plot.figure.data[0].text for plot in confusion_matrix.plots(found))
+def test_confusion_shares_are_relative_to_the_true_class(study: StudyRun) -> None:
+    confusion = confusion_matrix.compute_confusion(study.classes, READING.confusion)
+    assert confusion.shares[1] == (0.3, 0.7, 0.0)
+    counts, shares = (
+        plot.figure.data[0].text for plot in confusion_matrix.build_confusion_plots(confusion)
+    )
     assert (counts[1][1], shares[1][1]) == ("7", "70")
 
 
-def test_the_class_map_tells_each_lead_over_the_median(study: StudyRun) -> None:
+def test_the_class_heatmap_shows_differences_from_the_median(study: StudyRun) -> None:
     other = replace(study.trials[0], number=7, confusion=((10, 0, 0), (1, 9, 0), (6, 0, 4)))
-    found = class_heatmap.data(replace(study, trials=(study.trials[2], other)))
-    assert found.numbers == (2, 7)
-    assert found.classes == ("Coat", "Bag", HOSTILE), "the hardest first"
-    assert found.lead[1] == pytest.approx((-0.1, 0.1, 0.0))
-    assert class_heatmap.figure(found).data[0].meta["rows"] == [2, 7]
+    heatmap = class_heatmap.compute_class_heatmap(replace(study, trials=(study.trials[2], other)))
+    assert heatmap.numbers == (2, 7)
+    assert heatmap.classes == ("Coat", "Bag", HOSTILE), "the hardest first"
+    assert heatmap.lead[1] == pytest.approx((-0.1, 0.1, 0.0))
+    assert class_heatmap.draw_class_heatmap(heatmap).data[0].meta["rows"] == [2, 7]
 
 
-def test_the_class_map_keeps_the_best_and_an_even_part_of_the_rest(study: StudyRun) -> None:
+def test_the_class_heatmap_has_the_best_trials_and_an_even_sample_of_the_rest(study: StudyRun) -> None:
     many = [
         replace(study.trials[2], number=n, metrics={"best/val_accuracy": 1 - n / 1000})
         for n in range(500)
     ]
-    found = class_heatmap.data(replace(study, trials=tuple(many)))
-    assert found.numbers[:20] == tuple(range(20))
-    assert (len(found.numbers), found.numbers[-1], found.of) == (40, 499, 500)
+    heatmap = class_heatmap.compute_class_heatmap(replace(study, trials=tuple(many)))
+    assert heatmap.numbers[:20] == tuple(range(20))
+    assert (len(heatmap.numbers), heatmap.numbers[-1], heatmap.total) == (40, 499, 500)
 
 
-def test_contenders_are_counted_within_the_champions_interval(study: StudyRun) -> None:
-    found = top_trials.data(study, READING)
-    assert [each.number for each in found.best] == [2, 0]
-    assert found.within == 1
-    assert found.test is not None
-    assert found.test.score == pytest.approx(26 / 30)
+def test_top_trials_within_the_champions_interval_are_counted(study: StudyRun) -> None:
+    top = top_trials.rank_top_trials(study, READING)
+    assert [each.number for each in top.trials] == [2, 0]
+    assert top.within == 1
+    assert top.test is not None
+    assert top.test.score == pytest.approx(26 / 30)
     worse = replace(study.trials[0], confusion=((1, 9, 0), (9, 1, 0), (9, 0, 1)))
     better = replace(study.trials[0], confusion=((10, 0, 0), (0, 10, 0), (0, 0, 10)))
-    above = top_trials.data(replace(study, trials=(study.trials[2], better)), None)
-    assert above.within == 0, "by loss, another trial may be the more accurate one"
-    assert top_trials.data(replace(study, trials=(study.trials[2], worse)), None).within == 0
-    assert {each.standing for each in found.best} == {"unknown"}, "without predictions"
+    by_loss = top_trials.rank_top_trials(replace(study, trials=(study.trials[2], better)), None)
+    assert by_loss.within == 0, "by loss, another trial may be the more accurate one"
+    assert (
+        top_trials.rank_top_trials(replace(study, trials=(study.trials[2], worse)), None).within
+        == 0
+    )
+    assert {each.status for each in top.trials} == {"unknown"}, "without predictions"
 
 
-def test_contenders_are_marked_by_how_they_stand_to_the_champion(study: StudyRun) -> None:
+def test_top_trials_are_marked_by_their_difference_from_the_champion(study: StudyRun) -> None:
     champion = replace(study.trials[2], parameters=5000)
     trials = [
         replace(study.trials[0], number=10 + n, uid=f"u/{10 + n}", parameters=4000 - n)
         for n in range(20)
     ]
-    tied, apart, seed = (*trials[:5], trials[19]), trials[5:18], trials[18]
+    tied, distinguishable, seed = (*trials[:5], trials[19]), trials[5:18], trials[18]
     ties = TiedTrials(
         champion,
         (champion, *tied),
-        tuple(run.number for run in apart),
+        tuple(run.number for run in distinguishable),
         30,
         {run.number: 0.5 for run in tied},
     )
-    found = top_trials.data(replace(study, trials=(champion, *trials)), None, ties)
-    standing = {each.number: each.standing for each in found.best}
-    assert len(found.best) == top_trials.SHOWN + 1, "the smallest is shown however far down"
-    assert (standing[2], standing[29], standing[10]) == ("champion", "smallest", "tied")
-    assert (standing[15], found.best[-1].number) == ("apart", 29)
-    made = top_trials.figure(found)
-    symbols = {trace.name: trace.marker.symbol for trace in made.data}
+    top = top_trials.rank_top_trials(replace(study, trials=(champion, *trials)), None, ties)
+    statuses = {each.number: each.status for each in top.trials}
+    assert len(top.trials) == top_trials.MAX_TRIALS + 1, "the smallest trial is shown at any rank"
+    assert (statuses[2], statuses[29], statuses[10]) == ("champion", "smallest", "tied")
+    assert (statuses[15], top.trials[-1].number) == ("apart", 29)
+    figure = top_trials.draw_top_trials(top)
+    symbols = {trace.name: trace.marker.symbol for trace in figure.data}
     assert (symbols["ties with it"], symbols["told apart"]) == ("circle", "circle-open")
-    shown = sorted(number for trace in made.data for number in trace.customdata)
-    assert shown == sorted(standing), "each once"
-    few = top_trials.data(replace(study, trials=(champion, seed)), None, ties)
-    assert [each.standing for each in few.best] == ["champion", "untested"]
-    told = section(replace(verdict(study), champion=champion, ties=ties)).says
-    assert "Compared with it one by one: 6 of 19 others cannot be told from it on 30 exam" in told
-    assert "10, 11, 12, 13, 14, 29; the smallest within its interval is trial 29" in told
-    assert "within its interval." not in told, "the test says more"
+    numbers = sorted(number for trace in figure.data for number in trace.customdata)
+    assert numbers == sorted(statuses), "each once"
+    few = top_trials.rank_top_trials(replace(study, trials=(champion, seed)), None, ties)
+    assert [each.status for each in few.trials] == ["champion", "untested"]
+    text = build_uncertainty_section(replace(make_summary(study), champion=champion, ties=ties)).text
+    assert "Compared with it one by one: 6 of 19 others cannot be told from it on 30 exam" in text
+    assert "10, 11, 12, 13, 14, 29; the smallest within its interval is trial 29" in text
+    assert "within its interval." not in text, "the test says more"
 
 
-def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
-    found = leaderboard.data(study)
-    rows = found.rows
-    assert "dropout" not in found.columns, "it is the same everywhere"
+def test_the_leaderboard_has_every_trial_best_first(study: StudyRun) -> None:
+    table = leaderboard.build_leaderboard(study)
+    rows = table.rows
+    assert "dropout" not in table.columns, "all trials have the same value"
     assert [row.number for row in rows] == [2, 0, 1, 3]
     assert [cell.text for cell in rows[0].cells[:3]] == ["2", "0.8000", "0.591–0.882"]
     assert [cell.text for cell in rows[0].cells[3:5]] == ["0.7000", "2/2"]
@@ -227,10 +234,10 @@ def test_the_leaderboard_has_everybody_best_first(study: StudyRun) -> None:
 
 def test_the_leaderboard_shows_every_setting_that_differs(study: StudyRun) -> None:
     other = replace(study.trials[0], number=9, spec=TrialSpec(hidden=(4,), dropout=0.25))
-    found = leaderboard.data(replace(study, trials=(*study.trials, other)))
-    cells = next(row.cells for row in found.rows if row.number == 9)
-    assert cells[found.columns.index("dropout")].text == "0.25"
-    assert cells[found.columns.index("hidden")].text == "4"
+    table = leaderboard.build_leaderboard(replace(study, trials=(*study.trials, other)))
+    cells = next(row.cells for row in table.rows if row.number == 9)
+    assert cells[table.columns.index("dropout")].text == "0.25"
+    assert cells[table.columns.index("hidden")].text == "4"
 
 
 def test_widths_are_sorted_by_depth_then_width(study: StudyRun) -> None:
@@ -239,46 +246,46 @@ def test_widths_are_sorted_by_depth_then_width(study: StudyRun) -> None:
         replace(study.trials[0], number=n, spec=TrialSpec(hidden=hidden))
         for n, hidden in enumerate(specs)
     ]
-    found = leaderboard.data(replace(study, trials=tuple(trials)))
-    column = found.columns.index("hidden")
-    keyed = sorted((str(row.cells[column].value), row.cells[column].text) for row in found.rows)
+    table = leaderboard.build_leaderboard(replace(study, trials=tuple(trials)))
+    column = table.columns.index("hidden")
+    keyed = sorted((str(row.cells[column].value), row.cells[column].text) for row in table.rows)
     assert [text for _, text in keyed] == ["64", "1024", "32-16", "300-100"]
 
 
-def test_the_page_stands_alone_and_shows_hostile_text_as_text(
+def test_the_page_is_self_contained_and_escapes_hostile_text(
     study: StudyRun, tmp_path: Path
 ) -> None:
     path = tmp_path / "report" / "index.html"
-    made = report(verdict(replace(study, readings=(READING,)), path))
-    made.write(path)
+    page = build_study_page(make_summary(replace(study, readings=(READING,)), path))
+    page.write(path)
     text = path.read_text()
     assert {file.name for file in path.parent.iterdir()} == {"index.html", "plotly.min.js"}
     assert "<script>alert" not in text
     assert not re.search(r"https?://", text), "nothing is fetched from anywhere"
-    assert text.count("</script>") == 3, "plotly's, the data's and ours, and no text ended one"
-    known = json.loads(text.split('id="known">')[1].split("</script>")[0])
-    assert {plot["name"] for plot in known["plots"]} >= {"val-accuracy", "classes", "history"}
+    assert text.count("</script>") == 3, "Plotly, data, script"
+    page_data = json.loads(text.split('id="known">')[1].split("</script>")[0])
+    assert {plot["name"] for plot in page_data["plots"]} >= {"val-accuracy", "classes", "history"}
     assert "86.67 %" in text, "the test accuracy"
 
 
-def test_no_text_ends_the_script_that_holds_it() -> None:
-    text = embedded({HOSTILE: [HOSTILE]})
+def test_embedded_json_cannot_end_its_script_element() -> None:
+    text = embed_json({HOSTILE: [HOSTILE]})
     assert "<" not in text
     assert json.loads(text) == {HOSTILE: [HOSTILE]}
 
 
 def test_the_inlined_page_needs_no_second_file(study: StudyRun) -> None:
-    text = report(verdict(study)).inlined()
+    text = build_study_page(make_summary(study)).render_inline()
     assert get_plotlyjs()[:1000] in text
     assert "plotly.min.js" not in text.replace(get_plotlyjs(), "")
     assert "localStorage" not in text.replace(get_plotlyjs(), ""), "it throws in MLflow's frame"
 
 
-def test_a_local_store_is_said_to_be_local(study: StudyRun) -> None:
-    local = verdict(study)
-    assert "To be run in the folder" in report(local).inlined()
+def test_commands_for_a_local_store_name_the_folder_to_run_them_in(study: StudyRun) -> None:
+    local = make_summary(study)
+    assert "To be run in the folder" in build_study_page(local).render_inline()
     server = replace(local, store="http://tracking:5000")
-    assert "To be run in the folder" not in report(server).inlined()
+    assert "To be run in the folder" not in build_study_page(server).render_inline()
 
 
 def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
@@ -287,27 +294,27 @@ def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
         "train": {"epochs": 3},
         "space": {"depth": {}, "width": {}, "batch_norm": ["none"]},
     }
-    made = replace(study, facts=facts, definition=definition)
-    assert train_command(made, made.rank_trials()[0]) == (
+    recorded = replace(study, facts=facts, definition=definition)
+    assert build_train_command(recorded, recorded.rank_trials()[0]) == (
         "harness train shirts --seed=0 --set data.validation=0.3 --set 'train.hidden=[32, 16]' "
         "--set train.batch_norm=none --set train.epochs=10"
     )
 
 
-def test_epochs_are_told_by_their_number_where_not_all_were_evaluated(study: StudyRun) -> None:
+def test_epochs_have_their_number_where_not_all_were_evaluated(study: StudyRun) -> None:
     best = study.rank_trials()[0]
     last = replace(best.epochs[-1], epoch=40)
     sparse = replace(best, epochs=(*best.epochs[:-1], last), best=replace(last, epoch=35))
-    lines = dict(replace(verdict(study), champion=sparse).lines)
+    lines = dict(replace(make_summary(study), champion=sparse).lines)
     assert "(epoch 35 of 40)" in lines["validation"]
-    board = leaderboard.data(replace(study, trials=(sparse,)))
-    found, rows = board.columns, board.rows
-    assert rows[0].cells[found.index("epoch")].text == "35/40"
+    table = leaderboard.build_leaderboard(replace(study, trials=(sparse,)))
+    columns, rows = table.columns, table.rows
+    assert rows[0].cells[columns.index("epoch")].text == "35/40"
 
 
-def test_the_verdict_counts_and_names(study: StudyRun) -> None:
+def test_the_lines_of_the_summary(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
-    lines = dict(verdict(read).lines)
+    lines = dict(make_summary(read).lines)
     assert lines["champion"].startswith("trial 2: 32-16")
     assert (
         lines["validation"]
@@ -320,20 +327,22 @@ def test_the_verdict_counts_and_names(study: StudyRun) -> None:
     assert "70.0 % (hardest, 95 %: 39.7 to 89.2 %), Bag 90.0 %, " in lines["classes"]
     assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
-    assert "2nd look at this test set" in dict(verdict(twice).lines)["test"]
+    assert "2nd look at this test set" in dict(make_summary(twice).lines)["test"]
 
 
-def test_a_class_is_called_the_hardest_where_one_is(study: StudyRun) -> None:
+def test_the_hardest_class_is_shown_unless_all_are_equal(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
-    figures = winner_section.section(verdict(read)).values["figures"]
+    figures = winner_section.build_winner_section(make_summary(read)).values["figures"]
     assert (figures[-1]["value"], figures[-1]["label"]) == (HOSTILE, "hardest class")
     alike = replace(READING, confusion=((9, 1, 0), (1, 9, 0), (0, 1, 9)))
-    figures = winner_section.section(verdict(replace(study, readings=(alike,)))).values["figures"]
+    figures = winner_section.build_winner_section(
+        make_summary(replace(study, readings=(alike,)))
+    ).values["figures"]
     assert (figures[-1]["value"], figures[-1]["note"]) == ("all alike", "90.0 % each")
 
 
-def test_durations_read_well() -> None:
-    assert [duration(s) for s in (4.6, 59.9, 200, 7500)] == [
+def test_durations_are_formatted_in_two_units() -> None:
+    assert [format_duration(s) for s in (4.6, 59.9, 200, 7500)] == [
         "5 s",
         "1 min 0 s",
         "3 min 20 s",

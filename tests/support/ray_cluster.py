@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.executors.ray_cluster import QUIET, Ray, joined
+from harness.executors.ray_cluster import ENVIRONMENT, RayOptions, join_cluster
 
 
 @contextmanager
-def cluster(cpus: int = 1, nodes: int = 2) -> Iterator[Any]:
-    """Nodes named `node 0`, `node 1`, ... of so many cores; a driver of it while it lasts."""
-    import os
-
-    os.environ |= QUIET
+def start_cluster(cpus: int = 1, nodes: int = 2) -> Iterator[Any]:
+    """Start nodes named `node 0`, `node 1`, ... with `cpus` cores each, and join them."""
+    os.environ |= ENVIRONMENT  # read when Ray is imported
     from ray.cluster_utils import Cluster
 
-    made = Cluster()
+    started = Cluster()
     try:
         for number in range(nodes):
-            made.add_node(num_cpus=cpus, node_name=f"node {number}", include_dashboard=False)
-        with joined(Ray(made.address)):
-            yield made
+            started.add_node(num_cpus=cpus, node_name=f"node {number}", include_dashboard=False)
+        with join_cluster(RayOptions(started.address)):
+            yield started
     finally:
-        made.shutdown()
+        started.shutdown()

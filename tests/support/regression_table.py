@@ -1,4 +1,4 @@
-"""A made-up table whose target is a number: a curved function of some columns, and noise."""
+"""A made-up regression table: the target is a nonlinear function of some columns, plus noise."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.engine.training import train_one
 EXAMPLES, FEATURES, VALIDATION = 600, 5, 120
 
 
-def table(n: int = EXAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs float32 [n, FEATURES] of unlike scales, targets float32 [n] about 200,000."""
+def make_table(n: int = EXAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs float32 [n, FEATURES] of different scales, targets float32 [n] near 200,000."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, FEATURES))
     curved = 3 * x[:, 0] + 2 * np.abs(x[:, 1]) + x[:, 2] * x[:, 3]
@@ -25,9 +25,9 @@ def table(n: int = EXAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return (x * scales + scales).astype(np.float32), y.astype(np.float32)
 
 
-def splits() -> Splits:
-    """The table's first rows to train on, the last to validate."""
-    x, y = (torch.from_numpy(values) for values in table())
+def make_splits() -> Splits:
+    """Return the table's first rows for training, its last for validation."""
+    x, y = (torch.from_numpy(values) for values in make_table())
     rows = torch.arange(EXAMPLES)
     train, validation = rows[:-VALIDATION], rows[-VALIDATION:]
     mean, std = x[train].mean(0), x[train].std(0, correction=0)
@@ -45,10 +45,10 @@ def splits() -> Splits:
     )
 
 
-def record() -> tuple[InMemoryTracker, StudyRun]:
-    """A study of four trials on the table, trained by the engine and kept in memory."""
-    tracker, data = InMemoryTracker(), DeviceData(splits())
-    part = splits().validation
+def make_study() -> tuple[InMemoryTracker, StudyRun]:
+    """Return a study of four trials on the table, trained by the engine and recorded in memory."""
+    tracker, data = InMemoryTracker(), DeviceData(make_splits())
+    split = make_splits().validation
     tracker.open_study(
         StudyRecord(
             name="prices",
@@ -65,7 +65,7 @@ def record() -> tuple[InMemoryTracker, StudyRun]:
             dataset_source="",
             sizes={},
             classes=(),
-            validation_labels=part.labels[part.rows].numpy().tobytes(),
+            validation_labels=split.labels[split.rows].numpy().tobytes(),
         )
     )
     for number, hidden in enumerate([(), (16,), (64,), (32, 16)]):

@@ -1,4 +1,4 @@
-"""The services of docker-compose.yml as processes on this machine, by their own commands.
+"""The services of docker-compose.yml as processes of this machine, with the same commands.
 
 with Postgres(SECRETS["POSTGRES_PASSWORD"]) as postgres, Services(folder, postgres) as services:
     services.start("ray-head")
@@ -22,23 +22,23 @@ from typing import Self
 
 import psycopg
 
-from tests.faults.mlflow_server import PATH, free_port
-from tests.support.compose import SECRETS, composed
+from tests.faults.mlflow_server import PATH, find_free_port
+from tests.support.compose import SECRETS, load_compose
 from tests.support.postgres import Postgres
 
 
 class Services:
-    """Hosts become addresses here, ports free ones, volumes folders in `folder`."""
+    """Starts services; replaces hosts by local addresses and volumes by folders in `folder`."""
 
-    def __init__(self, folder: Path, postgres: Postgres, **filled_in: str) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, **environment: str) -> None:
         import ray
 
-        self._folder, self._parts = folder, composed(**SECRETS, **filled_in)
-        self.mlflow, self.dashboard, head = free_port(), free_port(), free_port()
+        self._folder, self._compose = folder, load_compose(**SECRETS, **environment)
+        self.mlflow, self.dashboard, head = find_free_port(), find_free_port(), find_free_port()
         here = "127.0.0.1"
-        # Not 127.0.0.1: Ray takes this machine's own address for it.
+        # Not 127.0.0.1, which Ray replaces by the machine's network address.
         self.ray = f"{ray.util.get_node_ip_address()}:{head}"
-        self._places = {
+        self._local_addresses = {
             "postgres:5432": f"{here}:{postgres.port}",
             "mlflow:5000": f"{here}:{self.mlflow}",
             "ray-head:6379": self.ray,
@@ -52,26 +52,26 @@ class Services:
             "/mlflow/": f"{folder}/mlflow/",
         }
         (folder / "mlflow").mkdir()
-        contents = {name: each["content"] for name, each in self._parts["configs"].items()}
-        (folder / "mlflow-auth.ini").write_text(self._here(contents["auth"]))
+        contents = {name: each["content"] for name, each in self._compose["configs"].items()}
+        (folder / "mlflow-auth.ini").write_text(self._localize(contents["auth"]))
         login = SECRETS["POSTGRES_PASSWORD"]
         server = f"postgresql://harness:{login}@{here}:{postgres.port}"
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            # As the image does at its first start.
-            made = self._parts["services"]["postgres"]["environment"]["POSTGRES_DB"]
-            connection.execute(f"CREATE DATABASE {made}")
+            # The image does this when it first starts.
+            database = self._compose["services"]["postgres"]["environment"]["POSTGRES_DB"]
+            connection.execute(f"CREATE DATABASE {database}")
             connection.execute(contents["databases"])
         self._running: list[tuple[str, subprocess.Popen[str]]] = []
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
-        """Its command, or its entrypoint with these arguments in the place of the command."""
-        service = self._parts["services"][name]
+        """Start a service with its command, or with `arguments` after its entrypoint."""
+        service = self._compose["services"][name]
         command = service["command"]
         command = shlex.split(command) if isinstance(command, str) else command
         command = [*service.get("entrypoint", ()), *(arguments or command)]
         with (self._folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(
-                [self._here(argument) for argument in command],
+                [self._localize(argument) for argument in command],
                 cwd=self._folder,
                 env=self.environment(name),
                 stdout=log,
@@ -83,7 +83,7 @@ class Services:
         return process
 
     def harness(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Another command where the study was run."""
+        """Run a `harness` command in the study's environment."""
         return subprocess.run(
             [sys.executable, "-m", "harness", *arguments],
             cwd=self._folder,
@@ -94,17 +94,19 @@ class Services:
         )
 
     def environment(self, name: str) -> dict[str, str]:
-        given = self._parts["services"][name]["environment"]
-        own = {key: self._here(value) for key, value in given.items()}
-        kept = ("HARNESS_DATA_DIR", "XDG_CACHE_HOME")  # volumes; here they may be full already
-        own |= {key: os.environ[key] for key in kept if key in own and key in os.environ}
-        # Ray's sockets have the longest names there may be.
-        return os.environ | own | {"PATH": PATH, "RAY_TMPDIR": self._ray.name}
+        configured = self._compose["services"][name]["environment"]
+        variables = {key: self._localize(value) for key, value in configured.items()}
+        # Volumes of the containers; on this machine they may already have data.
+        for key in ("HARNESS_DATA_DIR", "XDG_CACHE_HOME"):
+            if key in variables and key in os.environ:
+                variables[key] = os.environ[key]
+        # Names of Ray's sockets are close to the limit, so its folder has a short name.
+        return os.environ | variables | {"PATH": PATH, "RAY_TMPDIR": self._ray.name}
 
     def wait_until_healthy(self, name: str) -> None:
-        """By its own health check."""
-        program, *arguments = self._parts["services"][name]["healthcheck"]["test"][1:]
-        command = [program, *(self._here(argument) for argument in arguments)]
+        """Wait until a service passes its health check."""
+        program, *arguments = self._compose["services"][name]["healthcheck"]["test"][1:]
+        command = [program, *(self._localize(argument) for argument in arguments)]
         environment = self.environment(name)
 
         def healthy() -> bool:
@@ -114,27 +116,27 @@ class Services:
         self._wait_for(healthy, name)
 
     def wait_for_worker(self) -> None:
-        """Until the last that was started has joined: two at once take each other's time."""
+        """Wait until the last worker has joined: two that start at once slow each other down."""
         log = self._folder / "worker.log"
         started = sum(name == "worker" for name, _ in self._running)
         self._wait_for(lambda: log.read_text().count("Ray runtime started") == started, "worker")
 
-    def _wait_for(self, true: Callable[[], bool], name: str) -> None:
+    def _wait_for(self, is_ready: Callable[[], bool], name: str) -> None:
         deadline = time.monotonic() + 200
-        while not true():
+        while not is_ready():
             assert time.monotonic() < deadline, (self._folder / f"{name}.log").read_text()[-2000:]
-            self._restart()
+            self._restart_ended()
             time.sleep(0.5)
 
-    def _restart(self) -> None:
-        """What has ended, as the engine would."""
+    def _restart_ended(self) -> None:
+        """Restart services that ended, as Docker would."""
         for name, process in list(self._running):
-            if process.poll() is not None and "restart" in self._parts["services"][name]:
+            if process.poll() is not None and "restart" in self._compose["services"][name]:
                 self._running.remove((name, process))
                 self.start(name)
 
-    def _here(self, text: str) -> str:
-        for place, ours in self._places.items():
+    def _localize(self, text: str) -> str:
+        for place, ours in self._local_addresses.items():
             text = text.replace(place, ours)
         return text
 
@@ -153,7 +155,7 @@ class Services:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
         mark = f"RAY_TMPDIR={self._ray.name}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):  # what Ray started outside of these groups
+        for folder in Path("/proc").glob("[0-9]*"):  # Ray's processes outside of these groups
             with contextlib.suppress(OSError):
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     os.kill(int(folder.name), signal.SIGKILL)

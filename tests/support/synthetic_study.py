@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.data_quality import facts_of
+from harness.analysis.data_quality import data_quality_to_facts
 from harness.config.loader import load
-from harness.data.leakage import SplitContents, DataQuality, Duplicates
+from harness.data.leakage import DataQuality, Duplicates, SplitContents
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.tracking.base import Tracker
 from harness.tracking.types import RunRecord, State, StudyRecord, StudyRun, TestReading
@@ -106,7 +106,10 @@ def study(
     dice: Any = Dice(rng)
     specs = []
     for number in range(trials):  # like a sampler that learns: bad settings become rarer
-        drawn = [config.space.suggest(dice, config.get_fixed_fields()) for _ in range(1 + min(2, number // 9))]
+        drawn = [
+            config.space.suggest(dice, config.get_fixed_fields())
+            for _ in range(1 + min(2, number // 9))
+        ]
         specs.append(max(drawn, key=promise))
     broken = _interrupted(rng, trials)
     for number in broken:
@@ -146,7 +149,7 @@ def study(
             "data": f"fashion-mnist ({', '.join(f'{n:,} {part}' for part, n in SIZES.items())})",
             "split_hash": rng.bytes(32).hex(),
             "command": f"harness run-study fashion-mnist --trials={trials}",
-            **facts_of(fairness(len(classes))),
+            **data_quality_to_facts(fairness(len(classes))),
         },
         classes=tuple(classes),
         definition=config.definition(),

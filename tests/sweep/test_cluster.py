@@ -1,4 +1,4 @@
-"""A whole study elsewhere: a Ray cluster, PostgreSQL, an MLflow server; one of two nodes dies."""
+"""A study on a Ray cluster, PostgreSQL and an MLflow server; one of two nodes dies."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from harness.reports.plots import timeline
 from harness.sweep.progress import Progress, Silent
 from harness.sweep.run import run_study
 from harness.workspace import Workspace
-from tests.faults.mlflow_server import Server
+from tests.faults.mlflow_server import MlflowServer
 from tests.support.postgres import Postgres
-from tests.support.ray_cluster import cluster
+from tests.support.ray_cluster import start_cluster
 
 pytestmark = pytest.mark.slow
 TRIALS = 24
 SMALL = ["train.epochs=3", "space.width={low=16, high=64}", "confirm.top=2", "confirm.seeds=2"]
 
 
-class Killing(Silent):
-    """Takes the node away that the driver is not on, once half of the trials are done."""
+class NodeKiller(Silent):
+    """Removes the node that the driver is not on, once half of the trials have ended."""
 
-    def __init__(self, made: Any) -> None:
-        self._made, self._gone = made, False
+    def __init__(self, nodes: Any) -> None:
+        self._cluster, self._is_removed = nodes, False
 
     def refresh(self, progress: Progress) -> None:
-        if progress.ended_trials >= TRIALS // 2 and not self._gone:
+        if progress.ended_trials >= TRIALS // 2 and not self._is_removed:
             import ray
 
-            self._gone = True
-            own = ray.get_runtime_context().get_node_id()
-            (other,) = (n for n in self._made.list_all_nodes() if n.node_id != own)
-            self._made.remove_node(other, allow_graceful=False)
+            self._is_removed = True
+            driver_node = ray.get_runtime_context().get_node_id()
+            (other,) = (n for n in self._cluster.list_all_nodes() if n.node_id != driver_node)
+            self._cluster.remove_node(other, allow_graceful=False)
 
 
 def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
@@ -43,33 +43,33 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
     monkeypatch.chdir(tmp_path)
     with (
         Postgres() as postgres,
-        Server(tmp_path, postgres.database()) as server,
-        cluster() as made,
+        MlflowServer(tmp_path, postgres.create_database()) as server,
+        start_cluster() as nodes,
     ):
-        storage = postgres.database()
-        found = run_study(
+        storage = postgres.create_database()
+        result = run_study(
             "fashion-mnist",
             trials=TRIALS,
-            ray=made.address,
+            ray=nodes.address,
             storage=storage,
             tracking_uri=server.url,
             data_dir=real_data,
             overrides=SMALL,
-            watcher=Killing(made),
+            watcher=NodeKiller(nodes),
         )
-        assert found.test is not None
+        assert result.test is not None
         workspace = Workspace(Path("mlruns"), storage)
         study = workspace.open_tracker(server.url, reading=True).read_study("fashion-mnist")
-        examined = check_studies(workspace, "fashion-mnist", server.url)
+        report = check_studies(workspace, "fashion-mnist", server.url)
     assert study is not None
     assert study.state == "COMPLETE"
-    assert examined.healthy, examined.text()
+    assert report.healthy, report.text()
     assert study.facts["device"] == "Ray, 2 nodes, CPU, 2 cores"
-    lost = [run for run in study.trials if run.state == "INTERRUPTED"]
-    assert lost, "the node had nothing to do"
-    assert all("died" in run.reason for run in lost)
+    interrupted = [run for run in study.trials if run.state == "INTERRUPTED"]
+    assert interrupted, "the node had nothing to do"
+    assert all("died" in run.reason for run in interrupted)
     assert sum(run.state in ("COMPLETE", "PRUNED") for run in study.trials) == TRIALS
-    lanes = [worker for worker, *_ in timeline.data(study).lanes]
+    lanes = [worker for worker, *_ in timeline.compute_timeline(study).lanes]
     assert {worker.partition("/")[0] for worker in lanes} == {"node 0", "node 1"}
     assert len([run for run in study.confirmation_runs if run.state == "COMPLETE"]) == 4
     assert not list(Path("mlruns").rglob("*.journal"))

@@ -1,4 +1,4 @@
-"""A search's winner is trained again over fresh seeds; its mean decides, its best seed is kept."""
+"""Confirmation: a search's best settings over fresh seeds; the best mean wins."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from harness.analysis.confirmation import champion_of, confirmed, kept_of, waiting
+from harness.analysis.confirmation import (
+    find_champion,
+    find_model_run,
+    list_missing_seeds,
+    rank_confirmed_settings,
+)
 from harness.analysis.lookup import find_trial
-from harness.analysis.selection_bias import SelectionBias
+from harness.analysis.selection_bias import compute_selection_bias
 from harness.analysis.summary_json import to_dict
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
@@ -27,7 +32,7 @@ from harness.sweep.dry_run import dry_run, format_dry_run
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.run import StudyResult, run_study
-from harness.test_set.selection import freeze, hash_of
+from harness.test_set.selection import freeze_selection, hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun, TestReading
@@ -60,8 +65,8 @@ def written(folder: Path, text: str = STUDY) -> Path:
 
 
 def sweep(folder: Path, **options: object) -> StudyResult:
-    asked: dict[str, object] = {"home": folder / "mlruns", "workers": 0, "device": "cpu"}
-    return run_study(folder / "tiny.toml", **asked | options)  # type: ignore[arg-type]
+    defaults: dict[str, object] = {"home": folder / "mlruns", "workers": 0, "device": "cpu"}
+    return run_study(folder / "tiny.toml", **defaults | options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ def test_the_best_settings_are_trained_over_seeds_that_the_search_did_not_use(
         assert replace(run.spec, seed=0) == study.trials[run.number].spec
         assert run.state == "COMPLETE"
         assert len(run.epochs) == 3
-    assert len(study.trials) == 6, "they count as no trials"
+    assert len(study.trials) == 6, "they do not count as trials"
     curves = {tuple(epoch.val_loss for epoch in run.epochs) for run in study.confirmation_runs}
     assert len(curves) == 6, "another seed is another training"
 
@@ -94,48 +99,50 @@ def test_the_best_settings_are_trained_over_seeds_that_the_search_did_not_use(
 def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
     folder: Path, result: StudyResult
 ) -> None:
-    study, verdict = result.summary.study, result.summary
+    study, summary = result.summary.study, result.summary
     scores: dict[int, list[float]] = {}
     for run in study.confirmation_runs:
         assert run.best is not None
         scores.setdefault(run.number, []).append(run.best.val_accuracy)
     means = {number: statistics.fmean(values) for number, values in scores.items()}
-    assert means[verdict.champion.number] == max(means.values())
-    assert verdict.kept.best is not None
-    assert verdict.kept.best.val_accuracy == max(scores[verdict.champion.number])
-    assert verdict.kept in study.confirmation_runs
+    assert means[summary.champion.number] == max(means.values())
+    assert summary.model_run.best is not None
+    assert summary.model_run.best.val_accuracy == max(scores[summary.champion.number])
+    assert summary.model_run in study.confirmation_runs
     tracker = Workspace(folder / "mlruns").open_tracker()
-    weights = tracker.read_file(verdict.kept.run_id, WEIGHTS_FILE)
+    weights = tracker.read_file(summary.model_run.run_id, WEIGHTS_FILE)
     assert weights is not None
-    model = load_model(verdict.kept.spec, 10, weights)
+    model = load_model(summary.model_run.spec, 10, weights)
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     part = SealedTest.of(prepared).open()
     right = (model(part.inputs).argmax(1) == part.labels).float().mean().item()
-    assert verdict.reading is not None
-    assert verdict.reading.accuracy == pytest.approx(right)
-    assert verdict.reading.run == verdict.kept.uid
+    assert summary.reading is not None
+    assert summary.reading.accuracy == pytest.approx(right)
+    assert summary.reading.run == summary.model_run.uid
 
 
-def test_the_verdict_tells_of_it(result: StudyResult) -> None:
-    verdict = result.summary
-    again = verdict.confirmed
-    assert again is not None
-    said = verdict.text()
-    spread = f"{again.validation.mean:.4f} ± {again.validation.deviation:.4f}"
-    assert f"validation  accuracy {spread} over 3 fresh seeds" in said
-    assert f"the model of seed {verdict.kept.spec.seed}" in said
-    first = verdict.study.rank_trials()[0]
+def test_the_summary_reports_the_confirmation(result: StudyResult) -> None:
+    summary = result.summary
+    setting = summary.confirmation
+    assert setting is not None
+    text = summary.text()
+    spread = f"{setting.validation.mean:.4f} ± {setting.validation.std:.4f}"
+    assert f"validation  accuracy {spread} over 3 fresh seeds" in text
+    assert f"the model of seed {summary.model_run.spec.seed}" in text
+    first = summary.study.rank_trials()[0]
     assert first.best is not None
-    assert f"the search's best was {first.best.val_accuracy:.4f} (trial {first.number})" in said
-    told = json.loads(json.dumps(to_dict(verdict)))
-    assert told["confirmed"][0]["trial"] == verdict.champion.number
-    assert told["optimism"]["over_test"] == pytest.approx(
-        first.best.val_accuracy - told["test"]["accuracy"]
+    assert f"the search's best was {first.best.val_accuracy:.4f} (trial {first.number})" in text
+    document = json.loads(json.dumps(to_dict(summary)))
+    assert document["confirmed"][0]["trial"] == summary.champion.number
+    assert document["optimism"]["over_test"] == pytest.approx(
+        first.best.val_accuracy - document["test"]["accuracy"]
     )
-    assert spread in verdict.markdown()
+    assert spread in summary.markdown()
 
 
-def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: StudyResult) -> None:
+def test_confirmation_runs_have_their_own_parent_run_in_mlflow(
+    folder: Path, result: StudyResult
+) -> None:
     uri = Workspace(folder / "mlruns").local_uri
     client, study = MlflowClient(uri, registry_uri=uri), result.summary.study
     for run in study.confirmation_runs:
@@ -146,8 +153,8 @@ def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: Stu
         assert above.data.tags["mlflow.parentRunId"] == study.run_id
         assert above.info.status == "FINISHED"
     metrics = client.get_run(study.run_id).data.metrics
-    assert result.summary.confirmed is not None
-    assert metrics["confirm/val_accuracy_mean"] == result.summary.confirmed.validation.mean
+    assert result.summary.confirmation is not None
+    assert metrics["confirm/val_accuracy_mean"] == result.summary.confirmation.validation.mean
     assert metrics["confirm/seeds"] == 3
     assert metrics["test/look"] == 1
     assert "optimism/over_test" in metrics
@@ -156,56 +163,60 @@ def test_in_mlflow_they_stand_under_a_run_of_their_own(folder: Path, result: Stu
         for run in client.search_runs([study.experiment_id])
         if str(run.info.run_name).startswith("★ ")
     ]
-    assert sorted(starred) == sorted([result.champion.run_id, result.summary.kept.run_id])
+    assert sorted(starred) == sorted([result.champion.run_id, result.summary.model_run.run_id])
     version = client.get_model_version_by_alias("tiny", "champion")
-    assert version.tags["harness.trial_run"] == result.summary.kept.run_id
+    assert version.tags["harness.trial_run"] == result.summary.model_run.run_id
 
 
-def test_what_was_frozen_names_them(folder: Path, result: StudyResult) -> None:
+def test_the_frozen_selection_names_the_confirmation_runs(
+    folder: Path, result: StudyResult
+) -> None:
     uri = Workspace(folder / "mlruns").local_uri
     client, study = MlflowClient(uri, registry_uri=uri), result.summary.study
     reading = result.test
     assert reading is not None
     path = client.download_artifacts(study.run_id, f"selection-{reading.selection[:12]}.json")
-    told = json.loads(Path(path).read_text())
-    assert told["confirming"] == sorted(run.uid for run in study.confirmation_runs)
-    assert told["model"] == result.summary.kept.uid
-    assert hash_of(told) == told["hash"] == reading.selection
-    assert hash_of(told | {"model": told["champion"]}) != told["hash"]
+    document = json.loads(Path(path).read_text())
+    assert document["confirming"] == sorted(run.uid for run in study.confirmation_runs)
+    assert document["model"] == result.summary.model_run.uid
+    assert hash_selection(document) == document["hash"] == reading.selection
+    assert hash_selection(document | {"model": document["champion"]}) != document["hash"]
 
 
-def test_the_model_is_what_commands_mean_by_the_study(folder: Path, result: StudyResult) -> None:
+def test_a_study_name_means_its_confirmed_model(folder: Path, result: StudyResult) -> None:
     workspace = Workspace(folder / "mlruns")
     study, run = find_trial(workspace.open_tracker(), "tiny")
-    assert run.uid == result.summary.kept.uid
+    assert run.uid == result.summary.model_run.uid
     by_id, same = find_trial(workspace.open_tracker(), run.run_id)
     assert (by_id.name, same.uid) == (study.name, run.uid)
     content = workspace.open_tracker().read_file(run.run_id, TEST_PREDICTIONS_FILE)
     assert content is not None
-    said = TestPredictions.from_bytes(content)
-    assert (said.true == said.predicted).mean() == pytest.approx(result.summary.reading.accuracy)  # type: ignore[union-attr]
-    assert read_test_predictions(workspace, "tiny", None, 1).total == len(said.true)
+    predictions = TestPredictions.from_bytes(content)
+    assert (predictions.true == predictions.predicted).mean() == pytest.approx(
+        result.summary.reading.accuracy
+    )  # type: ignore[union-attr]
+    assert read_test_predictions(workspace, "tiny", None, 1).total == len(predictions.true)
     with pytest.raises(StudyError, match=r"was not read for tiny/.*; it was for tiny"):
         read_test_predictions(workspace, f"tiny/{result.champion.number}", None, 1)
 
 
 def test_the_doctor_finds_nothing_wrong(folder: Path, result: StudyResult) -> None:
-    found = check_studies(Workspace(folder / "mlruns"), "tiny", None)
-    assert found.healthy, found.text()
+    report = check_studies(Workspace(folder / "mlruns"), "tiny", None)
+    assert report.healthy, report.text()
 
 
-def test_the_page_has_a_section_of_it(result: StudyResult) -> None:
+def test_the_report_has_a_section_on_confirmation(result: StudyResult) -> None:
     page = result.report.read_text()
     assert "Confirmed over fresh seeds" in page
 
 
 @pytest.mark.slow
-def test_without_it_the_best_score_wins_and_the_verdict_says_so(tmp_path: Path) -> None:
+def test_without_confirmation_the_best_score_wins_and_the_summary_says_so(tmp_path: Path) -> None:
     written(tmp_path)
     result = sweep(tmp_path, confirm=False)
     study = result.summary.study
     assert study.confirmation_runs == ()
-    assert result.champion == result.summary.kept == study.rank_trials()[0]
+    assert result.champion == result.summary.model_run == study.rank_trials()[0]
     assert "no: trained with one seed alone" in dict(result.summary.lines)["confirmed"]
     assert result.test is not None
     assert result.test.run == result.champion.uid
@@ -216,12 +227,12 @@ def test_without_it_the_best_score_wins_and_the_verdict_says_so(tmp_path: Path) 
     assert later.test is not None
     assert later.test.look == before + 1
     assert len(later.summary.study.readings) == 2
-    found = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
-    assert found.healthy, found.text()
+    report = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
+    assert report.healthy, report.text()
 
 
 @pytest.mark.slow
-def test_what_was_confirmed_is_not_trained_again(tmp_path: Path) -> None:
+def test_confirmed_settings_are_not_trained_again(tmp_path: Path) -> None:
     written(tmp_path)
     first = sweep(tmp_path, trials=4).summary.study
     more = sweep(tmp_path, trials=6).summary.study
@@ -235,7 +246,7 @@ def test_what_was_confirmed_is_not_trained_again(tmp_path: Path) -> None:
     assert again.readings == more.readings, "nothing is left to do"
 
 
-def test_a_grid_has_seeds_of_its_own(tmp_path: Path) -> None:
+def test_a_grid_has_its_own_seeds_instead(tmp_path: Path) -> None:
     text = STUDY.replace('sampler = "random"', 'sampler = "grid"').replace("trials = 6\n", "")
     text = text.replace("width = { low = 8, high = 32 }", "width = [8, 16]")
     text = text.replace("{ low = 1e-3, high = 1e-1, log = true }", "[1e-2]")
@@ -245,7 +256,7 @@ def test_a_grid_has_seeds_of_its_own(tmp_path: Path) -> None:
     assert not load(written(tmp_path, text.replace("[confirm]\ntop = 2\n", ""))).has_confirmation
 
 
-def test_a_study_file_says_how_many(tmp_path: Path) -> None:
+def test_the_study_file_sets_how_many_settings_and_seeds(tmp_path: Path) -> None:
     config: StudyConfig = load(written(tmp_path))
     assert (config.confirm.top, config.confirm.seeds, config.has_confirmation) == (2, 3, True)
     assert not load(written(tmp_path), ["confirm.seeds=0"]).has_confirmation
@@ -256,7 +267,7 @@ def test_a_study_file_says_how_many(tmp_path: Path) -> None:
     assert (
         load(written(tmp_path)).definition()
         == load(written(tmp_path), ["confirm.top=5"]).definition()
-    ), "it is no part of what makes it this study"
+    ), "[confirm] may change in a resumed study"
 
 
 def record(number: int, accuracy: float, seed: int = 0, state: str = "COMPLETE") -> RunRecord:
@@ -281,72 +292,72 @@ def study(trials: list[RunRecord], confirming: list[RunRecord], **more: object) 
     return replace(plain, **more)  # type: ignore[arg-type]
 
 
-def test_the_lucky_one_loses() -> None:
-    made = study(
+def test_the_best_mean_beats_the_best_single_score() -> None:
+    example = study(
         [record(0, 0.99), record(1, 0.95)],
         [record(0, 0.90, 1), record(0, 0.96, 2), record(1, 0.94, 1), record(1, 0.945, 2)],
     )
-    champion = champion_of(made)
+    champion = find_champion(example)
     assert champion is not None
     assert champion.number == 1
-    assert kept_of(made, champion).spec.seed == 2
-    assert [each.trial.number for each in confirmed(made)] == [1, 0]
-    assert champion_of(replace(made, facts={CONFIRM_FACT: "no"})) == made.trials[0]
-    assert freeze(made).rule.startswith("best mean val/accuracy over fresh seeds")
+    assert find_model_run(example, champion).spec.seed == 2
+    assert [each.trial.number for each in rank_confirmed_settings(example)] == [1, 0]
+    assert find_champion(replace(example, facts={CONFIRM_FACT: "no"})) == example.trials[0]
+    assert freeze_selection(example).rule.startswith("best mean val/accuracy over fresh seeds")
 
 
-def test_how_far_the_best_score_flatters() -> None:
-    made = study(
+def test_selection_bias_is_measured_against_fresh_seeds_and_the_test_set() -> None:
+    example = study(
         [record(0, 0.99), record(1, 0.95)],
         [record(0, 0.90, 1), record(0, 0.96, 2), record(1, 0.94, 1), record(1, 0.945, 2)],
     )
     confusion = ((9, 1), (0, 10))
-    read = TestReading(selection="s", number=1, time=0, loss=1, confusion=confusion)
-    found = SelectionBias.of(made, read)
-    assert found is not None
-    assert found.text() == (
+    reading = TestReading(selection="s", number=1, time=0, loss=1, confusion=confusion)
+    bias = compute_selection_bias(example, reading)
+    assert bias is not None
+    assert bias.describe() == (
         "the search's best was 0.9900 (trial 0): 6.00 points above its mean over 2 fresh seeds, "
         "4.00 points above the test accuracy"
     )
-    assert found.metrics() == {
+    assert bias.metrics() == {
         "optimism/reported": 0.99,
         "optimism/over_fresh_seeds": pytest.approx(0.06),
         "optimism/over_test": pytest.approx(0.04),
     }
 
 
-def test_a_loss_is_better_the_smaller_it_is() -> None:
-    made = study(
+def test_a_smaller_loss_is_better() -> None:
+    example = study(
         [record(0, 0.99), record(1, 0.95)],
         [record(0, 0.90, 1), record(1, 0.94, 1), record(1, 0.95, 2)],
         definition={"study": {"objective": "val/loss"}},
     )
-    champion = champion_of(made)
+    champion = find_champion(example)
     assert champion is not None
-    assert (champion.number, kept_of(made, champion).spec.seed) == (1, 2)
+    assert (champion.number, find_model_run(example, champion).spec.seed) == (1, 2)
 
 
-def test_who_fails_with_a_seed_comes_after_those_who_do_not() -> None:
-    made = study(
+def test_a_setting_that_fails_with_a_seed_ranks_last() -> None:
+    example = study(
         [record(0, 0.99), record(1, 0.95)],
         [record(0, 0.99, 1), record(0, 0.1, 2, "FAILED"), record(1, 0.9, 1), record(1, 0.9, 2)],
     )
-    assert [(each.trial.number, each.failed) for each in confirmed(made)] == [(1, 0), (0, 1)]
-    assert waiting(made, 2, 2) == [], "what failed is not tried again"
+    assert [(each.trial.number, each.failed) for each in rank_confirmed_settings(example)] == [(1, 0), (0, 1)]
+    assert list_missing_seeds(example, 2, 2) == [], "failed runs are not retried"
 
 
-def test_equal_settings_count_once_and_what_was_interrupted_is_wanted_again() -> None:
+def test_equal_settings_count_once_and_interrupted_runs_are_retried() -> None:
     twin = replace(record(2, 0.97), spec=record(0, 0).spec)
-    made = study(
+    example = study(
         [record(0, 0.99), record(1, 0.95), twin, record(3, 0.98, state="PRUNED")],
         [record(0, 0.9, 1), record(1, 0.9, 1, "INTERRUPTED")],
     )
-    wanted = [(run.number, seed) for run, seed in waiting(made, 2, 2)]
+    wanted = [(run.number, seed) for run, seed in list_missing_seeds(example, 2, 2)]
     assert wanted == [(0, 2), (1, 1), (1, 2)]
-    assert waiting(made, 1, 1) == []
+    assert list_missing_seeds(example, 1, 1) == []
 
 
-def test_a_dry_run_counts_them(tmp_path: Path) -> None:
+def test_a_dry_run_counts_the_confirmation_runs(tmp_path: Path) -> None:
     path = written(tmp_path)
     options = {"workers": 0, "device": "cpu", "home": tmp_path / "mlruns"}
     with_them = dry_run(make_plan(path, RunOptions(**options)))  # type: ignore[arg-type]

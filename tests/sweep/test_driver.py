@@ -142,7 +142,7 @@ def test_a_sweep_ends_with_both_records_agreeing(
     assert set(tracker.saved_weights) == kept, "the weights of the best five, and of no other"
 
 
-def test_the_same_study_draws_the_same_trials_again(
+def test_the_same_study_repeats_the_same_trials(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     outcomes = []
@@ -158,7 +158,7 @@ def test_the_same_study_draws_the_same_trials_again(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_cleanly_and_the_study_goes_on(
+def test_a_signal_stops_cleanly_and_the_study_resumes(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path, number: signal.Signals
 ) -> None:
     sent = []
@@ -186,11 +186,11 @@ def test_a_signal_stops_cleanly_and_the_study_goes_on(
             assert driver(search, executor, tracker, Watched()).run(StopFlag()) == "done"
         assert search.counts.done == 12
     specs = {run.number: run.spec for run in read(tracker).trials}
-    again = [specs[run.number] for run in read(tracker).trials if run.state != "INTERRUPTED"]
-    assert all(run.spec in again for run in interrupted), "what was interrupted is tried again"
+    retried = [specs[run.number] for run in read(tracker).trials if run.state != "INTERRUPTED"]
+    assert all(run.spec in retried for run in interrupted), "interrupted trials are retried"
 
 
-def test_a_killed_workers_trial_is_tried_again(
+def test_the_trial_of_a_killed_worker_is_retried(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     with open_search(config, tmp_path) as search:
@@ -236,7 +236,7 @@ class Greedy:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "slots", "trials", "asked"),
+    ("sampler", "slots", "trials", "submitted"),
     [
         ("tpe", 2, 100, 3),
         ("tpe", 64, 100, 25),
@@ -247,17 +247,17 @@ class Greedy:
     ],
 )
 def test_at_most_a_quarter_is_in_flight_where_the_sampler_learns(
-    config: StudyConfig, tmp_path: Path, sampler: str, slots: int, trials: int, asked: int
+    config: StudyConfig, tmp_path: Path, sampler: str, slots: int, trials: int, submitted: int
 ) -> None:
     options = [f"study.sampler={sampler}", f"study.trials={trials}"]
     with open_search(load(config.source, options), tmp_path) as search:
         tracker, executor = opened(config, search), Greedy(slots)
         with pytest.raises(HarnessError, match="enough"):
             driver(search, executor, tracker, Watched()).run(StopFlag())
-    assert executor.submitted == asked
+    assert executor.submitted == submitted
 
 
-def test_with_a_timeout_no_trials_are_asked_for_together(
+def test_with_a_timeout_trials_are_asked_for_one_by_one(
     config: StudyConfig, tmp_path: Path
 ) -> None:
     options = ["study.sampler=random", "study.trials=20"]
@@ -268,19 +268,19 @@ def test_with_a_timeout_no_trials_are_asked_for_together(
     assert executor.submitted == 9
 
 
-def test_timeout_starts_no_trial_more(
+def test_no_trial_starts_after_the_timeout(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
         with InlineExecutor(digits.training, CPU) as executor:
-            made = driver(search, executor, tracker, Watched(), target=10_000, timeout=1.0)
-            assert made.run(StopFlag()) == "timeout"
+            sweep = driver(search, executor, tracker, Watched(), target=10_000, timeout=1.0)
+            assert sweep.run(StopFlag()) == "timeout"
         assert 0 < search.counts.done < 10_000
         check_agreement(search, tracker)
 
 
-def test_a_hopeless_study_stops_with_a_word(
+def test_a_study_whose_trials_all_fail_stops_with_a_message(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path
 ) -> None:
     wild = load(config.source, ["train.learning_rate=1e30", "train.optimizer=sgd"])
@@ -301,8 +301,8 @@ def test_runs_in_a_thread_too(config: StudyConfig, digits: PreparedDataset, tmp_
     with open_search(config, tmp_path) as search:
         tracker = opened(config, search)
         with InlineExecutor(digits.training, CPU) as executor:
-            made = driver(search, executor, tracker, Watched(), target=2)
-            thread = threading.Thread(target=lambda: endings.append(made.run(StopFlag())))
+            sweep = driver(search, executor, tracker, Watched(), target=2)
+            thread = threading.Thread(target=lambda: endings.append(sweep.run(StopFlag())))
             started = time.monotonic()
             thread.start()
             thread.join(60)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.sweep.environment import describe_processor
-from tests.faults.forked_cli import Nursery
+from tests.faults.forked_cli import ForkServer
 from tests.sweep.recorded_values import read_values
 
 FOLDER = Path(__file__).parent
@@ -30,9 +30,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
+def fork_server() -> Iterator[ForkServer]:
+    with ForkServer() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_finished_study_is_read_continued_and_replayed(nursery: Nursery, folder: Path) -> None:
+def test_a_finished_study_is_read_continued_and_replayed(fork_server: ForkServer, folder: Path) -> None:
     def harness(*arguments: str) -> str:
-        done = nursery.run(folder, arguments)
+        done = fork_server.run(folder, arguments)
         assert done.status == 0, done.err + done.out
         return done.out
 
@@ -70,12 +70,12 @@ def test_a_finished_study_is_read_continued_and_replayed(nursery: Nursery, folde
     assert "healthy: 8 trials" in harness("doctor", "search")
 
 
-def test_a_killed_study_goes_on_where_it_was(nursery: Nursery, folder: Path) -> None:
+def test_a_killed_study_resumes_where_it_stopped(fork_server: ForkServer, folder: Path) -> None:
     assert (folder / "mlruns" / "spool" / "killed.spool").is_file()
     before = read_values(folder / "mlruns" / "mlflow.db", "killed")
-    done = nursery.run(folder, ["run-study", "./killed.toml", "--workers", "0", "--cpu"])
+    done = fork_server.run(folder, ["run-study", "./killed.toml", "--workers", "0", "--cpu"])
     assert done.status == 0, done.err
-    assert "healthy: 4 trials, 4 complete" in nursery.run(folder, ["doctor", "killed"]).out
+    assert "healthy: 4 trials, 4 complete" in fork_server.run(folder, ["doctor", "killed"]).out
     after = read_values(folder / "mlruns" / "mlflow.db", "killed")
     ended = {name: values for name, values in before.items() if values[0] == "COMPLETE"}
     assert len(ended) == 2
@@ -92,13 +92,13 @@ def test_a_killed_study_goes_on_where_it_was(nursery: Nursery, folder: Path) -> 
     ],
 )
 def test_recorded_values_are_reproduced(
-    nursery: Nursery, tmp_path: Path, real_data: Path, study: str, options: list[str]
+    fork_server: ForkServer, tmp_path: Path, real_data: Path, study: str, options: list[str]
 ) -> None:
     """To the last bit where the processor is the one that they were recorded on; elsewhere the
     first trial, whose settings depend on no other's result, is as good to 0.03 of its score."""
     recorded = json.loads((FOLDER / "recorded_values.json").read_text())
     command = ["run-study", study, *options, "--workers", "1", "--cpu"]
-    done = nursery.run(tmp_path, [*command, "--data-dir", str(real_data)])
+    done = fork_server.run(tmp_path, [*command, "--data-dir", str(real_data)])
     assert done.status == 0, done.err
     values = read_values(tmp_path / "mlruns" / "mlflow.db", study)
     if describe_processor() == recorded["processor"]:

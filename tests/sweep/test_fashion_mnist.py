@@ -34,7 +34,9 @@ def test_one_epoch_learns(real_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_handouts_net_reaches_its_accuracy(real_data: Path, tmp_path: Path) -> None:
+def test_the_network_of_the_course_handout_reaches_its_accuracy(
+    real_data: Path, tmp_path: Path
+) -> None:
     settings = {
         "hidden": "[300,100]",
         "optimizer": "adam",
@@ -52,9 +54,7 @@ def test_the_handouts_net_reaches_its_accuracy(real_data: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_sweep_finds_more_than_chance_and_reads_the_test_set_once(
-    real_data: Path, tmp_path: Path
-) -> None:
+def test_a_sweep_beats_chance_and_reads_the_test_set_once(real_data: Path, tmp_path: Path) -> None:
     lines = command(
         tmp_path, "run-study", "--cpu", "--data-dir", str(real_data), "--trials", "6",
         "--set", "train.epochs=2", "--set", "space.width={low=32, high=128}",

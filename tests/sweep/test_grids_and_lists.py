@@ -12,49 +12,26 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from harness.analysis.seed_variance import Spread, settings, told
+from harness.analysis.seed_variance import SeedScores, describe_setting, rank_settings
 from harness.analysis.summary_json import to_dict
 from harness.cli.studies_table import list_studies
-from harness.config.loader import load
 from harness.data.torch_datasets import SealedTest
-from harness.errors import ConfigError, Interruption, StoreError, StudyError
+from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
+from harness.results import count_correct
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
-from harness.test_set.selection import Selection, freeze
+from harness.test_set.selection import Selection, freeze_selection
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
-from harness.tracking.types import State, StudyRun, TestReading, count_correct
+from harness.tracking.types import State, StudyRun, TestReading
 from harness.workspace import Workspace
+from tests.support.list_study import LIST, write
 
-LIST = """
-[study]
-seeds = 3
-seed = 5
-[data]
-name = "digits"
-validation = 0.2
-[train]
-epochs = 3
-batch_size = 32
-learning_rate = 3e-3
-[[trial]]
-name = "linear"
-hidden = []
-[[trial]]
-hidden = [24]
-batch_norm = "before"
-"""
 NAMES = ["linear", "hidden = [24], batch_norm = before"]
-
-
-def write(folder: Path, text: str = LIST) -> Path:
-    path = folder / "list.toml"
-    path.write_text(text)
-    return path
 
 
 def sweep(path: Path, **options: object) -> StudyResult:
@@ -71,7 +48,7 @@ def study(path: Path) -> StudyRun:
     return sweep(path).summary.study
 
 
-def test_every_setting_runs_with_every_seed_the_settings_first(study: StudyRun) -> None:
+def test_every_setting_runs_with_a_seed_before_the_next_seed(study: StudyRun) -> None:
     ran = [(run.spec.hidden, run.spec.seed) for run in study.trials]
     assert ran == [(hidden, seed) for seed in (5, 6, 7) for hidden in ((), (24,))]
     assert [run.spec.batch_norm for run in study.trials[:2]] == ["none", "before"]
@@ -81,7 +58,7 @@ def test_every_setting_runs_with_every_seed_the_settings_first(study: StudyRun) 
 def test_one_opening_covers_every_trial(study: StudyRun, path: Path) -> None:
     assert sorted(reading.number for reading in study.readings) == list(range(6))
     assert study.test_set_openings == 1
-    assert {reading.selection for reading in study.readings} == {freeze(study).hash}
+    assert {reading.selection for reading in study.readings} == {freeze_selection(study).hash}
     tracker = Workspace(path.parent / "mlruns").open_tracker(None, reading=True)
     for run in study.trials:
         reading, kept = (
@@ -90,55 +67,62 @@ def test_one_opening_covers_every_trial(study: StudyRun, path: Path) -> None:
         )
         assert reading is not None
         assert kept is not None
-        said = TestPredictions.from_bytes(kept)
-        assert count_correct(reading.confusion) == (int((said.true == said.predicted).sum()), 360)
-        assert said.probability.min() > 0.1  # of ten classes, the one it says is the likeliest
+        predictions = TestPredictions.from_bytes(kept)
+        assert count_correct(reading.confusion) == (
+            int((predictions.true == predictions.predicted).sum()),
+            360,
+        )
+        assert (
+            predictions.probability.min() > 0.1
+        )  # of ten classes, the one it says is the likeliest
         assert tracker.read_file(run.run_id, "weights.safetensors")
 
 
-def test_settings_come_with_mean_and_spread(study: StudyRun) -> None:
-    found = {setting.name: setting for setting in settings(study)}
-    assert sorted(found) == sorted(NAMES)
-    deep = found[NAMES[1]]
+def test_settings_have_mean_and_standard_deviation(study: StudyRun) -> None:
+    by_name = {setting.name: setting for setting in rank_settings(study)}
+    assert sorted(by_name) == sorted(NAMES)
+    deep = by_name[NAMES[1]]
     assert [run.number for run in deep.runs] == [1, 3, 5]
     values = [run.best.val_accuracy for run in study.trials[1::2] if run.best]
     assert deep.validation.values == tuple(values)
     assert deep.validation.mean == pytest.approx(np.mean(values))
-    assert deep.validation.deviation == pytest.approx(np.std(values, ddof=1))
+    assert deep.validation.std == pytest.approx(np.std(values, ddof=1))
     assert deep.test is not None
     assert len(deep.test.values) == 3
-    assert str(Spread((0.5, 0.6))) == "0.5500 ± 0.0707"
-    assert str(Spread((0.5,))) == "0.5000"
+    assert str(SeedScores((0.5, 0.6))) == "0.5500 ± 0.0707"
+    assert str(SeedScores((0.5,))) == "0.5000"
 
 
-def test_a_seed_is_the_same_noise_for_every_study_of_its_settings(tmp_path: Path) -> None:
+def test_a_seed_gives_the_same_result_in_every_study(tmp_path: Path) -> None:
     """So that settings differ by what was set, not by their luck."""
     alone = sweep(write(tmp_path), overrides=["study.seeds=1", "study.seed=6"], trials=1)
-    again = sweep(write(tmp_path), overrides=["study.name=two", "study.seed=5", "study.seeds=2"])
-    one, two = alone.summary.study.trials[0], again.summary.study.trials[2]
+    repeated = sweep(write(tmp_path), overrides=["study.name=two", "study.seed=5", "study.seeds=2"])
+    one, two = alone.summary.study.trials[0], repeated.summary.study.trials[2]
     assert one.spec == two.spec
     assert one.best is not None
     assert two.best is not None
     assert one.best.val_loss == two.best.val_loss
 
 
-def test_the_verdict_says_that_nothing_was_chosen(path: Path, study: StudyRun) -> None:
-    verdict = sweep(path).summary
-    lines = dict(verdict.lines)
+def test_the_summary_says_that_nothing_was_selected(path: Path, study: StudyRun) -> None:
+    summary = sweep(path).summary
+    lines = dict(summary.lines)
     assert "one opening for all 6 trials; nothing is chosen by it" in lines["test"]
-    best = settings(study)[0]
+    best = rank_settings(study)[0]
     assert lines["by setting"] == "mean ± standard deviation over seeds"
-    assert f"{best.name}" in verdict.text()
-    assert best.text() in verdict.text()
-    champion = verdict.champion
+    assert f"{best.name}" in summary.text()
+    assert best.describe() in summary.text()
+    champion = summary.champion
     assert champion.number in [run.number for run in best.runs]
     assert lines["settings"].startswith(f"{best.name} (seed {champion.spec.seed})")
-    document = json.loads(json.dumps(to_dict(verdict)))
-    assert [each["name"] for each in document["settings"]] == [s.name for s in settings(study)]
+    document = json.loads(json.dumps(to_dict(summary)))
+    assert [setting["name"] for setting in document["settings"]] == [
+        s.name for s in rank_settings(study)
+    ]
     assert document["test"]["looks"] == 1
 
 
-def test_a_finished_list_opens_nothing_again(
+def test_a_finished_list_does_not_open_the_test_set_again(
     path: Path, study: StudyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
@@ -146,7 +130,7 @@ def test_a_finished_list_opens_nothing_again(
 
 
 @pytest.mark.slow
-def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
+def test_more_seeds_resume_the_study_and_open_the_test_set_again(tmp_path: Path) -> None:
     path = write(tmp_path)
     before = sweep(path, overrides=["study.seeds=1"]).summary.study
     after = sweep(path, overrides=["study.seeds=2"]).summary
@@ -157,7 +141,7 @@ def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
     workspace = Workspace(path.parent / "mlruns")
     uri = workspace.local_uri
     client = MlflowClient(uri, registry_uri=uri)
-    champion = freeze(after.study).champion
+    champion = freeze_selection(after.study).champion
     for run in after.study.trials:  # its own figures, on its own run
         reading = after.study.find_reading(run)
         assert reading is not None
@@ -168,7 +152,7 @@ def test_more_seeds_go_on_and_are_a_second_look(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
+def test_after_a_stop_before_the_test_set_the_next_run_reads_all_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path)
@@ -186,7 +170,7 @@ def test_stopped_before_the_test_set_all_are_read_by_the_next_run(
 
 
 @pytest.mark.slow
-def test_what_was_read_before_a_crash_is_not_read_again(
+def test_trials_read_before_a_crash_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, log_test = write(tmp_path), MlflowTracker.log_test
@@ -206,11 +190,11 @@ def test_what_was_read_before_a_crash_is_not_read_again(
     assert [reading.number for reading in study.readings][:2] == logged
     assert sorted(reading.number for reading in study.readings) == [0, 1, 2, 3]
     assert study.state == "RUNNING"  # as it was read; it is closed after that
-    again = sweep(path, overrides=["study.seeds=2"]).summary.study
-    assert again.state == "COMPLETE"
+    closed = sweep(path, overrides=["study.seeds=2"]).summary.study
+    assert closed.state == "COMPLETE"
 
 
-def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
+def test_missing_weights_are_an_error_before_the_test_set_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, LIST.replace("hidden = []", "hidden = []\nlearning_rate = 1e-6"))
@@ -227,7 +211,7 @@ def test_weights_that_are_gone_are_found_out_before_the_test_set_is_opened(
         sweep(path, overrides=["study.seeds=1"])
 
 
-def test_settings_cannot_change_places(tmp_path: Path) -> None:
+def test_settings_cannot_change_their_order(tmp_path: Path) -> None:
     path = write(tmp_path)
     sweep(path, trials=1)
     head, first, second = LIST.split("[[trial]]")
@@ -238,21 +222,21 @@ def test_settings_cannot_change_places(tmp_path: Path) -> None:
 
 def test_a_setting_that_fails_is_named(tmp_path: Path) -> None:
     boom = '[[trial]]\nname = "boom"\noptimizer = "sgd"\nlearning_rate = 1e30\n'
-    verdict = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).summary
-    assert re.search(r"boom +none of 1 trials complete", verdict.text())
+    summary = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).summary
+    assert re.search(r"boom +none of 1 trials complete", summary.text())
 
 
-def test_names_of_settings_are_no_markup(tmp_path: Path) -> None:
+def test_markup_in_names_of_settings_is_escaped(tmp_path: Path) -> None:
     named = LIST.replace('"linear"', "'a\\|b **bold** <script>'")
     note = sweep(write(tmp_path, named), overrides=["study.seeds=1"]).summary.markdown()
     assert r"a\\\|b \*\*bold\*\* \<script>" in note
 
 
-def test_the_best_setting_is_so_by_the_objective(tmp_path: Path) -> None:
+def test_settings_are_ranked_by_the_objective(tmp_path: Path) -> None:
     study = sweep(write(tmp_path), overrides=["study.objective=val/loss"]).summary.study
     losses = [
         np.mean([run.best.val_loss for run in setting.runs if run.best])
-        for setting in settings(study)
+        for setting in rank_settings(study)
     ]
     assert losses == sorted(losses)
 
@@ -268,85 +252,16 @@ def test_a_list_of_many_settings_is_recorded(tmp_path: Path) -> None:
     sweep(path, trials=1)
     study = sweep(path, trials=2).summary.study
     assert len(study.definition["trial"]) == 120
-    assert {setting.name.split()[-1] for setting in settings(study)} == {"1", "2"}
+    assert {setting.name.split()[-1] for setting in rank_settings(study)} == {"1", "2"}
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            ("hidden = []", "hiden = []"),
-            r"\[\[trial\]\] number 1: hiden: unknown key; did you mean",
-        ),
-        (
-            ('name = "linear"', 'name = "a\\nb"'),
-            r"number 1: name: must be a text on one line, not 'a",
-        ),
-        (
-            ('name = "linear"', f'name = "{"long" * 30}"'),
-            r"name: at most 80 letters, not 120: long",
-        ),
-        (("hidden = []", "seed = 3"), r"\[\[trial\]\] number 1: seed: belongs in \[study\]"),
-        (("hidden = [24]", "depth = 3"), r"number 2: depth: belongs in \[space\]"),
-        (("hidden = [24]", "hidden = [0]"), r"number 2: hidden: every width must be at least 1"),
-        (("hidden = [24]", "batch_size = 1"), r"number 2: batch_size: BatchNorm needs at least 2"),
-        (('name = "linear"', "name = 3"), r"number 1: name: must be a text on one line, not 3"),
-        (("hidden = [24]", 'name = "linear"'), r"number 2: name: 'linear' is taken"),
-        (
-            ('hidden = [24]\nbatch_norm = "before"', "hidden = []"),
-            r"2: the same settings as 'linear'",
-        ),
-        (
-            ("seeds = 3", "seeds = 0"),
-            r"\[study\] seeds: input should be greater than or equal to 1",
-        ),
-        (("seeds = 3", "trials = 3"), r"trials: 3, but 2 settings with 1 seed make 2; raise seeds"),
-        (("seeds = 3", 'sampler = "tpe"'), r"sampler: tpe takes no \[\[trial\]\]"),
-        (("[[trial]]", "[trial]", 1), r"cannot be read as TOML"),
-        (("[study]", "trial = []\n[study]"), r"cannot be read as TOML"),
-        (("[[trial]]", "[space]\nl1 = [0.0]\n[[trial]]", 1), r"\[space\] l1: nothing is drawn"),
-        (("[[trial]]", "[[trail]]", 1), r"\[trail\]: unknown table; did you mean 'trial'"),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_each_mistake_is_one_line(tmp_path: Path, change: tuple[str, str], said: str) -> None:
-    path = write(tmp_path, LIST.replace(*change))
-    with pytest.raises(ConfigError, match=said) as raised:
-        load(path)
-    assert "\n" not in str(raised.value)
-
-
-def test_an_empty_list_is_a_mistake(tmp_path: Path) -> None:
-    for trial in ("trial = []", "trial = 3", "trial = [1]", "trial = {}"):
-        path = write(tmp_path, f"{trial}\n{LIST.split('[[trial]]')[0]}")
-        with pytest.raises(ConfigError, match="trial: must be an array of tables; write"):
-            load(path)
-
-
-def test_seeds_and_lists_are_for_what_draws_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="seeds: repeats a grid or a list, but the sampler is tpe"):
-        load("quickstart", ["study.seeds=3"])
-    with pytest.raises(ConfigError, match=r"sampler: a list needs \[\[trial\]\] tables"):
-        load("quickstart", ["study.sampler=list"])
-    losses = LIST.replace("hidden = []", 'loss = "mse"')
-    with pytest.raises(ConfigError, match="objective: val/loss is not comparable between different losses"):
-        load(write(tmp_path, losses), ["study.objective=val/loss"])
-
-
-def test_a_field_set_by_hand_is_the_same_in_every_setting(tmp_path: Path) -> None:
-    path = write(tmp_path, LIST + "[[trial]]\nhidden = [30]\n[[trial]]\nhidden = [40]\n")
-    config = load(path, ["train.hidden=[7]"])  # those that it makes alike are one
-    assert config.settings == {"linear": {}, "batch_norm = before": {"batch_norm": "before"}}
-    assert config.train["hidden"] == (7,)
-    assert config.study.trials == 6
-    assert config.study.pruner == "none"
-
-
-def test_train_takes_what_the_settings_share(path: Path) -> None:
+def test_train_uses_the_shared_settings(path: Path) -> None:
     home = path.parent / "mlruns"
-    plan = make_plan(path, RunOptions(home=home, workers=0, device="cpu", overrides=["train.hidden=[9]"]))
-    done = train_once(plan, test=True, watcher=Silent())
-    assert (done.spec.hidden, done.spec.batch_norm, done.spec.seed) == ((9,), "none", 5)
+    plan = make_plan(
+        path, RunOptions(home=home, workers=0, device="cpu", overrides=["train.hidden=[9]"])
+    )
+    result = train_once(plan, test=True, watcher=Silent())
+    assert (result.spec.hidden, result.spec.batch_norm, result.spec.seed) == ((9,), "none", 5)
     tracker = Workspace(home).open_tracker(None, reading=True)
     (run_id,) = (
         run.info.run_id
@@ -358,9 +273,9 @@ def test_train_takes_what_the_settings_share(path: Path) -> None:
     assert study is not None
     assert not study.is_grid_or_list
     assert "trial" not in study.definition
-    assert done.reading is not None
-    found = read_test_predictions(Workspace(home), run_id, None, 360)
-    assert found.right / found.total == done.reading.accuracy
+    assert result.reading is not None
+    predictions = read_test_predictions(Workspace(home), run_id, None, 360)
+    assert predictions.right / predictions.total == result.reading.accuracy
 
 
 def test_a_grid_repeats_over_seeds_too(tmp_path: Path) -> None:
@@ -368,44 +283,44 @@ def test_a_grid_repeats_over_seeds_too(tmp_path: Path) -> None:
     path = write(tmp_path, text + '[space]\nhidden = [[], [8]]\nbatch_norm = ["none", "after"]\n')
     study = sweep(path).summary.study
     assert len(study.trials) == len(study.readings) == 8
-    assert {setting.name for setting in settings(study)} == {
+    assert {setting.name for setting in rank_settings(study)} == {
         f"hidden = {hidden}, batch_norm = {norm}"
         for hidden in ("[]", "[8]")
         for norm in ("none", "after")
     }
-    assert all([run.spec.seed for run in s.runs] == [5, 6] for s in settings(study))
+    assert all([run.spec.seed for run in s.runs] == [5, 6] for s in rank_settings(study))
 
 
-def test_the_champion_is_of_the_setting_that_leads_not_the_luckiest_seed(study: StudyRun) -> None:
+def test_the_champion_has_the_best_mean_setting_not_the_best_seed(study: StudyRun) -> None:
     """Made up: setting B leads by its mean, A has the best single trial."""
-    made = {0: 0.99, 2: 0.50, 4: 0.50, 1: 0.90, 3: 0.91, 5: 0.90}
+    scores = {0: 0.99, 2: 0.50, 4: 0.50, 1: 0.90, 3: 0.91, 5: 0.90}
     trials = [
         replace(
             run,
-            best=replace(run.best, val_accuracy=made[run.number]),
-            metrics={"best/val_accuracy": made[run.number]},
+            best=replace(run.best, val_accuracy=scores[run.number]),
+            metrics={"best/val_accuracy": scores[run.number]},
         )
         for run in study.trials
         if run.best
     ]
-    assert freeze(replace(study, trials=trials)).champion.number == 3
+    assert freeze_selection(replace(study, trials=trials)).champion.number == 3
     one_seed = replace(study, trials=trials[:2])
-    assert freeze(one_seed).champion.number == 0
+    assert freeze_selection(one_seed).champion.number == 0
 
 
-def test_a_setting_is_told_by_what_its_name_stands_for(study: StudyRun) -> None:
-    assert told(study, study.trials[0]) == "linear (seed 5): hidden = []"
-    assert told(study, study.trials[3]) == f"{NAMES[1]} (seed 6)"
+def test_a_setting_is_described_by_its_fields(study: StudyRun) -> None:
+    assert describe_setting(study, study.trials[0]) == "linear (seed 5): hidden = []"
+    assert describe_setting(study, study.trials[3]) == f"{NAMES[1]} (seed 6)"
 
 
-def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
+def test_a_stand_in_for_the_test_set_is_called_so(tmp_path: Path) -> None:
     path = write(tmp_path, LIST.replace("[train]", "own_test = false\n[train]"))
-    verdict = sweep(path, overrides=["study.seeds=1"]).summary
-    lines = dict(verdict.lines)
+    summary = sweep(path, overrides=["study.seeds=1"]).summary
+    lines = dict(summary.lines)
     assert "test" not in lines
     assert "1 openings" not in lines["stand-in"]
     assert lines["classes"].startswith("on stand-in: ")
-    assert ", stand-in 0." in verdict.text()
+    assert ", stand-in 0." in summary.text()
     assert (
         "stand-in images are right"
         in read_test_predictions(Workspace(path.parent / "mlruns"), "list", None, 1).summary
@@ -414,7 +329,7 @@ def test_a_stand_in_is_called_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_champion_that_was_read_before_is_kept_all_the_same(
+def test_a_champion_that_was_tested_earlier_is_registered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path)
@@ -422,7 +337,7 @@ def test_a_champion_that_was_read_before_is_kept_all_the_same(
     other = 1 - before  # leads by its mean, once there are more seeds; here by decree
 
     def decreed(study: StudyRun) -> Selection:
-        return replace(freeze(study), champion=study.trials[other], kept=study.trials[other])
+        return replace(freeze_selection(study), champion=study.trials[other], kept=study.trials[other])
 
     monkeypatch.setattr("harness.sweep.finalize.freeze", decreed)
     result = sweep(path, overrides=["study.seeds=2"])
@@ -436,7 +351,7 @@ def test_a_champion_that_was_read_before_is_kept_all_the_same(
     assert metrics["test/accuracy"] == reading.accuracy
 
 
-def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
+def test_a_tested_study_that_was_not_closed_is_closed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, close = write(tmp_path), MlflowTracker.close_study
@@ -457,11 +372,13 @@ def test_a_study_that_was_read_but_not_closed_is_closed_by_the_next_run(
     assert study.state == "COMPLETE"
 
 
-def test_it_is_listed_with_its_champion(path: Path, study: StudyRun) -> None:
+def test_the_studies_table_shows_the_champion(path: Path, study: StudyRun) -> None:
     (row,) = (
-        row for row in list_studies(Workspace(path.parent / "mlruns"), None) if row["name"] == "list"
+        row
+        for row in list_studies(Workspace(path.parent / "mlruns"), None)
+        if row["name"] == "list"
     )
-    champion = freeze(study).champion
+    champion = freeze_selection(study).champion
     reading = study.find_reading(champion)
     assert reading is not None
     assert champion.best is not None

@@ -1,4 +1,4 @@
-"""A number predicted, from a table to the verdict: what is on record, quoted, drawn and kept."""
+"""A regression study from a table to the summary: record, report, replay, model."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ from harness.errors import ConfigError, UserError
 from harness.inference.test_examples import read_test_predictions
 from harness.metrics import Score, format_number
 from harness.models import baselines
-from harness.reports.again import write_again
 from harness.reports.plots import regression
-from harness.reports.study_page import report
+from harness.reports.study_page import build_study_page, write_study_page
 from harness.results import EpochMetrics
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
@@ -38,7 +37,7 @@ from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
-from harness.tracking.types import build_trial_document, parse_trial_document
+from harness.tracking.trial_document import build_trial_document, parse_trial_document
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support import regression_table
@@ -68,7 +67,7 @@ seeds = 2
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prices")
-    inputs, targets = regression_table.table(400)
+    inputs, targets = regression_table.make_table(400)
     with (folder / "prices.csv").open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow([*(f"f{column}" for column in range(regression_table.FEATURES)), "price"])
@@ -99,166 +98,182 @@ def test_the_champion_has_the_least_rmse_and_no_accuracy_is_on_record(
     ranked = study.rank_trials()
     assert ranked[0].score == min(run.score for run in study.trials if run.best)
     for run in (*study.trials, *study.confirmation_runs):
-        kept = client.get_run(run.run_id).data.metrics
-        assert not [name for name in kept if "accuracy" in name or "class" in name]
+        recorded = client.get_run(run.run_id).data.metrics
+        assert not [name for name in recorded if "accuracy" in name or "class" in name]
         assert run.best is not None
-        assert kept["best/val_rmse"] == run.best.val_rmse == run.score
-        assert kept["best/val_mae"] == run.best.val_mae
-        assert all(map(math.isfinite, kept.values()))
+        assert recorded["best/val_rmse"] == run.best.val_rmse == run.score
+        assert recorded["best/val_mae"] == run.best.val_mae
+        assert all(map(math.isfinite, recorded.values()))
         history = client.get_metric_history(run.run_id, "val/rmse")
-        assert [point.value for point in history] == [each.val_rmse for each in run.epochs]
+        assert [point.value for point in history] == [epoch.val_rmse for epoch in run.epochs]
         files = {file.path for file in client.list_artifacts(run.run_id)}
         assert "confusion.csv" not in files
-    own = client.get_run(study.run_id).data.metrics
+    metrics = client.get_run(study.run_id).data.metrics
     reading = result.summary.reading
     assert reading is not None
-    assert (own["test/rmse"], own["test/mae"], own["test/r2"]) == (
+    assert (metrics["test/rmse"], metrics["test/mae"], metrics["test/r2"]) == (
         reading.rmse,
         reading.mae,
         reading.r2,
     )
-    assert own["confirm/val_rmse_mean"] == result.summary.confirmed.validation.mean  # type: ignore[union-attr]
+    assert metrics["confirm/val_rmse_mean"] == result.summary.confirmation.validation.mean  # type: ignore[union-attr]
 
 
-def test_the_model_that_was_exported_answers_in_the_targets_own_units(
+def test_the_exported_model_predicts_in_the_units_of_the_target(
     folder: Path, workspace: Workspace, result: StudyResult
 ) -> None:
-    prepared = make_plan(folder / "prices.toml", RunOptions(home=folder / "mlruns", device="cpu")).prepare()
+    prepared = make_plan(
+        folder / "prices.toml", RunOptions(home=folder / "mlruns", device="cpu")
+    ).prepare()
     part = load_splits(prepared.training).validation
     with _set_global_store(workspace.local_uri):
         model = mlflow.pytorch.load_model("models:/prices@champion")
         info = mlflow.models.get_model_info("models:/prices@champion")
         signature = info.signature
         assert info.metadata["target"] == "price"
-        assert info.metadata["columns"] == [f"f{each}" for each in range(regression_table.FEATURES)]
-    said = model(part.inputs[part.rows]).detach().numpy()[:, 0]
+        assert info.metadata["columns"] == [
+            f"f{number}" for number in range(regression_table.FEATURES)
+        ]
+    predicted = model(part.inputs[part.rows]).detach().numpy()[:, 0]
     true = part.labels[part.rows].numpy()
-    assert root_mean_squared_error(true, said) == pytest.approx(result.summary.kept.score, rel=1e-5)
+    assert root_mean_squared_error(true, predicted) == pytest.approx(
+        result.summary.model_run.score, rel=1e-5
+    )
     assert signature.inputs.inputs[0].type == np.dtype(np.float32)
     assert signature.outputs.inputs[0].shape == (-1, 1)
 
 
-def test_the_test_figures_are_those_of_what_was_said_of_each_example(
+def test_test_metrics_match_the_recorded_predictions(
     workspace: Workspace, result: StudyResult
 ) -> None:
     tracker, reading = workspace.open_tracker(None, reading=True), result.summary.reading
-    content = tracker.read_file(result.summary.kept.run_id, TEST_PREDICTIONS_FILE)
+    content = tracker.read_file(result.summary.model_run.run_id, TEST_PREDICTIONS_FILE)
     assert content is not None
     assert reading is not None
-    said = TestPredictions.from_bytes(content)
-    assert reading.rmse == pytest.approx(root_mean_squared_error(said.true, said.predicted))
-    assert reading.r2 == pytest.approx(r2_score(said.true, said.predicted))
-    assert reading.examples == len(said.true) == 80
+    predictions = TestPredictions.from_bytes(content)
+    assert reading.rmse == pytest.approx(
+        root_mean_squared_error(predictions.true, predictions.predicted)
+    )
+    assert reading.r2 == pytest.approx(r2_score(predictions.true, predictions.predicted))
+    assert reading.examples == len(predictions.true) == 80
     assert reading.interval is not None
     assert reading.interval[0] < reading.score < reading.interval[1]
 
 
-def test_baselines_are_fitted_on_training_alone_and_read_test_in_the_same_opening(
+def test_baselines_are_fitted_on_the_training_set_and_tested_in_the_same_opening(
     folder: Path, workspace: Workspace, result: StudyResult
 ) -> None:
-    prepared = make_plan(folder / "prices.toml", RunOptions(home=folder / "mlruns", device="cpu")).prepare()
+    prepared = make_plan(
+        folder / "prices.toml", RunOptions(home=folder / "mlruns", device="cpu")
+    ).prepare()
     splits = load_splits(prepared.training)
     x, y = (values.double().numpy() for values in (splits.train.inputs, splits.train.labels))
     rows, others = splits.train.rows.numpy(), splits.validation.rows.numpy()
     line = LinearRegression().fit(x[rows], y[rows])
-    known = result.summary.baselines
-    assert known is not None
+    recorded_baselines = result.summary.baselines
+    assert recorded_baselines is not None
     expected = root_mean_squared_error(y[others], line.predict(x[others]))
-    assert known.of_split("validation")[baselines.LINEAR_REGRESSION].rmse == pytest.approx(
-        expected, rel=1e-6
-    )
-    assert known.of_split("test").keys() == {
+    assert recorded_baselines.of_split("validation")[
+        baselines.LINEAR_REGRESSION
+    ].rmse == pytest.approx(expected, rel=1e-6)
+    assert recorded_baselines.of_split("test").keys() == {
         baselines.MEAN_BASELINE,
         baselines.LINEAR_REGRESSION,
         baselines.BOOSTED_TREES,
     }
     assert (
-        known.of_split("test")[baselines.MEAN_BASELINE].r2
+        recorded_baselines.of_split("test")[baselines.MEAN_BASELINE].r2
         < 0.01
-        < known.of_split("test")[baselines.BOOSTED_TREES].r2
+        < recorded_baselines.of_split("test")[baselines.BOOSTED_TREES].r2
     )
-    assert len(TestSetLog.of(workspace.test_set_folder, prepared.test_digest).selections()) == 1
+    assert len(TestSetLog.for_test_set(workspace.test_set_folder, prepared.test_digest).list_selections()) == 1
 
 
-def test_the_verdict_speaks_of_rmse(result: StudyResult) -> None:
+def test_the_summary_reports_rmse(result: StudyResult) -> None:
     lines, reading = dict(result.summary.lines), result.summary.reading
     assert reading is not None
     assert lines["validation"].startswith("RMSE of price ")
     assert lines["test"].startswith(f"RMSE {format_number(reading.score)} (95 %: ")
-    assert f"MAE {format_number(reading.mae or 0)}, R2 {reading.r2:.4f} (80 examples" in lines["test"]
+    assert (
+        f"MAE {format_number(reading.mae or 0)}, R2 {reading.r2:.4f} (80 examples" in lines["test"]
+    )
     assert "gradient-boosted trees RMSE " in lines["baselines"]
     assert "sign-flip" in lines["ties"]
-    whole = result.summary.text() + result.summary.markdown()
-    assert "accuracy" not in whole
-    assert "McNemar" not in whole
-    told = json.loads(json.dumps(to_dict(result.summary), allow_nan=False))
-    assert told["test"]["rmse"] == reading.rmse
-    assert told["validation"]["r2"] == result.summary.kept.best.val_r2  # type: ignore[union-attr]
-    assert "accuracy" not in json.dumps(told)
+    text = result.summary.text() + result.summary.markdown()
+    assert "accuracy" not in text
+    assert "McNemar" not in text
+    document = json.loads(json.dumps(to_dict(result.summary), allow_nan=False))
+    assert document["test"]["rmse"] == reading.rmse
+    assert document["validation"]["r2"] == result.summary.model_run.best.val_r2  # type: ignore[union-attr]
+    assert "accuracy" not in json.dumps(document)
 
 
 def test_the_report_shows_predicted_against_true_and_no_classes(
     workspace: Workspace, result: StudyResult
 ) -> None:
-    page = report(result.summary)
+    page = build_study_page(result.summary)
     names = [section.name for section in page.sections]
     assert "predicted" in names
     assert not {"classes", "mistakes"} & set(names)
-    (section,) = (each for each in page.sections if each.name == "predicted")
+    (section,) = (section for section in page.sections if section.name == "predicted")
     assert [plot.name for plot in section.plots] == ["predicted", "residuals", "errors"]
-    validation, test = regression.data(result.summary)
+    validation, test = regression.load_predictions(result.summary)
     assert root_mean_squared_error(validation.true, validation.predicted) == pytest.approx(
-        result.summary.kept.score
+        result.summary.model_run.score
     )
-    assert (validation.part, test.part, len(test.true)) == ("validation", "test", 80)
+    assert (validation.split, test.split, len(test.true)) == ("validation", "test", 80)
     first, *others = section.values["table"][1:]
     assert first[0] == "this study's model"
     assert {row[0] for row in others} == set(result.summary.baselines.of_split("test"))  # type: ignore[union-attr]
-    text = page.inlined()
+    text = page.render_inline()
     assert "validation RMSE of price" in text
     assert "validation accuracy" not in text
-    assert write_again(workspace, "prices", None).is_file()
+    assert write_study_page(workspace, "prices", None).is_file()
 
 
-def test_it_is_listed_compared_and_healthy(workspace: Workspace, result: StudyResult) -> None:
+def test_studies_compare_and_doctor_accept_a_regression(
+    workspace: Workspace, result: StudyResult
+) -> None:
     (row,) = list_studies(workspace, None)
     assert row["test"] == result.summary.reading.rmse  # type: ignore[union-attr]
     assert format_number(row["test"]) in format_studies([row])
     worst = result.summary.study.rank_trials()[-1]
-    found = compare(
+    comparison = compare(
         workspace.open_tracker(None, reading=True), ["prices", f"prices/{worst.number}"]
     )
-    lines = dict(found.lines)
+    lines = dict(comparison.lines)
     assert "validation RMSE of price" in lines["A"]
     assert "A is nearer on " in lines["A and B"]
-    examined = check_studies(workspace, "prices")
-    assert examined.healthy, examined.text()
+    health = check_studies(workspace, "prices")
+    assert health.healthy, health.text()
 
 
-def test_a_trial_replays_to_the_last_bit(
+def test_a_trial_replays_bit_for_bit(
     folder: Path, workspace: Workspace, result: StudyResult
 ) -> None:
-    found = replay(workspace, "prices/0", watcher=Silent(), inline=True)
-    assert found.word == "bitwise", found.text()
-    assert "64 predictions" in found.text()
-    assert "confusion" not in found.text()
+    replayed = replay(workspace, "prices/0", watcher=Silent(), inline=True)
+    assert replayed.agreement == "bitwise", replayed.text()
+    assert "64 predictions" in replayed.text()
+    assert "confusion" not in replayed.text()
 
 
-def test_train_tells_of_rmse(folder: Path, workspace: Workspace, result: StudyResult) -> None:
-    plan = make_plan(folder / "prices.toml", RunOptions(home=folder / "mlruns", device="cpu", workers=0))
-    found = train_once(plan, test=True, watcher=Silent())
-    assert "RMSE of price " in found.text()
-    assert "accuracy" not in found.text()
-    assert found.to_dict()["test"]["rmse"] == found.reading.rmse  # type: ignore[union-attr]
+def test_train_reports_rmse(folder: Path, workspace: Workspace, result: StudyResult) -> None:
+    plan = make_plan(
+        folder / "prices.toml", RunOptions(home=folder / "mlruns", device="cpu", workers=0)
+    )
+    trained = train_once(plan, test=True, watcher=Silent())
+    assert "RMSE of price " in trained.text()
+    assert "accuracy" not in trained.text()
+    assert trained.to_dict()["test"]["rmse"] == trained.reading.rmse  # type: ignore[union-attr]
 
 
-def test_there_are_no_pictures_to_look_at(workspace: Workspace, result: StudyResult) -> None:
+def test_predict_refuses_a_regression(workspace: Workspace, result: StudyResult) -> None:
     with pytest.raises(UserError, match="prices predicts price, a number"):
         read_test_predictions(workspace, "prices", None, 3)
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("train.loss=bce", r"loss: bce is for classification; a regression uses mse, leave it out"),
         ('space.loss=["mse","bce"]', r"loss: bce is for classification"),
@@ -270,23 +285,25 @@ def test_there_are_no_pictures_to_look_at(workspace: Workspace, result: StudyRes
         ),
     ],
 )
-def test_what_tells_classes_apart_is_refused(folder: Path, override: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_options_for_classes_are_refused(folder: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         load(folder / "prices.toml", [override])
 
 
 def test_a_regressions_objective_is_refused_for_classes() -> None:
-    with pytest.raises(ConfigError, match="objective: val/rmse, but this is a classification study"):
+    with pytest.raises(
+        ConfigError, match="objective: val/rmse, but this is a classification study"
+    ):
         load("quickstart", ["study.objective=val/rmse"])
 
 
-def test_what_a_file_need_not_say(folder: Path) -> None:
+def test_objective_and_loss_have_defaults(folder: Path) -> None:
     config = load(folder / "prices.toml")
     assert (config.study.objective, config.train["loss"]) == ("val/rmse", "mse")
 
 
 @pytest.mark.parametrize(
-    ("value", "beside", "told"),
+    ("value", "beside", "text"),
     [
         (23144.6, None, "23,145"),
         (911.9, 23144.6, "912"),
@@ -298,14 +315,18 @@ def test_what_a_file_need_not_say(folder: Path) -> None:
         (math.inf, None, "inf"),
     ],
 )
-def test_numbers_have_four_digits_or_more(value: float, beside: float | None, told: str) -> None:
-    assert format_number(value, beside) == told
+def test_numbers_have_four_digits_or_more(value: float, beside: float | None, text: str) -> None:
+    assert format_number(value, beside) == text
 
 
-def test_scores() -> None:
+def test_a_score_has_a_name_and_a_direction() -> None:
     assert (Score().full_name, Score().is_higher_better) == ("accuracy", True)
     score = Score("regression", "price")
-    assert (score.full_name, score.is_higher_better, score.field_name) == ("RMSE of price", False, "val_rmse")
+    assert (score.full_name, score.is_higher_better, score.field_name) == (
+        "RMSE of price",
+        False,
+        "val_rmse",
+    )
 
 
 @pytest.mark.parametrize("objective", ["val/mae", "val/loss"])
@@ -318,7 +339,7 @@ def test_another_objective_ranks_by_it(result: StudyResult, objective: str) -> N
     assert values == sorted(values)
 
 
-def test_a_record_of_classes_is_as_it_was() -> None:
+def test_a_record_of_classes_has_no_columns_of_a_regression() -> None:
     """No column in trial.json for what only a regression measures, and none needed to read one."""
     epoch = EpochMetrics(
         epoch=1,
@@ -338,7 +359,9 @@ def test_a_record_of_classes_is_as_it_was() -> None:
 
 
 @pytest.mark.slow
-def test_ames_housing_beats_a_line_on_the_same_split(real_data: Path, tmp_path: Path) -> None:
+def test_ames_housing_beats_a_linear_regression_on_the_same_split(
+    real_data: Path, tmp_path: Path
+) -> None:
     if not (real_data / "ames").is_dir():
         pytest.skip("the Ames table: put AmesHousing.xlsx into ames/ of HARNESS_DATA_DIR")
     result = run_study(
@@ -351,10 +374,10 @@ def test_ames_housing_beats_a_line_on_the_same_split(real_data: Path, tmp_path: 
         overrides=["train.epochs=15", "study.pruner=none"],
         home=tmp_path / "mlruns",
     )
-    known = result.summary.baselines
-    assert known is not None
+    recorded_baselines = result.summary.baselines
+    assert recorded_baselines is not None
     line, mean = (
-        known.of_split("validation")[name]
+        recorded_baselines.of_split("validation")[name]
         for name in (baselines.LINEAR_REGRESSION, baselines.MEAN_BASELINE)
     )
     assert result.champion.score < 0.9 * line.rmse < 0.5 * mean.rmse

@@ -1,16 +1,13 @@
-"""The whole of it on the digits: sweep, record, champion, test set, report; and again."""
+"""A complete study of the digits: sweep, record, champion, test set, report; then resumed."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -19,12 +16,12 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from harness.analysis.data_quality import fairness_of
+from harness.analysis.data_quality import read_data_quality
 from harness.cli.studies_table import format_studies, list_studies
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import SealedTest
 from harness.errors import ConfigError, StoreError, StudyError
-from harness.reports.again import write_again
+from harness.reports.study_page import write_study_page
 from harness.search.study import Search
 from harness.sweep.environment import read_git_commit
 from harness.sweep.options import RunOptions
@@ -34,22 +31,7 @@ from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
-
-STUDY = """# harness run-study tiny
-[study]
-trials = 6
-pruner = "none"
-[data]
-name = "digits"
-validation = 0.2
-[train]
-epochs = 3
-[space]
-depth = { low = 1, high = 2 }
-width = { low = 8, high = 32 }
-learning_rate = { low = 1e-3, high = 1e-1, log = true }
-batch_norm = ["none", "before", "after"]
-"""
+from tests.support.digits_study import STUDY
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +50,7 @@ def result(folder: Path) -> StudyResult:
     return sweep(folder)
 
 
-def test_mlflows_global_state_is_as_it_was(result: StudyResult) -> None:
+def test_the_global_state_of_mlflow_is_unchanged(result: StudyResult) -> None:
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert "MLFLOW_REGISTRY_URI" not in os.environ
     assert mlflow.active_run() is None
@@ -80,7 +62,7 @@ def client(folder: Path, result: StudyResult) -> MlflowClient:
     return MlflowClient(uri, registry_uri=uri)
 
 
-def test_one_parent_and_one_child_run_a_trial_with_whole_curves(
+def test_each_trial_is_a_child_run_with_a_complete_curve(
     client: MlflowClient, result: StudyResult
 ) -> None:
     experiment = client.get_experiment_by_name("tiny")
@@ -109,7 +91,9 @@ def test_one_parent_and_one_child_run_a_trial_with_whole_curves(
         assert {"trial.json", "confusion.csv", "predictions.npy"} <= files
 
 
-def test_kept_predictions_are_the_best_epochs(client: MlflowClient, result: StudyResult) -> None:
+def test_recorded_predictions_are_from_the_best_epoch(
+    client: MlflowClient, result: StudyResult
+) -> None:
     run_id = result.champion.run_id
     path = client.download_artifacts(run_id, "predictions.npy")
     true, predictions = np.load(path)
@@ -134,13 +118,15 @@ def test_weights_of_the_best_five_are_kept(client: MlflowClient, result: StudyRe
     assert sorted(kept) == sorted(best)
 
 
-def test_the_parent_holds_what_a_reader_needs(client: MlflowClient, result: StudyResult) -> None:
+def test_the_parent_run_holds_what_a_reader_needs(
+    client: MlflowClient, result: StudyResult
+) -> None:
     parent = client.get_run(result.summary.study.run_id)
     tags = parent.data.tags
     assert len(tags["harness.split_hash"]) == 64
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     assert json.loads(tags["harness.splits"])["test"] == [360, prepared.test_digest]
-    assert fairness_of(result.summary.study) == prepared.data_quality
+    assert read_data_quality(result.summary.study) == prepared.data_quality
     assert f"torch {torch.__version__.split('+')[0]}" in tags["harness.versions"]
     assert tags["harness.device"].startswith("CPU")
     assert tags["harness.git_commit"] == read_git_commit()
@@ -168,10 +154,10 @@ def test_the_champion_loads_without_harness_and_gives_the_logged_accuracy(
         f"mlflow.set_tracking_uri({Workspace(folder / 'mlruns').local_uri!r})\n"
         "model = mlflow.pytorch.load_model('models:/tiny@champion')\n"
         f"test = np.load({str(folder / 'test.npz')!r})\n"
-        "whole = model(torch.from_numpy(test['images'])).argmax(1).numpy()\n"
+        "batch = model(torch.from_numpy(test['images'])).argmax(1).numpy()\n"
         "one = model(torch.from_numpy(test['images'][:1])).argmax(1).numpy()\n"
-        "assert one[0] == whole[0]\n"
-        "print((whole == test['labels']).mean())"
+        "assert one[0] == batch[0]\n"
+        "print((batch == test['labels']).mean())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.test is not None
@@ -185,7 +171,9 @@ def digits_test(isolated: Path) -> tuple[np.ndarray, np.ndarray]:
     return part.inputs.numpy(), part.labels.numpy()
 
 
-def test_the_registered_model_says_what_it_is(client: MlflowClient, result: StudyResult) -> None:
+def test_the_registered_model_has_tags_and_a_signature(
+    client: MlflowClient, result: StudyResult
+) -> None:
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial"] == str(result.champion.number)
     assert version.run_id == result.summary.study.run_id
@@ -197,13 +185,15 @@ def test_the_registered_model_says_what_it_is(client: MlflowClient, result: Stud
     assert info.signature.inputs.inputs[0].shape == (-1, 8, 8)
 
 
-def test_nothing_is_left_outside_its_own_folders(folder: Path, result: StudyResult) -> None:
-    found = {path.name for path in (folder / "mlruns").iterdir()}
-    assert found == {"mlflow.db", "artifacts", "optuna", "reports", "test-sets"}
+def test_nothing_is_written_outside_the_folders_of_the_workspace(
+    folder: Path, result: StudyResult
+) -> None:
+    names = {path.name for path in (folder / "mlruns").iterdir()}
+    assert names == {"mlflow.db", "artifacts", "optuna", "reports", "test-sets"}
     assert not Path("mlflow.db").exists()
 
 
-def test_a_server_that_does_not_answer_is_said_at_once(folder: Path) -> None:
+def test_a_server_that_does_not_answer_is_an_immediate_error(folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -213,7 +203,7 @@ def test_a_server_that_does_not_answer_is_said_at_once(folder: Path) -> None:
     assert "canary" not in str(raised.value)
 
 
-def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported_and_not_changed(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.database.write_bytes(b"not a database at all")
     with pytest.raises(StoreError, match=r"mlflow\.db is not an SQLite database"):
@@ -221,7 +211,7 @@ def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
     assert workspace.database.read_bytes() == b"not a database at all"
 
 
-def test_the_result_is_a_frame_and_a_champion(result: StudyResult) -> None:
+def test_the_result_has_a_data_frame_and_a_champion(result: StudyResult) -> None:
     frame = result.trials
     assert list(frame.index) == list(range(6))
     assert {"state", "hidden", "learning_rate", "best_val_accuracy", "parameters"} <= set(frame)
@@ -230,14 +220,14 @@ def test_the_result_is_a_frame_and_a_champion(result: StudyResult) -> None:
     assert result.report.is_file()
 
 
-def test_running_it_again_does_nothing_and_more_trials_go_on(
+def test_a_finished_study_does_nothing_and_more_trials_resume_it(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    messages: list[str] = []
 
     class Listening:
         def message(self, text: str) -> None:
-            said.append(text)
+            messages.append(text)
 
         def refresh(self, *_: object) -> None: ...
 
@@ -246,13 +236,13 @@ def test_running_it_again_does_nothing_and_more_trials_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(Search, "ask", None)  # nothing may be asked
         patch.setattr(SealedTest, "open", None)  # nor the test set opened
-        again = sweep(folder, watcher=Listening())
-    assert said == ["tiny: 6 of 6 trials are done, nothing to train"]
-    assert again.champion.uid == result.champion.uid
-    assert again.test == result.test
+        repeated = sweep(folder, watcher=Listening())
+    assert messages == ["tiny: 6 of 6 trials are done, nothing to train"]
+    assert repeated.champion.uid == result.champion.uid
+    assert repeated.test == result.test
 
     more = sweep(folder, trials=8, watcher=Listening())
-    assert said[1].startswith("tiny: resuming after 6 of 8 trials")
+    assert messages[1].startswith("tiny: resuming after 6 of 8 trials")
     states = [run.state for run in more.summary.study.trials]
     assert states == ["COMPLETE"] * 8
     assert [run.spec for run in more.summary.study.trials[:6]] == [
@@ -284,7 +274,7 @@ def test_a_batch_larger_than_the_data_is_refused_at_once(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_script_without_a_main_guard_may_call_it(folder: Path) -> None:
+def test_a_script_without_a_main_guard_can_run_a_study(folder: Path) -> None:
     script = folder / "script.py"
     script.write_text(
         "import harness\n"
@@ -298,45 +288,17 @@ def test_a_script_without_a_main_guard_may_call_it(folder: Path) -> None:
     assert 0 <= float(accuracy) <= 1
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, cwd=folder
-    )
-
-
-@pytest.mark.slow
-def test_json_lines_end_with_the_verdict(folder: Path) -> None:
-    done = command(
-        folder, "run-study", "./tiny.toml", "--cpu", "--trials", "2", "--format", "json",
-        "--set", "study.name=told", "--set", "confirm.seeds=1",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["event"] for line in lines if line["event"] != "message"] == [
-        *("trial", "trial"),
-        *("confirm", "confirm"),
-        "verdict",
-    ]
-    verdict = lines[-1]
-    assert verdict["trials"]["complete"] == 2
-    assert verdict["test"]["looks"] == 1
-    accuracy = verdict["test"]["class_accuracy"]
-    assert verdict["test"]["hardest_class"] == min(
-        accuracy, key=lambda name: (accuracy[name], name)
-    )
-    for part in ("validation", "test"):
-        for name, (low, high) in verdict[part]["class_intervals"].items():
-            assert low <= verdict[part]["class_accuracy"][name] <= high
-
-
-def test_train_stands_alone_and_opens_the_test_set_only_when_asked(
+def test_train_is_recorded_separately_and_opens_the_test_set_only_on_request(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = make_plan(
         folder / "tiny.toml",
-        RunOptions(home=folder / "mlruns",
-        device="cpu",
-        overrides=["train.hidden=[16]", "study.name=single"]))
+        RunOptions(
+            home=folder / "mlruns",
+            device="cpu",
+            overrides=["train.hidden=[16]", "study.name=single"],
+        ),
+    )
     with monkeypatch.context() as patch:
         patch.setattr(SealedTest, "open", None)
         untested = train_once(plan, test=False, watcher=Silent())
@@ -367,125 +329,7 @@ def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -
     assert lines[0].split() == ["study", "dataset", "trials", "best", "objective", "test", "when"]
     page = workspace.report_path("tiny", workspace.local_uri)
     page.unlink()
-    assert write_again(workspace, "tiny", None) == page
+    assert write_study_page(workspace, "tiny", None) == page
     assert "Leaderboard" in page.read_text()
     with pytest.raises(StudyError, match=r"no study 'tinny' on record; did you mean 'tiny'\?"):
-        write_again(workspace, "tinny", None)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("wait_for", ["trial 4 ", "4 trials on CPU"])
-def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_goes_on(
-    tmp_path: Path, wait_for: str
-) -> None:
-    """Ctrl-C reaches every process of the terminal's group, the workers too."""
-    (tmp_path / "tiny.toml").write_text(STUDY)
-    arguments = [
-        *(sys.executable, "-m", "harness", "run-study", "./tiny.toml", "--cpu"),
-        *("--trials", "4000" if wait_for == "trial 4 " else "4"),
-    ]
-    with subprocess.Popen(
-        arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if wait_for in line:
-                os.killpg(process.pid, signal.SIGINT)
-                break
-        said += process.stderr.readlines()
-        assert process.wait(30) == 130
-    assert not any("Traceback" in line for line in said), said
-    assert "rerun the same command to continue" in said[-1]
-    uri = Workspace(tmp_path / "mlruns").local_uri
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None
-    states = {run.info.status for run in client.search_runs([experiment.experiment_id])}
-    assert "RUNNING" not in states
-    done = len([line for line in said if "  trial " in line and "interrupted" not in line])
-    again = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", str(done + 2))
-    assert again.returncode == 0, again.stderr
-    assert "complete" in again.stdout
-
-
-@pytest.mark.slow
-def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(STUDY)
-    assert "no studies in" in command(tmp_path, "studies").stderr
-    assert command(tmp_path, "report", "tiny").returncode == 2
-    study = ("run-study", "./tiny.toml", "--cpu", "--trials", "2", "--no-confirm")
-    done = command(tmp_path, *study)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
-    assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"
-    done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
-    tested = json.loads(done.stdout.splitlines()[-1])["test"]
-    assert 0 < tested["interval"][0] < tested["accuracy"] <= tested["interval"][1] <= 1
-    (row,) = json.loads(command(tmp_path, "studies", "--format", "json").stdout)
-    assert (row["name"], row["done"]) == ("tiny", 2)
-    assert command(tmp_path, "report", "tiny").stdout.strip() == "mlruns/reports/tiny/index.html"
-
-
-def test_a_dry_run_shows_everything_and_touches_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "tiny.toml").write_text(STUDY)
-    before = snapshot(tmp_path)
-    done = command(tmp_path, "run-study", "./tiny.toml", "--dry-run", "--cpu", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)
-    assert plan["trials"] == 6
-    assert plan["sizes"] == {"train": 1149, "validation": 288, "test": 360}
-    assert plan["space"]["batch_norm"] == ["none", "before", "after"]
-    assert 0 < plan["seconds"] < 600
-    assert snapshot(tmp_path) == before
-
-
-def snapshot(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
-
-
-MISTAKES: dict[str, tuple[list[str], str]] = {
-    "gpu": (["run-study", "quickstart", "--gpu"], "--gpu: no CUDA device was found"),
-    "both": (["run-study", "quickstart", "--gpu", "--cpu"], "exclude each other"),
-    "unknown study": (["run-study", "quikstart"], "did you mean 'quickstart'?"),
-    "misspelt key": (
-        ["run-study", "quickstart", "--set", "train.epoch=3"],
-        "did you mean 'epochs'?",
-    ),
-    "no data": (["run-study", "--data-dir", "."], "FashionMNIST/raw/train-images-idx3-ubyte"),
-    "no trials": (["run-study", "quickstart", "--trials", "0"], "--trials: must be at least 1"),
-    "no duration": (["run-study", "quickstart", "--timeout", "soon"], "--timeout: 'soon' is no"),
-    "no workers": (["train", "quickstart", "--seed", "-1"], "--seed: must be at least 0"),
-    "no record": (["ui"], "mlruns/mlflow.db; start with: harness run-study quickstart"),
-    "no address": (
-        ["studies", "--tracking-uri", "foo"],
-        "'foo' is not a tracking address; write http://HOST:PORT",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_exit_status_2(
-    tmp_path: Path, name: str, has_gpu: Callable[[], bool]
-) -> None:
-    if name == "gpu" and has_gpu():
-        pytest.skip("this machine has a GPU: --gpu is no mistake")
-    arguments, message = MISTAKES[name]
-    done = command(tmp_path, *arguments)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "Traceback" not in done.stderr
-    assert not done.stdout
-    assert not list(tmp_path.iterdir()), "nothing is left behind"
-
-
-@pytest.fixture(scope="session")
-def has_gpu() -> Callable[[], bool]:
-    from harness.executors.devices import cuda_devices
-
-    return lambda: bool(cuda_devices())
+        write_study_page(workspace, "tinny", None)

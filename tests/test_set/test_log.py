@@ -19,7 +19,7 @@ from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
-from harness.test_set.opening import read_test
+from harness.test_set.opening import read_test_set
 from harness.tracking.types import TestReading
 from harness.workspace import Workspace
 
@@ -43,7 +43,7 @@ READING = TestReading(selection="a", number=0, time=1.0, loss=0.5, confusion=((1
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> TestSetLog:
-    return TestSetLog.of(tmp_path / "test-sets", 64 * "f")
+    return TestSetLog.for_test_set(tmp_path / "test-sets", 64 * "f")
 
 
 def sweep(folder: Path, **options: object) -> StudyResult:
@@ -53,34 +53,34 @@ def sweep(folder: Path, **options: object) -> StudyResult:
 
 
 def test_a_selection_is_one_look_however_often_it_is_opened(ledger: TestSetLog) -> None:
-    assert ledger.open("a", "one", "1") == 1
-    assert ledger.open("b", "two", "2") == 2
-    assert ledger.open("a", "one", "1") == 1
-    ledger.close(READING)
-    ledger.close(READING)
-    assert ledger.selections() == ["a", "b"]
-    assert [line.get("read") for line in ledger.lines()] == [None, None, "a"]
-    first, _, read = ledger.lines()
+    assert ledger.record_opening("a", "one", "1") == 1
+    assert ledger.record_opening("b", "two", "2") == 2
+    assert ledger.record_opening("a", "one", "1") == 1
+    ledger.record_reading(READING)
+    ledger.record_reading(READING)
+    assert ledger.list_selections() == ["a", "b"]
+    assert [line.get("read") for line in ledger.read_lines()] == [None, None, "a"]
+    first, _, read = ledger.read_lines()
     assert first["study"] == "one"
     assert "@" in first["who"]
     assert read["accuracy"] == 0.75
 
 
 def test_a_torn_end_is_cut_off_and_the_rest_is_kept(ledger: TestSetLog) -> None:
-    ledger.open("a", "one", "1")
+    ledger.record_opening("a", "one", "1")
     whole = ledger.path.read_bytes()
     for cut in range(1, len(whole)):
         ledger.path.write_bytes(whole + whole[:cut].replace(b"\n", b""))
-        assert ledger.selections() == ["a"] or cut == len(whole) - 1
-        assert ledger.open("b", "two", "2") == 2
+        assert ledger.list_selections() == ["a"] or cut == len(whole) - 1
+        assert ledger.record_opening("b", "two", "2") == 2
     ledger.path.write_bytes(b"nonsense\n" + whole)
     with pytest.raises(StoreError, match="line 1 is damaged and complete records follow it"):
-        ledger.open("c", "three", "3")
+        ledger.record_opening("c", "three", "3")
 
 
 def test_many_may_open_at_once(ledger: TestSetLog) -> None:
     with ThreadPoolExecutor(8) as pool:
-        looks = list(pool.map(lambda n: ledger.open(f"s{n}", "many", str(n)), range(40)))
+        looks = list(pool.map(lambda n: ledger.record_opening(f"s{n}", "many", str(n)), range(40)))
     assert sorted(looks) == list(range(1, 41))
 
 
@@ -90,8 +90,8 @@ def test_it_is_written_before_the_test_set_is_read(ledger: TestSetLog, tmp_path:
     gone = replace(prepared.test, inputs=tmp_path / "gone.npy")
     sealed = SealedTest.of(replace(prepared, test=gone))
     with pytest.raises(Exception, match=r"gone\.npy"):
-        list(read_test("s", ("tiny", "1"), sealed, ledger, []))
-    assert ledger.selections() == ["s"]
+        list(read_test_set("s", ("tiny", "1"), sealed, ledger, []))
+    assert ledger.list_selections() == ["s"]
 
 
 def test_a_ledger_that_cannot_be_written_keeps_the_test_set_sealed(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_ledger_that_cannot_be_written_keeps_the_test_set_sealed(tmp_path: Pat
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     sealed = SealedTest.of(prepared)
     with pytest.raises(StoreError, match=r"test-sets.*cannot be written"):
-        list(read_test("s", ("t", "1"), sealed, TestSetLog(tmp_path / "test-sets" / "f.jsonl"), []))
+        list(read_test_set("s", ("t", "1"), sealed, TestSetLog(tmp_path / "test-sets" / "f.jsonl"), []))
     assert not sealed.opened
 
 

@@ -1,4 +1,4 @@
-"""The contract of `harness.tracking.base.Tracker`: the fake and MLflow on a real SQLite."""
+"""The contract of `harness.tracking.base.Tracker`, for every implementation."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def make_memory(_: Path) -> Callable[[], Tracker]:
 
 
 def make_sqlite(folder: Path) -> Callable[[], Tracker]:
-    """Each call opens the store anew, as another process would."""
+    """Every call opens the store again, as another process would."""
     return lambda: MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
 
 
-def make_spooled(folder: Path) -> Callable[[], Tracker]:
-    """One driver's, whose reads wait until its writes arrived; another after one that failed."""
+def make_outbox(folder: Path) -> Callable[[], Tracker]:
+    """One driver's outbox, whose reads wait for its writes; a new one after an error."""
     connect, last = make_sqlite(folder), list[OutboxTracker]()
 
     def reopen() -> Tracker:
         if last and last[0].error is not None:
             with suppress(StoreError):
                 last.pop().__exit__(None, None, None)
-            (folder / "spool" / "spooled.spool").unlink()
+            (folder / "spool" / "outbox.spool").unlink()
         if not last:
-            last.append(OutboxTracker(folder / "spool", "spooled", connect))
+            last.append(OutboxTracker(folder / "spool", "outbox", connect))
         return last[0]
 
     return reopen
@@ -69,14 +69,14 @@ def make_spooled(folder: Path) -> Callable[[], Tracker]:
 
 @pytest.fixture(
     scope="module",
-    params=[make_memory, make_sqlite, make_spooled],
-    ids=["memory", "mlflow-sqlite", "spooled"],
+    params=[make_memory, make_sqlite, make_outbox],
+    ids=["memory", "mlflow-sqlite", "outbox"],
 )
 def reopen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], Tracker]:
-    made: Callable[[], Tracker] = request.param(tmp_path_factory.mktemp("store"))
-    return made
+    factory: Callable[[], Tracker] = request.param(tmp_path_factory.mktemp("store"))
+    return factory
 
 
 def epoch(number: int, accuracy: float = 0.5) -> EpochMetrics:
@@ -156,10 +156,10 @@ def test_a_study_reads_back_as_it_was_written(reopen: Callable[[], Tracker]) -> 
     assert math.isnan(first.class_accuracy[2])
     assert [run.number for run in study.rank_trials()] == [0]
     assert first.ended is not None
-    assert [found.uid for found in reopen().list_studies()] == ["abc123"]
+    assert [study.uid for study in reopen().list_studies()] == ["abc123"]
 
 
-def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker]) -> None:
+def test_one_run_is_read_with_its_study(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(RECORD)
     mine, other = trial(30), trial(31)
@@ -167,7 +167,7 @@ def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker])
         tracker.start_trial(each)
         curve = (epoch(1, 0.5),)
         tracker.finish_trial(each, "COMPLETE", epochs=curve, outcome=result(curve[0]))
-    study = reopen_opened(reopen)
+    study = read_record(reopen)
     whole = reopen().read_run(study.run_id)
     assert whole is not None
     assert len(whole.trials) == len(study.trials) > 1
@@ -179,16 +179,16 @@ def test_one_run_is_read_with_its_study_around_it(reopen: Callable[[], Tracker])
     assert reopen().read_run("0" * 32) is None
 
 
-def test_what_confirms_a_trial_is_read_beside_the_trials(reopen: Callable[[], Tracker]) -> None:
+def test_confirmation_runs_are_read_apart_from_the_trials(reopen: Callable[[], Tracker]) -> None:
     record = replace(RECORD, name="confirmed", uid="confirmed", facts={"confirm": "yes"})
     tracker = reopen()
     tracker.open_study(record)
-    own = trial(7, "confirmed")
+    original = trial(7, "confirmed")
     curve = (epoch(1, 0.5),)
-    tracker.start_trial(own)
-    tracker.finish_trial(own, "COMPLETE", epochs=curve, outcome=result(curve[0]))
+    tracker.start_trial(original)
+    tracker.finish_trial(original, "COMPLETE", epochs=curve, outcome=result(curve[0]))
     uid = "confirmed/confirm/7.4"
-    again = Trial(number=0, uid=uid, spec=replace(own.spec, seed=4), confirms=7)
+    again = Trial(number=0, uid=uid, spec=replace(original.spec, seed=4), confirms=7)
     tracker.start_trial(again)
     tracker.log_epochs(uid, curve)
     tracker.finish_trial(again, "COMPLETE", epochs=curve, outcome=result(curve[0]), keep=True)
@@ -213,13 +213,13 @@ def test_what_confirms_a_trial_is_read_beside_the_trials(reopen: Callable[[], Tr
         assert metrics["test/accuracy"] == reading.accuracy
 
 
-def test_predictions_are_kept_beside_what_is_true(reopen: Callable[[], Tracker]) -> None:
+def test_predictions_are_kept_with_the_true_classes(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(RECORD)
     curve, mine = (epoch(1, 0.5),), trial(40)
     tracker.start_trial(mine)
     tracker.finish_trial(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
-    (run,) = (run for run in reopen_opened(reopen).trials if run.number == 40)
+    (run,) = (run for run in read_record(reopen).trials if run.number == 40)
     content = reopen().read_file(run.run_id, "predictions.npy")
     assert content is not None
     assert Predictions.from_bytes(content) == Predictions(true=b"\0\0", predicted=b"\0\1")
@@ -228,7 +228,7 @@ def test_predictions_are_kept_beside_what_is_true(reopen: Callable[[], Tracker])
 def test_a_file_of_a_run_is_read_back_and_replaced(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(RECORD)
-    run_id = reopen_opened(reopen).run_id
+    run_id = read_record(reopen).run_id
     assert reopen().read_file(run_id, "notes.json") is None
     for content in (b"old", b"new"):
         tracker.log_file(RECORD.uid, "notes.json", content)
@@ -244,15 +244,15 @@ def test_a_file_of_many_runs_is_read_at_once(reopen: Callable[[], Tracker]) -> N
         tracker.finish_trial(trial(number), "COMPLETE", epochs=curve, outcome=result(curve[0]))
     for number in (50, 52):
         tracker.log_file(trial(number).uid, "notes.json", bytes([number]))
-    study = reopen_opened(reopen)
+    study = read_record(reopen)
     ids = {run.number: run.run_id for run in study.trials}
-    asked = [ids[number] for number in (52, 51, 50)]
-    found = reopen().read_files(asked, "notes.json")
-    assert list(found.items()) == [(ids[52], b"4"), (ids[50], b"2")], "as asked, none of 51"
+    run_ids = [ids[number] for number in (52, 51, 50)]
+    files = reopen().read_files(run_ids, "notes.json")
+    assert list(files.items()) == [(ids[52], b"4"), (ids[50], b"2")], "ordered, without 51"
     assert reopen().read_files([], "notes.json") == {}
 
 
-def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker]) -> None:
+def test_a_run_of_train_reads_as_a_study_of_one_trial(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(replace(RECORD, name="alone-train", uid="t", kind="train"))
     only = trial(0, "t")
@@ -272,7 +272,7 @@ def test_a_run_of_train_stands_for_a_study_of_one(reopen: Callable[[], Tracker])
         assert [run.epochs for run in study.trials] == [curve]
 
 
-def test_weights_are_kept_until_others_take_their_place(reopen: Callable[[], Tracker]) -> None:
+def test_weights_are_kept_until_others_displace_them(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(RECORD)
     first, second, third = trial(20), trial(21), trial(22)
@@ -283,7 +283,7 @@ def test_weights_are_kept_until_others_take_their_place(reopen: Callable[[], Tra
     assert tracker.load_weights(first.uid) == b"of 0"
     with pytest.raises(StoreError):
         tracker.load_weights(second.uid)
-    for _ in range(2):  # it may be said twice
+    for _ in range(2):  # a write may be repeated
         tracker.finish_trial(
             third, "COMPLETE", epochs=curve, outcome=outcomes[2], keep=True, displaced=first.uid
         )
@@ -292,7 +292,7 @@ def test_weights_are_kept_until_others_take_their_place(reopen: Callable[[], Tra
         tracker.load_weights(first.uid)
 
 
-def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> None:
+def test_repeated_writes_are_recorded_once(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     again = replace(RECORD, name="twice", uid="twice")
     reading = replace(READING, number=30)
@@ -327,33 +327,33 @@ def test_what_is_written_twice_is_there_once(reopen: Callable[[], Tracker]) -> N
             assert tags[f"harness.sha256.{name}"] == hashlib.sha256(content).hexdigest()
 
 
-def test_every_reading_of_the_test_set_stays_on_record(reopen: Callable[[], Tracker]) -> None:
+def test_every_test_set_result_is_kept(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(RECORD)
     tracker.start_trial(trial(READING.number))
     tracker.log_test(RECORD.uid, READING)
     again = replace(READING, selection="beef", time=1.7e9 + 60)
     tracker.log_test(RECORD.uid, again)
-    study = reopen_opened(reopen)
+    study = read_record(reopen)
     assert study.readings == (READING, again)
     assert study.test_set_openings == 2
     assert study.readings[0].accuracy == 17 / 20
 
 
-def test_a_replay_stands_on_the_trials_own_run(reopen: Callable[[], Tracker]) -> None:
+def test_a_replay_is_recorded_on_the_trials_run(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(replace(RECORD, facts=RECORD.facts | {"slots": "1", "cpu": "a fast one"}))
     mine, curve = trial(70), (epoch(1, 0.5),)
     tracker.start_trial(mine)
     tracker.finish_trial(mine, "COMPLETE", epochs=curve, outcome=result(curve[0]))
-    (run,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
+    (run,) = (run for run in read_record(reopen).trials if run.uid == mine.uid)
     assert run.environment == {"device": "CPU, 2 cores", "slots": "1", "cpu": "a fast one"}
     assert run.replay == ""
-    for found, off, at in (("differs", 0.5, 1.8e9), ("bitwise", 0.0, 1.8e9 + 60)):
-        for _ in range(2):  # each said twice
-            reopen().log_replay(run.run_id, found, {"replay/val_loss_difference": off}, at=at)
-        (again,) = (run for run in reopen_opened(reopen).trials if run.uid == mine.uid)
-        assert again.replay == found
+    for outcome, off, at in (("differs", 0.5, 1.8e9), ("bitwise", 0.0, 1.8e9 + 60)):
+        for _ in range(2):  # each is written twice
+            reopen().log_replay(run.run_id, outcome, {"replay/val_loss_difference": off}, at=at)
+        (again,) = (run for run in read_record(reopen).trials if run.uid == mine.uid)
+        assert again.replay == outcome
     assert again == replace(
         run, replay="bitwise", metrics={**run.metrics, "replay/val_loss_difference": 0.0}
     )
@@ -365,7 +365,7 @@ def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
 
     def log() -> None:
         tracker.log_epochs("abc123/999", [epoch(1)])
-        tracker.read_study(RECORD.name)  # at the latest
+        tracker.read_study(RECORD.name)  # raises at the latest here
 
     with pytest.raises(StoreError, match="abc123/999"):
         log()
@@ -385,13 +385,13 @@ def test_a_study_set_aside_stays_readable_under_another_name(
     assert kept is not None
     assert (fresh.uid, len(fresh.trials)) == ("new", 0)
     assert (kept.uid, len(kept.trials)) == ("old", 1)
-    reopen().open_study(new)  # again, as after a lost answer: nothing more is put aside
+    reopen().open_study(new)  # repeated after a lost response: nothing else is set aside
     again = reopen().read_study("again.20260101-120000")
     assert again is not None
     assert again.uid == "old"
 
 
-def reopen_opened(reopen: Callable[[], Tracker]) -> StudyRun:
+def read_record(reopen: Callable[[], Tracker]) -> StudyRun:
     study = reopen().read_study(RECORD.name)
     assert study is not None
     return study
@@ -424,8 +424,8 @@ def test_a_regression_reads_back_as_it_was_written(reopen: Callable[[], Tracker]
         val_mae=9_000.125,
         val_r2=-0.5,
     )
-    said = np.array([3.25, 1.75e5], np.float32).tobytes()
-    outcome = replace(result(best), confusion=(), predictions=said, interval=(1e4, 2e4))
+    predicted = np.array([3.25, 1.75e5], np.float32).tobytes()
+    outcome = replace(result(best), confusion=(), predictions=predicted, interval=(1e4, 2e4))
     tracker.start_trial(trial(0, "def456"))
     tracker.log_epochs("def456/0", [best])
     tracker.finish_trial(trial(0, "def456"), "COMPLETE", epochs=[best], outcome=outcome)

@@ -18,19 +18,19 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.sweep.run import run_study
-from tests.faults.mlflow_server import Server, free_port, wait_for
+from tests.faults.mlflow_server import MlflowServer, find_free_port, wait_for_url
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The compose service's own command and environment, with this test's folder and port."""
-    with Server(tmp_path_factory.mktemp("server")) as server:
+    """The URL of a server with the compose service's command, in this test's folder."""
+    with MlflowServer(tmp_path_factory.mktemp("server")) as server:
         yield server.url
 
 
-def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
+def test_a_study_on_a_server_is_readable_with_the_address_alone(
     server: str, tmp_path: Path
 ) -> None:
     result = run_study(
@@ -72,7 +72,7 @@ def test_a_sweep_through_a_server_is_readable_with_the_address_alone(
     assert result.test is not None
 
 
-def test_ui_serves_the_record_here_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_ui_is_local_and_leaves_no_process(tmp_path: Path) -> None:
     run_study(
         "quickstart",
         trials=2,
@@ -106,7 +106,7 @@ def test_ui_serves_the_record_here_alone_and_leaves_nothing_behind(tmp_path: Pat
         probe.bind(("127.0.0.1", int(port)))
 
 
-def test_the_champion_is_served_and_answers_as_the_readme_says(tmp_path: Path) -> None:
+def test_the_champion_is_served_as_the_readme_says(tmp_path: Path) -> None:
     run_study(
         "quickstart",
         trials=1,
@@ -114,7 +114,7 @@ def test_the_champion_is_served_and_answers_as_the_readme_says(tmp_path: Path) -
         overrides=["train.epochs=2", "confirm.seeds=0"],
         home=tmp_path / "mlruns",
     )
-    port, store = free_port(), "sqlite:///mlruns/mlflow.db"
+    port, store = find_free_port(), "sqlite:///mlruns/mlflow.db"
     environment = os.environ | {"MLFLOW_TRACKING_URI": store, "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     process = subprocess.Popen(
@@ -130,7 +130,7 @@ def test_the_champion_is_served_and_answers_as_the_readme_says(tmp_path: Path) -
         start_new_session=True,
     )
     try:
-        wait_for(f"http://127.0.0.1:{port}/ping", process)
+        wait_for_url(f"http://127.0.0.1:{port}/ping", process)
         images = np.random.default_rng(0).integers(0, 17, (3, 8, 8), np.uint8)
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations",
@@ -154,7 +154,7 @@ def test_the_champion_is_served_and_answers_as_the_readme_says(tmp_path: Path) -
         [sys.executable, "-c", code, json.dumps(images.tolist())],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    own, classes = json.loads(done.stdout.splitlines()[-1])
+    expected, classes = json.loads(done.stdout.splitlines()[-1])
     assert logits.shape == (3, 10)
-    np.testing.assert_allclose(logits, own, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     assert classes == list("0123456789")

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.formatting import duration
+from harness.analysis.formatting import format_duration
 from harness.cli.progress.plain import format_outcome
 from harness.metrics import format_objective
 from harness.results import EpochMetrics, Outcome
@@ -110,7 +110,7 @@ def _format_summary(progress: Progress) -> list[Text]:
     text.append(f"  {progress.ended_trials / minutes:.0f} trials/min")
     text.append(f"  {progress.epochs / minutes / 60:.1f} epochs/s")
     if progress.seconds_left:
-        text.append(f"  {duration(progress.seconds_left)} left")
+        text.append(f"  {format_duration(progress.seconds_left)} left")
     if progress.best is None:
         return [text]
     best = Text(f"best {progress.objective} ", overflow="ellipsis", no_wrap=True)

@@ -6,8 +6,8 @@ import sys
 import time
 from typing import TextIO
 
-from harness.analysis.formatting import duration
-from harness.metrics import OBJECTIVE_NAMES, format_objective, higher_is_better
+from harness.analysis.formatting import format_duration
+from harness.metrics import OBJECTIVE_NAMES, format_objective, is_higher_better
 from harness.results import Objective, Outcome, TrialResult
 from harness.sweep.progress import Progress
 from harness.tracking.types import State
@@ -18,7 +18,7 @@ def format_outcome(state: State, outcome: Outcome | None, reason: str, objective
     """Format a trial's result, `val 0.9071 at epoch 9 of 12`, or the reason for having none."""
     if isinstance(outcome, TrialResult):
         best = outcome.best
-        name = "val" if higher_is_better(objective) else f"val {OBJECTIVE_NAMES[objective]}"
+        name = "val" if is_higher_better(objective) else f"val {OBJECTIVE_NAMES[objective]}"
         value = format_objective(best.get_objective(objective), objective)
         at = f"{name} {value} at epoch {best.epoch} of {outcome.epochs}"
         return f"{at}, pruned" if state == "PRUNED" else at
@@ -44,5 +44,5 @@ class Plain:
         text += format_outcome(state, outcome, reason, progress.objective)
         if progress.best:
             text += f"  [best {format_objective(progress.best.value, progress.objective)}"
-            text += f", {duration(progress.seconds_left)} left]" if progress.seconds_left else "]"
+            text += f", {format_duration(progress.seconds_left)} left]" if progress.seconds_left else "]"
         self.message(text)

@@ -1,20 +1,32 @@
-"""Accuracy by class, hardest first, with 95 % intervals."""
+"""Accuracy by class, hardest class first, with 95 % intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.reports.plots.style import COLOURS, label, layout, whiskers
-from harness.stats.proportions import wilson
-from harness.tracking.types import Matrix
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import (
+    COLOURS,
+    LEGEND_ABOVE,
+    apply_layout,
+    build_error_bars,
+    escape_label,
+    label_rows,
+)
+from harness.results import ConfusionMatrix
+from harness.stats.proportions import compute_interval
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 
 @dataclass(frozen=True)
 class Series:
-    """Accuracies in the order of `ClassAccuracy.names`; None for a class without an example."""
+    """Accuracies in the order of `ClassAccuracy.names`; None for a class without examples."""
 
     name: str
     accuracy: tuple[float | None, ...]
@@ -24,35 +36,54 @@ class Series:
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """Hardest class first, by the last series; classes that no series has are left out."""
+    """Accuracies by class; classes without examples in any series are left out."""
 
     names: tuple[str, ...]
+    """The class with the lowest accuracy in the last series first."""
     series: tuple[Series, ...]
 
 
-def data(classes: Sequence[str], confusions: Mapping[str, Matrix]) -> ClassAccuracy:
-    """Of named [true][predicted] matrices, such as {"validation": ..., "test": ...}."""
-    known = {name: matrix for name, matrix in confusions.items() if matrix}
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the champion's accuracy by class, on the validation set and on the test set."""
+    if not summary.study.classes:
+        return []
+    accuracy = compute_class_accuracy(summary.study.classes, get_confusions(summary))
+    return [Plot("classes", "The champion's accuracy by class", draw_class_accuracy(accuracy))]
+
+
+def get_confusions(summary: Summary) -> dict[str, ConfusionMatrix]:
+    """Return the champion's [true][predicted] counts by split; the test set's are last."""
+    confusions: dict[str, ConfusionMatrix] = {"validation": summary.model_run.confusion}
+    if summary.reading is not None:
+        confusions["test"] = summary.reading.confusion
+    return confusions
+
+
+def compute_class_accuracy(
+    classes: Sequence[str], confusions: Mapping[str, ConfusionMatrix]
+) -> ClassAccuracy:
+    """Compute accuracies from [true][predicted] counts: {"validation": ..., "test": ...}."""
+    matrices = {name: matrix for name, matrix in confusions.items() if matrix}
     counted = [
         index
         for index in range(len(classes))
-        if any(sum(matrix[index]) for matrix in known.values())
+        if any(sum(matrix[index]) for matrix in matrices.values())
     ]
-    ranked_by = list(known.values())[-1] if known else ()
+    last = list(matrices.values())[-1] if matrices else ()
 
-    def accuracy(index: int) -> float:
-        n = sum(ranked_by[index])
-        return ranked_by[index][index] / n if n else 2.0
+    def last_accuracy(index: int) -> float:
+        n = sum(last[index])
+        return last[index][index] / n if n else 2.0
 
-    order = sorted(counted, key=accuracy)
+    order = sorted(counted, key=last_accuracy)
     series = []
-    for name, matrix in known.items():
-        rows = [(matrix[index][index], sum(matrix[index])) for index in order]
-        bounds = [wilson(correct, n) for correct, n in rows]
+    for name, matrix in matrices.items():
+        counts = [(matrix[index][index], sum(matrix[index])) for index in order]
+        bounds = [compute_interval(correct, n) for correct, n in counts]
         series.append(
             Series(
                 name,
-                tuple(correct / n if n else None for correct, n in rows),
+                tuple(correct / n if n else None for correct, n in counts),
                 tuple(low for low, _ in bounds),
                 tuple(high for _, high in bounds),
             )
@@ -60,38 +91,41 @@ def data(classes: Sequence[str], confusions: Mapping[str, Matrix]) -> ClassAccur
     return ClassAccuracy(tuple(classes[index] for index in order), tuple(series))
 
 
-def figure(found: ClassAccuracy) -> go.Figure:
-    made = go.Figure()
-    count = len(found.series)
-    for place, (series, colour) in enumerate(zip(found.series, COLOURS, strict=False)):
+def draw_class_accuracy(data: ClassAccuracy) -> go.Figure:
+    figure = go.Figure()
+    count = len(data.series)
+    for place, (series, colour) in enumerate(zip(data.series, COLOURS, strict=False)):
         shift = 0.14 * (place - (count - 1) / 2)
-        shown = [index for index, value in enumerate(series.accuracy) if value is not None]
-        accuracy = [series.accuracy[index] or 0.0 for index in shown]
-        made.add_trace(
+        rows = [index for index, value in enumerate(series.accuracy) if value is not None]
+        accuracy = [series.accuracy[index] or 0.0 for index in rows]
+        figure.add_trace(
             go.Scatter(
                 x=accuracy,
-                y=[index + shift for index in shown],
+                y=[index + shift for index in rows],
                 text=[
-                    f"{label(found.names[index])}: {value:.1%} "
+                    f"{escape_label(data.names[index])}: {value:.1%} "
                     f"({series.low[index]:.1%} to {series.high[index]:.1%})"
-                    for index, value in zip(shown, accuracy, strict=True)
+                    for index, value in zip(rows, accuracy, strict=True)
                 ],
-                error_x=whiskers(
+                error_x=build_error_bars(
                     accuracy,
-                    [series.low[index] for index in shown],
-                    [series.high[index] for index in shown],
+                    [series.low[index] for index in rows],
+                    [series.high[index] for index in rows],
                 ),
                 mode="markers",
-                name=label(series.name),
+                name=escape_label(series.name),
                 marker={"color": colour, "size": 9},
-                hovertemplate=f"{label(series.name)}<br>%{{text}}<extra></extra>",
+                hovertemplate=f"{escape_label(series.name)}<br>%{{text}}<extra></extra>",
             )
         )
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    names = [label(name, 18) for name in found.names]
-    layout(made, 110 + 34 * len(names), showlegend=count > 1, legend=legend, margin={"t": 34})
-    made.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5]
+    names = [escape_label(name, 18) for name in data.names]
+    apply_layout(
+        figure,
+        110 + 34 * len(names),
+        showlegend=count > 1,
+        legend=LEGEND_ABOVE,
+        margin={"t": 34},
     )
-    made.update_xaxes(title_text="accuracy, 95 % interval", tickformat=".0%")
-    return made
+    label_rows(figure, names)
+    figure.update_xaxes(title_text="accuracy, 95 % interval", tickformat=".0%")
+    return figure

@@ -1,4 +1,4 @@
-"""Trials against classes: which settings help which class."""
+"""Trials by class: the accuracy of each trial on each class, relative to the class's median."""
 
 from __future__ import annotations
 
@@ -6,77 +6,98 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.reports.plots.style import ACCENT, COLOURS, label, layout, slanted
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import (
+    ACCENT,
+    COLOURS,
+    apply_layout,
+    choose_tick_angle,
+    escape_label,
+)
 from harness.tracking.types import RunRecord, StudyRun
 
-ROWS = 40
-"""At most so many trials: the best half of that, and evenly from the rest."""
-FAINTEST = 3
-"""Examples of a class that a full colour stands for at least: one more or less is chance."""
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
+MAX_ROWS = 40
+"""Trials shown: half of these are the best trials, the others an even choice of the rest."""
+MIN_FULL_COLOUR = 3
+"""Examples of a class that the full colour stands for at least: one or two are chance."""
 
 
 @dataclass(frozen=True)
-class ClassMap:
-    """`accuracy` and `lead` by [trial][class], the best trial first, the hardest class first."""
+class ClassHeatmap:
+    """`accuracy` and `lead` are [trial][class]: best trial first, hardest class first."""
 
     numbers: tuple[int, ...]
     trials: tuple[str, ...]
     classes: tuple[str, ...]
     accuracy: tuple[tuple[float, ...], ...]
-    """On the validation part; NaN where the class has no example."""
+    """On the validation set; NaN for a class without examples."""
     lead: tuple[tuple[float, ...], ...]
-    """The accuracy less the class's median over these trials."""
-    of: int
-    """Trials that there are."""
+    """The accuracy minus the class's median over the trials shown."""
+    total: int
+    """Complete trials, shown or not."""
     examples: int
-    """Of the class that has the fewest."""
+    """Of the smallest class."""
 
 
-def data(study: StudyRun) -> ClassMap:
-    """Of the complete trials, with the classes in the order of their median accuracy."""
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the heat map of a classification study with several complete trials."""
+    data = compute_class_heatmap(summary.study)
+    if len(data.numbers) < 2:
+        return []
+    shown = f"{len(data.numbers)} of {data.total} complete trials"
+    title = f"Trials by class: {shown}, accuracy minus the class's median"
+    return [Plot("classmap", title, draw_class_heatmap(data), wide=True)]
+
+
+def compute_class_heatmap(study: StudyRun) -> ClassHeatmap:
+    """Compute the heat map of the complete trials; classes are sorted by median accuracy."""
     ranked = [run for run in study.rank_trials() if run.confusion]
-    shown = _spread(ranked)
-    by_run = [run.class_accuracy for run in shown]
+    rows = _select_rows(ranked)
+    accuracies = [run.class_accuracy for run in rows]
     medians = []
     for index in range(len(study.classes)):
-        known = [values[index] for values in by_run if not math.isnan(values[index])]
+        known = [values[index] for values in accuracies if not math.isnan(values[index])]
         medians.append(statistics.median(known) if known else math.nan)
     order = [index for index, value in enumerate(medians) if not math.isnan(value)]
     order.sort(key=lambda index: medians[index])
-    return ClassMap(
-        tuple(run.number for run in shown),
-        tuple(f"{run.number} · {run.spec.describe()}" for run in shown),
+    return ClassHeatmap(
+        tuple(run.number for run in rows),
+        tuple(f"{run.number} · {run.spec.describe()}" for run in rows),
         tuple(study.classes[index] for index in order),
-        tuple(tuple(values[index] for index in order) for values in by_run),
-        tuple(tuple(values[index] - medians[index] for index in order) for values in by_run),
+        tuple(tuple(values[index] for index in order) for values in accuracies),
+        tuple(tuple(values[index] - medians[index] for index in order) for values in accuracies),
         len(ranked),
-        min((n for n in map(sum, shown[0].confusion) if n), default=1) if shown else 1,
+        min((n for n in map(sum, rows[0].confusion) if n), default=1) if rows else 1,
     )
 
 
-def figure(found: ClassMap) -> go.Figure:
-    # Above and below the median in two hues; a lead beyond this is as strong as the colours get.
-    sizes = sorted(abs(value) for row in found.lead for value in row if not math.isnan(value))
+def draw_class_heatmap(data: ClassHeatmap) -> go.Figure:
+    # One hue above the median, one below. The 95th percentile of all leads has the full colour.
+    sizes = sorted(abs(value) for row in data.lead for value in row if not math.isnan(value))
     strongest = sizes[int(0.95 * (len(sizes) - 1))] if sizes else 1.0
-    strongest = max(strongest, FAINTEST / found.examples)
+    strongest = max(strongest, MIN_FULL_COLOUR / data.examples)
     scale = [[0, COLOURS[1]], [0.5, "rgba(125, 133, 144, 0.08)"], [1, ACCENT]]
-    made = go.Figure(
+    figure = go.Figure(
         go.Heatmap(
-            z=[[None if math.isnan(value) else value for value in row] for row in found.lead],
-            x=list(range(len(found.classes))),
-            y=list(range(len(found.numbers))),
+            z=[[None if math.isnan(value) else value for value in row] for row in data.lead],
+            x=list(range(len(data.classes))),
+            y=list(range(len(data.numbers))),
             text=[
-                [f"{label(trial)}<br>{label(name)}" for name in found.classes]
-                for trial in found.trials
+                [f"{escape_label(trial)}<br>{escape_label(name)}" for name in data.classes]
+                for trial in data.trials
             ],
             customdata=[
-                [None if math.isnan(value) else value for value in row] for row in found.accuracy
+                [None if math.isnan(value) else value for value in row] for row in data.accuracy
             ],
-            meta={"rows": list(found.numbers)},
-            hovertemplate="%{text}: %{customdata:.1%}, %{z:+.1%} to the median<extra></extra>",
+            meta={"rows": list(data.numbers)},
+            hovertemplate="%{text}: %{customdata:.1%}, %{z:+.1%} from the median<extra></extra>",
             colorscale=scale,
             zmin=-strongest,
             zmax=strongest,
@@ -85,26 +106,26 @@ def figure(found: ClassMap) -> go.Figure:
             ygap=1,
         )
     )
-    layout(made, 130 + 16 * len(found.numbers), margin={"t": 20, "r": 0})
-    made.update_yaxes(
+    apply_layout(figure, 130 + 16 * len(data.numbers), margin={"t": 20, "r": 0})
+    figure.update_yaxes(
         autorange="reversed",
-        tickvals=list(range(len(found.numbers))),
-        ticktext=[label(trial, 28) for trial in found.trials],
+        tickvals=list(range(len(data.numbers))),
+        ticktext=[escape_label(trial, 28) for trial in data.trials],
         tickfont={"size": 10},
         showgrid=False,
     )
-    made.update_xaxes(
-        tickvals=list(range(len(found.classes))),
-        ticktext=[label(name, 18) for name in found.classes],
+    figure.update_xaxes(
+        tickvals=list(range(len(data.classes))),
+        ticktext=[escape_label(name, 18) for name in data.classes],
         showgrid=False,
-        tickangle=slanted(found.classes),
+        tickangle=choose_tick_angle(data.classes),
     )
-    return made
+    return figure
 
 
-def _spread(ranked: Sequence[RunRecord]) -> list[RunRecord]:
-    best, rest = list(ranked[: ROWS // 2]), ranked[ROWS // 2 :]
-    room = ROWS - len(best)
+def _select_rows(ranked: Sequence[RunRecord]) -> list[RunRecord]:
+    best, rest = list(ranked[: MAX_ROWS // 2]), ranked[MAX_ROWS // 2 :]
+    room = MAX_ROWS - len(best)
     if len(rest) <= room:
         return [*best, *rest]
     return best + [rest[round(index * (len(rest) - 1) / (room - 1))] for index in range(room)]

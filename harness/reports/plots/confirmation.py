@@ -1,67 +1,41 @@
-"""The best settings over fresh seeds: what the search reported, what each came to again."""
+"""The confirmation runs: each of the best settings' score in the search and with fresh seeds."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import plotly.graph_objects as go
 
-from harness.analysis.confirmation import ConfirmedSetting, confirmed, kept_of
-from harness.analysis.summary import Summary
-from harness.reports.page import Section
-from harness.reports.plots.style import COLOURS, NEUTRAL, Plot, label, layout
-from harness.reports.rows import Row, Table
+from harness.analysis.confirmation import ConfirmedSetting, rank_confirmed_settings
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import (
+    COLOURS,
+    LEGEND_ABOVE,
+    NEUTRAL,
+    apply_layout,
+    escape_label,
+    label_rows,
+)
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 
-def sections(verdict: Summary) -> list[Section]:
-    """None of a grid or list, nor where nothing was confirmed."""
-    found = confirmed(verdict.study)
-    if not found:
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the plot of a search with confirmation runs."""
+    settings = rank_confirmed_settings(summary.study)
+    if not settings:
         return []
-    optimism = verdict.optimism
-    said = [_says(verdict, found)]
-    if optimism is not None:
-        told = optimism.text(verdict.study.test_name)
-        said.append(f"How far it flatters: {told}.")
-    plot = Plot(
-        "confirm", f"Validation {verdict.study.score.name}, seed by seed", figure(found), wide=True
-    )
-    return [
-        Section(
-            name="confirm",
-            title="Confirmed over fresh seeds",
-            says="The best of many scores was chosen for its luck too. The best settings were "
-            "trained again with seeds that had no part in that choice, on the same examples.",
-            template="rows",
-            values={"said": said, "table": table(verdict, found)},
-            plots=[plot],
-        )
-    ]
+    title = f"Validation {summary.study.score.name} of every seed"
+    return [Plot("confirm", title, draw_confirmation(settings), wide=True)]
 
 
-def table(verdict: Summary, found: list[ConfirmedSetting]) -> Table:
-    kept = kept_of(verdict.study, verdict.champion)
-    rows, score = [], verdict.study.score
-    for each in found:
-        best = each.trial.best
-        model = f"seed {kept.spec.seed}" if kept.number == each.trial.number else ""
-        cells = (
-            f"{each.trial.number} · {each.trial.spec.describe()}",
-            score.format_value(best.score) if best else "",
-            str(each.validation),
-            str(len(each.runs)) + (f" of {len(each.runs) + each.failed}" if each.failed else ""),
-            f"{each.trial.parameters:,}",
-            model,
-        )
-        rows.append(Row((each.trial.number,), cells))
-    columns = ("trial", "in the search", "over fresh seeds", "seeds", "parameters", "model kept")
-    return Table(columns, tuple(rows))
-
-
-def figure(found: list[ConfirmedSetting]) -> go.Figure:
-    """A row a setting: its score in the search, its fresh seeds, their mean."""
-    made, rows, score = go.Figure(), range(len(found)), found[0].validation.score
+def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
+    """Draw one row per setting: its score in the search, its fresh seeds and their mean."""
+    figure, score = go.Figure(), settings[0].validation.score
     value = f"%{{x:{score.plotly_hover}}}<extra></extra>"
-    seeds = [(run, row) for row, each in enumerate(found) for run in each.runs if run.best]
-    made.add_trace(
+    seeds = [(run, row) for row, each in enumerate(settings) for run in each.runs if run.best]
+    figure.add_trace(
         go.Scatter(
             x=[run.best.score for run, _ in seeds if run.best],
             y=[row for _, row in seeds],
@@ -69,25 +43,22 @@ def figure(found: list[ConfirmedSetting]) -> go.Figure:
             text=[f"seed {run.spec.seed}" for run, _ in seeds],
             mode="markers",
             marker={"color": NEUTRAL, "size": 8, "opacity": 0.7},
-            name="a fresh seed",
+            name="fresh seed",
             hovertemplate="trial %{customdata}, %{text}: " + value,
         )
     )
+    means = [each.validation.mean for each in settings]
+    in_search = [each.trial.best.score if each.trial.best else None for each in settings]
     for name, values, symbol, colour in (
-        ("mean over fresh seeds", [each.validation.mean for each in found], "line-ns", COLOURS[0]),
-        (
-            "in the search",
-            [each.trial.best.score if each.trial.best else None for each in found],
-            "diamond-open",
-            COLOURS[1],
-        ),
+        ("mean over fresh seeds", means, "line-ns", COLOURS[0]),
+        ("in the search", in_search, "diamond-open", COLOURS[1]),
     ):
-        made.add_trace(
+        figure.add_trace(
             go.Scatter(
                 x=values,
-                y=list(rows),
-                customdata=[each.trial.number for each in found],
-                text=[label(each.trial.spec.describe()) for each in found],
+                y=list(range(len(settings))),
+                customdata=[each.trial.number for each in settings],
+                text=[escape_label(each.trial.spec.describe()) for each in settings],
                 mode="markers",
                 marker={
                     "color": colour,
@@ -99,23 +70,14 @@ def figure(found: list[ConfirmedSetting]) -> go.Figure:
                 hovertemplate=f"trial %{{customdata}}, %{{text}}<br>{name}: {value}",
             )
         )
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 130 + 34 * len(found), showlegend=True, legend=legend, margin={"t": 34})
-    made.update_yaxes(
-        tickvals=list(rows),
-        ticktext=[str(each.trial.number) for each in found],
-        range=[len(found) - 0.5, -0.5],
-        title_text="trial",
+    apply_layout(
+        figure,
+        130 + 34 * len(settings),
+        showlegend=True,
+        legend=LEGEND_ABOVE,
+        margin={"t": 34},
     )
-    made.update_xaxes(title_text=f"validation {score.full_name}", **score.plotly_axis)
-    return made
-
-
-def _says(verdict: Summary, found: list[ConfirmedSetting]) -> str:
-    first, champion = found[0], verdict.champion
-    ranked = [run.number for run in verdict.study.rank_trials()]
-    place = ranked.index(champion.number) + 1 if champion.number in ranked else 0
-    told = f"Trial {first.trial.number} has the best mean, {first.validation}"
-    if place > 1:
-        told += f"; by the search's own score it was number {place}"
-    return told + "."
+    label_rows(figure, [str(each.trial.number) for each in settings])
+    figure.update_yaxes(title_text="trial")
+    figure.update_xaxes(title_text=f"validation {score.full_name}", **score.plotly_axis)
+    return figure

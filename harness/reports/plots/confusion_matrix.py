@@ -1,73 +1,86 @@
-"""The champion's confusion matrix: which class is taken for which, in counts and in shares."""
+"""The champion's confusion matrix, in counts and in shares of the true class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.reports.plots.style import ACCENT, Plot, label, layout, slanted
+from harness.reports.plots.base import Plot
+from harness.reports.plots.class_accuracy import get_confusions
+from harness.reports.plots.style import ACCENT, apply_layout, choose_tick_angle, escape_label
 
-LEGIBLE = 12
-"""So many classes have their numbers written into the cells."""
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
+MAX_LABELLED = 12
+"""With more classes, the cells have no numbers written into them."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """`counts` and `shares` by [true][predicted]; a share is of the true class's examples."""
+    """`counts` and `shares` are [true][predicted]; a share is of the true class's examples."""
 
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     shares: tuple[tuple[float, ...], ...]
 
 
-def data(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Confusion:
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the champion's matrices of the test set, or of validation if test was not read."""
+    if not summary.study.classes:
+        return []
+    counts = list(get_confusions(summary).values())[-1]
+    confusion = compute_confusion(summary.study.classes, counts)
+    shares = [[f"{100 * n:.0f}" if n else "" for n in row] for row in confusion.shares]
+    texts = [[str(n) if n else "" for n in row] for row in confusion.counts]
+    return [
+        Plot("confusion-counts", "examples", draw_confusion(confusion, texts)),
+        Plot("confusion-shares", "per cent of the true class", draw_confusion(confusion, shares)),
+    ]
+
+
+def compute_confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Confusion:
     shares = tuple(tuple(n / max(1, sum(row)) for n in row) for row in counts)
     return Confusion(tuple(classes), tuple(map(tuple, counts)), shares)
 
 
-def plots(found: Confusion) -> list[Plot]:
-    counts = [[str(n) if n else "" for n in row] for row in found.counts]
-    shares = [[f"{100 * share:.0f}" if share else "" for share in row] for row in found.shares]
-    return [
-        Plot("confusion-counts", "examples", _figure(found, counts)),
-        Plot("confusion-shares", "per cent of the true class", _figure(found, shares)),
-    ]
-
-
-def _figure(found: Confusion, texts: Sequence[Sequence[str]]) -> go.Figure:
-    # The diagonal would drown what the matrix is looked at for: colours stop at a fifth.
-    # By number, not by name: two long names may be cut to the same letters.
-    names, places = [label(name, 14) for name in found.names], list(range(len(found.names)))
-    cells = [
+def draw_confusion(confusion: Confusion, texts: Sequence[Sequence[str]]) -> go.Figure:
+    """Draw the matrix with `texts` [true][predicted] in its cells."""
+    # Cells are placed by index, because two long names may be shortened to the same text.
+    names = [escape_label(name, 14) for name in confusion.names]
+    indices = list(range(len(names)))
+    hover = [
         [
-            f"{label(found.names[true])} taken for {label(found.names[said])}: "
-            f"{found.counts[true][said]} ({found.shares[true][said]:.1%})"
-            for said in places
+            f"{escape_label(confusion.names[true])} classified as "
+            f"{escape_label(confusion.names[predicted])}: "
+            f"{confusion.counts[true][predicted]} ({confusion.shares[true][predicted]:.1%})"
+            for predicted in indices
         ]
-        for true in places
+        for true in indices
     ]
-    made = go.Figure(
+    figure = go.Figure(
         go.Heatmap(
-            z=found.shares,
-            x=places,
-            y=places,
-            customdata=cells,
+            z=confusion.shares,
+            x=indices,
+            y=indices,
+            customdata=hover,
             text=texts,
-            texttemplate="%{text}" if len(names) <= LEGIBLE else None,
+            texttemplate="%{text}" if len(names) <= MAX_LABELLED else None,
             textfont={"size": 10},
             hovertemplate="%{customdata}<extra></extra>",
             colorscale=[[0, "rgba(47, 129, 247, 0.03)"], [1, ACCENT]],
             zmin=0,
-            zmax=0.2,
+            zmax=0.2,  # the diagonal is near 1 and would hide the differences between the errors
             showscale=False,
             xgap=1,
             ygap=1,
         )
     )
-    layout(made, 150 + 30 * min(len(names), 20))
-    ticks = {"tickvals": places, "ticktext": names, "showgrid": False}
-    made.update_yaxes(autorange="reversed", **ticks)
-    made.update_xaxes(tickangle=slanted(found.names), **ticks)
-    return made
+    apply_layout(figure, 150 + 30 * min(len(names), 20))
+    ticks = {"tickvals": indices, "ticktext": names, "showgrid": False}
+    figure.update_yaxes(autorange="reversed", **ticks)
+    figure.update_xaxes(tickangle=choose_tick_angle(confusion.names), **ticks)
+    return figure

@@ -1,95 +1,116 @@
-"""The expected best of n trials beside what the search had after n: how many were worth it."""
+"""The expected best of n random trials, and the best of the first n trials of the search."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import plotly.graph_objects as go
 
-from harness.analysis.expected_best import ExpectedBest
+from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.metrics import get_sort_sign
-from harness.reports.plots.scatter import focus, title
-from harness.reports.plots.scatter import form as form_of
-from harness.reports.plots.style import ACCENT, FAINT, INK, NEUTRAL, layout
+from harness.reports.plots.base import Plot
+from harness.reports.plots.scatter import (
+    compute_axis_range,
+    format_objective_title,
+    get_objective_format,
+)
+from harness.reports.plots.style import ACCENT, FAINT, INK, LEGEND_ABOVE, NEUTRAL, apply_layout
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 BAND = "rgba(47, 129, 247, 0.15)"
 """ACCENT, faint."""
 
 
-def says(found: ExpectedBest) -> str:
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the plot of a search; the order of a grid or list means nothing."""
+    if summary.study.is_grid_or_list:
+        return []
+    best = compute_expected_best(summary.study)
+    if best is None:
+        return []
+    figure, note = draw_expected_best(best), describe_expected_best(best)
+    return [Plot("expected", "The expected best of n trials", figure, wide=True, note=note)]
+
+
+def describe_expected_best(best: ExpectedBest) -> str:
     return (
-        f"Of n trials drawn at random from the {found.trials} that gave a result, the best is "
-        "expected on the blue line, and that of 90 % of the draws lies in its band: "
-        f"{found.judged}. A sampler that learns makes late trials better than early ones: the grey "
-        "line is what the search had after n trials. Of a pruned trial its best until then counts."
+        f"The blue line is the expected best of n trials drawn at random from the {best.trials} "
+        "that gave a result, and the band holds 90 % of the draws: "
+        f"{best.describe_sufficient_trials()}. The grey line is the best of the first n trials of "
+        "the search; a sampler that learns makes later trials better than earlier ones. A pruned "
+        "trial counts with its best value before pruning."
     )
 
 
-def figure(found: ExpectedBest) -> go.Figure:
-    made, form = go.Figure(), form_of(found.objective)
-    steps = [n for n, _ in found.curve]
+def draw_expected_best(best: ExpectedBest) -> go.Figure:
+    figure, value = go.Figure(), f"%{{y:{get_objective_format(best.objective)}}}"
+    steps = [n for n, _ in best.curve]
     low, high, mean, course = (
         [values[n - 1] for n in steps]
-        for values in (found.low, found.high, found.mean, found.course)
+        for values in (best.low, best.high, best.mean, best.running_best)
     )
-    quiet = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
-    made.add_trace(go.Scatter(x=steps, y=low, **quiet))
-    made.add_trace(go.Scatter(x=steps, y=high, fill="tonexty", fillcolor=BAND, **quiet))
-    made.add_trace(
+    edge = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(x=steps, y=low, **edge))
+    figure.add_trace(go.Scatter(x=steps, y=high, fill="tonexty", fillcolor=BAND, **edge))
+    figure.add_trace(
         go.Scatter(
             x=steps,
             y=course,
             mode="lines",
             line={"color": NEUTRAL, "width": 1.5, "shape": "hv"},
-            name="the first n that ran",
-            hovertemplate=f"the first %{{x}} that ran: %{{y:{form}}}<extra></extra>",
+            name="first n trials",
+            hovertemplate=f"first %{{x}} trials: {value}<extra></extra>",
         )
     )
-    made.add_trace(
+    figure.add_trace(
         go.Scatter(
             x=steps,
             y=mean,
             text=[
-                f"{found.written(a)} to {found.written(b)}" for a, b in zip(low, high, strict=True)
+                f"{best.format_value(a)} to {best.format_value(b)}"
+                for a, b in zip(low, high, strict=True)
             ],
             mode="lines",
             line={"color": ACCENT, "width": 2.5},
-            name="n drawn at random",
-            hovertemplate=f"%{{x}} drawn at random: %{{y:{form}}} (90 %: %{{text}})<extra></extra>",
+            name="n random trials",
+            hovertemplate=f"%{{x}} random trials: {value} (90 %: %{{text}})<extra></extra>",
         )
     )
-    made.add_trace(
+    figure.add_trace(
         go.Scatter(
-            x=[found.enough],
-            y=[found.mean[found.enough - 1]],
+            x=[best.sufficient_trials],
+            y=[best.mean[best.sufficient_trials - 1]],
             mode="markers",
             marker={"color": ACCENT, "size": 9, "line": {"color": INK, "width": 1}},
-            name=f"{found.enough} are near enough",
-            hovertemplate=f"%{{x}} are near enough: %{{y:{form}}}<extra></extra>",
+            name=f"{best.sufficient_trials} trials are enough",
+            hovertemplate=f"%{{x}} trials are enough: {value}<extra></extra>",
         )
     )
-    sign = -get_sort_sign(found.objective)
-    near = found.best - sign * found.tolerance
-    made.add_hline(y=near, line={"color": FAINT, "width": 1.5, "dash": "dot"})
-    ticks = [n for n in _ticks(found.trials) if n < 0.8 * found.trials]
-    layout(
-        made,
+    threshold = best.best + get_sort_sign(best.objective) * best.tolerance
+    figure.add_hline(y=threshold, line={"color": FAINT, "width": 1.5, "dash": "dot"})
+    ticks = _compute_ticks(best.trials)
+    apply_layout(
+        figure,
         320,
         margin={"l": 52, "r": 12, "t": 30, "b": 40},
         showlegend=True,
-        legend={
-            **{"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
-            "traceorder": "normal",  # Plotly turns it round where something is filled
-        },
+        legend=LEGEND_ABOVE | {"traceorder": "normal"},  # Plotly reverses it for filled traces
     )
-    made.update_xaxes(
-        title_text="trials, n", type="log", tickvals=[*ticks, found.trials], tickformat=",d"
+    figure.update_xaxes(
+        title_text="trials, n",
+        type="log",
+        tickvals=[*(n for n in ticks if n < 0.8 * best.trials), best.trials],
+        tickformat=",d",
     )
-    shown = [found.mean[n - 1] for n in _ticks(found.trials)]
-    reach = focus([*shown, found.best], [near], found.objective)
-    made.update_yaxes(title_text=title(found.objective), range=list(reach))
-    return made
+    means = [best.mean[n - 1] for n in ticks]
+    shown = compute_axis_range([*means, best.best], [threshold], best.objective)
+    figure.update_yaxes(title_text=format_objective_title(best.objective), range=list(shown))
+    return figure
 
 
-def _ticks(trials: int) -> list[int]:
-    """1, 2, 5, 10 and so on, up to that many."""
-    every = (digit * 10**power for power in range(len(str(trials))) for digit in (1, 2, 5))
-    return [n for n in every if n <= trials]
+def _compute_ticks(trials: int) -> list[int]:
+    """Return 1, 2, 5, 10 and so on, up to the number of trials."""
+    steps = (digit * 10**power for power in range(len(str(trials))) for digit in (1, 2, 5))
+    return [n for n in steps if n <= trials]

@@ -1,4 +1,4 @@
-"""Learning curves: loss and accuracy of every trial against epochs, or against seconds."""
+"""Learning curves: every trial's loss and score by epoch or by seconds of training."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.reports.plots.style import FAINT, Plot, layout
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import FAINT, apply_layout
 from harness.tracking.types import RunRecord
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 PANELS = {
     "val_accuracy": "validation accuracy",
@@ -22,47 +27,55 @@ PANELS = {
     "val_loss": "validation loss",
     "train_loss": "training loss",
 }
-"""By the name of an EpochMetrics field; of what was measured, the first MOST_PANELS."""
-MOST_PANELS = 4
-IN_UNITS = ("val_rmse", "train_rmse", "val_mae")
-FALLING = (*IN_UNITS, "val_loss", "train_loss")
-POINTS = 40_000
-"""On one panel, over all trials: longer curves are thinned to so many."""
-FEWEST = 8
-"""A curve keeps so many points whatever their number."""
+"""Panel titles by the name of an EpochMetrics field; the first MAX_PANELS recorded are shown."""
+MAX_PANELS = 4
+TARGET_UNIT_METRICS = ("val_rmse", "train_rmse", "val_mae")
+LOWER_IS_BETTER = (*TARGET_UNIT_METRICS, "val_loss", "train_loss")
+MAX_POINTS = 40_000
+"""Points of all curves in one panel; longer curves are thinned."""
+MIN_POINTS = 8
+"""Points that a curve keeps, however many curves there are."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One trial's curves: columns of equal length, a row an epoch."""
+    """One trial's curves: columns with one value per epoch."""
 
     key: int | str
-    """What the page knows the trial by: its number."""
+    """The trial's key on the page: its number, or a letter on a page that compares trials."""
     epochs: tuple[int, ...]
     seconds: tuple[float, ...]
-    """Of training and validation so far, without the trials beside it."""
+    """Training and validation up to this epoch, without the trials trained at the same time."""
     values: dict[str, tuple[float, ...]]
     """By the name of an EpochMetrics field."""
 
 
-def data(runs: Sequence[tuple[int | str, RunRecord]]) -> tuple[Curve, ...]:
-    """The curves of (key, run) pairs; a pruned trial's ends where it was pruned."""
-    with_epochs = [(key, run) for key, run in runs if run.epochs]
-    most = max(FEWEST, POINTS // max(1, len(with_epochs)))
-    return tuple(_curve(key, run, most) for key, run in with_epochs)
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return one panel per metric, with the curves of all trials."""
+    return build_curve_plots(
+        compute_learning_curves([(run.number, run) for run in summary.study.trials])
+    )
 
 
-def plots(curves: Sequence[Curve], called: str = "trial ") -> list[Plot]:
-    """`called` stands before a curve's key where the pointer is on it."""
-    known = curves[0].values if curves else dict.fromkeys(list(PANELS)[:2])
+def compute_learning_curves(runs: Sequence[tuple[int | str, RunRecord]]) -> tuple[Curve, ...]:
+    """Return the curves of (key, run) pairs; the curve of a pruned trial ends early."""
+    trained = [(key, run) for key, run in runs if run.epochs]
+    max_points = max(MIN_POINTS, MAX_POINTS // max(1, len(trained)))
+    return tuple(_build_curve(key, run, max_points) for key, run in trained)
+
+
+def build_curve_plots(curves: Sequence[Curve], key_prefix: str = "trial ") -> list[Plot]:
+    """Return one panel per metric; `key_prefix` precedes a curve's key in the hover text."""
+    metrics = curves[0].values if curves else dict.fromkeys(list(PANELS)[:2])
     return [
-        Plot(name.replace("_", "-"), PANELS[name], _figure(curves, name, called)) for name in known
+        Plot(name.replace("_", "-"), PANELS[name], _draw_curves(curves, name, key_prefix))
+        for name in metrics
     ]
 
 
-def _figure(curves: Sequence[Curve], metric: str, called: str) -> go.Figure:
-    """All curves as one trace, gaps between them: a page of 1,000 traces does not open."""
-    form = ",.5~r" if metric in IN_UNITS else ".4f"
+def _draw_curves(curves: Sequence[Curve], metric: str, key_prefix: str) -> go.Figure:
+    """Draw all curves as one trace with gaps, because a page with 1,000 traces does not open."""
+    number_format = ",.5~r" if metric in TARGET_UNIT_METRICS else ".4f"
     x: list[int | None] = []
     seconds: list[float | None] = []
     y: list[float | None] = []
@@ -72,55 +85,57 @@ def _figure(curves: Sequence[Curve], metric: str, called: str) -> go.Figure:
         seconds += [*curve.seconds, None]
         y += [*curve.values[metric], None]
         keys += [*[curve.key] * len(curve.epochs), None]
-    made = go.Figure(
+    figure = go.Figure(
         go.Scatter(
             x=x,
             y=y,
             customdata=keys,
             meta={"seconds": seconds},
-            # A curve of one epoch is a point; among longer ones points would only be in the way.
+            # A single epoch would be invisible as a line.
             mode="lines" if any(len(curve.epochs) > 1 for curve in curves) else "markers",
             line={"color": FAINT, "width": 1},
-            hovertemplate=f"{called}%{{customdata}}: %{{y:{form}}}<extra></extra>",
+            hovertemplate=f"{key_prefix}%{{customdata}}: %{{y:{number_format}}}<extra></extra>",
         )
     )
-    layout(made, 300, meta={"axes": {"epoch": "epoch", "seconds": "seconds of training"}})
-    made.update_xaxes(title_text="epoch")
-    if low_high := _range(curves, metric):
-        made.update_yaxes(range=low_high)
-    return made
+    apply_layout(figure, 300, meta={"axes": {"epoch": "epoch", "seconds": "seconds of training"}})
+    figure.update_xaxes(title_text="epoch")
+    if low_high := _compute_axis_range(curves, metric):
+        figure.update_yaxes(range=low_high)
+    return figure
 
 
-def _range(curves: Sequence[Curve], metric: str) -> tuple[float, float] | None:
-    """What to show of the y axis: the best third of the curves whole.
+def _compute_axis_range(curves: Sequence[Curve], metric: str) -> tuple[float, float] | None:
+    """Return the y range that contains the best third of the curves.
 
-    A trial that diverges on its way, or begins badly, would flatten all others.
+    Curves that diverge or start badly would flatten all others.
     """
-    loss = metric in FALLING
+    is_loss = metric in LOWER_IS_BETTER
     finite = [[v for v in curve.values[metric] if math.isfinite(v)] for curve in curves]
-    ranked = sorted((min(values) if loss else -max(values), values) for values in finite if values)
+    ranked = sorted(
+        (min(values) if is_loss else -max(values), values) for values in finite if values
+    )
     if not ranked:
         return None
-    kept = [value for _, values in ranked[: math.ceil(len(ranked) / 3)] for value in values]
-    low, high = min(kept), max(kept)
+    shown = [value for _, values in ranked[: math.ceil(len(ranked) / 3)] for value in values]
+    low, high = min(shown), max(shown)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin
 
 
-def _curve(key: int | str, run: RunRecord, most: int) -> Curve:
+def _build_curve(key: int | str, run: RunRecord, max_points: int) -> Curve:
     seconds = list(itertools.accumulate(epoch.seconds for epoch in run.epochs))
     last = len(run.epochs) - 1
-    count = min(most, last + 1)
-    kept = sorted({round(index * last / max(1, count - 1)) for index in range(count)})
-    epochs = [run.epochs[index] for index in kept]
-    measured = [name for name in PANELS if getattr(run.epochs[0], name) is not None]
+    count = min(max_points, last + 1)
+    rows = sorted({round(index * last / max(1, count - 1)) for index in range(count)})
+    epochs = [run.epochs[index] for index in rows]
+    recorded = [name for name in PANELS if getattr(run.epochs[0], name) is not None]
     values = {
         metric: tuple(round(getattr(epoch, metric), 5) for epoch in epochs)
-        for metric in measured[:MOST_PANELS]
+        for metric in recorded[:MAX_PANELS]
     }
     return Curve(
         key,
         tuple(epoch.epoch for epoch in epochs),
-        tuple(round(seconds[index], 2) for index in kept),
+        tuple(round(seconds[index], 2) for index in rows),
         values,
     )

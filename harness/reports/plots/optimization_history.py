@@ -1,45 +1,63 @@
-"""Optimisation history: every trial's objective in the order they were asked for."""
+"""Optimization history: every trial's objective by trial number, and the best so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.metrics import get_sort_sign
+from harness.metrics import OBJECTIVE_NAMES, get_sort_sign
+from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import (
     Point,
     add_points,
-    by_objective,
-    focus,
-    hovered,
-    title,
-    trained,
+    compute_axis_range,
+    format_objective_hover,
+    format_objective_title,
+    list_measured_trials,
+    sort_by_objective,
 )
-from harness.reports.plots.style import INK, layout
+from harness.reports.plots.style import INK, LEGEND_ABOVE, apply_layout
 from harness.results import Objective
 from harness.tracking.types import StudyRun
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 
 @dataclass(frozen=True)
 class History:
     points: tuple[Point, ...]
-    """x is the trial's number, y the objective at its best epoch; best first."""
+    """x is the trial's number, y the objective at its best epoch; the best trial first."""
     best: tuple[tuple[int, float], ...]
-    """(trial, objective) of every complete trial that was better than all before; then the last
-    trial of all with the same objective, to which the line goes on."""
+    """(trial, objective) of every complete trial that was better than all before it; at the end the
+    number of the last trial, with the best objective."""
     objective: Objective
     range: tuple[float, float]
-    """Of the objective, as shown: bad trials lie outside."""
+    """The y axis; bad trials are outside."""
     outside: int
-    """Trials that do."""
+    """Trials outside the y axis."""
 
 
-def data(study: StudyRun) -> History:
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the history of a search; the order of a grid or list means nothing."""
+    if summary.study.is_grid_or_list:
+        return []
+    history, note = compute_history(summary.study), ""
+    if history.outside:
+        note = (
+            f"{history.outside} of {len(history.points)} trials are outside the axis of "
+            f"{OBJECTIVE_NAMES[history.objective]}; double-click the plot to show them."
+        )
+    return [Plot("history", "The best so far", draw_history(history), wide=True, note=note)]
+
+
+def compute_history(study: StudyRun) -> History:
     objective = study.objective
     points = [
         Point(run.number, run.number, value, complete=run.state == "COMPLETE")
-        for run, value in trained(study)
+        for run, value in list_measured_trials(study)
     ]
     sign = get_sort_sign(objective)
     best: list[tuple[int, float]] = []
@@ -51,15 +69,15 @@ def data(study: StudyRun) -> History:
         best.append((last, best[-1][1]))
     complete = [point.y for point in points if point.complete]
     pruned = [point.y for point in points if not point.complete]
-    low, high = focus(complete, pruned, objective)
+    low, high = compute_axis_range(complete, pruned, objective)
     outside = sum(not low <= point.y <= high for point in points)
-    ranked = by_objective(points, objective)
+    ranked = sort_by_objective(points, objective)
     return History(tuple(ranked), tuple(best), objective, (low, high), outside)
 
 
-def figure(history: History) -> go.Figure:
-    made = go.Figure()
-    made.add_trace(
+def draw_history(history: History) -> go.Figure:
+    figure = go.Figure()
+    figure.add_trace(
         go.Scatter(
             x=[number for number, _ in history.best],
             y=[value for _, value in history.best],
@@ -69,16 +87,18 @@ def figure(history: History) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    add_points(made, history.points, hovered(history.objective))
-    layout(
-        made,
+    add_points(figure, history.points, format_objective_hover(history.objective))
+    apply_layout(
+        figure,
         340,
         margin={"l": 52, "r": 12, "t": 30, "b": 40},
         showlegend=True,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        legend=LEGEND_ABOVE,
     )
     last = max((point.number for point in history.points), default=0)
     margin = 0.5 + 0.02 * last
-    made.update_xaxes(title_text="trial", range=[-margin, last + margin])
-    made.update_yaxes(title_text=title(history.objective), range=list(history.range))
-    return made
+    figure.update_xaxes(title_text="trial", range=[-margin, last + margin])
+    figure.update_yaxes(
+        title_text=format_objective_title(history.objective), range=list(history.range)
+    )
+    return figure

@@ -1,65 +1,75 @@
-"""What a better score costs: against the number of parameters, and against the training time."""
+"""Trade-offs: the score by number of parameters and by training time, with the Pareto front."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
 from harness.metrics import ACCURACY, Score
-from harness.reports.parameter_axes import log_ticks
-from harness.reports.plots.scatter import Point, add_points, by_objective, focus
-from harness.reports.plots.style import INK, Plot, layout
+from harness.reports.parameter_axes import compute_log_ticks
+from harness.reports.plots.base import Plot
+from harness.reports.plots.scatter import Point, add_points, compute_axis_range, sort_by_objective
+from harness.reports.plots.style import INK, LEGEND_ABOVE, apply_layout
 from harness.tracking.types import RunRecord, StudyRun
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """Complete trials: x what they cost, y their validation score at the best epoch."""
+    """Complete trials: x is the cost, y the validation score at the best epoch."""
 
     points: tuple[Point, ...]
     """Best first."""
     front: tuple[Point, ...]
-    """The Pareto front, cheapest first: no other trial is as good and as cheap."""
+    """The Pareto front, cheapest first: no cheaper trial is as good."""
     score: Score = ACCURACY
 
 
 @dataclass(frozen=True)
 class Tradeoffs:
     parameters: Tradeoff
-    """Trials whose number of parameters is not on record are left out."""
+    """Without trials whose number of parameters was not recorded."""
     seconds: Tradeoff
-    """Of training and validation, over all epochs."""
+    """Training and validation over all epochs."""
 
 
-def data(study: StudyRun) -> Tradeoffs:
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return both trade-offs."""
+    return build_tradeoff_plots(compute_tradeoffs(summary.study))
+
+
+def compute_tradeoffs(study: StudyRun) -> Tradeoffs:
     complete = [run for run in study.trials if run.state == "COMPLETE" and run.best]
     return Tradeoffs(
-        _tradeoff(study.score, ((run, float(run.parameters)) for run in complete)),
-        _tradeoff(
+        _compute_tradeoff(study.score, ((run, float(run.parameters)) for run in complete)),
+        _compute_tradeoff(
             study.score, ((run, sum(epoch.seconds for epoch in run.epochs)) for run in complete)
         ),
     )
 
 
-def plots(tradeoffs: Tradeoffs) -> list[Plot]:
-    """Those that have a trial."""
+def build_tradeoff_plots(tradeoffs: Tradeoffs) -> list[Plot]:
+    """Return the plots of the trade-offs that have a trial."""
     name = tradeoffs.parameters.score.name
-    shown = f"{name[0].upper()}{name[1:]}"
-    both = (
-        ("accuracy-parameters", f"{shown} and size", "parameters", ",.0f", tradeoffs.parameters),
-        ("accuracy-seconds", f"{shown} and time", "training seconds", ".3~g", tradeoffs.seconds),
+    name = f"{name[0].upper()}{name[1:]}"
+    kinds = (
+        ("accuracy-parameters", f"{name} and size", "parameters", ",.0f", tradeoffs.parameters),
+        ("accuracy-seconds", f"{name} and time", "training seconds", ".3~g", tradeoffs.seconds),
     )
     return [
-        Plot(name, title, _figure(tradeoff, cost, form))
-        for name, title, cost, form, tradeoff in both
+        Plot(name, title, _draw_tradeoff(tradeoff, cost, cost_format))
+        for name, title, cost, cost_format, tradeoff in kinds
         if tradeoff.points
     ]
 
 
-def _tradeoff(score: Score, costs: Iterable[tuple[RunRecord, float]]) -> Tradeoff:
+def _compute_tradeoff(score: Score, costs: Iterable[tuple[RunRecord, float]]) -> Tradeoff:
     points = [
         Point(run.number, cost, run.best.score, run.spec.describe())
         for run, cost in costs
@@ -69,16 +79,16 @@ def _tradeoff(score: Score, costs: Iterable[tuple[RunRecord, float]]) -> Tradeof
     for point in sorted(points, key=lambda point: (point.x, score.sign * point.y, point.number)):
         if not front or score.sign * point.y < score.sign * front[-1].y:
             front.append(point)
-    return Tradeoff(tuple(by_objective(points, score.metric)), tuple(front), score)
+    return Tradeoff(tuple(sort_by_objective(points, score.metric)), tuple(front), score)
 
 
-def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
-    made, score = go.Figure(), tradeoff.score
+def _draw_tradeoff(tradeoff: Tradeoff, cost: str, cost_format: str) -> go.Figure:
+    figure, score = go.Figure(), tradeoff.score
     front = tradeoff.front
-    dearest = max(point.x for point in tradeoff.points)
-    made.add_trace(
+    most_expensive = max(point.x for point in tradeoff.points)
+    figure.add_trace(
         go.Scatter(
-            x=[*(point.x for point in front), dearest],
+            x=[*(point.x for point in front), most_expensive],
             y=[*(point.y for point in front), front[-1].y],
             mode="lines",
             line={"color": INK, "width": 1.5, "shape": "hv"},
@@ -87,33 +97,33 @@ def _figure(tradeoff: Tradeoff, cost: str, form: str) -> go.Figure:
         )
     )
     add_points(
-        made,
+        figure,
         tradeoff.points,
-        f"%{{text}}<br>{score.name} %{{y:{score.plotly_hover}}}<br>%{{x:{form}}} {cost}",
+        f"%{{text}}<br>{score.name} %{{y:{score.plotly_hover}}}<br>%{{x:{cost_format}}} {cost}",
         always={point.number for point in front},
     )
-    layout(
-        made,
+    apply_layout(
+        figure,
         320,
         margin={"l": 52, "r": 12, "t": 30, "b": 40},
         showlegend=True,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        legend=LEGEND_ABOVE,
     )
-    shown = focus([point.y for point in tradeoff.points], [], score.metric)
+    y_range = compute_axis_range([point.y for point in tradeoff.points], [], score.metric)
     cheapest = min(point.x for point in tradeoff.points)
-    ticks = log_ticks(math.log10(cheapest) - 0.1, math.log10(dearest) + 0.1)
-    made.update_xaxes(
+    ticks = compute_log_ticks(math.log10(cheapest) - 0.1, math.log10(most_expensive) + 0.1)
+    figure.update_xaxes(
         type="log",
         title_text=cost,
         tickvals=[10**position for position, _ in ticks],
-        ticktext=[_prefixed(10**position) for position, _ in ticks],
+        ticktext=[_format_count(10**position) for position, _ in ticks],
     )
-    made.update_yaxes(title_text=f"validation {score.full_name}", range=list(shown))
-    return made
+    figure.update_yaxes(title_text=f"validation {score.full_name}", range=list(y_range))
+    return figure
 
 
-def _prefixed(value: float) -> str:
-    """`200`, `20k`, `2M`."""
+def _format_count(value: float) -> str:
+    """Format a count: `200`, `20k`, `2M`."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= 0.999 * size:
             return f"{value / size:.3g}{letter}"

@@ -1,217 +1,169 @@
-"""A regression's predictions: against what is true, how far off, beside simpler models."""
+"""A regression's predictions versus true values, residuals and error histogram."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from harness.analysis.formatting import percent
-from harness.analysis.summary import Summary
-from harness.metrics import Score, HasScore, format_number
-from harness.models.baselines import Baselines
-from harness.reports.page import Section
-from harness.reports.plots.style import COLOURS, INK, NEUTRAL, Plot, label, layout
+from harness.analysis.formatting import format_percent
+from harness.metrics import format_number
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import (
+    COLOURS,
+    INK,
+    LEGEND_ABOVE,
+    NEUTRAL,
+    apply_layout,
+    escape_label,
+)
 
-MOST_DRAWN = 2000
-"""Examples of a part, evenly chosen."""
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
+MAX_DRAWN = 2000
+"""Examples of a split, an even choice."""
 BINS = 40
-WITHIN = 0.1
-"""Of the true value: how many predictions come so near is told."""
+CLOSE = 0.1
+"""Relative error up to which a prediction counts as close."""
 
 Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Said:
-    """The champion's predictions on one part, in the target's own units; [n] each."""
+class SplitPredictions:
+    """The champion's predictions on one split, in the target's units; [n] each."""
 
-    part: str
+    split: str
     true: Values
     predicted: Values
 
     @property
-    def off(self) -> Values:
-        """Predicted less true."""
+    def errors(self) -> Values:
+        """Predicted minus true."""
         return self.predicted - self.true
 
-    def text(self) -> str:
-        sizes = np.abs(self.off)
-        near = np.abs(self.off) <= WITHIN * np.abs(self.true)
+    def describe(self) -> str:
+        sizes = np.abs(self.errors)
+        close = sizes <= CLOSE * np.abs(self.true)
         worst = int(sizes.argmax())
         return (
-            f"Of {len(self.true):,} {self.part} examples half are off by at most "
-            f"{format_number(float(np.median(sizes)))}, 9 of 10 by at most "
-            f"{format_number(float(np.quantile(sizes, 0.9)))}; {percent(float(near.mean()))} are within "
-            f"{100 * WITHIN:.0f} % of what is true. The largest error: "
-            f"{format_number(float(self.predicted[worst]))} for {format_number(float(self.true[worst]))}."
+            f"Absolute error on {len(self.true):,} {self.split} examples: median "
+            f"{format_number(float(np.median(sizes)))}, 90th percentile "
+            f"{format_number(float(np.quantile(sizes, 0.9)))}. "
+            f"{format_percent(float(close.mean()))} of the predictions are within "
+            f"{100 * CLOSE:.0f} % of the true value. Largest error: predicted "
+            f"{format_number(float(self.predicted[worst]))}, true "
+            f"{format_number(float(self.true[worst]))}."
         )
 
 
-def sections(verdict: Summary) -> list[Section]:
-    """None where no predictions are on record."""
-    found = data(verdict)
-    if not found:
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the plots of a regression whose predictions were recorded."""
+    splits = load_predictions(summary)
+    if not splits:
         return []
-    score, target = verdict.study.score, verdict.study.score.target or "the target"
-    plots = [
-        Plot("predicted", f"{target}: predicted against true", against(found, target), wide=True),
-        Plot("residuals", "Residuals: predicted less true", residuals(found, target)),
-        Plot("errors", "How often an error of that size", histogram(found)),
-    ]
+    target = summary.study.score.target or "the target"
+    predictions, residuals = draw_predictions(splits, target), draw_residuals(splits, target)
     return [
-        Section(
-            name="predicted",
-            title="Predicted against true",
-            says="Each dot is an example; on the line the kept model is right, above it the "
-            "prediction is too high. Residuals that fan out or bend tell what it has not learnt.",
-            template="table",
-            values={
-                "said": [each.text() for each in found],
-                "table": table(verdict, score, verdict.baselines),
-            },
-            plots=plots,
-        )
+        Plot("predicted", f"{target}: predicted versus true", predictions, wide=True),
+        Plot("residuals", "Residuals: predicted minus true", residuals),
+        Plot("errors", "Distribution of the errors", draw_error_histogram(splits)),
     ]
 
 
-def data(verdict: Summary) -> list[Said]:
-    """By part: validation, and test where that was read."""
+def load_predictions(summary: Summary) -> list[SplitPredictions]:
+    """Return the predictions on the validation set, and on the test set if it was read."""
     return [
-        Said(part, *rows.astype(np.float64))
-        for part, rows in verdict.predicted.items()
+        SplitPredictions(split, *rows.astype(np.float64))
+        for split, rows in summary.predictions.items()
         if rows.shape[1]
     ]
 
 
-def table(verdict: Summary, score: Score, baselines: Baselines | None) -> list[list[str]]:
-    """The champion's model and each baseline: RMSE with its interval, MAE and R2, part by part."""
-    parts = {"validation": "validation"}
-    if verdict.reading is not None:
-        parts["test"] = verdict.study.test_name
-    head = [
-        f"{measure} on {name}" for name in parts.values() for measure in (score.name, "MAE, R2")
-    ]
-    mine: dict[str, tuple[HasScore, float, float]] = {}
-    kept, reading = verdict.kept, verdict.reading
-    if kept.best is not None and kept.best.val_mae is not None and kept.best.val_r2 is not None:
-        mine["validation"] = kept, kept.best.val_mae, kept.best.val_r2
-    if reading is not None and reading.mae is not None and reading.r2 is not None:
-        mine["test"] = reading, reading.mae, reading.r2
-    rows = [["this study's model", *_cells(score, parts, mine)]]
-    if baselines is not None:
-        last = "test" if verdict.reading is not None else "validation"
-        for name in sorted(
-            baselines.of_split(last), key=lambda name: baselines.of_split(last)[name].rmse
-        ):
-            known = {
-                part: baselines.of_split(part)[name]
-                for part in parts
-                if name in baselines.of_split(part)
-            }
-            theirs: dict[str, tuple[HasScore, float, float]] = {
-                part: (each, each.mae, each.r2) for part, each in known.items()
-            }
-            rows.append([name, *_cells(score, parts, theirs)])
-    return [["", *head], *rows]
-
-
-def _cells(
-    score: Score, parts: dict[str, str], known: dict[str, tuple[HasScore, float, float]]
-) -> list[str]:
-    cells = []
-    for part in parts:
-        if part not in known:
-            cells += ["", ""]
-            continue
-        of, mae, r2 = known[part]
-        cells += [f"{score.format_value(of.score)}{score.format_interval(of)}", f"{format_number(mae)}, {r2:.4f}"]
-    return cells
-
-
-def against(found: list[Said], target: str) -> go.Figure:
-    made = go.Figure()
-    ends = [float(pick([pick(each.true) for each in found])) for pick in (np.min, np.max)]
-    made.add_trace(
+def draw_predictions(splits: list[SplitPredictions], target: str) -> go.Figure:
+    figure = go.Figure()
+    limits = [float(pick([pick(each.true) for each in splits])) for pick in (np.min, np.max)]
+    figure.add_trace(
         go.Scatter(
-            x=ends,
-            y=ends,
+            x=limits,
+            y=limits,
             mode="lines",
             line={"color": INK, "width": 1.5, "dash": "dot"},
-            name="right",
+            name="exact",
             hoverinfo="skip",
         )
     )
-    for said, colour in zip(found, (NEUTRAL, COLOURS[1]), strict=False):
-        _add_dots(made, said, said.true, said.predicted, colour)
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 460, showlegend=True, legend=legend, margin={"t": 34})
-    made.update_xaxes(title_text=f"true {label(target)}", tickformat=",.4~r")
-    made.update_yaxes(title_text=f"predicted {label(target)}", tickformat=",.4~r")
-    return made
+    for split, colour in zip(splits, (NEUTRAL, COLOURS[1]), strict=False):
+        _add_dots(figure, split, split.true, split.predicted, colour)
+    apply_layout(figure, 460, showlegend=True, legend=LEGEND_ABOVE, margin={"t": 34})
+    figure.update_xaxes(title_text=f"true {escape_label(target)}", tickformat=",.4~r")
+    figure.update_yaxes(title_text=f"predicted {escape_label(target)}", tickformat=",.4~r")
+    return figure
 
 
-def residuals(found: list[Said], target: str) -> go.Figure:
-    made = go.Figure()
-    for said, colour in zip(found, (NEUTRAL, COLOURS[1]), strict=False):
-        _add_dots(made, said, said.predicted, said.off, colour)
-    made.add_hline(y=0, line={"color": INK, "width": 1.5, "dash": "dot"})
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 320, showlegend=len(found) > 1, legend=legend, margin={"t": 34})
-    made.update_xaxes(title_text=f"predicted {label(target)}", tickformat=",.4~r")
-    made.update_yaxes(title_text="predicted less true", tickformat=",.4~r")
-    return made
+def draw_residuals(splits: list[SplitPredictions], target: str) -> go.Figure:
+    figure = go.Figure()
+    for split, colour in zip(splits, (NEUTRAL, COLOURS[1]), strict=False):
+        _add_dots(figure, split, split.predicted, split.errors, colour)
+    figure.add_hline(y=0, line={"color": INK, "width": 1.5, "dash": "dot"})
+    apply_layout(figure, 320, showlegend=len(splits) > 1, legend=LEGEND_ABOVE, margin={"t": 34})
+    figure.update_xaxes(title_text=f"predicted {escape_label(target)}", tickformat=",.4~r")
+    figure.update_yaxes(title_text="predicted minus true", tickformat=",.4~r")
+    return figure
 
 
-def histogram(found: list[Said]) -> go.Figure:
-    """Bars of equal bins for all parts, as shares of each part's examples."""
-    made = go.Figure()
-    edges = np.histogram_bin_edges(np.concatenate([each.off for each in found]), BINS)
+def draw_error_histogram(splits: list[SplitPredictions]) -> go.Figure:
+    """Draw the shares of each split's examples, in the same bins for all splits."""
+    figure = go.Figure()
+    edges = np.histogram_bin_edges(np.concatenate([each.errors for each in splits]), BINS)
     middles = (edges[:-1] + edges[1:]) / 2
-    for said, colour in zip(found, (NEUTRAL, COLOURS[1]), strict=False):
-        counts = np.histogram(said.off, edges)[0]
-        made.add_trace(
+    for split, colour in zip(splits, (NEUTRAL, COLOURS[1]), strict=False):
+        counts = np.histogram(split.errors, edges)[0]
+        figure.add_trace(
             go.Bar(
                 x=middles.tolist(),
-                y=(counts / len(said.off)).tolist(),
-                name=label(said.part),
+                y=(counts / len(split.errors)).tolist(),
+                name=escape_label(split.split),
                 opacity=0.7,
                 marker={"color": colour, "line": {"width": 0}},
                 text=[
-                    f"{format_number(low, high or low)} to {format_number(high, low or high)}: {count:,}"
+                    f"{format_number(low, high or low)} to {format_number(high, low or high)}: "
+                    f"{count:,}"
                     for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
                 ],
                 textposition="none",
-                hovertemplate=f"%{{text}} of {len(said.off):,} {label(said.part)} examples"
-                "<extra></extra>",
+                hovertemplate=f"%{{text}} of {len(split.errors):,} {escape_label(split.split)} "
+                "examples<extra></extra>",
             )
         )
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 320, showlegend=len(found) > 1, legend=legend, margin={"t": 34})
-    made.update_layout(barmode="overlay", bargap=0.05)
-    made.update_xaxes(title_text="predicted less true", tickformat=",.4~r")
-    made.update_yaxes(title_text="share of the part", tickformat=".0%")
-    return made
+    apply_layout(figure, 320, showlegend=len(splits) > 1, legend=LEGEND_ABOVE, margin={"t": 34})
+    figure.update_layout(barmode="overlay", bargap=0.05)
+    figure.update_xaxes(title_text="predicted minus true", tickformat=",.4~r")
+    figure.update_yaxes(title_text="share of the examples", tickformat=".0%")
+    return figure
 
 
-def _add_dots(made: go.Figure, said: Said, x: Values, y: Values, colour: str) -> None:
-    count = len(said.true)
-    rows = np.unique(np.linspace(0, count - 1, min(count, MOST_DRAWN)).astype(int))
-    made.add_trace(
+def _add_dots(
+    figure: go.Figure, split: SplitPredictions, x: Values, y: Values, colour: str
+) -> None:
+    count = len(split.true)
+    rows = np.unique(np.linspace(0, count - 1, min(count, MAX_DRAWN)).astype(int))
+    figure.add_trace(
         go.Scatter(
             x=x[rows].tolist(),
             y=y[rows].tolist(),
             text=[
-                f"true {format_number(float(said.true[row]))}, predicted "
-                f"{format_number(float(said.predicted[row]))}"
+                f"true {format_number(float(split.true[row]))}, predicted "
+                f"{format_number(float(split.predicted[row]))}"
                 for row in rows
             ],
             mode="markers",
-            name=label(said.part),
+            name=escape_label(split.split),
             marker={"color": colour, "size": 5, "opacity": 0.65},
-            hovertemplate=f"{label(said.part)} example: %{{text}}<extra></extra>",
+            hovertemplate=f"{escape_label(split.split)} example: %{{text}}<extra></extra>",
         )
     )

@@ -1,9 +1,9 @@
-"""Trials as points: which of them a figure draws, and which stretch of the objective it shows.
+"""Trials as points: which of them a figure draws, and the range of its objective axis.
 
-A page with thousands of SVG nodes a figure does not open on a phone. So a figure draws the best
-points and an even choice of the rest; what it leaves out lies in `layout.meta["hidden"]`, a list of
-{"trace": index, "x": [...], "y": [...], "customdata": [...], "text": [...]}, where the page finds
-any trial that it is to show.
+A page whose figures have thousands of SVG nodes does not open on a phone. So a figure draws the
+best points and an even choice of the rest. The others are in `layout.meta["hidden"]`, a list of
+{"trace": index, "x": [...], "y": [...], "customdata": [...], "text": [...]}; the page draws them
+when they are selected.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 import plotly.graph_objects as go
 
 from harness.metrics import ACCURACY, OBJECTIVE_NAMES, Score, get_sort_sign
-from harness.reports.plots.style import STATES, label
+from harness.reports.plots.style import STATES, escape_label
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 
-MOST_DRAWN = 400
+MAX_DRAWN = 400
 BEST_DRAWN = 100
-"""Of those that are drawn, so many are the best."""
-MEDIANS = 3
-"""How far an axis reaches, in distances from the best complete trial to the median one."""
+"""The best trials among those drawn."""
+AXIS_REACH = 3
+"""The length of an axis, in distances between the best and the median complete trial."""
 SCORES = dict.fromkeys(("val/rmse", "val/mae"), Score("regression"))
 
 T = TypeVar("T")
@@ -39,41 +39,41 @@ class Point:
     x: float
     y: float
     text: str = ""
-    """What hovering tells beside the number and y, not yet escaped."""
+    """Hover text beside the number and y, not yet escaped."""
     complete: bool = True
-    """Pruned otherwise."""
+    """False: pruned."""
 
 
-def measured(run: RunRecord, objective: Objective) -> float | None:
-    """The objective at the best epoch of a trial that was trained, to its end or pruned."""
+def get_objective_value(run: RunRecord, objective: Objective) -> float | None:
+    """Return the objective at the best epoch of a complete or pruned trial."""
     value = run.objective_value(objective)
     if run.state not in ("COMPLETE", "PRUNED") or value is None or not math.isfinite(value):
         return None
     return value
 
 
-def title(objective: Objective) -> str:
-    """Of an axis."""
+def format_objective_title(objective: Objective) -> str:
+    """Return an axis title."""
     return f"validation {OBJECTIVE_NAMES[objective]}"
 
 
-def form(objective: Objective) -> str:
-    """Plotly's format of its values."""
+def get_objective_format(objective: Objective) -> str:
+    """Return Plotly's number format."""
     return SCORES.get(objective, ACCURACY).plotly_hover
 
 
-def hovered(objective: Objective) -> str:
-    """Plotly's template for y where the pointer is."""
-    return f"{title(objective)} %{{y:{form(objective)}}}"
+def format_objective_hover(objective: Objective) -> str:
+    """Return Plotly's hover template of y."""
+    return f"{format_objective_title(objective)} %{{y:{get_objective_format(objective)}}}"
 
 
-def focus(
+def compute_axis_range(
     complete: Sequence[float], others: Sequence[float], objective: Objective
 ) -> tuple[float, float]:
-    """The stretch of an axis that holds the good trials, so that bad ones do not squeeze them.
+    """Return the axis range of the good trials, so that bad trials do not compress it.
 
-    From the best to MEDIANS times as far from it as the median complete trial lies, and a margin.
-    What is worse is outside. `others` are values of pruned trials.
+    It reaches from the best trial AXIS_REACH times as far as the median complete trial, plus a
+    margin. `others` are the values of pruned trials.
     """
     values = [*complete, *others]
     if not values:
@@ -81,20 +81,20 @@ def focus(
     typical = complete or values
     sign = -get_sort_sign(objective)
     best = max(typical, key=lambda value: sign * value)
-    reach = MEDIANS * abs(statistics.median(typical) - best)
+    reach = AXIS_REACH * abs(statistics.median(typical) - best)
     near = [value for value in values if sign * (best - value) <= reach] if reach else values
     margin = 0.06 * (max(near) - min(near)) or 0.02 * abs(best) or 0.01
     return min(near) - margin, max(near) + margin
 
 
-def thinned(ranked: Sequence[T], most: int, best: int) -> tuple[list[T], list[T]]:
-    """Of things ranked best first, the `most` to draw, and the others, each in that order.
+def select_drawn(ranked: Sequence[T], limit: int, best: int) -> tuple[list[T], list[T]]:
+    """Split items, ranked best first, into those to draw (`limit` at most) and the others.
 
-    Drawn are the `best` first, and the rest evenly.
+    The `best` first items are drawn, and an even choice of the rest.
     """
-    if len(ranked) <= most:
+    if len(ranked) <= limit:
         return list(ranked), []
-    rest, room = len(ranked) - best, most - best
+    rest, room = len(ranked) - best, limit - best
     drawn = {*range(best), *(best + index * rest // room for index in range(room))}
     return (
         [each for index, each in enumerate(ranked) if index in drawn],
@@ -102,8 +102,8 @@ def thinned(ranked: Sequence[T], most: int, best: int) -> tuple[list[T], list[T]
     )
 
 
-def by_objective(points: Iterable[Point], objective: Objective) -> list[Point]:
-    """Best first, the earlier of equals first."""
+def sort_by_objective(points: Iterable[Point], objective: Objective) -> list[Point]:
+    """Sort points best first; of equal points the earlier trial is first."""
     sign = get_sort_sign(objective)
     return sorted(points, key=lambda point: (sign * point.y, point.number))
 
@@ -115,22 +115,22 @@ def add_points(
     always: Collection[int] = (),
     size: float = 6,
 ) -> None:
-    """Add points that are ranked best first as two traces, complete and pruned.
+    """Add points, ranked best first, as two traces: pruned and complete.
 
-    Those of the trials `always` are drawn whatever happens. `hover` is Plotly's template for what
-    stands below the trial's number.
+    The trials in `always` are drawn even if there are too many points. `hover` is Plotly's template
+    of the text below the trial's number.
     """
-    drawn, hidden = thinned(ranked, MOST_DRAWN, BEST_DRAWN)
+    drawn, hidden = select_drawn(ranked, MAX_DRAWN, BEST_DRAWN)
     drawn += [point for point in hidden if point.number in always]
     hidden = [point for point in hidden if point.number not in always]
-    left_out = []
+    hidden_columns = []
     for complete, state, symbol in ((False, "PRUNED", "x-thin"), (True, "COMPLETE", "circle")):
         shown = [point for point in drawn if point.complete == complete]
         others = [point for point in hidden if point.complete == complete]
         colour = STATES[state]
         figure.add_trace(
             go.Scatter(
-                **_columns(shown),
+                **_build_columns(shown),
                 mode="markers",
                 name=state.lower(),
                 marker={
@@ -144,21 +144,21 @@ def add_points(
             )
         )
         if others:
-            left_out.append({"trace": len(figure.data) - 1, **_columns(others)})
-    if left_out:
-        figure.update_layout(meta={"hidden": left_out})
+            hidden_columns.append({"trace": len(figure.data) - 1, **_build_columns(others)})
+    if hidden_columns:
+        figure.update_layout(meta={"hidden": hidden_columns})
 
 
-def trained(study: StudyRun) -> list[tuple[RunRecord, float]]:
-    """Complete and pruned trials with their objective, by number."""
-    pairs = ((run, measured(run, study.objective)) for run in study.trials)
+def list_measured_trials(study: StudyRun) -> list[tuple[RunRecord, float]]:
+    """Return complete and pruned trials with their objective, sorted by number."""
+    pairs = ((run, get_objective_value(run, study.objective)) for run in study.trials)
     return [(run, value) for run, value in pairs if value is not None]
 
 
-def _columns(points: Sequence[Point]) -> dict[str, list[Any]]:
+def _build_columns(points: Sequence[Point]) -> dict[str, list[Any]]:
     return {
         "x": [point.x for point in points],
         "y": [point.y for point in points],
         "customdata": [point.number for point in points],
-        "text": [label(point.text) for point in points],
+        "text": [escape_label(point.text) for point in points],
     }

@@ -1,4 +1,4 @@
-"""A grid or list setting by setting: each one's score over its seeds, in a table and as dots."""
+"""The settings of a grid or list: each setting's scores over its seeds."""
 
 from __future__ import annotations
 
@@ -7,270 +7,274 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.analysis.seed_variance import Setting, Spread, setting_of, settings
+from harness.analysis.seed_variance import SeedScores, Setting, get_setting_name, rank_settings
 from harness.config.schema import TRIAL_TABLE, find_varied_fields
 from harness.metrics import ACCURACY, Score
-from harness.reports.parameter_axes import as_text, ended, value_of
-from harness.reports.plots.style import COLOURS, INK, NEUTRAL, label, layout, whiskers
-from harness.reports.rows import Row, Table
+from harness.reports.parameter_axes import format_setting, get_setting, list_ended_trials
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import (
+    COLOURS,
+    INK,
+    LEGEND_ABOVE,
+    NEUTRAL,
+    apply_layout,
+    build_error_bars,
+    escape_label,
+    label_rows,
+)
 from harness.tracking.types import RunRecord, StudyRun
 
-SHOWN = 60
-"""Settings in the plot; the table has all."""
-REACH = 8
-"""How far the axis reaches down from the best trial, in spans of the better half of the settings:
-a baseline is in sight, one that learnt nothing does not squeeze all others."""
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
 Interval = tuple[float, float]
-LEAST = 3
-"""Settings that are in sight, however far apart."""
-LETTERS = 24
-"""Of a setting's name at the axis."""
-WRAPPED, LINES = 60, 6
-"""Letters a line, and lines, of its name where the pointer is."""
+
+MAX_SETTINGS = 60
+"""Settings in the plot; the table has all."""
+AXIS_REACH = 8
+"""The length of the axis, in spans of the better half of the settings. A weak baseline is visible;
+a setting that learned nothing is outside and does not compress the others."""
+MIN_IN_RANGE = 3
+"""Settings that are always inside the axis."""
+MAX_LETTERS = 24
+"""Of a setting's name on the axis."""
+LINE_LETTERS, MAX_LINES = 60, 6
+"""Of a setting's name in the hover text."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One setting; figures by trial, in one order."""
+class SettingSummary:
+    """One setting; `numbers`, `seeds` and the scores have the same order."""
 
     name: str
-    short: str
-    """Of a grid: the values alone."""
+    short_name: str
+    """Of a grid's setting: only its values."""
     numbers: tuple[int, ...]
     """The trials."""
     seeds: tuple[int, ...]
-    validation: Spread
-    test: Spread | None
-    between: Interval | None
-    """Of one seed: the 95 % interval of its validation score; of several the spread tells."""
-    test_between: Interval | None
+    validation: SeedScores
+    test: SeedScores | None
+    interval: Interval | None
+    """The 95 % interval of the validation score; None with several seeds."""
+    test_interval: Interval | None
     parameters: int
-    seconds: float
-    """Of training and validation, a trial."""
+    seconds_per_trial: float
+    """Training and validation."""
 
 
 @dataclass(frozen=True)
-class BySetting:
+class SettingsOverview:
     heading: str
-    """What the short names are of."""
-    entries: tuple[Entry, ...]
+    """The names of the fields whose values make up the short names, or `setting`."""
+    settings: tuple[SettingSummary, ...]
     """Best mean validation score first."""
-    left_out: int
-    """Trials that ended otherwise than complete."""
+    incomplete: int
+    """Trials that ended but are not complete."""
     score: Score = ACCURACY
 
     @property
     def most_seeds(self) -> int:
-        return max((len(entry.numbers) for entry in self.entries), default=0)
+        return max((len(entry.numbers) for entry in self.settings), default=0)
 
 
-def data(study: StudyRun) -> BySetting:
-    """Empty for a search, and where no trial is complete."""
-    fields = _fields(study)
-    entries = tuple(_entry(study, setting, fields) for setting in settings(study))
-    left_out = sum(run.state != "COMPLETE" for run in ended(study))
-    return BySetting(" · ".join(fields) or "setting", entries, left_out, study.score)
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the plot of a grid or list."""
+    overview = group_by_setting(summary.study)
+    if not overview.settings:
+        return []
+    title = "Every trial, by setting"
+    if len(overview.settings) > MAX_SETTINGS:
+        title += f": the best {MAX_SETTINGS} of {len(overview.settings)}"
+    return [Plot("settings", title, draw_settings(overview), wide=True)]
 
 
-def named(study: StudyRun) -> dict[int, str]:
-    """Of a grid or list, the name of each trial's setting, the short one; none for a search."""
+def group_by_setting(study: StudyRun) -> SettingsOverview:
+    """Summarize each setting of a grid or list; empty for a search or without complete trials."""
+    fields = _list_varied_fields(study)
+    summaries = tuple(
+        _summarize_setting(study, setting, fields) for setting in rank_settings(study)
+    )
+    incomplete = sum(run.state != "COMPLETE" for run in list_ended_trials(study))
+    return SettingsOverview(" · ".join(fields) or "setting", summaries, incomplete, study.score)
+
+
+def name_settings(study: StudyRun) -> dict[int, str]:
+    """Return the short name of each trial's setting; empty for a search."""
     if not study.is_grid_or_list:
         return {}
-    if fields := _fields(study):
-        return {run.number: _values(run, fields) for run in study.trials}
-    known = {run.number: setting.name for setting in settings(study) for run in setting.runs}
-    return {run.number: known.get(run.number) or setting_of(study, run) for run in study.trials}
+    if fields := _list_varied_fields(study):
+        return {run.number: _format_values(run, fields) for run in study.trials}
+    known = {run.number: setting.name for setting in rank_settings(study) for run in setting.runs}
+    return {
+        run.number: known.get(run.number) or get_setting_name(study, run) for run in study.trials
+    }
 
 
-def titles(study: StudyRun) -> dict[int, str]:
-    """Of a grid or list, what each trial is called: its setting and its seed."""
-    names = named(study)
+def name_trials(study: StudyRun) -> dict[int, str]:
+    """Return each trial's name, figure of its setting and its seed; empty for a search."""
+    names = name_settings(study)
     return {
         run.number: f"{names[run.number]}, seed {run.spec.seed}" for run in study.trials if names
     }
 
 
-def table(found: BySetting) -> Table:
-    tested = any(entry.test for entry in found.entries)
-    name = found.score.full_name
-    columns = [found.heading, "n", f"validation {name}", *([f"test {name}"] if tested else [])]
-    rows = []
-    for entry in found.entries:
-        read = [_spread(entry.test, entry.test_between) if entry.test else ""] if tested else []
-        cells = (
-            entry.short,
-            str(len(entry.numbers)),
-            _spread(entry.validation, entry.between),
-            *read,
-            f"{entry.parameters:,}",
-            f"{entry.seconds:.{1 if entry.seconds >= 1 else 2}f}",
-        )
-        rows.append(Row(entry.numbers, cells, entry.name))
-    return Table((*columns, "parameters", "seconds a trial"), tuple(rows))
-
-
-def figure(found: BySetting) -> go.Figure:
-    """Rows of dots. Validation above, test below, each with its mean where there are seeds."""
-    made = go.Figure()
-    entries = found.entries[:SHOWN]
+def draw_settings(overview: SettingsOverview) -> go.Figure:
+    """Draw a row of dots per setting: validation above, test below, each with its mean."""
+    figure = go.Figure()
+    entries = overview.settings[:MAX_SETTINGS]
     shift = 0.17 if any(entry.test for entry in entries) else 0.0
-    parts = (
-        ("validation", [entry.validation for entry in entries], -shift, NEUTRAL, "circle"),
-        ("test", [entry.test for entry in entries], shift, COLOURS[1], "diamond"),
+    validation = [(entry.validation, entry.interval) for entry in entries]
+    test = [(entry.test, entry.test_interval) for entry in entries]
+    _add_split(figure, entries, "validation", validation, -shift, (NEUTRAL, INK), "circle")
+    _add_split(figure, entries, "test", test, shift, (COLOURS[1], COLOURS[1]), "diamond")
+    apply_layout(
+        figure,
+        110 + 26 * len(entries),
+        showlegend=True,
+        legend=LEGEND_ABOVE,
+        margin={"t": 34},
     )
-    for part, spreads, place, colour, symbol in parts:
-        _add(made, entries, part, spreads, place, colour, symbol)
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 110 + 26 * len(entries), showlegend=True, legend=legend, margin={"t": 34})
-    made.update_yaxes(
-        tickvals=list(range(len(entries))),
-        ticktext=_ticks([entry.short for entry in entries]),
-        range=[len(entries) - 0.5, -0.5],
+    label_rows(figure, _shorten_names([entry.short_name for entry in entries]))
+    figure.update_xaxes(
+        title_text=overview.score.full_name,
+        range=list(_compute_axis_range(overview)),
+        **overview.score.plotly_axis,
     )
-    made.update_xaxes(title_text=found.score.full_name, range=list(_range(found)), **found.score.plotly_axis)
-    return made
+    return figure
 
 
-def _fields(study: StudyRun) -> list[str]:
-    """What a grid's settings differ in; those of a list have names instead."""
+def _list_varied_fields(study: StudyRun) -> list[str]:
+    """Return the fields in which a grid's settings differ; none for a list, which names them."""
     return [] if TRIAL_TABLE in study.definition else find_varied_fields(study.definition)
 
 
-def _values(run: RunRecord, fields: Sequence[str]) -> str:
-    return " · ".join(as_text(value_of(run, name)) for name in fields)
+def _format_values(run: RunRecord, fields: Sequence[str]) -> str:
+    return " · ".join(format_setting(get_setting(run, name)) for name in fields)
 
 
-def _entry(study: StudyRun, setting: Setting, fields: Sequence[str]) -> Entry:
+def _summarize_setting(study: StudyRun, setting: Setting, fields: Sequence[str]) -> SettingSummary:
     runs = setting.runs
-    alone = runs[0] if len(runs) == 1 else None
-    read = study.find_reading(alone) if alone else None
-    spent = sum(epoch.seconds for run in runs for epoch in run.epochs)
-    return Entry(
+    single = runs[0] if len(runs) == 1 else None
+    reading = study.find_reading(single) if single else None
+    seconds = sum(epoch.seconds for run in runs for epoch in run.epochs)
+    return SettingSummary(
         name=setting.name,
-        short=_values(runs[0], fields) or setting.name,
+        short_name=_format_values(runs[0], fields) or setting.name,
         numbers=tuple(run.number for run in runs),
         seeds=tuple(run.spec.seed for run in runs),
         validation=setting.validation,
         test=setting.test,
-        between=study.score.compute_interval(alone) if alone else None,
-        test_between=study.score.compute_interval(read) if read else None,
+        interval=study.score.compute_interval(single) if single else None,
+        test_interval=study.score.compute_interval(reading) if reading else None,
         parameters=runs[0].parameters,
-        seconds=spent / len(runs),
+        seconds_per_trial=seconds / len(runs),
     )
 
 
-def _spread(spread: Spread, between: Interval | None) -> str:
-    """`0.9712 ± 0.0011 (0.9701 to 0.9723)`; of one seed `0.9712 (95 %: 0.9611 to 0.9787)`."""
-    score = spread.score
-    if spread.deviation is not None:
-        return f"{spread} ({score.format_range((min(spread.values), max(spread.values)))})"
-    return f"{spread} (95 %: {score.format_range(between)})" if between else str(spread)
-
-
-def _add(
-    made: go.Figure,
-    entries: Sequence[Entry],
-    part: str,
-    spreads: Sequence[Spread | None],
-    place: float,
-    colour: str,
+def _add_split(
+    figure: go.Figure,
+    entries: Sequence[SettingSummary],
+    split: str,
+    results: Sequence[tuple[SeedScores | None, Interval | None]],
+    shift: float,
+    colours: tuple[str, str],
     symbol: str,
 ) -> None:
-    known = [
-        (row + place, entry, spread)
-        for row, (entry, spread) in enumerate(zip(entries, spreads, strict=True))
-        if spread is not None
+    """Add one split's dots and their means; `colours` are of the dots and of the means."""
+    rows = [
+        (row + shift, entry, scores, interval)
+        for row, (entry, (scores, interval)) in enumerate(zip(entries, results, strict=True))
+        if scores is not None
     ]
-    if not known:
+    if not rows:
         return
-    of = attrgetter("between" if part == "validation" else "test_between")
     points = [
         (
-            (value, *(of(entry) or (value, value))),
+            (value, *(interval or (value, value))),
             y,
             number,
-            f"{_wrapped(entry.name)}<br>seed {seed}: "
-            f"{part} {spread.score.name} {spread.score.format_value(value)}",
+            f"{_wrap_name(entry.name)}<br>seed {seed}: "
+            f"{split} {scores.score.name} {scores.score.format_value(value)}",
         )
-        for y, entry, spread in known
-        for value, number, seed in zip(spread.values, entry.numbers, entry.seeds, strict=True)
+        for y, entry, scores, interval in rows
+        for value, number, seed in zip(scores.values, entry.numbers, entry.seeds, strict=True)
     ]
     bounds, y, numbers, texts = zip(*points, strict=True)
     x, low, high = zip(*bounds, strict=True)
-    alone = all(len(spread.values) == 1 for _, _, spread in known)
-    made.add_trace(
+    has_one_seed = all(len(scores.values) == 1 for _, _, scores, _ in rows)
+    figure.add_trace(
         go.Scatter(
             x=x,
             y=y,
             customdata=numbers,
             text=texts,
-            error_x=whiskers(x, low, high) if alone else None,
+            error_x=build_error_bars(x, low, high) if has_one_seed else None,
             mode="markers",
-            name=part,
-            marker={"color": colour, "size": 7, "symbol": symbol, "opacity": 0.75},
+            name=split,
+            marker={"color": colours[0], "size": 7, "symbol": symbol, "opacity": 0.75},
             hovertemplate="trial %{customdata}, %{text}<extra></extra>",
         )
     )
-    means = [(y, entry, spread) for y, entry, spread in known if len(spread.values) > 1]
+    means = [(y, entry, scores) for y, entry, scores, _ in rows if len(scores.values) > 1]
     if means:
-        made.add_trace(
+        figure.add_trace(
             go.Scatter(
-                x=[spread.mean for _, _, spread in means],
+                x=[scores.mean for _, _, scores in means],
                 y=[y for y, _, _ in means],
                 text=[
-                    f"{_wrapped(entry.name)}<br>{part}: mean {spread} (n = {len(spread.values)})"
-                    for _, entry, spread in means
+                    f"{_wrap_name(entry.name)}<br>{split}: mean {scores} (n = {len(scores.values)})"
+                    for _, entry, scores in means
                 ],
                 mode="markers",
-                name=f"mean, {part}",
+                name=f"mean, {split}",
                 marker={
                     "symbol": "line-ns",
                     "size": 12,
-                    "line": {"width": 2, "color": INK if part == "validation" else colour},
+                    "line": {"width": 2, "color": colours[1]},
                 },
                 hovertemplate="%{text}<extra></extra>",
             )
         )
 
 
-def _ticks(names: Sequence[str]) -> list[str]:
-    """The names at the axis: where they are long, without the words that all of them begin with."""
-    words, shared = [name.split(" ") for name in names], 0
-    if len(names) > 1 and max(map(len, names)) > LETTERS:
-        alike = (len(set(column)) == 1 for column in zip(*words, strict=False))
-        shared = len(list(itertools.takewhile(bool, alike)))
-    begin = "…" if shared else ""
-    return [label(begin + " ".join(each[shared:]), LETTERS) for each in words]
+def _shorten_names(names: Sequence[str]) -> list[str]:
+    """Shorten the names for the axis: cut long ones, and the words that all of them start with."""
+    words, common = [name.split(" ") for name in names], 0
+    if len(names) > 1 and max(map(len, names)) > MAX_LETTERS:
+        is_equal = (len(set(column)) == 1 for column in zip(*words, strict=False))
+        common = len(list(itertools.takewhile(bool, is_equal)))
+    prefix = "…" if common else ""
+    return [escape_label(prefix + " ".join(each[common:]), MAX_LETTERS) for each in words]
 
 
-def _range(found: BySetting) -> tuple[float, float]:
-    """Of the axis, from the best as far as REACH."""
-    entries, sign = found.entries[:SHOWN], found.score.sign
+def _compute_axis_range(overview: SettingsOverview) -> tuple[float, float]:
+    """Return the axis range, AXIS_REACH spans long at most."""
+    entries, sign = overview.settings[:MAX_SETTINGS], overview.score.sign
     values = [
         [
             *entry.validation.values,
-            *(entry.between or ()),
+            *(entry.interval or ()),
             *(entry.test.values if entry.test else ()),
-            *(entry.test_between or ()),
+            *(entry.test_interval or ()),
         ]
         for entry in entries
     ]
-    every = [value for part in values for value in part]
-    if not every:
+    all_values = [value for row in values for value in row]
+    if not all_values:
         return 0.0, 1.0
-    better = values[: max(LEAST, math.ceil(len(values) / 2))]
-    best = min(every, key=lambda value: sign * value)
-    reach = REACH * max(sign * (value - best) for part in better for value in part)
-    shown = [value for value in every if not reach or sign * (value - best) <= reach]
+    better = values[: max(MIN_IN_RANGE, math.ceil(len(values) / 2))]
+    best = min(all_values, key=lambda value: sign * value)
+    reach = AXIS_REACH * max(sign * (value - best) for row in better for value in row)
+    shown = [value for value in all_values if not reach or sign * (value - best) <= reach]
     low, high = min(shown), max(shown)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin
 
 
-def _wrapped(name: str) -> str:
-    lines = textwrap.wrap(name, WRAPPED) or [""]
-    return "<br>".join(label(line, WRAPPED) for line in lines[:LINES])
+def _wrap_name(name: str) -> str:
+    lines = textwrap.wrap(name, LINE_LETTERS) or [""]
+    return "<br>".join(escape_label(line, LINE_LETTERS) for line in lines[:MAX_LINES])

@@ -1,87 +1,102 @@
-"""One small plot for each sampled setting: its value against the objective."""
+"""One small plot per varied setting: the objective by its value."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.reports.parameter_axes import Factor, factors
+from harness.reports.parameter_axes import ParameterAxis, build_parameter_axes
+from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import (
     Point,
     add_points,
-    by_objective,
-    focus,
-    hovered,
-    title,
-    trained,
+    compute_axis_range,
+    format_objective_hover,
+    format_objective_title,
+    list_measured_trials,
+    sort_by_objective,
 )
-from harness.reports.plots.style import Plot, label, layout
+from harness.reports.plots.style import apply_layout, escape_label
 from harness.results import Objective
 from harness.tracking.types import StudyRun
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One setting and all complete and pruned trials, best first."""
+    """One setting, and all complete and pruned trials, best first."""
 
-    factor: Factor
+    axis: ParameterAxis
     points: tuple[Point, ...]
     objective: Objective
     range: tuple[float, float]
-    """Of the objective, as shown: bad trials lie outside."""
+    """The y axis; bad trials are outside."""
 
 
-def data(study: StudyRun) -> tuple[Slice, ...]:
-    """Empty where no trial has an objective; failed trials have none to show."""
-    pairs = trained(study)
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return one plot per setting."""
+    return build_slice_plots(compute_slices(summary.study))
+
+
+def compute_slices(study: StudyRun) -> tuple[Slice, ...]:
+    """Return one slice per setting; none if no trial has an objective."""
+    pairs = list_measured_trials(study)
     if not pairs:
         return ()
     complete = [value for run, value in pairs if run.state == "COMPLETE"]
     pruned = [value for run, value in pairs if run.state == "PRUNED"]
-    shown = focus(complete, pruned, study.objective)
-    found = []
-    for factor in factors(study):
+    y_range = compute_axis_range(complete, pruned, study.objective)
+    slices = []
+    for axis in build_parameter_axes(study):
         points = [
             Point(
                 run.number,
-                round(factor.drawn(run.number), 4),
+                round(axis.draw_position(run.number), 4),
                 value,
-                f"{factor.name} {factor.shown[run.number]}",
+                f"{axis.name} {axis.texts[run.number]}",
                 run.state == "COMPLETE",
             )
             for run, value in pairs
-            if run.number in factor.positions
+            if run.number in axis.positions
         ]
-        ranked = by_objective(points, study.objective)
-        found.append(Slice(factor, tuple(ranked), study.objective, shown))
-    return tuple(found)
+        ranked = sort_by_objective(points, study.objective)
+        slices.append(Slice(axis, tuple(ranked), study.objective, y_range))
+    return tuple(slices)
 
 
-def plots(slices: tuple[Slice, ...]) -> list[Plot]:
-    return [Plot(_id(each.factor.name), each.factor.name, _figure(each)) for each in slices]
+def build_slice_plots(slices: tuple[Slice, ...]) -> list[Plot]:
+    return [
+        Plot(_format_plot_name(each.axis.name), each.axis.name, _draw_slice(each))
+        for each in slices
+    ]
 
 
-def _figure(shown: Slice) -> go.Figure:
-    made = go.Figure()
-    factor = shown.factor
+def _draw_slice(data: Slice) -> go.Figure:
+    figure = go.Figure()
+    axis = data.axis
     add_points(
-        made,
-        shown.points,
-        f"%{{text}}<br>{hovered(shown.objective)}",
+        figure,
+        data.points,
+        f"%{{text}}<br>{format_objective_hover(data.objective)}",
     )
-    layout(made, 240, margin={"l": 52, "r": 12, "t": 8, "b": 40})
-    margin = 0.0 if factor.apart else 0.04 * (factor.high - factor.low)
-    made.update_xaxes(
-        title_text=label(factor.name),
-        tickvals=[position for position, _ in factor.ticks],
-        ticktext=[label(text, 16) for _, text in factor.ticks],
-        range=[factor.low - margin, factor.high + margin],
+    apply_layout(figure, 240, margin={"l": 52, "r": 12, "t": 8, "b": 40})
+    margin = 0.0 if axis.spacing else 0.04 * (axis.high - axis.low)
+    figure.update_xaxes(
+        title_text=escape_label(axis.name),
+        tickvals=[position for position, _ in axis.ticks],
+        ticktext=[escape_label(text, 16) for _, text in axis.ticks],
+        range=[axis.low - margin, axis.high + margin],
     )
-    made.update_yaxes(title_text=title(shown.objective), range=list(shown.range), nticks=6)
-    return made
+    figure.update_yaxes(
+        title_text=format_objective_title(data.objective), range=list(data.range), nticks=6
+    )
+    return figure
 
 
-def _id(name: str) -> str:
+def _format_plot_name(name: str) -> str:
     return "slice-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,18 +1,17 @@
-"""What the figures share, and the two promises that page.js builds on.
+"""Colours, labels and layout that all figures share, and the rules that page.js relies on.
 
-A figure knows its trials: where a scatter trace shows trials, its `customdata` holds the number of
-the trial at every point (None in the gaps between lines), and where a heat map's rows are trials,
-`meta["rows"]` holds their numbers. By these the page finds a trial in every plot.
+A figure identifies its trials. A scatter trace of trials has each point's trial number in
+`customdata` (None in the gaps between lines). A heat map whose rows are trials has their numbers in
+`meta["rows"]`. With these the page finds a trial in every plot.
 
-A figure stands on a page that may be light or dark, wide or narrow: it leaves its background
-transparent and its width open, and the page gives text and grid their colours.
+A page may be light or dark, wide or narrow. So a figure has a transparent background and no fixed
+width; the page sets the colours of text and grid.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -22,12 +21,12 @@ INK = "#7d8590"
 GRID = "rgba(125, 133, 144, 0.22)"
 FAINT = "rgba(125, 133, 144, 0.4)"
 SHADE = "rgba(125, 133, 144, 0.1)"
-"""Of an area behind what is drawn."""
+"""Areas in the background."""
 COLOURS = ("#2f81f7", "#e3742f", "#2da44e", "#c2509b", "#9a6dd7", "#b08800", "#1b9e9e", "#e5534b")
-"""Of the selected trials, in order; page.js takes them from here."""
+"""Selected trials, in the order of selection; page.js gets them from here."""
 ACCENT = COLOURS[0]
 NEUTRAL = "#8c959f"
-"""Of what is not selected: colours are the selection's."""
+"""Trials that are not selected."""
 STATES = {
     "COMPLETE": NEUTRAL,
     "PRUNED": "rgba(125, 133, 144, 0.65)",
@@ -35,36 +34,26 @@ STATES = {
     "INTERRUPTED": "#9a6dd7",
     "RUNNING": NEUTRAL,
 }
-LONGEST = 40
+LEGEND_ABOVE = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
+"""A horizontal legend above the plot."""
+MAX_LETTERS = 40
 
 
-@dataclass(frozen=True)
-class Plot:
-    """One figure and its place on the page."""
-
-    name: str
-    """The id of its element: lower case, words joined by hyphens."""
-    title: str
-    figure: go.Figure
-    wide: bool = False
-    """Whether it takes the page's whole width, rather than standing beside others."""
-
-
-def label(text: str, longest: int = LONGEST) -> str:
-    """`text` as Plotly shows it letter by letter: it would read tags and entities otherwise."""
+def escape_label(text: str, longest: int = MAX_LETTERS) -> str:
+    """Shorten `text` and escape it, because Plotly interprets tags and entities."""
     short = text if len(text) <= longest else text[: longest - 1] + "…"
     return html.escape(short, quote=False)
 
 
-def slanted(names: Sequence[str]) -> int:
-    """The angle, in degrees, of class names below a matrix: short ones stand upright."""
+def choose_tick_angle(names: Sequence[str]) -> int:
+    """Return the angle, in degrees, of class names below a matrix: 0 if all are short."""
     return -45 if max(map(len, names), default=0) > 3 else 0
 
 
-def whiskers(
+def build_error_bars(
     values: Sequence[float], low: Sequence[float], high: Sequence[float]
 ) -> dict[str, Any]:
-    """Error bars from `low` to `high` around each value."""
+    """Return Plotly's error bars from `low` to `high` around each value."""
     return {
         "type": "data",
         "symmetric": False,
@@ -75,8 +64,8 @@ def whiskers(
     }
 
 
-def layout(figure: go.Figure, height: int, **more: Any) -> go.Figure:
-    """Give a figure the page's look; `height` in px."""
+def apply_layout(figure: go.Figure, height: int, **options: Any) -> go.Figure:
+    """Give a figure the page's style; `height` is in px, `options` are Plotly's layout options."""
     figure.update_layout(
         height=height,
         margin={"l": 56, "r": 12, "t": 12, "b": 44},
@@ -87,7 +76,14 @@ def layout(figure: go.Figure, height: int, **more: Any) -> go.Figure:
         showlegend=False,
         hovermode="closest",
     )
-    figure.update_layout(**more)
+    figure.update_layout(**options)
     figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
     return figure
+
+
+def label_rows(figure: go.Figure, names: Sequence[str]) -> None:
+    """Name the rows 0, 1, ... of the y axis, the first at the top."""
+    figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=list(names), range=[len(names) - 0.5, -0.5]
+    )

@@ -1,114 +1,78 @@
-"""What choosing on the test set would cost: in words, in a table, and split by split."""
+"""The cost of choosing on the test set: how the best trial on one half does on the other half."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.analysis.formatting import interval
-from harness.analysis.test_selection_bias import SPLITS, Halves, TestSelectionBias
-from harness.reports.plots.style import COLOURS, INK, NEUTRAL, layout
-from harness.reports.rows import Row, Table
-from harness.tracking.types import RunRecord, StudyRun
+from harness.analysis.test_selection_bias import Halves, TestSelectionBias
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import COLOURS, INK, LEGEND_ABOVE, NEUTRAL, apply_layout
 
-BARS = 40
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
-
-def says(luck: TestSelectionBias) -> str:
-    (here, there), (low, high) = luck.best.means, luck.best.range
-    mine, other = luck.champion.means
-    return (
-        f"Chosen on a random half of the test examples ({luck.half:,}), the best of {luck.trials} "
-        f"trials reads {here:.4f} there and {there:.4f} on the other half: "
-        f"{_points(here - there)} points of luck (5 % to 95 % of {SPLITS:,} splits: "
-        f"{_points(low)} to {_points(high)}). The trial that validation chose: {mine:.4f} and "
-        f"{other:.4f}."
-    )
+MAX_BARS = 40
 
 
-def table(study: StudyRun, champion: RunRecord, names: Mapping[int, str]) -> Table:
-    """The best trial of each part, with its accuracy on both; `names` of trials, by number."""
-    readings = {reading.number: reading for reading in study.readings}
-    read = {number: reading.accuracy for number, reading in readings.items()}
-    runs = {run.number: run for run in study.rank_trials() if run.number in read}
-    top = max(read[number] for number in runs)
-    equals = sorted(number for number in runs if read[number] == top)
-    best = champion.number if champion.number in equals else equals[0]
-    also = f" (as {len(equals) - 1} more)" if len(equals) > 1 else ""  # on the test part
-    rows = [("validation", champion.number), (f"test{also}", best)]
-    if best == champion.number:
-        rows = [(f"both{also}", best)]
-    return Table(
-        ("best by", "trial", "validation accuracy", "test accuracy"),
-        tuple(
-            Row(
-                (number,),
-                (
-                    called,
-                    f"{number} · {names[number]}" if number in names else str(number),
-                    _accuracy(runs[number]),
-                    f"{read[number]:.4f}{interval(readings[number].confusion)}",
-                ),
-            )
-            for called, number in rows
-        ),
-    )
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the plot of a grid or list whose test predictions were recorded."""
+    if summary.test_selection_bias is None:
+        return []
+    title = "Accuracy on one half of the test examples minus that on the other half, in points"
+    return [Plot("luck", title, draw_gaps(summary.test_selection_bias), wide=True)]
 
 
-def figure(luck: TestSelectionBias) -> go.Figure:
-    """Bars of splits by the points that the half that chose has above the other."""
-    made = go.Figure()
-    width, champion, best = bars(luck)
-    for name, halves, found, colour in (
-        ("the trial that validation chose", luck.champion, champion, NEUTRAL),
-        ("the best on one half", luck.best, best, COLOURS[1]),
+def draw_gaps(bias: TestSelectionBias) -> go.Figure:
+    """Draw how many random halvings of the test set have which gap between the halves."""
+    figure = go.Figure()
+    width, champion, best = count_gaps(bias)
+    for name, halves, counts, colour in (
+        ("the champion, chosen on validation", bias.champion, champion, NEUTRAL),
+        ("the best on one half", bias.best_on_half, best, COLOURS[1]),
     ):
         mean = 100 * (halves.means[0] - halves.means[1])
-        made.add_trace(
+        figure.add_trace(
             go.Bar(
-                x=[100 * place for place in found],
-                y=list(found.values()),
+                x=[100 * place for place in counts],
+                y=list(counts.values()),
                 width=100 * width,
                 name=name,
                 marker={"color": colour, "opacity": 0.6, "line": {"width": 0}},
-                hovertemplate=f"{name}<br>%{{x:+.2f}} points: %{{y}} splits<extra></extra>",
+                hovertemplate=f"{name}<br>%{{x:+.2f}} points: %{{y}} halvings<extra></extra>",
             )
         )
-        made.add_vline(x=mean, line={"color": colour, "width": 2, "dash": "dot"})
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 300, showlegend=True, legend=legend, margin={"t": 34}, barmode="overlay")
-    made.update_xaxes(
+        figure.add_vline(x=mean, line={"color": colour, "width": 2, "dash": "dot"})
+    apply_layout(
+        figure,
+        300,
+        showlegend=True,
+        legend=LEGEND_ABOVE,
+        margin={"t": 34},
+        barmode="overlay",
+    )
+    figure.update_xaxes(
         title_text="points above the other half", zeroline=True, zerolinecolor=INK, zerolinewidth=1
     )
-    made.update_yaxes(title_text="splits")
-    return made
+    figure.update_yaxes(title_text="halvings")
+    return figure
 
 
-def bars(luck: TestSelectionBias) -> tuple[float, dict[float, int], dict[float, int]]:
-    """The width of a bar; splits by the middle of the bar that their gap falls into, rising: of
-    the champion, of the best.
+def count_gaps(bias: TestSelectionBias) -> tuple[float, dict[float, int], dict[float, int]]:
+    """Return the bars' width, and the halvings by the middle of their bar: champion, best trial.
 
-    A trial's gap changes by two examples at a time, from an even or an odd number on. So a bar is
-    as wide as an even number of them, and begins between two.
+    A trial's gap changes in steps of two examples. So a bar is as wide as an even number of
+    examples and starts between two of them.
     """
-    example = 1 / luck.half
-    gaps = [*luck.best.gaps, *luck.champion.gaps]
-    width = 2 * example * max(1, math.ceil((max(gaps) - min(gaps)) / (2 * example) / BARS))
+    example = 1 / bias.half_size
+    gaps = [*bias.best_on_half.gaps, *bias.champion.gaps]
+    width = 2 * example * max(1, math.ceil((max(gaps) - min(gaps)) / (2 * example) / MAX_BARS))
 
-    def counted(halves: Halves) -> dict[float, int]:
-        found = Counter(math.floor((gap + example / 2) / width) for gap in halves.gaps)
-        return {(bar + 0.5) * width - example / 2: found[bar] for bar in sorted(found)}
+    def count(halves: Halves) -> dict[float, int]:
+        counts = Counter(math.floor((gap + example / 2) / width) for gap in halves.gaps)
+        return {(bar + 0.5) * width - example / 2: counts[bar] for bar in sorted(counts)}
 
-    return width, counted(luck.champion), counted(luck.best)
-
-
-def _points(share: float) -> str:
-    """`0.34`, of an accuracy's share: no `-0.00`."""
-    return f"{round(100 * share, 2) + 0.0:.2f}"
-
-
-def _accuracy(run: RunRecord) -> str:
-    return f"{run.best.val_accuracy:.4f}{interval(run.confusion)}" if run.best else ""
+    return width, count(bias.champion), count(bias.best_on_half)

@@ -1,96 +1,114 @@
-"""The best trials with their 95 % intervals: how far ahead the winner really is."""
+"""The best trials with their 95 % intervals, marked by their difference from the champion."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import plotly.graph_objects as go
 
 from harness.analysis.tied_trials import TiedTrials
 from harness.metrics import ACCURACY, Score
-from harness.reports.plots.style import COLOURS, NEUTRAL, label, layout, whiskers
-from harness.tracking.types import RunRecord, StudyRun, TestReading, count_correct
+from harness.reports.plots.base import Plot
+from harness.reports.plots.style import (
+    COLOURS,
+    LEGEND_ABOVE,
+    NEUTRAL,
+    apply_layout,
+    build_error_bars,
+    escape_label,
+)
+from harness.results import count_correct
+from harness.tracking.types import RunRecord, StudyRun, TestReading
 
-SHOWN = 15
-Standing = Literal["champion", "smallest", "tied", "apart", "untested", "unknown"]
-"""Beside the champion: `smallest` is of those that tie with it."""
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
+MAX_TRIALS = 15
+Status = Literal["champion", "smallest", "tied", "different", "untested", "unknown"]
+"""Compared with the champion; `smallest` is the smallest network among the tied trials."""
 MARKS = {
-    "champion": ("star", "the champion"),
-    "smallest": ("square", "ties with it, the smallest"),
-    "tied": ("circle", "ties with it"),
-    "apart": ("circle-open", "told apart"),
+    "champion": ("star", "champion"),
+    "smallest": ("square", "indistinguishable, smallest network"),
+    "tied": ("circle", "statistically indistinguishable"),
+    "different": ("circle-open", "significantly different"),
     "untested": ("triangle-up-open", "not compared"),
     "unknown": ("circle", "validation"),
 }
-"""Each standing's symbol and name."""
+"""The symbol and the legend of each status."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One trial's score on the validation part, with its 95 % interval."""
+class TopTrial:
+    """One trial's score on the validation set, with its 95 % interval."""
 
     number: int
     name: str
     score: float
     low: float
     high: float
-    standing: Standing = "unknown"
+    status: Status = "unknown"
 
 
 @dataclass(frozen=True)
-class Contenders:
-    """Best first; `test` is the champion's score on the test set, with its interval."""
-
-    best: tuple[Contender, ...]
-    """SHOWN at most, and the smallest of those that tie with the champion."""
-    test: Contender | None
+class TopTrials:
+    trials: tuple[TopTrial, ...]
+    """Best first: MAX_TRIALS at most, and the smallest trial that is tied with the champion."""
+    test: TopTrial | None
+    """The champion on the test set."""
     within: int
-    """Complete trials whose score lies in the champion's interval, the champion apart."""
-    measure: Score = ACCURACY
+    """Other complete trials whose score lies in the champion's interval."""
+    score: Score = ACCURACY
 
 
-def data(
+def build_plots(summary: Summary) -> list[Plot]:
+    """Return the plot of any study whose trials have intervals."""
+    top = rank_top_trials(summary.study, summary.reading, summary.tied_trials)
+    if not top.trials:
+        return []
+    return [Plot("contenders", "The best trials", draw_top_trials(top), wide=True)]
+
+
+def rank_top_trials(
     study: StudyRun, reading: TestReading | None, ties: TiedTrials | None = None
-) -> Contenders:
-    found, score = [], study.score
+) -> TopTrials:
+    trials, score = [], study.score
     for run in study.rank_trials():
-        between = score.compute_interval(run)
-        if between:
+        interval = score.compute_interval(run)
+        if interval:
             correct, n = count_correct(run.confusion)
-            value, standing = correct / n if n else run.score, _standing(run, ties)
-            found.append(Contender(run.number, run.spec.describe(), value, *between, standing))
+            value, status = correct / n if n else run.score, _get_status(run, ties)
+            trials.append(TopTrial(run.number, run.spec.describe(), value, *interval, status))
     within = 0
-    if found:
-        within = sum(found[0].low <= each.score <= found[0].high for each in found[1:])
+    if trials:
+        within = sum(trials[0].low <= each.score <= trials[0].high for each in trials[1:])
     test = None
-    if reading is not None and (between := score.compute_interval(reading)):
-        test = Contender(reading.number, "test", reading.score, *between)
-    pointed = [each for each in found[SHOWN:] if each.standing == "smallest"]
-    return Contenders((*found[:SHOWN], *pointed), test, within, score)
+    if reading is not None and (interval := score.compute_interval(reading)):
+        test = TopTrial(reading.number, "test", reading.score, *interval)
+    smallest = [each for each in trials[MAX_TRIALS:] if each.status == "smallest"]
+    return TopTrials((*trials[:MAX_TRIALS], *smallest), test, within, score)
 
 
-def figure(found: Contenders) -> go.Figure:
-    made, score = go.Figure(), found.measure
-    rows = list(range(len(found.best)))
-    for standing, (symbol, name) in MARKS.items():
-        shown = [(row, each) for row, each in enumerate(found.best) if each.standing == standing]
-        if not shown:
+def draw_top_trials(top: TopTrials) -> go.Figure:
+    figure, score = go.Figure(), top.score
+    for status, (symbol, name) in MARKS.items():
+        rows = [(row, each) for row, each in enumerate(top.trials) if each.status == status]
+        if not rows:
             continue
-        made.add_trace(
+        figure.add_trace(
             go.Scatter(
-                x=[each.score for _, each in shown],
-                y=[row for row, _ in shown],
+                x=[each.score for _, each in rows],
+                y=[row for row, _ in rows],
                 text=[
-                    f"{label(each.name)}<br>{score.format_value(each.score)} "
+                    f"{escape_label(each.name)}<br>{score.format_value(each.score)} "
                     f"({score.format_range((each.low, each.high))})"
-                    for _, each in shown
+                    for _, each in rows
                 ],
-                customdata=[each.number for _, each in shown],
-                error_x=whiskers(
-                    [each.score for _, each in shown],
-                    [each.low for _, each in shown],
-                    [each.high for _, each in shown],
+                customdata=[each.number for _, each in rows],
+                error_x=build_error_bars(
+                    [each.score for _, each in rows],
+                    [each.low for _, each in rows],
+                    [each.high for _, each in rows],
                 ),
                 mode="markers",
                 marker={"color": NEUTRAL, "size": 8, "symbol": symbol},
@@ -98,35 +116,35 @@ def figure(found: Contenders) -> go.Figure:
                 hovertemplate=f"trial %{{customdata}}, {name}<br>%{{text}}<extra></extra>",
             )
         )
-    if found.test is not None:
-        made.add_trace(
+    if top.test is not None:
+        figure.add_trace(
             go.Scatter(
-                x=[found.test.score],
+                x=[top.test.score],
                 y=[0.3],
-                error_x=whiskers([found.test.score], [found.test.low], [found.test.high]),
+                error_x=build_error_bars([top.test.score], [top.test.low], [top.test.high]),
                 mode="markers",
                 marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
                 name="on the test set",
                 hovertemplate=f"test: %{{x:{score.plotly_hover}}}<extra></extra>",
             )
         )
-    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
-    layout(made, 110 + 22 * len(rows), showlegend=True, legend=legend, margin={"t": 34})
-    made.update_yaxes(
-        tickvals=rows,
-        ticktext=[str(each.number) for each in found.best],
-        range=[len(rows) - 0.5, -0.6],
+    count = len(top.trials)
+    apply_layout(figure, 110 + 22 * count, showlegend=True, legend=LEGEND_ABOVE, margin={"t": 34})
+    figure.update_yaxes(
+        tickvals=list(range(count)),
+        ticktext=[str(each.number) for each in top.trials],
+        range=[count - 0.5, -0.6],
         title_text="trial",
     )
-    made.update_xaxes(title_text=f"{score.full_name}, 95 % interval", **score.plotly_axis)
-    return made
+    figure.update_xaxes(title_text=f"{score.full_name}, 95 % interval", **score.plotly_axis)
+    return figure
 
 
-def _standing(run: RunRecord, ties: TiedTrials | None) -> Standing:
+def _get_status(run: RunRecord, ties: TiedTrials | None) -> Status:
     if ties is None:
         return "unknown"
     if run.uid == ties.champion.uid:
         return "champion"
-    if run.number in ties.p:
+    if run.number in ties.p_values:
         return "smallest" if run.uid == ties.smallest.uid else "tied"
-    return "apart" if run.number in ties.apart else "untested"
+    return "different" if run.number in ties.distinguishable else "untested"

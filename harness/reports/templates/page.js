@@ -1,32 +1,32 @@
 "use strict";
-// What happens on the page. A trial is known by its key: every scatter trace that shows trials has
-// their keys in `customdata`, every heat map whose rows are trials has them in `meta.rows`, and
-// points that a figure has but does not draw lie in `layout.meta.hidden`. From these a selected
-// trial is found in every plot and drawn again on top, in its colour.
+// The behaviour of the page. A trial has a key. A scatter trace of trials has their keys in
+// `customdata`, a heat map whose rows are trials has them in `meta.rows`, and points that a figure
+// does not draw are in `layout.meta.hidden`. With these the page finds a selected trial in every
+// plot and draws it again on top, in its colour.
 
-const known = JSON.parse(document.getElementById("known").textContent);
-const colours = new Map();  // selected key -> colour, the earliest first
-const plots = known.plots.map(plot => ({...plot, element: document.getElementById("plot-" + plot.name)}));
+const pageData = JSON.parse(document.getElementById("page-data").textContent);
+const colours = new Map();  // selected key -> colour, in the order of selection
+const plots = pageData.plots.map(plot => ({...plot, element: document.getElementById("plot-" + plot.name)}));
 const root = document.documentElement, rows = [...document.querySelectorAll("#leaderboard tbody tr")];
-const pickable = [...document.querySelectorAll("tr[data-key]")];  // a row elsewhere may stand for several trials
-const keysOf = row => row.dataset.key.split(" ").slice(0, known.colours.length);
-const harness = window.harness = {drawn: false, plots};  // for whoever watches: the tests
+const pickable = [...document.querySelectorAll("tr[data-key]")];  // a row of another table may have several trials
+const keysOf = row => row.dataset.key.split(" ").slice(0, pageData.colours.length);
+const harness = window.harness = {drawn: false, plots};  // for the tests
 
 // --- selecting
 
-// All of them on, or off where all are on.
-function toggle(...chosen) {
-  const keys = chosen.map(String).filter(key => key in known.trials), on = keys.every(key => colours.has(key));
+// Select all of these trials, or deselect them if all are selected.
+function toggle(...trials) {
+  const keys = trials.map(String).filter(key => key in pageData.trials), allSelected = keys.every(key => colours.has(key));
   if (!keys.length) return;
   for (const key of keys) colours.delete(key);
-  if (!on) keys.forEach(add);
+  if (!allSelected) keys.forEach(add);
   show();
 }
 
 function add(key) {
-  if (colours.size === known.colours.length) colours.delete(colours.keys().next().value);
-  const taken = new Set(colours.values());
-  colours.set(key, known.colours.find(colour => !taken.has(colour)));
+  if (colours.size === pageData.colours.length) colours.delete(colours.keys().next().value);
+  const used = new Set(colours.values());
+  colours.set(key, pageData.colours.find(colour => !used.has(colour)));
 }
 
 function show() {
@@ -40,10 +40,10 @@ function show() {
   list.replaceChildren(...[...colours].map(([key, colour]) => {
     const button = document.createElement("button");
     button.type = "button";
-    const [name, ...rest] = known.trials[key].split(" · "), more = document.createElement("span");
-    more.textContent = rest.length ? " · " + rest.join(" · ") : "";
-    button.append(name, more, " ×");
-    button.title = "take its colour away";
+    const [name, ...rest] = pageData.trials[key].split(" · "), details = document.createElement("span");
+    details.textContent = rest.length ? " · " + rest.join(" · ") : "";
+    button.append(name, details, " ×");
+    button.title = "deselect this trial";
     button.style.setProperty("--colour", colour);
     button.onclick = () => toggle(key);
     return button;
@@ -55,23 +55,23 @@ function show() {
 
 // --- drawing
 
-// Where a plot shows each trial: key -> [[trace, where its points are], ...].
-function places(plot) {
-  const found = new Map();
+// Where a plot shows each trial: key -> [{trace, points, indices}, ...].
+function findPlaces(plot) {
+  const places = new Map();
   const add = (keys, trace, points) => keys.forEach((key, index) => {
     if (key === null || key === undefined) return;
-    const mine = found.get(String(key)) || [];
-    found.set(String(key), mine);
-    const last = mine[mine.length - 1];
+    const keyPlaces = places.get(String(key)) || [];
+    places.set(String(key), keyPlaces);
+    const last = keyPlaces[keyPlaces.length - 1];
     if (last && last.points === points) last.indices.push(index);
-    else mine.push({trace, points, indices: [index]});
+    else keyPlaces.push({trace, points, indices: [index]});
   });
   plot.data.forEach(trace => {
     if (trace.type === "scatter" && Array.isArray(trace.customdata)) add(trace.customdata, trace, trace);
     if (trace.meta && trace.meta.rows) add(trace.meta.rows, trace, null);
   });
   for (const hidden of (plot.layout.meta || {}).hidden || []) add(hidden.customdata, plot.data[hidden.trace], hidden);
-  return found;
+  return places;
 }
 
 function overlay({trace, points, indices}, key, colour) {
@@ -95,33 +95,33 @@ function overlay({trace, points, indices}, key, colour) {
 
 function style(name) { return getComputedStyle(root).getPropertyValue(name).trim(); }
 
-function themed(layout) {
+function applyTheme(layout) {
   const ink = style("--soft"), grid = style("--grid");
-  const made = {uirevision: "kept", ...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+  const result = {uirevision: "kept", ...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     hoverlabel: {bgcolor: style("--tint"), bordercolor: grid, font: {color: style("--ink")}}};
-  for (const name of Object.keys(made)) if (/^[xy]axis/.test(name)) made[name] = {...made[name], gridcolor: grid, zerolinecolor: grid};
-  return made;
+  for (const name of Object.keys(result)) if (/^[xy]axis/.test(name)) result[name] = {...result[name], gridcolor: grid, zerolinecolor: grid};
+  return result;
 }
 
-// A selected trial is in sight, however bad: the axis reaches as far as its point.
-function reaching(layout, selected) {
+// Extend the y axis so that it contains the selected trials.
+function extendAxis(layout, selected) {
   const range = (layout.yaxis || {}).range;
-  const found = selected.filter(trace => trace.mode === "markers").flatMap(trace => trace.y).filter(Number.isFinite);
-  if (!range || !found.length) return layout;
+  const values = selected.filter(trace => trace.mode === "markers").flatMap(trace => trace.y).filter(Number.isFinite);
+  if (!range || !values.length) return layout;
   const low = Math.min(...range), high = Math.max(...range);
-  const margin = .05 * (Math.max(high, ...found) - Math.min(low, ...found));
-  const least = Math.min(low, ...found.map(y => y - margin)), most = Math.max(high, ...found.map(y => y + margin));
-  const wanted = found.every(y => low <= y && y <= high) ? range : range[0] < range[1] ? [least, most] : [most, least];
-  return {...layout, yaxis: {...layout.yaxis, range: wanted}};
+  const margin = .05 * (Math.max(high, ...values) - Math.min(low, ...values));
+  const least = Math.min(low, ...values.map(y => y - margin)), most = Math.max(high, ...values.map(y => y + margin));
+  const newRange = values.every(y => low <= y && y <= high) ? range : range[0] < range[1] ? [least, most] : [most, least];
+  return {...layout, yaxis: {...layout.yaxis, range: newRange}};
 }
 
 async function drawOne(plot) {
-  plot.places = plot.places || places(plot);
+  plot.places = plot.places || findPlaces(plot);
   const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map(place => overlay(place, key, colour)));
-  const inked = plot.data.map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
-  await Plotly.react(plot.element, [...inked, ...selected], themed(reaching(plot.layout, selected)), {responsive: true, displaylogo: false, displayModeBar: false});
-  if (plot.listens) return;
-  plot.listens = true;
+  const themedData = plot.data.map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
+  await Plotly.react(plot.element, [...themedData, ...selected], applyTheme(extendAxis(plot.layout, selected)), {responsive: true, displaylogo: false, displayModeBar: false});
+  if (plot.isDrawn) return;
+  plot.isDrawn = true;
   plot.element.on("plotly_click", event => {
     const point = event.points[0], lines = point.data.meta && point.data.meta.rows;
     const key = lines ? lines[point.pointIndex ? point.pointIndex[0] : point.pointNumber[0]] : point.customdata;
@@ -129,14 +129,14 @@ async function drawOne(plot) {
   });
 }
 
-// Plots in sight first; a newer call takes over what an older one has left.
+// Draw visible plots first; a newer call replaces an older one.
 let latest = 0;
 async function draw() {
-  const mine = ++latest, far = plot => Math.abs(plot.element.getBoundingClientRect().top - innerHeight / 3);
-  for (const plot of [...plots].sort((a, b) => far(a) - far(b))) {
-    if (mine !== latest) return;
+  const current = ++latest, distance = plot => Math.abs(plot.element.getBoundingClientRect().top - innerHeight / 3);
+  for (const plot of [...plots].sort((a, b) => distance(a) - distance(b))) {
+    if (current !== latest) return;
     try { await drawOne(plot); } catch (error) { console.error(plot.name, error); }
-    await new Promise(resolve => setTimeout(resolve));  // let the page breathe
+    await new Promise(resolve => setTimeout(resolve));  // so that the page stays responsive
   }
 }
 
@@ -149,32 +149,32 @@ dark.addEventListener("change", () => { setTheme(dark.matches ? "dark" : "light"
 document.getElementById("theme").onclick = () => { setTheme(root.dataset.theme === "dark" ? "light" : "dark"); draw(); };
 
 addEventListener("beforeprint", () => {
-  harness.screen = root.dataset.theme;
+  harness.screenTheme = root.dataset.theme;
   setTheme("light");
-  document.body.style.width = "680px";  // the paper's: a plot does not shrink by itself
+  document.body.style.width = "680px";  // the width of the paper; plots do not shrink by themselves
   for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const plot of plots) if (plot.listens) Plotly.relayout(plot.element, {...themed({}), width: 680});
+  for (const plot of plots) if (plot.isDrawn) Plotly.relayout(plot.element, {...applyTheme({}), width: 680});
 });
 addEventListener("afterprint", () => {
-  setTheme(harness.screen);
+  setTheme(harness.screenTheme);
   document.body.style.width = "";
-  draw().then(() => dispatchEvent(new Event("resize")));  // by which Plotly finds its width again
+  draw().then(() => dispatchEvent(new Event("resize")));  // so that Plotly measures its width again
 });
 
-// --- switching the x axis of a section's plots
+// --- the x axis of a section's plots
 
 for (const section of document.querySelectorAll("section")) {
-  const mine = plots.filter(plot => section.contains(plot.element) && (plot.layout.meta || {}).axes);
-  if (!mine.length) continue;
+  const sectionPlots = plots.filter(plot => section.contains(plot.element) && (plot.layout.meta || {}).axes);
+  if (!sectionPlots.length) continue;
   const bar = document.createElement("p");
   bar.className = "tools axes";
-  bar.append("against");
-  for (const [axis, title] of Object.entries(mine[0].layout.meta.axes)) {
+  bar.append("x axis");
+  for (const [axis, title] of Object.entries(sectionPlots[0].layout.meta.axes)) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = title;
     button.dataset.axis = axis;
-    button.onclick = () => { mine.forEach(plot => setAxis(plot, axis, title)); press(bar, button); draw(); };
+    button.onclick = () => { sectionPlots.forEach(plot => setAxis(plot, axis, title)); press(bar, button); draw(); };
     bar.append(button);
   }
   press(bar, bar.querySelector("button"));
@@ -188,8 +188,8 @@ function press(bar, pressed) {
 function setAxis(plot, axis, title) {
   for (const trace of plot.data) {
     if (!trace.meta) continue;
-    trace.meta.first = trace.meta.first || trace.x;
-    trace.x = trace.meta[axis] || trace.meta.first;
+    trace.meta.defaultX = trace.meta.defaultX || trace.x;
+    trace.x = trace.meta[axis] || trace.meta.defaultX;
   }
   plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, autorange: true, uirevision: axis}};
 }
@@ -207,10 +207,10 @@ for (const row of pickable) {
   };
 }
 
-function step(row, next) {  // over what the filter hides
-  let other = row[next];
-  while (other && other.hidden) other = other[next];
-  if (other) other.focus();
+function step(row, next) {  // skip rows that the filter hides
+  let target = row[next];
+  while (target && target.hidden) target = target[next];
+  if (target) target.focus();
 }
 
 const heads = [...document.querySelectorAll("#leaderboard th")];
@@ -222,7 +222,7 @@ function value(row, column) {
 
 function sort(column) {
   const head = heads[column], sorted = head.getAttribute("aria-sort");
-  const down = sorted ? sorted === "ascending" : ["val_accuracy", "val_r2"].includes(names[column]);  // the best on top first
+  const down = sorted ? sorted === "ascending" : ["val_accuracy", "val_r2"].includes(names[column]);  // the best first
   heads.forEach(each => each.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const keyed = rows.map(row => [value(row, column), row]);
@@ -232,8 +232,8 @@ function sort(column) {
 }
 heads.forEach((head, column) => { head.onclick = () => sort(column); });
 
-// Words must all occur in the row; `name<number`, `name>number` and `name=text` look at one column,
-// whose name may be cut short: `val_acc>0.9`.
+// All words must occur in the row. `name<number`, `name>number` and `name=text` test one column,
+// whose name may be shortened: `val_acc>0.9`.
 function columnOf(name) {
   const first = names.findIndex(each => each.startsWith(name));
   return first < 0 ? names.findIndex(each => each.includes(name)) : first;
@@ -241,25 +241,25 @@ function columnOf(name) {
 
 function matches(row, terms) {
   return terms.every(term => {
-    const [, name, sign, wanted] = term.match(/^([a-z0-9_]+)(<=|>=|<|>|=)(.+)$/) || [];
+    const [, name, sign, operand] = term.match(/^([a-z0-9_]+)(<=|>=|<|>|=)(.+)$/) || [];
     if (!name) return row.textContent.toLowerCase().includes(term);
     const column = columnOf(name);
     if (column < 0) return false;
-    const found = value(row, column), number = Number(wanted);
-    if (found === null) return false;
-    if (sign === "=") return row.cells[column].textContent.toLowerCase() === wanted || found === number;
-    return {"<": found < number, ">": found > number, "<=": found <= number, ">=": found >= number}[sign];
+    const cell = value(row, column), number = Number(operand);
+    if (cell === null) return false;
+    if (sign === "=") return row.cells[column].textContent.toLowerCase() === operand || cell === number;
+    return {"<": cell < number, ">": cell > number, "<=": cell <= number, ">=": cell >= number}[sign];
   });
 }
 const filter = document.getElementById("filter");
 function applyFilter() {
-  const joined = filter.value.toLowerCase().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1");
-  const terms = names.reduce((text, name) => text.replaceAll(name.replaceAll("_", " "), name), joined).split(/\s+/).filter(Boolean);
-  let left = 0;
-  for (const row of rows) { row.hidden = !matches(row, terms); left += !row.hidden; }
-  const named = terms.map(term => (term.match(/^([a-z0-9_]+)[<>=]/) || [])[1]).filter(Boolean);
-  const unknown = named.filter(name => columnOf(name) < 0).map(name => `, no column ${name}`);
-  document.getElementById("shown").textContent = `${left} of ${rows.length}${unknown.join("")}`;
+  const text = filter.value.toLowerCase().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1");
+  const terms = names.reduce((text, name) => text.replaceAll(name.replaceAll("_", " "), name), text).split(/\s+/).filter(Boolean);
+  let count = 0;
+  for (const row of rows) { row.hidden = !matches(row, terms); count += !row.hidden; }
+  const columns = terms.map(term => (term.match(/^([a-z0-9_]+)[<>=]/) || [])[1]).filter(Boolean);
+  const unknown = columns.filter(name => columnOf(name) < 0).map(name => `, no column ${name}`);
+  document.getElementById("shown").textContent = `${count} of ${rows.length}${unknown.join("")}`;
 }
 if (filter) { filter.oninput = applyFilter; applyFilter(); }
 
@@ -271,7 +271,7 @@ for (const copy of document.querySelectorAll(".copy")) {
     try {
       await navigator.clipboard.writeText(text.textContent);
       button.textContent = "copied";
-    } catch {  // in a frame that may not: select it, Ctrl-C does the rest
+    } catch {  // not allowed in this frame: select the text for Ctrl-C
       getSelection().selectAllChildren(text);
       button.textContent = "Ctrl-C";
     }
@@ -282,5 +282,5 @@ for (const copy of document.querySelectorAll(".copy")) {
 function clear() { colours.clear(); show(); }
 document.getElementById("clear").onclick = clear;
 addEventListener("keydown", event => { if (event.key === "Escape" && colours.size) clear(); });
-known.selected.forEach((key, index) => colours.set(String(key), known.colours[index]));
+pageData.selected.forEach((key, index) => colours.set(String(key), pageData.colours[index]));
 show().then(() => { harness.drawn = true; harness.drawnAt = performance.now(); });

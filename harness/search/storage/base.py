@@ -1,4 +1,4 @@
-"""Where studies' Optuna records lie: a folder of journals, or a PostgreSQL database."""
+"""A storage of studies' Optuna records: a folder of journals, or a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from optuna.storages import BaseStorage
 
 
 class StudyStorage(Protocol):
-    """Held by one driver a study. A study's record is there whole or not at all."""
+    """Holds one Optuna record a study; a record is complete or not there at all."""
 
-    def locked(self, study: str, fresh: bool = False) -> AbstractContextManager[None]:
-        """The study is ours alone while the block runs. Raises StudyError where it is held.
+    def lock(self, study: str, fresh: bool = False) -> AbstractContextManager[None]:
+        """Hold the study's lock for the block. Raises StudyError if another driver holds it.
 
-        What a dead driver left half-made is mended, or StoreError raised where it cannot be,
-        unless a `fresh` one takes its place.
+        Repairs what a dead driver left incomplete. Raises StoreError if that is impossible,
+        unless the record is to be replaced (`fresh`).
         """
 
-    def held(self, study: str) -> bool:
-        """Whether a driver holds the lock at this moment; takes it from nobody."""
+    def is_locked(self, study: str) -> bool:
+        """Whether a driver holds the lock now; does not take it."""
 
-    def names(self) -> list[str]:
-        """Every study on record."""
+    def list_studies(self) -> list[str]:
+        """Names of all recorded studies, sorted."""
 
-    def shown(self, study: str) -> str:
-        """Where its record lies, for people; no password in it."""
+    def describe(self, study: str) -> str:
+        """Where the study's record is, for messages; without a password."""
 
-    def mark(self, study: str) -> object:
-        """Another one after something was written."""
+    def get_version(self, study: str) -> object:
+        """A value that changes whenever something is written."""
 
-    def storage(self, study: str) -> BaseStorage:
-        """To read and write under the lock."""
+    def get_storage(self, study: str) -> BaseStorage:
+        """Optuna's storage, to read and write under the lock."""
 
-    def draft(self, study: str) -> tuple[BaseStorage, str]:
-        """A storage for a new record, and the name it has in it until it is published."""
+    def create_draft(self, study: str) -> tuple[BaseStorage, str]:
+        """Create a storage for a new record; return it and the study's name in it."""
 
-    def publish(self, study: str, aside: str | None) -> None:
-        """The draft takes its place; the record that was there goes by `STUDY.aside` then."""
+    def publish(self, study: str, archive_suffix: str | None) -> None:
+        """Make the draft the study's record.
 
-    def suffix(self, study: str) -> str:
-        """For putting the record aside: a time."""
+        The record that was there before is renamed to `STUDY.archive_suffix`.
+        """
+
+    def make_archive_suffix(self, study: str) -> str:
+        """The time, as a suffix for the study's record when it is archived."""

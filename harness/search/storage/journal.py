@@ -1,24 +1,36 @@
-"""A folder with a journal file for each study, Optuna's append-only JSON lines."""
+"""A folder with a journal file for each study: Optuna's append-only JSON lines.
+
+<folder>/<study>.journal         the study's record
+<folder>/<study>.lock            held by the driver while it lives
+<folder>/<study>.holder          which process that is, for messages
+<folder>/<study>.journal.part    a draft
+<folder>/<study>.journal.new     a draft that is about to replace a record
+<folder>/<study>.journal.cut-*   what a repair cut off the end
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from harness.errors import StoreError
-from harness.search.storage.journal_file import aside, locked
+from harness.errors import StoreError, StudyError
+from harness.system import jsonl
 from harness.system.failpoints import failpoint
 
 
-class Backend(JournalFileBackend):
-    """Optuna's journal file, whose disk may be full."""
+class JournalFile(JournalFileBackend):
+    """Optuna's journal file, with a plain error if the disk is full."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
@@ -29,28 +41,30 @@ class Backend(JournalFileBackend):
             super().append_logs(logs)
         except OSError as error:
             raise StoreError(
-                f"{self._path}: cannot be written ({error.strerror}); the same command goes on "
-                "when it can"
+                f"{self._path}: cannot be written ({error.strerror}); rerun the same command when "
+                "it can"
             ) from None
 
 
 class JournalFolder:
-    """Journals in `path`; a `harness.search.storage.base.StudyStorage`."""
+    """A `harness.search.storage.base.StudyStorage` of journal files in the folder `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
-    def locked(self, study: str, fresh: bool = False) -> Iterator[None]:
-        with locked(self.path, study, fresh) as path:
-            new = self._new(study)
+    def lock(self, study: str, fresh: bool = False) -> Iterator[None]:
+        with self._hold_lock(study):
+            path, new = self.journal_path(study), self._new_path(study)
+            with suppress(*([StoreError] if fresh else [])):
+                repair_journal(path)
             if new.is_file() and path.is_file():
-                new.unlink()  # whoever made it died before the old one was put aside
+                new.unlink()  # its driver died before it archived the old record
             if new.is_file():
                 new.rename(path)
             yield
 
-    def held(self, study: str) -> bool:
+    def is_locked(self, study: str) -> bool:
         try:
             file = os.open(self.path / f"{study}.lock", os.O_RDONLY)
         except OSError:
@@ -63,42 +77,90 @@ class JournalFolder:
             os.close(file)
         return False
 
-    def names(self) -> list[str]:
+    def list_studies(self) -> list[str]:
         return sorted(path.name.removesuffix(".journal") for path in self.path.glob("*.journal"))
 
-    def journal(self, study: str) -> Path:
+    def journal_path(self, study: str) -> Path:
         return self.path / f"{study}.journal"
 
-    def shown(self, study: str) -> str:
-        return str(self.journal(study))
+    def describe(self, study: str) -> str:
+        return str(self.journal_path(study))
 
-    def mark(self, study: str) -> object:
-        path = self.journal(study)
+    def get_version(self, study: str) -> object:
+        path = self.journal_path(study)
         return path.stat().st_size if path.is_file() else 0
 
-    def storage(self, study: str) -> optuna.storages.BaseStorage:
-        return optuna.storages.JournalStorage(Backend(self.journal(study)))
+    def get_storage(self, study: str) -> BaseStorage:
+        return JournalStorage(JournalFile(self.journal_path(study)))
 
-    def draft(self, study: str) -> tuple[optuna.storages.BaseStorage, str]:
-        part = self._part(study)
-        part.unlink(missing_ok=True)
-        return optuna.storages.JournalStorage(Backend(part)), study
+    def create_draft(self, study: str) -> tuple[BaseStorage, str]:
+        draft = self._draft_path(study)
+        draft.unlink(missing_ok=True)
+        return JournalStorage(JournalFile(draft)), study
 
-    def publish(self, study: str, aside: str | None) -> None:
-        path, part, new = self.journal(study), self._part(study), self._new(study)
-        if aside is None:
-            part.rename(path)
+    def publish(self, study: str, archive_suffix: str | None) -> None:
+        path, draft, new = self.journal_path(study), self._draft_path(study), self._new_path(study)
+        if archive_suffix is None:
+            draft.rename(path)
             return
-        part.rename(new)
-        path.rename(path.with_name(f"{study}.{aside}.journal"))
+        draft.rename(new)
+        path.rename(path.with_name(f"{study}.{archive_suffix}.journal"))
         failpoint("search.aside")
         new.rename(path)
 
-    def suffix(self, study: str) -> str:
-        return aside(self.journal(study)).name.removesuffix(".journal").removeprefix(f"{study}.")
+    def make_archive_suffix(self, study: str) -> str:
+        """The time of the last write to the study's journal."""
+        written = self.journal_path(study).stat().st_mtime
+        return time.strftime("%Y%m%d-%H%M%S", time.localtime(written))
 
-    def _new(self, study: str) -> Path:
+    def _new_path(self, study: str) -> Path:
         return self.path / f"{study}.journal.new"
 
-    def _part(self, study: str) -> Path:
+    def _draft_path(self, study: str) -> Path:
         return self.path / f"{study}.journal.part"
+
+    @contextmanager
+    def _hold_lock(self, study: str) -> Iterator[None]:
+        """Hold the study's lock file. Raises StudyError if another driver holds it."""
+        folder = self.path
+        holder, lock = folder / f"{study}.holder", FileLock(folder / f"{study}.lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            driver = holder.read_text() if holder.is_file() else "another process"
+            raise StudyError(
+                f"study '{study}' is being driven by {driver}; wait for it, or choose another name"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be written ({error.strerror})") from None
+        try:
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def repair_journal(journal: Path) -> None:
+    """Cut off an incomplete last line, which is kept in a file; remove a dead driver's write lock.
+
+    Optuna loads a journal with an incomplete last line, then appends to that line, and can never
+    load the file again. A leftover write lock delays the first write by 30 s. Raises StoreError if
+    complete lines follow a damaged one, and changes nothing then.
+    """
+    # Optuna's lock is a symbolic link to the journal, or a file on systems without links.
+    Path(f"{journal}.lock").unlink(missing_ok=True)
+    advice = (
+        "restore the file from a backup, or start over with --fresh, which keeps it under another "
+        "name"
+    )
+    jsonl.cut_torn_end(journal, is_complete, advice)
+
+
+def is_complete(line: bytes) -> bool:
+    """Whether a line of a journal is a complete record."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -1,113 +1,109 @@
-"""A storage on a server that may be away for a while: its calls are made again until it answers.
+"""An Optuna storage that retries its calls while its server is away.
 
-Only the study's driver writes, so what a lost answer leaves open is found out: a trial that is
-newer than all we were told of is the one we asked for.
+An answer may get lost after the server has executed the call. Before the retry of such a call, the
+storage is asked whether the call was executed. That is possible because only the study's driver
+writes: a trial newer than all known ones is the one that was created.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import StoreError
+from harness.search.storage.forwarding import ForwardingStorage, P, R
+from harness.system.retries import make_retries
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
-"""Seconds between attempts, twice as many each time."""
+MAX_PAUSE = 10.0
+"""The longest pause between two attempts, in seconds."""
+RETRY_TIMEOUT = 300.0
+"""Seconds before a call fails for good."""
 
 
-class _Patient:
-    """See `patient`."""
+class RetryingStorage(ForwardingStorage):
+    """Retries the calls of `inner`."""
 
     def __init__(
-        self, inner: BaseStorage, name: str, renew: Callable[[], None], longest: float
+        self,
+        inner: BaseStorage,
+        name: str,
+        renew_lock: Callable[[], None],
+        timeout: float = RETRY_TIMEOUT,
     ) -> None:
-        self._inner, self._name, self._renew, self._longest = inner, name, renew, longest
+        """
+        Args:
+            name: the server's address, for messages.
+            renew_lock: called before each retry and each new trial. It raises
+                StorageInternalError while the server is away, and another error if the study's
+                lock is lost.
+            timeout: seconds before a call fails for good.
+        """
+        super().__init__(inner)
+        self._name, self._renew_lock, self._timeout = name, renew_lock, timeout
         self._newest: dict[int, int] = {}
-        """By study: the id of the newest trial that we know of."""
+        """By study id: the id of the newest known trial."""
 
-    def create_new_trial(self, study_id: int, template_trial: Any = None) -> int:
-        known = self._newest.get(study_id)
-        if known is None:
-            known = self._call("get_all_trials", study_id, deepcopy=False)
-            known = max((trial._trial_id for trial in known), default=-1)
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        newest = self._newest.get(study_id)
+        if newest is None:
+            trials = self.get_all_trials(study_id, deepcopy=False)
+            newest = max((trial._trial_id for trial in trials), default=-1)
 
-        def made_already() -> int | None:
-            found = self._inner.get_all_trials(study_id, deepcopy=False)
-            return next((t._trial_id for t in found if t._trial_id > known), None)
+        def find_created() -> int | None:
+            trials = self._inner.get_all_trials(study_id, deepcopy=False)
+            return next((t._trial_id for t in trials if t._trial_id > newest), None)
 
-        created: int = self._call(
-            "create_new_trial", study_id, template_trial, before=made_already, ours=True
+        created = self._retry(
+            lambda: self._inner.create_new_trial(study_id, template_trial),
+            find_created,
+            needs_lock=True,
         )
         self._newest[study_id] = created
         return created
 
-    def set_trial_state_values(self, trial_id: int, state: Any, values: Any = None) -> bool:
-        def set_already() -> bool | None:
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        def find_state() -> bool | None:
             return True if self._inner.get_trial(trial_id).state == state else None
 
         try:
-            done: bool = self._call(
-                "set_trial_state_values", trial_id, state, values, before=set_already
+            return self._retry(
+                lambda: self._inner.set_trial_state_values(trial_id, state, values), find_state
             )
         except UpdateFinishedTrialError:
             if self._inner.get_trial(trial_id).state != state:
                 raise
             return True
-        return done
 
-    def _call(
-        self,
-        method: str,
-        *given: Any,
-        before: Callable[[], Any] = lambda: None,
-        ours: bool = False,
-        **more: Any,
-    ) -> Any:
-        """`before` a call is made again, it may find that the first one was heard; `ours`: only
-        for who certainly still has the study."""
-        pause, deadline, again = FIRST_PAUSE, time.monotonic() + self._longest, False
-        while True:
-            try:
-                if again or ours:
-                    self._renew()
-                if again and (done := before()) is not None:
-                    return done
-                return getattr(self._inner, method)(*given, **more)
-            except StorageInternalError as error:
-                if time.monotonic() > deadline:
-                    said = " ".join(str(error.__cause__ or error).split("\n")[:1])
-                    raise StoreError(
-                        f"{self._name} does not answer ({said}); the same command goes on when it "
-                        "does"
-                    ) from None
-            time.sleep(pause)
-            pause, again = min(2 * pause, LONGEST_PAUSE), True
+    def _call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._retry(lambda: method(*args, **kwargs), lambda: None)
 
+    def _retry(
+        self, call: Callable[[], R], find_result: Callable[[], R | None], needs_lock: bool = False
+    ) -> R:
+        """Call until the server answers. Raises StoreError after the timeout.
 
-def _passed_on(method: str) -> Callable[..., Any]:
-    def call(self: _Patient, *given: Any, **more: Any) -> Any:
-        return self._call(method, *given, **more)
-
-    return call
-
-
-_OTHERS = BaseStorage.__abstractmethods__ - vars(_Patient).keys()
-_Storage: Any = type(
-    "PatientStorage", (_Patient, BaseStorage), {name: _passed_on(name) for name in _OTHERS}
-)
-
-
-def patient(
-    inner: BaseStorage, name: str, renew: Callable[[], None], longest: float = 300.0
-) -> BaseStorage:
-    """`inner`, whose calls wait up to `longest` seconds for its server.
-
-    `renew` is called before one is made again and before each new trial. It raises
-    StorageInternalError while nobody answers, and whatever it likes where the study is not ours.
-    """
-    storage: BaseStorage = _Storage(inner, name, renew, longest)
-    return storage
+        Args:
+            find_result: called before a retry; returns the result if an earlier attempt was
+                executed, otherwise None.
+            needs_lock: renew the study's lock before the first attempt too.
+        """
+        try:
+            for attempt in make_retries(StorageInternalError, MAX_PAUSE, self._timeout):
+                with attempt:
+                    is_retry = attempt.retry_state.attempt_number > 1
+                    if is_retry or needs_lock:
+                        self._renew_lock()
+                    if is_retry and (result := find_result()) is not None:
+                        return result
+                    return call()
+        except StorageInternalError as error:
+            reason = str(error.__cause__ or error).split("\n")[0]
+            raise StoreError(
+                f"{self._name} does not answer ({reason}); rerun the same command when it does"
+            ) from None
+        raise AssertionError("the loop ends with a result or an error")

@@ -1,4 +1,4 @@
-"""An MLflow client whose errors are one line and whose runs are found by our uid."""
+"""An MLflow client whose errors are one line and that finds runs by uid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
-from harness.errors import StoreError, Unavailable, masked
+from harness.errors import StoreError, Unavailable, mask_credentials
 from harness.tracking.mlflow.error_mapping import (
     CLIENT_ERRORS,
     map_error,
@@ -52,7 +52,7 @@ class Store:
                 self.client = MlflowClient(uri, registry_uri=uri)
             except ValueError as error:
                 why = mask_secrets(str(error), uri)
-                raise StoreError(f"the address {masked(uri)} cannot be used ({why})") from None
+                raise StoreError(f"the address {mask_credentials(uri)} cannot be used ({why})") from None
         self._run_ids: dict[str, str] = {}
 
     @contextmanager
@@ -70,7 +70,7 @@ class Store:
     def remember_run(self, uid: str, run_id: str) -> str:
         """Remember the id of a new run, and return it."""
         if not run_id:  # MLflow's client returns this for an empty answer
-            raise Unavailable(f"MLflow at {masked(self.uri)}: the response is empty")
+            raise Unavailable(f"MLflow at {mask_credentials(self.uri)}: the response is empty")
         self._run_ids[uid] = run_id
         return run_id
 

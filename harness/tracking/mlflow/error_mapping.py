@@ -30,7 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from urllib3.exceptions import HTTPError as PoolError
 from urllib3.exceptions import MaxRetryError
 
-from harness.errors import StoreError, Unavailable, masked
+from harness.errors import StoreError, Unavailable, mask_credentials
 
 CLIENT_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
 """What MLflow's client raises when the store fails; requests' errors are OSErrors."""
@@ -77,7 +77,7 @@ def map_error(error: BaseException, uri: str) -> StoreError:
     if len(line) > MAX_LENGTH:
         line = f"{line[:MAX_LENGTH]}..."
     error_class = Unavailable if is_temporary else StoreError
-    where = masked(uri).partition("?")[0]
+    where = mask_credentials(uri).partition("?")[0]
     return error_class(f"MLflow at {where}: {line or type(error).__name__}")
 
 
@@ -94,7 +94,7 @@ def reveals_secrets(error: BaseException, uri: str) -> bool:
 
 def mask_secrets(text: str, uri: str) -> str:
     """Replace the passwords in `text` by ***, however they are encoded."""
-    text = text.replace(uri, masked(uri))
+    text = text.replace(uri, mask_credentials(uri))
     for secret in _find_secrets(uri):
         text = text.replace(secret, "***")
     return text

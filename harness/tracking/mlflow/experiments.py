@@ -7,8 +7,8 @@ from pathlib import Path
 from mlflow.entities import RunTag
 
 from harness.config.schema import GRID_OR_LIST, find_varied_fields
-from harness.errors import StoreError, masked
-from harness.metrics import get_score
+from harness.errors import StoreError, mask_credentials
+from harness.metrics import read_score
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store
@@ -23,8 +23,8 @@ def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path
     experiment = store.client.get_experiment_by_name(record.name)
     if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise StoreError(
-            f"the experiment '{record.name}' was deleted in {masked(store.uri)}; rename the study, "
-            f"or restore the experiment: MLFLOW_TRACKING_URI={masked(store.uri)} mlflow "
+            f"the experiment '{record.name}' was deleted in {mask_credentials(store.uri)}; rename the study, "
+            f"or restore the experiment: MLFLOW_TRACKING_URI={mask_credentials(store.uri)} mlflow "
             f"experiments restore -x {experiment.experiment_id}"
         )
     if experiment is not None and record.set_aside:
@@ -42,7 +42,7 @@ def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path
     if definition["study"].get("sampler") in GRID_OR_LIST:
         sampled.append("seed")
     network = "model" if definition.get("code") else "hidden"
-    score = get_score(definition)
+    score = read_score(definition)
     tags = saved_view.view_tags(
         definition["study"]["objective"], record.kind, sampled, network, score
     )

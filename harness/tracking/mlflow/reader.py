@@ -18,6 +18,7 @@ from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
 from harness.tracking.mlflow.naming import read_definition
 from harness.tracking.raw_types import READINGS_FILE
+from harness.tracking.trial_document import parse_trial_document
 from harness.tracking.types import (
     CONFIRM_FACT,
     CONFIRM_INFIX,
@@ -26,7 +27,6 @@ from harness.tracking.types import (
     State,
     StudyRun,
     TestReading,
-    parse_trial_document,
 )
 from harness.trial import TrialSpec
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from harness.metrics import ACCURACY, Score, higher_is_better
+from harness.metrics import ACCURACY, Score, is_higher_better
 from harness.results import Objective
 
 VIEW_KEY = "harness"
@@ -59,7 +59,7 @@ def view_tags(
         network: The setting that describes a trial's network.
         score: Of the study's task; it selects the metric columns.
     """
-    metric, maximise = f"best/{objective.replace('/', '_')}", higher_is_better(objective)
+    metric, maximise = f"best/{objective.replace('/', '_')}", is_higher_better(objective)
     setting_names = dict.fromkeys(
         [network, *("hidden" if name in ("depth", "width") else name for name in sampled)]
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from harness.errors import StoreError, StudyError, masked
+from harness.errors import StoreError, StudyError, mask_credentials
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import model_registry, points, reader
@@ -25,15 +25,8 @@ from harness.tracking.mlflow.experiments import find_or_create_experiment
 from harness.tracking.mlflow.naming import definition_tags, digest_tags, format_param
 from harness.tracking.mlflow.runs import find_or_create_parent, trial_run_name, trial_tags
 from harness.tracking.raw_types import READINGS_FILE, WEIGHTS_FILE
-from harness.tracking.types import (
-    Curve,
-    RunRecord,
-    State,
-    StudyRecord,
-    StudyRun,
-    TestReading,
-    build_trial_document,
-)
+from harness.tracking.trial_document import build_trial_document
+from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.trial import Trial
 
 STATUS = {
@@ -80,7 +73,7 @@ class MlflowTracker:
                 if record.continued:
                     raise StudyError(
                         f"study '{record.name}' has trials in its Optuna record, but is not in "
-                        f"{masked(self._store.uri)}; restore the store from a backup, or start "
+                        f"{mask_credentials(self._store.uri)}; restore the store from a backup, or start "
                         "over with --fresh"
                     )
                 tags = {"harness.kind": "study", "harness.uid": record.uid} | self._facts
@@ -294,7 +287,7 @@ class MlflowTracker:
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)
         if run_id is None:
-            raise StoreError(f"no run for trial {uid} in {masked(self._store.uri)}")
+            raise StoreError(f"no run for trial {uid} in {mask_credentials(self._store.uri)}")
         return run_id
 
 

@@ -38,7 +38,7 @@ class Sender:
         self.error: HarnessError | None = None
         """The error that ended the thread."""
         self._hurry = self._stopping = self._started = False
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
         """Start the thread, unless it was started before."""

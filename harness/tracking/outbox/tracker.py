@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
 from harness.results import EpochMetrics, Outcome
+from harness.system.retries import make_retries
 from harness.tracking.base import Tracker
 from harness.tracking.outbox.messages import (
     CloseStudy,
@@ -35,6 +36,8 @@ from harness.tracking.outbox.sender import Sender
 from harness.tracking.types import Curve, State, StudyRecord, TestReading
 from harness.trial import Trial
 
+MAX_PAUSE = 5.0
+"""The longest pause in seconds between two attempts of a read."""
 ANSWER_TIMEOUT = 30.0
 """Seconds to wait for an unavailable store when its answer is needed."""
 OPEN_TIMEOUT = 5.0
@@ -275,18 +278,18 @@ class OutboxTracker(StoreReads):
         return True
 
     def _request(self, request: Callable[[Tracker], Result]) -> Result:
-        start, pause = time.monotonic(), 0.5
-        while True:
+        def timeout() -> float:
+            return EXIT_TIMEOUT if self._is_leaving() else ANSWER_TIMEOUT
+
+        def send_and_request() -> Result:
             self.flush()
             assert self._sender.tracker is not None
-            try:
-                return request(self._sender.tracker)
-            except Unavailable as error:
-                timeout = EXIT_TIMEOUT if self._is_leaving() else ANSWER_TIMEOUT
-                if time.monotonic() - start > timeout:
-                    raise Unsent(f"{error}; rerun the same command once it answers") from None
-                time.sleep(pause)
-                pause = min(2 * pause, 5.0)
+            return request(self._sender.tracker)
+
+        try:
+            return make_retries(Unavailable, MAX_PAUSE, timeout)(send_and_request)
+        except Unavailable as error:
+            raise Unsent(f"{error}; rerun the same command once it answers") from None
 
     def _unsent_error(self) -> Unsent:
         why = self._sender.trouble or str(self._sender.error or "there was no time to send them")

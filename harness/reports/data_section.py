@@ -1,0 +1,94 @@
+"""The section on data quality: duplicates across the sets, class balance, content hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.data_quality import describe_overlap, read_data_quality
+from harness.analysis.summary import Summary
+from harness.data.leakage import PAIRS, DataQuality, SplitContents
+from harness.reports.page import Section
+from harness.reports.plots.registry import build_section_plots
+from harness.tracking.types import StudyRun
+
+MAX_LETTERS = 24
+"""Of a class name."""
+
+
+def build_data_sections(summary: Summary) -> list[Section]:
+    """Return the section; none for an older record without these facts."""
+    study = summary.study
+    quality = read_data_quality(study)
+    if quality is None:
+        return []
+    return [
+        Section(
+            name="data",
+            title="Data quality",
+            text="Duplicates are examples whose inputs are equal byte for byte. They were counted "
+            "when the data was prepared; of the test set, only counts and hashes were recorded.",
+            template="table",
+            values={
+                "paragraphs": describe_duplicates(study, quality),
+                "table": build_data_table(study, quality),
+            },
+            plots=build_section_plots("data", summary),
+        )
+    ]
+
+
+def describe_duplicates(study: StudyRun, quality: DataQuality) -> list[str]:
+    """Return a paragraph on duplicates across the sets and one on those within the training set."""
+    across = [_to_sentence(describe_overlap(study, quality, pair)) for pair in PAIRS]
+    in_test = quality.duplicates["train_test"].examples
+    if in_test and study.classes:
+        points = 100 * in_test / quality.parts["test"].examples
+        across[0] += f" They can change {study.test_name} accuracy by at most {points:.2f} points."
+    if quality.dropped:
+        across.append(
+            f"{quality.dropped:,} training examples that also occur in the validation or "
+            f"{study.test_name} set were dropped."
+        )
+    elif in_test or quality.duplicates["train_validation"].examples:
+        across.append("Set [data] drop_duplicates = true to drop them from the training set.")
+    copies = quality.duplicates["train"]
+    within = f"{copies.examples:,} training examples are copies of another training example"
+    if copies.conflicting:
+        labels = "labels" if study.classes else "targets"
+        within += f" ({copies.conflicting:,} of them have copies with different {labels})"
+    within = f"{within}." if copies.examples else "No two training examples are equal."
+    return [" ".join(across), within]
+
+
+def build_data_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
+    """Return a row per set: its size, its rarest and most common class, its hash."""
+    classes = ["rarest class", "most common class"] if study.classes else []
+    head = ["set", "examples", *classes, "SHA-256 of inputs and labels"]
+    names = {"test": study.test_name}
+    rows = []
+    for name, part in quality.parts.items():
+        ends = [min(part.by_class), max(part.by_class)] if study.classes else []
+        rows.append(
+            [
+                names.get(name, name),
+                f"{part.examples:,}",
+                *(_format_class(study.classes, part, count) for count in ends),
+                part.digest,
+            ]
+        )
+    return [head, *rows]
+
+
+def _format_class(classes: Sequence[str], part: SplitContents, count: int) -> str:
+    """Return the class with that many examples, `892: 5`, and how many more have as many."""
+    if len(part.by_class) != len(classes):
+        return f"{count:,}"
+    name, equal = classes[part.by_class.index(count)], part.by_class.count(count)
+    if equal == len(classes):
+        return f"{count:,}: all"
+    short = name if len(name) <= MAX_LETTERS else f"{name[: MAX_LETTERS - 1]}…"
+    return f"{count:,}: {short}" + (f" and {equal - 1} more" if equal > 1 else "")
+
+
+def _to_sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

@@ -1,0 +1,168 @@
+"""The commands, each in its own process: output, exit status, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from harness.workspace import Workspace
+from tests.support.digits_study import STUDY
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, cwd=folder
+    )
+
+
+@pytest.mark.slow
+def test_json_lines_end_with_the_summary(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    done = command(
+        tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", "2", "--format", "json",
+        "--set", "study.name=told", "--set", "confirm.seeds=1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in lines if line["event"] != "message"] == [
+        *("trial", "trial"),
+        *("confirm", "confirm"),
+        "verdict",
+    ]
+    summary = lines[-1]
+    assert summary["trials"]["complete"] == 2
+    assert summary["test"]["looks"] == 1
+    accuracy = summary["test"]["class_accuracy"]
+    assert summary["test"]["hardest_class"] == min(
+        accuracy, key=lambda name: (accuracy[name], name)
+    )
+    for part in ("validation", "test"):
+        for name, (low, high) in summary[part]["class_intervals"].items():
+            assert low <= summary[part]["class_accuracy"][name] <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_for", ["trial 4 ", "4 trials on CPU"])
+def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_continues(
+    tmp_path: Path, wait_for: str
+) -> None:
+    """Ctrl-C reaches every process of the terminal's group, the workers too."""
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    arguments = [
+        *(sys.executable, "-m", "harness", "run-study", "./tiny.toml", "--cpu"),
+        *("--trials", "4000" if wait_for == "trial 4 " else "4"),
+    ]
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if wait_for in line:
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        lines += process.stderr.readlines()
+        assert process.wait(30) == 130
+    assert not any("Traceback" in line for line in lines), lines
+    assert "rerun the same command to continue" in lines[-1]
+    uri = Workspace(tmp_path / "mlruns").local_uri
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    states = {run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert "RUNNING" not in states
+    done = len([line for line in lines if "  trial " in line and "interrupted" not in line])
+    resumed = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", str(done + 2))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "complete" in resumed.stdout
+
+
+@pytest.mark.slow
+def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    assert "no studies in" in command(tmp_path, "studies").stderr
+    assert command(tmp_path, "report", "tiny").returncode == 2
+    study = ("run-study", "./tiny.toml", "--cpu", "--trials", "2", "--no-confirm")
+    done = command(tmp_path, *study)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
+    assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"
+    done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
+    tested = json.loads(done.stdout.splitlines()[-1])["test"]
+    assert 0 < tested["interval"][0] < tested["accuracy"] <= tested["interval"][1] <= 1
+    (row,) = json.loads(command(tmp_path, "studies", "--format", "json").stdout)
+    assert (row["name"], row["done"]) == ("tiny", 2)
+    assert command(tmp_path, "report", "tiny").stdout.strip() == "mlruns/reports/tiny/index.html"
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    before = snapshot(tmp_path)
+    done = command(tmp_path, "run-study", "./tiny.toml", "--dry-run", "--cpu", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["trials"] == 6
+    assert plan["sizes"] == {"train": 1149, "validation": 288, "test": 360}
+    assert plan["space"]["batch_norm"] == ["none", "before", "after"]
+    assert 0 < plan["seconds"] < 600
+    assert snapshot(tmp_path) == before
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "gpu": (["run-study", "quickstart", "--gpu"], "--gpu: this machine has no CUDA device"),
+    "both": (["run-study", "quickstart", "--gpu", "--cpu"], "exclude each other"),
+    "unknown study": (["run-study", "quikstart"], "did you mean 'quickstart'?"),
+    "misspelt key": (
+        ["run-study", "quickstart", "--set", "train.epoch=3"],
+        "did you mean 'epochs'?",
+    ),
+    "no data": (["run-study", "--data-dir", "."], "FashionMNIST/raw/train-images-idx3-ubyte"),
+    "no trials": (["run-study", "quickstart", "--trials", "0"], "--trials: must be at least 1"),
+    "no duration": (["run-study", "quickstart", "--timeout", "soon"], "--timeout: 'soon' is no"),
+    "no workers": (["train", "quickstart", "--seed", "-1"], "--seed: must be at least 0"),
+    "no record": (["ui"], "mlruns/mlflow.db; start with: harness run-study quickstart"),
+    "no address": (
+        ["studies", "--tracking-uri", "foo"],
+        "'foo' is not a tracking address; write http://HOST:PORT",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    tmp_path: Path, name: str, has_gpu: Callable[[], bool]
+) -> None:
+    if name == "gpu" and has_gpu():
+        pytest.skip("this machine has a GPU: --gpu is no mistake")
+    arguments, message = MISTAKES[name]
+    done = command(tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.fixture(scope="session")
+def has_gpu() -> Callable[[], bool]:
+    from harness.executors.devices import list_cuda_devices
+
+    return lambda: bool(list_cuda_devices())
