@@ -1,0 +1,21 @@
+"""What a finished study shows: the champion, how certain the choice is, paired tests, replays.
+
+Everything here reads records and trains nothing.
+
+    facts                 every fact about a study, in one list for text, JSON and the report page
+    summary               the data behind these facts, loaded from the tracking store
+    confirmation          the champion, by confirmation runs with fresh seeds
+    seed_variance         the settings of a grid or list, compared over their seeds
+    paired_tests          two trials on the same examples: is the difference significant?
+    tied_trials           the trials that are statistically indistinguishable from the champion
+    expected_best         the expected best of n trials: how many were worth running
+    selection_bias        by how much the best score of a search is too good
+    test_selection_bias   what choosing on the test set would have cost
+    data_quality          data leakage and class balance, as recorded
+    misclassified         the validation images that are misclassified with the most confidence
+    comparison            several trials of any studies, for `harness compare`
+    lookup                find a study or trial by the name that a user typed
+    replay_tolerance      two trainings of one trial: bit by bit, and against rounding
+    replay_result         the result of `harness replay`
+    formatting            percentages, intervals, durations, accuracies by class
+"""

@@ -30,7 +30,7 @@ class Side:
 
     @property
     def name(self) -> str:
-        """`STUDY/12`, or `STUDY/RUN_ID` for a single run, because all of those have the number 0."""
+        """`STUDY/12`, or `STUDY/RUN_ID` for a single run, whose number is always 0."""
         is_single_run = self.study.run_id == self.run.run_id
         seed = f" (seed {self.run.spec.seed})" if CONFIRM_INFIX in self.run.uid else ""
         identifier = self.run.run_id[:8] if is_single_run else self.run.number

@@ -174,17 +174,17 @@ def compare_with_twins(
     """Check whether the record could be a replay with different rounding.
 
     At every epoch, the record's largest difference so far from the replay may be at most
-    TWIN_FACTOR times the farthest twin's. That is checked for the training loss, the validation
-    loss and the validation accuracy or RMSE. It is the largest difference so far because curves
-    that have separated may cross again, and because early epochs show most: by then rounding has had
-    next to no effect, while another seed or learning rate has had all of its effect. One of the
-    `examples` of the validation set, and LOSS_RESOLUTION of a loss, may always differ.
+    TWIN_FACTOR times the farthest twin's, in each of JUDGED_METRICS. It is the largest difference
+    so far because curves that have separated may cross again, and because early epochs show most:
+    by then rounding has had next to no effect, another seed or learning rate all of its effect.
+    One of the `examples` of the validation set, and LOSS_RESOLUTION of a loss, may always differ.
 
     TWIN_FACTOR was measured on 12 random trials of quickstart (20 epochs) and 6 small ones of
     fashion-mnist (3 epochs), each with all triples of six twins. All trials that were trained fused
-    with others were within (97 % and 87 % at a factor of 2); of other twins, 93 % and 96 %. Another
-    seed was within in 0 % and 33 %, a learning rate that is 5 % off in 0 % and 58 %: if rounding has
-    all of its effect within the first epoch, as in fashion-mnist, curves distinguish little.
+    with others were within (97 % and 87 % at a factor of 2); of other twins, 93 % and 96 %.
+    Another seed was within in 0 % and 33 %, a learning rate that is 5 % off in 0 % and 58 %: if
+    rounding has all of its effect within the first epoch, as in fashion-mnist, curves distinguish
+    little.
     """
     worst = TwinComparison(0.0, JUDGED_METRICS[0], 0, 0.0, 0.0)
     for field in list_measured_metrics(recorded, JUDGED_METRICS):
@@ -214,7 +214,7 @@ def _accumulate_largest(one: Curve, other: Curve, field: str) -> list[float]:
 
 
 def _accumulate_twin(twin: TrainingRecord, replayed: Curve, field: str) -> list[float]:
-    """Return the same for each epoch of the replay; a twin that stopped early stays where it was."""
+    """Return the same for each epoch of the replay; a stopped twin keeps its last value."""
     differences = _accumulate_largest(twin.epochs, replayed, field)
     last = math.inf if twin.diverged else max(differences, default=0.0)
     return differences + [last] * (len(replayed) - len(differences))

@@ -42,7 +42,7 @@ class SelectionBias:
         return f"{text}: {', '.join(parts)}" if parts else text
 
     def metrics(self) -> dict[str, float]:
-        """Return MLflow metrics: differences of accuracy as shares, of RMSE in the target's units."""
+        """Return MLflow metrics: accuracies as shares, RMSE in the target's units."""
         metrics = {"optimism/reported": self.reported_score}
         if self.confirmation is not None:
             metrics["optimism/over_fresh_seeds"] = self.reported_score - self.confirmation.mean

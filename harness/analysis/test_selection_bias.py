@@ -71,10 +71,10 @@ class TestSelectionBias:
         (here, there), (low, high) = self.best_on_half.means, self.best_on_half.gap_range
         champion_here, champion_there = self.champion.means
         spread = f"{100 * low:.2f} to {100 * high:.2f} in 90 % of {SPLITS:,} halvings"
+        cost, champion_cost = 100 * (here - there), 100 * (champion_here - champion_there)
         return (
-            f"choosing on half of the {test_name} set would have cost {100 * (here - there):.2f} points "
-            f"on the other half ({spread}); the champion, chosen by validation, "
-            f"{100 * (champion_here - champion_there):.2f}"
+            f"choosing on half of the {test_name} set would have cost {cost:.2f} points on the "
+            f"other half ({spread}); the champion, chosen by validation, {champion_cost:.2f}"
         )
 
     def metrics(self) -> dict[str, float]:

@@ -134,13 +134,12 @@ def run_study(
             resolved = estimate(plan)
             print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
             return
-        from harness.analysis.summary_json import to_dict
         from harness.sweep.run import execute_plan
 
         with open_display(output) as watcher:
             result = execute_plan(plan, fresh=fresh, watcher=watcher)
         if output is Format.json:
-            print(json.dumps({"event": "verdict"} | to_dict(result.summary)))
+            print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
         else:
             print(f"\n{result.summary.text()}")
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from harness.analysis.confirmation import find_champion, find_model_run, rank_confirmed_settings
-from harness.analysis.summary import count_states
+from harness.analysis.facts import count_states
 from harness.metrics import format_objective
 from harness.system.terminal import escape
 from harness.workspace import Workspace

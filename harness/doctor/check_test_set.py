@@ -142,7 +142,10 @@ def _check_test_predictions(snapshot: Snapshot, reading: TestReading) -> Iterato
 
 def _matches_reading(predictions: TestPredictions, reading: TestReading) -> bool:
     if reading.rmse is not None:
-        return math.isclose(compute_regression_metrics(predictions.predicted, predictions.true)["rmse"], reading.rmse)
+        return math.isclose(
+            compute_regression_metrics(predictions.predicted, predictions.true)["rmse"],
+            reading.rmse,
+        )
     classes = len(reading.confusion)
     cells = predictions.true.astype(int) * classes + predictions.predicted
     counted = np.bincount(cells, minlength=classes**2).reshape(classes, classes)

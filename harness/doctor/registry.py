@@ -13,6 +13,7 @@ from harness.doctor import (
     check_files,
     check_metrics,
     check_runs,
+    check_settings,
     check_test_set,
     check_trial_counts,
 )
@@ -28,7 +29,14 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
         (check_runs.check_nothing_running, check_confirmation.check_nothing_running),
     ),
     4: ("counts", (check_trial_counts.check_trial_counts,)),
-    5: ("best", (check_best_trial.check_settings, check_confirmation.check_settings)),
+    5: (
+        "best",
+        (
+            check_settings.check_settings,
+            check_best_trial.check_best_trial,
+            check_confirmation.check_settings,
+        ),
+    ),
     6: ("test set", (check_test_set.check_readings, check_test_set.check_log)),
     7: ("files", (check_files.check_files,)),
     8: ("order", (check_trial_counts.check_ordinals,)),

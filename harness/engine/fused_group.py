@@ -204,7 +204,9 @@ class FusedGroup:
         if self.data.is_regression:
             in_units = predicted * self.data.target_std + self.data.target_mean
             values = in_units.t().float()  # [K, n]
-            by_slot = [compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()]
+            by_slot = [
+                compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()
+            ]
             metrics = [{f"val_{k}": value for k, value in row.items()} for row in by_slot]
             return ValidationMetrics(mean_loss, values.new_empty(slots, 0, 0), values, metrics)
         slot = torch.arange(slots, device=loss.device)

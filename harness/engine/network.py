@@ -76,7 +76,7 @@ class Network:
             correct = (logits.argmax(2) == y).sum(0)
         loss, dz = losses.compute_loss_and_gradient(logits, y, self.masks, self.layout.smoothing)
 
-        dtop = self._linear_backward("out", top, dz, wanted=bool(saved))
+        dtop = self._linear_backward("out", top, dz, needs_input=bool(saved))
         dh = None if self.layout.mixed_depth else dtop
         for layer in reversed(range(len(saved))):
             if self.layout.mixed_depth:
@@ -85,7 +85,7 @@ class Network:
             assert dh is not None
             dz = self._hidden_backward(layer, saved[layer], dh)
             # The gradient of the input is not needed: this saves a sixth of a step.
-            dh = self._linear_backward(layer, saved[layer].inputs, dz, wanted=layer > 0)
+            dh = self._linear_backward(layer, saved[layer].inputs, dz, needs_input=layer > 0)
         return loss, correct
 
     def logits(self, x: Tensor) -> Tensor:
@@ -198,9 +198,9 @@ class Network:
         return z, self.masks.activate(z)
 
     def _linear_backward(
-        self, layer: int | str, h: Tensor, dz: Tensor, wanted: bool
+        self, layer: int | str, h: Tensor, dz: Tensor, needs_input: bool
     ) -> Tensor | None:
-        """Write the weight and bias gradients into the buffer; return the input's if `wanted`."""
+        """Write the gradients of weight and bias; return the input's gradient if `needs_input`."""
         name = f"linears.{layer}"
         self.matmul.weight_gradient(name, dz, h)
         bias = self.buffer.grad_views.get(f"{name}.bias")
@@ -210,7 +210,7 @@ class Network:
             else:
                 has_bias = self.masks.has_bias[-1 if layer == "out" else int(layer)]
                 bias.copy_(torch.where(has_bias[: dz.shape[1]], dz.sum(0), 0))
-        return self.matmul.input_gradient(name, dz) if wanted else None
+        return self.matmul.input_gradient(name, dz) if needs_input else None
 
     def _norm(self, layer: int, x: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Normalize [B, K, H] over B, as B rows of K * H columns; update the running statistics.
@@ -227,9 +227,18 @@ class Network:
         assert saved.norm_saved is not None
         x, mean, inv_std = saved.norm_saved
         weight = self._flat_norm(layer)[0]
-        wanted = [True, True, True]
+        output_mask = [True, True, True]
         dx, dweight, dbias = native_batch_norm_backward(
-            dout.flatten(1), x.flatten(1), weight, None, None, mean, inv_std, True, EPSILON, wanted
+            dout.flatten(1),
+            x.flatten(1),
+            weight,
+            None,
+            None,
+            mean,
+            inv_std,
+            True,
+            EPSILON,
+            output_mask,
         )
         self._store_norm_gradients(f"norms.{layer}", dweight, dbias)
         out: Tensor = dx.view(x.shape)

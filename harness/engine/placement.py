@@ -53,13 +53,13 @@ class CpuPlacement:
         specs = [trial.spec for trial in trials]
         index_lists = cost_model.group_trials(specs, data.inputs, data.classes)
         wanted = [[trials[index] for index in indices] for indices in index_lists]
-        kept = [group for group in groups if group.trials in wanted]
+        unchanged = [group for group in groups if group.trials in wanted]
         for group in groups:
-            if group not in kept:
+            if group not in unchanged:
                 unload_all(group)
-        groups[:] = kept
+        groups[:] = unchanged
         for together in wanted:
-            if all(group.trials != together for group in kept):
+            if all(group.trials != together for group in unchanged):
                 groups.append(build_group(together, data))
         return [], []
 

@@ -95,7 +95,9 @@ class TrialState:
                 "target_mean": data.mean.new_tensor(data.target_mean),
                 "target_std": data.mean.new_tensor(data.target_std),
             }
-            interval = compute_rmse_interval(best.predictions.cpu().numpy(), data.val_targets.numpy())
+            interval = compute_rmse_interval(
+                best.predictions.cpu().numpy(), data.val_targets.numpy()
+            )
         steps = best.metrics.epoch * (len(data) // self.spec.batch_size)
         if self.spec.batch_norm != "none":
             for layer in range(len(self.spec.hidden)):

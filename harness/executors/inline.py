@@ -45,7 +45,7 @@ class InlineExecutor:
             if self._running is None and self._queue:
                 self._running = self._queue[0].uid
                 self._runner.submit(self._queue.popleft())
-            if not self._runner.busy:
+            if not self._runner.is_busy:
                 break
             events = [event for batch in self._runner.step() for event in batch]
         if any(not isinstance(event, EpochEnded) for event in events):

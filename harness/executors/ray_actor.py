@@ -78,4 +78,4 @@ class RayWorker:
             else:
                 self._runner.answer(*message)
         events = [event for batch in self._runner.step() for event in batch]
-        return events, self._runner.broken
+        return events, self._runner.is_broken

@@ -21,11 +21,11 @@ class TrialRunner:
         self._failed: list[Event] = []
         self._unanswered: set[str] = set()
         self._answers: list[tuple[str, bool]] = []
-        self.broken = False
+        self.is_broken = False
         """Whether an error may have left the device unusable."""
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether `step` would do anything."""
         if self._failed or self._answers:
             return True
@@ -70,7 +70,7 @@ class TrialRunner:
                         events.append(self._make_ended(report.uid, report.outcome))
                 yield events
         except (RuntimeError, ValueError, MemoryError) as error:
-            self.broken = True
+            self.is_broken = True
             self._unanswered.clear()
             uids, reason = self._trainer.clear(), describe_error(error)
             if len(uids) == 1:

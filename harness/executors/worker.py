@@ -48,7 +48,7 @@ def run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name:
 def _train_trials(connection: Connection, runner: TrialRunner) -> None:
     poll_timeout = 0.0
     while True:
-        while not runner.busy or connection.poll(poll_timeout):
+        while not runner.is_busy or connection.poll(poll_timeout):
             message = connection.recv()
             if isinstance(message, Trial):
                 runner.submit(message)
@@ -56,13 +56,13 @@ def _train_trials(connection: Connection, runner: TrialRunner) -> None:
                 runner.answer(*message)
         poll_timeout = 0.0
         for events in runner.step():
-            if runner.broken:
+            if runner.is_broken:
                 connection.send(LEAVING)
             for event in events:
                 connection.send(event)
                 if isinstance(event, TrialEnded):
                     poll_timeout = REFILL_SECONDS
-        if runner.broken:
+        if runner.is_broken:
             return  # the executor replaces this worker
 
 

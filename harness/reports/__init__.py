@@ -1,12 +1,19 @@
-"""A study as one page. Each plot is a function from runs to data and one from data to figure.
+"""The HTML pages on a study, a comparison of trials and image predictions.
 
-page         puts one page together, self-contained
-curves       loss and accuracy, or RMSE, against epoch, every trial
-contenders   the best trials with their intervals, and who ties with the champion
-expected     the expected best of n trials
-classes      accuracy by class, hardest first
-confusion    the champion's confusion matrix
-predicted    of a regression: predicted against true, residuals, simpler models beside
-leaderboard  the trials as a table
-style        what the figures share
+page                    sections, tables and plots as one self-contained HTML file; templates/
+study_page              the page of a study: its sections in order
+winner_section          the key figures, the summary, commands to continue
+uncertainty_section     intervals, paired tests, how the champion was chosen
+confirmation_section    the best settings, trained again with fresh seeds
+grid_or_list_sections   results by setting, and the cost of choosing on the test set
+regression_section      prediction errors, compared with simpler models
+data_section            duplicates across the sets, class balance, hashes
+leaderboard             the trials as a table
+recommendations         what to try next, with the evidence
+ranges                  recommendations about a search's ranges
+commands                shell commands for a recorded study
+parameter_axes          the varied settings as plot axes
+comparison_page         the page of `harness compare`
+image_predictions_page  the page of `harness predict STUDY IMAGE... --show`
+plots/                  one file per kind of plot
 """

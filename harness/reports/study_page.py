@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.lookup import find_study
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Summary, load_summary
 from harness.config.schema import TRIAL_TABLE
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
@@ -35,7 +35,7 @@ def write_study_page(workspace: Workspace, name: str, tracking_uri: str | None) 
     champion = freeze_selection(study).champion
     uri = workspace.resolve_tracking_uri(tracking_uri)
     path = workspace.report_path(name, uri)
-    summary = Summary.of(study, champion, tracker, path, workspace.format_uri(uri))
+    summary = load_summary(study, champion, tracker, path, workspace.format_uri(uri))
     build_study_page(summary).write(path)
     return path
 

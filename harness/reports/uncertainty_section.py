@@ -26,11 +26,11 @@ def build_uncertainty_section(summary: Summary) -> Section:
         _describe_choice(summary),
         *(_describe_ties(ties) if ties is not None else []),
         *(_describe_settings(study) if study.is_grid_or_list else []),
-        "The bars are 95 % confidence intervals for the choice of examples"
-        + ("; they do not include seed variance." if study.is_grid_or_list else "."),
+        "The bars are 95 % confidence intervals. They account for the sampled examples"
+        + (", not for seed variance." if study.is_grid_or_list else "."),
     ]
     if summary.runner_up is not None:
-        sentences.append(f"The runner-up is {summary.rivalry}.")
+        sentences.append(f"The runner-up is {summary.runner_up.describe(study.score)}.")
     sentences += [_describe_test_use(summary), _describe_replays(study)]
     return Section(
         name="sure",
@@ -73,7 +73,7 @@ def _describe_choice(summary: Summary) -> str:
 
 def _describe_ties(ties: TiedTrials) -> list[str]:
     """Return the result of the paired tests, and what the plot's symbols mean."""
-    text = f"Paired tests: {ties.describe()}."
+    text = f"Paired tests: {ties.describe().removeprefix('none: ')}."
     if not ties.others:
         return [text]
     return [

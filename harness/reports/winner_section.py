@@ -10,11 +10,10 @@ from harness.reports.page import Section
 from harness.results import count_correct
 from harness.stats.proportions import compute_interval
 
-HIDDEN_FACTS = ("splits", "duplicates", "balance", "columns")
-"""Facts that the page shows elsewhere."""
-HIDDEN_LINES = ("report", "browse", "by setting", "")
-"""Labels of summary lines that the page does not need or shows as a table; further lines of a
-label have an empty one."""
+HIDDEN_FACTS = ("settings", "report", "browse")
+"""Keys of the summary's facts that the page does not need or shows as a table."""
+HIDDEN_RECORDS = ("splits", "duplicates", "balance", "columns")
+"""Recorded facts that the page shows elsewhere."""
 
 Figure = dict[str, str]
 """A key figure: `value`, `label` and `note`."""
@@ -32,9 +31,16 @@ def build_winner_section(summary: Summary) -> Section:
         template="summary",
         values={
             "figures": [test, _build_validation_figure(summary), last],
-            "lines": [line for line in summary.lines if line[0] not in HIDDEN_LINES],
+            "lines": [
+                line
+                for fact in summary.facts
+                if fact.key not in HIDDEN_FACTS
+                for line in fact.lines
+            ],
             "commands": _build_commands(summary),
-            "facts": sorted(fact for fact in study.facts.items() if fact[0] not in HIDDEN_FACTS),
+            "records": sorted(
+                (name, text) for name, text in study.facts.items() if name not in HIDDEN_RECORDS
+            ),
         },
     )
 

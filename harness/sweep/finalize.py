@@ -12,7 +12,7 @@ import numpy as np
 from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
 from harness.analysis.expected_best import compute_expected_best
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Summary, load_summary
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
@@ -228,7 +228,7 @@ def _write_report(
     """Build the summary and write its page."""
     path = plan.workspace.report_path(study.name, plan.resolved_tracking_uri)
     store = plan.workspace.format_uri(plan.resolved_tracking_uri)
-    summary = Summary.of(study, selection.champion, tracker, path, store)
+    summary = load_summary(study, selection.champion, tracker, path, store)
     page = build_study_page(summary)
     page.write(path)
     return summary, page

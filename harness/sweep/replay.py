@@ -96,7 +96,7 @@ def replay(
             twin_spread = compare_with_twins(
                 recorded.epochs, now.epochs, twins, prepared.sizes["validation"]
             )
-            result = replace(result, twins=tuple(twins), spread=twin_spread)
+            result = replace(result, twins=tuple(twins), twin_comparison=twin_spread)
     try:
         tracker.log_replay(run.run_id, result.agreement, result.metrics)
     except StoreError as error:

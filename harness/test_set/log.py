@@ -1,7 +1,8 @@
-"""Every opening of a test set: who opened it, when, for which selection, and what it showed.
+"""The log of every opening of a test set: who opened it, when, for which selection, the result.
 
-One file a test set, named after the SHA-256 of its content, beside the record. So neither another
-study's name nor --fresh begins to count anew, and no opening is forgotten because its study is.
+There is one file for each test set, named after the SHA-256 of its content and stored beside the
+studies. So a new study name or --fresh does not restart the count, and the openings of a deleted
+study are not forgotten.
 
 <mlruns>/test-sets/<hash>.jsonl   a line before each opening, a line for each result
 """
@@ -27,12 +28,15 @@ from harness.system.failpoints import failpoint
 from harness.tracking.types import TestReading
 
 NAME_LENGTH = 16
-"""Hex digits of the hash in the file's name."""
+"""Hex digits of the hash in the file name."""
 
 
 @dataclass(frozen=True)
 class TestSetLog:
-    """Of one test set. Every method raises StoreError where the file cannot be read or written."""
+    """The log of one test set.
+
+    Every method raises StoreError if the file cannot be read or written.
+    """
 
     __test__ = False  # pytest would collect it as a test class
 
@@ -43,39 +47,40 @@ class TestSetLog:
         return cls(folder / f"{test_digest[:NAME_LENGTH]}.jsonl")
 
     def record_opening(self, selection: str, study: str, uid: str) -> int:
-        """Write an opening down, before the test set is read; which one it is, counted from 1.
+        """Record an opening before the test set is read; return its number, counted from 1.
 
-        For a selection that is there already, after a crash, it is the same one.
+        A selection that is already recorded, as after a crash, keeps its number.
         """
         with self._lock():
-            known = self.list_selections()
-            if selection not in known:
+            selections = self.list_selections()
+            if selection not in selections:
                 who = f"{_get_user()}@{socket.gethostname()}"
                 self._append(
                     opened=selection, study=study, uid=uid, who=who, time=time.time(),
                 )  # fmt: skip
-                known.append(selection)
+                selections.append(selection)
                 failpoint("ledger.opened")
-        return known.index(selection) + 1
+        return selections.index(selection) + 1
 
     def record_reading(self, reading: TestReading) -> None:
-        """Write a result down, once for each trial."""
+        """Record a result, once for each trial."""
         with self._lock():
-            told = {
+            record = {
                 "read": reading.selection,
                 "run": reading.run,
                 **reading.figures,
                 "examples": reading.examples,
             }
-            if not any(told.items() <= line.items() for line in self.read_lines()):
-                self._append(**told, time=reading.time)
+            if not any(record.items() <= line.items() for line in self.read_lines()):
+                self._append(**record, time=reading.time)
 
     def list_selections(self) -> list[str]:
-        """The hashes of what it was opened for, in order."""
+        """Return the hashes of the selections that the test set was opened for, in order."""
         opened = (str(line["opened"]) for line in self.read_lines() if "opened" in line)
         return list(dict.fromkeys(opened))
 
     def read_lines(self) -> list[dict[str, Any]]:
+        """Return all complete lines."""
         try:
             content = self.path.read_bytes() if self.path.is_file() else b""
         except OSError as error:
@@ -84,10 +89,11 @@ class TestSetLog:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
+        """Lock the file and remove an incomplete last line, which a crash may leave."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock")):
-                jsonl.cut_torn_end(self.path, is_line, "restore the file from a copy")
+                jsonl.cut_torn_end(self.path, is_line, "restore the file from a backup")
                 yield
         except OSError as error:
             why = error.strerror or type(error).__name__
@@ -101,6 +107,7 @@ class TestSetLog:
 
 
 def is_line(line: bytes) -> bool:
+    """Whether the bytes are a complete line of the log."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:

@@ -1,13 +1,14 @@
-"""Open the test set once for a frozen choice: the only file that opens a `SealedTest`.
+"""Open the test set once for a frozen selection: the only file that opens a `SealedTest`.
 
-Of a search the model that is kept is read, alone. A grid or list was decided on before any result
-was known: nothing is chosen, and one opening reads every trial of it.
+For a search, only the registered model is evaluated. For a grid or list, nothing is chosen, because
+its settings were fixed before any result was known: one opening evaluates every trial.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 
@@ -23,68 +24,77 @@ from harness.trial import Loss
 
 BATCH = 500
 
+Model = MLP | CustomModel
+
 
 def read_test_set(
     selection: str,
     study: tuple[str, str],
     sealed: SealedTest,
     log: TestSetLog,
-    trained: Iterable[tuple[str, int, Loss, MLP | CustomModel]],
+    trained: Iterable[tuple[str, int, Loss, Model]],
     evaluate_also: Callable[[Split], None] | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
-    """Open the test set for the selection of that hash: (uid, number, loss, model) of each run.
+    """Open the test set and evaluate models on it. The log records it before anything is read.
 
-    The ledger knows of it before anything is read; `study` is the (name, uid) that it is told.
-    `alongside` is shown the part first: what is judged beside the models, in the same opening.
+    Args:
+        selection: the hash of the selection.
+        study: (name, uid), for the log.
+        trained: (uid, number, loss, model) of each run.
+        evaluate_also: called with the test set first, to evaluate baselines in the same opening.
     """
     look = log.record_opening(selection, *study)
-    part = sealed.open()
-    true = part.labels[part.rows]
+    test = sealed.open()
     if evaluate_also is not None:
-        evaluate_also(part)
-    for uid, number, trained_by, model in trained:
+        evaluate_also(test)
+    for uid, number, loss, model in trained:
         if model.is_regression:
-            values = predict_values(model, part)
-            reading = TestReading(
-                selection=selection,
-                number=number,
-                time=time.time(),
-                loss=float(((values - true) / model.target_std).square().mean()),
-                confusion=(),
-                run=uid,
-                look=look,
-                interval=compute_rmse_interval(values.numpy(), true.numpy()),
-                foretold=len(true),
-                **compute_regression_metrics(values, true),
-            )
-            log.record_reading(reading)
-            yield reading, TestPredictions(true.numpy(), values.numpy())
-            continue
-        losses, sure, predicted = [], [], []
-        with torch.inference_mode():
-            for rows in torch.split(part.rows, BATCH):
-                logits = model(part.inputs[rows])
-                losses.append(compute_example_losses(trained_by, logits, part.labels[rows]))
-                best = compute_probabilities(trained_by, logits).max(1)
-                sure.append(best.values)
-                predicted.append(logits.argmax(1))
-        said = torch.cat(predicted)
-        classes = logits.shape[1]
-        cells = torch.bincount(true * classes + said, minlength=classes**2)
+            metrics, predictions = _evaluate_regression(model, test)
+        else:
+            metrics, predictions = _evaluate_classifier(model, loss, test)
         reading = TestReading(
-            selection=selection,
-            number=number,
-            time=time.time(),
-            loss=torch.cat(losses).mean().item(),
-            confusion=tuple(tuple(row) for row in cells.view(classes, classes).tolist()),
-            run=uid,
-            look=look,
+            selection=selection, number=number, time=time.time(), run=uid, look=look, **metrics
         )
         log.record_reading(reading)
-        yield reading, TestPredictions(true.numpy(), said.numpy(), torch.cat(sure).numpy())
+        yield reading, predictions
+
+
+def _evaluate_regression(model: Model, test: Split) -> tuple[dict[str, Any], TestPredictions]:
+    """Return the fields of a TestReading that depend on the task, and the predictions."""
+    true, values = test.labels[test.rows], predict_values(model, test)
+    metrics = {
+        "loss": float(((values - true) / model.target_std).square().mean()),
+        "confusion": (),
+        "interval": compute_rmse_interval(values.numpy(), true.numpy()),
+        "foretold": len(true),
+        **compute_regression_metrics(values, true),
+    }
+    return metrics, TestPredictions(true.numpy(), values.numpy())
+
+
+def _evaluate_classifier(
+    model: Model, loss: Loss, test: Split
+) -> tuple[dict[str, Any], TestPredictions]:
+    """Return the same for a classifier that was trained with `loss`."""
+    true = test.labels[test.rows]
+    losses, confidences, predictions = [], [], []
+    with torch.inference_mode():
+        for rows in torch.split(test.rows, BATCH):
+            logits = model(test.inputs[rows])
+            losses.append(compute_example_losses(loss, logits, test.labels[rows]))
+            confidences.append(compute_probabilities(loss, logits).max(1).values)
+            predictions.append(logits.argmax(1))
+    predicted, classes = torch.cat(predictions), logits.shape[1]
+    counts = torch.bincount(true * classes + predicted, minlength=classes**2)
+    metrics = {
+        "loss": torch.cat(losses).mean().item(),
+        "confusion": tuple(tuple(row) for row in counts.view(classes, classes).tolist()),
+    }
+    confidence = torch.cat(confidences).numpy()
+    return metrics, TestPredictions(true.numpy(), predicted.numpy(), confidence)
 
 
 @torch.inference_mode()
-def predict_values(model: MLP | CustomModel, part: Split) -> torch.Tensor:
-    """What a regression says of each example, [n], in the target's own units."""
-    return torch.cat([model(part.inputs[rows])[:, 0] for rows in torch.split(part.rows, BATCH)])
+def predict_values(model: Model, split: Split) -> torch.Tensor:
+    """Return a regression's predictions [n], in the target's own units."""
+    return torch.cat([model(split.inputs[rows])[:, 0] for rows in torch.split(split.rows, BATCH)])

@@ -1,6 +1,6 @@
-"""The choice, frozen: what was chosen, from which trials, by which rule, and the hash of that.
+"""The frozen selection: what was chosen, from which trials, by which rule, and the hash of that.
 
-It is written down before the test set is read; the reading carries the hash.
+It is recorded before the test set is read, and the reading carries its hash.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.confirmation import rank_confirmed_settings, find_model_run, require_champion
+from harness.analysis.confirmation import find_model_run, rank_confirmed_settings, require_champion
 from harness.tracking.types import RunRecord, StudyRun
 
+# The rules are part of the hash. With other words, a study that continues would count as another
+# selection, and open its test set again.
 RULE = "best {objective} of a complete trial, the earlier of equals"
 RULE_CONFIRMED = (
     "best mean {objective} over fresh seeds, of the best settings of a search; the model kept is "
@@ -27,53 +29,63 @@ RULE_GRID_OR_LIST = (
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen, frozen."""
+    """What was chosen, before the test set is read."""
 
     champion: RunRecord
     """The trial whose settings won."""
     model_run: RunRecord
-    """The run whose model is kept: the champion itself, or the best of those that confirm it."""
+    """The run whose model is registered: the champion, or its best confirmation run."""
     rule: str
     candidates: tuple[str, ...]
-    """uids of the trials it was chosen from."""
+    """uids of the trials that it was chosen from."""
     confirmation_runs: tuple[str, ...] = ()
-    """uids of the runs that confirmed the best of them."""
+    """uids of the confirmation runs."""
 
     @property
     def hash(self) -> str:
         return hash_selection(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """What is written down before the test set is opened, beside its `hash`."""
-        told: dict[str, Any] = {
+        """Return what is recorded before the test set is opened, together with the hash."""
+        document: dict[str, Any] = {
             "champion": self.champion.uid,
             "rule": self.rule,
             "candidates": list(self.candidates),
         }
         if self.confirmation_runs:
-            told |= {"model": self.model_run.uid, "confirming": list(self.confirmation_runs)}
-        return told
+            document |= {"model": self.model_run.uid, "confirming": list(self.confirmation_runs)}
+        return document
 
 
-def hash_selection(told: Mapping[str, Any]) -> str:
-    """SHA-256 of a choice as it is written down. Raises KeyError, TypeError for what is none."""
-    frozen = [told["champion"], told["rule"], *told["candidates"]]
-    if "model" in told:
-        frozen += [told["model"], *told["confirming"]]
-    return hashlib.sha256(json.dumps(frozen).encode()).hexdigest()
+def hash_selection(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a recorded selection. Raises KeyError or TypeError if it is none."""
+    values = [document["champion"], document["rule"], *document["candidates"]]
+    if "model" in document:
+        values += [document["model"], *document["confirming"]]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def freeze_selection(study: StudyRun) -> Selection:
-    """Choose the champion by validation alone. Raises HarnessError where no trial is complete."""
+    """Choose the champion by validation alone. Raises HarnessError if no trial is complete."""
     champion = require_champion(study)
-    uids = tuple(sorted(run.uid for run in study.rank_trials()))
-    again = tuple(sorted(run.uid for each in rank_confirmed_settings(study) for run in each.runs))
-    rule = RULE_GRID_OR_LIST if study.is_grid_or_list else RULE_CONFIRMED if again else RULE
-    rule = rule.format(objective=study.objective)
-    return Selection(champion, find_model_run(study, champion), rule, uids, again)
+    candidates = tuple(sorted(run.uid for run in study.rank_trials()))
+    settings = rank_confirmed_settings(study)
+    confirmation_runs = tuple(sorted(run.uid for setting in settings for run in setting.runs))
+    rule = RULE
+    if study.is_grid_or_list:
+        rule = RULE_GRID_OR_LIST
+    elif confirmation_runs:
+        rule = RULE_CONFIRMED
+    return Selection(
+        champion,
+        find_model_run(study, champion),
+        rule.format(objective=study.objective),
+        candidates,
+        confirmation_runs,
+    )
 
 
 def list_unread_runs(study: StudyRun, selection: Selection) -> list[RunRecord]:
-    """The runs whose models the test set is still to be read for, best first."""
-    wanted = study.rank_trials() if study.is_grid_or_list else [selection.model_run]
-    return [run for run in wanted if study.find_reading(run) is None]
+    """Return the runs for whose models the test set is still to be read, the best first."""
+    runs = study.rank_trials() if study.is_grid_or_list else [selection.model_run]
+    return [run for run in runs if study.find_reading(run) is None]

@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis.comparison import compare
 from harness.analysis.paired_tests import PairedTest, run_paired_test
-from harness.analysis.summary import Summary
+from harness.analysis.summary import load_summary
 from harness.errors import HarnessError, StudyError, UserError
 from harness.reports.comparison_page import build_comparison_page
 from harness.results import TrialFailure
@@ -28,7 +28,9 @@ def tracker() -> InMemoryTracker:
     finish(tracker, "u1", 1, wrong_at(0), 16)
     broken = Trial(number=2, uid="u1/2", spec=TrialSpec())
     tracker.start_trial(broken)
-    tracker.finish_trial(broken, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged")
+    tracker.finish_trial(
+        broken, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged"
+    )
     tracker.open_study(replace(RECORD, name="two", uid="u2"))
     finish(tracker, "u2", 0, wrong_at(*range(5, 17)), 8)
     tracker.open_study(replace(RECORD, name="other", uid="u3", facts={"split_hash": "another"}))
@@ -44,7 +46,7 @@ def test_a_study_name_selects_its_champion(tracker: InMemoryTracker) -> None:
     assert test is not None
     assert (test.examples, test.only_first, test.only_second) == (40, 12, 1)
     assert comparison.p_values[0] == pytest.approx(0.00341796875)
-    assert "a difference that shows on 40 examples" in comparison.describe_test(0)
+    assert "a significant difference on 40 examples" in comparison.describe_test(0)
 
 
 def test_trial_names_and_run_ids_select_trials(tracker: InMemoryTracker) -> None:
@@ -78,8 +80,10 @@ def test_the_runner_up_may_be_the_more_accurate_one() -> None:
     finish(tracker, "u1", 1, wrong_at(0), 8)
     study = tracker.read_study("one")
     assert study is not None
-    summary = Summary.of(study, study.trials[0], tracker, Path("r.html"), "http://h/")
-    assert "a difference that shows, in the runner-up's favour, on 40" in summary.rivalry
+    summary = load_summary(study, study.trials[0], tracker, Path("r.html"), "http://h/")
+    assert summary.runner_up is not None
+    text = summary.runner_up.describe(study.score)
+    assert "a significant difference in the runner-up's favour on 40" in text
 
 
 def test_identical_predictions_have_p_value_1() -> None:
@@ -110,7 +114,7 @@ def test_what_cannot_be_compared_is_refused_by_name(
 
 def test_the_page_highlights_all_sides(tracker: InMemoryTracker) -> None:
     text = build_comparison_page(compare(tracker, ["one", "two", "one/0"])).render_inline()
-    page_data = json.loads(text.split('id="known">')[1].split("</script>")[0])
+    page_data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
     assert page_data["selected"] == ["A", "B", "C"]
     assert page_data["trials"]["B"] == "B · two/0"
     (curve,) = (plot for plot in page_data["plots"] if plot["name"] == "val-accuracy")

@@ -7,11 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis.data_quality import MAX_TAG_LENGTH, describe_data_quality, compute_data_metrics, data_quality_to_facts, read_data_quality
+from harness.analysis.data_quality import (
+    MAX_TAG_LENGTH,
+    compute_data_metrics,
+    data_quality_to_facts,
+    describe_data_quality,
+    read_data_quality,
+)
 from harness.data.leakage import DataQuality, Duplicates, SplitContents
 from harness.data.prepare import PreparedDataset
 from harness.sweep.environment import collect_environment
-from harness.tracking.mlflow.naming import MAX_TAG_LENGTH
+from harness.tracking.mlflow import naming
 from harness.tracking.types import StudyRun
 from tests.support import synthetic_study
 
@@ -21,7 +27,7 @@ CLEAN = dict.fromkeys(("train_test", "validation_test", "train_validation"), NON
 
 @pytest.fixture(scope="module")
 def study() -> StudyRun:
-    return synthetic_study.study(3, epochs=2)
+    return synthetic_study.make_study(3, epochs=2)
 
 
 def record_quality(study: StudyRun, quality: DataQuality) -> StudyRun:
@@ -29,21 +35,27 @@ def record_quality(study: StudyRun, quality: DataQuality) -> StudyRun:
 
 
 def test_recorded_facts_are_read_back(study: StudyRun, digits: PreparedDataset) -> None:
-    quality = synthetic_study.fairness(10)
+    quality = synthetic_study.make_data_quality(10)
     assert read_data_quality(record_quality(study, quality)) == quality
-    assert read_data_quality(replace(study, facts=collect_environment(digits, "CPU", 1, 1))) == digits.data_quality
+    assert (
+        read_data_quality(replace(study, facts=collect_environment(digits, "CPU", 1, 1)))
+        == digits.data_quality
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 256, 1000, 100_000])
 def test_facts_fit_a_tag_for_any_number_of_classes(study: StudyRun, classes: int) -> None:
-    quality = synthetic_study.fairness(10)
+    quality = synthetic_study.make_data_quality(10)
     parts = {
         name: SplitContents(10**9, (*[1] * (classes - 1), 12_345_678), split.digest)
         for name, split in quality.parts.items()
     }
     recorded = record_quality(study, replace(quality, parts=parts))
-    assert MAX_TAG_LENGTH == MAX_TAG_LENGTH
-    assert max(len(text) for text in data_quality_to_facts(replace(quality, parts=parts)).values()) <= MAX_TAG_LENGTH
+    assert MAX_TAG_LENGTH == naming.MAX_TAG_LENGTH
+    assert (
+        max(len(text) for text in data_quality_to_facts(replace(quality, parts=parts)).values())
+        <= MAX_TAG_LENGTH
+    )
     metrics = compute_data_metrics(recorded)
     assert metrics["data/imbalance_train"] == 12_345_678
     reread = read_data_quality(recorded)
@@ -53,7 +65,7 @@ def test_facts_fit_a_tag_for_any_number_of_classes(study: StudyRun, classes: int
 
 
 def test_older_and_damaged_records_have_no_metrics_and_no_text(study: StudyRun) -> None:
-    good = data_quality_to_facts(synthetic_study.fairness(10))
+    good = data_quality_to_facts(synthetic_study.make_data_quality(10))
     for name in good:
         missing = {key: text for key, text in study.facts.items() if key != name}
         for spoilt in (
@@ -75,25 +87,31 @@ def test_every_count_is_a_metric(study: StudyRun) -> None:
     assert metrics["data/duplicates_train_validation"] == 0
     assert metrics["data/duplicates_train"] == 43
     assert metrics["data/dropped"] == 0
-    counts = synthetic_study.fairness(10).parts["test"].by_class
+    counts = synthetic_study.make_data_quality(10).parts["test"].by_class
     assert metrics["data/imbalance_test"] == pytest.approx(max(counts) / min(counts))
-    quality = synthetic_study.fairness(10)
+    quality = synthetic_study.make_data_quality(10)
     empty = replace(quality.parts["test"], by_class=(0, *counts[1:]))
-    metrics = compute_data_metrics(record_quality(study, replace(quality, parts=dict(quality.parts) | {"test": empty})))
+    metrics = compute_data_metrics(
+        record_quality(study, replace(quality, parts=dict(quality.parts) | {"test": empty}))
+    )
     assert "data/imbalance_test" not in metrics, "a class without examples has no ratio"
 
 
 def test_the_description_in_the_summary(study: StudyRun) -> None:
-    quality = synthetic_study.fairness(10)
+    quality = synthetic_study.make_data_quality(10)
     assert describe_data_quality(study) == (
-        "of 10,000 test examples 12 stand in training too (3 with another label); "
-        "of 10,000 test examples 1 stands in validation too"
+        "12 of 10,000 test examples also occur in the training set (3 with another label); "
+        "1 of 10,000 test examples also occurs in the validation set"
     )
     clean = replace(quality, duplicates=CLEAN | {"train": Duplicates(43, 5)})
-    assert describe_data_quality(record_quality(study, clean)) == "", "duplicates within the training set are not reported"
+    assert describe_data_quality(record_quality(study, clean)) == "", (
+        "duplicates within the training set are not reported"
+    )
     assert describe_data_quality(record_quality(study, replace(clean, dropped=1234))) == (
         "1,234 duplicates were dropped from training"
     )
     data = study.definition["data"] | {"own_test": False}
     stand_in = replace(study, definition=study.definition | {"data": data})
-    assert describe_data_quality(stand_in).startswith("of 10,000 stand-in examples 12 stand in training too")
+    assert describe_data_quality(stand_in).startswith(
+        "12 of 10,000 stand-in examples also occur in the training set"
+    )

@@ -1,4 +1,4 @@
-"""The expected best of n trials: against enumeration, closed forms and simulation; its description."""
+"""The expected best of n trials: against enumeration, closed forms and simulation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from scipy.stats import norm
 from harness.analysis.expected_best import (
     MAX_CURVE_POINTS,
     ExpectedBest,
-    compute_expected_best,
     compute_best_of_n_means,
     compute_best_of_n_quantiles,
+    compute_expected_best,
 )
 from harness.results import count_correct
 from harness.stats.proportions import compute_interval
@@ -28,7 +28,7 @@ from tests.support import synthetic_study
 
 @pytest.fixture(scope="module")
 def study() -> StudyRun:
-    return synthetic_study.study(60, epochs=5)
+    return synthetic_study.make_study(60, epochs=5)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_means_of_whole_numbers_equal_the_closed_form(count: int) -> None:
 
 
 def test_the_mean_is_unbiased_unlike_sampling_with_replacement() -> None:
-    """The greatest of 5 normal values has the mean 1.16296 (Tippett, 1925); here estimated from 10."""
+    """The greatest of 5 normal values has the mean 1.16296 (Tippett, 1925)."""
     samples = np.random.default_rng(0).standard_normal((20_000, 10))
     ours = np.array([compute_best_of_n_means(row.tolist(), True)[4] for row in samples[:8000]])
     assert ours.mean() == pytest.approx(1.16296, abs=4 * ours.std() / math.sqrt(len(ours)))
@@ -114,26 +114,36 @@ def test_complete_and_pruned_trials_count(study: StudyRun, expected_best: Expect
 
 
 def test_the_number_of_sufficient_trials(study: StudyRun, expected_best: ExpectedBest) -> None:
-    low, high = compute_interval(*count_correct(study.rank_trials()[0].confusion), confidence=0.6827)
+    low, high = compute_interval(
+        *count_correct(study.rank_trials()[0].confusion), confidence=0.6827
+    )
     assert expected_best.tolerance == (high - low) / 2
     n = expected_best.sufficient_trials
-    assert expected_best.best - expected_best.mean[n - 1] <= expected_best.tolerance < expected_best.best - expected_best.mean[n - 2]
+    assert (
+        expected_best.best - expected_best.mean[n - 1]
+        <= expected_best.tolerance
+        < expected_best.best - expected_best.mean[n - 2]
+    )
     wide = replace(expected_best, tolerance=1.0)
     assert wide.sufficient_trials == 1
     none = replace(expected_best, tolerance=0.0)
     assert none.sufficient_trials == expected_best.trials
-    assert none.describe_sufficient_trials() == "no fewer are expected within 0.0000 of the best (one standard error)"
+    assert (
+        none.describe_sufficient_trials()
+        == "no fewer are expected within 0.0000 of the best (one standard error)"
+    )
 
 
 def test_the_description_has_the_mean_and_the_running_best(expected_best: ExpectedBest) -> None:
-    n = expected_best.sufficient_trials
-    assert expected_best.describe() == (
-        f"expected {expected_best.mean[9]:.4f} of 10, {expected_best.mean[19]:.4f} of 20, {expected_best.mean[49]:.4f} of "
-        f"50, {expected_best.best:.4f} of all {expected_best.trials}; {n} drawn at random are expected within "
-        f"{expected_best.tolerance:.4f} of the best (one standard error), the first {n} that ran came to "
-        f"{expected_best.running_best[n - 1]:.4f}"
+    result, mean = expected_best, expected_best.mean
+    n = result.sufficient_trials
+    assert result.describe() == (
+        f"expected {mean[9]:.4f} of 10, {mean[19]:.4f} of 20, {mean[49]:.4f} of "
+        f"50, {result.best:.4f} of all {result.trials}; {n} drawn at random are expected within "
+        f"{result.tolerance:.4f} of the best (one standard error), the first {n} of the search "
+        f"reached {result.running_best[n - 1]:.4f}"
     )
-    assert expected_best.metrics()["expected_best/trials_enough"] == n
+    assert result.metrics()["expected_best/trials_enough"] == n
 
 
 def test_the_expected_best_loss_decreases(study: StudyRun) -> None:
@@ -147,9 +157,9 @@ def test_the_expected_best_loss_decreases(study: StudyRun) -> None:
     assert all(low <= high for low, high in zip(result.low, result.high, strict=True))
     assert list(result.running_best) == sorted(result.running_best, reverse=True)
     assert result.tolerance == result.best / 100
-    assert "(1 %)" in result.describe
+    assert "(1 %)" in result.describe()
     diverged = replace(result, mean=(*result.mean[:9], 1.234e9, *result.mean[10:]))
-    assert "expected 1.23e+09 of 10, " in diverged.describe
+    assert "expected 1.23e+09 of 10, " in diverged.describe()
     assert result.metric_name == "expected_best/val_loss"
 
 

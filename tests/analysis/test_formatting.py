@@ -6,7 +6,12 @@ import json
 
 import pytest
 
-from harness.analysis.formatting import score_to_dict, format_accuracy_interval, join_numbers, format_class_accuracies
+from harness.analysis.formatting import (
+    format_accuracy_interval,
+    format_class_accuracies,
+    join_numbers,
+    score_to_dict,
+)
 from harness.metrics import Score
 from harness.results import ConfusionMatrix
 from harness.stats.proportions import compute_interval, compute_mean_interval
@@ -29,11 +34,13 @@ def test_the_hardest_class_and_the_mean_have_intervals() -> None:
         f"Shirt 70.0 % (hardest, 95 %: {100 * low:.1f} to {100 * high:.1f} %), Coat 85.0 %, "
         f"Bag 95.0 %; on average 83.3 % (95 %: {100 * least:.1f} to {100 * most:.1f} %)"
     )
-    assert format_class_accuracies(("Hat",), ((0,),)) == "none was counted"
+    assert format_class_accuracies(("Hat",), ((0,),)) == "no examples"
 
 
 def test_json_has_every_class_with_its_interval() -> None:
-    document = json.loads(json.dumps(score_to_dict(Score(), CLASSES, reading(CONFUSION)), allow_nan=False))
+    document = json.loads(
+        json.dumps(score_to_dict(Score(), CLASSES, reading(CONFUSION)), allow_nan=False)
+    )
     assert document["accuracy"] == pytest.approx(182 / 220)
     assert document["interval"] == pytest.approx(list(compute_interval(182, 220)))
     assert document["class_accuracy"] == {"Bag": 0.95, "Shirt": 0.7, "Hat": None, "Coat": 0.85}
@@ -51,4 +58,4 @@ def test_without_examples_there_is_no_interval() -> None:
 def test_long_lists_are_cut() -> None:
     assert join_numbers([]) == ""
     assert join_numbers(range(8)) == "0, 1, 2, 3, 4, 5, 6, 7"
-    assert join_numbers(range(20), most=3) == "0, 1, 2 and 17 more"
+    assert join_numbers(range(20), limit=3) == "0, 1, 2 and 17 more"

@@ -29,7 +29,9 @@ def test_the_most_confident_mistakes_come_first_with_their_images(digits: Prepar
         probability = model(split.inputs[split.rows]).softmax(1)
     wrong = probability.argmax(1) != split.labels[split.rows]
     assert (mistakes.number, mistakes.total) == (7, int(wrong.sum()))
-    assert len(mistakes.shown) == misclassified.MAX_SHOWN < mistakes.total, "an untrained model errs often"
+    assert len(mistakes.shown) == misclassified.MAX_SHOWN < mistakes.total, (
+        "an untrained model errs often"
+    )
     confidences = [each.confidence for each in mistakes.shown]
     assert confidences == sorted(confidences, reverse=True)
     assert confidences[0] == probability.max(1).values[wrong].max()
@@ -46,13 +48,13 @@ def test_the_most_confident_mistakes_come_first_with_their_images(digits: Prepar
     [((6, 4), "L"), ((3, 6, 4), "RGB"), ((2, 6, 4), None), ((24,), None)],
     ids=str,
 )
-def test_only_grey_and_rgb_inputs_have_images(
-    shape: tuple[int, ...], mode: str | None
-) -> None:
+def test_only_grey_and_rgb_inputs_have_images(shape: tuple[int, ...], mode: str | None) -> None:
     inputs = torch.arange(40 * math.prod(shape)).remainder(251).to(torch.uint8).view(40, *shape)
     split = Split(inputs, torch.arange(40) % 10, torch.arange(40), 0.0, 255.0)
     ones = torch.ones(math.prod(shape))
-    mistakes = misclassified.find_mistakes(0, MLP(TrialSpec(hidden=()), 10, 0 * ones, ones).eval(), split)
+    mistakes = misclassified.find_mistakes(
+        0, MLP(TrialSpec(hidden=()), 10, 0 * ones, ones).eval(), split
+    )
     assert mistakes.total > 0
     assert bool(mistakes.shown) == bool(mode)
     for each in mistakes.shown:

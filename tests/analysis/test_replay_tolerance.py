@@ -11,10 +11,10 @@ from harness.analysis.replay_tolerance import (
     PERTURBATION,
     TWINS,
     TrainingRecord,
+    compare_with_twins,
     count_changed_predictions,
     find_differences,
     find_largest_difference,
-    compare_with_twins,
 )
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
@@ -64,7 +64,9 @@ def train_together(
             if result is not None:
                 results[report.uid] = result
     return {
-        uid: TrainingRecord(curves[uid], each.best.epoch, each.confusion, each.predictions, each.weights)
+        uid: TrainingRecord(
+            curves[uid], each.best.epoch, each.confusion, each.predictions, each.weights
+        )
         for uid, each in results.items()
     }
 
@@ -79,7 +81,9 @@ def twins(data: DeviceData) -> list[TrainingRecord]:
     return [train_together(data, {f"{n}": SPEC}, PERTURBATION)[f"{n}"] for n in range(TWINS)]
 
 
-def test_the_same_training_repeated_has_no_differences(data: DeviceData, single: TrainingRecord) -> None:
+def test_the_same_training_repeated_has_no_differences(
+    data: DeviceData, single: TrainingRecord
+) -> None:
     repeated = train_together(data, {"again": SPEC})["again"]
     assert list(find_differences(single, repeated)) == []
     assert repeated.seconds != single.seconds, "times are not compared"
@@ -102,7 +106,10 @@ def test_a_fused_trial_is_within_the_tolerance(
     ids=str,
 )
 def test_other_settings_are_outside_the_tolerance(
-    data: DeviceData, single: TrainingRecord, twins: list[TrainingRecord], changes: dict[str, object]
+    data: DeviceData,
+    single: TrainingRecord,
+    twins: list[TrainingRecord],
+    changes: dict[str, object],
 ) -> None:
     spec = TrialSpec.from_dict(SPEC.to_dict() | changes)
     other = train_together(data, {"other": spec})["other"]
@@ -112,7 +119,9 @@ def test_other_settings_are_outside_the_tolerance(
 
 
 def test_twins_are_close_but_different(single: TrainingRecord, twins: list[TrainingRecord]) -> None:
-    distances = [find_largest_difference(twin.epochs, single.epochs, "val_loss").value for twin in twins]
+    distances = [
+        find_largest_difference(twin.epochs, single.epochs, "val_loss").value for twin in twins
+    ]
     assert len(set(distances)) == TWINS
     assert 0 < max(distances) < 0.05
 
@@ -158,7 +167,9 @@ def test_one_bit_of_a_loss_is_a_difference_and_times_are_not() -> None:
 )
 def test_the_bound_is_ten_times_the_largest_twin_difference(recorded: float, within: bool) -> None:
     twins = [make_record(0.6, 0.601), make_record(0.6, 0.6)]
-    comparison = compare_with_twins(make_record(0.6, recorded).epochs, make_record(0.6, 0.6).epochs, twins, 1000)
+    comparison = compare_with_twins(
+        make_record(0.6, recorded).epochs, make_record(0.6, 0.6).epochs, twins, 1000
+    )
     assert comparison.is_within is within
     assert (comparison.metric, comparison.epoch) == ("val/loss", 2)
     assert comparison.recorded == pytest.approx(recorded - 0.6)
@@ -167,7 +178,9 @@ def test_the_bound_is_ten_times_the_largest_twin_difference(recorded: float, wit
 
 def test_an_early_difference_is_not_excused_by_a_late_spread() -> None:
     twins = [make_record(0.6, 0.6, 0.9)]
-    comparison = compare_with_twins(make_record(0.61, 0.6, 0.6).epochs, make_record(0.6, 0.6, 0.6).epochs, twins, 1000)
+    comparison = compare_with_twins(
+        make_record(0.61, 0.6, 0.6).epochs, make_record(0.6, 0.6, 0.6).epochs, twins, 1000
+    )
     assert not comparison.is_within
     assert comparison.epoch == 1
 
@@ -183,7 +196,9 @@ def test_one_example_and_the_resolution_of_a_loss_may_always_differ() -> None:
     near = [replace(EPOCH, val_accuracy=0.751, val_loss=0.6 * (1 + 9e-7))]
     far = [replace(EPOCH, val_accuracy=0.752)]
     assert compare_with_twins(near, now, [TrainingRecord(now, 1, (), None, None)], 1000).is_within
-    assert not compare_with_twins(far, now, [TrainingRecord(now, 1, (), None, None)], 1000).is_within
+    assert not compare_with_twins(
+        far, now, [TrainingRecord(now, 1, (), None, None)], 1000
+    ).is_within
 
 
 def test_a_loss_of_zero_has_no_tolerance() -> None:
@@ -193,7 +208,9 @@ def test_a_loss_of_zero_has_no_tolerance() -> None:
 
 
 def test_earlier_twin_differences_are_allowed_later() -> None:
-    """Curves of diverged trainings cross, so a later small difference between twins means nothing."""
+    """Curves cross, so a small difference between twins at a later epoch means nothing."""
     twins, now = [make_record(0.61, 0.6)], make_record(0.6, 0.6)
     assert compare_with_twins(make_record(0.6, 0.61).epochs, now.epochs, twins, 1000).is_within
-    assert not compare_with_twins(make_record(0.61, 0.6).epochs, now.epochs, [make_record(0.6, 0.61)], 1000).is_within
+    assert not compare_with_twins(
+        make_record(0.61, 0.6).epochs, now.epochs, [make_record(0.6, 0.61)], 1000
+    ).is_within

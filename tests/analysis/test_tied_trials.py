@@ -1,4 +1,4 @@
-"""The tie set: who is tested, who is read, who ties, which of them is the smallest."""
+"""Tied trials: which trials are tested, read and tied, and which of them is the smallest."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from harness.analysis.summary import Summary
-from harness.analysis.summary_json import to_dict
+from harness.analysis.summary import load_summary
 from harness.analysis.tied_trials import TiedTrials, find_tied_trials
 from harness.results import count_correct
-from harness.stats.proportions import SIGNIFICANCE_LEVEL, adjust_p_values, compute_mcnemar_p_value, compute_interval
+from harness.stats.proportions import (
+    SIGNIFICANCE_LEVEL,
+    adjust_p_values,
+    compute_interval,
+    compute_mcnemar_p_value,
+)
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import RunRecord, StudyRun
 from tests.support.compared_trials import RECORD, TRUE, finish, wrong_at
 
 
 class RecordingTracker(InMemoryTracker):
-    """Remembers which runs' files were asked for together."""
+    """Records whose files are requested together."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +51,7 @@ def find_ties(tracker: InMemoryTracker) -> TiedTrials:
 
 @pytest.fixture
 def small_study() -> InMemoryTracker:
-    """The champion errs nowhere; the others in 3, 7, 10 and 12 of 40 places."""
+    """The champion makes no mistake; the others make 3, 7, 10 and 12 of 40."""
     tracker = InMemoryTracker()
     tracker.open_study(RECORD)
     for number, wrong, parameters in (
@@ -61,15 +65,15 @@ def small_study() -> InMemoryTracker:
     return tracker
 
 
-def test_who_ties_is_decided_after_holm(small_study: InMemoryTracker) -> None:
+def test_ties_are_decided_by_adjusted_p_values(small_study: InMemoryTracker) -> None:
     ties = find_ties(small_study)
     p_values = [binomtest(0, wrong).pvalue for wrong in (3, 7, 10, 12)]
     assert (p_values[1] < SIGNIFICANCE_LEVEL, 2 * p_values[1] < SIGNIFICANCE_LEVEL) == (True, True)
-    assert [run.number for run in ties.members] == [2, 1], "the champion is of them"
+    assert [run.number for run in ties.members] == [2, 1], "with the champion"
     assert (ties.tested, ties.examples) == (4, 40)
     assert ties.p_values == {1: pytest.approx(p_values[0])}
     assert ties.distinguishable == (4, 3, 0)
-    # With ten tests more of trials that are alike, the same difference does not show any more.
+    # With ten more tests, the same difference is no longer significant.
     for number in range(5, 15):
         finish(small_study, "u1", number, wrong_at(1), 8, parameters=2000)
     more_ties = find_ties(small_study)
@@ -77,8 +81,8 @@ def test_who_ties_is_decided_after_holm(small_study: InMemoryTracker) -> None:
     assert more_ties.p_values[4] == pytest.approx(12 * p_values[1])
 
 
-def test_what_is_not_read_changes_nothing() -> None:
-    """As the plain way has it: every trial read, all p-values adjusted together."""
+def test_ties_equal_those_of_tests_of_all_trials() -> None:
+    """The expected result reads every trial and adjusts all p-values together."""
     rng = np.random.default_rng(1)
     n = 400
     true = bytes(rng.integers(0, 2, n).tolist())
@@ -87,21 +91,24 @@ def test_what_is_not_read_changes_nothing() -> None:
     accuracies = [0.95, *rng.uniform(0.6, 0.95, 60)]
     for number, accuracy in enumerate(accuracies):
         is_correct = rng.random(n) < accuracy
-        said = bytes(t if r else 1 - t for t, r in zip(true, is_correct, strict=True))
-        finish(tracker, "u1", number, said, 8, parameters=100 - number, true=true)
+        predictions = bytes(t if r else 1 - t for t, r in zip(true, is_correct, strict=True))
+        finish(tracker, "u1", number, predictions, 8, parameters=100 - number, true=true)
     study = read_study(tracker)
     champion, *others = study.rank_trials()
     ties = find_ties(tracker)
-    assert 0 < len(tracker.requested) < len(others), "some are read, others need not be"
+    assert 0 < len(tracker.requested) < len(others), "not all are read"
 
-    said = {
+    is_correct_by_number = {
         run.number: np.frombuffer(tracker.files[run.run_id]["predictions.npy"][-n:], np.uint8)
         == np.frombuffer(true, np.uint8)
         for run in study.trials
     }
-    champion_correct = said[champion.number]
+    champion_correct = is_correct_by_number[champion.number]
     p_values = [
-        compute_mcnemar_p_value(int((champion_correct & ~correct).sum()), int((correct & ~champion_correct).sum())) for correct in map(said.get, list_numbers(others))
+        compute_mcnemar_p_value(
+            int((champion_correct & ~correct).sum()), int((correct & ~champion_correct).sum())
+        )
+        for correct in map(is_correct_by_number.get, list_numbers(others))
     ]
     expected = {
         number: adjusted
@@ -118,7 +125,7 @@ def list_numbers(runs: Sequence[RunRecord]) -> list[int]:
     return [run.number for run in runs]
 
 
-def test_the_smallest_lies_in_the_champions_interval_too() -> None:
+def test_the_smallest_tied_trial_is_within_the_champions_interval() -> None:
     tracker = InMemoryTracker()
     tracker.open_study(RECORD)
     finish(tracker, "u1", 0, wrong_at(*range(10)), 8, parameters=1000)
@@ -131,9 +138,14 @@ def test_the_smallest_lies_in_the_champions_interval_too() -> None:
     last = ties.others[-1]
     assert last.best is not None
     assert last.best.val_accuracy < low
-    assert ties.smallest.number == 1, "the better of equals, and not the one far below"
+    assert ties.smallest.number == 1, (
+        "the better of two equally small ones, not the smaller one outside the interval"
+    )
     assert ties.smallest_share == 0.4
-    assert "3 of 3 others cannot be told from it on 40 examples" in ties.describe()
+    assert (
+        "3 of 3 other trials are statistically indistinguishable from the champion on"
+        in ties.describe()
+    )
     assert (
         "1, 2, 3; the smallest within its interval is trial 1: 16 · adam 0.001, 40.0 % of its"
         in ties.describe()
@@ -152,39 +164,44 @@ def test_the_champion_may_be_the_smallest(small_study: InMemoryTracker) -> None:
     assert find_ties(small_study).describe().endswith("; none within its interval is smaller")
     small_study.runs["u1/2"] = replace(small_study.runs["u1/2"], parameters=0)
     ties = find_ties(small_study)
-    assert (ties.smallest.number, ties.smallest_share) == (2, 0), "of an unknown size nothing is said"
+    assert (ties.smallest.number, ties.smallest_share) == (2, 0), "its size is unknown"
     small_study.runs["u1/1"] = replace(small_study.runs["u1/1"], parameters=0)
     small_study.runs["u1/2"] = replace(small_study.runs["u1/2"], parameters=1000)
-    assert find_ties(small_study).smallest.number == 2, "nor of another's"
+    assert find_ties(small_study).smallest.number == 2, "the other's size is unknown"
 
 
-def test_nobody_ties() -> None:
+def test_studies_without_ties() -> None:
     tracker = InMemoryTracker()
     tracker.open_study(RECORD)
     finish(tracker, "u1", 0, wrong_at(), 8)
     study = read_study(tracker)
-    assert find_tied_trials(tracker, study, study.trials[0]) is None, "nobody to be compared with"
+    assert find_tied_trials(tracker, study, study.trials[0]) is None, "there is no other trial"
     finish(tracker, "u1", 1, wrong_at(3), 8)
-    assert find_ties(tracker).describe().startswith("the only other trial cannot be told from it on 40")
+    text = find_ties(tracker).describe()
+    assert text.startswith("the only other trial is statistically indistinguishable from the champ")
     finish(tracker, "u1", 1, wrong_at(*range(20)), 8)
     ties = find_ties(tracker)
-    assert ties.describe().startswith("none: the only other trial can be told from it on 40 examples")
+    assert ties.describe().startswith(
+        "none: the only other trial differs significantly from the champion on 40 examples"
+    )
     assert (ties.metrics()["ties/trials"], ties.smallest.number) == (0, 0)
     finish(tracker, "u1", 2, wrong_at(*range(25)), 8)
-    assert find_ties(tracker).describe().startswith("none: each of the 2 others can be told")
+    assert find_ties(tracker).describe().startswith("none: all 2 other trials differ significantly")
 
 
-def test_without_predictions_nothing_is_known(small_study: InMemoryTracker) -> None:
+def test_trials_without_predictions_are_not_tested(small_study: InMemoryTracker) -> None:
     del small_study.files["u1/1"]
     ties = find_ties(small_study)
     assert list_numbers(ties.members) == [2]
     assert ties.tested == 3
     del small_study.files["u1/2"]
     study = read_study(small_study)
-    assert find_tied_trials(small_study, study, study.rank_trials()[0]) is None, "the champion's"
+    assert find_tied_trials(small_study, study, study.rank_trials()[0]) is None, (
+        "the champion has no predictions"
+    )
 
 
-def test_another_seed_of_the_champions_setting_is_no_rival() -> None:
+def test_other_seeds_of_the_champions_setting_are_not_tested() -> None:
     tracker = InMemoryTracker()
     list_study = {"study": {"objective": "val/accuracy", "sampler": "list", "seed": 0}}
     tracker.open_study(replace(RECORD, definition=RECORD.definition | list_study))
@@ -194,7 +211,7 @@ def test_another_seed_of_the_champions_setting_is_no_rival() -> None:
     assert list_numbers(find_ties(tracker).others) == [2]
 
 
-def test_one_that_is_better_by_far_is_told_apart_too() -> None:
+def test_a_much_better_trial_is_distinguishable() -> None:
     tracker = InMemoryTracker()
     by_loss = replace(RECORD, definition=RECORD.definition | {"study": {"objective": "val/loss"}})
     tracker.open_study(by_loss)
@@ -203,13 +220,14 @@ def test_one_that_is_better_by_far_is_told_apart_too() -> None:
     assert list_numbers(find_ties(tracker).members) == [0]
 
 
-def test_the_verdict_names_them(small_study: InMemoryTracker) -> None:
+def test_the_summary_lists_tied_trials(small_study: InMemoryTracker) -> None:
     study = read_study(small_study)
-    summary = Summary.of(study, study.rank_trials()[0], small_study, Path("r.html"), "http://h/")
+    summary = load_summary(study, study.rank_trials()[0], small_study, Path("r.html"), "http://h/")
     assert dict(summary.lines)["ties"] == (
-        "1 of 4 others cannot be told from it on 40 examples (McNemar, adjusted by Holm, 5 %): 1; "
+        "1 of 4 other trials is statistically indistinguishable from the champion on 40 examples "
+        "(McNemar, adjusted by Holm, 5 %): 1; "
         "the smallest within its interval is trial 1: 8 · adam 0.001, 40.0 % of its parameters, "
         "accuracy 0.9250 (95 %: 0.8014 to 0.9742)"
     )
-    assert to_dict(summary)["ties"]["trials"] == [1]
-    assert len(TRUE) == to_dict(summary)["ties"]["examples"]
+    assert summary.to_dict()["ties"]["trials"] == [1]
+    assert len(TRUE) == summary.to_dict()["ties"]["examples"]

@@ -33,7 +33,7 @@ from typing import Any, Self
 import optuna
 
 from harness.config.loader import load
-from harness.executors.base import TrialEnded, EpochEnded, Event
+from harness.executors.base import EpochEnded, Event, TrialEnded
 from harness.results import EpochMetrics, StopReason, TrialResult
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver

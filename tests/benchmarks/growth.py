@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.config.loader import load
-from harness.executors.base import TrialEnded, Event
+from harness.executors.base import Event, TrialEnded
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver
 from harness.sweep.progress import Silent

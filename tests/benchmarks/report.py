@@ -26,7 +26,7 @@ from driver_cost import read_processor_name
 from playwright.sync_api import Browser, sync_playwright
 
 from harness.workspace import Workspace
-from tests.support.synthetic_study import study, write
+from tests.support.synthetic_study import make_study, record_study
 
 ROUNDS = 3
 TIMEOUT = 120_000
@@ -43,9 +43,9 @@ clock.append(time.perf_counter())
 study = tracker.read(sys.argv[2])
 clock.append(time.perf_counter())
 from harness.reports.study_page import report
-from harness.analysis.summary import Summary
+from harness.analysis.summary import load_summary
 path = workspace.report(study.name, workspace.local_uri)
-verdict = Summary.of(study, study.rank_trials()[0], tracker, path, workspace.local_uri)
+verdict = load_summary(study, study.rank_trials()[0], tracker, path, workspace.local_uri)
 report(verdict).write(path)
 clock.append(time.perf_counter())
 tracker.studies()
@@ -86,11 +86,11 @@ def format_range(seconds: Sequence[float]) -> str:
 
 
 def measure(trials: int, browser: Browser) -> None:
-    synthetic = study(trials)
+    synthetic = make_study(trials)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         started = time.perf_counter()
-        write(synthetic, workspace.open_tracker(workspace.local_uri))
+        record_study(synthetic, workspace.open_tracker(workspace.local_uri))
         print(f"{trials} trials, recorded in {time.perf_counter() - started:.0f} s")
         builds = [build(workspace.root, synthetic.name) for _ in range(ROUNDS)]
         page = workspace.report_path(synthetic.name, workspace.local_uri)

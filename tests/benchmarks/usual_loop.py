@@ -67,10 +67,10 @@ class UsualLoop:
         )
         self.splits = splits = load_splits(prepared.training)
         transforms = torchvision.transforms
-        normalised = transforms.Compose(
+        normalized = transforms.Compose(
             [transforms.ToTensor(), transforms.Normalize((0.286,), (0.353,))]
         )
-        dataset = torchvision.datasets.FashionMNIST(str(folder), train=True, transform=normalised)
+        dataset = torchvision.datasets.FashionMNIST(str(folder), train=True, transform=normalized)
         self.training = Subset(dataset, splits.train.rows.tolist())
         self.validation = Subset(dataset, splits.validation.rows.tolist())
         self._device = device

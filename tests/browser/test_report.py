@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from harness.analysis.comparison import Comparison, Side
 from harness.analysis.paired_tests import PairedTest
-from harness.analysis.summary import Summary
+from harness.analysis.summary import load_summary
 from harness.reports import comparison_page
 from harness.reports.study_page import build_study_page
 from harness.tracking.in_memory import InMemoryTracker
@@ -35,14 +35,14 @@ SECTIONS = (
 
 def write_report(study: StudyRun, path: Path) -> Path:
     champion = study.rank_trials()[0]
-    summary = Summary.of(study, champion, InMemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
+    summary = load_summary(study, champion, InMemoryTracker(), path, "sqlite:///mlruns/mlflow.db")
     build_study_page(summary).write(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def study() -> StudyRun:
-    return synthetic_study.study(60, epochs=5)
+    return synthetic_study.make_study(60, epochs=5)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,9 @@ def test_a_click_on_a_row_highlights_its_trial_in_every_plot(
              trace => trace.meta && trace.meta.selected === key)""",
         arg=str(number),
     )
-    assert find_highlighted_plots(page, number) == set(page.evaluate("harness.plots.map(plot => plot.name)")) - {
+    assert find_highlighted_plots(page, number) == set(
+        page.evaluate("harness.plots.map(plot => plot.name)")
+    ) - {
         "balance",
         "classes",
         "confusion-counts",
@@ -280,7 +282,9 @@ def test_dark_follows_the_system_and_the_button(watched: WatchedPage, report_pat
     assert read_background() == "rgb(13, 17, 23)"
 
 
-def test_hostile_text_is_shown_as_text(watched: WatchedPage, study: StudyRun, tmp_path: Path) -> None:
+def test_hostile_text_is_shown_as_text(
+    watched: WatchedPage, study: StudyRun, tmp_path: Path
+) -> None:
     failed = next(run for run in study.trials if run.state == "FAILED")
     pruned = next(run for run in study.trials if run.state == "PRUNED")
     odd = replace(pruned.spec)
@@ -307,7 +311,9 @@ def test_hostile_text_is_shown_as_text(watched: WatchedPage, study: StudyRun, tm
     assert page.locator(".plot b, .plot script").count() == 0
     ticks = page.locator("#plot-classes .ytick text").all_text_contents()
     assert any(tick.startswith("<b>bold</b></scri") for tick in ticks)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1400, "the page is not wider than the window"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1400, (
+        "the page is not wider than the window"
+    )
 
 
 @pytest.mark.parametrize("width", [360, 1400])
@@ -324,7 +330,9 @@ def test_the_page_fits_a_phone_and_a_screen(
     context.close()
 
 
-def test_a_zoom_is_kept_when_the_selection_or_theme_changes(watched: WatchedPage, report_path: Path) -> None:
+def test_a_zoom_is_kept_when_the_selection_or_theme_changes(
+    watched: WatchedPage, report_path: Path
+) -> None:
     page = watched.open(report_path)
     plot = "harness.plots.find(p => p.name === 'val-loss').element"
     page.evaluate(f"Plotly.relayout({plot}, {{'xaxis.range': [2, 3]}})")
@@ -361,7 +369,7 @@ def test_the_inlined_report_opens_in_a_sandboxed_frame(
 ) -> None:
     """MLflow's artifact viewer shows it in a sandboxed frame, where localStorage throws."""
     champion = study.rank_trials()[0]
-    summary = Summary.of(study, champion, InMemoryTracker(), tmp_path, "http://tracking:5000")
+    summary = load_summary(study, champion, InMemoryTracker(), tmp_path, "http://tracking:5000")
     (tmp_path / "report.html").write_text(build_study_page(summary).render_inline())
     (tmp_path / "frame.html").write_text(
         '<iframe sandbox="allow-scripts" src="report.html" width="660" height="600"></iframe>'
@@ -379,24 +387,30 @@ def test_a_comparison_highlights_both_sides(
     hostile = replace(study, name=HOSTILE)
     sides = (Side("A", study, first), Side("B", hostile, second))
     path = tmp_path / "index.html"
-    comparison_page.build_comparison_page(Comparison(sides, (PairedTest(6000, 40, 20, 0.01),), (0.01,))).write(path)
+    comparison_page.build_comparison_page(
+        Comparison(sides, (PairedTest(6000, 40, 20, 0.01),), (0.01,))
+    ).write(path)
     page = watched.open(path)
     curves = page.evaluate(
         """() => { const plot = harness.plots.find(p => p.name === 'val-accuracy');
              return plot.element.data.slice(1).map(t => [t.meta.selected, t.y.length]); }"""
     )
     assert curves == [["A", len(first.epochs)], ["B", len(second.epochs)]]
-    assert "a difference that shows on 6,000 examples" in page.locator("#result").inner_text()
+    assert "a significant difference on 6,000 examples" in page.locator("#result").inner_text()
     assert page.locator("#plot-differences .bars .point").count() == len(study.classes)
     assert page.evaluate("window.hacked") is None
     assert watched.messages == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
 
 
-def test_the_report_of_a_list_shows_and_selects_settings(watched: WatchedPage, tmp_path: Path) -> None:
+def test_the_report_of_a_list_shows_and_selects_settings(
+    watched: WatchedPage, tmp_path: Path
+) -> None:
     study, tracker = make_list_study()
     path = tmp_path / "index.html"
-    build_study_page(Summary.of(study, study.rank_trials()[0], tracker, path, "http://h/")).write(path)
+    build_study_page(load_summary(study, study.rank_trials()[0], tracker, path, "http://h/")).write(
+        path
+    )
     page = watched.open(path)
     undrawn = page.evaluate(
         "harness.plots.filter(p => !p.element.querySelector('.main-svg')).map(p => p.name)"
@@ -413,7 +427,9 @@ def test_the_report_of_a_list_shows_and_selects_settings(watched: WatchedPage, t
     assert page.evaluate("harness.selected") == ["1", "4", "7"]
     expect(row).to_have_attribute("aria-selected", "true")
     page.wait_for_function("harness.plots.at(-1).element.data.some(t => t.meta?.selected === '7')")
-    assert {"settings", "contenders", "history", "val-accuracy"} - find_highlighted_plots(page, 7) == {"history"}
+    assert {"settings", "contenders", "history", "val-accuracy"} - find_highlighted_plots(
+        page, 7
+    ) == {"history"}
     points = page.evaluate(
         """harness.plots.find(p => p.name === 'settings').element.data
              .filter(t => t.meta?.selected === '4').map(t => [t.x[0], t.marker.symbol])"""
@@ -443,11 +459,13 @@ def test_the_report_of_a_list_shows_and_selects_settings(watched: WatchedPage, t
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_the_report_of_a_regression_plots_predicted_against_true(watched: WatchedPage, tmp_path: Path) -> None:
+def test_the_report_of_a_regression_plots_predicted_against_true(
+    watched: WatchedPage, tmp_path: Path
+) -> None:
     tracker, study = regression_table.make_study()
     path = tmp_path / "index.html"
     champion = study.rank_trials()[0]
-    summary = Summary.of(study, champion, tracker, path, "sqlite:///mlruns/mlflow.db")
+    summary = load_summary(study, champion, tracker, path, "sqlite:///mlruns/mlflow.db")
     build_study_page(summary).write(path)
     page = watched.open(path)
     expect(page.locator("section#predicted h2")).to_be_visible()

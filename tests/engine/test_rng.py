@@ -40,34 +40,34 @@ def test_permutations_are_uniform() -> None:
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])
 def test_dropout_drops_the_fraction_p_along_every_axis(p: float) -> None:
-    kept = draw_masks(p, [3, -7, 123456], steps=20).double()
+    keep = draw_masks(p, [3, -7, 123456], steps=20).double()
     share = 1 - p
-    assert kept.mean().item() == pytest.approx(share, abs=0.002)
+    assert keep.mean().item() == pytest.approx(share, abs=0.002)
     for axis in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)):
-        means = kept.mean(axis)
-        count = kept.numel() / len(means)
+        means = keep.mean(axis)
+        count = keep.numel() / len(means)
         tolerance = 5 * (p * share / count) ** 0.5  # five standard errors
         assert torch.allclose(means, torch.full_like(means, share), rtol=0, atol=tolerance + 1e-12)
 
 
 def test_masks_of_steps_layers_and_slots_are_uncorrelated() -> None:
-    kept = draw_masks(0.5, [1, 2], steps=2).double() - 0.5
+    keep = draw_masks(0.5, [1, 2], steps=2).double() - 0.5
     other_layer = draw_masks(0.5, [1, 2], steps=2, layer=1).double() - 0.5
     noise = 5 * 0.25 / (64 * 500) ** 0.5
     for one, two in (
-        (kept[0, :, 0], kept[1, :, 0]),
-        (kept[0, :, 0], kept[0, :, 1]),
-        (kept[0, :, 0], other_layer[0, :, 0]),
-        (kept[0, 1:, 0], kept[0, :-1, 0]),
-        (kept[0, :, 0, 1:], kept[0, :, 0, :-1]),
+        (keep[0, :, 0], keep[1, :, 0]),
+        (keep[0, :, 0], keep[0, :, 1]),
+        (keep[0, :, 0], other_layer[0, :, 0]),
+        (keep[0, 1:, 0], keep[0, :-1, 0]),
+        (keep[0, :, 0, 1:], keep[0, :, 0, :-1]),
     ):
         assert abs((one * two).mean().item()) < noise
 
 
 def test_a_mask_depends_on_neither_slot_nor_padding() -> None:
-    kept = draw_masks(0.3, [11, 5], steps=3)
-    assert torch.equal(kept[:, :, 1], draw_masks(0.3, [5], steps=3)[:, :, 0])
-    assert torch.equal(kept[..., :20], draw_masks(0.3, [11, 5], steps=3, width=20))
+    keep = draw_masks(0.3, [11, 5], steps=3)
+    assert torch.equal(keep[:, :, 1], draw_masks(0.3, [5], steps=3)[:, :, 0])
+    assert torch.equal(keep[..., :20], draw_masks(0.3, [11, 5], steps=3, width=20))
 
 
 def test_thresholds_are_int32() -> None:

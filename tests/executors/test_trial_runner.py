@@ -29,14 +29,14 @@ class BreakingPlacement(CpuPlacement):
 
     is_broken = False
 
-    def arrange(
-        self, cells: list[FusedGroup], joining: Sequence[TrialState]
+    def place(
+        self, groups: list[FusedGroup], joining: Sequence[TrialState]
     ) -> tuple[list[TrialState], list[TrialState]]:
         if self.is_broken:
-            for cell in cells:
-                unload_all(cell)
+            for group in groups:
+                unload_all(group)
             raise RuntimeError("no memory\nand a second line")
-        return super().place(cells, joining)
+        return super().place(groups, joining)
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def test_if_several_trials_break_each_may_be_retried(
     assert sorted(event.uid for event in events) == uids
     reason = "RuntimeError: no memory"
     assert events == [TrialLost(event.uid, "bench", reason) for event in events]
-    assert runner.broken
-    assert not runner.busy
+    assert runner.is_broken
+    assert not runner.is_busy
 
 
 def test_a_single_trial_that_breaks_has_failed(
@@ -84,7 +84,7 @@ def test_a_single_trial_that_breaks_has_failed(
     placement.is_broken = True
     (event,) = events_of(runner)
     assert event == TrialEnded("u/0", "bench", TrialFailure(reason="RuntimeError: no memory"))
-    assert runner.broken, "its device may be unusable: a worker process would end"
+    assert runner.is_broken, "its device may be unusable: a worker process would end"
 
 
 def test_a_broken_worker_sends_that_it_is_leaving_before_its_events(
@@ -101,10 +101,10 @@ def test_a_broken_worker_sends_that_it_is_leaving_before_its_events(
 
 def test_a_trial_that_cannot_train_fails_and_does_not_break_the_worker(runner: TrialRunner) -> None:
     runner.submit(Trial(number=0, uid="large", spec=replace(SPEC, batch_size=10**6)))
-    assert runner.busy
+    assert runner.is_busy
     (event,) = events_of(runner)
     assert isinstance(event, TrialEnded)
     assert isinstance(event.outcome, TrialFailure)
     assert event.outcome.reason.startswith("ValueError: batch_size 1000000")
-    assert not runner.broken
-    assert not runner.busy
+    assert not runner.is_broken
+    assert not runner.is_busy

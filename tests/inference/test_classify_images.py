@@ -93,7 +93,7 @@ def test_most_drawings_are_recognized_by_a_model_of_the_bundled_digits(
     assert accuracy(classify_images(workspace, "small", [str(drawings)], None, as_is=True)) < 0.5
 
 
-def test_a_model_can_be_given_by_many_names(workspace: Workspace, drawings: Path) -> None:
+def test_a_model_can_be_selected_by_several_names(workspace: Workspace, drawings: Path) -> None:
     one = [str(next(drawings.iterdir()))]
     by_study = classify_images(workspace, "small", one, None)
     number = by_study.name.partition("/")[2]
@@ -114,12 +114,12 @@ def test_a_model_can_be_given_by_many_names(workspace: Workspace, drawings: Path
         classify_images(workspace, f"small/{last}", one, None)
 
 
-def command(
+def run_predict(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *arguments: str
 ) -> tuple[int, str, str]:
     monkeypatch.chdir(workspace.root.parent)
-    done = CliRunner().invoke(app, ["predict", "small", *arguments])
-    return done.exit_code, done.stdout, done.stderr
+    result = CliRunner().invoke(app, ["predict", "small", *arguments])
+    return result.exit_code, result.stdout, result.stderr
 
 
 def test_the_text_output_is_a_table(
@@ -127,9 +127,9 @@ def test_the_text_output_is_a_table(
 ) -> None:
     odd = tmp_path / "a \x1b[31m<b>.png"
     shutil.copy(drawings / "000-0.png", odd)
-    status, output, _ = command(workspace, monkeypatch, str(drawings / "003-3.png"), str(odd))
+    status, output, _ = run_predict(workspace, monkeypatch, str(drawings / "003-3.png"), str(odd))
     assert status == 0
-    head, first, second, empty, model, seen = output.splitlines()
+    head, first, second, empty, model, preparation = output.splitlines()
     assert head.split() == ["picture", "class", "or"]
     assert first.split()[:2] == [str(drawings / "003-3.png"), "3"]
     assert first.count("%") == 3
@@ -138,13 +138,13 @@ def test_the_text_output_is_a_table(
     assert len({line.find("%", 30) for line in (first, second)}) == 1, "aligned"
     assert not empty
     assert model.startswith("model  small/")
-    assert seen.startswith("seen   image picture was prepared as NIST's forms were")
+    assert preparation.startswith("seen   each picture was prepared as NIST's forms were")
 
 
 def test_the_json_output_is_one_document(
     workspace: Workspace, drawings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, output, _ = command(workspace, monkeypatch, str(drawings), "--format", "json")
+    status, output, _ = run_predict(workspace, monkeypatch, str(drawings), "--format", "json")
     assert status == 0
     document = json.loads(output)
     assert document["classes"] == list("0123456789")
@@ -158,14 +158,14 @@ def test_the_json_output_is_one_document(
         assert image["inverted"] == dark
 
 
-def test_the_page_shows_each_image_as_the_network_sees_it(
+def test_the_page_shows_each_network_input(
     workspace: Workspace, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "<script>alert(1).png"
     shutil.copy(drawings / "000-0.png", odd)
     page = tmp_path / "page.html"
     arguments = [str(odd), str(drawings / "001-1.png"), str(page), "--show"]
-    status, output, _ = command(workspace, monkeypatch, *arguments)
+    status, output, _ = run_predict(workspace, monkeypatch, *arguments)
     assert status == 0
     assert output.splitlines()[-1] == f"page   {page}"
     text = page.read_text()
@@ -173,7 +173,7 @@ def test_the_page_shows_each_image_as_the_network_sees_it(
     assert "<script>alert" not in text
     assert "<script src" not in text, "one file, without plots"
     assert [path.name for path in tmp_path.iterdir()].count("plotly.min.js") == 0
-    status, output, _ = command(workspace, monkeypatch, str(odd), "--show", "--format", "json")
+    status, output, _ = run_predict(workspace, monkeypatch, str(odd), "--show", "--format", "json")
     path = Path(json.loads(output)["page"])
     assert path.is_file()
     assert path.parent == Path("mlruns/reports/predict")
@@ -190,14 +190,14 @@ def test_the_page_shows_each_image_as_the_network_sees_it(
         (["b.html", "--show"], "b.html: is the page; add the images to show in it"),
         (["a.png", "--wrong"], "--from and --wrong choose test images"),
         (["--test", "3", "--show"], "--show, --as-is and --handwriting are for IMAGE"),
-        (["a.png", "--as-is", "--handwriting"], "exclude image other"),
+        (["a.png", "--as-is", "--handwriting"], "exclude each other"),
     ],
     ids=str,
 )
 def test_the_error_for_wrong_arguments_is_one_line(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    status, _, errors = command(workspace, monkeypatch, *arguments)
+    status, _, errors = run_predict(workspace, monkeypatch, *arguments)
     assert status == 2
     assert message in errors
     assert len(errors.splitlines()) == 1
@@ -209,7 +209,7 @@ def test_an_unreadable_image_does_not_stop_the_others(
     shutil.copy(drawings / "001-1.png", tmp_path / "b.png")
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     (tmp_path / "a.png").write_bytes(b"no picture")
-    status, output, errors = command(workspace, monkeypatch, str(tmp_path), "--format", "json")
+    status, output, errors = run_predict(workspace, monkeypatch, str(tmp_path), "--format", "json")
     assert status == 2
     document = json.loads(output)
     assert [Path(image["file"]).name for image in document["images"]] == ["b.png"]
@@ -253,18 +253,18 @@ def test_images_for_other_datasets_are_fitted() -> None:
     dress = Image.new("RGB", (90, 60), "white")
     dress.paste((0, 0, 90), (40, 10, 50, 50))
     fashion = preprocessing("fashion-mnist", "uint8 [28, 28]", "0 to 255, border 0.05")
-    seen, inverted = fashion.apply(dress) or pytest.fail("nothing")
+    fitted, inverted = fashion.apply(dress) or pytest.fail("nothing")
     assert inverted
-    assert (seen.shape, seen.dtype) == ((28, 28), np.uint8)
-    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    assert (fitted.shape, fitted.dtype) == ((28, 28), np.uint8)
+    rows, columns = (np.flatnonzero(fitted.any(axis)) for axis in (1, 0))
     assert np.ptp(rows) + 1 == pytest.approx(40 * 28 / 90, abs=2), "the aspect is kept"
     assert np.ptp(columns) + 1 == pytest.approx(10 * 28 / 90, abs=2)
-    assert seen[0, 0] == 0
-    as_it_is, was = fashion.with_options(as_is=True, handwriting=False).apply(dress) or pytest.fail(
-        "nothing"
-    )
-    assert not was
-    assert as_it_is[0, 0] == 255
+    assert fitted[0, 0] == 0
+    unfitted, was_inverted = fashion.with_options(as_is=True, handwriting=False).apply(
+        dress
+    ) or pytest.fail("nothing")
+    assert not was_inverted
+    assert unfitted[0, 0] == 255
     light, inverted = preprocessing("scans", "uint8 [28, 28]", "0 to 255, border 0.95").apply(
         dress
     ) or pytest.fail("nothing")

@@ -16,7 +16,7 @@ HALVES = Image.fromarray(np.repeat(np.array([[0], [255]], np.uint8), 8, 0).repea
 """10 wide, 16 high, the upper half black."""
 
 
-def test_a_turned_photograph_is_made_upright(tmp_path: Path) -> None:
+def test_a_turned_photograph_is_rotated_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # the camera was turned: its top is on the right
     HALVES.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
@@ -34,13 +34,13 @@ def test_every_mode_gives_the_same_grey(tmp_path: Path, mode: str) -> None:
     np.testing.assert_allclose(to_grey(open_image(path)), to_grey(HALVES), atol=1)
 
 
-@pytest.mark.parametrize("drawn", [0, 255])
-def test_a_transparent_background_contrasts_with_what_is_drawn(tmp_path: Path, drawn: int) -> None:
+@pytest.mark.parametrize("ink", [0, 255])
+def test_a_transparent_background_contrasts_with_the_drawing(tmp_path: Path, ink: int) -> None:
     values = np.zeros((9, 9, 4), np.uint8)
-    values[3:6, 3:6] = (drawn, drawn, drawn, 255)
+    values[3:6, 3:6] = (ink, ink, ink, 255)
     Image.fromarray(values, "RGBA").save(tmp_path / "it.png")
     grey = to_grey(open_image(tmp_path / "it.png"))
-    assert (grey[4, 4], grey[0, 0]) == (drawn, 255 - drawn)
+    assert (grey[4, 4], grey[0, 0]) == (ink, 255 - ink)
 
 
 def test_a_large_image_is_reduced(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_error_names_a_file_that_is_not_an_image(
         open_image(tmp_path / "large.png")
 
 
-def test_a_folder_stands_for_every_image_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_by_the_images_in_it(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "ü <b>.jpeg"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper").mkdir()

@@ -82,7 +82,7 @@ def test_each_example_has_its_class_and_the_models_prediction(
     assert result.right == sum(example.is_right for example in examples)
 
 
-def test_from_and_wrong_choose_among_them(workspace: Workspace) -> None:
+def test_from_and_wrong_select_examples(workspace: Workspace) -> None:
     all_examples = read_test_predictions(workspace, "digits", None, 360).examples
     assert [
         example.row

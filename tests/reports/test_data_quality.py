@@ -12,8 +12,9 @@ from harness.analysis.data_quality import (
     data_quality_to_facts,
     read_data_quality,
 )
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Summary, load_summary
 from harness.data.leakage import Duplicates, SplitContents
+from harness.reports import data_section
 from harness.reports.plots import data_quality
 from harness.reports.study_page import build_study_page
 from harness.tracking.in_memory import InMemoryTracker
@@ -23,41 +24,48 @@ from tests.support import synthetic_study
 
 @pytest.fixture(scope="module")
 def study() -> StudyRun:
-    return synthetic_study.study(3, epochs=2)
+    return synthetic_study.make_study(3, epochs=2)
+
+
+def make_summary(study: StudyRun) -> Summary:
+    champion = study.rank_trials()[0]
+    return load_summary(study, champion, InMemoryTracker(), Path("r.html"), "http://h/")
 
 
 def test_duplicates_are_described(study: StudyRun) -> None:
     quality = read_data_quality(study)
     assert quality is not None
-    assert data_quality.format_duplicates(study, quality) == [
+    assert data_section.describe_duplicates(study, quality) == [
         "12 of 10,000 test examples also occur in the training set (3 with another label). They "
-        "can move test accuracy by at most 0.12 points. 1 of 10,000 test examples also occurs in "
-        "the validation set. 0 of 6,000 validation examples also occur in the training set. [data] drop_duplicates = "
-        "true leaves such examples out of training.",
-        "43 training examples are further copies of another one there (5 of a kind that has "
-        "several labels).",
+        "can change test accuracy by at most 0.12 points. 1 of 10,000 test examples also occurs in "
+        "the validation set. 0 of 6,000 validation examples also occur in the training set. Set "
+        "[data] drop_duplicates = true to drop them from the training set.",
+        "43 training examples are copies of another training example (5 of them have copies with "
+        "different labels).",
     ]
     none = Duplicates(0, 0)
     clean = replace(quality, duplicates=dict.fromkeys(quality.duplicates, none))
-    assert data_quality.format_duplicates(study, clean)[1] == "No two training examples are equal."
-    assert "drop" not in data_quality.format_duplicates(study, clean)[0]
     assert (
-        "9 were dropped from training that"
-        in data_quality.format_duplicates(study, replace(clean, dropped=9))[0]
+        data_section.describe_duplicates(study, clean)[1] == "No two training examples are equal."
+    )
+    assert "drop" not in data_section.describe_duplicates(study, clean)[0]
+    assert (
+        "9 training examples that also occur in the validation or test set were dropped."
+        in data_section.describe_duplicates(study, replace(clean, dropped=9))[0]
     )
 
 
 def test_the_table_has_one_row_per_split(study: StudyRun) -> None:
     quality = read_data_quality(study)
     assert quality is not None
-    head, train, _, test = data_quality.build_data_table(study, quality)
-    assert head[0] == "part"
+    head, train, _, test = data_section.build_data_table(study, quality)
+    assert head[0] == "set"
     assert train[:4] == ["train", "54,000", "4,320: Ankle boot", "6,480: T-shirt/top"]
     assert test[4] == quality.parts["test"].digest
 
     def format_counts(*by_class: int) -> list[str]:
         parts = dict(quality.parts) | {"test": SplitContents(30, by_class, "x")}
-        return data_quality.build_data_table(study, replace(quality, parts=parts))[3][2:4]
+        return data_section.build_data_table(study, replace(quality, parts=parts))[3][2:4]
 
     assert format_counts(*[3] * 10) == ["3: all", "3: all"]
     assert format_counts(2, 2, 2, *[4] * 6, 5) == ["2: T-shirt/top and 2 more", "5: Ankle boot"]
@@ -77,29 +85,26 @@ def test_bars_are_the_class_shares_of_each_split(study: StudyRun) -> None:
 @pytest.mark.parametrize("count", [200, 5000])
 def test_the_rarest_and_commonest_of_many_classes_are_drawn(count: int) -> None:
     classes = [f"class {number}" for number in range(count)]
-    study = synthetic_study.study(1, epochs=2, classes=classes[:2])
+    study = synthetic_study.make_study(1, epochs=2, classes=classes[:2])
     many_classes = replace(
         study,
         classes=tuple(classes),
-        facts=study.facts | data_quality_to_facts(synthetic_study.fairness(count)),
+        facts=study.facts | data_quality_to_facts(synthetic_study.make_data_quality(count)),
     )
-    section = data_quality.build_data_sections(many_classes)[0]
+    section = data_section.build_data_sections(make_summary(many_classes))[0]
     if count == 5000:
         assert not section.plots, "too many for the record"
         assert "class 0" not in str(section.values["table"])
     else:
-        assert "the 15 rarest and the 15 commonest" in section.plots[0].title
+        assert "the 15 rarest and the 15 most common" in section.plots[0].title
         ticks = list(section.plots[0].figure.layout.yaxis.ticktext)
         assert len(ticks) == 30
         assert {"class 0", "class 199"} < set(ticks)
 
 
-def test_a_record_without_split_facts_has_no_data_section(study: StudyRun, tmp_path: Path) -> None:
+def test_a_record_without_split_facts_has_no_data_section(study: StudyRun) -> None:
     def list_sections(record: StudyRun) -> list[str]:
-        summary = Summary.of(
-            record, record.rank_trials()[0], InMemoryTracker(), tmp_path, "http://h/"
-        )
-        return [section.name for section in build_study_page(summary).sections]
+        return [section.name for section in build_study_page(make_summary(record)).sections]
 
     older = {name: text for name, text in study.facts.items() if name != "splits"}
     assert list_sections(replace(study, facts=older)) == [
@@ -120,14 +125,14 @@ def test_a_regression_study_has_targets_instead_of_classes(study: StudyRun) -> N
     assert read_data_quality(replace(study, facts=bare.facts)) is None, (
         "classes without their counts"
     )
-    assert data_quality.build_data_table(bare, reread)[:2] == [
-        ["part", "examples", "SHA-256 of inputs and labels"],
+    assert data_section.build_data_table(bare, reread)[:2] == [
+        ["set", "examples", "SHA-256 of inputs and labels"],
         ["train", "54,000", quality.parts["train"].digest],
     ]
-    between, within = data_quality.format_duplicates(bare, reread)
+    between, within = data_section.describe_duplicates(bare, reread)
     assert "also occur in the training set (3 with another target)" in between
     assert "accuracy" not in between
-    assert within.endswith("(5 of a kind that has several targets).")
+    assert within.endswith("(5 of them have copies with different targets).")
     assert not any("imbalance" in name for name in compute_data_metrics(bare))
-    (section,) = data_quality.build_data_sections(bare)
+    (section,) = data_section.build_data_sections(make_summary(bare))
     assert not section.plots

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.analysis.expected_best import compute_expected_best
-from harness.analysis.summary import Summary
+from harness.analysis.summary import load_summary
 from harness.reports.plots.expected_best import describe_expected_best, draw_expected_best
 from harness.reports.study_page import build_study_page
 from harness.tracking.in_memory import InMemoryTracker
@@ -15,7 +15,7 @@ from tests.support import synthetic_study
 
 
 def test_the_figure_has_the_mean_its_band_and_the_running_best() -> None:
-    expected = compute_expected_best(synthetic_study.study(60, epochs=3))
+    expected = compute_expected_best(synthetic_study.make_study(60, epochs=3))
     assert expected is not None
     figure = draw_expected_best(expected)
     low, high, running_best, mean, sufficient = figure.data
@@ -44,7 +44,7 @@ def test_the_figure_has_the_mean_its_band_and_the_running_best() -> None:
 
 
 def test_the_tolerance_of_a_loss_is_above_the_best() -> None:
-    study = synthetic_study.study(60, epochs=3)
+    study = synthetic_study.make_study(60, epochs=3)
     table = study.definition["study"] | {"objective": "val/loss"}
     expected = compute_expected_best(replace(study, definition=study.definition | {"study": table}))
     assert expected is not None
@@ -56,11 +56,11 @@ def test_the_tolerance_of_a_loss_is_above_the_best() -> None:
 
 def test_only_a_search_has_the_expected_best_plot() -> None:
     for study, has_plot in (
-        (synthetic_study.study(30, epochs=3), True),
+        (synthetic_study.make_study(30, epochs=3), True),
         (make_list_study()[0], False),
     ):
         champion = study.rank_trials()[0]
-        summary = Summary.of(study, champion, InMemoryTracker(), Path("r.html"), "sqlite:///x.db")
+        summary = load_summary(study, champion, InMemoryTracker(), Path("r.html"), "sqlite:///x.db")
         (section,) = (each for each in build_study_page(summary).sections if each.name == "course")
         assert ("expected" in [plot.name for plot in section.plots]) == has_plot
         assert ("best of n" in dict(summary.lines)) == has_plot

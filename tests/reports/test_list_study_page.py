@@ -14,9 +14,9 @@ import pytest
 
 from harness.analysis import test_selection_bias
 from harness.analysis.formatting import format_accuracy_interval
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Summary, load_summary
 from harness.config.loader import load
-from harness.reports import leaderboard, parameter_axes, recommendations
+from harness.reports import grid_or_list_sections, leaderboard, parameter_axes, recommendations
 from harness.reports.commands import build_train_command
 from harness.reports.plots import importance, parallel_coordinates, seed_variance, slice
 from harness.reports.plots import test_selection_bias as bias_plot
@@ -45,7 +45,7 @@ def study(study_and_tracker: tuple[StudyRun, InMemoryTracker]) -> StudyRun:
 
 def make_summary(study: StudyRun, tracker: InMemoryTracker | None = None) -> Summary:
     champion = study.rank_trials()[0]
-    return Summary.of(study, champion, tracker or InMemoryTracker(), Path("r.html"), "http://h/")
+    return load_summary(study, champion, tracker or InMemoryTracker(), Path("r.html"), "http://h/")
 
 
 def read_traces(figure: Any) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def test_a_setting_is_described_by_all_its_seeds(study: StudyRun) -> None:
     assert deep.test.values == tuple(each.accuracy for each in study.readings[2::3])
     assert deep.parameters == 9700
     assert deep.seconds_per_trial == pytest.approx(4), "mean of 2, 4 and 6 s"
-    row = seed_variance.build_settings_table(overview).rows[0]
+    row = grid_or_list_sections.build_settings_table(overview).rows[0]
     spread = (
         f"{np.mean(best):.4f} ± {np.std(best, ddof=1):.4f} ({min(best):.4f} to {max(best):.4f})"
     )
@@ -106,7 +106,7 @@ def test_a_setting_with_one_seed_has_neither_spread_nor_mean() -> None:
     run, reading = study.trials[2], study.readings[2]
     low, high = compute_interval(*count_correct(run.confusion))
     accuracy = f"{study.trials[2].best.val_accuracy:.4f} (95 %: {low:.4f} to {high:.4f})"
-    cells = seed_variance.build_settings_table(overview).rows[0].cells
+    cells = grid_or_list_sections.build_settings_table(overview).rows[0].cells
     assert cells[:3] == ("deep", "1", accuracy)
     low, high = compute_interval(*count_correct(reading.confusion))
     assert cells[3] == f"{reading.accuracy:.4f} (95 %: {low:.4f} to {high:.4f})"
@@ -123,7 +123,7 @@ def test_a_setting_with_one_seed_has_neither_spread_nor_mean() -> None:
     ends = [end for entry in unread.settings for end in (entry.interval or ())]
     assert axis_range[0] < min(ends) < max(ends) < axis_range[1], "the intervals are visible"
     assert len(read_traces(seed_variance.draw_settings(unread))) == 1
-    assert "test accuracy" not in seed_variance.build_settings_table(unread).columns
+    assert "test accuracy" not in grid_or_list_sections.build_settings_table(unread).columns
 
 
 def test_the_settings_of_a_grid_are_named_by_their_values(study: StudyRun) -> None:
@@ -148,12 +148,11 @@ def test_incomplete_trials_are_left_out_and_counted(study: StudyRun) -> None:
     trials[8] = replace(trials[8], state="FAILED", best=None, metrics={}, epochs=())
     incomplete = replace(study, trials=tuple(trials))
     overview = seed_variance.group_by_setting(incomplete)
-    assert overview.left_out == 2
+    assert overview.incomplete == 2
     assert overview.settings[0].numbers == (2,)
     assert seed_variance.name_settings(incomplete)[8] == "deep"
     assert (
-        "not complete: 2 of the trials"
-        in build_study_page(make_summary(incomplete)).render_inline()
+        "not complete are left out: 2" in build_study_page(make_summary(incomplete)).render_inline()
     )
 
 
@@ -164,7 +163,10 @@ def test_names_with_the_same_prefix_are_shortened_to_their_ends() -> None:
     assert figure.layout.yaxis.ticktext[:2] == ("…69", "…68")
     assert len(figure.layout.yaxis.ticktext) == seed_variance.MAX_SETTINGS
     assert figure.layout.height > 1500
-    assert len(seed_variance.build_settings_table(seed_variance.group_by_setting(study)).rows) == 70
+    assert (
+        len(grid_or_list_sections.build_settings_table(seed_variance.group_by_setting(study)).rows)
+        == 70
+    )
     (section,) = [s for s in build_study_page(make_summary(study)).sections if s.name == "settings"]
     assert section.plots[0].title.endswith("the best 60 of 70")
 
@@ -216,7 +218,7 @@ def test_selection_bias_equals_a_direct_simulation() -> None:
     assert test_selection_bias.simulate_halvings(right, 4) == bias, "seeded"
     points = 100 * np.mean(bias.best_on_half.gaps)
     text = bias.describe("stand-in")
-    assert text.startswith(f"who chose on half of the stand-in examples would lose {points:.2f} p")
+    assert text.startswith(f"choosing on half of the stand-in set would have cost {points:.2f} p")
     assert bias.metrics()["luck/chosen_on_test"] == pytest.approx(points / 100)
     assert bias.metrics()["luck/chosen_on_validation"] == pytest.approx(0, abs=0.002)
 
@@ -275,12 +277,13 @@ def test_a_search_and_a_pair_of_trials_have_no_selection_bias_section(
 def test_selection_bias_is_described_with_its_figures() -> None:
     best = test_selection_bias.Halves((0.92,) * 500 + (0.9,) * 500, (0.9,) * 1000)
     champion = test_selection_bias.Halves((0.905,) * 1000, (0.9051,) * 1000)
-    assert bias_plot.describe_bias(
+    assert grid_or_list_sections.describe_test_selection_bias(
         test_selection_bias.TestSelectionBias(48, 10_000, 5000, best, champion)
     ) == (
-        "Chosen on a random half of the test examples (5,000), the best of 48 trials reads 0.9100 "
-        "there and 0.9000 on the other half: 1.00 points of luck (5 % to 95 % of 1,000 splits: "
-        "0.00 to 2.00). The trial that validation chose: 0.9050 and 0.9051."
+        "On a random half of the test examples (5,000), the best of 48 trials has 0.9100; on the "
+        "other half the same trial has 0.9000. The selection bias is 1.00 points (5 % to 95 % of "
+        "1,000 halvings: 0.00 to 2.00). The champion, chosen on the validation set, has 0.9050 and "
+        "0.9051."
     )
 
 
@@ -289,7 +292,7 @@ def test_the_best_by_validation_and_the_best_by_test_have_both_scores(study: Stu
     top = max(study.readings, key=lambda reading: reading.accuracy)
     names = seed_variance.name_trials(study)
     assert top.number != champion.number
-    first, second = bias_plot.build_best_by_table(study, champion, names).rows
+    first, second = grid_or_list_sections.build_best_by_table(study, champion, names).rows
     mine = study.find_reading(champion)
     assert champion.best is not None
     assert mine is not None
@@ -303,9 +306,9 @@ def test_the_best_by_validation_and_the_best_by_test_have_both_scores(study: Stu
     assert second.numbers == (top.number,)
     assert second.cells[3] == f"{top.accuracy:.4f}{format_accuracy_interval(top.confusion)}"
     alike = replace(study, readings=tuple(replace(top, number=n) for n in range(9)))
-    (both,) = bias_plot.build_best_by_table(alike, champion, names).rows
+    (both,) = grid_or_list_sections.build_best_by_table(alike, champion, names).rows
     assert both.numbers == (champion.number,)
-    assert both.cells[0] == "both (as 8 more)"
+    assert both.cells[0] == "both (tied with 8 more)"
 
 
 def test_the_histogram_counts_every_split_once() -> None:
@@ -335,29 +338,31 @@ def test_the_uncertainty_section_of_a_list_over_seeds(study: StudyRun) -> None:
     )
     assert "Nothing was sampled" not in text
     assert "opened after the choice" not in text
-    best = "The champion is the best trial of the setting that leads by its mean, of 9 complete"
+    best = "The champion is the best trial of the setting with the best mean, of 9 complete"
     assert best in text
     leads = (
         f"Of 3 settings, the best by mean validation accuracy is deep: {first.validation} (n = 3)"
     )
     assert f"{leads}; the next is shallow: {second.validation} (n = 3)." in text
     assert "another setting" not in text
-    assert "The test set was opened once, for all 9 trials: nothing was chosen by it." in text
-    assert "not what other seeds would do" in text
+    assert "The test set was opened once, for all 9 trials; nothing was chosen on it." in text
+    assert "not for seed variance" in text
 
 
 def test_the_uncertainty_section_of_other_lists(study: StudyRun) -> None:
     later = tuple(replace(reading, selection="t") for reading in study.readings[6:])
     text = get_uncertainty_text(replace(study, readings=(*study.readings[:6], *later)))
-    assert "opened 2 times, each time for the trials that were new" in text
+    assert "opened 2 times, each time for the new trials" in text
     once, _ = make_list_study(seeds=1)
-    assert "Each setting was trained once" in get_uncertainty_text(once)
+    assert "Each setting was trained with one seed" in get_uncertainty_text(once)
     assert (
-        "The champion is the best of 3 complete trials by the validation part"
+        "The champion is the best of 3 complete trials on the validation set"
         in get_uncertainty_text(once)
     )
     alone, _ = make_list_study({"deep": SETTINGS["deep"]})
-    assert "All trials have one setting, and differ by their seed." in get_uncertainty_text(alone)
+    assert "All trials have the same setting and differ in their seed." in get_uncertainty_text(
+        alone
+    )
 
 
 def test_the_page_of_a_list_has_its_sections_in_order(
@@ -386,7 +391,9 @@ def test_hostile_names_are_escaped() -> None:
             assert "<b o" not in plot.figure.to_json(), plot.name
     assert (
         "<b o"
-        not in build_study_page(make_summary(study, tracker)).render_inline().split('id="known"')[0]
+        not in build_study_page(make_summary(study, tracker))
+        .render_inline()
+        .split('id="page-data"')[0]
     )
 
 
@@ -436,12 +443,12 @@ def test_a_grid_or_list_gets_no_advice_on_ranges(study: StudyRun) -> None:
             recommendation.title
             for recommendation in recommendations.recommend(each, champion, None)
         ]
-        assert titles == ["Look at Coat, taken for Shirt"]
+        assert titles == ["Look at Coat classified as Shirt"]
         assert champion.best is not None
         best = replace(champion.best, train_accuracy=1.0)
         overfitted = replace(champion, best=replace(best, val_accuracy=0.9))
         regularise = recommendations.recommend(each, overfitted, None)[0]
-        assert regularise.title.startswith("Regularise: try dropout")
+        assert regularise.title.startswith("Regularize: try dropout")
         assert not regularise.command, "a grid or list has no ranges"
 
 

@@ -11,7 +11,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from harness.analysis.formatting import format_duration
-from harness.analysis.summary import Summary
+from harness.analysis.summary import Summary, load_summary
 from harness.analysis.tied_trials import TiedTrials
 from harness.reports import leaderboard, winner_section
 from harness.reports.commands import build_train_command
@@ -94,7 +94,7 @@ READING = TestReading(
 
 def make_summary(study: StudyRun, tmp_path: Path = Path("r.html")) -> Summary:
     champion = study.rank_trials()[0]
-    return Summary.of(study, champion, InMemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
+    return load_summary(study, champion, InMemoryTracker(), tmp_path, "sqlite:///mlruns/mlflow.db")
 
 
 def number_trials(study: StudyRun) -> list[tuple[int | str, RunRecord]]:
@@ -146,10 +146,9 @@ def test_a_class_without_an_example_is_left_out() -> None:
 
 def test_confusion_shares_are_relative_to_the_true_class(study: StudyRun) -> None:
     confusion = confusion_matrix.compute_confusion(study.classes, READING.confusion)
+    summary = make_summary(replace(study, readings=(READING,)))
     assert confusion.shares[1] == (0.3, 0.7, 0.0)
-    counts, shares = (
-        plot.figure.data[0].text for plot in confusion_matrix.build_confusion_plots(confusion)
-    )
+    counts, shares = (plot.figure.data[0].text for plot in confusion_matrix.build_plots(summary))
     assert (counts[1][1], shares[1][1]) == ("7", "70")
 
 
@@ -162,7 +161,9 @@ def test_the_class_heatmap_shows_differences_from_the_median(study: StudyRun) ->
     assert class_heatmap.draw_class_heatmap(heatmap).data[0].meta["rows"] == [2, 7]
 
 
-def test_the_class_heatmap_has_the_best_trials_and_an_even_sample_of_the_rest(study: StudyRun) -> None:
+def test_the_class_heatmap_has_the_best_trials_and_an_even_sample_of_the_rest(
+    study: StudyRun,
+) -> None:
     many = [
         replace(study.trials[2], number=n, metrics={"best/val_accuracy": 1 - n / 1000})
         for n in range(500)
@@ -207,16 +208,21 @@ def test_top_trials_are_marked_by_their_difference_from_the_champion(study: Stud
     statuses = {each.number: each.status for each in top.trials}
     assert len(top.trials) == top_trials.MAX_TRIALS + 1, "the smallest trial is shown at any rank"
     assert (statuses[2], statuses[29], statuses[10]) == ("champion", "smallest", "tied")
-    assert (statuses[15], top.trials[-1].number) == ("apart", 29)
+    assert (statuses[15], top.trials[-1].number) == ("different", 29)
     figure = top_trials.draw_top_trials(top)
     symbols = {trace.name: trace.marker.symbol for trace in figure.data}
-    assert (symbols["ties with it"], symbols["told apart"]) == ("circle", "circle-open")
+    assert (symbols["statistically indistinguishable"], symbols["significantly different"]) == (
+        "circle",
+        "circle-open",
+    )
     numbers = sorted(number for trace in figure.data for number in trace.customdata)
     assert numbers == sorted(statuses), "each once"
     few = top_trials.rank_top_trials(replace(study, trials=(champion, seed)), None, ties)
     assert [each.status for each in few.trials] == ["champion", "untested"]
-    text = build_uncertainty_section(replace(make_summary(study), champion=champion, ties=ties)).text
-    assert "Compared with it one by one: 6 of 19 others cannot be told from it on 30 exam" in text
+    text = build_uncertainty_section(
+        replace(make_summary(study), champion=champion, tied_trials=ties)
+    ).text
+    assert "Paired tests: 6 of 19 other trials are statistically indistinguishable from the" in text
     assert "10, 11, 12, 13, 14, 29; the smallest within its interval is trial 29" in text
     assert "within its interval." not in text, "the test says more"
 
@@ -263,7 +269,7 @@ def test_the_page_is_self_contained_and_escapes_hostile_text(
     assert "<script>alert" not in text
     assert not re.search(r"https?://", text), "nothing is fetched from anywhere"
     assert text.count("</script>") == 3, "Plotly, data, script"
-    page_data = json.loads(text.split('id="known">')[1].split("</script>")[0])
+    page_data = json.loads(text.split('id="page-data">')[1].split("</script>")[0])
     assert {plot["name"] for plot in page_data["plots"]} >= {"val-accuracy", "classes", "history"}
     assert "86.67 %" in text, "the test accuracy"
 
@@ -283,9 +289,9 @@ def test_the_inlined_page_needs_no_second_file(study: StudyRun) -> None:
 
 def test_commands_for_a_local_store_name_the_folder_to_run_them_in(study: StudyRun) -> None:
     local = make_summary(study)
-    assert "To be run in the folder" in build_study_page(local).render_inline()
+    assert "Run this in the folder" in build_study_page(local).render_inline()
     server = replace(local, store="http://tracking:5000")
-    assert "To be run in the folder" not in build_study_page(server).render_inline()
+    assert "Run this in the folder" not in build_study_page(server).render_inline()
 
 
 def test_the_champion_can_be_trained_again(study: StudyRun) -> None:
@@ -338,7 +344,7 @@ def test_the_hardest_class_is_shown_unless_all_are_equal(study: StudyRun) -> Non
     figures = winner_section.build_winner_section(
         make_summary(replace(study, readings=(alike,)))
     ).values["figures"]
-    assert (figures[-1]["value"], figures[-1]["note"]) == ("all alike", "90.0 % each")
+    assert (figures[-1]["value"], figures[-1]["note"]) == ("all equal", "90.0 % each")
 
 
 def test_durations_are_formatted_in_two_units() -> None:

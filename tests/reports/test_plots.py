@@ -30,7 +30,7 @@ from harness.reports.plots import (
     slice,
     timeline,
 )
-from harness.reports.plots.style import Plot
+from harness.reports.plots.base import Plot
 from harness.results import EpochMetrics
 from harness.tracking.types import RunRecord, State, StudyRun
 from harness.trial import TrialSpec
@@ -59,7 +59,7 @@ def make_run(
     train: float = 0.0,
     **spec: Any,
 ) -> RunRecord:
-    """Make a trial from its validation accuracies. `train`: training accuracy minus validation accuracy."""
+    """Make a trial from its validation accuracies; `train` is added for training accuracies."""
     curve = accuracy if isinstance(accuracy, list) else [accuracy]
     curve = curve if state in ("COMPLETE", "PRUNED") else []
     epochs = tuple(
@@ -234,8 +234,14 @@ def test_values_outside_the_space_are_shown_as_text() -> None:
         "no_field_of_ours": [1, 2],
         "width": [16, 64],
     }
-    trials = [make_run(0, hidden=(300, 100)), make_run(1, hidden=()), make_run(2, batch_norm="after")]
-    axes = {each.name: each for each in parameter_axes.build_parameter_axes(make_study(trials, space))}
+    trials = [
+        make_run(0, hidden=(300, 100)),
+        make_run(1, hidden=()),
+        make_run(2, batch_norm="after"),
+    ]
+    axes = {
+        each.name: each for each in parameter_axes.build_parameter_axes(make_study(trials, space))
+    }
     assert axes["hidden"].texts == {0: "300-100", 1: "none", 2: "32-96"}
     assert axes["hidden"].positions == {0: 0, 1: 1, 2: 2}, "the last is not on the list"
     assert [text for _, text in axes["batch_norm"].ticks] == ["none", "after"]
@@ -256,7 +262,9 @@ def test_ticks_are_few_and_inside() -> None:
         assert all(axis.low - 1e-6 <= place <= axis.high + 1e-6 for place, _ in axis.ticks)
     for low, high in ((0.0, 0.5), (0.0, 0.9), (16.0, 512.0), (0.1, 0.1001)):
         space = {"batch_size": {"low": low, "high": high}}
-        (axis,) = parameter_axes.build_parameter_axes(make_study([make_run(0, batch_size=20)], space))
+        (axis,) = parameter_axes.build_parameter_axes(
+            make_study([make_run(0, batch_size=20)], space)
+        )
         assert 2 <= len(axis.ticks) <= parameter_axes.MAX_TICKS
 
 
@@ -337,9 +345,9 @@ def test_importance_needs_trials_that_differ() -> None:
     assert importance.compute_importance(make_study(tied)) == importance.Importance(), (
         "all are equally good"
     )
-    assert importance.compute_importance(make_study([*few, make_run(9, 0.9, dropout=0.3)])).shares == (
-        ("dropout", 1.0),
-    )
+    assert importance.compute_importance(
+        make_study([*few, make_run(9, 0.9, dropout=0.3)])
+    ).shares == (("dropout", 1.0),)
 
 
 def test_a_pruned_trial_is_never_among_the_best() -> None:
@@ -353,7 +361,9 @@ def test_a_pruned_trial_is_never_among_the_best() -> None:
         for number in range(12)
     ]
     pruned = [make_run(12 + number, 0.99, "PRUNED", dropout=0.4, l2=1e-5) for number in range(8)]
-    result = importance.compute_importance(make_study([*complete, *pruned, make_run(20, state="FAILED")]))
+    result = importance.compute_importance(
+        make_study([*complete, *pruned, make_run(20, state="FAILED")])
+    )
     assert result.best == 3, "a tenth of 21, of the complete ones"
     assert result.shares[0][0] == "dropout"
 
@@ -386,7 +396,9 @@ def test_slices_show_complete_and_pruned_trials() -> None:
 
 
 def test_parallel_coordinates_end_at_the_objective_and_draw_the_best_last() -> None:
-    trials = [make_run(number, 0.8 + 0.001 * number, dropout=0.005 * number) for number in range(100)]
+    trials = [
+        make_run(number, 0.8 + 0.001 * number, dropout=0.005 * number) for number in range(100)
+    ]
     coordinates = parallel_coordinates.compute_parallel_coordinates(
         make_study([*trials, make_run(100, 0.1, "PRUNED"), make_run(101, state="FAILED")])
     )
@@ -418,13 +430,18 @@ def test_the_pareto_front_has_the_trials_that_no_other_dominates() -> None:
 
 def test_the_whole_pareto_front_is_drawn() -> None:
     cheap = [
-        make_run(600 + n, 0.1 + 0.01 * n, parameters=1 + n, seconds=1e-3 * (1 + n)) for n in range(20)
+        make_run(600 + n, 0.1 + 0.01 * n, parameters=1 + n, seconds=1e-3 * (1 + n))
+        for n in range(20)
     ]
-    expensive = [make_run(n, 0.9 - 1e-4 * n, parameters=1000 + n, seconds=1 + n) for n in range(600)]
+    expensive = [
+        make_run(n, 0.9 - 1e-4 * n, parameters=1000 + n, seconds=1 + n) for n in range(600)
+    ]
     tradeoffs = pareto.compute_tradeoffs(make_study([*expensive, *cheap]))
     assert len(tradeoffs.parameters.front) == len(tradeoffs.seconds.front) == 21
     for plot, each in zip(
-        pareto.build_tradeoff_plots(tradeoffs), (tradeoffs.parameters, tradeoffs.seconds), strict=True
+        pareto.build_tradeoff_plots(tradeoffs),
+        (tradeoffs.parameters, tradeoffs.seconds),
+        strict=True,
     ):
         numbers, hidden = find_numbers(plot.figure)
         assert hidden
@@ -499,7 +516,9 @@ def test_many_workers_are_labelled_by_their_nodes() -> None:
     axis = timeline.draw_timeline(compute_node_timeline(names)).layout.yaxis
     assert axis.ticktext == ("node-0", "node-1", "node-2")
     assert axis.tickvals == (15.5, 47.5, 79.5)
-    axis = timeline.draw_timeline(compute_node_timeline([f"worker {i}" for i in range(96)])).layout.yaxis
+    axis = timeline.draw_timeline(
+        compute_node_timeline([f"worker {i}" for i in range(96)])
+    ).layout.yaxis
     assert axis.ticktext[:2] == ("worker 0", "worker 4")
 
 
@@ -565,10 +584,12 @@ def test_hostile_names_and_values_are_escaped() -> None:
         assert "<b o" not in text, plot.name
         templates = [trace.get("hovertemplate") or "" for trace in read_figure(plot.figure)["data"]]
         assert "onclick" not in "".join(templates)
-    (hostile_slice,) = slice.compute_slices(make_study([make_run(0, dropout=0.1)], {"dropout": [0.1]}))
-    factor = replace(hostile_slice.factor, name=HOSTILE, ticks=((0.0, HOSTILE),))
+    (hostile_slice,) = slice.compute_slices(
+        make_study([make_run(0, dropout=0.1)], {"dropout": [0.1]})
+    )
+    axis = replace(hostile_slice.axis, name=HOSTILE, ticks=((0.0, HOSTILE),))
     point = replace(hostile_slice.points[0], text=HOSTILE)
-    (plot,) = slice.build_slice_plots((replace(hostile_slice, factor=factor, points=(point,)),))
+    (plot,) = slice.build_slice_plots((replace(hostile_slice, axis=axis, points=(point,)),))
     assert plot.name == "slice-b-onclick-alert-1-x"
     assert "<b o" not in json.dumps(read_figure(plot.figure))
     axis, line = (
@@ -577,7 +598,9 @@ def test_hostile_names_and_values_are_escaped() -> None:
     )
     chosen = parallel_coordinates.Axis("", ("", ""), ((0.5, HOSTILE),))
     lines = parallel_coordinates.ParallelCoordinates((axis, chosen), (line,))
-    assert "<b o" not in json.dumps(read_figure(parallel_coordinates.draw_parallel_coordinates(lines)))
+    assert "<b o" not in json.dumps(
+        read_figure(parallel_coordinates.draw_parallel_coordinates(lines))
+    )
     shares = importance.draw_importance(importance.Importance(((HOSTILE, 1.0),), 1, 10))
     assert "<b o" not in json.dumps(read_figure(shares))
 
@@ -592,7 +615,9 @@ EMPTY = {
     "none complete": make_study([make_run(0, 0.5, "PRUNED"), make_run(1, 0.6, "PRUNED")]),
     "all failed": make_study([make_run(0, state="FAILED"), make_run(1, state="FAILED")]),
     "all running": make_study([replace(make_run(0, state="RUNNING"), ended=None)]),
-    "by loss": make_study([make_run(0), make_run(1, 0.8), make_run(2, 0.7, "PRUNED")], objective="val/loss"),
+    "by loss": make_study(
+        [make_run(0), make_run(1, 0.8), make_run(2, 0.7, "PRUNED")], objective="val/loss"
+    ),
     "no epochs": make_study([replace(make_run(0), epochs=(), best=None, confusion=())]),
 }
 
@@ -610,12 +635,16 @@ def test_small_and_empty_studies_are_drawn(recorded: StudyRun) -> None:
 
 
 def list_titles(recorded: StudyRun) -> list[str]:
-    return [each.title for each in recommendations.recommend(recorded, recorded.rank_trials()[0], None)]
+    return [
+        each.title for each in recommendations.recommend(recorded, recorded.rank_trials()[0], None)
+    ]
 
 
 def make_mid_range_run(number: int, accuracy: float | list[float] = 0.9, **more: Any) -> RunRecord:
     """Make a trial in the middle of every range."""
-    return make_run(number, accuracy, **({"learning_rate": 3e-3, "dropout": 0.25, "l2": 1e-4} | more))
+    return make_run(
+        number, accuracy, **({"learning_rate": 3e-3, "dropout": 0.25, "l2": 1e-4} | more)
+    )
 
 
 def test_there_is_no_advice_without_evidence() -> None:
@@ -674,7 +703,7 @@ def test_failures_above_a_value_lower_the_top_of_the_range() -> None:
         for each in recommendations.recommend(make_study([*good, *bad]), good[0], None)
         if each.title.startswith("Lower")
     ]
-    assert recommendation.title == "Lower the top of learning_rate"
+    assert recommendation.title == "Lower the upper end of learning_rate"
     assert "4 of 7 trials failed, 4 of them with a learning_rate above 0.003" in recommendation.why
     config = loader.load("quickstart", list(find_overrides(recommendation.command)))
     dimension = config.space.dimensions["learning_rate"]
@@ -693,7 +722,10 @@ def test_a_rising_curve_leads_to_advice_to_train_longer() -> None:
     (recommendation,) = recommendations.recommend(make_study([rising]), rising, None)
     assert recommendation.title == "Train longer"
     assert "epoch is 10 of 10" in recommendation.why
-    assert loader.load("quickstart", list(find_overrides(recommendation.command))).train["epochs"] == 20
+    assert (
+        loader.load("quickstart", list(find_overrides(recommendation.command))).train["epochs"]
+        == 20
+    )
     flat = make_mid_range_run(0, [0.9981, *[0.9982] * 8, 0.9983])
     assert list_titles(make_study([flat])) == [], "the last epoch is best by a negligible margin"
     early = make_mid_range_run(0, [0.99, 0.999, *[0.99] * 8])
@@ -709,23 +741,28 @@ def test_overfitting_leads_to_advice_to_sample_regularization() -> None:
         for each in recommendations.recommend(make_study([overfitted], space), overfitted, None)
         if "sample" in each.title
     ]
-    assert recommendation.title == "Regularise: sample l2 and label_smoothing"
+    assert recommendation.title == "Regularize: sample l2 and label_smoothing"
     assert "99.0 %" in recommendation.why
     config = loader.load("quickstart", list(find_overrides(recommendation.command)))
     assert "label_smoothing" in config.space.dimensions
     assert list_titles(make_study([make_mid_range_run(0, 0.998, train=0.002)], space)) == []
     with_dropout = make_mid_range_run(0, 0.95, train=0.04, l2=0.0)
-    assert "Regularise: sample l2 and label_smoothing" in list_titles(make_study([with_dropout], {}))
+    assert "Regularize: sample l2 and label_smoothing" in list_titles(
+        make_study([with_dropout], {})
+    )
 
 
 def test_a_smaller_indistinguishable_trial_is_recommended() -> None:
-    champion, other = make_mid_range_run(0, 0.998, parameters=4100), make_mid_range_run(2, 0.996, parameters=1000)
+    champion, other = (
+        make_mid_range_run(0, 0.998, parameters=4100),
+        make_mid_range_run(2, 0.996, parameters=1000),
+    )
     ties = TiedTrials(champion, (champion, other), (5, 6, 7, 8), 1000, {2: 0.625})
     (recommendation,) = recommendations.recommend(make_study([champion, other]), champion, ties)
     assert recommendation.title == "Consider trial 2: 4.1 times fewer parameters"
     assert (
-        "On the same 1,000 examples no difference shows (McNemar p = 0.62, adjusted by Holm for 5 "
-        "trials)" in recommendation.why
+        "On the same 1,000 examples they are statistically indistinguishable (McNemar p = 0.62, "
+        "adjusted by Holm for 5 trials)" in recommendation.why
     )
     half = replace(other, parameters=2050)
     ties = replace(ties, members=(champion, half))
@@ -737,17 +774,19 @@ def test_a_smaller_indistinguishable_trial_is_recommended() -> None:
 
 @pytest.mark.parametrize(
     ("best_at", "title"),
-    [(3, "Change the space"), (25, None), (38, "Go on")],
+    [(3, "Change the space"), (25, None), (38, "Run more trials")],
 )
 def test_advice_on_continuing_the_search(best_at: int, title: str | None) -> None:
-    trials = [make_mid_range_run(number, 0.999 if number == best_at else 0.9) for number in range(40)]
+    trials = [
+        make_mid_range_run(number, 0.999 if number == best_at else 0.9) for number in range(40)
+    ]
     matches = [
         each
         for each in recommendations.recommend(make_study(trials), trials[best_at], None)
-        if each.title[0] in "CG"
+        if each.title.startswith(("Change", "Run"))
     ]
     assert [each.title.startswith(title or "") for each in matches] == [True] * bool(title)
-    if title == "Go on":
+    if title == "Run more trials":
         assert matches[0].command == "harness run-study quickstart --trials 80"
         typed = "harness run-study my.toml --trials=40 --seed=3 --set train.epochs=2"
         recorded = replace(make_study(trials), facts={"command": typed})
@@ -759,7 +798,9 @@ def test_advice_on_continuing_the_search(best_at: int, title: str | None) -> Non
 
 def test_a_choice_shared_by_all_the_best_trials_is_fixed() -> None:
     trials = [
-        make_mid_range_run(number, 0.999 - 0.001 * number, batch_norm="before" if number < 12 else "none")
+        make_mid_range_run(
+            number, 0.999 - 0.001 * number, batch_norm="before" if number < 12 else "none"
+        )
         for number in range(30)
     ]
     matches = [
@@ -779,7 +820,7 @@ def test_the_most_confused_pair_of_classes_is_named() -> None:
     champion = replace(make_mid_range_run(0), confusion=((88, 12), (2, 98)))
     (recommendation,) = recommendations.recommend(make_study([champion]), champion, None)
     assert recommendation.why.startswith(
-        "Shirt is taken for Coat in 12.0 % of its validation images (12 of 100; 95 %: 7.0 to "
+        "Shirt is classified as Coat in 12.0 % of its validation images (12 of 100; 95 %: 7.0 to "
         "19.8 %)"
     )
     rare = replace(champion, confusion=((98, 2), (2, 98)))

@@ -1,4 +1,4 @@
-"""Intervals and tests against scipy's, which scikit-learn brings along."""
+"""Intervals and tests of proportions, compared with scipy's, a dependency of scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,44 +8,55 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from harness.stats.proportions import compute_max_mcnemar_p_value, adjust_p_values, compute_mcnemar_p_value, compute_interval, compute_mean_interval
+from harness.stats.proportions import (
+    adjust_p_values,
+    compute_interval,
+    compute_max_mcnemar_p_value,
+    compute_mcnemar_p_value,
+    compute_mean_interval,
+)
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 1), (5, 5), (5465, 6000), (0, 300), (1, 2)])
-def test_wilson_is_scipys(correct: int, n: int) -> None:
-    theirs = binomtest(correct, n).proportion_ci(method="wilson")
-    assert compute_interval(correct, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+def test_the_interval_is_scipys_wilson_interval(correct: int, n: int) -> None:
+    expected = binomtest(correct, n).proportion_ci(method="wilson")
+    assert compute_interval(correct, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_nothing_is_known_of_nothing() -> None:
+def test_without_examples_nothing_is_known() -> None:
     assert compute_interval(0, 0) == (0.0, 1.0)
     assert compute_mcnemar_p_value(0, 0) == 1.0
 
 
 @pytest.mark.parametrize(("first", "second"), [(10, 25), (25, 10), (0, 6), (7, 7), (2900, 3100)])
 def test_mcnemar_is_scipys_binomial_test(first: int, second: int) -> None:
-    theirs = binomtest(first, first + second).pvalue
-    assert compute_mcnemar_p_value(first, second) == pytest.approx(theirs, rel=1e-9)
+    expected = binomtest(first, first + second).pvalue
+    assert compute_mcnemar_p_value(first, second) == pytest.approx(expected, rel=1e-9)
 
 
-def test_holm_on_the_textbooks_example() -> None:
+def test_adjusted_p_values_of_holms_example() -> None:
     assert adjust_p_values([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert adjust_p_values([0.6, 0.7]) == [1.0, 1.0], "never above 1"
     assert adjust_p_values([]) == []
 
 
-def test_the_greatest_p_value_is_that_of_the_least_overlap() -> None:
+def test_the_largest_p_value_is_that_of_the_smallest_overlap() -> None:
     n = 7
     for first, second in itertools.product(range(n + 1), repeat=2):
-        # Every way in which two classifiers may have so many right: `both` of them together.
+        # For every possible number of examples that both classifiers have right.
         possible = [
             compute_mcnemar_p_value(first - both, second - both)
             for both in range(min(first, second) + 1)
             if first + second - both <= n
         ]
-        assert compute_max_mcnemar_p_value(first, second, n) == pytest.approx(max(possible)), (first, second)
+        assert compute_max_mcnemar_p_value(first, second, n) == pytest.approx(max(possible)), (
+            first,
+            second,
+        )
     assert compute_max_mcnemar_p_value(5400, 5400, 6000) == 1
-    assert compute_max_mcnemar_p_value(5400, 5000, 6000) < 1e-12, "no predictions need be read to know that"
+    assert compute_max_mcnemar_p_value(5400, 5000, 6000) < 1e-12, (
+        "known without reading the predictions"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,23 +67,36 @@ def test_the_greatest_p_value_is_that_of_the_least_overlap() -> None:
         ([0.6, 0.95, 0.95], [20, 500, 900]),
         ([0.95, 0.95, 0.6], [20, 500, 900]),
     ],
-    ids=["unlike", "good", "the small one is hard", "the large one is hard"],
+    ids=["different", "high", "the small one is low", "the large one is low"],
 )
-def test_a_mean_of_proportions_is_covered_as_often_as_it_says(
+def test_the_interval_of_a_mean_has_its_nominal_coverage(
     true: list[float], sizes: list[int]
 ) -> None:
-    drawn = np.random.default_rng(0).binomial(sizes, true, (4000, len(true)))
-    intervals = [compute_mean_interval(list(zip(row, sizes, strict=True))) for row in drawn.tolist()]
-    covered = np.mean([low <= np.mean(true) <= high for low, high in intervals])
-    assert 0.93 < covered < 0.995
+    counts = np.random.default_rng(0).binomial(sizes, true, (4000, len(true)))
+    intervals = [
+        compute_mean_interval(list(zip(row, sizes, strict=True))) for row in counts.tolist()
+    ]
+    coverage = np.mean([low <= np.mean(true) <= high for low, high in intervals])
+    assert 0.93 < coverage < 0.995
 
 
-def test_a_mean_of_proportions_at_its_ends() -> None:
-    assert compute_mean_interval([(9, 10)]) == pytest.approx(compute_interval(9, 10)), "of one, it is Wilson's"
-    assert compute_mean_interval([(36, 36)] * 10) == pytest.approx(compute_interval(360, 360)), "not all sure"
+def test_the_interval_of_a_mean_in_special_cases() -> None:
+    assert compute_mean_interval([(9, 10)]) == pytest.approx(compute_interval(9, 10)), (
+        "of one proportion, its own interval"
+    )
+    assert compute_mean_interval([(36, 36)] * 10) == pytest.approx(compute_interval(360, 360)), (
+        "not of width 0"
+    )
     both = compute_mean_interval([(70, 100), (90, 100)])
-    assert both == pytest.approx(compute_interval(160, 200)), "equally large: that of all together"
-    hard, easy = compute_mean_interval([(10, 20), (499, 500)]), compute_mean_interval([(20, 20), (250, 500)])
-    assert hard[1] - hard[0] > easy[1] - easy[0], "the small part is the uncertain one"
-    assert compute_mean_interval([(9, 10), (0, 0)]) == compute_mean_interval([(9, 10)]), "a class without an example"
+    assert both == pytest.approx(compute_interval(160, 200)), (
+        "groups of one size: that of all examples together"
+    )
+    hard, easy = (
+        compute_mean_interval([(10, 20), (499, 500)]),
+        compute_mean_interval([(20, 20), (250, 500)]),
+    )
+    assert hard[1] - hard[0] > easy[1] - easy[0], "the small group is the uncertain one"
+    assert compute_mean_interval([(9, 10), (0, 0)]) == compute_mean_interval([(9, 10)]), (
+        "a class without an example"
+    )
     assert compute_mean_interval([]) == compute_mean_interval([(0, 0)]) == (0.0, 1.0)

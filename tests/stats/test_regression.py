@@ -1,4 +1,4 @@
-"""How sure an RMSE is, and whether two differ: against scipy and against what must hold."""
+"""Regression metrics, the RMSE's interval and the sign-flip test, compared with scipy's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import pytest
 from scipy import stats
 from sklearn.metrics import r2_score
 
-from harness.stats.regression import compute_regression_metrics, compute_rmse_interval, compute_sign_flip_p_values
+from harness.stats.regression import (
+    compute_regression_metrics,
+    compute_rmse_interval,
+    compute_sign_flip_p_values,
+)
 
 RNG = np.random.default_rng(7)
 TRUE = RNG.normal(10, 3, 200)
-SAID = TRUE + RNG.normal(0, 1, 200)
+PREDICTED = TRUE + RNG.normal(0, 1, 200)
 
 
-def test_the_figures() -> None:
+def test_metrics() -> None:
     assert compute_regression_metrics([1.0, 2.0, 6.0], [1.0, 2.0, 3.0]) == pytest.approx(
         {"rmse": 3**0.5, "mae": 1.0, "r2": r2_score([1, 2, 3], [1, 2, 6])}
     )
@@ -22,25 +26,27 @@ def test_the_figures() -> None:
     assert compute_regression_metrics([5.0, 6.0], [5.0, 5.0])["r2"] == 0
 
 
-def test_the_interval_is_scipys_bootstrap() -> None:
-    said, true = SAID[:30], TRUE[:30]  # few, so that the interval is wide
-    squared = np.square(said - true)
-    theirs = stats.bootstrap(
+def test_the_rmse_interval_is_scipys_bootstrap() -> None:
+    predicted, true = PREDICTED[:30], TRUE[:30]  # few, so that the interval is wide
+    squared = np.square(predicted - true)
+    expected = stats.bootstrap(
         (squared,), lambda x, axis: np.sqrt(x.mean(axis)), n_resamples=20_000, method="percentile"
     ).confidence_interval
-    low, high = compute_rmse_interval(said, true)
-    assert (low, high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
-    assert compute_rmse_interval(said, true) == (low, high)
+    low, high = compute_rmse_interval(predicted, true)
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=0.02)
+    assert compute_rmse_interval(predicted, true) == (low, high)
 
 
-def test_the_test_is_scipys_permutation_test() -> None:
-    other = SAID + RNG.normal(0, 0.35, 200)
-    difference = np.square(SAID - TRUE) - np.square(other - TRUE)
-    theirs = stats.permutation_test(
+def test_the_sign_flip_test_is_scipys_permutation_test() -> None:
+    other = PREDICTED + RNG.normal(0, 0.35, 200)
+    difference = np.square(PREDICTED - TRUE) - np.square(other - TRUE)
+    expected = stats.permutation_test(
         (difference,), np.mean, permutation_type="samples", n_resamples=9999
     ).pvalue
-    far = np.square(SAID - TRUE) - np.square(SAID + 3 - TRUE)
-    p, none, least = compute_sign_flip_p_values(np.stack([difference, 0 * difference, far]))
-    assert p == pytest.approx(theirs, abs=0.02)
-    assert none == 1
-    assert least == pytest.approx(1 / 10_001)
+    large = np.square(PREDICTED - TRUE) - np.square(PREDICTED + 3 - TRUE)
+    p, p_no_difference, p_large_difference = compute_sign_flip_p_values(
+        np.stack([difference, 0 * difference, large])
+    )
+    assert p == pytest.approx(expected, abs=0.02)
+    assert p_no_difference == 1
+    assert p_large_difference == pytest.approx(1 / 10_001)

@@ -1,4 +1,4 @@
-"""Trials in memory that differ in which of few validation examples they have right."""
+"""Trials in memory that classify different validation examples correctly."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ RECORD = StudyRecord(
 )
 
 
-def wrong_at(*places: int) -> bytes:
-    """Predictions that err in these places alone."""
-    return bytes(1 - true if place in places else true for place, true in enumerate(TRUE))
+def wrong_at(*indices: int) -> bytes:
+    """Return predictions that are wrong at these indices only."""
+    return bytes(1 - true if index in indices else true for index, true in enumerate(TRUE))
 
 
 def finish(
@@ -38,12 +38,12 @@ def finish(
     true: bytes = TRUE,
     seed: int = 0,
 ) -> None:
-    """A complete trial of one epoch that said `predicted` where `true` is true."""
+    """Record a complete trial of one epoch with these predictions and labels."""
     correct = sum(map(int.__eq__, true, predicted))
     accuracy = correct / len(true)
     confusion = [[0, 0], [0, 0]]
-    for label, said in zip(true, predicted, strict=True):
-        confusion[label][said] += 1
+    for label, prediction in zip(true, predicted, strict=True):
+        confusion[label][prediction] += 1
     epoch = EpochMetrics(
         epoch=1,
         train_loss=0.1,

@@ -109,11 +109,11 @@ class Services:
         command = [program, *(self._localize(argument) for argument in arguments)]
         environment = self.environment(name)
 
-        def healthy() -> bool:
-            done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
-            return done.returncode == 0
+        def is_healthy() -> bool:
+            result = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+            return result.returncode == 0
 
-        self._wait_for(healthy, name)
+        self._wait_for(is_healthy, name)
 
     def wait_for_worker(self) -> None:
         """Wait until the last worker has joined: two that start at once slow each other down."""

@@ -1,8 +1,8 @@
-"""A study that never ran: trials by the thousand, for what shows them.
+"""Synthetic studies of up to thousands of trials, for tests of reports and plots.
 
-Settings come from a real space, curves saturate as FashionMNIST's do, and what belongs together
-fits: a confusion matrix adds up to its accuracy, an epoch ends while its worker is at it. The same
-arguments give the same study.
+Settings are sampled from a real search space and curves saturate as those of FashionMNIST do. The
+records are consistent: a confusion matrix adds up to its accuracy, and an epoch ends while its
+worker is busy. The same arguments give the same study.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ALIKE = {
     ("Sneaker", "Ankle boot"): 8,
     ("Sandal", "Sneaker"): 6,
 }
-"""How often two classes are taken for one another, either way; all others 1."""
+"""Relative frequency with which two classes are confused; 1 for all other pairs."""
 SPACE = (
     "space.depth={low=1, high=4}",
     "space.width={low=32, high=1024, log=true}",
@@ -64,15 +64,15 @@ INPUTS = 784
 SIZES = {"train": 54_000, "validation": 6_000, "test": 10_000}
 PRUNED, FAILED, INTERRUPTED = 0.6, 0.02, 0.01
 RETRIED_AFTER = 9
-"""So many trials lie between one that was interrupted and its successor."""
+"""Distance in trial numbers between an interrupted trial and its successor."""
 STARTED = 1.75e9
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Dice:
-    """As much of an Optuna trial as a space asks for."""
+class RandomTrial:
+    """The methods of an Optuna trial that a search space calls."""
 
     rng: np.random.Generator
 
@@ -87,7 +87,7 @@ class Dice:
         return low * (high / low) ** share if log else low + (high - low) * share
 
 
-def study(
+def make_study(
     trials: int,
     *,
     epochs: int = 12,
@@ -95,27 +95,27 @@ def study(
     seed: int = 0,
     name: str = "synthetic",
 ) -> StudyRun:
-    """A study that ended: most trials pruned, few failed or interrupted, the champion tested.
+    """Make a finished study: most trials pruned, few failed or interrupted, the champion tested.
 
-    Of a run's metrics it has those of its best epoch alone.
+    A run has only the metrics of its best epoch.
     """
     rng = np.random.default_rng(seed)
     config = load(
         "fashion-mnist", [*SPACE, f"train.epochs={epochs}"], {"name": name, "trials": trials}
     )
-    dice: Any = Dice(rng)
+    trial: Any = RandomTrial(rng)
     specs = []
     for number in range(trials):  # like a sampler that learns: bad settings become rarer
-        drawn = [
-            config.space.suggest(dice, config.get_fixed_fields())
+        candidates = [
+            config.space.suggest(trial, config.get_fixed_fields())
             for _ in range(1 + min(2, number // 9))
         ]
-        specs.append(max(drawn, key=promise))
-    broken = _interrupted(rng, trials)
-    for number in broken:
+        specs.append(max(candidates, key=compute_promise))
+    interrupted = _choose_interrupted(rng, trials)
+    for number in interrupted:
         specs[number + RETRIED_AFTER] = specs[number]
-    states = _states(rng, specs, broken)
-    confused = _likeness(classes)
+    states = _choose_states(rng, specs, interrupted)
+    likeness = _compute_likeness(classes)
 
     uid, workers = rng.bytes(6).hex(), int(rng.integers(2, 9))
     free = [(STARTED + 3, worker) for worker in range(workers)]
@@ -131,10 +131,10 @@ def study(
             worker=f"worker {worker}",
             started=started,
         )
-        run = _trained(rng, run, epochs, confused)
+        run = _train(rng, run, epochs, likeness)
         heapq.heappush(free, (run.ended or started, worker))
         runs.append(run)
-    made = StudyRun(
+    study = StudyRun(
         name=name,
         uid=uid,
         run_id=rng.bytes(16).hex(),
@@ -149,7 +149,7 @@ def study(
             "data": f"fashion-mnist ({', '.join(f'{n:,} {part}' for part, n in SIZES.items())})",
             "split_hash": rng.bytes(32).hex(),
             "command": f"harness run-study fashion-mnist --trials={trials}",
-            **data_quality_to_facts(fairness(len(classes))),
+            **data_quality_to_facts(make_data_quality(len(classes))),
         },
         classes=tuple(classes),
         definition=config.definition(),
@@ -158,29 +158,29 @@ def study(
         ended=max((run.ended or 0 for run in runs), default=STARTED) + 2,
         trials=tuple(runs),
     )
-    ranked = made.rank_trials()
-    readings = (_reading(rng, ranked[0], made.ended or 0, confused),) if ranked else ()
-    return replace(made, readings=readings)
+    ranked = study.rank_trials()
+    readings = (_make_reading(rng, ranked[0], study.ended or 0, likeness),) if ranked else ()
+    return replace(study, readings=readings)
 
 
-def write(made: StudyRun, tracker: Tracker) -> None:
-    """Record a study as the driver would have; when its runs began and ended is the store's."""
+def record_study(study: StudyRun, tracker: Tracker) -> None:
+    """Record a study as the driver does. The store sets the times of its runs."""
     tracker.open_study(
         StudyRecord(
-            name=made.name,
-            uid=made.uid,
-            text=f'[study]\nname = "{made.name}"\n',
-            definition=made.definition,
-            facts=made.facts,
-            dataset=made.definition["data"]["name"],
-            dataset_digest=made.facts["split_hash"],
+            name=study.name,
+            uid=study.uid,
+            text=f'[study]\nname = "{study.name}"\n',
+            definition=study.definition,
+            facts=study.facts,
+            dataset=study.definition["data"]["name"],
+            dataset_digest=study.facts["split_hash"],
             dataset_source="made up",
             sizes=SIZES,
-            classes=made.classes,
-            validation_labels=_labels(made),
+            classes=study.classes,
+            validation_labels=_make_labels(study),
         )
     )
-    for run in made.trials:
+    for run in study.trials:
         trial = Trial(number=run.number, uid=run.uid, spec=run.spec)
         tracker.start_trial(trial)
         if run.epochs:
@@ -190,17 +190,17 @@ def write(made: StudyRun, tracker: Tracker) -> None:
             run.state,
             worker=run.worker,
             epochs=run.epochs,
-            outcome=_outcome(run),
+            outcome=_make_outcome(run),
             reason=run.reason,
             successor=run.number + RETRIED_AFTER if run.state == "INTERRUPTED" else None,
         )
-    for reading in made.readings:
-        tracker.log_test(made.uid, reading)
-    tracker.close_study(made.uid, "COMPLETE")
+    for reading in study.readings:
+        tracker.log_test(study.uid, reading)
+    tracker.close_study(study.uid, "COMPLETE")
 
 
-def fairness(classes: int) -> DataQuality:
-    """Of parts whose classes are not quite of one size; some examples stand in several."""
+def make_data_quality(classes: int) -> DataQuality:
+    """Make splits of slightly unequal classes, with some examples in several of them."""
     parts = {}
     for name, size in SIZES.items():
         shares = np.linspace(1.2, 0.8, classes)
@@ -218,9 +218,9 @@ def fairness(classes: int) -> DataQuality:
     return DataQuality(parts, duplicates)
 
 
-def promise(spec: TrialSpec) -> float:
-    """The validation accuracy that a trial comes to, its noise apart."""
-    rate = _rate(spec)
+def compute_promise(spec: TrialSpec) -> float:
+    """Return the validation accuracy that a trial approaches, without noise."""
+    rate = _log_relative_rate(spec)
     size = sum(math.log2(width) for width in spec.hidden) / 24
     height = 0.906 - 0.014 * rate**2 - 0.09 * max(0.0, rate - 0.9) ** 2 - 0.012 * (size - 1) ** 2
     height += {"none": 0.0, "before": 0.006, "after": 0.004}[spec.batch_norm]
@@ -228,59 +228,59 @@ def promise(spec: TrialSpec) -> float:
     return max(0.12, height)
 
 
-def parameters(spec: TrialSpec, classes: int) -> int:
+def count_parameters(spec: TrialSpec, classes: int) -> int:
     widths = (INPUTS, *spec.hidden, classes)
     count = sum(fan_in * fan_out for fan_in, fan_out in pairwise(widths))
     count += sum(w for w, bias in zip(widths[1:], spec.layer_biases, strict=True) if bias)
     return count + (2 * sum(spec.hidden) if spec.batch_norm != "none" else 0)
 
 
-def _rate(spec: TrialSpec) -> float:
-    """Powers of ten above the optimiser's best learning rate."""
+def _log_relative_rate(spec: TrialSpec) -> float:
+    """Return log10 of the ratio to the optimizer's best learning rate."""
     return math.log10(spec.learning_rate / BEST_RATES[spec.optimizer])
 
 
-def _interrupted(rng: np.random.Generator, trials: int) -> list[int]:
-    """Ascending, so that a successor which is interrupted too hands the same settings on."""
+def _choose_interrupted(rng: np.random.Generator, trials: int) -> list[int]:
+    """Return trial numbers, ascending, so that an interrupted successor passes its settings on."""
     count = int(INTERRUPTED * trials)
     if not count:
         return []
     return sorted(rng.choice(trials - RETRIED_AFTER, count, replace=False).tolist())
 
 
-def _states(
+def _choose_states(
     rng: np.random.Generator, specs: Sequence[TrialSpec], interrupted: Sequence[int]
 ) -> list[State]:
-    """The less a trial promises, the likelier it was pruned; the best is always complete."""
+    """Choose a state for each trial: the worst are mostly pruned, the best is always complete."""
     states: list[State] = ["COMPLETE"] * len(specs)
     for number in interrupted:
         states[number] = "INTERRUPTED"
     order = sorted(
         (number for number, state in enumerate(states) if state == "COMPLETE"),
-        key=lambda number: promise(specs[number]) + 0.004 * rng.standard_normal(),
+        key=lambda number: compute_promise(specs[number]) + 0.004 * rng.standard_normal(),
     )
     for number in rng.choice(order[: len(order) // 2 + 1], int(FAILED * len(specs)), replace=False):
         states[number] = "FAILED"
-    left = [number for number in order if states[number] == "COMPLETE"]
-    for number in left[: int(PRUNED * len(specs))]:
+    unfailed = [number for number in order if states[number] == "COMPLETE"]
+    for number in unfailed[: int(PRUNED * len(specs))]:
         states[number] = "PRUNED"
     return states
 
 
-def _trained(rng: np.random.Generator, run: RunRecord, longest: int, confused: Array) -> RunRecord:
-    """The run with its curves, its end, and what it came to."""
-    spec, size = run.spec, parameters(run.spec, len(confused))
-    free = longest // 4  # of the pruner
+def _train(rng: np.random.Generator, run: RunRecord, longest: int, likeness: Array) -> RunRecord:
+    """Return the run with its curves, its end time and its results."""
+    spec, size = run.spec, count_parameters(run.spec, len(likeness))
+    warmup = longest // 4  # epochs without pruning
     epochs, reason = longest, ""
     if run.state == "PRUNED":
-        late = rng.random() ** 2  # most are stopped at once
-        epochs = max(1, min(longest - 1, free + 1 + int(late * (longest - free - 1))))
+        late = rng.random() ** 2  # most are stopped early
+        epochs = max(1, min(longest - 1, warmup + 1 + int(late * (longest - warmup - 1))))
     elif run.state != "COMPLETE":
         epochs = int(rng.integers(longest))
         reason = f"{run.worker} died (killed by SIGKILL)"
         if run.state == "FAILED" and rng.random() < 0.8:
             reason = f"diverged: train/loss is nan in epoch {epochs + 1}"
-    curve = _curve(rng, spec, size, run.started, epochs)
+    curve = _make_curve(rng, spec, size, run.started, epochs)
     ended = (curve[-1].time if curve else run.started) + 0.05
     run = replace(run, epochs=curve, ended=ended, reason=reason)
     if run.state not in ("COMPLETE", "PRUNED"):
@@ -291,22 +291,22 @@ def _trained(rng: np.random.Generator, run: RunRecord, longest: int, confused: A
         best=best,
         metrics={"best/val_accuracy": best.val_accuracy, "best/val_loss": best.val_loss},
         parameters=size,
-        confusion=_confusion(rng, confused, SIZES["validation"], best.val_accuracy),
+        confusion=_sample_confusion(rng, likeness, SIZES["validation"], best.val_accuracy),
     )
 
 
-def _curve(
+def _make_curve(
     rng: np.random.Generator, spec: TrialSpec, size: int, started: float, epochs: int
 ) -> tuple[EpochMetrics, ...]:
-    """Saturating; a larger rate brings deeper dips, a larger network a wider gap to training."""
+    """Make a saturating curve: larger rates give deeper dips, larger networks overfit more."""
     epoch, noise = np.arange(1, epochs + 1), rng.standard_normal((5, epochs))
-    done, rate = epoch / spec.epochs, _rate(spec)
-    cosine = (1 + np.cos(np.pi * done)) / 2
-    height = promise(spec) + 0.002 * rng.standard_normal()
+    progress, rate = epoch / spec.epochs, _log_relative_rate(spec)
+    cosine = (1 + np.cos(np.pi * progress)) / 2
+    height = compute_promise(spec) + 0.002 * rng.standard_normal()
     speed = 1.6 + 0.5 * max(-1.5, min(0.8, rate)) + 0.3 * (spec.batch_norm != "none")
     reached = height - (height - 0.1) * np.exp(-speed * np.sqrt(epoch))
     dips = (0.008 * 10 ** min(0.5, rate)) * (0.05 + cosine) * np.abs(noise[0])
-    fit = done * 0.012 * math.log10(size / 1e4) / (1 + 5e3 * spec.l1 + 1e3 * spec.l2)
+    fit = progress * 0.012 * math.log10(size / 1e4) / (1 + 5e3 * spec.l1 + 1e3 * spec.l2)
 
     images = SIZES["validation"]
     val_accuracy = reached - dips + 0.0015 * noise[3]
@@ -314,7 +314,7 @@ def _curve(
     train_accuracy = (reached + 2 * fit - 0.02 / epoch + 0.001 * noise[1]).clip(0.08, 0.9995)
     val_loss = 2.7 * (1 - val_accuracy) * (1 + 6 * fit) + 0.004 * np.abs(noise[2])
     train_loss = 2.7 * (1 - train_accuracy)
-    penalty = size * (0.02 * spec.l1 + 8e-4 * spec.l2) * (1 - 0.3 * done)
+    penalty = size * (0.02 * spec.l1 + 8e-4 * spec.l2) * (1 - 0.3 * progress)
     seconds = (0.12 + 2e-6 * size) * np.exp(0.04 * noise[4])
     columns = {
         "epoch": epoch,
@@ -331,8 +331,8 @@ def _curve(
     return tuple(EpochMetrics(**dict(zip(columns, row, strict=True))) for row in rows)
 
 
-def _likeness(classes: Sequence[str]) -> Array:
-    """[true][predicted]: how often one is taken for the other, in shares of the row's largest."""
+def _compute_likeness(classes: Sequence[str]) -> Array:
+    """Return the relative frequency of each confusion, [true, predicted], zero on the diagonal."""
     likeness = np.ones((len(classes), len(classes)))
     for row, name in enumerate(classes):
         for column, other in enumerate(classes):
@@ -341,14 +341,14 @@ def _likeness(classes: Sequence[str]) -> Array:
     return likeness
 
 
-def _confusion(
+def _sample_confusion(
     rng: np.random.Generator, likeness: Array, images: int, accuracy: float
 ) -> tuple[tuple[int, ...], ...]:
-    """A matrix of so many images, the classes of equal size, with this very accuracy."""
+    """Return a confusion matrix of equally large classes with exactly this accuracy."""
     classes = len(likeness)
     true = np.arange(images) % classes
     wrong = images - round(accuracy * images)
-    # The images that are hardest: weighted draws without putting back.
+    # The hardest images: weighted sampling without replacement.
     hardness = rng.standard_exponential(images) / likeness.sum(1)[true]
     missed = np.bincount(true[np.argpartition(hardness, wrong - 1)[:wrong]], minlength=classes)
     cells = rng.multinomial(missed, likeness / likeness.sum(1, keepdims=True))
@@ -356,28 +356,28 @@ def _confusion(
     return tuple(map(tuple, cells.tolist()))
 
 
-def _reading(
-    rng: np.random.Generator, champion: RunRecord, when: float, confused: Array
+def _make_reading(
+    rng: np.random.Generator, champion: RunRecord, time: float, likeness: Array
 ) -> TestReading:
-    """The test set's: below the best of many validation accuracies, which flatters."""
+    """Make the test reading. It is lower than validation, which has selection bias."""
     assert champion.best is not None
     accuracy = champion.best.val_accuracy - 0.008
     return TestReading(
         selection=rng.bytes(32).hex(),
         number=champion.number,
-        time=when,
+        time=time,
         loss=champion.best.val_loss + 0.02,
-        confusion=_confusion(rng, confused, SIZES["test"], accuracy),
+        confusion=_sample_confusion(rng, likeness, SIZES["test"], accuracy),
     )
 
 
-def _labels(made: StudyRun) -> bytes:
-    """Sorted; the classes are as large in every trial's confusion matrix."""
-    confusion = next((run.confusion for run in made.trials if run.confusion), ())
+def _make_labels(study: StudyRun) -> bytes:
+    """Return sorted labels with the class sizes of the confusion matrices."""
+    confusion = next((run.confusion for run in study.trials if run.confusion), ())
     return bytes(true for true, row in enumerate(confusion) for _ in range(sum(row)))
 
 
-def _outcome(run: RunRecord) -> TrialResult | TrialFailure | None:
+def _make_outcome(run: RunRecord) -> TrialResult | TrialFailure | None:
     if run.best is None:
         return TrialFailure(reason=run.reason) if run.state == "FAILED" else None
     classes = range(len(run.confusion))

@@ -18,7 +18,6 @@ from harness.analysis.confirmation import (
 )
 from harness.analysis.lookup import find_trial
 from harness.analysis.selection_bias import compute_selection_bias
-from harness.analysis.summary_json import to_dict
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.data.prepare import prepare
@@ -132,7 +131,7 @@ def test_the_summary_reports_the_confirmation(result: StudyResult) -> None:
     first = summary.study.rank_trials()[0]
     assert first.best is not None
     assert f"the search's best was {first.best.val_accuracy:.4f} (trial {first.number})" in text
-    document = json.loads(json.dumps(to_dict(summary)))
+    document = json.loads(json.dumps(summary.to_dict()))
     assert document["confirmed"][0]["trial"] == summary.champion.number
     assert document["optimism"]["over_test"] == pytest.approx(
         first.best.val_accuracy - document["test"]["accuracy"]
@@ -217,7 +216,7 @@ def test_without_confirmation_the_best_score_wins_and_the_summary_says_so(tmp_pa
     study = result.summary.study
     assert study.confirmation_runs == ()
     assert result.champion == result.summary.model_run == study.rank_trials()[0]
-    assert "no: trained with one seed alone" in dict(result.summary.lines)["confirmed"]
+    assert "no: trained with one seed only" in dict(result.summary.lines)["confirmed"]
     assert result.test is not None
     assert result.test.run == result.champion.uid
     before = result.test.look

@@ -13,7 +13,6 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.analysis.seed_variance import SeedScores, describe_setting, rank_settings
-from harness.analysis.summary_json import to_dict
 from harness.cli.studies_table import list_studies
 from harness.data.torch_datasets import SealedTest
 from harness.errors import Interruption, StoreError, StudyError
@@ -115,7 +114,7 @@ def test_the_summary_says_that_nothing_was_selected(path: Path, study: StudyRun)
     champion = summary.champion
     assert champion.number in [run.number for run in best.runs]
     assert lines["settings"].startswith(f"{best.name} (seed {champion.spec.seed})")
-    document = json.loads(json.dumps(to_dict(summary)))
+    document = json.loads(json.dumps(summary.to_dict()))
     assert [setting["name"] for setting in document["settings"]] == [
         s.name for s in rank_settings(study)
     ]

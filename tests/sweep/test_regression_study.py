@@ -16,7 +16,6 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from harness.analysis.comparison import compare
-from harness.analysis.summary_json import to_dict
 from harness.cli.studies_table import format_studies, list_studies
 from harness.config.loader import load
 from harness.data.torch_datasets import load_splits
@@ -202,7 +201,7 @@ def test_the_summary_reports_rmse(result: StudyResult) -> None:
     text = result.summary.text() + result.summary.markdown()
     assert "accuracy" not in text
     assert "McNemar" not in text
-    document = json.loads(json.dumps(to_dict(result.summary), allow_nan=False))
+    document = json.loads(json.dumps(result.summary.to_dict(), allow_nan=False))
     assert document["test"]["rmse"] == reading.rmse
     assert document["validation"]["r2"] == result.summary.model_run.best.val_r2  # type: ignore[union-attr]
     assert "accuracy" not in json.dumps(document)

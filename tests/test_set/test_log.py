@@ -1,4 +1,4 @@
-"""Every opening of a test set is on record, whichever study opened it."""
+"""The test-set log has every opening, whichever study opened the test set."""
 
 from __future__ import annotations
 
@@ -42,64 +42,70 @@ READING = TestReading(selection="a", number=0, time=1.0, loss=0.5, confusion=((1
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> TestSetLog:
+def log(tmp_path: Path) -> TestSetLog:
     return TestSetLog.for_test_set(tmp_path / "test-sets", 64 * "f")
 
 
 def sweep(folder: Path, **options: object) -> StudyResult:
     (folder / "tiny.toml").write_text(STUDY)
-    asked: dict[str, object] = {"home": folder / "mlruns", "workers": 0, "device": "cpu"}
-    return run_study(folder / "tiny.toml", **asked | options)  # type: ignore[arg-type]
+    defaults: dict[str, object] = {"home": folder / "mlruns", "workers": 0, "device": "cpu"}
+    return run_study(folder / "tiny.toml", **defaults | options)  # type: ignore[arg-type]
 
 
-def test_a_selection_is_one_look_however_often_it_is_opened(ledger: TestSetLog) -> None:
-    assert ledger.record_opening("a", "one", "1") == 1
-    assert ledger.record_opening("b", "two", "2") == 2
-    assert ledger.record_opening("a", "one", "1") == 1
-    ledger.record_reading(READING)
-    ledger.record_reading(READING)
-    assert ledger.list_selections() == ["a", "b"]
-    assert [line.get("read") for line in ledger.read_lines()] == [None, None, "a"]
-    first, _, read = ledger.read_lines()
+def test_a_selection_is_one_look_however_often_it_is_recorded(log: TestSetLog) -> None:
+    assert log.record_opening("a", "one", "1") == 1
+    assert log.record_opening("b", "two", "2") == 2
+    assert log.record_opening("a", "one", "1") == 1
+    log.record_reading(READING)
+    log.record_reading(READING)
+    assert log.list_selections() == ["a", "b"]
+    assert [line.get("read") for line in log.read_lines()] == [None, None, "a"]
+    first, _, read = log.read_lines()
     assert first["study"] == "one"
     assert "@" in first["who"]
     assert read["accuracy"] == 0.75
 
 
-def test_a_torn_end_is_cut_off_and_the_rest_is_kept(ledger: TestSetLog) -> None:
-    ledger.record_opening("a", "one", "1")
-    whole = ledger.path.read_bytes()
-    for cut in range(1, len(whole)):
-        ledger.path.write_bytes(whole + whole[:cut].replace(b"\n", b""))
-        assert ledger.list_selections() == ["a"] or cut == len(whole) - 1
-        assert ledger.record_opening("b", "two", "2") == 2
-    ledger.path.write_bytes(b"nonsense\n" + whole)
+def test_an_incomplete_last_line_is_removed(log: TestSetLog) -> None:
+    log.record_opening("a", "one", "1")
+    content = log.path.read_bytes()
+    for cut in range(1, len(content)):
+        log.path.write_bytes(content + content[:cut].replace(b"\n", b""))
+        assert log.list_selections() == ["a"] or cut == len(content) - 1
+        assert log.record_opening("b", "two", "2") == 2
+    log.path.write_bytes(b"nonsense\n" + content)
     with pytest.raises(StoreError, match="line 1 is damaged and complete records follow it"):
-        ledger.record_opening("c", "three", "3")
+        log.record_opening("c", "three", "3")
 
 
-def test_many_may_open_at_once(ledger: TestSetLog) -> None:
+def test_concurrent_openings_get_different_numbers(log: TestSetLog) -> None:
     with ThreadPoolExecutor(8) as pool:
-        looks = list(pool.map(lambda n: ledger.record_opening(f"s{n}", "many", str(n)), range(40)))
+        looks = list(pool.map(lambda n: log.record_opening(f"s{n}", "many", str(n)), range(40)))
     assert sorted(looks) == list(range(1, 41))
 
 
-def test_it_is_written_before_the_test_set_is_read(ledger: TestSetLog, tmp_path: Path) -> None:
-    """A crash in between leaves an opening on record, never one that is not."""
+def test_an_opening_is_recorded_before_the_test_set_is_read(
+    log: TestSetLog, tmp_path: Path
+) -> None:
+    """So a crash in between leaves a recorded opening, and never an unrecorded one."""
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
-    gone = replace(prepared.test, inputs=tmp_path / "gone.npy")
-    sealed = SealedTest.of(replace(prepared, test=gone))
-    with pytest.raises(Exception, match=r"gone\.npy"):
-        list(read_test_set("s", ("tiny", "1"), sealed, ledger, []))
-    assert ledger.list_selections() == ["s"]
+    missing = replace(prepared.test, inputs=tmp_path / "missing.npy")
+    sealed = SealedTest.of(replace(prepared, test=missing))
+    with pytest.raises(Exception, match=r"missing\.npy"):
+        list(read_test_set("s", ("tiny", "1"), sealed, log, []))
+    assert log.list_selections() == ["s"]
 
 
-def test_a_ledger_that_cannot_be_written_keeps_the_test_set_sealed(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_keeps_the_test_set_sealed(tmp_path: Path) -> None:
     (tmp_path / "test-sets").write_text("")
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     sealed = SealedTest.of(prepared)
     with pytest.raises(StoreError, match=r"test-sets.*cannot be written"):
-        list(read_test_set("s", ("t", "1"), sealed, TestSetLog(tmp_path / "test-sets" / "f.jsonl"), []))
+        list(
+            read_test_set(
+                "s", ("t", "1"), sealed, TestSetLog(tmp_path / "test-sets" / "f.jsonl"), []
+            )
+        )
     assert not sealed.opened
 
 
@@ -115,28 +121,30 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     assert "3rd look at this test set" in fresh.summary.text()
     elsewhere = sweep(tmp_path, tracking_uri=f"sqlite:///{tmp_path}/elsewhere.db")
     assert "4th look at this test set" in elsewhere.summary.text()
-    planned = make_plan(tmp_path / "tiny.toml", RunOptions(workers=0, device="cpu", home=tmp_path / "mlruns"))
-    alone = train_once(planned, test=True, watcher=Silent())
-    assert alone.reading is not None
-    assert alone.reading.look == 5
-    assert "5th look at this test set" in alone.text()
+    planned = make_plan(
+        tmp_path / "tiny.toml", RunOptions(workers=0, device="cpu", home=tmp_path / "mlruns")
+    )
+    single = train_once(planned, test=True, watcher=Silent())
+    assert single.reading is not None
+    assert single.reading.look == 5
+    assert "5th look at this test set" in single.text()
     again = sweep(tmp_path)
     assert "3rd look at this test set" in again.summary.text(), "it was not opened again"
-    another = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])
-    assert "1st look at this test set" in another.summary.text(), "those are other examples"
+    new_split = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])
+    assert "1st look at this test set" in new_split.summary.text(), "those are other examples"
 
 
 @pytest.mark.slow
-def test_the_doctor_holds_the_record_against_it(tmp_path: Path) -> None:
+def test_the_doctor_compares_studies_with_the_log(tmp_path: Path) -> None:
     sweep(tmp_path)
     workspace = Workspace(tmp_path / "mlruns")
     assert check_studies(workspace, "tiny", None).healthy
     (path,) = workspace.test_set_folder.glob("*.jsonl")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[1:]) + "\n")
-    found = check_studies(workspace, "tiny", None)
-    assert not found.healthy
-    assert "opening number 1 of this test set, and the ledger does not tell of it" in found.text()
+    report = check_studies(workspace, "tiny", None)
+    assert not report.healthy
+    assert "was opening number 1 of this test set, but the log does not have it" in report.text()
     other = json.dumps(json.loads(lines[0]) | {"opened": "other"})
     path.write_text("\n".join([other, *lines]) + "\n")
-    assert "the ledger tells of it as number 2" in check_studies(workspace, "tiny", None).text()
+    assert "but the log has it as number 2" in check_studies(workspace, "tiny", None).text()

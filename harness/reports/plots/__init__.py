@@ -1,0 +1,28 @@
+"""The plots of a study's page, one file per kind of plot.
+
+A plot's file computes its data (`compute_...`), draws it (`draw_...`) and returns its plots of a
+study (`build_plots`). A line in `registry` puts it on the page.
+
+base                  Plot and PlotKind
+registry              the list of all kinds of plot
+style                 colours, labels and layout
+scatter               trials as points
+
+top_trials            the best trials with their intervals
+confirmation          scores in the search and with fresh seeds
+seed_variance         the settings of a grid or list over their seeds
+test_selection_bias   the cost of choosing on the test set
+learning_curves       loss and score by epoch
+class_accuracy        accuracy by class
+confusion_matrix      the champion's confusion matrix
+class_heatmap         accuracy by trial and class
+regression            predicted versus true values, residuals, errors
+importance            hyperparameter importance
+slice                 the objective by the value of one setting
+parallel_coordinates  all settings and the objective
+pareto                the score by size and by training time
+optimization_history  the objective by trial, and the best so far
+expected_best         the expected best of n random trials
+timeline              when each worker trained which trial
+data_quality          class balance
+"""

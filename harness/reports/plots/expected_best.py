@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.analysis.expected_best import ExpectedBest, compute_expected_best
+from harness.analysis.expected_best import ExpectedBest
 from harness.metrics import get_sort_sign
 from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import (
@@ -24,10 +24,8 @@ BAND = "rgba(47, 129, 247, 0.15)"
 
 
 def build_plots(summary: Summary) -> list[Plot]:
-    """Return the plot of a search; the order of a grid or list means nothing."""
-    if summary.study.is_grid_or_list:
-        return []
-    best = compute_expected_best(summary.study)
+    """Return the plot of a search; a grid or list has none."""
+    best = summary.expected_best
     if best is None:
         return []
     figure, note = draw_expected_best(best), describe_expected_best(best)

@@ -47,7 +47,8 @@ def build_plots(summary: Summary) -> list[Plot]:
     history, note = compute_history(summary.study), ""
     if history.outside:
         note = (
-            f"{history.outside} of {len(history.points)} trials are outside the axis of "
+            f"{history.outside} of {len(history.points)} trials "
+            f"{'is' if history.outside == 1 else 'are'} outside the axis of "
             f"{OBJECTIVE_NAMES[history.objective]}; double-click the plot to show them."
         )
     return [Plot("history", "The best so far", draw_history(history), wide=True, note=note)]
