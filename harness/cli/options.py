@@ -68,7 +68,7 @@ Set = Annotated[
         help="Override a key of the study file; a field set in [train] is no longer sampled.",
     ),
 ]
-Output = Annotated[Format, typer.Option("--format", help="Output: text for people, json for programs.")]
+Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
 def parse_device(gpu: bool, cpu: bool) -> DeviceOption:

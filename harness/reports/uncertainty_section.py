@@ -26,8 +26,8 @@ def build_uncertainty_section(summary: Summary) -> Section:
         _describe_choice(summary),
         *(_describe_ties(ties) if ties is not None else []),
         *(_describe_settings(study) if study.is_grid_or_list else []),
-        "The bars are 95 % confidence intervals. They account for the sampled examples"
-        + (", not for seed variance." if study.is_grid_or_list else "."),
+        "The bars are 95 % confidence intervals"
+        + ("; they do not include seed variance." if study.is_grid_or_list else "."),
     ]
     if summary.runner_up is not None:
         sentences.append(f"The runner-up is {summary.runner_up.describe(study.score)}.")

@@ -7,7 +7,7 @@ from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
 from harness.reports.commands import build_train_command
 from harness.reports.page import Section
-from harness.results import count_correct
+from harness.results import count_correct, count_correct_by_class
 from harness.stats.proportions import compute_interval
 
 HIDDEN_FACTS = ("settings", "report", "browse")
@@ -54,8 +54,8 @@ def _build_hardest_class(summary: Summary) -> Figure:
         return {"value": "all equal", "label": "accuracy by class", "note": note}
     note = ""
     if name in study.classes:
-        matrix, index = (reading or summary.model_run).confusion, study.classes.index(name)
-        correct, n = matrix[index][index], sum(matrix[index])
+        counts = count_correct_by_class((reading or summary.model_run).confusion)
+        correct, n = counts[study.classes.index(name)]
         low, high = map(format_percent, compute_interval(correct, n))
         split = study.test_name if reading else "validation"
         note = f"{format_percent(correct / n)} on {split} (95 %: {low} to {high})"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError
-from harness.executors.model_check import find_problem_in_process, find_problem
+from harness.executors.model_check import find_problem, find_problem_in_process
 from harness.models.user_code import (
     find_model_files,
     fingerprint,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 from harness.errors import HarnessError
-from harness.executors.base import TrialEnded, EpochEnded, Event, Executor
+from harness.executors.base import EpochEnded, Event, Executor, TrialEnded
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
 from harness.search.study import Counts
 from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial

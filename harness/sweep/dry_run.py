@@ -79,8 +79,8 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
-        f"device   {resolved['device']}, {format_count(resolved['workers'], 'worker')}, each training "
-        f"{format_count(resolved['trials_a_worker'], 'trial')} at once",
+        f"device   {resolved['device']}, {format_count(resolved['workers'], 'worker')}, "
+        f"each training {format_count(resolved['trials_a_worker'], 'trial')} at once",
         f"data     {data['name']}{_format_data_options(data, resolved['dropped'])} "
         f"from {resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",

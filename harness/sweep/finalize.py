@@ -11,7 +11,6 @@ import numpy as np
 
 from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
-from harness.analysis.expected_best import compute_expected_best
 from harness.analysis.summary import Summary, load_summary
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
@@ -85,7 +84,7 @@ def finalize_study(
         "trials/pruned": search.counts.pruned,
         "trials/failed": search.counts.failed,
     }
-    expected_best = compute_expected_best(study)
+    expected_best = summary.expected_best
     curves = {expected_best.metric_name: expected_best.curve} if expected_best else {}
     note = summary.markdown()
     tracker.close_study(search.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)

@@ -20,8 +20,8 @@ from harness.analysis.replay_tolerance import (
     PERTURBATION_TEXT,
     TWINS,
     TrainingRecord,
-    list_measured_metrics,
     compare_with_twins,
+    list_measured_metrics,
 )
 from harness.config.schema import fill_defaults
 from harness.data.prepare import PreparedDataset, prepare
@@ -90,7 +90,7 @@ def replay(
         if caveats and result.first_difference is not None and not now.diverged:
             watcher.message(
                 f"the bits differ, and equal bits are not promised here; training {TWINS} twins, "
-                f"with initial weights off by {PERTURBATION_TEXT}, to measure how far rounding carries"
+                f"with initial weights off by {PERTURBATION_TEXT}, to measure rounding's effect"
             )
             twins = trainer.train(devices[:TWINS], TWINS)
             twin_spread = compare_with_twins(

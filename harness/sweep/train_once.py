@@ -6,7 +6,12 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.analysis.formatting import align_labels, score_to_dict, format_ordinal, format_class_accuracies
+from harness.analysis.formatting import (
+    align_labels,
+    format_class_accuracies,
+    format_ordinal,
+    score_to_dict,
+)
 from harness.config.search_space import SearchSpace
 from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError, HarnessError, Interruption

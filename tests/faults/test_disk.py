@@ -299,7 +299,7 @@ def test_a_port_in_use_is_reported(folder: Path, who: str) -> None:
         port = listener.getsockname()[1]
     started = time.monotonic()
     line = run_refused_command(folder, "ui", "--port", str(port))
-    assert line.startswith(f"harness: --port {port}: ")
+    assert line.startswith(f"harness: port {port} ")
     assert time.monotonic() - started < 10
     if who == "HTTP server":
         server.shutdown()

@@ -65,8 +65,8 @@ def write_drawings(folder: Path, count: int) -> Path:
     return folder
 
 
-def accuracy(result: ImagePredictions) -> float:
-    """The share of pictures whose class is the last letter of their name."""
+def compute_accuracy(result: ImagePredictions) -> float:
+    """Return the share of images whose class is the last letter of their name."""
     return float(
         np.mean(
             [
@@ -86,11 +86,14 @@ def test_most_drawings_are_recognized_by_a_model_of_the_bundled_digits(
     assert [prediction.file.name for prediction in result.predictions] == sorted(
         p.name for p in drawings.iterdir()
     )
-    assert accuracy(result) > 0.8  # measured: 0.88 to 0.92
+    assert compute_accuracy(result) > 0.8  # measured: 0.88 to 0.92
     assert result.preprocessing.pixels.maximum == 16
     assert 0.1 < result.preprocessing.pixels.border < 0.2
     assert max(prediction.input.max() for prediction in result.predictions) <= 16
-    assert accuracy(classify_images(workspace, "small", [str(drawings)], None, as_is=True)) < 0.5
+    assert (
+        compute_accuracy(classify_images(workspace, "small", [str(drawings)], None, as_is=True))
+        < 0.5
+    )
 
 
 def test_a_model_can_be_selected_by_several_names(workspace: Workspace, drawings: Path) -> None:
@@ -305,7 +308,7 @@ def test_a_model_of_mnist_recognizes_drawings_and_photographs(tmp_path: Path) ->
         file = tmp_path / "photographed" / f"{index:03}-{index % 10}.jpg"
         file.write_bytes(photograph_digit(index % 10, rng))
     result = {
-        kind: accuracy(classify_images(workspace, run_id, [str(tmp_path / kind)], None))
+        kind: compute_accuracy(classify_images(workspace, run_id, [str(tmp_path / kind)], None))
         for kind in ("drawn", "photographed")
     }
     assert result["drawn"] >= 0.96, result  # measured on 200 of image: 0.995 and 0.995

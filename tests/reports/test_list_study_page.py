@@ -346,7 +346,7 @@ def test_the_uncertainty_section_of_a_list_over_seeds(study: StudyRun) -> None:
     assert f"{leads}; the next is shallow: {second.validation} (n = 3)." in text
     assert "another setting" not in text
     assert "The test set was opened once, for all 9 trials; nothing was chosen on it." in text
-    assert "not for seed variance" in text
+    assert "they do not include seed variance" in text
 
 
 def test_the_uncertainty_section_of_other_lists(study: StudyRun) -> None:

@@ -341,7 +341,8 @@ def test_a_setting_that_fails_with_a_seed_ranks_last() -> None:
         [record(0, 0.99), record(1, 0.95)],
         [record(0, 0.99, 1), record(0, 0.1, 2, "FAILED"), record(1, 0.9, 1), record(1, 0.9, 2)],
     )
-    assert [(each.trial.number, each.failed) for each in rank_confirmed_settings(example)] == [(1, 0), (0, 1)]
+    ranked = rank_confirmed_settings(example)
+    assert [(each.trial.number, each.failed) for each in ranked] == [(1, 0), (0, 1)]
     assert list_missing_seeds(example, 2, 2) == [], "failed runs are not retried"
 
 

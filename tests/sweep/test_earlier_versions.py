@@ -49,7 +49,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_finished_study_is_read_continued_and_replayed(fork_server: ForkServer, folder: Path) -> None:
+def test_a_finished_study_is_read_continued_and_replayed(
+    fork_server: ForkServer, folder: Path
+) -> None:
     def harness(*arguments: str) -> str:
         done = fork_server.run(folder, arguments)
         assert done.status == 0, done.err + done.out

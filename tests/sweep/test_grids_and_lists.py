@@ -160,7 +160,7 @@ def test_after_a_stop_before_the_test_set_the_next_run_reads_all_trials(
         raise Interruption("interrupted")
 
     with monkeypatch.context() as patched:
-        patched.setattr("harness.sweep.finalize.read_test", stop)
+        patched.setattr("harness.sweep.finalize.read_test_set", stop)
         with pytest.raises(Interruption):
             sweep(path, overrides=["study.seeds=1"])
     study = sweep(path, overrides=["study.seeds=1"]).summary.study
@@ -336,9 +336,10 @@ def test_a_champion_that_was_tested_earlier_is_registered(
     other = 1 - before  # leads by its mean, once there are more seeds; here by decree
 
     def decreed(study: StudyRun) -> Selection:
-        return replace(freeze_selection(study), champion=study.trials[other], kept=study.trials[other])
+        trial = study.trials[other]
+        return replace(freeze_selection(study), champion=trial, model_run=trial)
 
-    monkeypatch.setattr("harness.sweep.finalize.freeze", decreed)
+    monkeypatch.setattr("harness.sweep.finalize.freeze_selection", decreed)
     result = sweep(path, overrides=["study.seeds=2"])
     reading = result.summary.study.find_reading(result.summary.study.trials[other])
     assert reading is not None

@@ -185,7 +185,8 @@ def test_baselines_are_fitted_on_the_training_set_and_tested_in_the_same_opening
         < 0.01
         < recorded_baselines.of_split("test")[baselines.BOOSTED_TREES].r2
     )
-    assert len(TestSetLog.for_test_set(workspace.test_set_folder, prepared.test_digest).list_selections()) == 1
+    log = TestSetLog.for_test_set(workspace.test_set_folder, prepared.test_digest)
+    assert len(log.list_selections()) == 1
 
 
 def test_the_summary_reports_rmse(result: StudyResult) -> None:

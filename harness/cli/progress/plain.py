@@ -44,5 +44,7 @@ class Plain:
         text += format_outcome(state, outcome, reason, progress.objective)
         if progress.best:
             text += f"  [best {format_objective(progress.best.value, progress.objective)}"
-            text += f", {format_duration(progress.seconds_left)} left]" if progress.seconds_left else "]"
+            if progress.seconds_left:
+                text += f", {format_duration(progress.seconds_left)} left"
+            text += "]"
         self.message(text)

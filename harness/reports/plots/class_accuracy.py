@@ -17,7 +17,7 @@ from harness.reports.plots.style import (
     escape_label,
     label_rows,
 )
-from harness.results import ConfusionMatrix
+from harness.results import ConfusionMatrix, count_correct_by_class
 from harness.stats.proportions import compute_interval
 
 if TYPE_CHECKING:
@@ -63,27 +63,27 @@ def compute_class_accuracy(
     classes: Sequence[str], confusions: Mapping[str, ConfusionMatrix]
 ) -> ClassAccuracy:
     """Compute accuracies from [true][predicted] counts: {"validation": ..., "test": ...}."""
-    matrices = {name: matrix for name, matrix in confusions.items() if matrix}
-    counted = [
+    counts = {name: count_correct_by_class(matrix) for name, matrix in confusions.items() if matrix}
+    with_examples = [
         index
         for index in range(len(classes))
-        if any(sum(matrix[index]) for matrix in matrices.values())
+        if any(by_class[index][1] for by_class in counts.values())
     ]
-    last = list(matrices.values())[-1] if matrices else ()
+    last = list(counts.values())[-1] if counts else []
 
     def last_accuracy(index: int) -> float:
-        n = sum(last[index])
-        return last[index][index] / n if n else 2.0
+        correct, n = last[index]
+        return correct / n if n else 2.0
 
-    order = sorted(counted, key=last_accuracy)
+    order = sorted(with_examples, key=last_accuracy)
     series = []
-    for name, matrix in matrices.items():
-        counts = [(matrix[index][index], sum(matrix[index])) for index in order]
-        bounds = [compute_interval(correct, n) for correct, n in counts]
+    for name, by_class in counts.items():
+        ordered = [by_class[index] for index in order]
+        bounds = [compute_interval(correct, n) for correct, n in ordered]
         series.append(
             Series(
                 name,
-                tuple(correct / n if n else None for correct, n in counts),
+                tuple(correct / n if n else None for correct, n in ordered),
                 tuple(low for low, _ in bounds),
                 tuple(high for _, high in bounds),
             )

@@ -52,7 +52,8 @@ class Store:
                 self.client = MlflowClient(uri, registry_uri=uri)
             except ValueError as error:
                 why = mask_secrets(str(error), uri)
-                raise StoreError(f"the address {mask_credentials(uri)} cannot be used ({why})") from None
+                address = mask_credentials(uri)
+                raise StoreError(f"the address {address} cannot be used ({why})") from None
         self._run_ids: dict[str, str] = {}
 
     @contextmanager

@@ -73,8 +73,8 @@ class MlflowTracker:
                 if record.continued:
                     raise StudyError(
                         f"study '{record.name}' has trials in its Optuna record, but is not in "
-                        f"{mask_credentials(self._store.uri)}; restore the store from a backup, or start "
-                        "over with --fresh"
+                        f"{mask_credentials(self._store.uri)}; restore the store from a backup, "
+                        "or start over with --fresh"
                     )
                 tags = {"harness.kind": "study", "harness.uid": record.uid} | self._facts
                 run = self._store.client.create_run(
