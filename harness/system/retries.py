@@ -19,7 +19,9 @@ def make_retries(
     timeout: float | Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Retrying:
-    """Retry a block of code while it raises `error`. Other errors pass.
+    """Retry a function, or a block of code, while it raises `error`. Other errors pass.
+
+        make_retries(Unavailable, max_pause=15.0, timeout=300.0)(send)
 
         for attempt in make_retries(Unavailable, max_pause=15.0, timeout=300.0):
             with attempt:

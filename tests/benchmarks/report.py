@@ -40,15 +40,15 @@ from harness.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]))
 tracker = workspace.open_tracker(reading=True)
 clock.append(time.perf_counter())
-study = tracker.read(sys.argv[2])
+study = tracker.read_study(sys.argv[2])
 clock.append(time.perf_counter())
-from harness.reports.study_page import report
+from harness.reports.study_page import build_study_page
 from harness.analysis.summary import load_summary
-path = workspace.report(study.name, workspace.local_uri)
-verdict = load_summary(study, study.rank_trials()[0], tracker, path, workspace.local_uri)
-report(verdict).write(path)
+path = workspace.report_path(study.name, workspace.local_uri)
+summary = load_summary(study, study.rank_trials()[0], tracker, path, workspace.local_uri)
+build_study_page(summary).write(path)
 clock.append(time.perf_counter())
-tracker.studies()
+tracker.list_studies()
 clock.append(time.perf_counter())
 print(*(after - before for before, after in zip(clock, clock[1:])))
 """

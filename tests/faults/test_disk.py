@@ -268,10 +268,10 @@ def test_a_locked_database_does_not_delay_training(tmp_path: Path, seconds: floa
     run_study(tmp_path / "tiny.toml", trials=1, home=home, workers=0, device="cpu")
     with lock_database(home / "mlflow.db", seconds):
         started = time.monotonic()
-        found = run_study(tmp_path / "tiny.toml", trials=4, home=home, workers=0, device="cpu")
+        result = run_study(tmp_path / "tiny.toml", trials=4, home=home, workers=0, device="cpu")
         assert time.monotonic() - started >= seconds - 1
-    assert [run.state for run in found.summary.study.trials] == ["COMPLETE"] * 4
-    ends = [run.epochs[-1].time for run in found.summary.study.trials]
+    assert [run.state for run in result.summary.study.trials] == ["COMPLETE"] * 4
+    ends = [run.epochs[-1].time for run in result.summary.study.trials]
     assert ends[3] - ends[1] < seconds, "training waited for the lock"
     status, output = run_command(tmp_path, "doctor", "tiny")
     assert status == 0, output

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import test_failpoints
 from tests.faults.forked_cli import CommandResult, ForkServer
 from tests.faults.study_comparison import (
     confirmation_results,
@@ -19,6 +20,9 @@ from tests.faults.test_failpoints import RUN
 from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.slow
+database, folder = test_failpoints.database, test_failpoints.folder
+undisturbed = test_failpoints.undisturbed
+"""The fixtures of the study without a PostgreSQL."""
 
 
 @pytest.fixture(scope="module")

@@ -462,8 +462,8 @@ def test_an_earlier_error_is_not_taken_for_the_cause(server: CannedServer) -> No
 
 def count_tables(path: Path) -> int:
     with closing(sqlite3.connect(path)) as database:
-        found = database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
-        return int(found.fetchone()[0])
+        rows = database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+        return int(rows.fetchone()[0])
 
 
 def test_a_new_database_has_all_tables_or_does_not_exist(
@@ -532,9 +532,10 @@ def test_a_refused_login_says_what_to_set(server: CannedServer, answer: str, adv
 
 
 def test_a_refused_host_header_says_what_to_do() -> None:
-    said = "Invalid Host header - possible DNS rebinding attack detected"
+    message = "Invalid Host header - possible DNS rebinding attack detected"
     error = MlflowException(
-        f"API request to endpoint /api failed with error code 403 != 200. Response body: '{said}'"
+        f"API request to endpoint /api failed with error code 403 != 200. "
+        f"Response body: '{message}'"
     )
     assert "start the server with --allowed-hosts" in str(map_error(error, "http://mlflow:5000"))
 

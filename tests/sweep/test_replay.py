@@ -289,11 +289,11 @@ def test_the_result_is_returned_even_if_the_store_cannot_be_written(
 def test_the_report_shows_the_replay(workspace: Workspace) -> None:
     run = find_trial(workspace, "COMPLETE")
     page = write_study_page(workspace, "tiny", None).read_text()
-    assert "Trained again" not in page
+    assert "Replayed trials" not in page
     assert ">replay<" not in page
     replay_trial(workspace, f"tiny/{run.number}")
     page = write_study_page(workspace, "tiny", None).read_text()
-    assert f"Trained again, by trial: {run.number} gave what is on record, to the last bit." in page
+    assert f"Replayed trials: {run.number} gave the recorded result bit for bit." in page
     assert ">replay<" in page
     assert "<td>bitwise</td>" in page
 

@@ -24,8 +24,9 @@ def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path
     if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise StoreError(
             f"the experiment '{record.name}' was deleted in {mask_credentials(store.uri)}; rename "
-            f"the study, or restore the experiment: "
-            f"MLFLOW_TRACKING_URI={mask_credentials(store.uri)} mlflow experiments restore -x {experiment.experiment_id}"
+            f"the study, or restore the experiment: MLFLOW_TRACKING_URI="
+            f"{mask_credentials(store.uri)} mlflow experiments restore -x "
+            f"{experiment.experiment_id}"
         )
     if experiment is not None and record.set_aside:
         name = f"{record.name}.{record.set_aside}"
