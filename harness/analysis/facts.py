@@ -143,7 +143,10 @@ def _build_confirmation(summary: Summary) -> Fact:
     if summary.confirmation is not None:
         text = _describe_model_score(summary, full=False)
         return Fact(
-            "confirmed", "kept", f"the model of seed {summary.model_run.spec.seed}: {text}", value
+            "confirmed",
+            "best seed",
+            f"the model of seed {summary.model_run.spec.seed}: {text}",
+            value,
         )
     text = "" if summary.study.is_grid_or_list else "no: trained with one seed only"
     return Fact("confirmed", "confirmed", text, value)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import harness.executors
 from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError
 from harness.executors.base import EpochEnded, Event, Executor, Setup, TrialEnded, TrialLost
@@ -19,6 +23,7 @@ from harness.executors.processes import ProcessExecutor
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import EXECUTORS, ExecutorOptions, create_executor
 from harness.results import TrialFailure, TrialResult
+from harness.sweep.plan import Plan
 from harness.trial import Trial, TrialSpec
 from tests.support.ray_cluster import start_cluster
 
@@ -231,3 +236,14 @@ def test_close_leaves_no_process(digits: PreparedDataset) -> None:
     executor.close()
     executor.close()
     assert not any(process.is_alive() for process in processes)
+
+
+def test_every_executor_is_registered_and_chosen_by_a_plan() -> None:
+    folder = Path(harness.executors.__file__).parent
+    sources = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    classes = re.findall(r"^class (\w+Executor)\b", sources, re.MULTILINE)
+    created = re.findall(r"return (\w+Executor)\(", (folder / "registry.py").read_text())
+    assert sorted(created) == sorted(classes), "add the executor to registry.EXECUTORS"
+    choose = Plan.executor_name.fget  # type: ignore[attr-defined]
+    chosen = re.findall(r'"(\w+)"', inspect.getsource(choose))
+    assert sorted(chosen) == sorted(EXECUTORS), "no plan chooses this executor"

@@ -132,7 +132,7 @@ class Study:
         assert [key for run in trials for key in run.data.metrics if key.startswith("test/")]
         for run in trials:
             check_curves(client, run)
-        (parent,) = (run for run in report if run.data.tags["harness.kind"] == "study")
+        (parent,) = (run for run in runs if run.data.tags["harness.kind"] == "study")
         readings = client.download_artifacts(parent.info.run_id, "test_readings.json")
         assert len(json.loads(Path(readings).read_text())) == 1, "the test set is read once"
         assert len(client.search_model_versions(f"name = '{self.name}'")) == 1

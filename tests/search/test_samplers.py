@@ -36,6 +36,24 @@ def test_samplers_stay_in_the_space_and_those_that_learn_limit_the_trials_in_fli
     assert any(spec.l1 for spec in specs)
 
 
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS.keys() - set(GRID_OR_LIST)))
+def test_a_sampler_learns_if_results_change_what_it_samples(
+    config: StudyConfig, tmp_path: Path, sampler: str
+) -> None:
+    study = config.study.model_copy(update={"sampler": sampler})
+    sampled = []
+    for sign in (1, -1):
+        with open_search(replace(config, study=study), tmp_path / str(sign)) as search:
+            specs = []
+            for _ in range(24):
+                trial = search.ask()
+                specs.append(trial.spec)
+                value = 0.5 + 0.4 * sign * score(trial.spec)
+                search.tell_result(trial.number, make_result(value))
+        sampled.append(specs)
+    assert (sampled[0] != sampled[1]) == SAMPLERS[sampler].learns
+
+
 def test_the_cached_search_space_does_not_change_what_is_sampled(
     config: StudyConfig, tmp_path: Path
 ) -> None:
@@ -123,4 +141,3 @@ def test_the_registries_have_the_names_of_the_study_file() -> None:
         key: get_args(StudyTable.model_fields[key].annotation) for key in ("sampler", "pruner")
     }
     assert names == {"sampler": tuple(SAMPLERS), "pruner": tuple(PRUNERS)}
-    assert [name for name, sampler in SAMPLERS.items() if sampler.learns] == ["tpe"]

@@ -126,7 +126,8 @@ def test_the_summary_reports_the_confirmation(result: StudyResult) -> None:
     assert setting is not None
     text = summary.text()
     spread = f"{setting.validation.mean:.4f} ± {setting.validation.std:.4f}"
-    assert f"validation  accuracy {spread} over 3 fresh seeds" in text
+    line = dict(summary.lines)["validation"]
+    assert line.startswith(f"accuracy {spread} over 3 fresh seeds")
     assert f"the model of seed {summary.model_run.spec.seed}" in text
     first = summary.study.rank_trials()[0]
     assert first.best is not None
@@ -206,7 +207,7 @@ def test_the_doctor_finds_nothing_wrong(folder: Path, result: StudyResult) -> No
 
 def test_the_report_has_a_section_on_confirmation(result: StudyResult) -> None:
     page = result.report.read_text()
-    assert "Confirmed over fresh seeds" in page
+    assert "Confirmation with fresh seeds" in page
 
 
 @pytest.mark.slow
@@ -250,7 +251,7 @@ def test_a_grid_has_its_own_seeds_instead(tmp_path: Path) -> None:
     text = text.replace("width = { low = 8, high = 32 }", "width = [8, 16]")
     text = text.replace("{ low = 1e-3, high = 1e-1, log = true }", "[1e-2]")
     path = written(tmp_path, text)
-    with pytest.raises(ConfigError, match=r"\[confirm\] top: .* repeat it over seeds by"):
+    with pytest.raises(ConfigError, match=r"\[confirm\] top: .* repeat it over seeds with"):
         load(path)
     assert not load(written(tmp_path, text.replace("[confirm]\ntop = 2\n", ""))).has_confirmation
 

@@ -51,8 +51,8 @@ def build_plots(summary: Summary) -> list[Plot]:
     data = compute_class_heatmap(summary.study)
     if len(data.numbers) < 2:
         return []
-    shown = f"{len(data.numbers)} of {data.total} complete trials"
-    title = f"Trials by class: {shown}, accuracy minus the class's median"
+    selection = f"{len(data.numbers)} of {data.total} complete trials"
+    title = f"Trials by class: {selection}, accuracy minus the class's median"
     return [Plot("classmap", title, draw_class_heatmap(data), wide=True)]
 
 

@@ -64,16 +64,16 @@ def compute_class_balance(study: StudyRun, quality: DataQuality) -> ClassBalance
     count = len(study.classes)
     if any(len(part.by_class) != count for part in quality.parts.values()):
         return ClassBalance((), (), count)
-    shown = list(range(count))
+    indices = list(range(count))
     if count > MAX_CLASSES:
-        ranked = sorted(shown, key=lambda index: quality.parts["train"].by_class[index])
-        shown = ranked[: MAX_CLASSES // 2] + ranked[-(MAX_CLASSES // 2) :]
+        ranked = sorted(indices, key=lambda index: quality.parts["train"].by_class[index])
+        indices = ranked[: MAX_CLASSES // 2] + ranked[-(MAX_CLASSES // 2) :]
     return ClassBalance(
-        tuple(study.classes[index] for index in shown),
+        tuple(study.classes[index] for index in indices),
         tuple(
             SplitBalance(
                 study.test_name if name == "test" else name,
-                tuple(part.by_class[index] for index in shown),
+                tuple(part.by_class[index] for index in indices),
                 part.examples,
             )
             for name, part in quality.parts.items()

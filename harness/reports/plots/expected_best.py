@@ -103,8 +103,8 @@ def draw_expected_best(best: ExpectedBest) -> go.Figure:
         tickformat=",d",
     )
     means = [best.mean[n - 1] for n in ticks]
-    shown = compute_axis_range([*means, best.best], [threshold], best.objective)
-    figure.update_yaxes(title_text=format_objective_title(best.objective), range=list(shown))
+    y_range = compute_axis_range([*means, best.best], [threshold], best.objective)
+    figure.update_yaxes(title_text=format_objective_title(best.objective), range=list(y_range))
     return figure
 
 

@@ -116,8 +116,8 @@ def _compute_axis_range(curves: Sequence[Curve], metric: str) -> tuple[float, fl
     )
     if not ranked:
         return None
-    shown = [value for _, values in ranked[: math.ceil(len(ranked) / 3)] for value in values]
-    low, high = min(shown), max(shown)
+    visible = [value for _, values in ranked[: math.ceil(len(ranked) / 3)] for value in values]
+    low, high = min(visible), max(visible)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin
 

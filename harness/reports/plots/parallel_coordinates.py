@@ -109,14 +109,14 @@ def compute_parallel_coordinates(study: StudyRun) -> ParallelCoordinates:
 
 def draw_parallel_coordinates(data: ParallelCoordinates) -> go.Figure:
     figure = go.Figure()
-    shown, hidden = select_drawn(data.lines, MAX_DRAWN, BEST_DRAWN)
+    visible, hidden = select_drawn(data.lines, MAX_DRAWN, BEST_DRAWN)
     bins = _split_by_quantile(data.lines)
-    numbers = {line.number for line in shown}
+    numbers = {line.number for line in visible}
     for lines, (_, opacity, width) in zip(bins[::-1], BINS[::-1], strict=True):
-        drawn = [line for line in lines if line.number in numbers]
+        bin_lines = [line for line in lines if line.number in numbers]
         figure.add_trace(
             go.Scatter(
-                **_build_columns(drawn),
+                **_build_columns(bin_lines),
                 mode="lines",
                 line={"color": NEUTRAL, "width": width},
                 opacity=opacity,

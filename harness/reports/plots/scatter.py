@@ -95,10 +95,10 @@ def select_drawn(ranked: Sequence[T], limit: int, best: int) -> tuple[list[T], l
     if len(ranked) <= limit:
         return list(ranked), []
     rest, room = len(ranked) - best, limit - best
-    drawn = {*range(best), *(best + index * rest // room for index in range(room))}
+    indices = {*range(best), *(best + index * rest // room for index in range(room))}
     return (
-        [each for index, each in enumerate(ranked) if index in drawn],
-        [each for index, each in enumerate(ranked) if index not in drawn],
+        [each for index, each in enumerate(ranked) if index in indices],
+        [each for index, each in enumerate(ranked) if index not in indices],
     )
 
 
@@ -120,17 +120,17 @@ def add_points(
     The trials in `always` are drawn even if there are too many points. `hover` is Plotly's template
     of the text below the trial's number.
     """
-    drawn, hidden = select_drawn(ranked, MAX_DRAWN, BEST_DRAWN)
-    drawn += [point for point in hidden if point.number in always]
+    visible, hidden = select_drawn(ranked, MAX_DRAWN, BEST_DRAWN)
+    visible += [point for point in hidden if point.number in always]
     hidden = [point for point in hidden if point.number not in always]
     hidden_columns = []
     for complete, state, symbol in ((False, "PRUNED", "x-thin"), (True, "COMPLETE", "circle")):
-        shown = [point for point in drawn if point.complete == complete]
+        in_state = [point for point in visible if point.complete == complete]
         others = [point for point in hidden if point.complete == complete]
         colour = STATES[state]
         figure.add_trace(
             go.Scatter(
-                **_build_columns(shown),
+                **_build_columns(in_state),
                 mode="markers",
                 name=state.lower(),
                 marker={

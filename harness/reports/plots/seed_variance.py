@@ -269,8 +269,8 @@ def _compute_axis_range(overview: SettingsOverview) -> tuple[float, float]:
     better = values[: max(MIN_IN_RANGE, math.ceil(len(values) / 2))]
     best = min(all_values, key=lambda value: sign * value)
     reach = AXIS_REACH * max(sign * (value - best) for row in better for value in row)
-    shown = [value for value in all_values if not reach or sign * (value - best) <= reach]
-    low, high = min(shown), max(shown)
+    visible = [value for value in all_values if not reach or sign * (value - best) <= reach]
+    low, high = min(visible), max(visible)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin
 

@@ -221,11 +221,11 @@ def _build_ticks(timeline: Timeline, row: float) -> list[tuple[float, str]]:
             text = f"{name}/{number}" if node else escape_label(worker, 24)
             ticks.append((first + (count - 1) / 2, text))
             previous = node
-    shown: list[tuple[float, str]] = []
+    visible: list[tuple[float, str]] = []
     for lane, text in ticks:
-        if not shown or (lane - shown[-1][0]) * row >= LABEL_HEIGHT:
-            shown.append((lane, text))
-    return shown
+        if not visible or (lane - visible[-1][0]) * row >= LABEL_HEIGHT:
+            visible.append((lane, text))
+    return visible
 
 
 def _build_shades(timeline: Timeline) -> list[dict[str, Any]]:
