@@ -249,6 +249,14 @@ def test_every_test_that_the_readme_promises_is_there() -> None:
         assert f"\ndef {name}(" in (tests / file).read_text(), f"{file}::{name}"
 
 
+def test_every_test_that_contributing_names_is_there() -> None:
+    root = PACKAGE.parent
+    named = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", (root / "CONTRIBUTING.md").read_text())
+    assert len(named) > 15
+    for file, name in named:
+        assert f"\ndef {name}(" in (root / file).read_text(), f"{file}::{name}"
+
+
 def test_the_readme_has_the_packages_in_order() -> None:
     """Each line is the first of the package's docstring: `python -m tests.readme_tree` mends it."""
     readme = (PACKAGE.parent / "README.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from harness.cli import main, read_commands
 from harness.workspace import Workspace
 from tests.support.digits_study import STUDY
 
@@ -166,3 +168,24 @@ def has_gpu() -> Callable[[], bool]:
     from harness.executors.devices import list_cuda_devices
 
     return lambda: bool(list_cuda_devices())
+
+
+def test_every_command_is_registered_with_an_example_and_documented() -> None:
+    commands = [*main.app.registered_commands, *read_commands.read_commands.registered_commands]
+    public = {
+        function
+        for module in (main, read_commands)
+        for function in vars(module).values()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and not function.__name__.startswith("_")
+    }
+    assert public - {main.main, main.run} == {command.callback for command in commands}
+    root = Path(__file__).parents[2]
+    pages = [page.read_text() for page in [root / "README.md", *root.glob("docs/**/*.md")]]
+    for command in commands:
+        assert command.callback
+        assert inspect.getdoc(command.callback)
+        name = command.name or command.callback.__name__
+        assert (command.epilog or "").startswith(f"Example: harness {name}")
+        assert any(f"harness {name}" in page for page in pages), f"document harness {name}"

@@ -19,7 +19,7 @@ from harness.engine.device_data import DeviceData
 from harness.engine.padding import Layout
 from harness.engine.placement import GpuPlacement, width_class
 from harness.models.activations import ACTIVATIONS
-from harness.trial import CHOICES, SPEC_FIELDS, AugmentName, TrialSpec
+from harness.trial import CHOICES, FIELD_TYPES, SPEC_FIELDS, AugmentName, TrialSpec
 from tests.engine.autograd_reference import (
     assert_equals_autograd,
     create_group,
@@ -103,6 +103,12 @@ def companion(spec: TrialSpec) -> TrialSpec:
 def test_every_field_is_listed() -> None:
     assert set(VALUES) | set(NO_EFFECT_ON_A_STEP) == set(SPEC_FIELDS), "add new fields above"
     assert {field for field, *_ in CASES} == set(VALUES), "every field needs a value"
+
+
+@pytest.mark.parametrize("field", [n for n, kind in FIELD_TYPES.items() if kind in (int, float)])
+def test_a_number_out_of_range_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{field}: must be "):
+        changed(**{field: -1})
 
 
 def test_every_activation_is_implemented() -> None:
