@@ -115,7 +115,7 @@ def _check_best_value(snapshot: Snapshot, number: int) -> Iterator[Finding]:
         document = snapshot.documents.get(number)
         best = document["best"] if document else None
         fix = None
-        if best is not None and best.objective(objective) == value:
+        if best is not None and best.get_objective(objective) == value:
             fix = AddPoints(run.run_id, (build_latest_point(run, key, value),))
         yield Finding(5, location, problem, fix)
     points = [point.value for point in run.points if point.key == objective]

@@ -60,7 +60,7 @@ def test_1_two_runs_and_a_wrong_state(record: Record) -> None:
     record.client.set_terminated(again(record, 1, 2).info.run_id, "KILLED")
     record.expect_findings(
         (1, f"confirm 0.1: it has run {twin.info.run_id} beside {first.info.run_id}; --repair"),
-        (1, "confirm 1.2: its run is KILLED in MLflow, and its state COMPLETE"),
+        (1, "confirm 1.2: its run is KILLED in MLflow, and its state is COMPLETE"),
     )
     record.expect_repaired()
     assert again(record, 0, 1).info.run_id == first.info.run_id

@@ -36,7 +36,7 @@ def test_a_healthy_study_is_told_in_one_line(record: Record) -> None:
     report = check_studies(record.workspace, None)
     assert report.healthy
     assert report.text() == (
-        "tiny  healthy: 6 trials, 2 complete, 3 pruned, 1 failed; 5 interrupted and tried again"
+        "tiny  healthy: 6 trials, 2 complete, 3 pruned, 1 failed; 5 interrupted and retried"
     )
     (study,) = json.loads(json.dumps(report.to_dict()))["studies"]
     assert study["healthy"]
@@ -111,7 +111,7 @@ def test_what_waits_in_the_spool_is_told_and_the_store_not_judged(record: Record
     assert not report.healthy
     (finding,) = report.findings
     assert finding.invariant == 3
-    assert "1 writes of the record wait to be sent; --repair sends them" in str(finding)
+    assert "1 writes wait to be sent; --repair sends them" in str(finding)
     lines = dict(report.lines)
     assert lines["1 runs"].startswith("not checked: ")
     assert lines["4 counts"] == "ok"

@@ -345,7 +345,7 @@ def test_7_files(record: Record) -> None:
     record.expect_findings(
         (7, r"trial 0's predictions.npy: its SHA-256 is \w+..., \w+... was written; restore it"),
         (7, "trial 6's weights.safetensors: is missing; restore it from a backup"),
-        (7, "trial 7's trial.json: is gone"),
+        (7, "trial 7's trial.json: is missing"),
         (7, "the study's report.html: its SHA-256 is"),
     )
 
