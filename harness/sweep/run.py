@@ -40,6 +40,11 @@ class StudyResult:
     summary: Summary
 
     @property
+    def verdict(self) -> Summary:
+        """The name that version 0.1.0 had for `summary`."""
+        return self.summary
+
+    @property
     def champion(self) -> RunRecord:
         return self.summary.champion
 

@@ -358,7 +358,9 @@ def test_7_a_trial_json_that_cannot_be_read(record: Record) -> None:
 def test_7_a_journal_whose_end_was_cut_off(record: Record) -> None:
     whole = record.journal_path.read_bytes()
     record.journal_path.write_bytes(whole + b'{"op_code":4,"worker')
-    record.expect_findings((7, "tiny.journal: its last record is cut off; --repair takes what is"))
+    record.expect_findings(
+        (7, "tiny.journal: its last record is incomplete; --repair cuts the torn")
+    )
     record.expect_repaired()
     assert record.journal_path.read_bytes() == whole
     (cut,) = record.journal_path.parent.glob("tiny.journal.cut-*")
@@ -372,7 +374,7 @@ def test_7_a_journal_that_is_damaged_inside(record: Record) -> None:
     findings = record.check_study(repair=True)
     messages = [str(each) for each in findings.findings if each.invariant == 7]
     assert any(
-        "line 21 is damaged and intact records follow it; restore" in each for each in messages
+        "line 21 is damaged, and intact records follow it; restore" in each for each in messages
     )
     assert any("line 21 is damaged" in each for each in findings.failed)
 
@@ -392,7 +394,7 @@ def test_7_a_damaged_database(record: Record, table: str) -> None:
     path.write_bytes(content)
     findings = record.check_study(repair=True)
     (damage,) = [str(each) for each in findings.findings if each.invariant == 7]
-    assert damage.startswith("mlflow.db: fails SQLite's own check: ")
+    assert damage.startswith("mlflow.db: fails SQLite's integrity check: ")
     assert damage.endswith("; restore it from a backup")
     assert not findings.mended
     assert path.read_bytes() == bytes(content)
