@@ -193,7 +193,7 @@ def test_ctrl_c_while_the_winner_is_confirmed(
     before = sum(len(run.epochs) for run in read_study(undisturbed).trials)
     done = fork_server.run(folder, RUN, HARNESS_FAILPOINT=f"driver.reported:{before + 2}=SIGINT")
     assert done.status == 130, done.err
-    assert "while its winner was confirmed" in done.err
+    assert "interrupted during confirmation" in done.err
     check(fork_server, folder)
     assert "RUNNING" not in {run.state for run in read_study(folder).confirmation_runs}
     run_again(fork_server, folder)
