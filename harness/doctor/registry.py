@@ -1,6 +1,6 @@
 """The eight invariants of a study, each with the functions that check it.
 
-To add a check, write a function from a Snapshot to Findings and name it in CHECKS.
+To add a check, write `check_<name>(snapshot)` in a `check_*.py` and name it in CHECKS.
 """
 
 from __future__ import annotations
