@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import graphlib
 import re
 import subprocess
@@ -255,6 +256,20 @@ def test_every_test_that_contributing_names_is_there() -> None:
     assert len(named) > 15
     for file, name in named:
         assert f"\ndef {name}(" in (root / file).read_text(), f"{file}::{name}"
+
+
+def test_every_file_is_described_in_its_package() -> None:
+    for init in sorted(PACKAGE.rglob("*/__init__.py")):
+        lines = (ast.get_docstring(ast.parse(init.read_text())) or "").splitlines()[1:]
+        described = [line.split()[0].strip("/,") for line in lines if line.strip()]
+        files = {path.stem for path in init.parent.glob("*.py")} - {"__init__"}
+        folders = {path.parent.name for path in init.parent.glob("*/__init__.py")}
+        missing = [
+            name
+            for name in sorted(files | folders)
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in described)
+        ]
+        assert not missing, f"{init.relative_to(PACKAGE.parent)} does not describe {missing}"
 
 
 def test_the_readme_has_the_packages_in_order() -> None:

@@ -306,7 +306,8 @@ def test_a_full_database_is_temporary(database: Path) -> None:
     check(error, temporary=True, text=f"{database}: database or disk is full")
 
 
-def test_a_read_only_database_is_permanent(database: Path) -> None:
+def test_a_read_only_database_is_permanent(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(database.parent)  # MLflow makes the folder "file:" in the current one
     store = Store(f"sqlite:///file:{database}?mode=ro&uri=true")
     check(catch_error(store, lambda: write(store)), temporary=False, text="readonly database")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,3 +84,14 @@ def test_plot_names_are_unique_on_a_page(summaries: list[Summary]) -> None:
         sections = build_study_page(summary).sections
         names = [plot.name for section in sections for plot in section.plots]
         assert len(names) == len(set(names)) > 5
+
+
+def test_the_plot_in_contributing_is_drawn(summaries: list[Summary]) -> None:
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    (source,) = re.findall(r'```python\n("""How many epochs .*?)```', text, re.DOTALL)
+    module = types.ModuleType("trained_epochs")
+    exec(source, module.__dict__)
+    (plot,) = module.build_plots(summaries[0])
+    assert list(plot.figure.data[0].x) == [
+        run.epochs[-1].epoch for run in summaries[0].study.trials if run.epochs
+    ]

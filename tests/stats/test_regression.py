@@ -30,7 +30,11 @@ def test_the_rmse_interval_is_scipys_bootstrap() -> None:
     predicted, true = PREDICTED[:30], TRUE[:30]  # few, so that the interval is wide
     squared = np.square(predicted - true)
     expected = stats.bootstrap(
-        (squared,), lambda x, axis: np.sqrt(x.mean(axis)), n_resamples=20_000, method="percentile"
+        (squared,),
+        lambda x, axis: np.sqrt(x.mean(axis)),
+        n_resamples=20_000,
+        method="percentile",
+        rng=0,
     ).confidence_interval
     low, high = compute_rmse_interval(predicted, true)
     assert (low, high) == pytest.approx((expected.low, expected.high), rel=0.02)
@@ -41,7 +45,7 @@ def test_the_sign_flip_test_is_scipys_permutation_test() -> None:
     other = PREDICTED + RNG.normal(0, 0.35, 200)
     difference = np.square(PREDICTED - TRUE) - np.square(other - TRUE)
     expected = stats.permutation_test(
-        (difference,), np.mean, permutation_type="samples", n_resamples=9999
+        (difference,), np.mean, permutation_type="samples", n_resamples=29_999, rng=0
     ).pvalue
     large = np.square(PREDICTED - TRUE) - np.square(PREDICTED + 3 - TRUE)
     p, p_no_difference, p_large_difference = compute_sign_flip_p_values(
