@@ -11,6 +11,7 @@ import pytest
 
 import harness.reports.plots
 from harness.analysis.summary import Summary, load_summary
+from harness.reports.page import Section
 from harness.reports.plots.base import PlotKind
 from harness.reports.plots.registry import PLOT_KINDS
 from harness.reports.study_page import build_study_page
@@ -20,6 +21,8 @@ from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun
 from tests.reports.list_study import make_list_study
 from tests.support import regression_table, synthetic_study
 
+PAGES: dict[str, dict[str, Section]] = {}
+"""The sections of a study's page by their names, by the study's uid."""
 HELPERS = {"__init__", "base", "registry", "scatter", "style"}
 
 
@@ -56,10 +59,20 @@ def summaries() -> list[Summary]:
     ]
 
 
+def build_sections(summary: Summary) -> dict[str, Section]:
+    """Build the page once for each study."""
+    if summary.study.uid not in PAGES:
+        sections = build_study_page(summary).sections
+        PAGES[summary.study.uid] = {section.name: section for section in sections}
+    return PAGES[summary.study.uid]
+
+
 def test_every_plot_module_is_registered_once() -> None:
     (folder,) = map(Path, harness.reports.plots.__path__)
     modules = {path.stem for path in folder.glob("*.py")} - HELPERS
-    assert sorted(map(get_module, PLOT_KINDS)) == sorted(modules)
+    registered = list(map(get_module, PLOT_KINDS))
+    assert not modules - set(registered), "add these modules to PLOT_KINDS"
+    assert len(registered) == len(set(registered)), "a module is twice in PLOT_KINDS"
 
 
 @pytest.mark.parametrize("kind", PLOT_KINDS, ids=get_module)
@@ -69,7 +82,8 @@ def test_every_registered_plot_is_drawn_in_its_section(
     plots_by_summary = [(summary, plots) for summary in summaries if (plots := kind.build(summary))]
     assert plots_by_summary, "none of the studies has this plot"
     for summary, plots in plots_by_summary:
-        sections = {section.name: section for section in build_study_page(summary).sections}
+        sections = build_sections(summary)
+        assert kind.section in sections, f"sections: {', '.join(sections)}"
         names = {plot.name for plot in sections[kind.section].plots}
         for plot in plots:
             assert plot.name in names
@@ -79,19 +93,40 @@ def test_every_registered_plot_is_drawn_in_its_section(
             )
 
 
+@pytest.fixture(scope="module")
+def large_study() -> Summary:
+    """Make a search of 600 trials."""
+    return make_summary(synthetic_study.make_study(600, epochs=3), InMemoryTracker())
+
+
+@pytest.mark.parametrize("kind", PLOT_KINDS, ids=get_module)
+def test_a_scatter_of_trials_identifies_them_and_draws_few(
+    kind: PlotKind, large_study: Summary
+) -> None:
+    for plot in kind.build(large_study):
+        traces = [
+            each for each in plot.figure.data if each.type == "scatter" and each.mode == "markers"
+        ]
+        assert sum(len(trace.x) for trace in traces) <= 420, "draw with scatter.add_points"
+        for trace in traces:
+            if len(trace.x) > 20:
+                assert trace.customdata is not None, "draw with scatter.add_points"
+
+
 def test_plot_names_are_unique_on_a_page(summaries: list[Summary]) -> None:
     for summary in summaries:
-        sections = build_study_page(summary).sections
-        names = [plot.name for section in sections for plot in section.plots]
+        sections = build_sections(summary)
+        names = [plot.name for section in sections.values() for plot in section.plots]
         assert len(names) == len(set(names)) > 5
 
 
-def test_the_plot_in_contributing_is_drawn(summaries: list[Summary]) -> None:
+def test_the_plot_in_contributing_is_drawn(large_study: Summary) -> None:
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
-    (source,) = re.findall(r'```python\n("""How many epochs .*?)```', text, re.DOTALL)
+    (source,) = re.findall(r'```python\n("""The score by .*?)```', text, re.DOTALL)
     module = types.ModuleType("trained_epochs")
     exec(source, module.__dict__)
-    (plot,) = module.build_plots(summaries[0])
-    assert list(plot.figure.data[0].x) == [
-        run.epochs[-1].epoch for run in summaries[0].study.trials if run.epochs
-    ]
+    (plot,) = module.build_plots(large_study)
+    pruned, complete = plot.figure.data
+    assert len(pruned.x) + len(complete.x) == 400
+    epochs = {run.number: run.epochs[-1].epoch for run in large_study.study.trials if run.epochs}
+    assert [epochs[number] for number in complete.customdata] == list(complete.x)
