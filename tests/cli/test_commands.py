@@ -80,8 +80,9 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_continues(
     uri = Workspace(tmp_path / "mlruns").local_uri
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None
-    states = {run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert experiment is not None or wait_for != "trial 4 "  # nothing is sent if it stops early
+    ids = [experiment.experiment_id] if experiment is not None else []
+    states = {run.info.status for run in (client.search_runs(ids) if ids else [])}
     assert "RUNNING" not in states
     done = len([line for line in lines if "  trial " in line and "interrupted" not in line])
     resumed = command(tmp_path, "run-study", "./tiny.toml", "--cpu", "--trials", str(done + 2))
