@@ -15,7 +15,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from harness.errors import StoreError, StudyError, mask_credentials
+from harness.errors import Refused, StudyError, mask_credentials
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import model_registry, points, reader
@@ -287,7 +287,7 @@ class MlflowTracker:
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)
         if run_id is None:
-            raise StoreError(f"no run for trial {uid} in {mask_credentials(self._store.uri)}")
+            raise Refused(f"no run for trial {uid} in {mask_credentials(self._store.uri)}")
         return run_id
 
 
