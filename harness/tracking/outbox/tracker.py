@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import harness.tracking.outbox.messages as messages
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
 from harness.results import EpochMetrics, Outcome
 from harness.system.retries import make_retries
 from harness.tracking.base import Tracker
-from harness.tracking.outbox import messages
 from harness.tracking.outbox.queue import SUFFIX, Outbox
 from harness.tracking.outbox.reads import Result, StoreReads
 from harness.tracking.outbox.refused import RefusedWrites
