@@ -36,14 +36,23 @@ class RefusedWrites:
 
 
 def append_refused(outbox: Path, writes: Iterable[Write], reason: str) -> RefusedWrites:
-    """Add writes to the file of refused writes, and return them. Raises OSError."""
+    """Add writes to the file of refused writes, and return them. Raises OSError.
+
+    A sender that was killed before it marked them as sent adds them once.
+    """
     path = outbox.with_name(outbox.name + SUFFIX)
     lines = [
         json.dumps({"reason": reason, "write": json.loads(to_json(write))}) + "\n"
         for write in writes
     ]
-    with path.open("a") as file:
-        file.writelines(lines)
+    content = "".join(lines).encode()
+    with path.open("ab+") as file:
+        file.seek(max(0, file.tell() - len(content)))
+        end = file.read()
+        if end and not end.endswith(b"\n"):  # it was killed in the middle of a line
+            file.write(b"\n")
+        if end != content:
+            file.write(content)
         file.flush()
         os.fsync(file.fileno())
     return RefusedWrites(path, len(lines), reason)
