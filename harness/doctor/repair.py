@@ -78,7 +78,7 @@ def repair_study(
                 tried.add(str(finding))
                 try:
                     if repr(finding.fix) not in mends:
-                        _apply_fix(workspace, name, uri, reader, snapshot, finding.fix)
+                        apply_fix(workspace, name, uri, reader, snapshot, finding.fix)
                     mends.add(repr(finding.fix))
                     done.mended.append(finding)
                 except HarnessError as error:
@@ -86,9 +86,10 @@ def repair_study(
     return done
 
 
-def _apply_fix(
+def apply_fix(
     workspace: Workspace, name: str, uri: str, reader: RawReader, snapshot: Snapshot, fix: Fix
 ) -> None:
+    """Apply one fix. Raises HarnessError."""
     match fix:
         case SendOutbox():
             _send_outbox(workspace, name, uri, reader, snapshot)
