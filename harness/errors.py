@@ -8,7 +8,8 @@
     │   └── StudyError      a study: unknown, changed, or run by another driver
     ├── Interruption        exit status 130: the user stopped the command; nothing is lost
     ├── StoreError          a record on disk or on a server that cannot be read or written
-    │   └── Unavailable     a store that does not answer now, but may answer a retry
+    │   ├── Unavailable     a store that does not answer now, but may answer a retry
+    │   └── Refused         a write that the store can never take, because of its content
     └── Unsent              exit status 75: a part of the record waits on disk for its store
 
 Every message is one line: what is wrong, the value, and what to do.
@@ -62,6 +63,10 @@ class StoreError(HarnessError):
 
 class Unavailable(StoreError):  # noqa: N818 - a state, not an error
     """A store does not answer now, but may later: server down, database locked, disk full."""
+
+
+class Refused(StoreError):  # noqa: N818 - a state, not an error
+    """A store refused a write because of its content: a retry cannot succeed."""
 
 
 class Unsent(HarnessError):  # noqa: N818 - the work itself succeeded

@@ -123,9 +123,11 @@ def run_paired_tests(
 def list_comparable_trials(study: StudyRun, champion: RunRecord) -> list[RunRecord]:
     """Return the complete trials that the champion is compared with, best first.
 
-    In a grid or list, other seeds of the champion's setting are left out.
+    Trials of the champion's own settings, which version 0.1.0 trained again, are left out; in a
+    grid or list also those of its setting with other seeds.
     """
-    others = [run for run in study.rank_trials() if run.uid != champion.uid and run.best]
+    ranked = [run for run in study.rank_trials() if run.uid != champion.uid and run.best]
+    others = [run for run in ranked if run.spec != champion.spec]
     if study.is_grid_or_list:
         setting = replace(champion.spec, seed=0)
         others = [run for run in others if replace(run.spec, seed=0) != setting]

@@ -170,6 +170,21 @@ class StudyConfig:
             return self.space.list_grid()
         return list(self.settings.values())
 
+    def count_settings(self) -> int | None:
+        """The number of settings that a search can sample; None if it is unlimited, or no search.
+
+        A grid or list has its trials counted when it is loaded.
+        """
+        return None if self.study.sampler in GRID_OR_LIST else self.space.count_settings()
+
+    def describe_few_settings(self) -> str:
+        """Describe a space with fewer settings than trials; empty for any other."""
+        count, trials = self.count_settings(), self.study.trials
+        if count is None or count >= trials:
+            return ""
+        only = "only one setting" if count == 1 else f"only {count:,} different settings"
+        return f"[space] has {only}, not {trials:,}; no setting is trained twice"
+
     def build_spec(self, trial: SuggestsValues, ordinal: int) -> TrialSpec:
         """The TrialSpec of the study's trial `ordinal`, counted from 0; a search draws it.
 

@@ -67,6 +67,10 @@ class Range(BaseModel):
             raise ValueError(f"zero = {self.zero:g} needs a log range: add log = true")
         return self
 
+    def list_extremes(self) -> list[Any]:
+        """Both ends of the range."""
+        return [self.low, self.high]
+
     @property
     def extended_low(self) -> float:
         """The start of the range once a share `zero` of its log scale lies below `low`."""
@@ -85,6 +89,12 @@ class Choice:
     """A finite set of values, in the file's order."""
 
     values: tuple[Any, ...]
+
+    def list_extremes(self) -> list[Any]:
+        """The values as Optuna stores them; of numbers the smallest and the largest."""
+        if all(type(value) in (int, float) for value in self.values):
+            return [min(self.values), max(self.values)]
+        return [_as_scalar(value) for value in self.values]
 
 
 @dataclass(frozen=True)
@@ -134,22 +144,40 @@ class SearchSpace:
         if isinstance(dimension, Choice):
             by_key = {_as_scalar(value): value for value in dimension.values}
             return by_key[trial.suggest_categorical(name, tuple(by_key))]
-        if isinstance(dimension, IntegerRange) or DIMENSION_TYPES.get(field or name) is int:
+        if _is_integer(field or name, dimension):
             low, high = int(dimension.low), int(dimension.high)
             return trial.suggest_int(name, low, high, log=dimension.log)
         value = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
         return value if value >= dimension.low else 0.0
 
-    def list_grid(self) -> list[dict[str, Any]]:
+    def count_settings(self) -> int | None:
+        """The number of different settings; None if a range of real numbers has no end of them."""
+        count = 1
+        try:
+            for name in self.dimensions:
+                values = self._list_values(name, with_ranges=True)
+                if name == "depth":
+                    widths = len(self._list_values("width", with_ranges=True))
+                    count *= sum(widths**depth for depth in values)
+                elif name != "width":
+                    count *= len(values)
+        except ValueError:
+            return None
+        return count
+
+    def list_grid(self, with_ranges: bool = False) -> list[dict[str, Any]]:
         """Every combination of the choices, as Optuna parameters; the last one varies fastest.
+
+        Args:
+            with_ranges: take all values of a range of integers; otherwise it is an error.
 
         Raises ValueError("key: what is wrong") for a dimension that is a range.
         """
         axes: list[list[dict[str, Any]]] = []
         for name in self.dimensions:
-            values = self._choices(name)
+            values = self._list_values(name, with_ranges)
             if name == "depth":
-                widths = [_as_scalar(width) for width in self._choices("width")]
+                widths = [_as_scalar(width) for width in self._list_values("width", with_ranges)]
                 axes.append(
                     [
                         {"depth": depth}
@@ -165,11 +193,13 @@ class SearchSpace:
             for parts in itertools.product(*axes)
         ]
 
-    def _choices(self, name: str) -> tuple[Any, ...]:
+    def _list_values(self, name: str, with_ranges: bool) -> Sequence[Any]:
         dimension = self.dimensions[name]
-        if isinstance(dimension, Range):
-            raise ValueError(f"{name}: a grid needs a list of values, not a range")
-        return dimension.values
+        if isinstance(dimension, Choice):
+            return dimension.values
+        if with_ranges and _is_integer(name, dimension):
+            return range(int(dimension.low), int(dimension.high) + 1)
+        raise ValueError(f"{name}: a grid needs a list of values, not a range")
 
     def to_dict(self) -> dict[str, Any]:
         """The table as plain values, without what is at its default."""
@@ -223,6 +253,10 @@ def _parse_range(name: str, table: Mapping[str, Any]) -> Range:
     for end in (parsed.low, parsed.high, *([0.0] if parsed.zero else [])):
         parse_value(name, int(end) if is_integer and float(end).is_integer() else end)
     return parsed
+
+
+def _is_integer(name: str, dimension: Range) -> bool:
+    return isinstance(dimension, IntegerRange) or DIMENSION_TYPES.get(name) is int
 
 
 def _as_scalar(value: Any) -> Any:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.journal_reader import Journal
 from harness.doctor.snapshot import Snapshot
+from harness.search.frozen_trial import get_sampled_params
 from harness.search.read_only import FrozenTrial
-from harness.search.study import ATTEMPTS, get_sampled_params
+from harness.search.study import ATTEMPTS
 from harness.tracking.raw_types import Point, RawRun
 from harness.tracking.types import State
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.config.schema import TRIAL_TABLE, DataTable, StudyConfig, StudyTable
 from harness.config.search_space import SearchSpace
+from harness.search.frozen_trial import get_sampled_params
 from harness.search.read_only import (
     FixedTrial,
     FrozenTrial,
@@ -21,7 +22,6 @@ from harness.search.read_only import (
 from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
 from harness.search.storage.postgres import PostgresStorage
-from harness.search.study import get_sampled_params
 from harness.tracking.types import State
 from harness.trial import LIST_FIELDS, TrialSpec
 

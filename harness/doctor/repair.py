@@ -25,7 +25,7 @@ from harness.doctor.findings import (
 )
 from harness.doctor.registry import run_checks
 from harness.doctor.snapshot import Snapshot, take_snapshot
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError, StudyError
 from harness.metrics import UNMEASURED_FIELDS, get_sort_sign
 from harness.results import EpochMetrics
 from harness.search.read_only import reopen_search
@@ -78,7 +78,7 @@ def repair_study(
                 tried.add(str(finding))
                 try:
                     if repr(finding.fix) not in mends:
-                        _apply_fix(workspace, name, uri, reader, snapshot, finding.fix)
+                        apply_fix(workspace, name, uri, reader, snapshot, finding.fix)
                     mends.add(repr(finding.fix))
                     done.mended.append(finding)
                 except HarnessError as error:
@@ -86,12 +86,13 @@ def repair_study(
     return done
 
 
-def _apply_fix(
+def apply_fix(
     workspace: Workspace, name: str, uri: str, reader: RawReader, snapshot: Snapshot, fix: Fix
 ) -> None:
+    """Apply one fix. Raises HarnessError."""
     match fix:
         case SendOutbox():
-            workspace.open_outbox(name, uri).send()
+            _send_outbox(workspace, name, uri, reader, snapshot)
         case RestoreStudy():
             reader.restore_study(fix.experiment_id)
         case RestoreRun():
@@ -112,6 +113,24 @@ def _apply_fix(
             fix.path.unlink(missing_ok=True)
         case TruncateJournal():
             pass  # the lock did
+
+
+def _send_outbox(
+    workspace: Workspace, name: str, uri: str, reader: RawReader, snapshot: Snapshot
+) -> None:
+    """Send the outbox, to a deleted experiment too; move away what the store can never take."""
+    outbox = workspace.open_outbox(name, uri)
+    try:
+        outbox.send(refuse_lost_study=True)
+    except (StoreError, StudyError):
+        if outbox.refused is not None and not outbox.waiting:
+            return
+        uid = snapshot.journal.uid if snapshot.journal else ""
+        study = reader.read_study(name, uid, name)
+        if study is None or not study.deleted:
+            raise
+        reader.restore_study(study.experiment_id)
+        workspace.open_outbox(name, uri).send(refuse_lost_study=True)
 
 
 def _close_stale(workspace: Workspace, name: str, uri: str, snapshot: Snapshot) -> None:

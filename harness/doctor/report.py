@@ -204,7 +204,7 @@ def _summarize(snapshot: Snapshot) -> str:
 
 def _list_notes(snapshot: Snapshot) -> list[str]:
     """List what the user should know that violates no invariant."""
-    notes, journal = list[str](), snapshot.journal
+    notes, journal = [str(each) for each in snapshot.refused], snapshot.journal
     if journal is None or not journal.is_started:
         return notes
     done, requested = sum(count_final_states(journal).values()), journal.requested_trials

@@ -15,7 +15,7 @@ from typing import Any
 from harness.doctor.journal_reader import Journal, read_journal
 from harness.errors import StoreError
 from harness.test_set.log import TestSetLog
-from harness.tracking.outbox import SUFFIX
+from harness.tracking.outbox import SUFFIX, RefusedWrites, read_refused
 from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
 from harness.tracking.trial_document import parse_trial_document
 from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading
@@ -43,6 +43,8 @@ class Snapshot:
     """The outbox file, where there is one: a driver that ends normally removes an empty one."""
     unsent: int = 0
     """Writes in the outbox that were not sent."""
+    refused: tuple[RefusedWrites, ...] = ()
+    """Writes that the store refused, by file."""
     stray_workers: tuple[str, ...] = ()
     """Workers whose driver is dead, as `process PID`."""
     log_folder: Path = Path()
@@ -140,6 +142,7 @@ def take_snapshot(
         leftover_files=_find_leftovers(folder, name),
         outbox=outbox if outbox.is_file() else None,
         unsent=_count_unsent(outbox),
+        refused=tuple(read_refused(outbox)),
         stray_workers=_find_stray_workers(workspace),
         log_folder=workspace.test_set_folder,
     )

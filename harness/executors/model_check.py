@@ -23,12 +23,21 @@ def find_problem(shape: tuple[int, ...], classes: int, specs: Sequence[TrialSpec
     import torch
 
     from harness.models.custom import CustomModel, network_input_shape
+    from harness.models.user_code import describe_error
 
     mean = torch.zeros(network_input_shape(shape))
-    distinct = {(spec.model, spec.arguments): spec for spec in specs if spec.model}
-    for spec in distinct.values():
+    by_batch_size = sorted(specs, key=lambda spec: -spec.batch_size)
+    distinct = {(spec.model, spec.arguments): spec for spec in by_batch_size if spec.model}
+    for spec in distinct.values():  # each with its smallest batch
         try:
-            CustomModel(spec, classes, mean, mean)
+            model = CustomModel(spec, classes, mean, mean)
         except ConfigError as error:
             return str(error)
+        if spec.batch_size == 1:
+            try:
+                model.network(torch.zeros(1, *mean.shape))
+            except Exception as error:  # such as BatchNorm's
+                return (
+                    f"batch_size: {spec.model} cannot train on 1 example: {describe_error(error)}"
+                )
     return ""

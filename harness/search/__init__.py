@@ -3,6 +3,8 @@
 open_study    create or continue a study; reject changes
 study         ask for trials, report epochs, tell results, requeue interrupted trials
 samplers      the samplers and pruners, by name
+distinct      samples no settings twice
+frozen_trial  what the attributes of a recorded trial mean
 fixed_trials  trials of fixed settings, without Optuna
 read_only     read a record without writing to it
 storage/      where the records are: journal files or PostgreSQL

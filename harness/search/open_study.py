@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import optuna
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE, StudyConfig, fill_defaults
 from harness.errors import StoreError, StudyError
 from harness.metrics import is_higher_better
+from harness.search.frozen_trial import is_started
 from harness.search.samplers import make_pruner
 from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
@@ -28,6 +30,8 @@ def open_search(
 ) -> Iterator[Search]:
     """Create or continue the study's record, and hold its lock for the block.
 
+    A record of other settings or data that has not trained anything is archived, as with `fresh`.
+
     Args:
         storage: a path is a folder of journals.
         fresh: archive an existing record under another name, and create a new one.
@@ -40,23 +44,39 @@ def open_search(
     studies = JournalFolder(storage) if isinstance(storage, Path) else storage
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with studies.lock(name, fresh):
-        exists = name in studies.list_studies()
+        exists, replaced = name in studies.list_studies(), False
         if fresh and exists:
-            suffix = studies.make_archive_suffix(name)
-            _fail_running_trials(studies, name)
-            _create_study(config, studies, suffix, split)
-            studies.publish(name, suffix)
+            _replace_study(config, studies, split)
         elif not exists:
             _create_study(config, studies, None, split)
             studies.publish(name, None)
         study = _load_study(config, studies)
-        _reject_changes(name, study.user_attrs["definition"], config.definition())
-        _reject_other_data(config, study.user_attrs.get("split", split), split)
+        try:
+            _reject_changes(name, study.user_attrs["definition"], config.definition())
+            _reject_other_data(config, study.user_attrs.get("split", split), split)
+        except StudyError:
+            if is_started(study):
+                raise
+            _replace_study(config, studies, split)
+            study, replaced = _load_study(config, studies), True
         search = Search(config, study)
-        requested = max(config.study.trials, search.counts.done)
+        search.replaced = replaced
+        requested = max(search.target, search.counts.done)
         if study.user_attrs.get("requested", 0) < requested:
             study.set_user_attr("requested", requested)
         yield search
+
+
+def _replace_study(config: StudyConfig, studies: StudyStorage, split: str) -> None:
+    """Archive the study's record, and create a new one."""
+    name = config.study.name
+    suffix, taken = studies.make_archive_suffix(name), studies.list_studies()
+    if f"{name}.{suffix}" in taken:  # of the same second, or the clock was set back
+        numbered = (f"{suffix}-{number}" for number in itertools.count(2))
+        suffix = next(each for each in numbered if f"{name}.{each}" not in taken)
+    _fail_running_trials(studies, name)
+    _create_study(config, studies, suffix, split)
+    studies.publish(name, suffix)
 
 
 def _fail_running_trials(studies: StudyStorage, name: str) -> None:

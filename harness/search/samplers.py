@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,39 @@ def sample_random_specs(config: StudyConfig, count: int) -> list[TrialSpec]:
         return [config.build_spec(study.ask(), ordinal) for ordinal in ordinals]
     except ValueError as error:
         raise untrainable_error(config, error) from None
+
+
+def check_space(config: StudyConfig) -> None:
+    """Raise ConfigError if the space contains settings that cannot be trained.
+
+    Tries the smallest and the largest number and every other value of each two dimensions.
+    """
+    dimensions = config.space.dimensions
+    extremes = {name: dimension.list_extremes() for name, dimension in dimensions.items()}
+    pairs = list(itertools.combinations(dimensions, 2)) or [(name, name) for name in dimensions]
+    for first, second in pairs:
+        for values in itertools.product(extremes[first], extremes[second]):
+            chosen = dict(zip((first, second), values, strict=True))
+            try:
+                config.build_spec(_ChosenValues(chosen), 0)
+            except ValueError as error:
+                raise untrainable_error(config, error) from None
+
+
+@dataclass(frozen=True)
+class _ChosenValues:
+    """Gives some parameters chosen values, and all others the first value of their range."""
+
+    values: Mapping[str, Any]
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return float(self.values.get(name, low))
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        return int(self.values.get(name, low))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self.values.get(name, choices[0])
 
 
 def untrainable_error(config: StudyConfig, error: ValueError) -> ConfigError:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import bisect
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from harness.config.schema import StudyConfig
+from harness.config.schema import GRID_OR_LIST, StudyConfig
 from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics, Outcome, TrialResult
+from harness.search.distinct import DistinctSampler, SampledSettings
+from harness.search.frozen_trial import find_ordinal, get_sampled_params, is_interrupted
 from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, make_sampler, untrainable_error
 from harness.system.failpoints import failpoint
 from harness.trial import Trial
@@ -76,7 +77,9 @@ class Search:
         self._pruner_view = PrunerView(study.study_name, study._storage)
         self.uid: str = study.user_attrs["uid"]
         self.set_aside: str | None = study.user_attrs["set_aside"]
-        """The suffix under which --fresh archived the study of this name before this one."""
+        """The suffix under which the study of this name before this one was archived."""
+        self.replaced = False
+        """Whether `open_search` archived a study that had trained nothing."""
         self._running: dict[int, optuna.Trial] = {}
         self._space = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
         frozen = study.get_trials(deepcopy=False)
@@ -84,7 +87,7 @@ class Search:
         """Numbers of trials that a dead driver left running: `tell_outcome` or `requeue` them."""
         self._next_ordinal = sum("retry_of" not in trial.user_attrs for trial in frozen)
         by_state = [
-            sum(trial.state == state and not _is_interrupted(trial) for trial in frozen)
+            sum(trial.state == state and not is_interrupted(trial) for trial in frozen)
             for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         ]
         self.counts = Counts(*by_state)
@@ -94,11 +97,18 @@ class Search:
             if trial.state == TrialState.COMPLETE and trial.value is not None
         )
         """`rank` of every complete trial, best first."""
+        self._sampled = SampledSettings(config, frozen)
 
     @property
     def learns(self) -> bool:
         """Whether the sampler uses the results of earlier trials."""
         return SAMPLERS[self.config.study.sampler].learns
+
+    @property
+    def target(self) -> int:
+        """The number of trials: as requested, but not more than the space has settings."""
+        trials, settings = self.config.study.trials, self.config.count_settings()
+        return trials if settings is None else min(trials, settings + self._sampled.repeats)
 
     @property
     def in_flight_limit(self) -> int | None:
@@ -116,12 +126,16 @@ class Search:
 
         The sampler's seed depends on the study's seed and the trial's ordinal (its place among the
         trials that are not retries), so a continued study samples what an uninterrupted one would.
+        A search does not sample the settings of an earlier trial again, whatever became of it.
         Raises ConfigError for settings that cannot be trained.
         """
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         ordinals = [trial.user_attrs["ordinal"] for trial in waiting]
         ordinal = min(ordinals, default=self._next_ordinal)
-        self._study.sampler = make_sampler(self.config, ordinal, self._space)
+        sampler = make_sampler(self.config, ordinal, self._space)
+        if self.config.study.sampler not in GRID_OR_LIST:
+            sampler = DistinctSampler(sampler, self.config, ordinal, self._sampled)
+        self._study.sampler = sampler
         trial = self._study.ask()
         failpoint("search.asked")
         self._next_ordinal += not waiting
@@ -133,6 +147,7 @@ class Search:
         # The last write marks the trial as completely sampled. A retry has its ordinal already.
         trial.set_user_attr(*(("drawn", True) if waiting else ("ordinal", ordinal)))
         self._running[trial.number] = trial
+        self._sampled.add(spec, ordinal)
         return Trial(
             number=trial.number,
             uid=self.trial_uid(trial.number),
@@ -149,7 +164,7 @@ class Search:
         spec = (
             self.config.build_fixed_spec()
             if params is None
-            else self.config.build_spec(optuna.trial.FixedTrial(params), self._find_ordinal(number))
+            else self.config.build_spec(FixedTrial(params), self._find_ordinal(number))
         )
         attempt = frozen.user_attrs.get("attempt", 1)
         return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
@@ -243,10 +258,7 @@ class Search:
     def _find_ordinal(self, number: int) -> int:
         """A trial's ordinal, also if its driver died before it was recorded."""
         trials = self._study.get_trials(deepcopy=False)
-        ordinal: int | None = trials[number].user_attrs.get("ordinal")
-        if ordinal is not None:
-            return ordinal
-        return sum("retry_of" not in trial.user_attrs for trial in trials[:number])
+        return find_ordinal(trials, number)
 
     def _find_successor(self, number: int) -> int | None:
         for trial in self._study.get_trials(deepcopy=False):
@@ -261,17 +273,3 @@ class Search:
     def _add_counts(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
         now = self.counts
         self.counts = Counts(now.complete + complete, now.pruned + pruned, now.failed + failed)
-
-
-def get_sampled_params(trial: FrozenTrial) -> dict[str, Any] | None:
-    """A trial's parameters; None if its driver died before all of them were sampled."""
-    if trial.user_attrs.get("retry_of") is None:
-        return trial.params if "ordinal" in trial.user_attrs else None
-    if "drawn" in trial.user_attrs:
-        return trial.params
-    fixed_params: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return fixed_params or None  # empty for the retry of an incompletely sampled trial
-
-
-def _is_interrupted(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("successor") is not None

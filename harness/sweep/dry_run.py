@@ -53,12 +53,14 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         gain = plan.estimate_gain(prepared) if plan.devices[0] == "cpu" and slots > 1 else 1.0
     workers = len(plan.devices)
     confirmation_runs = config.confirm.top * config.confirm.seeds if config.has_confirmation else 0
-    trials = config.study.trials + confirmation_runs
+    settings = config.count_settings()
+    trials = config.study.trials if settings is None else min(config.study.trials, settings)
     at_once = min(workers, count_available_cores()) if plan.devices[0] == "cpu" else workers
     return config.definition() | {
         "name": config.study.name,
         "file": config.source,
-        "trials": config.study.trials,
+        "trials": trials,
+        "few_settings": config.describe_few_settings(),
         "device": plan.device,
         "workers": workers,
         "trials_a_worker": slots,
@@ -69,7 +71,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "dropped": prepared.data_quality.dropped,
         "seconds_a_trial": trial_seconds / gain,
         "confirming": confirmation_runs,
-        "seconds": trial_seconds / gain * math.ceil(trials / at_once),
+        "seconds": trial_seconds / gain * math.ceil((trials + confirmation_runs) / at_once),
     }
 
 
@@ -85,6 +87,8 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
         f"from {resolved['data_from']}: {sizes}",
         f"split    {resolved['split_hash']}",
     ]
+    if resolved["few_settings"]:
+        lines.append(f"trials   {resolved['few_settings']}")
     if resolved["seeds"] > 1:
         lines.append(f"study    seeds = {resolved['seeds']}")
     for table in ("study", "train", "space"):

@@ -21,7 +21,7 @@ from harness.executors.base import Executor, Setup
 from harness.executors.devices import choose_devices
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import ExecutorOptions, create_executor
-from harness.search.samplers import sample_random_specs
+from harness.search.samplers import check_space, sample_random_specs
 from harness.search.storage.base import StudyStorage
 from harness.sweep.environment import collect_environment
 from harness.sweep.options import RunOptions
@@ -79,7 +79,11 @@ class Plan:
         return Path(self.config.source).parent
 
     def prepare(self, cache: Path | None = None, download: bool = True) -> PreparedDataset:
-        """Find, decode and split the study's data. Raises DataError and ConfigError."""
+        """Find, decode and split the study's data. Raises DataError and ConfigError.
+
+        Settings that cannot be trained are refused here too, before anything is written.
+        """
+        check_space(self.config)
         options = self.config.data.model_dump()
         try:
             prepared = prepare(**options, data_dir=self.data_dir, cache=cache, download=download)

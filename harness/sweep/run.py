@@ -136,8 +136,15 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
             check_models(plan, prepared) as plan,
             open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,
         ):
+            if search.replaced:
+                watcher.message(
+                    f"{config.study.name}: nothing was trained with its earlier settings; "
+                    f"their empty record is kept as {config.study.name}.{search.set_aside}"
+                )
+            if few := plan.config.describe_few_settings():
+                watcher.message(f"{config.study.name}: {few}")
             watcher.message(_format_start(plan, search))
-            todo = config.study.trials - search.counts.done
+            todo = search.target - search.counts.done
             workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
                 # Start the workers first: their fork server imports torch while this process
@@ -169,11 +176,11 @@ def _run_stages(
         summary = load_finished_summary(plan, tracker, search)
         if summary is not None:
             return summary
+    continued = search.counts.done > 0
+    record = plan.build_record(
+        prepared, search.uid, continued=continued, set_aside=search.set_aside
+    )
     with _close_on_error(tracker, search, stop):
-        continued = search.counts.done > 0
-        record = plan.build_record(
-            prepared, search.uid, continued=continued, set_aside=search.set_aside
-        )
         tracker.open_study(record)
         log_model_code(plan, tracker, search.uid)
         recover_trials(search, tracker)
@@ -182,7 +189,7 @@ def _run_stages(
         try:
             tracker.flush()
         except Unsent as error:
-            done = f"{search.counts.done} of {plan.config.study.trials} trials are done"
+            done = f"{search.counts.done} of {search.target} trials are done"
             raise Unsent(f"{done}; {error}") from None
         from harness.data.torch_datasets import SealedTest
         from harness.sweep.confirm import confirm_best_settings
@@ -233,13 +240,13 @@ def _drive_search(
         executor,
         tracker,
         watcher,
-        target=study.trials,
+        target=search.target,
         objective=study.objective,
         keep=study.trials if study.sampler in GRID_OR_LIST else DEFAULT_KEEP,
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=best,
     ).run(stop)
-    done = f"{search.counts.done} of {study.trials} trials"
+    done = f"{search.counts.done} of {search.target} trials"
     if ending == "interrupted":
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")
     if ending == "timeout":
@@ -249,7 +256,7 @@ def _drive_search(
 
 
 def _format_start(plan: Plan, search: Search) -> str:
-    name, target, done = plan.config.study.name, plan.config.study.trials, search.counts.done
+    name, target, done = plan.config.study.name, search.target, search.counts.done
     if done >= target:
         return f"{name}: {done} of {target} trials are done, nothing to train"
     workers = "in this process" if plan.inline else format_count(len(plan.devices), "worker")

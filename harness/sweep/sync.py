@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.errors import HarnessError, StudyError, Unsent, did_you_mean
+from harness.analysis.formatting import format_count
+from harness.errors import HarnessError, Refused, StoreError, StudyError, Unsent, did_you_mean
 from harness.system.signals import graceful_shutdown
 from harness.workspace import Workspace, private_files
 
@@ -15,7 +16,8 @@ NOTHING_TO_SEND = "nothing to send; the study did not finish, rerun the same com
 def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | None) -> None:
     """Send the outboxes of all studies, or of one, and print what was sent.
 
-    Raises Unsent, after all were tried, if any could not be sent.
+    Raises Unsent, after all were tried, if any could not be sent, and StoreError if the store
+    refused any.
     """
     from harness.tracking.outbox import SUFFIX
 
@@ -33,10 +35,18 @@ def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | N
     with private_files(), graceful_shutdown() as stop:
         for name in names:
             try:
-                sent = workspace.open_outbox(name, tracking_uri, stop=stop).send()
-                print(f"{name}: " + (f"{sent} writes sent to {store}" if sent else NOTHING_TO_SEND))
+                outbox = workspace.open_outbox(name, tracking_uri, stop=stop)
+                sent = outbox.send()
+                if sent or outbox.refused is None:
+                    done = f"{format_count(sent, 'write')} sent to {store}"
+                    print(f"{name}: {done if sent else NOTHING_TO_SEND}")
+            except Refused:
+                pass  # reported with the other refused writes
             except HarnessError as error:
                 failed.append(error)
+                continue
+            if outbox.refused is not None:
+                failed.append(StoreError(f"{name}: {outbox.refused}"))
     failed.sort(key=lambda error: isinstance(error, Unsent))
     for other in failed[:-1]:
         print(f"harness: {other}", file=sys.stderr)

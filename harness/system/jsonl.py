@@ -26,7 +26,8 @@ def cut_torn_end(path: Path, is_complete: Callable[[bytes], bool], advice: str) 
     if size == len(content):
         return
     backup = path.with_name(f"{path.name}.cut-{time.strftime('%Y%m%d-%H%M%S')}")
-    backup.write_bytes(content[size:])
+    with backup.open("ab") as kept:  # there may be one of this second, if the clock was set back
+        kept.write(content[size:])
     with path.open("r+b") as stream:
         stream.truncate(size)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.errors import StoreError
+from harness.errors import Refused, StoreError
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
@@ -208,5 +208,5 @@ class InMemoryTracker:
 
     def _run(self, uid: str) -> RunRecord:
         if uid not in self.runs:
-            raise StoreError(f"no run for trial {uid}")
+            raise Refused(f"no run for trial {uid}")
         return self.runs[uid]

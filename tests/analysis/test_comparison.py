@@ -25,14 +25,14 @@ def tracker() -> InMemoryTracker:
     tracker = InMemoryTracker()
     tracker.open_study(RECORD)
     finish(tracker, "u1", 0, wrong_at(0, 1, 2), 8)
-    finish(tracker, "u1", 1, wrong_at(0), 16)
+    finish(tracker, "u1", 1, wrong_at(0), 16, seed=0)
     broken = Trial(number=2, uid="u1/2", spec=TrialSpec())
     tracker.start_trial(broken)
     tracker.finish_trial(
         broken, "FAILED", outcome=TrialFailure(reason="diverged"), reason="diverged"
     )
     tracker.open_study(replace(RECORD, name="two", uid="u2"))
-    finish(tracker, "u2", 0, wrong_at(*range(5, 17)), 8)
+    finish(tracker, "u2", 0, wrong_at(*range(5, 17)), 8, seed=0)
     tracker.open_study(replace(RECORD, name="other", uid="u3", facts={"split_hash": "another"}))
     finish(tracker, "u3", 0, wrong_at(3), 8)
     return tracker

@@ -211,6 +211,18 @@ def test_other_seeds_of_the_champions_setting_are_not_tested() -> None:
     assert list_numbers(find_ties(tracker).others) == [2]
 
 
+def test_the_champions_own_settings_trained_again_are_not_tested() -> None:
+    """As version 0.1.0 did in small spaces."""
+    tracker = InMemoryTracker()
+    tracker.open_study(RECORD)
+    for number in range(4):
+        finish(tracker, "u1", number, wrong_at(0), 8, seed=0)
+    study = read_study(tracker)
+    assert find_tied_trials(tracker, study, study.rank_trials()[0]) is None
+    finish(tracker, "u1", 4, wrong_at(2), 16, seed=0)
+    assert list_numbers(find_ties(tracker).others) == [4]
+
+
 def test_a_much_better_trial_is_distinguishable() -> None:
     tracker = InMemoryTracker()
     by_loss = replace(RECORD, definition=RECORD.definition | {"study": {"objective": "val/loss"}})

@@ -7,16 +7,24 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from mlflow import MlflowClient
 
+from harness.doctor.findings import SendOutbox
+from harness.doctor.repair import apply_fix
 from harness.doctor.report import check_studies
-from harness.errors import StudyError
-from harness.tracking.outbox.messages import LogFile
+from harness.doctor.snapshot import take_snapshot
+from harness.errors import StoreError, StudyError
+from harness.tracking.mlflow.raw_reader import MlflowRawReader
+from harness.tracking.outbox.messages import LogFile, OpenStudy
 from harness.tracking.outbox.queue import Outbox
+from harness.workspace import Workspace
 from tests.doctor.example_study import Record
+from tests.faults.test_outbox import RECORD
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +123,36 @@ def test_what_waits_in_the_spool_is_told_and_the_store_not_judged(record: Record
     lines = dict(report.lines)
     assert lines["1 runs"].startswith("not checked: ")
     assert lines["4 counts"] == "ok"
+
+
+def test_refused_writes_are_a_note(record: Record) -> None:
+    outbox = Outbox(record.workspace.outbox_folder(record.workspace.local_uri) / "tiny.spool")
+    outbox.append(LogFile(uid="any", name="note.txt", content=b"aGVsbG8="))
+    outbox.refuse(outbox.size, "no run for trial any")
+    outbox.close(remove=True)
+    report = record.check_study()
+    assert report.healthy
+    (note,) = report.notes
+    assert note.startswith("the tracking store refused 1 write (no run for trial any); kept in ")
+
+
+def test_writes_to_a_deleted_experiment_are_sent_once_it_is_restored(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "mlruns")
+    uri = workspace.local_uri
+    with workspace.open_outbox("tiny") as tracker:
+        tracker.open_study(RECORD)
+        run_id = tracker.find_run_id(RECORD.uid)
+    client = MlflowClient(uri)
+    client.delete_experiment(client.get_run(run_id).info.experiment_id)
+    outbox = Outbox(workspace.outbox_folder(uri) / "tiny.spool")
+    outbox.append(OpenStudy.from_record(replace(RECORD, continued=True), at=1.7e9))
+    outbox.append(LogFile(uid=RECORD.uid, name="note.txt", content=b"aGVsbG8="))
+    outbox.close()
+    with pytest.raises(StoreError, match="the experiment 'tiny' was deleted"):
+        workspace.open_outbox("tiny").send()
+    reader = MlflowRawReader(uri, True)
+    snapshot = take_snapshot(workspace, "tiny", uri, reader, "")
+    assert snapshot.unsent == 2
+    apply_fix(workspace, "tiny", uri, reader, snapshot, SendOutbox())
+    assert take_snapshot(workspace, "tiny", uri, reader, "").unsent == 0
+    assert "note.txt" in {file.path for file in client.list_artifacts(run_id)}

@@ -26,7 +26,7 @@ validation = 0.2
 [train]
 epochs = 1
 [space]
-learning_rate = [1e-3, 1e-2]
+learning_rate = { low = 1e-3, high = 1e-2, log = true }
 """
 CONTROL_CHAR = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that a terminal obeys instead of showing them, except newline and tab."""

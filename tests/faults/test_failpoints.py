@@ -6,6 +6,7 @@ The study runs in one process and thread, so that its results are the same to th
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,10 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.tracking.outbox import read_refused
+from harness.tracking.outbox.messages import StartTrial
+from harness.tracking.outbox.queue import Outbox
+from harness.trial import Trial, TrialSpec
 from harness.workspace import Workspace
 from tests.faults.forked_cli import CommandResult, ForkServer
 from tests.faults.study_comparison import confirmation_results, read_study, results_by_ordinal
@@ -40,7 +45,7 @@ optimizer = ["sgd", "adam"]
 """
 RUN = ["run-study", "./tiny.toml", "--workers", "0", "--cpu"]
 DRAINING = ["search.enqueued", "driver.requeued", "driver.interrupted"]
-ELSEWHERE = {"spool.compacting", "search.aside", "confirm.closed", *DRAINING}
+ELSEWHERE = {"spool.compacting", "spool.refused", "search.aside", "confirm.closed", *DRAINING}
 """Failpoints that this study does not pass normally; each has a test below."""
 
 
@@ -283,6 +288,39 @@ def test_a_crash_while_an_outbox_is_compacted(tmp_path: Path) -> None:
     assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "True"]
+
+
+def test_a_crash_while_a_write_is_refused(tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from harness.tracking.outbox.queue import Outbox
+        from harness.tracking.outbox.messages import StartTrial
+        from harness.trial import (Trial, TrialSpec)
+        file = Outbox(Path(sys.argv[1]))
+        if file.size < 100:
+            file.append(StartTrial(trial=Trial(number=0, uid='a/0', spec=TrialSpec()), at=1.0))
+        file.refuse(file.size, "unknown")
+        print(file.waiting)
+    """
+    outbox = tmp_path / "tiny.spool"
+    command = [sys.executable, "-c", code, str(outbox)]
+    environment = os.environ | {"HARNESS_FAILPOINT": "spool.refused"}
+    assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"]
+    (refused,) = read_refused(outbox)
+    assert (refused.count, refused.reason) == (1, "unknown")
+    torn = refused.path.read_bytes()[:-5]
+    refused.path.write_bytes(torn)
+    file = Outbox(outbox)
+    write = StartTrial(trial=Trial(number=1, uid="a/1", spec=TrialSpec()), at=1.0)
+    file.append(write)
+    file.refuse(file.size, "known")
+    file.close()
+    first, second = refused.path.read_bytes().splitlines()
+    assert first == torn
+    assert json.loads(second)["reason"] == "known"
 
 
 def test_more_and_fewer_trials_include_the_existing_ones(

@@ -41,7 +41,7 @@ hidden = [128]
 epochs = 6
 batch_size = 32
 [space]
-learning_rate = [2e-3, 3e-3]
+learning_rate = { low = 2e-3, high = 3e-3 }
 """
 
 

@@ -33,7 +33,7 @@ validation = 0.2
 [train]
 epochs = 2
 [space]
-learning_rate = [1e-3, 1e-2]
+learning_rate = { low = 1e-3, high = 1e-2, log = true }
 """
 
 

@@ -19,6 +19,7 @@ from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
+from harness.executors.model_check import find_problem
 from harness.models.user_code import hash_model_files, importable_from, load_class
 from harness.reports.commands import build_train_command
 from harness.search.samplers import sample_random_specs
@@ -417,3 +418,24 @@ def test_models_can_be_sampled(tmp_path: Path) -> None:
     assert all(isinstance(dict(spec.arguments)["y"], float) for spec in specs)
     for spec in specs:
         assert TrialSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "batch_size", "problem"),
+    [
+        ("Layers", (("normed", True), ("widths", (8,))), 1, "cannot train on 1 example"),
+        ("Layers", (("normed", True), ("widths", (8,))), 2, ""),
+        ("Layers", (("normed", False), ("widths", (8,))), 1, ""),
+        ("SmallConv", (), 1, ""),
+    ],
+)
+def test_a_model_that_cannot_train_on_one_example_is_refused(
+    name: str, arguments: tuple[tuple[str, object], ...], batch_size: int, problem: str
+) -> None:
+    model = f"tests.support.custom_models:{name}"
+    specs = [
+        TrialSpec(model=model, arguments=arguments, batch_size=size) for size in (batch_size, 32)
+    ]
+    message = find_problem((8, 8), 10, specs)
+    assert problem in message
+    assert bool(problem) == bool(message), message

@@ -13,6 +13,7 @@ from harness.config.schema import DataTable, StudyTable, default_values
 from harness.errors import StudyError
 from harness.search.open_study import open_search
 from harness.trial import SPEC_FIELDS
+from tests.search.tiny_study import run_trials
 
 STUDY = """
 [data]
@@ -40,8 +41,10 @@ KEYS = [
 
 def open_study(folder: Path, *overrides: str) -> None:
     (folder / "tiny.toml").write_text(STUDY)
-    with open_search(load(folder / "tiny.toml", overrides), folder / "optuna"):
-        pass
+    with open_search(load(folder / "tiny.toml", overrides), folder / "optuna") as search:
+        assert not search.replaced
+        if search.counts.done == 0:
+            run_trials(search, 1)
 
 
 def drop_key(folder: Path, table: str, key: str) -> None:

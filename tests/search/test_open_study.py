@@ -8,9 +8,33 @@ import pytest
 
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
-from harness.errors import StudyError
+from harness.errors import ConfigError, StudyError
 from harness.search.open_study import open_search
 from tests.search.tiny_study import run_trials
+
+
+def test_a_record_without_a_trained_trial_is_replaced_if_the_study_changes(
+    config: StudyConfig, tmp_path: Path
+) -> None:
+    """Version 0.1.0 left such a record for settings that could not be trained."""
+    wrong = load(config.source, ["train.batch_norm=after", "space.batch_size=[1]"])
+    with (
+        open_search(wrong, tmp_path) as search,
+        pytest.raises(ConfigError, match="BatchNorm needs at least 2"),
+    ):
+        search.ask()
+    with open_search(wrong, tmp_path) as search:
+        assert not search.replaced
+    with open_search(config, tmp_path, split="a") as search:
+        assert search.replaced
+        assert search.set_aside
+        assert search.counts.done == 0
+    with open_search(config, tmp_path, split="b") as search:  # other data
+        assert search.replaced
+        search.ask()  # and the driver dies: this trial may have been trained
+    with pytest.raises(StudyError, match="other data"), open_search(config, tmp_path, split="c"):
+        pass
+    assert len(list(tmp_path.glob("tiny.*.journal"))) == 2
 
 
 def test_a_changed_study_is_rejected_with_the_difference(

@@ -11,9 +11,10 @@ from optuna.search_space import IntersectionSearchSpace
 
 from harness.config.loader import load
 from harness.config.schema import GRID_OR_LIST, StudyConfig, StudyTable
+from harness.errors import ConfigError
 from harness.results import StopReason
 from harness.search.open_study import open_search
-from harness.search.samplers import PRUNERS, SAMPLERS
+from harness.search.samplers import PRUNERS, SAMPLERS, check_space
 from tests.search.tiny_study import STUDY, make_metrics, make_result, requeue, run_trials, score
 
 
@@ -141,3 +142,31 @@ def test_the_registries_have_the_names_of_the_study_file() -> None:
         key: get_args(StudyTable.model_fields[key].annotation) for key in ("sampler", "pruner")
     }
     assert names == {"sampler": tuple(SAMPLERS), "pruner": tuple(PRUNERS)}
+
+
+@pytest.mark.parametrize(
+    ("space", "problem"),
+    [
+        ('batch_size = [1, 32]\nbatch_norm = ["none", "after"]', "BatchNorm needs at least 2"),
+        ("batch_size = { low = 1, high = 32 }", "BatchNorm needs at least 2"),
+        ('batch_norm = ["none", "before"]', "BatchNorm needs at least 2"),
+        ("batch_size = [2, 32]", ""),
+        ('batch_norm = ["none"]\nbatch_size = [1]', ""),
+    ],
+)
+def test_a_space_with_settings_that_cannot_be_trained_is_refused(
+    tmp_path: Path, space: str, problem: str
+) -> None:
+    train = "" if "batch_norm" in space else 'batch_norm = "after"\n'
+    train += "" if "batch_size" in space else "batch_size = 1\n"
+    more = "depth = [1, 2]\nwidth = { low = 8, high = 64 }\nl1 = { low = 0.0, high = 0.1 }\n"
+    (tmp_path / "tiny.toml").write_text(
+        f'[data]\nname = "digits"\n[train]\n{train}[space]\n{more}{space}\n'
+    )
+    try:
+        check_space(load(tmp_path / "tiny.toml"))
+        message = ""
+    except ConfigError as error:
+        message = str(error)
+    assert problem in message
+    assert bool(problem) == bool(message), message

@@ -36,9 +36,12 @@ def finish(
     width: int,
     parameters: int = 10,
     true: bytes = TRUE,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> None:
-    """Record a complete trial of one epoch with these predictions and labels."""
+    """Record a complete trial of one epoch with these predictions and labels.
+
+    Its settings are its own; with a `seed` they are `width` alone.
+    """
     correct = sum(map(int.__eq__, true, predicted))
     accuracy = correct / len(true)
     confusion = [[0, 0], [0, 0]]
@@ -55,7 +58,10 @@ def finish(
         seconds=1.0,
         time=1.7e9,
     )
-    trial = Trial(number=number, uid=f"{uid}/{number}", spec=TrialSpec(hidden=(width,), seed=seed))
+    spec = TrialSpec(hidden=(width,), weight_decay=0.01 * (1 + number))
+    if seed is not None:
+        spec = TrialSpec(hidden=(width,), seed=seed)
+    trial = Trial(number=number, uid=f"{uid}/{number}", spec=spec)
     outcome = TrialResult(
         best=epoch,
         epochs=1,

@@ -333,3 +333,19 @@ def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -
     assert "Leaderboard" in page.read_text()
     with pytest.raises(StudyError, match=r"no study 'tinny' on record; did you mean 'tiny'\?"):
         write_study_page(workspace, "tinny", None)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_settings_that_cannot_be_trained_are_refused_before_anything_is_written(
+    folder: Path, tmp_path: Path, workers: int
+) -> None:
+    with pytest.raises(ConfigError, match="batch_size: BatchNorm needs at least 2 examples"):
+        run_study(
+            folder / "tiny.toml",
+            home=tmp_path / "mlruns",
+            device="cpu",
+            trials=2,
+            workers=workers,
+            overrides=["train.batch_size=1"],
+        )
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from harness.errors import StoreError
+from harness.errors import Refused, StoreError
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
@@ -349,7 +349,8 @@ def test_a_replay_is_recorded_on_the_trials_run(reopen: Callable[[], Tracker]) -
     (run,) = (run for run in read_record(reopen).trials if run.uid == mine.uid)
     assert run.environment == {"device": "CPU, 2 cores", "slots": "1", "cpu": "a fast one"}
     assert run.replay == ""
-    for outcome, off, at in (("differs", 0.5, 1.8e9), ("bitwise", 0.0, 1.8e9 + 60)):
+    replays = ("differs", 0.5, 1.8e9), ("bitwise", 0.0, 1.8e9 - 86_400)  # the clock was set back
+    for outcome, off, at in replays:
         for _ in range(2):  # each is written twice
             reopen().log_replay(run.run_id, outcome, {"replay/val_loss_difference": off}, at=at)
         (again,) = (run for run in read_record(reopen).trials if run.uid == mine.uid)
@@ -363,12 +364,28 @@ def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
     tracker = reopen()
     tracker.open_study(RECORD)
 
-    def log() -> None:
+    if isinstance(tracker, OutboxTracker):
         tracker.log_epochs("abc123/999", [epoch(1)])
-        tracker.read_study(RECORD.name)  # raises at the latest here
+        tracker.read_study(RECORD.name)
+        assert tracker.refused is not None
+        assert "abc123/999" in tracker.refused.reason
+        return
+    with pytest.raises(Refused, match="abc123/999"):
+        tracker.log_epochs("abc123/999", [epoch(1)])
 
-    with pytest.raises(StoreError, match="abc123/999"):
-        log()
+
+def test_the_last_value_counts_though_the_clock_was_set_back(reopen: Callable[[], Tracker]) -> None:
+    tracker = reopen()
+    if not isinstance(tracker, MlflowTracker):
+        pytest.skip("only MLflow orders values by their time")
+    record = replace(RECORD, name="set back", uid="setback")
+    counts = [{"trials/complete": 2.0}, {"trials/complete": 4.0}, {"trials/complete": 3.0}]
+    for days, metrics in enumerate(counts):
+        for _ in range(2):  # each is written twice
+            tracker.open_study(record)
+            tracker.close_study(record.uid, "COMPLETE", metrics=metrics, at=1.8e9 - 86_400 * days)
+        client, run_id = tracker._store.client, tracker.find_run_id(record.uid)
+        assert client.get_run(run_id).data.metrics == metrics
 
 
 def test_a_study_set_aside_stays_readable_under_another_name(

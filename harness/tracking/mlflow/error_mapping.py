@@ -8,6 +8,9 @@ errors that caused them are precise.
     408, 429, 5xx but for 501 and 505; an answer that is no JSON     Unavailable
     SQLite: locked, full, I/O error; another database: no connection Unavailable
     OSError: no space, interrupted, timed out, ECONN...              Unavailable
+    MLflow: a value that it does not take, an unknown run; 413, 422  Refused
+    a database: a value that a column does not take                  Refused
+    OSError: a name that is too long                                 Refused
     any other answer (401 and 403 say what to set); a certificate    StoreError
     SQLite: read-only, malformed, no such table, cannot be opened    StoreError
 """
@@ -25,12 +28,18 @@ import urllib.parse
 
 import requests
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException, RestException
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from urllib3.exceptions import HTTPError as PoolError
 from urllib3.exceptions import MaxRetryError
 
-from harness.errors import StoreError, Unavailable, mask_credentials
+from harness.errors import Refused, StoreError, Unavailable, mask_credentials
 
 CLIENT_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
 """What MLflow's client raises when the store fails; requests' errors are OSErrors."""
@@ -52,6 +61,14 @@ TEMPORARY_SQLSTATE = ("08", "40", "53", "55P03", "57P")
 """Connection, serialization and deadlock, resources, locks, shutdown and start of the server."""
 TEMPORARY_MYSQL = {1040, 1205, 1213, 2002, 2003, 2006, 2013}
 """Too many connections, lock wait, deadlock, and four kinds of connection errors."""
+REFUSED_CODES = {
+    *("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE"),
+    *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"),
+}
+"""MLflow's codes for a request that is wrong by itself."""
+REFUSED_STATUS = {400, 409, 410, 413, 414, 422}
+"""The same of a server or a proxy that gives no code."""
+REFUSED_ERRNO = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}
 REFUSED_PATTERN = re.compile(
     "authenti|password|pg_hba|does not exist|permission|denied", re.IGNORECASE
 )
@@ -70,13 +87,20 @@ MAX_LENGTH = 300
 
 
 def map_error(error: BaseException, uri: str) -> StoreError:
-    """Return an Unavailable or another StoreError of one line, without the password of `uri`."""
+    """Return a StoreError of one line, without the password of `uri`.
+
+    It is an Unavailable if a retry may succeed, and a Refused if no retry of this request can.
+    """
     is_temporary, reason = _classify(error)
     text = " ".join(mask_secrets(reason, uri).split())
     line = "".join(c if c.isprintable() else " " for c in text)
     if len(line) > MAX_LENGTH:
         line = f"{line[:MAX_LENGTH]}..."
-    error_class = Unavailable if is_temporary else StoreError
+    error_class = StoreError
+    if is_temporary:
+        error_class = Unavailable
+    elif _is_refusal(error):
+        error_class = Refused
     where = mask_credentials(uri).partition("?")[0]
     return error_class(f"MLflow at {where}: {line or type(error).__name__}")
 
@@ -144,6 +168,23 @@ def _classify(error: BaseException) -> tuple[bool, str]:
         )
         return is_temporary, str(error)
     return isinstance(error, PoolTimeout), str(error)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether an error that is not temporary is about the content of the request."""
+    if isinstance(error, RestException):
+        return error.json.get("error_code") in REFUSED_CODES
+    if isinstance(error, MlflowException):
+        if error.__cause__ is not None:
+            return _is_refusal(error.__cause__)
+        if match := RESPONSE_PATTERN.search(str(error)):
+            return int(match["status"] or match["many"]) in REFUSED_STATUS
+        return error.error_code in REFUSED_CODES
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code in REFUSED_STATUS
+    if isinstance(error, DataError | IntegrityError):
+        return True
+    return isinstance(error, OSError) and error.errno in REFUSED_ERRNO
 
 
 def _classify_mlflow(error: MlflowException) -> tuple[bool, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 
 from harness.results import EpochMetrics, TrialResult
 from harness.tracking.mlflow.naming import curve_metrics, reading_metrics, trial_metrics
@@ -32,6 +32,22 @@ def result_points(result: TrialResult, classes: Sequence[str]) -> list[Metric]:
     """
     when = int(result.best.time * 1000)
     return [Metric(key, value, when, 0) for key, value in trial_metrics(result, classes).items()]
+
+
+def later_points(run: Run, values: Mapping[str, float], when: int) -> list[Metric]:
+    """Return the points of values that replace older ones of the run, at the last step of each.
+
+    MLflow shows the point with the highest step, then the latest time. A point after one of a clock
+    that was set back gets a later time than `when`.
+    """
+    last_points = {point.key: point for point in run.data._metric_objs}
+    points = []
+    for key, value in values.items():
+        last = last_points.get(key)
+        is_hidden = last is not None and last.value != value and last.timestamp >= when
+        time = last.timestamp + 1 if last and is_hidden else when
+        points.append(Metric(key, value, time, last.step if last else 0))
+    return points
 
 
 def reading_points(

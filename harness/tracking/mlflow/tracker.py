@@ -15,7 +15,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from harness.errors import StoreError, StudyError, mask_credentials
+from harness.errors import Refused, StudyError, mask_credentials
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import model_registry, points, reader
@@ -192,9 +192,10 @@ class MlflowTracker:
     ) -> None:
         now = _to_milliseconds(at)
         with self._store.map_errors():
+            run = self._store.client.get_run(run_id)
             self._store.client.log_batch(
                 run_id,
-                metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+                metrics=points.later_points(run, metrics, now),
                 tags=[RunTag("harness.replay", outcome)],
                 synchronous=True,
             )
@@ -239,29 +240,20 @@ class MlflowTracker:
         run_id, now = self.find_run_id(uid), _to_milliseconds(at)
         with self._store.map_errors():
             self._store.delete_duplicate_runs(self._experiment_id)
+            run = self._store.client.get_run(run_id)
             self._store.client.log_batch(
                 run_id,
-                metrics=[
-                    Metric(key, value, now, self._last_step(run_id, key))
-                    for key, value in (metrics or {}).items()
-                ],
+                metrics=points.later_points(run, metrics or {}, now),
                 tags=[RunTag("harness.state", state), RunTag("harness.reason", reason)],
                 synchronous=True,
             )
             for key, curve in (curves or {}).items():
-                points = [Metric(key, value, now, step) for step, value in curve]
-                self._store.client.log_batch(run_id, metrics=points, synchronous=True)
+                batch = [Metric(key, value, now, step) for step, value in curve]
+                self._store.client.log_batch(run_id, metrics=batch, synchronous=True)
             if note:
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
-
-    def _last_step(self, run_id: str, key: str) -> int:
-        """Return the last step of a test metric, whose value MLflow shows; 0 for other metrics."""
-        if not key.startswith("test/"):
-            return 0
-        history = self._store.client.get_metric_history(run_id, key)
-        return max((point.step for point in history), default=0)
 
     def read_study(self, name: str) -> StudyRun | None:
         return reader.read_study(self._store, name)
@@ -287,7 +279,7 @@ class MlflowTracker:
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)
         if run_id is None:
-            raise StoreError(f"no run for trial {uid} in {mask_credentials(self._store.uri)}")
+            raise Refused(f"no run for trial {uid} in {mask_credentials(self._store.uri)}")
         return run_id
 
 

@@ -4,12 +4,14 @@ The store may be unreachable for the whole study, and the driver may be killed: 
 
 messages  what is written, as values that go to disk as JSON
 queue     the outbox file: the writes, and how many of them were sent
+refused   the file of writes that the store can never take
 sender    the thread that sends them
 reads     reads, which go to the store itself
 tracker   the Tracker in front of all of these
 """
 
 from harness.tracking.outbox.queue import SUFFIX
+from harness.tracking.outbox.refused import RefusedWrites, read_refused
 from harness.tracking.outbox.tracker import OutboxTracker
 
-__all__ = ["SUFFIX", "OutboxTracker"]
+__all__ = ["SUFFIX", "OutboxTracker", "RefusedWrites", "read_refused"]

@@ -33,6 +33,7 @@ from harness.tracking.outbox.messages import (
     from_json,
     to_json,
 )
+from harness.tracking.outbox.refused import RefusedWrites, append_refused
 from harness.trial import Trial
 
 HEADER_PATTERN = re.compile(rb"harness-spool 1 (open |ended) (\d{20})\n")
@@ -120,6 +121,15 @@ class Outbox:
         opens = [write for write, _ in self.read() if isinstance(write, OpenStudy)]
         return bool(opens) and opens[-1].record.kind == "train"
 
+    def find_finish(self, uid: str) -> FinishTrial | None:
+        """Return the last end of a trial."""
+        ends = [
+            write
+            for write, _ in self.read()
+            if isinstance(write, FinishTrial) and write.trial.uid == uid
+        ]
+        return ends[-1] if ends else None
+
     def unfinished_trial(self) -> Trial | None:
         """Return the last trial that was started, if it was not finished."""
         last = None
@@ -130,25 +140,35 @@ class Outbox:
                 last = None
         return last
 
-    def skip_study(self) -> bool:
-        """Skip the unsent writes of a study that --fresh set aside and the store refuses.
+    def next_write(self) -> tuple[Write, int] | None:
+        """Return the first unsent write and the byte offset of its end."""
+        return next(self.read(self.sent), None)
 
-        Continues at the next study's `OpenStudy`; returns False if there is none. The skipped
-        writes are saved as `<name>.refused-<time>`.
+    def find_study_end(self) -> int | None:
+        """Return where the unsent writes of a study end that --fresh set aside.
+
+        That is the byte offset of the next study's `OpenStudy`; None if there is none.
         """
         last = self.last_open()
-        uid = last.record.uid if last else None
-        start, place, count = self.sent, self.sent, 0
-        for write, end in self.read(start):
+        uid, place = last.record.uid if last else None, self.sent
+        for write, end in self.read(self.sent):
             if isinstance(write, OpenStudy):
-                uid = uid or write.record.uid
-                if write.record.uid != uid:
-                    backup = self.path.with_name(f"{self.path.name}.refused-{int(write.at)}")
-                    backup.write_bytes(os.pread(self._descriptor, place - start, start))
-                    self.mark_sent(place, count)
-                    return True
-            count, place = count + 1, end
-        return False
+                if place > self.sent and write.record.uid != uid:
+                    return place
+                uid = write.record.uid
+            place = end
+        return None
+
+    def refuse(self, place: int, reason: str) -> RefusedWrites:
+        """Move the unsent writes before byte `place` to the file of refused writes."""
+        writes = [write for write, end in self.read(self.sent) if end <= place]
+        try:
+            refused = append_refused(self.path, writes, reason)
+        except OSError as error:
+            raise self._write_error(error) from None
+        failpoint("spool.refused")
+        self.mark_sent(place, len(writes))
+        return refused
 
     def mark_sent(self, place: int, writes: int) -> None:
         """Record that everything before byte `place` was sent: `writes` more than before."""

@@ -1,7 +1,8 @@
 """The thread that sends an outbox's writes in order to a tracker.
 
-An unavailable tracker is retried with growing pauses. Any other error ends the thread; the next
-write raises it.
+An unavailable tracker is retried with growing pauses. A write that the store refuses because of its
+content is tried again alone with a new connection, and then moved to the file of refused writes, so
+that it does not hold up the others. Any other error ends the thread; the next write raises it.
 """
 
 from __future__ import annotations
@@ -10,16 +11,26 @@ import threading
 import time
 from collections.abc import Callable
 
-from harness.errors import HarnessError, StoreError, StudyError, Unavailable
+from harness.errors import HarnessError, Refused, StoreError, StudyError, Unavailable
 from harness.system.failpoints import failpoint
 from harness.tracking.base import Tracker
-from harness.tracking.outbox.messages import LogEpochs, Write, merge_epochs
+from harness.tracking.outbox.messages import (
+    FinishTrial,
+    LogEpochs,
+    OpenStudy,
+    StartTrial,
+    Write,
+    merge_epochs,
+)
 from harness.tracking.outbox.queue import Outbox
+from harness.tracking.outbox.refused import RefusedWrites
 
 MAX_POINTS_PER_CALL = 500
 """The most points that are sent together, so that those of one trial go in one call."""
 POINTS_DELAY = 1.0
 """Seconds that points wait for more points before they are sent."""
+MAX_REFUSALS = 2
+"""How often a write is refused before it is moved away."""
 MIN_PAUSE, MAX_PAUSE = 0.5, 15.0
 """Seconds between attempts, doubled each time."""
 
@@ -28,8 +39,10 @@ class Sender:
     """Sends the unsent writes of an outbox until it is stopped."""
 
     def __init__(self, outbox: Outbox, connect: Callable[[], Tracker]) -> None:
-        """`connect` is called in the thread, again after each Unavailable."""
+        """`connect` is called in the thread, again after each refusal."""
         self._outbox, self._connect = outbox, connect
+        self.refuse_lost_study = False
+        """Whether to move away the writes of a study that the store has lost."""
         self.tracker: Tracker | None = None
         self.condition = threading.Condition()
         """Must be held to use the outbox; notified after every write and every send."""
@@ -37,6 +50,14 @@ class Sender:
         """Why the last attempt failed; empty after a successful one."""
         self.error: HarnessError | None = None
         """The error that ended the thread."""
+        self.refused: RefusedWrites | None = None
+        """The writes that were moved away, with the first reason."""
+        self.study_refusal: HarnessError | None = None
+        """Why the store refuses the study that the next writes belong to, if it does."""
+        self._refusals = 0
+        """How often the next write was refused."""
+        self._refused_uids: set[str] = set()
+        """The runs of which a write was refused: their other writes get no second attempt."""
         self._hurry = self._stopping = self._started = False
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
@@ -75,14 +96,18 @@ class Sender:
                 if self.tracker is None:
                     self._connect_tracker()
                 writes, place = self._wait_for_writes()
+                if self.study_refusal and writes and not isinstance(writes[0], OpenStudy):
+                    self._refuse(place, str(self.study_refusal))
+                    continue
                 for write in merge_epochs(writes):
                     assert self.tracker is not None
                     write.send(self.tracker)
+                    self.study_refusal = None
                 failpoint("spool.sent")
                 with self.condition:
                     if writes:
                         self._outbox.mark_sent(place, len(writes))
-                    self.trouble, pause = "", MIN_PAUSE
+                    self.trouble, pause, self._refusals = "", MIN_PAUSE, 0
                     self.condition.notify_all()
             except Unavailable as error:
                 with self.condition:
@@ -95,20 +120,70 @@ class Sender:
                 with self.condition:
                     if self._stopping:
                         return  # the call outlived stop()'s timeout: the outbox is closed
-                    if isinstance(error, StoreError | StudyError) and self._outbox.skip_study():
-                        continue
+                    try:
+                        if self._skip_refused(error):
+                            self.condition.notify_all()
+                            continue
+                    except StoreError as full:  # the disk
+                        error = full
                     self.error = _as_harness_error(error)
                     self.condition.notify_all()
                 return
+
+    def _skip_refused(self, error: Exception) -> bool:
+        """Move what the store refuses out of the way; return whether the sending can continue."""
+        following = self._outbox.next_write()
+        if self.tracker is None or following is None:
+            return self._skip_study(error)  # the connection failed
+        write, place = following
+        if not self._is_refusal(error, write):
+            return self._skip_study(error)
+        self.tracker = None  # the retry begins with a new connection
+        self._refusals += 1
+        uid = _get_uid(write)
+        if self._refusals < MAX_REFUSALS and uid not in self._refused_uids:
+            self._wait_for_retry(MIN_PAUSE)
+            return True
+        self._refused_uids |= {uid} if uid else set()
+        if isinstance(write, OpenStudy):
+            self.study_refusal = _as_harness_error(error)
+        self._refuse(place, str(_as_harness_error(error)))
+        return True
+
+    def _skip_study(self, error: Exception) -> bool:
+        """Move the writes of a refused study away, if --fresh has set it aside."""
+        end = self._outbox.find_study_end()
+        if end is None or not isinstance(error, StoreError | StudyError):
+            return False
+        self._refuse(end, str(error))
+        return True
+
+    def _is_refusal(self, error: Exception, write: Write) -> bool:
+        if isinstance(error, StudyError):
+            return self.refuse_lost_study and isinstance(write, OpenStudy)
+        return isinstance(error, Refused) or not isinstance(error, HarnessError)
+
+    def _refuse(self, place: int, reason: str) -> None:
+        with self.condition:
+            refused, before = self._outbox.refuse(place, reason), self.refused
+            self.refused = before + refused if before else refused
+            self._refusals = 0
+            self.condition.notify_all()
 
     def _connect_tracker(self) -> None:
         """Create the tracker, and open the study that the next writes belong to."""
         tracker = self._connect()
         with self.condition:
-            is_empty = self._outbox.sent >= self._outbox.size
-            last_open = None if is_empty else self._outbox.last_open()
-        if last_open is not None:
-            last_open.send(tracker)
+            following = self._outbox.next_write()
+            needs_study = following is not None and not isinstance(following[0], OpenStudy)
+            last_open = self._outbox.last_open() if needs_study else None
+        if last_open is not None and not self.study_refusal:
+            try:
+                last_open.send(tracker)
+            except (StoreError, StudyError) as error:
+                if not self._is_refusal(error, last_open):
+                    raise
+                self.study_refusal = error
         with self.condition:
             self.tracker = tracker
             self.condition.notify_all()
@@ -116,7 +191,8 @@ class Sender:
     def _wait_for_writes(self) -> tuple[list[Write], int]:
         """Wait for the next writes to send together; return them and the byte offset of their end.
 
-        That is one write, or consecutive points, which wait POINTS_DELAY for more points.
+        That is one write, or consecutive points, which wait POINTS_DELAY for more points. After a
+        refusal it is one write, so that only the refused one is moved away.
         """
         writes: list[Write] = []
         since = 0.0
@@ -131,7 +207,8 @@ class Sender:
                         break
                     writes.append(write)
                     place, since = end, since or time.monotonic()
-                    is_full = is_single or len(writes) == MAX_POINTS_PER_CALL
+                    limit = 1 if self._refusals else MAX_POINTS_PER_CALL
+                    is_full = is_single or len(writes) >= limit
                     if is_full:
                         break
                 left = since + POINTS_DELAY - time.monotonic() if writes else None
@@ -148,6 +225,13 @@ class Sender:
         while not (self._hurry or self._stopping) and time.monotonic() < until:
             self.condition.wait(until - time.monotonic())
         self._hurry = False
+
+
+def _get_uid(write: Write) -> str:
+    """Return the uid of the trial that a write belongs to; empty for a write of a study."""
+    if isinstance(write, StartTrial | FinishTrial):
+        return write.trial.uid
+    return write.uid if isinstance(write, LogEpochs) else ""
 
 
 def _as_harness_error(error: Exception) -> HarnessError:

@@ -14,24 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import harness.tracking.outbox.messages as messages
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
 from harness.results import EpochMetrics, Outcome
 from harness.system.retries import make_retries
 from harness.tracking.base import Tracker
-from harness.tracking.outbox.messages import (
-    CloseStudy,
-    FinishTrial,
-    LogEpochs,
-    LogFile,
-    LogReplay,
-    LogSelection,
-    LogTest,
-    OpenStudy,
-    StartTrial,
-    Write,
-)
 from harness.tracking.outbox.queue import SUFFIX, Outbox
 from harness.tracking.outbox.reads import Result, StoreReads
+from harness.tracking.outbox.refused import RefusedWrites
 from harness.tracking.outbox.sender import Sender
 from harness.tracking.types import Curve, State, StudyRecord, TestReading
 from harness.trial import Trial
@@ -43,7 +33,7 @@ ANSWER_TIMEOUT = 30.0
 OPEN_TIMEOUT = 5.0
 """Seconds that the store has to refuse a study before training starts, even if it is just slow."""
 PROGRESS_INTERVAL, PROGRESS_MIN_WRITES = 10.0, 20
-"""While waiting for more than this many writes, report progress every so many seconds."""
+"""While waiting for more than so many writes, report progress every so many seconds."""
 EXIT_TIMEOUT = 3.0
 """Seconds to wait for the store once the user wants to exit."""
 COMPACT_BYTES = 1 << 25
@@ -87,36 +77,38 @@ class OutboxTracker(StoreReads):
 
     @property
     def error(self) -> HarnessError | None:
-        """The error that stopped the sending; the next write raises it."""
-        return self._sender.error
+        """The error that stopped the sending, or the study's refusal; the next write raises it."""
+        return self._sender.error or self._sender.study_refusal
 
-    def find_finish(self, uid: str) -> FinishTrial | None:
+    @property
+    def refused(self) -> RefusedWrites | None:
+        """The writes that were moved away because the store can never take them."""
+        return self._sender.refused
+
+    def find_finish(self, uid: str) -> messages.FinishTrial | None:
         """Return the end of a trial, even if its driver died before it was recorded elsewhere."""
         with self._sender.condition:
-            ends = [
-                write
-                for write, _ in self._outbox.read()
-                if isinstance(write, FinishTrial) and write.trial.uid == uid
-            ]
-        return ends[-1] if ends else None
+            return self._outbox.find_finish(uid)
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
         """Wait up to OPEN_TIMEOUT for the store, so that its refusal is reported at once."""
         with self._sender.condition:
             self._outbox.mark_ended(ended=False)
-        self._write(OpenStudy.from_record(record, at or time.time()))
+        self._write(messages.OpenStudy.from_record(record, at or time.time()))
         self._wait(ANSWER_TIMEOUT, return_on_trouble=True)
         self._report_connection()
+        if self.error is not None:
+            raise self.error
 
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         """The Optuna record has every earlier trial by now, so the file may be compacted."""
         with self._sender.condition:
             if self._outbox.size > COMPACT_BYTES and self._outbox.sent == self._outbox.size:
                 self._outbox.compact()
-        self._write(StartTrial(trial=trial, at=at or time.time()))
+        self._write(messages.StartTrial(trial=trial, at=at or time.time()))
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
-        self._write(LogEpochs(uid=uid, metrics=tuple(metrics)))
+        self._write(messages.LogEpochs(uid=uid, metrics=tuple(metrics)))
 
     def finish_trial(
         self,
@@ -133,7 +125,7 @@ class OutboxTracker(StoreReads):
         at: float | None = None,
     ) -> None:
         self._write(
-            FinishTrial.from_outcome(
+            messages.FinishTrial.from_outcome(
                 trial,
                 state,
                 outcome,
@@ -148,13 +140,13 @@ class OutboxTracker(StoreReads):
         )
 
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
-        self._write(LogSelection(uid=uid, selection=dict(selection)))
+        self._write(messages.LogSelection(uid=uid, selection=dict(selection)))
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        self._write(LogTest(uid=uid, reading=reading, champion=champion))
+        self._write(messages.LogTest(uid=uid, reading=reading, champion=champion))
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
-        self._write(LogFile(uid=uid, name=name, content=content))
+        self._write(messages.LogFile(uid=uid, name=name, content=content))
 
     def close_study(
         self,
@@ -168,7 +160,7 @@ class OutboxTracker(StoreReads):
         at: float | None = None,
     ) -> None:
         self._write(
-            CloseStudy(
+            messages.CloseStudy(
                 uid=uid,
                 state=state,
                 reason=reason,
@@ -182,16 +174,18 @@ class OutboxTracker(StoreReads):
     def log_replay(
         self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
     ) -> None:
-        replay = LogReplay(
+        replay = messages.LogReplay(
             run_id=run_id, found=outcome, metrics=dict(metrics), at=at or time.time()
         )
         self._write(replay)
 
-    def send(self) -> int:
-        """Send the writes that an earlier driver left, and return how many. Raises Unsent.
+    def send(self, refuse_lost_study: bool = False) -> int:
+        """Send the writes that an earlier driver left; return how many. Raises Unsent, StoreError.
 
-        The file of a driver that died stays: the study's next driver reads it.
+        The file of a driver that died stays: the study's next driver reads it. See Sender for
+        `refuse_lost_study`.
         """
+        self._sender.refuse_lost_study = refuse_lost_study
         unfinished = self._outbox.unfinished_trial() if self._outbox.is_train else None
         if unfinished is not None:  # a run of `harness train` is not continued by a next driver
             self.finish_trial(unfinished, "INTERRUPTED", reason="the driver died")
@@ -199,7 +193,7 @@ class OutboxTracker(StoreReads):
         with self:
             if waiting:
                 self.flush()
-        return waiting
+        return waiting - (self.refused.count if self.refused else 0)
 
     def flush(self) -> None:
         """Wait until everything is sent. Raises Unsent if the store does not answer."""
@@ -218,7 +212,7 @@ class OutboxTracker(StoreReads):
         traceback: TracebackType | None,
     ) -> None:
         """Send what is left, and delete the file if it is not needed any more."""
-        if self.waiting and self.error is None:
+        if self.waiting and self._sender.error is None:
             self._sender.start()
             self._sender.hurry()
             with suppress(HarnessError):  # raised below, unless there is another error
@@ -230,18 +224,22 @@ class OutboxTracker(StoreReads):
             self._outbox.close(remove=self.ended_cleanly and not self.waiting)
         if self.waiting and not isinstance(error, Unsent):
             self._notify(str(self._unsent_error()))
+        if self.refused is not None:
+            self._notify(f"{self.refused}; `harness doctor` shows what the record lacks")
         if error is None and self.error is not None:
             raise self.error
 
-    def _write(self, write: Write) -> None:
+    def _write(self, write: messages.Write) -> None:
         """Append a write, even if the sending has stopped. Raises its error, except at an end."""
         with self._sender.condition:
             self._outbox.append(write)
             self._sender.condition.notify_all()
         self._sender.start()
         self._report_connection()
-        if self._sender.error is not None and not isinstance(write, FinishTrial | CloseStudy):
-            raise self._sender.error
+        if self.error is not None and not isinstance(
+            write, messages.FinishTrial | messages.CloseStudy
+        ):
+            raise self.error
 
     def _report_connection(self) -> None:
         """Report once that the store is unavailable, and once that it answers again."""

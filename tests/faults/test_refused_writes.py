@@ -1,0 +1,186 @@
+"""Writes that the store can never take are moved away with the reason; the others are sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Refused, StudyError
+from harness.tracking.in_memory import InMemoryTracker
+from harness.tracking.outbox import OutboxTracker, read_refused
+from harness.tracking.outbox.messages import CloseStudy, LogEpochs, from_json
+from harness.tracking.outbox.queue import Outbox
+from harness.workspace import Workspace
+from tests.faults.test_outbox import (
+    RECORD,
+    UnreliableTracker,
+    epoch,
+    open_outbox,
+    store,
+    trial,
+    write_all,
+)
+
+__all__ = ["open_outbox", "store"]
+
+OpenOutbox = Callable[..., OutboxTracker]
+
+
+def test_a_refused_write_is_moved_away_and_the_others_are_sent(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: OpenOutbox
+) -> None:
+    reported: list[str] = []
+    with open_outbox(notify=reported.append) as tracker:
+        tracker.ended_cleanly = True
+        tracker.open_study(RECORD)
+        write_all(tracker, [0])
+        tracker.log_epochs("abc/0", [epoch(3)])
+        tracker.log_epochs("abc/7", [epoch(1)])  # of a run that was never started
+        tracker.log_epochs("abc/7", [epoch(2)])
+        tracker.log_epochs("abc/0", [epoch(4)])
+        write_all(tracker, [1])
+        tracker.close_study("abc", "COMPLETE")
+    assert {uid: len(run.epochs) for uid, run in store.runs.items()} == {"abc/0": 4, "abc/1": 2}
+    assert store.end_states["abc"] == ("COMPLETE", "")
+    (line,) = reported
+    file = tmp_path / "spool" / "tiny.spool.refused"
+    assert "refused 2 writes (no run for trial abc/7)" in line
+    assert str(file) in line
+    assert list(file.parent.iterdir()) == [file]
+    kept = [json.loads(each) for each in file.read_text().splitlines()]
+    writes = [from_json(json.dumps(each["write"]).encode()) for each in kept]
+    assert writes == [LogEpochs(uid="abc/7", metrics=(epoch(number),)) for number in (1, 2)]
+    (refused,) = read_refused(tmp_path / "spool" / "tiny.spool")
+    assert (refused.path, refused.count) == (file, 2)
+    assert refused.reason == "no run for trial abc/7"
+
+
+def test_a_refused_write_is_tried_again_with_a_new_connection(
+    tmp_path: Path, store: UnreliableTracker
+) -> None:
+    """A run that was deleted during the study is known to the old connection alone."""
+    connections = []
+
+    def connect() -> InMemoryTracker:
+        connections.append(1)
+        if len(connections) == 2:
+            store.runs["abc/7"] = replace(store.runs["abc/0"], uid="abc/7")
+        return store
+
+    with OutboxTracker(tmp_path, "tiny", connect) as tracker:
+        tracker.open_study(RECORD)
+        tracker.start_trial(trial(0))
+        tracker.log_epochs("abc/7", [epoch(1)])
+        tracker.flush()
+        assert tracker.refused is None
+    assert len(store.runs["abc/7"].epochs) == 1
+
+
+def test_a_failed_connection_moves_nothing_away(tmp_path: Path) -> None:
+    def connect() -> InMemoryTracker:
+        raise TypeError("a bug")
+
+    tracker = OutboxTracker(tmp_path, "tiny", connect)
+    tracker.log_file("abc", "a", b"")
+    with pytest.raises(Exception, match="a bug"):
+        tracker.flush()
+    assert tracker.waiting == 1
+    with pytest.raises(Exception, match="a bug"):
+        tracker.__exit__(None, None, None)
+
+
+def test_the_writes_of_a_refused_study_are_moved_away_and_none_reaches_another_study(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: OpenOutbox
+) -> None:
+    store.refused_study = "new"
+    tracker = open_outbox()
+    tracker.open_study(RECORD)
+    write_all(tracker, [0])
+    tracker.flush()
+    with pytest.raises(Refused, match="does not take the study new"):
+        tracker.open_study(replace(RECORD, uid="new"))
+    with pytest.raises(Refused, match="does not take the study new"):
+        tracker.start_trial(replace(trial(1), uid="new/1"))
+    tracker.finish_trial(replace(trial(1), uid="new/1"), "FAILED")
+    tracker.close_study("new", "FAILED")
+    tracker.flush()
+    assert set(store.runs) == {"abc/0"}
+    tracker = open_outbox()  # the next driver dies before it opens a study
+    tracker.finish_trial(replace(trial(2), uid="new/2"), "FAILED")
+    tracker.flush()
+    assert set(store.runs) == {"abc/0"}
+    store.refused_study = ""
+    with open_outbox() as tracker:
+        tracker.open_study(replace(RECORD, uid="new"))
+        tracker.close_study("new", "FAILED")
+    assert store.end_states["new"] == ("FAILED", "")
+    (refused,) = read_refused(tmp_path / "spool" / "tiny.spool")
+    assert refused.count == 5
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+def test_a_fresh_study_gets_past_the_writes_of_the_old_one(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: OpenOutbox, is_opened: bool
+) -> None:
+    store.lost_study = "abc"
+    tracker = open_outbox()
+    if is_opened:
+        with pytest.raises(StudyError, match="not in the store"):
+            tracker.open_study(RECORD)
+    tracker.close_study("abc", "FAILED")
+    tracker = open_outbox()
+    tracker.open_study(replace(RECORD, uid="new", set_aside="20260101-120000"))
+    tracker.flush()
+    assert store.records["tiny"].uid == "new"
+    (refused,) = read_refused(tmp_path / "spool" / "tiny.spool")
+    assert refused.count == 1 + is_opened
+
+
+def test_a_fresh_study_that_is_lost_too_is_reported(
+    store: UnreliableTracker, open_outbox: OpenOutbox
+) -> None:
+    tracker = open_outbox()
+    tracker.open_study(RECORD)
+    store.lost_study = "new"
+    with pytest.raises(StudyError, match="new is not in the store"):
+        tracker.open_study(replace(RECORD, uid="new", set_aside="20260101-120000"))
+
+
+def test_doctor_moves_the_writes_of_a_lost_study_away_and_sync_keeps_them(
+    store: UnreliableTracker, open_outbox: OpenOutbox
+) -> None:
+    store.lost_study = "abc"
+    tracker = open_outbox()
+    with pytest.raises(StudyError, match="not in the store"):
+        tracker.open_study(RECORD)
+    tracker.close_study("abc", "FAILED")
+    with pytest.raises(StudyError, match="not in the store"):
+        open_outbox().send()
+    tracker = open_outbox()
+    with pytest.raises(StudyError, match="not in the store"):
+        tracker.send(refuse_lost_study=True)
+    assert tracker.waiting == 0
+    assert tracker.refused is not None
+    assert tracker.refused.count == 2
+
+
+def test_a_write_without_its_study_does_not_block_the_outbox(tmp_path: Path) -> None:
+    """As version 0.1.0 left it when a study was refused before it was opened."""
+    workspace = Workspace(tmp_path / "mlruns")
+    outbox = Outbox(workspace.outbox_folder(workspace.local_uri) / "tiny.spool")
+    outbox.append(CloseStudy(uid="abc", state="FAILED", reason="wrong", note="", at=1.7e9))
+    outbox.close()
+    tracker = workspace.open_outbox("tiny")
+    assert tracker.send() == 0
+    assert tracker.refused is not None
+    assert "Invalid experiment ID" in tracker.refused.reason
+    with workspace.open_outbox("tiny") as tracker:
+        tracker.ended_cleanly = True
+        tracker.open_study(RECORD)
+    study = workspace.open_tracker(reading=True).read_study("tiny")
+    assert study is not None
+    assert study.uid == "abc"
