@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,11 +44,14 @@ def open_search(
         exists = name in studies.list_studies()
         if fresh and exists:
             suffix = studies.make_archive_suffix(name)
+            older = read_uid(studies, name)
             _fail_running_trials(studies, name)
-            _create_study(config, studies, suffix, split)
+            _create_study(config, studies, suffix, split, older)
             studies.publish(name, suffix)
         elif not exists:
-            _create_study(config, studies, None, split)
+            # The store may have a study whose Optuna record is lost.
+            lost = time.strftime("%Y%m%d-%H%M%S") if fresh else None
+            _create_study(config, studies, lost, split)
             studies.publish(name, None)
         study = _load_study(config, studies)
         _reject_changes(name, study.user_attrs["definition"], config.definition())
@@ -57,6 +61,14 @@ def open_search(
         if study.user_attrs.get("requested", 0) < requested:
             study.set_user_attr("requested", requested)
         yield search
+
+
+def read_uid(studies: StudyStorage, name: str) -> str:
+    """Return the uid of a recorded study; empty if the record cannot be read."""
+    with suppress(Exception):
+        study = optuna.load_study(study_name=name, storage=studies.get_storage(name))
+        return str(study.user_attrs["uid"])
+    return ""
 
 
 def _fail_running_trials(studies: StudyStorage, name: str) -> None:
@@ -73,7 +85,7 @@ def _fail_running_trials(studies: StudyStorage, name: str) -> None:
 
 
 def _create_study(
-    config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str
+    config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str, older: str = ""
 ) -> None:
     """Create a new record as a draft, to be published."""
     storage, name = studies.create_draft(config.study.name)
@@ -86,6 +98,7 @@ def _create_study(
     study.set_user_attr("uid", uuid.uuid4().hex[:12])
     study.set_user_attr("name", config.study.name)
     study.set_user_attr("set_aside", suffix)
+    study.set_user_attr("set_aside_uid", older)
     study.set_user_attr("definition", config.definition())
     if split:
         study.set_user_attr("split", split)
