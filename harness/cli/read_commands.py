@@ -236,7 +236,8 @@ def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> N
     with report_errors():
         warnings: list[str] = []
         rows = list_studies(Workspace(Path("mlruns")), tracking_uri, warnings.append)
-        print(json.dumps(rows) if output is Format.json else format_studies(rows))
+        if rows or not warnings:
+            print(json.dumps(rows) if output is Format.json else format_studies(rows))
         for warning in warnings:
             print(f"harness: {escape(warning)}", file=sys.stderr)
         if warnings:

@@ -56,7 +56,10 @@ def _may_be_taken(uri: str, name: str) -> bool:
     path = Path(uri.removeprefix(SQLITE)).absolute()
     if not path.is_file():
         return False
-    query = "SELECT 1 FROM experiments WHERE name = ?"
+    query = (
+        "SELECT 1 FROM experiments WHERE name = ?1 "
+        "UNION SELECT 1 FROM registered_models WHERE name = ?1"
+    )
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             return database.execute(query, (name,)).fetchone() is not None

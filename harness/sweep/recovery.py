@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.confirmation import describe_lost_runs
-from harness.errors import StoreError
+from harness.errors import StoreError, StudyError
 from harness.search.study import Search
 from harness.tracking.base import Tracker
 from harness.tracking.outbox import OutboxTracker
@@ -34,7 +34,7 @@ def recover_trials(search: Search, tracker: OutboxTracker) -> None:
 def read_own_study(tracker: Tracker, search: Search) -> StudyRun | None:
     """Read the study of an Optuna record by its uid; None if the store does not have it.
 
-    Raises StoreError if trials that have a result have no run: without them, another trial could
+    Raises StudyError if trials that have a result have no run: without them, another trial could
     become the champion, and the test set would be opened for it.
     """
     name = search.config.study.name
@@ -46,7 +46,7 @@ def read_own_study(tracker: Tracker, search: Search) -> StudyRun | None:
     missing = [f"trial {number}" for number in lost]
     missing += [each for each in study.deleted if each not in missing]
     if missing:
-        raise StoreError(describe_lost_runs(name, missing))
+        raise StudyError(describe_lost_runs(name, missing))
     return study
 
 

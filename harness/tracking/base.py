@@ -143,6 +143,12 @@ class Tracker(Protocol):
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         """Return a file of many runs of one study by run id, without those that have none."""
 
+    def find_model(self, run_id: str) -> str | None:
+        """Return the address of the registered model with the weights of a run, if there is one.
+
+        It is models:/NAME@champion for a study's champion, else models:/NAME/VERSION.
+        """
+
     def find_model_run(self, address: str) -> str | None:
         """Return the id of the run whose weights a registered model has.
 

@@ -205,6 +205,10 @@ class InMemoryTracker:
         files = {run_id: self.read_file(run_id, name) for run_id in run_ids}
         return {run_id: content for run_id, content in files.items() if content is not None}
 
+    def find_model(self, run_id: str) -> str | None:
+        names = [name for name, run in self.model_runs.items() if run == run_id]
+        return f"models:/{names[0]}@champion" if names else None
+
     def find_model_run(self, address: str) -> str | None:
         runs = {f"models:/{name}@champion": run for name, run in self.model_runs.items()}
         return runs.get(address)

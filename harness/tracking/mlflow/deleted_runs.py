@@ -28,6 +28,11 @@ def find_deleted_runs(store: Store, experiment_id: str, uid: str = "") -> dict[s
     return {each: run for each, run in deleted.items() if each not in there}
 
 
+def find_deleted_studies(store: Store, experiment_id: str, uid: str = "") -> list[str]:
+    """Return the uids of the studies, or of one study, whose parent runs were deleted."""
+    return [each for each in find_deleted_runs(store, experiment_id, uid) if "/" not in each]
+
+
 def describe_deleted(store: Store, experiment_id: str, uid: str) -> tuple[str, ...]:
     """Return the trials and confirmation runs whose runs were deleted in MLflow."""
     trials = set()

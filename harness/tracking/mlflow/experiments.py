@@ -67,6 +67,8 @@ def find_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -
             return store.client.get_experiment(runs[0].info.experiment_id)
     if experiment is not None and not _may_use(store, experiment, record, artifacts):
         raise _taken_error(store, experiment, record, artifacts)
+    if experiment is None and not record.continued and not record.set_aside:
+        _reject_taken_model(store, record.name)
     return experiment
 
 
@@ -190,6 +192,28 @@ def _taken_error(
         f"the name '{record.name}' is taken in {mask_credentials(store.uri)} by another study, "
         f"{studies}, started {when}{who}; {advice}"
     )
+
+
+def _reject_taken_model(store: Store, name: str) -> None:
+    """Raise StudyError if a registered model has the name, and it is not an older study's.
+
+    The study would move its alias `champion`.
+    """
+    for version in store.client.search_model_versions(f"name = '{name}'"):
+        owner = "somebody else"
+        if version.tags.get("harness.trial_run"):
+            try:
+                run = store.client.get_run(version.run_id or "")
+            except MlflowException:
+                continue  # deleted for good
+            owner = store.client.get_experiment(run.info.experiment_id).name
+            if owner == name or owner.startswith(f"{name}."):
+                continue  # set aside by --fresh
+            owner = f"study '{owner}'"
+        raise StudyError(
+            f"the registered model '{name}' in {mask_credentials(store.uri)} was made by {owner}; "
+            f"choose another name (--set study.name={name}-2) or another --tracking-uri"
+        )
 
 
 def _end_running_runs(store: Store, experiment_id: str) -> None:

@@ -26,6 +26,7 @@ from harness.tracking.mlflow.client import Store, pause_garbage_collection
 from harness.tracking.mlflow.reader import READER_THREADS
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
+    CONFUSION_FILE,
     DIGEST_TAG,
     WEIGHTS_FILE,
     Point,
@@ -202,7 +203,7 @@ class MlflowRawReader:
                 content = self._store.read_artifact(run, name)
         except Exception as error:
             return StoredFile("", error=str(error))
-        keep = name.endswith(".json") or name == TEST_PREDICTIONS_FILE
+        keep = name.endswith(".json") or name in (TEST_PREDICTIONS_FILE, CONFUSION_FILE)
         return StoredFile(
             hashlib.sha256(content).hexdigest(),
             content=content if keep else None,

@@ -19,7 +19,7 @@ from harness.tracking.mlflow.client import Store, pause_garbage_collection
 from harness.tracking.mlflow.deleted_runs import (
     build_deleted_error,
     describe_deleted,
-    find_deleted_runs,
+    find_deleted_studies,
 )
 from harness.tracking.mlflow.experiments import UID_TAG
 from harness.tracking.mlflow.naming import CLASSES_TAG, DEFINITION_TAG, join_tags
@@ -63,8 +63,7 @@ def read_study(store: Store, name: str, uid: str = "") -> StudyRun | None:
             if experiment is None or parents[0].info.experiment_id != experiment.experiment_id:
                 parent_name = store.client.get_experiment(parents[0].info.experiment_id).name
             return _read_with_curves(store, parent_name, parents[0])
-        deleted = find_deleted_runs(store, experiment.experiment_id, uid) if experiment else {}
-        if any("/" not in each for each in deleted):
+        if experiment and find_deleted_studies(store, experiment.experiment_id, uid):
             raise build_deleted_error(name)
         return None
 
@@ -104,11 +103,14 @@ def list_studies(store: Store, skip: Callable[[str, str], None]) -> list[StudyRu
         try:
             with store.map_errors():
                 parents = store.list_runs(experiment.experiment_id, "study")
+                deleted = [] if parents else find_deleted_studies(store, experiment.experiment_id)
         except Unavailable:
             raise
         except StoreError as error:
             skip(experiment.name, str(error))
             continue
+        if deleted:
+            skip(experiment.name, str(build_deleted_error(experiment.name)))
         for parent in parents:
             try:
                 with store.map_errors():

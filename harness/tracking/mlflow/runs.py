@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from harness.errors import StudyError, mask_credentials
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.deleted_runs import build_deleted_error, find_deleted_runs
+from harness.tracking.mlflow.deleted_runs import build_deleted_error, find_deleted_studies
 from harness.tracking.mlflow.experiments import claim_experiment
 from harness.tracking.mlflow.naming import list_stale_parts
 from harness.tracking.types import CONFIRM_INFIX, StudyRecord
@@ -49,7 +49,7 @@ def find_or_create_study_run(
         for key in list_stale_parts(store.client.get_run(run_id).data.tags, facts):
             store.client.delete_tag(run_id, key)
         return run_id
-    if record.uid in find_deleted_runs(store, experiment_id, record.uid):
+    if find_deleted_studies(store, experiment_id, record.uid):
         raise build_deleted_error(record.name)
     if record.continued:
         raise StudyError(

@@ -276,6 +276,9 @@ class MlflowTracker:
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return reader.read_files(self._store, run_ids, name)
 
+    def find_model(self, run_id: str) -> str | None:
+        return model_registry.find_model(self._store, run_id)
+
     def find_model_run(self, address: str) -> str | None:
         return model_registry.find_model_run(self._store, address)
 

@@ -54,6 +54,9 @@ class StoreReads(ABC):
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return self._request(lambda tracker: tracker.read_files(run_ids, name))
 
+    def find_model(self, run_id: str) -> str | None:
+        return self._request(lambda tracker: tracker.find_model(run_id))
+
     def find_model_run(self, address: str) -> str | None:
         return self._request(lambda tracker: tracker.find_model_run(address))
 
