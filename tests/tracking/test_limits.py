@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +32,9 @@ def test_long_class_names_get_unique_metric_names() -> None:
     assert max(map(len, names)) < 230
 
 
-def test_a_record_of_any_length_is_read_back(tmp_path: Path) -> None:
+def test_a_record_of_any_length_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     record = replace(
         RECORD,
@@ -54,16 +55,15 @@ def test_a_record_of_any_length_is_read_back(tmp_path: Path) -> None:
         predictions=b"\0\1",
         weights=b"weights",
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for continued in (False, True):
-            tracker = MlflowTracker(uri, tmp_path / "artifacts")
-            tracker.open_study(replace(record, continued=continued))
-        first = Trial(number=0, uid=f"{record.uid}/0", spec=spec)
-        second = Trial(number=1, uid=f"{record.uid}/1", spec=spec)
-        tracker.finish_trial(first, "COMPLETE", epochs=[epoch(1)], outcome=ended)
-        tracker.finish_trial(second, "FAILED", reason=LONG)
-        tracker.close_study(record.uid, "FAILED", reason=LONG, note=LONG)
+    monkeypatch.setenv("MLFLOW_TRUNCATE_LONG_VALUES", "false")  # it raises instead
+    for continued in (False, True):
+        tracker = MlflowTracker(uri, tmp_path / "artifacts")
+        tracker.open_study(replace(record, continued=continued))
+    first = Trial(number=0, uid=f"{record.uid}/0", spec=spec)
+    second = Trial(number=1, uid=f"{record.uid}/1", spec=spec)
+    tracker.finish_trial(first, "COMPLETE", epochs=[epoch(1)], outcome=ended)
+    tracker.finish_trial(second, "FAILED", reason=LONG)
+    tracker.close_study(record.uid, "FAILED", reason=LONG, note=LONG)
 
     study = MlflowTracker(uri).read_study(record.name)
     assert study is not None
