@@ -24,16 +24,14 @@ def sweep(folder: Path, uri: str, **options: object) -> StudyResult:
 def test_the_second_study_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     uri, here, there = f"sqlite:///{tmp_path / 's.db'}", tmp_path / "a", tmp_path / "b"
     first = sweep(here, uri)
-    page = first.report.read_bytes()
     for fresh in (False, True):
         with pytest.raises(StudyError, match=f"'tiny' is taken .* {first.summary.study.uid}"):
             sweep(there, uri, seed=5, fresh=fresh)
         assert not there.exists()  # refused before anything was written
     other = sweep(there, uri, seed=5, overrides=["study.name=tiny-2"])
     again = sweep(here, uri)
-    assert again.summary.study == first.summary.study
+    assert (again.champion.uid, again.test) == (first.champion.uid, first.test)
     assert again.model == "models:/tiny@champion"
-    assert again.report.read_bytes() == page
     assert other.summary.study.uid != first.summary.study.uid
 
     copied = tmp_path / "c"  # a copied folder continues the study
@@ -43,7 +41,7 @@ def test_the_second_study_is_refused_and_changes_nothing(tmp_path: Path) -> None
     assert len(more.trials) == 3
 
     shutil.rmtree(here / "optuna")  # the Optuna record is lost
-    with pytest.raises(StudyError, match="restore its Optuna record from a backup; .* --fresh"):
+    with pytest.raises(StudyError, match=r"restore its Optuna record from a backup; .* --fresh"):
         sweep(here, uri)
     restarted = sweep(here, uri, fresh=True)
     assert restarted.summary.study.uid != first.summary.study.uid
