@@ -159,9 +159,9 @@ def test_a_study_is_read_by_its_uid_where_an_experiment_has_two(stores: Stores) 
     listed = [study.uid for study in stores.open().list_studies() if study.name == "mixed"]
     assert sorted(listed) == ["first", "second"]
 
-    own = stores.open()
-    own.open_study(record("mixed", "first", continued=True))
-    own.close_study("first", "COMPLETE")
+    tracker = stores.open()
+    tracker.open_study(record("mixed", "first", continued=True))
+    tracker.close_study("first", "COMPLETE")
     for other in twin:
         left = stores.client.get_run(other.info.run_id)
         assert left.info.lifecycle_stage == "active"
