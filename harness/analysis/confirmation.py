@@ -8,17 +8,19 @@ confirmation runs.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.seed_variance import SeedScores, find_best_trial_of_settings
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StudyError
 from harness.metrics import get_sort_sign
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
 
 ENDED_STATES = ("COMPLETE", "FAILED")
+SHOWN_TRIALS = 5
+"""How many trials without a run are named."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,33 @@ def find_champion(study: StudyRun) -> RunRecord | None:
 
 
 def require_champion(study: StudyRun) -> RunRecord:
-    """Return the study's champion. Raises HarnessError if no trial is complete."""
+    """Return the study's champion.
+
+    Raises StudyError if a run was deleted that could be the champion's, HarnessError if no trial is
+    complete.
+    """
+    if study.deleted:
+        raise StudyError(describe_lost_runs(study.name, study.deleted))
     champion = find_champion(study)
     if champion is None:
         failed = [run.reason for run in study.trials if run.state == "FAILED"]
         why = f"; the last failure: {failed[-1]}" if failed else ""
         raise HarnessError(f"study '{study.name}' has no complete trial to choose from{why}")
     return champion
+
+
+def describe_lost_runs(name: str, lost: Sequence[str]) -> str:
+    """Return why a study's champion is not certain, and what to do.
+
+    `lost` names the trials without a run, as `trial 3`.
+    """
+    shown = ", ".join(lost[:SHOWN_TRIALS])
+    more = len(lost) - SHOWN_TRIALS
+    shown += f" and {more} more" if more > 0 else ""
+    return (
+        f"study '{name}': the MLflow run of {shown} was deleted, so the best trial is not certain; "
+        f"restore it with: harness doctor --repair {name}"
+    )
 
 
 def find_model_run(study: StudyRun, champion: RunRecord) -> RunRecord:

@@ -10,6 +10,7 @@ from harness.tracking.base import Tracker
 from harness.tracking.types import RunRecord, StudyRun
 
 MODEL_URI_PREFIX = "models:/"
+RUN_ID = re.compile("[0-9a-f]{32}")
 
 
 def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
@@ -24,7 +25,7 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
     """
     if name.startswith(MODEL_URI_PREFIX):
         return find_trial(tracker, _find_model_run_id(tracker, name))
-    if re.fullmatch(r"[0-9a-f]{32}", name):
+    if RUN_ID.fullmatch(name):
         study = tracker.read_run(name)
         if study is None:
             raise StudyError(f"no run of harness has the id {name}; `harness ui` lists the runs")
@@ -51,8 +52,11 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
 
 
 def find_study(tracker: Tracker, name: str) -> StudyRun:
-    """Return the recorded study of that name. Raises StudyError."""
-    study = _read_study(tracker, name)
+    """Return the recorded study of that name or MLflow run id. Raises StudyError."""
+    study = tracker.read_run(name) if RUN_ID.fullmatch(name) else None
+    if study is not None and study.run_id != name:
+        raise StudyError(f"run {name} is a run of study '{study.name}'; give the study's name")
+    study = study or _read_study(tracker, name)
     if study is None:
         raise _unknown_study_error(tracker, name)
     return study

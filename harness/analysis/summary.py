@@ -48,6 +48,8 @@ class Summary:
     report_path: Path
     store: str
     """The tracking URI, without a password."""
+    model_uri: str
+    """The model's address in the registry, if it was registered."""
     runner_up: RunnerUp | None = None
     tied_trials: TiedTrials | None = None
     mistakes: Mistakes | None = None
@@ -79,11 +81,6 @@ class Summary:
     @cached_property
     def expected_best(self) -> ExpectedBest | None:
         return compute_expected_best(self.study)
-
-    @property
-    def model_uri(self) -> str:
-        """The model's address in the registry, if it was registered."""
-        return f"models:/{self.study.name}@champion"
 
     @property
     def browse_command(self) -> str:
@@ -164,6 +161,7 @@ def load_summary(
         study.find_reading(model_run),
         report_path,
         store,
+        tracker.find_model(model_run.run_id) or f"models:/{study.name}@champion",
         find_runner_up(tracker, study, champion),
         find_tied_trials(tracker, study, champion),
         _load_mistakes(tracker, study, model_run),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -224,13 +225,23 @@ def _classify_images(
 
 @read_commands.command(epilog="Example: harness studies --format json")
 def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> None:
-    """List the recorded studies with their best scores."""
+    """List the recorded studies with their best scores.
+
+    A study that cannot be read is named on stderr, and the exit status is 1.
+    """
     from harness.cli.studies_table import format_studies, list_studies
+    from harness.system.terminal import escape
     from harness.workspace import Workspace
 
     with report_errors():
-        rows = list_studies(Workspace(Path("mlruns")), tracking_uri)
-        print(json.dumps(rows) if output is Format.json else format_studies(rows))
+        warnings: list[str] = []
+        rows = list_studies(Workspace(Path("mlruns")), tracking_uri, warnings.append)
+        if rows or not warnings:
+            print(json.dumps(rows) if output is Format.json else format_studies(rows))
+        for warning in warnings:
+            print(f"harness: {escape(warning)}", file=sys.stderr)
+        if warnings:
+            raise typer.Exit(1)
 
 
 @read_commands.command(epilog="Example: harness ui fashion-mnist --port 5001")

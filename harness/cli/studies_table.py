@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-from harness.analysis.confirmation import find_champion, find_model_run, rank_confirmed_settings
+from harness.analysis.confirmation import (
+    describe_lost_runs,
+    find_champion,
+    find_model_run,
+    rank_confirmed_settings,
+)
 from harness.analysis.facts import count_states
 from harness.metrics import format_objective
 from harness.system.terminal import escape
 from harness.workspace import Workspace
 
 
-def list_studies(workspace: Workspace, tracking_uri: str | None) -> list[dict[str, Any]]:
-    """Return one row for each study, the latest first."""
+def list_studies(
+    workspace: Workspace, tracking_uri: str | None, warn: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Return one row for each study, the latest first.
+
+    `warn` is called with a line for each study that cannot be read, or only in part.
+    """
     rows = []
-    for study in workspace.open_tracker(tracking_uri, reading=True).list_studies():
-        counts = count_states(study)
-        champion = find_champion(study)
+    tracker = workspace.open_tracker(tracking_uri, reading=True)
+    for study in tracker.list_studies(lambda name, reason: warn(f"study '{name}': {reason}")):
+        counts, is_whole = count_states(study), not study.deleted
+        if not is_whole:
+            warn(describe_lost_runs(study.name, study.deleted))
+        champion = find_champion(study) if is_whole else None
         tested = study.find_reading(find_model_run(study, champion)) if champion else None
-        settings = rank_confirmed_settings(study)
+        settings = rank_confirmed_settings(study) if is_whole else []
         best = None
         if settings:
             best = settings[0].mean_objective

@@ -163,8 +163,13 @@ def _check_reported_best(snapshot: Snapshot) -> Iterator[Finding]:
     if not renamed and not any(each.champion for each in expected):
         there = f"version {wrong[0].version}" if wrong else "no version"
         problem = f"the alias 'champion' points at {there}, trial {best.number} is version "
+        others = {run.run_id for run in study.runs if run.kind == "study"} - {parent.run_id}
         alias = MoveAlias(snapshot.journal.study_name, version.version)
-        yield Finding(5, "the model", f"{problem}{version.version}", alias)
+        is_shared = bool(wrong) and wrong[0].run_id in others  # recorded by an earlier version
+        remedy = "another study has the same name, and moved the alias"
+        yield Finding(
+            5, "the model", f"{problem}{version.version}", None if is_shared else alias, remedy
+        )
     run = snapshot.runs.get(best.number)
     remade = run is not None and REBUILT_TAG in run.tags
     kept_run = find_model_run(build_study_run(snapshot), best)

@@ -8,14 +8,16 @@ from dataclasses import replace
 
 from harness.doctor.check_metrics import compare_with_document
 from harness.doctor.check_runs import STATUS
-from harness.doctor.findings import DIED, DeleteRun, Finding, UpdateRun
+from harness.doctor.findings import DIED, DeleteRun, Finding, RestoreRun, UpdateRun
 from harness.doctor.snapshot import Snapshot
 from harness.tracking.raw_types import RawRun
+from harness.tracking.types import CONFIRM_INFIX
 from harness.trial import TrialSpec
 
 
 def check_one_run_per_uid(snapshot: Snapshot) -> Iterator[Finding]:
     """Check invariant 1: each uid has one run, whose status and state agree."""
+    yield from _check_deleted(snapshot)
     for uid, runs in snapshot.confirmation_runs.items():
         kept_run = _pick_most_complete(runs)
         for run in runs:
@@ -34,6 +36,20 @@ def check_one_run_per_uid(snapshot: Snapshot) -> Iterator[Finding]:
             )
         if kept_run.state == "FAILED" and not kept_run.tags.get("harness.reason"):
             yield Finding(1, _format_uid(uid), "it failed without a recorded reason")
+
+
+def _check_deleted(snapshot: Snapshot) -> Iterator[Finding]:
+    """Find the confirmation runs that were deleted in MLflow."""
+    journal, study = snapshot.journal, snapshot.study
+    if study is None or journal is None or not journal.is_started:
+        return
+    prefix = f"{journal.uid}{CONFIRM_INFIX}"
+    for uid in dict.fromkeys(run.uid for run in study.runs if run.uid.startswith(prefix)):
+        deleted = study.find_runs(uid, deleted=True)
+        if deleted and not study.find_runs(uid):
+            run = _pick_most_complete(deleted)
+            problem = f"its run {run.run_id} was deleted"
+            yield Finding(1, _format_uid(uid), problem, RestoreRun(run.run_id))
 
 
 def check_curves(snapshot: Snapshot) -> Iterator[Finding]:

@@ -60,9 +60,10 @@ class UpdateRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     ended: int | None = None
     """Unix time in milliseconds."""
+    source: str = "the journal"
 
     def __str__(self) -> str:
-        return "sets it to the journal's value"
+        return f"sets it to {self.source}'s value"
 
 
 @dataclass(frozen=True)

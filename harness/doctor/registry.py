@@ -14,6 +14,7 @@ from harness.doctor import (
     check_metrics,
     check_runs,
     check_settings,
+    check_tags,
     check_test_set,
     check_trial_counts,
 )
@@ -38,7 +39,7 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
         ),
     ),
     6: ("test set", (check_test_set.check_readings, check_test_set.check_log)),
-    7: ("files", (check_files.check_files,)),
+    7: ("files", (check_files.check_files, check_tags.check_tags)),
     8: ("order", (check_trial_counts.check_ordinals,)),
 }
 STORE_CHECKS = (1, 2, 5, 6)

@@ -34,7 +34,8 @@ def write_study_page(workspace: Workspace, name: str, tracking_uri: str | None) 
     study = find_study(tracker, name)
     champion = freeze_selection(study).champion
     uri = workspace.resolve_tracking_uri(tracking_uri)
-    path = workspace.report_path(name, uri)
+    folder = name if name == study.name else f"{study.name}.{study.uid}"
+    path = workspace.report_path(folder, uri)
     summary = load_summary(study, champion, tracker, path, workspace.format_uri(uri))
     build_study_page(summary).write(path)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,7 +49,9 @@ def open_search(
         if fresh and exists:
             _replace_study(config, studies, split)
         elif not exists:
-            _create_study(config, studies, None, split)
+            # The store may have a study whose Optuna record is lost.
+            lost = time.strftime("%Y%m%d-%H%M%S") if fresh else None
+            _create_study(config, studies, lost, split)
             studies.publish(name, None)
         study = _load_study(config, studies)
         try:
@@ -74,9 +77,18 @@ def _replace_study(config: StudyConfig, studies: StudyStorage, split: str) -> No
     if f"{name}.{suffix}" in taken:  # of the same second, or the clock was set back
         numbered = (f"{suffix}-{number}" for number in itertools.count(2))
         suffix = next(each for each in numbered if f"{name}.{each}" not in taken)
+    older = read_uid(studies, name)
     _fail_running_trials(studies, name)
-    _create_study(config, studies, suffix, split)
+    _create_study(config, studies, suffix, split, older)
     studies.publish(name, suffix)
+
+
+def read_uid(studies: StudyStorage, name: str) -> str:
+    """Return the uid of a recorded study; empty if the record cannot be read."""
+    with suppress(Exception):
+        study = optuna.load_study(study_name=name, storage=studies.get_storage(name))
+        return str(study.user_attrs["uid"])
+    return ""
 
 
 def _fail_running_trials(studies: StudyStorage, name: str) -> None:
@@ -93,7 +105,7 @@ def _fail_running_trials(studies: StudyStorage, name: str) -> None:
 
 
 def _create_study(
-    config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str
+    config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str, older: str = ""
 ) -> None:
     """Create a new record as a draft, to be published."""
     storage, name = studies.create_draft(config.study.name)
@@ -106,6 +118,7 @@ def _create_study(
     study.set_user_attr("uid", uuid.uuid4().hex[:12])
     study.set_user_attr("name", config.study.name)
     study.set_user_attr("set_aside", suffix)
+    study.set_user_attr("set_aside_uid", older)
     study.set_user_attr("definition", config.definition())
     if split:
         study.set_user_attr("split", split)

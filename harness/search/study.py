@@ -78,6 +78,8 @@ class Search:
         self.uid: str = study.user_attrs["uid"]
         self.set_aside: str | None = study.user_attrs["set_aside"]
         """The suffix under which the study of this name before this one was archived."""
+        self.set_aside_uid: str = study.user_attrs.get("set_aside_uid", "")
+        """The uid of that study; empty if it is not on record."""
         self.replaced = False
         """Whether `open_search` archived a study that had trained nothing."""
         self._running: dict[int, optuna.Trial] = {}
@@ -171,6 +173,11 @@ class Search:
 
     def trial_uid(self, number: int) -> str:
         return f"{self.uid}/{number}"
+
+    def list_results(self) -> list[int]:
+        """The numbers of the trials that ended with a result."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        return [trial.number for trial in self._study.get_trials(deepcopy=False, states=states)]
 
     def report(self, number: int, metrics: EpochMetrics) -> bool:
         """Report an epoch to the pruner. False if the trial should stop."""

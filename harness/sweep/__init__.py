@@ -5,7 +5,8 @@ plan          a study file and options -> devices, data, stores and executor, re
 run           `run_study`: a study from start to summary
 driver        the loop: ask, train, report, prune, record, tell
 progress      the state of a sweep, and the interface of what displays it
-recovery      close the trials that a dead driver left running
+recovery      close the trials that a dead driver left running, and miss no run of a trial
+check_name    refuse a name that another study has in the tracking store
 check_models  check, before the start, that custom models fit the data
 confirm       train the best settings again over fresh seeds
 finalize      freeze the choice, register the champion, read the test set, report

@@ -14,10 +14,11 @@ from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
 from harness.executors.base import Executor
 from harness.search.fixed_trials import ConfirmationRun, ConfirmationSearch
+from harness.search.study import Search
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
-from harness.sweep.recovery import DRIVER_DIED
+from harness.sweep.recovery import DRIVER_DIED, require_own_study
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
@@ -28,6 +29,7 @@ from harness.trial import Trial
 def confirm_best_settings(
     plan: Plan,
     prepared: PreparedDataset,
+    search: Search,
     executor: Executor | None,
     tracker: Tracker,
     watcher: ProgressDisplay,
@@ -37,7 +39,7 @@ def confirm_best_settings(
 
     `executor` None creates one. Raises Interruption.
     """
-    study = plan.read_study(tracker)
+    study = require_own_study(tracker, search)
     for run in study.confirmation_runs:
         if run.state == "RUNNING":
             trial = Trial(number=run.number, uid=run.uid, spec=run.spec, confirms=run.number)

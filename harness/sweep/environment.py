@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from harness.analysis.data_quality import data_quality_to_facts
 from harness.data.prepare import PreparedDataset
 from harness.inference.preprocessing import PixelStatistics
+from harness.test_set.log import get_user
 
 PACKAGES = ("harness", "torch", "mlflow", "optuna", "numpy")
 ARITHMETIC_PACKAGES = ("harness", "torch", "numpy", "Python")
@@ -48,6 +50,11 @@ def collect_environment(
         **({"pixels": str(pixels)} if pixels else {}),
         **data_quality_to_facts(prepared.data_quality),
     }
+
+
+def collect_origin(folder: Path) -> dict[str, str]:
+    """Return the facts that tell who starts a study, and in which folder: ORIGIN_FACTS."""
+    return {"user": get_user(), "host": socket.gethostname(), "folder": str(folder.resolve())}
 
 
 def list_replay_caveats(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:

@@ -25,6 +25,7 @@ from harness.search.study import Search
 from harness.sweep.confirm import list_missing_runs
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
+from harness.sweep.recovery import read_own_study, require_own_study
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.test_set.opening import read_test_set
@@ -52,7 +53,7 @@ def finalize_study(
 
     Steps that an earlier run has finished are skipped. Raises Interruption.
     """
-    study = plan.read_study(tracker)
+    study = require_own_study(tracker, search)
     selection = freeze_selection(study)
     champion, waiting = selection.champion, list_unread_runs(study, selection)
     if _find_registered_run(tracker, study) != selection.model_run.uid:
@@ -94,8 +95,8 @@ def finalize_study(
 
 def load_finished_summary(plan: Plan, tracker: Tracker, search: Search) -> Summary | None:
     """Return the summary of a finished study, and None if anything is left to do."""
-    study = tracker.read_study(plan.config.study.name)
-    if study is None or study.uid != search.uid or not study.rank_trials():
+    study = read_own_study(tracker, search)
+    if study is None or not study.rank_trials():
         return None
     is_confirmed = plan.config.study.sampler in GRID_OR_LIST or (
         study.facts.get(CONFIRM_FACT) == plan.confirmation_rule

@@ -16,23 +16,21 @@ from harness.config.loader import load
 from harness.config.schema import StudyConfig, parse_duration
 from harness.data.prepare import PreparedDataset, prepare
 from harness.engine import cost_model
-from harness.errors import ConfigError, DataError, StoreError
+from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
 from harness.executors.devices import choose_devices
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import ExecutorOptions, create_executor
 from harness.search.samplers import check_space, sample_random_specs
 from harness.search.storage.base import StudyStorage
-from harness.sweep.environment import collect_environment
+from harness.sweep.environment import collect_environment, collect_origin
 from harness.sweep.options import RunOptions
-from harness.tracking.base import Tracker
 from harness.tracking.types import (
     CONFIRM_FACT,
     MODEL_FOLDER_FACT,
     TEST_SET_FACT,
     UNCONFIRMED,
     StudyRecord,
-    StudyRun,
 )
 from harness.workspace import Workspace, resolve_storage
 
@@ -93,13 +91,6 @@ class Plan:
         self._check_batch_size(prepared.sizes["train"])
         self._check_augmentation(prepared.training.shape)
         return prepared
-
-    def read_study(self, tracker: Tracker) -> StudyRun:
-        """Read the study's record. Raises StoreError."""
-        study = tracker.read_study(self.config.study.name)
-        if study is None:
-            raise StoreError(f"study '{self.config.study.name}' not found in the tracking store")
-        return study
 
     @contextmanager
     def join_cluster(self) -> Iterator[Plan]:
@@ -176,6 +167,7 @@ class Plan:
         """
         slots = self.count_slots(prepared) if slots is None else slots
         facts = collect_environment(prepared, self.device, len(self.devices), slots)
+        facts |= collect_origin(self.workspace.root)
         facts["command"] = self.command
         facts[CONFIRM_FACT] = self.confirmation_rule
         facts[TEST_SET_FACT] = prepared.test_digest

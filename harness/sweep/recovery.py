@@ -1,9 +1,13 @@
-"""Recovery: close the trials that a dead driver left running."""
+"""Recovery: close the trials that a dead driver left running, and miss no run of a trial."""
 
 from __future__ import annotations
 
+from harness.analysis.confirmation import describe_lost_runs
+from harness.errors import StoreError, StudyError
 from harness.search.study import Search
+from harness.tracking.base import Tracker
 from harness.tracking.outbox import OutboxTracker
+from harness.tracking.types import StudyRun
 
 DRIVER_DIED = "the driver died"
 
@@ -25,3 +29,30 @@ def recover_trials(search: Search, tracker: OutboxTracker) -> None:
             search.tell_interrupted(number, finish.successor)
         else:
             search.tell_outcome(number, finish.outcome, finish.reason)
+
+
+def read_own_study(tracker: Tracker, search: Search) -> StudyRun | None:
+    """Read the study of an Optuna record by its uid; None if the store does not have it.
+
+    Raises StudyError if trials that have a result have no run: without them, another trial could
+    become the champion, and the test set would be opened for it.
+    """
+    name = search.config.study.name
+    study = tracker.read_study(name, search.uid)
+    if study is None:
+        return None
+    recorded = {run.uid for run in study.trials}
+    lost = [n for n in search.list_results() if search.trial_uid(n) not in recorded]
+    missing = [f"trial {number}" for number in lost]
+    missing += [each for each in study.deleted if each not in missing]
+    if missing:
+        raise StudyError(describe_lost_runs(name, missing))
+    return study
+
+
+def require_own_study(tracker: Tracker, search: Search) -> StudyRun:
+    """Read the study of an Optuna record by its uid. Raises StoreError."""
+    study = read_own_study(tracker, search)
+    if study is None:
+        raise StoreError(f"study '{search.config.study.name}' not found in the tracking store")
+    return study

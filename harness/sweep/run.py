@@ -18,11 +18,12 @@ from harness.executors.devices import DeviceOption
 from harness.search.open_study import open_search
 from harness.search.study import Search
 from harness.sweep.check_models import check_models, log_model_code
+from harness.sweep.check_name import check_name
 from harness.sweep.driver import DEFAULT_KEEP, Driver
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.progress import BestTrial, ProgressDisplay, Silent
-from harness.sweep.recovery import recover_trials
+from harness.sweep.recovery import read_own_study, recover_trials
 from harness.system.signals import StopFlag, graceful_shutdown
 from harness.tracking.types import RunRecord, State, TestReading
 from harness.workspace import private_files
@@ -132,6 +133,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
     config, workspace = plan.config, plan.workspace
     with private_files(), graceful_shutdown() as stop, plan.join_cluster() as plan:
         prepared = plan.prepare()
+        check_name(plan, prepared, fresh)
         with (
             check_models(plan, prepared) as plan,
             open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,
@@ -178,10 +180,17 @@ def _run_stages(
             return summary
     continued = search.counts.done > 0
     record = plan.build_record(
-        prepared, search.uid, continued=continued, set_aside=search.set_aside
+        prepared,
+        search.uid,
+        continued=continued,
+        set_aside=search.set_aside,
+        set_aside_uid=search.set_aside_uid,
     )
     with _close_on_error(tracker, search, stop):
         tracker.open_study(record)
+        if continued and not tracker.waiting:  # the store answers
+            with suppress(Unsent):
+                read_own_study(tracker, search)  # a lost run is reported before anything is trained
         log_model_code(plan, tracker, search.uid)
         recover_trials(search, tracker)
         if executor is not None:
@@ -196,7 +205,7 @@ def _run_stages(
         from harness.sweep.finalize import finalize_study
 
         if search.ranking:
-            confirm_best_settings(plan, prepared, executor, tracker, watcher, stop)
+            confirm_best_settings(plan, prepared, search, executor, tracker, watcher, stop)
         if executor is not None:
             executor.close()  # free the workers' memory before the champion is exported
         sealed = SealedTest.of(prepared)

@@ -54,7 +54,7 @@ class TestSetLog:
         with self._lock():
             selections = self.list_selections()
             if selection not in selections:
-                who = f"{_get_user()}@{socket.gethostname()}"
+                who = f"{get_user()}@{socket.gethostname()}"
                 self._append(
                     opened=selection, study=study, uid=uid, who=who, time=time.time(),
                 )  # fmt: skip
@@ -114,7 +114,8 @@ def is_line(line: bytes) -> bool:
         return False
 
 
-def _get_user() -> str:
+def get_user() -> str:
+    """Return the name of the user, or the number where there is no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

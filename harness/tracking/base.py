@@ -11,7 +11,7 @@ Unavailable means that a retry may succeed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from harness.results import EpochMetrics, Outcome
@@ -19,11 +19,18 @@ from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRu
 from harness.trial import Trial
 
 
+def ignore(name: str, reason: str) -> None:
+    """Leave out a study that cannot be read without a word."""
+
+
 class Tracker(Protocol):
     """Records studies and trials, and reads them back."""
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
-        """Create or find the experiment and the parent run."""
+        """Create or find the experiment and the parent run.
+
+        Raises StudyError if another study has the name.
+        """
 
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         """Create or find the trial's run, and record its settings."""
@@ -114,8 +121,15 @@ class Tracker(Protocol):
             curves: Metrics with steps.
         """
 
-    def read_study(self, name: str) -> StudyRun | None:
-        """Return a study with all its trials; None if there is no study of that name."""
+    def check_name(self, record: StudyRecord) -> None:
+        """Raise StudyError if `open_study` would, because another study has the name."""
+
+    def read_study(self, name: str, uid: str = "") -> StudyRun | None:
+        """Return a study with all its trials; None if there is none.
+
+        A driver gives the `uid` of its study, because another study may have the same name.
+        Raises StudyError if several studies have the name and there is no `uid`.
+        """
 
     def read_run(self, run_id: str) -> StudyRun | None:
         """Return the study of a run with that trial only, or with all trials for a parent run.
@@ -129,6 +143,12 @@ class Tracker(Protocol):
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         """Return a file of many runs of one study by run id, without those that have none."""
 
+    def find_model(self, run_id: str) -> str | None:
+        """Return the address of the registered model with the weights of a run, if there is one.
+
+        It is models:/NAME@champion for a study's champion, else models:/NAME/VERSION.
+        """
+
     def find_model_run(self, address: str) -> str | None:
         """Return the id of the run whose weights a registered model has.
 
@@ -139,5 +159,8 @@ class Tracker(Protocol):
     def list_experiments(self) -> dict[str, str]:
         """Return the ids of all experiments of harness by name, the one used last first."""
 
-    def list_studies(self) -> list[StudyRun]:
-        """Return every study, without its trials' curves."""
+    def list_studies(self, skip: Callable[[str, str], None] = ignore) -> list[StudyRun]:
+        """Return every study that can be read, without its trials' curves.
+
+        `skip` is called with the name of each other study, and the reason.
+        """

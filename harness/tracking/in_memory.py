@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.errors import Refused, StoreError
+from harness.errors import Refused, StoreError, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
+from harness.tracking.base import ignore
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
     CONFIRM_INFIX,
@@ -38,6 +39,7 @@ class InMemoryTracker:
         self._open: StudyRecord | None = None
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
+        self.check_name(record)
         older = self.records.get(record.name)
         if record.set_aside and older is not None and older.uid != record.uid:
             self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
@@ -153,10 +155,18 @@ class InMemoryTracker:
     ) -> None:
         self.end_states[uid] = (state, reason)
 
-    def read_study(self, name: str) -> StudyRun | None:
-        if name not in self.records:
+    def check_name(self, record: StudyRecord) -> None:
+        older = self.records.get(record.name)
+        if older is None or older.uid == record.uid or record.kind == "train":
+            return
+        if not record.set_aside or record.set_aside_uid not in ("", older.uid):
+            raise StudyError(f"the name '{record.name}' is taken by another study, {older.uid}")
+
+    def read_study(self, name: str, uid: str = "") -> StudyRun | None:
+        records = [each for each in self.records.values() if each.uid == uid]
+        record = records[0] if records else self.records.get(name)
+        if record is None or record.uid != (uid or record.uid):
             return None
-        record = self.records[name]
         runs = [run for uid, run in self.runs.items() if uid.split("/")[0] == record.uid]
         trials = [run for run in runs if CONFIRM_INFIX not in run.uid]
         return StudyRun(
@@ -195,6 +205,10 @@ class InMemoryTracker:
         files = {run_id: self.read_file(run_id, name) for run_id in run_ids}
         return {run_id: content for run_id, content in files.items() if content is not None}
 
+    def find_model(self, run_id: str) -> str | None:
+        names = [name for name, run in self.model_runs.items() if run == run_id]
+        return f"models:/{names[0]}@champion" if names else None
+
     def find_model_run(self, address: str) -> str | None:
         runs = {f"models:/{name}@champion": run for name, run in self.model_runs.items()}
         return runs.get(address)
@@ -202,7 +216,7 @@ class InMemoryTracker:
     def list_experiments(self) -> dict[str, str]:
         return {name: name for name in reversed(self.records)}
 
-    def list_studies(self) -> list[StudyRun]:
+    def list_studies(self, skip: Callable[[str, str], None] = ignore) -> list[StudyRun]:
         studies = [self.read_study(name) for name in self.records]
         return [study for study in studies if study is not None]
 

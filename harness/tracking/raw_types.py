@@ -19,6 +19,7 @@ REBUILT_TAG = "harness.remade"
 """The tag of a run that `doctor --repair` rebuilt from the Optuna record of the trial."""
 READINGS_FILE = "test_readings.json"
 DOCUMENT_FILE = "trial.json"
+CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
 
 
@@ -42,7 +43,8 @@ class StoredFile:
     error: str = ""
     """Why it could not be read."""
     content: bytes | None = None
-    """The content of JSON files and of the predictions on the test set; None for other files."""
+    """The content of JSON files, of the table of confusions and of the predictions on the test set;
+    None for other files."""
     shapes: Mapping[str, tuple[int, ...]] | None = None
     """The tensors of a safetensors file by name; None for other files and for a damaged one."""
 

@@ -23,6 +23,8 @@ TEST_SET_FACT = "test_set"
 """The fact that identifies the test set: the SHA-256 of its content."""
 MODEL_FOLDER_FACT = "model_folder"
 """The fact that holds the folder of a study's custom models, relative to where it was started."""
+ORIGIN_FACTS = ("user", "host", "folder")
+"""The facts that tell who started a study, and in which folder."""
 CONFIRM_INFIX = "/confirm/"
 """The part of a confirmation run's uid between the study's uid and the run's own name."""
 
@@ -64,6 +66,8 @@ class StudyRecord:
     """Whether it already has trials."""
     set_aside: str | None = None
     """The suffix that --fresh gave to the name of an older study."""
+    set_aside_uid: str = ""
+    """The uid of that older study; empty if its Optuna record is lost or of an earlier version."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -199,6 +203,8 @@ class StudyRun:
     trials: Sequence[RunRecord] = field(default_factory=tuple)
     confirmation_runs: Sequence[RunRecord] = field(default_factory=tuple)
     """The best trials' settings trained with new seeds; every attempt."""
+    deleted: tuple[str, ...] = ()
+    """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3`."""
 
     @property
     def objective(self) -> Objective:

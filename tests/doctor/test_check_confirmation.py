@@ -67,6 +67,15 @@ def test_1_two_runs_and_a_wrong_state(record: Record) -> None:
     assert again(record, 1, 2).info.status == "FINISHED"
 
 
+def test_1_a_run_that_was_deleted(record: Record) -> None:
+    run_id = again(record, 0, 1).info.run_id
+    record.client.delete_run(run_id)
+    problem = f"confirm 0.1: its run {run_id} was deleted; --repair restores it"
+    findings = [(each.invariant, str(each)) for each in record.check_study().findings]
+    assert (1, problem) in findings
+    record.expect_repaired()
+
+
 def test_2_points_that_are_missing(record: Record) -> None:
     record.lose_points(again(record, 0, 2), "val/loss", "step = 2")
     record.expect_findings((2, "confirm 0.2: val/loss lacks epoch 2; --repair logs them"))

@@ -13,6 +13,7 @@ from mlflow.entities import Metric, ViewType
 from optuna.storages.journal import JournalFileBackend
 
 from harness.doctor.report import check_studies
+from harness.errors import StoreError
 from harness.reports.study_page import write_study_page
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record
 
@@ -349,6 +350,37 @@ def test_7_files(record: Record) -> None:
         (7, "trial 7's trial.json: is missing"),
         (7, "the study's report.html: its SHA-256 is"),
     )
+
+
+def test_7_tags_that_mlflow_cut(record: Record) -> None:
+    run_id = record.study_run.info.run_id
+    before = record.workspace.open_tracker(None, reading=True).read_study("tiny")
+    record.client.set_tag(run_id, "harness.classes", '["0", "1')
+    record.client.set_tag(run_id, "harness.definition", '{"study": ')
+    with pytest.raises(StoreError, match="damaged"):
+        record.workspace.open_tracker(None, reading=True).read_study("tiny")
+    record.expect_findings(
+        (7, "harness.classes: cannot be read; --repair sets it to confusion.csv's value"),
+        (7, "harness.definition: cannot be read; --repair sets it to the journal's value"),
+    )
+    record.expect_repaired()
+    after = record.workspace.open_tracker(None, reading=True).read_study("tiny")
+    assert before is not None
+    assert after is not None
+    assert (after.classes, after.definition) == (before.classes, before.definition)
+
+
+def test_5_an_alias_that_another_study_of_the_name_moved(record: Record) -> None:
+    """Earlier versions wrote two studies of one name into one experiment."""
+    parent = record.study_run
+    tags = {"harness.kind": "study", "harness.uid": "other"}
+    other = record.client.create_run(parent.info.experiment_id, tags=tags)
+    record.client.set_terminated(other.info.run_id)
+    record.client.create_model_version("tiny", "file:///nowhere", run_id=other.info.run_id)
+    record.client.set_registered_model_alias("tiny", "champion", "2")
+    record.expect_findings((5, "alias 'champion' points at version 2.*another study has the same"))
+    record.check_study(repair=True)
+    assert record.client.get_model_version_by_alias("tiny", "champion").run_id == other.info.run_id
 
 
 def test_7_a_trial_json_that_cannot_be_read(record: Record) -> None:

@@ -510,7 +510,7 @@ def test_of_two_runs_with_one_uid_the_used_one_counts(
     assert store.find_run_id("abc/1", experiment) == used
     assert [run.info.run_id for run in store.list_runs(experiment, "trial")] == [used]
     assert len(store.client.search_runs([experiment])) == 2
-    store.delete_duplicate_runs(experiment)
+    store.delete_duplicate_runs(experiment, "abc")
     assert [run.info.run_id for run in store.client.search_runs([experiment])] == [used]
 
 

@@ -375,7 +375,7 @@ def test_a_tested_study_that_was_not_closed_is_closed_by_the_next_run(
 def test_the_studies_table_shows_the_champion(path: Path, study: StudyRun) -> None:
     (row,) = (
         row
-        for row in list_studies(Workspace(path.parent / "mlruns"), None)
+        for row in list_studies(Workspace(path.parent / "mlruns"), None, pytest.fail)
         if row["name"] == "list"
     )
     champion = freeze_selection(study).champion

@@ -234,7 +234,7 @@ def test_the_report_shows_predicted_against_true_and_no_classes(
 def test_studies_compare_and_doctor_accept_a_regression(
     workspace: Workspace, result: StudyResult
 ) -> None:
-    (row,) = list_studies(workspace, None)
+    (row,) = list_studies(workspace, None, pytest.fail)
     assert row["test"] == result.summary.reading.rmse  # type: ignore[union-attr]
     assert format_number(row["test"]) in format_studies([row])
     worst = result.summary.study.rank_trials()[-1]

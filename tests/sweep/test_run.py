@@ -320,7 +320,7 @@ def test_train_is_recorded_separately_and_opens_the_test_set_only_on_request(
 
 def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -> None:
     workspace = Workspace(folder / "mlruns")
-    rows = {row["name"]: row for row in list_studies(workspace, None)}
+    rows = {row["name"]: row for row in list_studies(workspace, None, pytest.fail)}
     assert rows["tiny"]["dataset"] == "digits"
     assert rows["tiny"]["test"] is not None
     assert not any(name.endswith("-train") for name in rows)

@@ -10,7 +10,9 @@ tracker         the Tracker: writes, and the reads of reader
 reader          read studies and trials
 raw_reader      read everything of a study, unchecked, for `harness doctor`
 experiments     find, create and set aside a study's experiment
-runs            tags, name and parent of a trial's run
+runs            the runs of a study and its trials as they are created
+run_records     a trial's run, read as a RunRecord
+deleted_runs    the runs that somebody deleted in MLflow
 artifacts       the files of a trial's run, the dataset of a study's run
 model_registry  log and register the best model
 points          metrics as MLflow's points

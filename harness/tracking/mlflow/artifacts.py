@@ -12,6 +12,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from harness.results import TrialResult
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
+from harness.tracking.raw_types import CONFUSION_FILE
 from harness.tracking.types import StudyRecord
 
 
@@ -33,7 +34,7 @@ def build_trial_files(
         table = csv.writer(lines)
         table.writerow(["true \\ predicted", *classes])
         table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
-        files["confusion.csv"] = lines.getvalue().encode()
+        files[CONFUSION_FILE] = lines.getvalue().encode()
     if validation_labels:
         predictions = Predictions(validation_labels, result.predictions, is_regression=not classes)
         files[PREDICTIONS_FILE] = predictions.to_bytes()

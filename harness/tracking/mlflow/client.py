@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
@@ -21,8 +22,16 @@ from harness.tracking.mlflow.error_mapping import (
     mask_secrets,
     reveals_secrets,
 )
-from harness.tracking.mlflow.naming import digest_tags
+from harness.tracking.mlflow.naming import (
+    MAX_RUN_NAME_LENGTH,
+    digest_tags,
+    shorten,
+    split_tags,
+)
 from harness.tracking.mlflow.sqlite import create_database
+
+MAX_METRICS_PER_CALL, MAX_TAGS_PER_CALL = 800, 100
+"""MLflow's limits for one log_batch: 1,000 entities, of them 100 tags and 100 parameters."""
 
 
 @contextmanager
@@ -85,14 +94,22 @@ class Store:
             self.remember_run(uid, self._choose_run(runs).info.run_id)
         return self._run_ids[uid]
 
+    def find_study_runs(self, uid: str) -> list[Run]:
+        """Return the study runs with a uid, in whatever experiment they are."""
+        experiments = [each.experiment_id for each in self.client.search_experiments()]
+        query = f"tags.`harness.uid` = '{uid}' AND tags.`harness.kind` = 'study'"
+        return self.search_runs(experiments, query)
+
     def list_runs(self, experiment_id: str, kind: str) -> list[Run]:
         """Return all runs of a kind, one of each uid."""
         return [self._choose_run(runs) for runs in self._group_by_uid(experiment_id, kind).values()]
 
-    def delete_duplicate_runs(self, experiment_id: str) -> None:
-        """Delete the extra runs that a server created when a request timed out and was retried."""
+    def delete_duplicate_runs(self, experiment_id: str, study: str) -> None:
+        """Delete a study's extra runs: a request that timed out and was retried created them."""
         for kind in ("study", "trial", "confirm", "confirmation"):
-            for runs in self._group_by_uid(experiment_id, kind).values():
+            for uid, runs in self._group_by_uid(experiment_id, kind).items():
+                if uid.partition("/")[0] != study:
+                    continue
                 used = self._choose_run(runs).info.run_id
                 for run in runs:
                     if run.info.run_id != used:
@@ -126,8 +143,36 @@ class Store:
     def _group_by_uid(self, experiment_id: str, kind: str) -> dict[str, list[Run]]:
         groups: dict[str, list[Run]] = {}
         for run in self.search_runs([experiment_id], f"tags.`harness.kind` = '{kind}'"):
-            groups.setdefault(run.data.tags["harness.uid"], []).append(run)
+            groups.setdefault(run.data.tags.get("harness.uid", ""), []).append(run)
         return groups
+
+    def create_run(
+        self, experiment_id: str, uid: str, name: str, tags: Mapping[str, str], at: int | None
+    ) -> str:
+        """Create a run and return its id; `at` in milliseconds."""
+        name = shorten(name, MAX_RUN_NAME_LENGTH)
+        run = self.client.create_run(experiment_id, at, split_tags(tags), name)
+        return self.remember_run(uid, run.info.run_id)
+
+    def log(
+        self,
+        run_id: str,
+        metrics: Sequence[Metric] = (),
+        params: Sequence[Param] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log a batch of any size, in as many calls as MLflow's limits need."""
+        run_tags = [RunTag(key, value) for key, value in split_tags(tags or {}).items()]
+        batches = max(
+            math.ceil(len(metrics) / MAX_METRICS_PER_CALL),
+            math.ceil(max(len(params), len(run_tags)) / MAX_TAGS_PER_CALL),
+        )
+        for place in range(batches):
+            many = slice(place * MAX_METRICS_PER_CALL, (place + 1) * MAX_METRICS_PER_CALL)
+            few = slice(place * MAX_TAGS_PER_CALL, (place + 1) * MAX_TAGS_PER_CALL)
+            self.client.log_batch(
+                run_id, metrics[many], params[few], run_tags[few], synchronous=True
+            )
 
     def read_artifact(self, run: Run, path: str) -> bytes:
         """Read a file of a run from its folder: MlflowClient would look the run up twice more."""
@@ -147,8 +192,7 @@ class Store:
     def log_file(self, run_id: str, name: str, content: bytes) -> None:
         """Write a file of a run, and its SHA-256 as a tag."""
         self.log_files(run_id, {name: content})
-        tags = [RunTag(key, value) for key, value in digest_tags({name: content}).items()]
-        self.client.log_batch(run_id, tags=tags, synchronous=True)
+        self.log(run_id, tags=digest_tags({name: content}))
 
     def log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Write several files of a run; the caller writes their digests with other tags."""

@@ -1,24 +1,53 @@
-"""Find, create and set aside the experiment of a study."""
+"""Find, create and set aside the experiment of a study.
+
+An experiment belongs to one study, known by its uid: its tag `harness.uid`, or the uids of its
+study runs in records that are older than the tag. MLflow creates only one experiment of a name, so
+the first of two drivers that start at once holds the name, and the other is refused.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from mlflow.entities import RunTag
+from mlflow.entities import Experiment, Run, ViewType
+from mlflow.exceptions import MlflowException
 
 from harness.config.schema import GRID_OR_LIST, find_varied_fields
-from harness.errors import StoreError, mask_credentials
+from harness.errors import StoreError, StudyError, mask_credentials
 from harness.metrics import read_score
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store
-from harness.tracking.types import SET_ASIDE_REASON, StudyRecord
+from harness.tracking.types import ORIGIN_FACTS, SET_ASIDE_REASON, StudyRecord
+
+UID_TAG = "harness.uid"
 
 
 def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> str:
     """Return the experiment's id; renames that of an older study that --fresh set aside.
 
     `artifacts` is the folder of a local store's files. Callers wrap this in `store.map_errors()`.
+    Raises StudyError if another study holds the name.
+    """
+    experiment = find_experiment(store, record, artifacts)
+    if experiment is not None and _is_set_aside(store, experiment, record):
+        _end_running_runs(store, experiment.experiment_id)
+        name, number = f"{record.name}.{record.set_aside}", 1
+        while store.client.get_experiment_by_name(name) is not None:
+            number += 1
+            name = f"{record.name}.{record.set_aside}-{number}"
+        store.client.rename_experiment(experiment.experiment_id, name)
+        experiment = None
+    if experiment is None:
+        experiment = _create_experiment(store, record, artifacts)
+    return str(experiment.experiment_id)
+
+
+def find_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> Experiment | None:
+    """Return the experiment to write to or to set aside; None if the name is free.
+
+    Raises StudyError if another study holds the name, StoreError if the experiment was deleted.
     """
     experiment = store.client.get_experiment_by_name(record.name)
     if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -28,15 +57,36 @@ def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path
             f"{mask_credentials(store.uri)} mlflow experiments restore -x "
             f"{experiment.experiment_id}"
         )
-    if experiment is not None and record.set_aside:
-        name = f"{record.name}.{record.set_aside}"
-        is_older = not _holds_study(store, experiment.experiment_id, record)
-        if is_older and store.client.get_experiment_by_name(name) is None:  # not set aside yet
-            _end_running_runs(store, experiment.experiment_id)
-            store.client.rename_experiment(experiment.experiment_id, name)
-            experiment = None
-    if experiment is not None:
-        return str(experiment.experiment_id)
+    if record.kind == "train":
+        return experiment
+    if experiment is not None and record.uid in _list_uids(store, experiment):
+        return experiment
+    if record.continued:
+        runs = store.find_study_runs(record.uid)
+        if runs:  # the experiment was renamed in MLflow
+            return store.client.get_experiment(runs[0].info.experiment_id)
+    if experiment is not None and not _may_use(store, experiment, record, artifacts):
+        raise _taken_error(store, experiment, record, artifacts)
+    if experiment is None and not record.continued and not record.set_aside:
+        _reject_taken_model(store, record.name)
+    return experiment
+
+
+def claim_experiment(store: Store, experiment_id: str, record: StudyRecord, run_id: str) -> None:
+    """Mark an experiment that harness did not create as the study's, after its run was created.
+
+    If another driver did the same at this moment, the run is deleted. Raises StudyError.
+    """
+    experiment = store.client.get_experiment(experiment_id)
+    if UID_TAG in experiment.tags:
+        return
+    if _list_uids(store, experiment) - {record.uid}:
+        store.client.delete_run(run_id)
+        raise _taken_error(store, experiment, record, None)
+    store.client.set_experiment_tag(experiment_id, UID_TAG, record.uid)
+
+
+def _create_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> Experiment:
     location = (artifacts / record.name).as_uri() if artifacts else None
     definition = record.definition
     sampled = find_varied_fields(definition) or list(saved_view.DEFAULT_COLUMNS)
@@ -47,9 +97,123 @@ def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path
     tags = saved_view.view_tags(
         definition["study"]["objective"], record.kind, sampled, network, score
     )
-    experiment_id = str(store.client.create_experiment(record.name, location, tags))
+    if record.kind == "study":
+        facts = {key: record.facts[key] for key in ORIGIN_FACTS if key in record.facts}
+        tags |= {UID_TAG: record.uid, **{f"harness.{key}": facts[key] for key in facts}}
+    try:
+        store.client.create_experiment(record.name, location, tags)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    experiment = find_experiment(store, record, artifacts)  # another driver may have been first
+    assert experiment is not None
     failpoint("mlflow.experiment")
-    return experiment_id
+    return experiment
+
+
+def _list_uids(store: Store, experiment: Experiment) -> set[str]:
+    """Return the uids of the studies in an experiment; none if it is not a study's."""
+    runs = _list_study_runs(store, experiment)
+    return {run.data.tags[UID_TAG] for run in runs} | {
+        uid for key, uid in experiment.tags.items() if key == UID_TAG
+    }
+
+
+def _list_study_runs(store: Store, experiment: Experiment) -> list[Run]:
+    """Return the study runs of an experiment, deleted ones too."""
+    query = "tags.`harness.kind` = 'study'"
+    runs = store.search_runs([experiment.experiment_id], query, ViewType.ALL)
+    return [run for run in runs if UID_TAG in run.data.tags]
+
+
+def _is_set_aside(store: Store, experiment: Experiment, record: StudyRecord) -> bool:
+    """Whether the experiment is that of the older study, which --fresh sets aside."""
+    uids = _list_uids(store, experiment)
+    return record.kind == "study" and bool(uids) and record.uid not in uids
+
+
+def _may_use(
+    store: Store, experiment: Experiment, record: StudyRecord, artifacts: Path | None
+) -> bool:
+    """Whether an experiment is free to use, or to set aside as the study's own older one."""
+    uids = _list_uids(store, experiment)
+    if not uids:
+        return True  # made by hand, or by `harness train`
+    if not record.set_aside or len(uids) > 1:
+        return False
+    if record.set_aside_uid:
+        return uids == {record.set_aside_uid}
+    return _is_from_here(store, experiment, record, artifacts)
+
+
+def _is_from_here(
+    store: Store, experiment: Experiment, record: StudyRecord, artifacts: Path | None
+) -> bool:
+    """Whether the study of an experiment was started in this folder, as far as is on record."""
+    origin = _read_origin(store, experiment)
+    if origin:
+        return all(record.facts.get(key) == origin.get(key) for key in ORIGIN_FACTS)
+    if artifacts is not None:  # recorded by an earlier version
+        return str(experiment.artifact_location).startswith(f"{artifacts.as_uri()}/")
+    return True
+
+
+def _read_origin(store: Store, experiment: Experiment) -> dict[str, str]:
+    """Return who started a study, and where; empty for a study of an earlier version."""
+    tags = experiment.tags
+    if "harness.folder" not in tags:
+        for run in _list_study_runs(store, experiment):
+            tags = tags | run.data.tags
+    return {key: tags[f"harness.{key}"] for key in ORIGIN_FACTS if f"harness.{key}" in tags}
+
+
+def _taken_error(
+    store: Store, experiment: Experiment, record: StudyRecord, artifacts: Path | None
+) -> StudyError:
+    """Return the error that names the study that holds a name, and what to do."""
+    uids = sorted(_list_uids(store, experiment) - {record.uid})
+    origin = _read_origin(store, experiment)
+    who = ""
+    if origin:
+        who = f" by {origin.get('user')}@{origin.get('host')} in {origin.get('folder')}"
+    created = (experiment.creation_time or 0) / 1000
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(created))
+    studies = " and ".join(uids)
+    advice = f"choose another name (--set study.name={record.name}-2) or another --tracking-uri"
+    if len(uids) == 1 and not record.set_aside:
+        if _is_from_here(store, experiment, record, artifacts) and (origin or artifacts):
+            advice += (
+                "; to continue that study, restore its Optuna record from a backup; to start over, "
+                "use --fresh, which keeps it under another name"
+            )
+        else:
+            advice += ", or continue that study where it was started"
+    return StudyError(
+        f"the name '{record.name}' is taken in {mask_credentials(store.uri)} by another study, "
+        f"{studies}, started {when}{who}; {advice}"
+    )
+
+
+def _reject_taken_model(store: Store, name: str) -> None:
+    """Raise StudyError if a registered model has the name, and it is not an older study's.
+
+    The study would move its alias `champion`.
+    """
+    for version in store.client.search_model_versions(f"name = '{name}'"):
+        owner = "somebody else"
+        if version.tags.get("harness.trial_run"):
+            try:
+                run = store.client.get_run(version.run_id or "")
+            except MlflowException:
+                continue  # deleted for good
+            owner = store.client.get_experiment(run.info.experiment_id).name
+            if owner == name or owner.startswith(f"{name}."):
+                continue  # set aside by --fresh
+            owner = f"study '{owner}'"
+        raise StudyError(
+            f"the registered model '{name}' in {mask_credentials(store.uri)} was made by {owner}; "
+            f"choose another name (--set study.name={name}-2) or another --tracking-uri"
+        )
 
 
 def _end_running_runs(store: Store, experiment_id: str) -> None:
@@ -61,15 +225,7 @@ def _end_running_runs(store: Store, experiment_id: str) -> None:
     for kind, state in end_states.items():
         for run in store.list_runs(experiment_id, kind):
             if run.info.status == "RUNNING":
-                tags = [RunTag("harness.state", state), RunTag("harness.reason", SET_ASIDE_REASON)]
-                store.client.log_batch(run.info.run_id, tags=tags, synchronous=True)
+                tags = {"harness.state": state, "harness.reason": SET_ASIDE_REASON}
+                store.log(run.info.run_id, tags=tags)
                 status = "FAILED" if state == "FAILED" else "KILLED"
                 store.client.set_terminated(run.info.run_id, status)
-
-
-def _holds_study(store: Store, experiment_id: str, record: StudyRecord) -> bool:
-    """Whether the experiment already holds the new study, not the one to set aside."""
-    return any(
-        run.data.tags["harness.uid"] == record.uid
-        for run in store.list_runs(experiment_id, "study")
-    )

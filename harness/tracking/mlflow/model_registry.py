@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from harness.errors import StoreError, Unavailable
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.naming import MAX_DESCRIPTION_LENGTH, shorten
 from harness.tracking.types import CONFIRM_INFIX
 
 CHAMPION_PREFIX = "★ "
@@ -104,7 +105,7 @@ def _log_model(
         trial.info.experiment_id,
         f"trial-{tags['harness.trial']}",
         source_run_id=parent,
-        tags={**tags, "mlflow.note.content": note},
+        tags={**tags, "mlflow.note.content": shorten(note, MAX_DESCRIPTION_LENGTH)},
         params=trial.data.params,
     )
     failpoint("champion.created")
@@ -131,6 +132,17 @@ def latest_model_id(run: Run) -> str | None:
     """Return the id of the model that was logged last on a study's run, if there is one."""
     models = _logged_models(run)
     return max(models, key=lambda model: model.step).model_id if models else None
+
+
+def find_model(store: Store, run_id: str) -> str | None:
+    """Return the address of the model with the weights of a run; None if there is none."""
+    with store.map_errors():
+        versions = store.client.search_model_versions(f"tags.`harness.trial_run` = '{run_id}'")
+        for version in versions:
+            aliases = store.client.get_registered_model(version.name).aliases
+            if str(aliases.get("champion")) == str(version.version):
+                return f"models:/{version.name}@champion"
+    return f"models:/{versions[0].name}/{versions[0].version}" if versions else None
 
 
 def find_model_run(store: Store, address: str) -> str | None:
@@ -162,8 +174,10 @@ def _mark_champion(store: Store, trial: Run) -> None:
 
     If the model is from a confirmation run, its trial is marked too.
     """
+    study = trial.data.tags["harness.uid"].partition("/")[0]
     marked_runs = store.client.search_runs(
-        [trial.info.experiment_id], f"attributes.run_name LIKE '{CHAMPION_PREFIX}%'"
+        [trial.info.experiment_id],
+        f"attributes.run_name LIKE '{CHAMPION_PREFIX}%' AND tags.`harness.uid` LIKE '{study}/%'",
     )
     for run in marked_runs:
         store.client.update_run(
@@ -190,7 +204,7 @@ def _log_model_metrics(store: Store, parent: str, model: str, trial: Run) -> Non
         for key, value in trial.data.metrics.items()
         if key.startswith("best/")
     ]
-    store.client.log_batch(parent, metrics=metrics, synchronous=True)
+    store.log(parent, metrics)
 
 
 def _create_version(
@@ -202,6 +216,7 @@ def _create_version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    note = shorten(note, MAX_DESCRIPTION_LENGTH)
     store.client.update_registered_model(name, description=note)
     return store.client.create_model_version(
         name,

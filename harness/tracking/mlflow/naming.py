@@ -8,8 +8,8 @@ slash would get a section of its own.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,26 +37,47 @@ def curve_metrics(epoch: EpochMetrics) -> dict[str, float]:
 
 
 MAX_TAG_LENGTH = 8000
-DEFINITION_TAG = "harness.definition"
+"""MLflow cuts a longer value of a run's tag, so it is split over several tags."""
+MAX_PARAM_LENGTH = 5000
+MAX_DESCRIPTION_LENGTH = 5000
+MAX_RUN_NAME_LENGTH = 240
+"""MLflow's limit is 250; the champion's name gets a star in front."""
+MAX_CLASS_PART_LENGTH = 200
+"""MLflow's limit for the name of a metric is 250."""
+CLASSES_TAG, DEFINITION_TAG = "harness.classes", "harness.definition"
 
 
-def definition_tags(definition: Mapping[str, Any]) -> dict[str, str]:
-    """Return a study's definition as JSON, split over as many tags as it needs."""
-    text = json.dumps(definition)
-    parts = [text[start : start + MAX_TAG_LENGTH] for start in range(0, len(text), MAX_TAG_LENGTH)]
+def split_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Split long values over several tags: `harness.spec`, `harness.spec.1` and so on."""
     return {
-        f"{DEFINITION_TAG}.{place}" if place else DEFINITION_TAG: p for place, p in enumerate(parts)
+        f"{key}.{place}" if place else key: value[start : start + MAX_TAG_LENGTH]
+        for key, value in tags.items()
+        for place, start in enumerate(range(0, len(value) or 1, MAX_TAG_LENGTH))
     }
 
 
-def read_definition(tags: Mapping[str, str]) -> dict[str, Any]:
-    """Read what `definition_tags` wrote."""
-    parts, key = [], DEFINITION_TAG
-    while key in tags:
-        parts.append(tags[key])
-        key = f"{DEFINITION_TAG}.{len(parts)}"
-    definition: dict[str, Any] = json.loads("".join(parts))
-    return definition
+def join_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Join what `split_tags` split. Tags of older records that exceed the limit are kept."""
+    joined, parts = dict(tags), set[str]()
+    for key in tags:
+        place = 1
+        while not key.startswith(DIGEST_TAG) and (part := f"{key}.{place}") in tags:
+            joined[key] += tags[part]
+            parts.add(part)
+            place += 1
+    return {key: value for key, value in joined.items() if key not in parts}
+
+
+def list_stale_parts(tags: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return the tags of a run that are parts of longer values, which `new` replaces."""
+    now = split_tags(new)
+    parts = {key: re.fullmatch(r"(.+)\.\d+", key) for key in tags if key not in now}
+    return [key for key, match in parts.items() if match and match[1] in new]
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut a text that only people read to a length, with an ellipsis at its end."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def digest_tags(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -70,22 +91,26 @@ def format_param(value: Any) -> str:
         return "auto"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value)
+    return shorten(str(value), MAX_PARAM_LENGTH)
 
 
 def escape_class_names(classes: Sequence[str]) -> list[str]:
     """Return unique metric name parts for class names.
 
-    MLflow allows letters, digits, `_-./` and space, and no part like `..` that is a folder.
+    MLflow allows letters, digits, `_-./` and space, and no part like `..` that is a folder. Long
+    names are cut, and end with a part of their SHA-256.
     """
-    escaped: list[str] = []
+    escaped: dict[str, None] = {}
     for name in classes:
         name_part = "".join(c if c.isalnum() or c in "_-. " else "_" for c in name)
         name_part = name_part if name_part.strip(". ") else "_" * len(name_part)
+        if len(name_part) > MAX_CLASS_PART_LENGTH:
+            digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
+            name_part = f"{name_part[:MAX_CLASS_PART_LENGTH]}-{digest}"
         while name_part in escaped:
             name_part += "_"
-        escaped.append(name_part)
-    return escaped
+        escaped[name_part] = None
+    return list(escaped)
 
 
 def class_metrics(prefix: str, classes: Sequence[str], values: Sequence[float]) -> dict[str, float]:

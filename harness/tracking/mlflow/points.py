@@ -1,8 +1,8 @@
-"""Metrics as MLflow's points, in batches that one call may hold."""
+"""Metrics as MLflow's points."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import Metric, Run
 
@@ -10,19 +10,14 @@ from harness.results import EpochMetrics, TrialResult
 from harness.tracking.mlflow.naming import curve_metrics, reading_metrics, trial_metrics
 from harness.tracking.types import TestReading
 
-MAX_METRICS_PER_CALL = 1000
-"""MLflow's limit for one log_batch."""
 
-
-def curve_points(epochs: Sequence[EpochMetrics]) -> Iterator[list[Metric]]:
-    """Yield the points of all learning curves, one batch a call."""
-    points = [
+def curve_points(epochs: Sequence[EpochMetrics]) -> list[Metric]:
+    """Return the points of all learning curves."""
+    return [
         Metric(key, value, int(epoch.time * 1000), epoch.epoch)
         for epoch in epochs
         for key, value in curve_metrics(epoch).items()
     ]
-    for start in range(0, len(points), MAX_METRICS_PER_CALL):
-        yield points[start : start + MAX_METRICS_PER_CALL]
 
 
 def result_points(result: TrialResult, classes: Sequence[str]) -> list[Metric]:

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import safetensors
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from harness.results import EpochMetrics
 from harness.tracking.mlflow import naming
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
-from harness.tracking.mlflow.points import MAX_METRICS_PER_CALL
 from harness.tracking.mlflow.reader import READER_THREADS
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
+    CONFUSION_FILE,
     DIGEST_TAG,
     WEIGHTS_FILE,
     Point,
@@ -109,27 +109,23 @@ class MlflowRawReader:
         started: int,
     ) -> str:
         with self._store.map_errors():
-            run = self._store.client.create_run(experiment_id, started, dict(tags), name)
-            values = [Param(key, value) for key, value in params.items()]
-            self._store.client.log_batch(run.info.run_id, params=values, synchronous=True)
-            return str(run.info.run_id)
+            uid = tags["harness.uid"]
+            run_id = self._store.create_run(experiment_id, uid, name, tags, started)
+            self._store.log(run_id, params=[Param(key, value) for key, value in params.items()])
+            return run_id
 
     def end_run(
         self, run_id: str, status: Status | None, tags: Mapping[str, str], ended: int | None = None
     ) -> None:
         with self._store.map_errors():
-            values = [RunTag(key, value) for key, value in tags.items()]
-            self._store.client.log_batch(run_id, tags=values, synchronous=True)
+            self._store.log(run_id, tags=tags)
             if status is not None:
                 self._store.client.set_terminated(run_id, status, ended)
 
     def add_points(self, run_id: str, points: Sequence[Point]) -> None:
         metrics = [Metric(point.key, point.value, point.time, point.step) for point in points]
         with self._store.map_errors():
-            for start in range(0, len(metrics), MAX_METRICS_PER_CALL):
-                self._store.client.log_batch(
-                    run_id, metrics=metrics[start : start + MAX_METRICS_PER_CALL], synchronous=True
-                )
+            self._store.log(run_id, metrics)
 
     def write_file(self, run_id: str, name: str, content: bytes) -> None:
         with self._store.map_errors():
@@ -207,7 +203,7 @@ class MlflowRawReader:
                 content = self._store.read_artifact(run, name)
         except Exception as error:
             return StoredFile("", error=str(error))
-        keep = name.endswith(".json") or name == TEST_PREDICTIONS_FILE
+        keep = name.endswith(".json") or name in (TEST_PREDICTIONS_FILE, CONFUSION_FILE)
         return StoredFile(
             hashlib.sha256(content).hexdigest(),
             content=content if keep else None,
@@ -250,7 +246,7 @@ def _build_run(run: Run, points: Sequence[Point], files: Mapping[str, StoredFile
         status=cast(Status, run.info.status),
         deleted=run.info.lifecycle_stage == "deleted",
         started=run.info.start_time,
-        tags=run.data.tags,
+        tags=naming.join_tags(run.data.tags),
         params=run.data.params,
         metrics=run.data.metrics,
         points=tuple(points),

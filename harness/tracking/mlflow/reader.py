@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from harness.errors import StoreError
+from harness.errors import StoreError, StudyError, Unavailable
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
-from harness.tracking.mlflow.naming import read_definition
+from harness.tracking.mlflow.deleted_runs import (
+    build_deleted_error,
+    describe_deleted,
+    find_deleted_studies,
+)
+from harness.tracking.mlflow.experiments import UID_TAG
+from harness.tracking.mlflow.naming import CLASSES_TAG, DEFINITION_TAG, join_tags
+from harness.tracking.mlflow.run_records import damage_as_store_error, parse_tags, read_record
 from harness.tracking.raw_types import READINGS_FILE
-from harness.tracking.trial_document import parse_trial_document
 from harness.tracking.types import (
     CONFIRM_FACT,
     CONFIRM_INFIX,
@@ -28,7 +34,6 @@ from harness.tracking.types import (
     StudyRun,
     TestReading,
 )
-from harness.trial import TrialSpec
 
 READER_THREADS = 8
 """Files read at the same time: each file of a server takes a round trip."""
@@ -39,14 +44,43 @@ NON_FACT_TAGS = (
 """The tags `harness.*` that are not facts of a study: they have fields of their own."""
 
 
-def read_study(store: Store, name: str) -> StudyRun | None:
-    """Return a study with its trials' learning curves, which are in one file a run."""
+def read_study(store: Store, name: str, uid: str = "") -> StudyRun | None:
+    """Return a study with its trials' learning curves, which are in one file a run.
+
+    With a `uid`, it is found under any name. Raises StudyError if two studies have the name, or if
+    the study's run was deleted.
+    """
     with store.map_errors():
         experiment = store.client.get_experiment_by_name(name)
         parents = store.list_runs(experiment.experiment_id, "study") if experiment else []
-        if not parents:
-            return None
-        return _read_with_curves(store, name, parents[0])
+        if uid:
+            parents = [run for run in parents if run.data.tags[UID_TAG] == uid]
+            parents = parents or store.find_study_runs(uid)[:1]
+        if len(parents) > 1:
+            raise StudyError(_list_studies_of_one_name(name, parents))
+        if parents:
+            parent_name = name
+            if experiment is None or parents[0].info.experiment_id != experiment.experiment_id:
+                parent_name = store.client.get_experiment(parents[0].info.experiment_id).name
+            return _read_with_curves(store, parent_name, parents[0])
+        if experiment and find_deleted_studies(store, experiment.experiment_id, uid):
+            raise build_deleted_error(name)
+        return None
+
+
+def _list_studies_of_one_name(name: str, parents: Sequence[Run]) -> str:
+    studies = [
+        f"{run.data.tags[UID_TAG]} of {_format_time(run)} (run id {run.info.run_id})"
+        for run in sorted(parents, key=lambda run: run.info.start_time)
+    ]
+    return (
+        f"{len(parents)} studies are recorded under the name '{name}': {' and '.join(studies)}; "
+        "give the run id of one of them instead of the name"
+    )
+
+
+def _format_time(run: Run) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.info.start_time / 1000))
 
 
 def list_experiments(store: Store) -> dict[str, str]:
@@ -57,23 +91,47 @@ def list_experiments(store: Store) -> dict[str, str]:
         return {each.name: str(each.experiment_id) for each in experiments if view_tag in each.tags}
 
 
-def list_studies(store: Store) -> list[StudyRun]:
-    """Return every study, its trials without learning curves."""
+def list_studies(store: Store, skip: Callable[[str, str], None]) -> list[StudyRun]:
+    """Return every study that can be read, its trials without learning curves.
+
+    `skip` is called with the name of each other study, and the reason.
+    """
+    studies = []
     with store.map_errors():
-        studies = []
-        for experiment in store.client.search_experiments():
-            for parent in store.list_runs(experiment.experiment_id, "study"):
-                trials = [_parse_tags(run) for run in _trial_runs(store, parent)]
-                runs = _confirmation_runs(store, parent) if _has_confirmation(parent) else []
-                confirmations = [_parse_tags(run) for run in runs]
-                studies.append(_build_study(store, experiment.name, parent, trials, confirmations))
-        return studies
+        experiments = store.client.search_experiments()
+    for experiment in experiments:
+        try:
+            with store.map_errors():
+                parents = store.list_runs(experiment.experiment_id, "study")
+                deleted = [] if parents else find_deleted_studies(store, experiment.experiment_id)
+        except Unavailable:
+            raise
+        except StoreError as error:
+            skip(experiment.name, str(error))
+            continue
+        if deleted:
+            skip(experiment.name, str(build_deleted_error(experiment.name)))
+        for parent in parents:
+            try:
+                with store.map_errors():
+                    studies.append(_read_without_curves(store, experiment.name, parent))
+            except Unavailable:
+                raise
+            except StoreError as error:
+                skip(experiment.name, str(error))
+    return studies
+
+
+def _read_without_curves(store: Store, name: str, parent: Run) -> StudyRun:
+    trials = [parse_tags(run) for run in _trial_runs(store, parent)]
+    runs = _confirmation_runs(store, parent) if _has_confirmation(parent) else []
+    return _build_study(store, name, parent, trials, [parse_tags(run) for run in runs])
 
 
 def _read_with_curves(store: Store, name: str, parent: Run) -> StudyRun:
     runs, confirmations = _trial_runs(store, parent), _confirmation_runs(store, parent)
     with pause_garbage_collection(), ThreadPoolExecutor(READER_THREADS) as pool:
-        records = list(pool.map(partial(_read_record, store), [*runs, *confirmations]))
+        records = list(pool.map(partial(read_record, store), [*runs, *confirmations]))
     trials = sorted(records[: len(runs)], key=lambda run: run.number)
     return _build_study(store, name, parent, trials, records[len(runs) :])
 
@@ -88,63 +146,16 @@ def _trial_runs(store: Store, parent: Run) -> list[Run]:
 
 def _confirmation_runs(store: Store, parent: Run) -> list[Run]:
     """Return the confirmation runs of a study's best trials."""
-    prefix = parent.data.tags["harness.uid"] + CONFIRM_INFIX
+    prefix = parent.data.tags[UID_TAG] + CONFIRM_INFIX
     return [
         run
         for run in store.list_runs(parent.info.experiment_id, "confirm")
-        if run.data.tags["harness.uid"].startswith(prefix)
+        if run.data.tags[UID_TAG].startswith(prefix)
     ]
 
 
 def _has_confirmation(parent: Run) -> bool:
     return parent.data.tags.get(f"harness.{CONFIRM_FACT}", UNCONFIRMED) != UNCONFIRMED
-
-
-def _read_record(store: Store, run: Run) -> RunRecord:
-    record = _parse_tags(run)
-    if record.state == "RUNNING":
-        return record
-    try:
-        content = store.read_artifact(run, "trial.json")
-    except (MlflowException, OSError):
-        if record.state in ("COMPLETE", "PRUNED"):
-            raise
-        return record  # it ended before its first epoch, so it has no file
-    with _damage_as_store_error(f"trial.json of run {run.info.run_id}"):
-        return replace(record, **parse_trial_document(json.loads(content)))
-
-
-@contextmanager
-def _damage_as_store_error(source: str) -> Iterator[None]:
-    """Raise a StoreError for content that harness did not write."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        raise StoreError(
-            f"{source}: damaged, or not written by harness ({type(error).__name__}: {message}); "
-            "`harness doctor` shows details"
-        ) from error
-
-
-def _parse_tags(run: Run) -> RunRecord:
-    """Return a record from a run's tags alone. Tags that older versions lack have a default."""
-    tags = run.data.tags
-    with _damage_as_store_error(f"tags of run {run.info.run_id}"):
-        return RunRecord(
-            uid=tags["harness.uid"],
-            run_id=run.info.run_id,
-            number=int(tags["harness.number"]),
-            state=cast(State, tags["harness.state"]),
-            spec=TrialSpec.from_dict(json.loads(tags["harness.spec"])),
-            reason=tags.get("harness.reason", ""),
-            worker=tags.get("harness.worker", ""),
-            started=run.info.start_time / 1000,
-            ended=run.info.end_time / 1000 if run.info.end_time else None,
-            metrics=run.data.metrics,
-            environment=json.loads(tags.get("harness.environment", "{}")),
-            replay=tags.get("harness.replay", ""),
-        )
 
 
 def _build_study(
@@ -154,16 +165,16 @@ def _build_study(
     trials: Sequence[RunRecord],
     confirmations: Sequence[RunRecord] = (),
 ) -> StudyRun:
-    tags = parent.data.tags
+    tags = join_tags(parent.data.tags)
     facts = {
         key.removeprefix("harness."): value
         for key, value in tags.items()
         if key.startswith("harness.") and value and key.split(".")[1] not in NON_FACT_TAGS
     }
-    with _damage_as_store_error(f"tags of run {parent.info.run_id}"):
-        classes = tuple(json.loads(tags["harness.classes"]))
-        definition = read_definition(tags)
-        uid, state = tags["harness.uid"], cast(State, tags["harness.state"])
+    with damage_as_store_error(f"tags of run {parent.info.run_id}"):
+        classes = tuple(json.loads(tags[CLASSES_TAG]))
+        definition = json.loads(tags[DEFINITION_TAG])
+        uid, state = tags[UID_TAG], cast(State, tags["harness.state"])
     return StudyRun(
         name=name,
         uid=uid,
@@ -178,13 +189,14 @@ def _build_study(
         ended=parent.info.end_time / 1000 if parent.info.end_time else None,
         trials=tuple(trials),
         confirmation_runs=tuple(confirmations),
+        deleted=describe_deleted(store, parent.info.experiment_id, uid),
     )
 
 
 def read_readings(store: Store, run: Run) -> tuple[TestReading, ...]:
     """Return all recorded results on the test set, the oldest first."""
     stored = read_file(store, run.info.run_id, READINGS_FILE)
-    with _damage_as_store_error(f"{READINGS_FILE} of run {run.info.run_id}"):
+    with damage_as_store_error(f"{READINGS_FILE} of run {run.info.run_id}"):
         return tuple(TestReading.from_dict(values) for values in json.loads(stored or "[]"))
 
 
@@ -204,7 +216,7 @@ def read_run(store: Store, run_id: str) -> StudyRun | None:
         name = store.client.get_experiment(run.info.experiment_id).name
         if kind == "study":
             return _read_with_curves(store, name, run)
-        parent, records = run, [_read_record(store, run)]
+        parent, records = run, [read_record(store, run)]
         while parent.data.tags.get("harness.kind") != "study" and (
             parent_id := parent.data.tags.get("mlflow.parentRunId")
         ):

@@ -1,11 +1,17 @@
-"""A trial's run as it is created: tags, name and parent run."""
+"""The runs of a study and its trials as they are created: tags, name and parent run."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
+from harness.errors import StudyError, mask_credentials
+from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
-from harness.tracking.types import CONFIRM_INFIX
+from harness.tracking.mlflow.deleted_runs import build_deleted_error, find_deleted_studies
+from harness.tracking.mlflow.experiments import claim_experiment
+from harness.tracking.mlflow.naming import list_stale_parts
+from harness.tracking.types import CONFIRM_INFIX, StudyRecord
 from harness.trial import Trial
 
 
@@ -29,6 +35,35 @@ def trial_run_name(trial: Trial) -> str:
     return f"{trial.confirms:03d} · seed {trial.spec.seed} · {trial.spec.describe()}"
 
 
+def find_or_create_study_run(
+    store: Store, experiment_id: str, record: StudyRecord, facts: Mapping[str, str], at: int
+) -> str:
+    """Return the id of a study's run, with the facts as its tags; `at` in milliseconds.
+
+    Raises StudyError if the run was deleted or lost, or if another study has the experiment.
+    """
+    run_id = store.find_run_id(record.uid, experiment_id)
+    if run_id is not None:
+        store.client.update_run(run_id, status="RUNNING")
+        store.log(run_id, tags=facts)
+        for key in list_stale_parts(store.client.get_run(run_id).data.tags, facts):
+            store.client.delete_tag(run_id, key)
+        return run_id
+    if find_deleted_studies(store, experiment_id, record.uid):
+        raise build_deleted_error(record.name)
+    if record.continued:
+        raise StudyError(
+            f"study '{record.name}' has trials in its Optuna record, but is not in "
+            f"{mask_credentials(store.uri)}; restore the store from a backup, or start over with "
+            "--fresh"
+        )
+    tags = {"harness.kind": "study", "harness.uid": record.uid, **facts}
+    run_id = store.create_run(experiment_id, record.uid, record.name, tags, at)
+    failpoint("mlflow.opened")
+    claim_experiment(store, experiment_id, record, run_id)
+    return run_id
+
+
 def find_or_create_parent(store: Store, experiment_id: str, study_run: str, trial: Trial) -> str:
     """Return the parent run's id: the study's run, or for a confirmation run a group below it.
 
@@ -45,7 +80,6 @@ def find_or_create_parent(store: Store, experiment_id: str, study_run: str, tria
             "harness.state": "COMPLETE",
             "mlflow.parentRunId": study_run,
         }
-        run = store.client.create_run(experiment_id, None, tags, "confirm")
-        run_id = store.remember_run(uid, run.info.run_id)
+        run_id = store.create_run(experiment_id, uid, "confirm", tags, None)
     store.client.set_terminated(run_id, "FINISHED")
     return run_id

@@ -9,21 +9,37 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param
 
-from harness.errors import Refused, StudyError, mask_credentials
+from harness.errors import Refused, mask_credentials
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.failpoints import failpoint
+from harness.tracking.base import ignore
 from harness.tracking.mlflow import model_registry, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import find_or_create_experiment
-from harness.tracking.mlflow.naming import definition_tags, digest_tags, format_param
-from harness.tracking.mlflow.runs import find_or_create_parent, trial_run_name, trial_tags
+from harness.tracking.mlflow.experiments import (
+    find_experiment,
+    find_or_create_experiment,
+)
+from harness.tracking.mlflow.naming import (
+    CLASSES_TAG,
+    DEFINITION_TAG,
+    MAX_TAG_LENGTH,
+    digest_tags,
+    format_param,
+    shorten,
+)
+from harness.tracking.mlflow.runs import (
+    find_or_create_parent,
+    find_or_create_study_run,
+    trial_run_name,
+    trial_tags,
+)
 from harness.tracking.raw_types import READINGS_FILE, WEIGHTS_FILE
 from harness.tracking.trial_document import build_trial_document
 from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
@@ -59,33 +75,18 @@ class MlflowTracker:
         self._classes, self._validation_labels = record.classes, record.validation_labels
         self._facts = {
             **{f"harness.{key}": value for key, value in record.facts.items()},
-            "harness.classes": json.dumps(record.classes),
+            CLASSES_TAG: json.dumps(record.classes),
             "harness.state": "RUNNING",
-            **definition_tags(record.definition),
+            DEFINITION_TAG: json.dumps(record.definition),
         }
         self._environment = json.dumps(record.environment)
         with self._store.map_errors():
             self._experiment_id = find_or_create_experiment(self._store, record, self._artifacts)
             if record.kind == "train":
                 return
-            run_id = self._store.find_run_id(record.uid, self._experiment_id)
-            if run_id is None:
-                if record.continued:
-                    raise StudyError(
-                        f"study '{record.name}' has trials in its Optuna record, but is not in "
-                        f"{mask_credentials(self._store.uri)}; restore the store from a backup, "
-                        "or start over with --fresh"
-                    )
-                tags = {"harness.kind": "study", "harness.uid": record.uid} | self._facts
-                run = self._store.client.create_run(
-                    self._experiment_id, _to_milliseconds(at), tags, record.name
-                )
-                run_id = self._store.remember_run(record.uid, run.info.run_id)
-                failpoint("mlflow.opened")
-            else:
-                self._store.client.update_run(run_id, status="RUNNING")
-                changed = [RunTag(key, value) for key, value in self._facts.items()]
-                self._store.client.log_batch(run_id, tags=changed)
+            run_id = find_or_create_study_run(
+                self._store, self._experiment_id, record, self._facts, _to_milliseconds(at)
+            )
             self._store.log_file(run_id, "study.toml", record.text.encode())
             self._store.client.log_inputs(run_id, [build_dataset_input(record)])
             self._parent = run_id
@@ -103,18 +104,20 @@ class MlflowTracker:
                     tags["mlflow.parentRunId"] = find_or_create_parent(
                         self._store, self._experiment_id, self._parent, trial
                     )
-                run = self._store.client.create_run(
-                    self._experiment_id, _to_milliseconds(at), tags, trial_run_name(trial)
+                run_id = self._store.create_run(
+                    self._experiment_id,
+                    trial.uid,
+                    trial_run_name(trial),
+                    tags,
+                    _to_milliseconds(at),
                 )
-                run_id = self._store.remember_run(trial.uid, run.info.run_id)
                 failpoint("mlflow.created")
-            self._store.client.log_batch(run_id, params=params, synchronous=True)
+            self._store.log(run_id, params=params)
             self._started.add(trial.uid)
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
         with self._store.map_errors():
-            for batch in points.curve_points(metrics):
-                self._store.client.log_batch(self.find_run_id(uid), metrics=batch, synchronous=True)
+            self._store.log(self.find_run_id(uid), points.curve_points(metrics))
 
     def finish_trial(
         self,
@@ -146,11 +149,10 @@ class MlflowTracker:
                 self._store.log_files(run_id, files)
                 tags |= digest_tags(files)
                 failpoint("mlflow.filed")
-            self._store.client.log_batch(
+            self._store.log(
                 run_id,
-                metrics=points.result_points(result, self._classes) if result else (),
-                tags=[RunTag(key, value) for key, value in tags.items() if value],
-                synchronous=True,
+                points.result_points(result, self._classes) if result else (),
+                tags={key: value for key, value in tags.items() if value},
             )
             failpoint("mlflow.tagged")
             self._store.client.set_terminated(run_id, STATUS[state], _to_milliseconds(at))
@@ -185,7 +187,7 @@ class MlflowTracker:
         self, run_id: str, reading: TestReading, step: int = 0, model: str | None = None
     ) -> None:
         metrics = points.reading_points(reading, self._classes, step, model)
-        self._store.client.log_batch(run_id, metrics=metrics, synchronous=True)
+        self._store.log(run_id, metrics)
 
     def log_replay(
         self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
@@ -193,12 +195,8 @@ class MlflowTracker:
         now = _to_milliseconds(at)
         with self._store.map_errors():
             run = self._store.client.get_run(run_id)
-            self._store.client.log_batch(
-                run_id,
-                metrics=points.later_points(run, metrics, now),
-                tags=[RunTag("harness.replay", outcome)],
-                synchronous=True,
-            )
+            values = points.later_points(run, metrics, now)
+            self._store.log(run_id, values, tags={"harness.replay": outcome})
 
     def load_weights(self, uid: str) -> bytes:
         with self._store.map_errors():
@@ -239,24 +237,27 @@ class MlflowTracker:
     ) -> None:
         run_id, now = self.find_run_id(uid), _to_milliseconds(at)
         with self._store.map_errors():
-            self._store.delete_duplicate_runs(self._experiment_id)
+            self._store.delete_duplicate_runs(self._experiment_id, uid)
             run = self._store.client.get_run(run_id)
-            self._store.client.log_batch(
+            self._store.log(
                 run_id,
-                metrics=points.later_points(run, metrics or {}, now),
-                tags=[RunTag("harness.state", state), RunTag("harness.reason", reason)],
-                synchronous=True,
+                points.later_points(run, metrics or {}, now),
+                tags={"harness.state": state, "harness.reason": reason},
             )
             for key, curve in (curves or {}).items():
-                batch = [Metric(key, value, now, step) for step, value in curve]
-                self._store.client.log_batch(run_id, metrics=batch, synchronous=True)
+                self._store.log(run_id, [Metric(key, value, now, step) for step, value in curve])
             if note:
+                note = shorten(note, MAX_TAG_LENGTH)
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
 
-    def read_study(self, name: str) -> StudyRun | None:
-        return reader.read_study(self._store, name)
+    def check_name(self, record: StudyRecord) -> None:
+        with self._store.map_errors():
+            find_experiment(self._store, record, self._artifacts)
+
+    def read_study(self, name: str, uid: str = "") -> StudyRun | None:
+        return reader.read_study(self._store, name, uid)
 
     def read_run(self, run_id: str) -> StudyRun | None:
         return reader.read_run(self._store, run_id)
@@ -267,14 +268,17 @@ class MlflowTracker:
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return reader.read_files(self._store, run_ids, name)
 
+    def find_model(self, run_id: str) -> str | None:
+        return model_registry.find_model(self._store, run_id)
+
     def find_model_run(self, address: str) -> str | None:
         return model_registry.find_model_run(self._store, address)
 
     def list_experiments(self) -> dict[str, str]:
         return reader.list_experiments(self._store)
 
-    def list_studies(self) -> list[StudyRun]:
-        return reader.list_studies(self._store)
+    def list_studies(self, skip: Callable[[str, str], None] = ignore) -> list[StudyRun]:
+        return reader.list_studies(self._store, skip)
 
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)

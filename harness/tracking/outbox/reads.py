@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from harness.tracking.base import Tracker
-from harness.tracking.types import RunRecord, StudyRun
+from harness.tracking.base import Tracker, ignore
+from harness.tracking.types import RunRecord, StudyRecord, StudyRun
 
 Result = TypeVar("Result")
 
@@ -39,8 +39,11 @@ class StoreReads(ABC):
     def find_run_id(self, uid: str) -> str:
         return self._request(lambda tracker: tracker.find_run_id(uid))
 
-    def read_study(self, name: str) -> StudyRun | None:
-        return self._request(lambda tracker: tracker.read_study(name))
+    def check_name(self, record: StudyRecord) -> None:
+        self._request(lambda tracker: tracker.check_name(record))
+
+    def read_study(self, name: str, uid: str = "") -> StudyRun | None:
+        return self._request(lambda tracker: tracker.read_study(name, uid))
 
     def read_run(self, run_id: str) -> StudyRun | None:
         return self._request(lambda tracker: tracker.read_run(run_id))
@@ -51,11 +54,14 @@ class StoreReads(ABC):
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
         return self._request(lambda tracker: tracker.read_files(run_ids, name))
 
+    def find_model(self, run_id: str) -> str | None:
+        return self._request(lambda tracker: tracker.find_model(run_id))
+
     def find_model_run(self, address: str) -> str | None:
         return self._request(lambda tracker: tracker.find_model_run(address))
 
     def list_experiments(self) -> dict[str, str]:
         return self._request(lambda tracker: tracker.list_experiments())
 
-    def list_studies(self) -> list[StudyRun]:
-        return self._request(lambda tracker: tracker.list_studies())
+    def list_studies(self, skip: Callable[[str, str], None] = ignore) -> list[StudyRun]:
+        return self._request(lambda tracker: tracker.list_studies(skip))
