@@ -14,19 +14,17 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import forkserver, resource_tracker
 
 from harness.errors import ConfigError, HarnessError
-from harness.executors.parent_death import DRIVER_VARIABLE, record_driver
+from harness.executors.parent_death import record_driver
 
 PRELOAD = "harness.executors.forkserver_preload"
 SAFE_PATH_VARIABLE = "PYTHONSAFEPATH"
 """Python's: while it is set, a new interpreter does not import from the current folder."""
 DIAGNOSIS_TIMEOUT = 60.0
 """Seconds to import the preloaded modules once more, to learn why that failed."""
-
-_threads: dict[int, ThreadPoolExecutor] = {}
-"""The thread that starts the fork server, by process id: a forked process has no threads."""
 
 
 def check_workers_allowed() -> None:
@@ -44,8 +42,7 @@ def start_fork_server() -> None:
     The kernel ends the fork server with the *thread* that started it. So a thread that lasts as
     long as the process starts it, not a study's thread, which may end before another's.
     """
-    thread = _threads.setdefault(os.getpid(), ThreadPoolExecutor(1, "fork-server"))
-    thread.submit(_ensure_running).result()
+    _get_lasting_thread().submit(_ensure_running).result()
 
 
 def describe_death() -> str:
@@ -85,23 +82,16 @@ def block_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@cache
+def _get_lasting_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "fork-server")
+
+
 def _ensure_running() -> None:
-    if os.environ.get(DRIVER_VARIABLE, "") != str(os.getpid()):
-        _forget_server()
     forkserver.set_forkserver_preload([PRELOAD])
     with block_sigint(), _safe_path():
         record_driver()
         forkserver.ensure_running()
-
-
-def _forget_server() -> None:
-    """Forget a fork server that belongs to the process that this one was forked from."""
-    server = vars(forkserver._forkserver)
-    pipe = server["_forkserver_alive_fd"]
-    if pipe is not None:
-        os.close(pipe)  # or that server would outlive its own driver
-    for name in ("_forkserver_alive_fd", "_forkserver_address", "_forkserver_pid"):
-        server[name] = None
 
 
 @contextmanager

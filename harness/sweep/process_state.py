@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from harness.tracking.mlflow.environment import restore_mlflow_settings
 from harness.workspace import private_files
 
 _LOCK = threading.Lock()
+_PROCESSES: set[int] = set()
+"""The id of the process that has run a study; a process that is forked from it inherits it."""
 
 
 @contextmanager
@@ -20,13 +23,22 @@ def use_process() -> Iterator[StopFlag]:
 
     Files that the study creates have mode 0600. Ctrl-C and SIGTERM set the flag that is yielded.
     Everything is restored afterwards. All of this is shared by the threads of a process, so that
-    one study runs at a time. Raises ConfigError if another one is running.
+    one study runs at a time.
+
+    Raises ConfigError if another study is running, or if this process was forked from one that has
+    run a study: it inherits the locks of threads that it does not have, and can hang for ever.
     """
+    if _PROCESSES and os.getpid() not in _PROCESSES:
+        raise ConfigError(
+            "this process was forked from one that has run a study, and can hang; start it with "
+            "multiprocessing.get_context('spawn')"
+        )
     if not _LOCK.acquire(blocking=False):
         raise ConfigError(
             "another study is running in this process; run them one after another, or each in a "
             "process of its own"
         )
+    _PROCESSES.add(os.getpid())
     try:
         with private_files(), restore_mlflow_settings(), graceful_shutdown() as stop:
             yield stop
