@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.errors import ConfigError
+from harness.system.home_folder import provide_home
 from harness.system.signals import StopFlag, graceful_shutdown
 from harness.tracking.mlflow.environment import restore_mlflow_settings
 from harness.workspace import private_files
@@ -38,6 +39,7 @@ def use_process() -> Iterator[StopFlag]:
             "another study is running in this process; run them one after another, or each in a "
             "process of its own"
         )
+    provide_home()
     _PROCESSES.add(os.getpid())
     try:
         with private_files(), restore_mlflow_settings(), graceful_shutdown() as stop:

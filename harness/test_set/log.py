@@ -54,7 +54,7 @@ class TestSetLog:
         with self._lock():
             selections = self.list_selections()
             if selection not in selections:
-                who = f"{_get_user()}@{socket.gethostname()}"
+                who = f"{getpass.getuser()}@{socket.gethostname()}"
                 self._append(
                     opened=selection, study=study, uid=uid, who=who, time=time.time(),
                 )  # fmt: skip
@@ -112,10 +112,3 @@ def is_line(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
-
-
-def _get_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
