@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import urllib.parse
@@ -127,6 +126,8 @@ class Workspace:
         if local:
             self._check_database(Path(uri.removeprefix("sqlite:///")), reading)
         artifacts = (self.root / "artifacts").resolve() if local else None
+        from harness.tracking.mlflow.environment import configure_mlflow
+
         configure_mlflow(retries=4 if reading else 0)
         from harness.tracking.mlflow.tracker import MlflowTracker
 
@@ -208,20 +209,3 @@ def _read_header(path: Path) -> bytes:
         return b""
     with path.open("rb") as stream:
         return stream.read(16)
-
-
-def configure_mlflow(retries: int = 4) -> None:
-    """Turn off MLflow's telemetry and migration messages. Call it before mlflow is imported.
-
-    Args:
-        retries: Of an HTTP request. Use 0 for writing: MLflow would repeat even the request that
-            creates a run, and a lost answer would give two runs. The outbox looks the run up first.
-    """
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(retries)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    # It prints a traceback for a locked or full database; our own message is enough.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -29,6 +30,7 @@ from harness.cli.options import (
 )
 from harness.cli.read_commands import read_commands
 from harness.results import Task
+from harness.system.home_folder import provide_home
 
 app = typer.Typer(
     cls=EscapingGroup,
@@ -270,5 +272,10 @@ app.add_typer(read_commands)
 def run() -> NoReturn:
     """Run the console script; files that it writes are readable by the user only (0600, 0700)."""
     os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not if it is closed
+            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for other characters
+    with report_errors():
+        provide_home()
     app()
     sys.exit(0)

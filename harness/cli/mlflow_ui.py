@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from harness.errors import HarnessError, StudyError, UserError, did_you_mean, mask_credentials
 from harness.system.signals import graceful_shutdown
@@ -23,8 +24,31 @@ ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "PYTHONSAFEPATH": "1",
+    "UVICORN_APP_DIR": str(Path(__file__).parents[2]),
 }
-"""Overrides the user's environment: no jobs are run and no telemetry is sent."""
+"""Overrides the user's environment: no jobs, no telemetry, no imports from the current folder."""
+
+SERVER_VARIABLES = {
+    "MLFLOW_ARTIFACTS_DESTINATION",
+    "MLFLOW_ARTIFACTS_ONLY",
+    "MLFLOW_DISABLE_SECURITY_MIDDLEWARE",
+    "MLFLOW_ENABLE_WORKSPACES",
+    "MLFLOW_EXPOSE_PROMETHEUS",
+    "MLFLOW_GUNICORN_OPTS",
+    "MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+    "MLFLOW_REGISTRY_STORE_URI",
+    "MLFLOW_SERVE_ARTIFACTS",
+    "MLFLOW_SERVER_ALLOWED_HOSTS",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+    "MLFLOW_SERVER_X_FRAME_OPTIONS",
+    "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_UVICORN_OPTS",
+    "MLFLOW_WAITRESS_OPTS",
+    "MLFLOW_WORKSPACE_STORE_URI",
+}
+"""Options of `mlflow server` that the user may have set for another server."""
 
 
 def serve(
@@ -63,7 +87,7 @@ def serve(
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             ],
             # In the environment, not on the command line, because it may contain a password.
-            env=os.environ | ENVIRONMENT | {"MLFLOW_BACKEND_STORE_URI": uri},
+            env=_build_environment(uri),
             umask=0o077,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -91,6 +115,12 @@ def serve(
                 except subprocess.TimeoutExpired:
                     os.killpg(server.pid, signal.SIGKILL)
                     server.wait()
+
+
+def _build_environment(uri: str) -> dict[str, str]:
+    """Return the server's environment, without variables that would make it another server."""
+    user = {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES}
+    return user | ENVIRONMENT | {"MLFLOW_BACKEND_STORE_URI": uri}
 
 
 def _choose_port() -> int:

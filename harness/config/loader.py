@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.overrides import apply_override
+from harness.config.overrides import POINT_FIRST, POINT_LAST, apply_override
 from harness.config.schema import (
     GRID_OR_LIST,
     TABLES,
@@ -115,13 +115,33 @@ class _StudyFile:
             raise self.error(table, str(error)) from None
 
 
+def _explain_line(text: str, error: str) -> str:
+    """Explain what TOML forbids and people type; "" if the line of the error has nothing such."""
+    place = re.search(r"at line (\d+)", error)
+    line = text.splitlines()[int(place[1]) - 1] if place else ""
+    if re.search(rf"{POINT_FIRST}|{POINT_LAST}", line.partition("#")[0]):
+        return "; write a digit before and after the point of a number: 0.001, 1.0"
+    if re.search(r"\d,\d", line):
+        return "; write a number with a point: 0.5"
+    if re.search(r"=\s*(True|False)\b", line):
+        return "; write true or false"
+    if re.search(r"=\s*None\b", line):
+        return "; TOML has no None: leave the key out"
+    return ""
+
+
 def _read(path: Path) -> _StudyFile:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
         tables = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"{path}: cannot be read as TOML: {reason}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read as TOML: save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path}: cannot be read as TOML: {error}{_explain_line(text, str(error))}"
+        ) from None
     for name, table in tables.items():
         if name == TRIAL_TABLE:
             is_list = isinstance(table, list) and table

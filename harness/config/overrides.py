@@ -11,6 +11,10 @@ from harness.config.schema import TABLES
 from harness.config.validation import LAYER_KEYS
 from harness.errors import ConfigError
 
+POINT_FIRST = r"(?<![\w.])([+-]?)\.(?=\d)"
+POINT_LAST = r"(?<=\d)\.(?![\w.])"
+"""The points of `.001` and `1.`, which TOML does not allow."""
+
 
 def apply_override(
     override: str, tables: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]]
@@ -37,10 +41,12 @@ def apply_override(
 
 
 def _parse_value(override: str, text: str) -> Any:
-    """A TOML value; a bare word is a string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        if re.fullmatch(r"[\w.:/-]+", text):
-            return text
+    """A TOML value; a bare word is a string, and `.001` and `1.` are numbers too."""
+    for attempt in (text, re.sub(POINT_FIRST, r"\g<1>0.", re.sub(POINT_LAST, ".0", text))):
+        try:
+            return tomllib.loads(f"value = {attempt}")["value"]
+        except tomllib.TOMLDecodeError:
+            continue
+    if re.fullmatch(r"[\w.:/-]+", text):
+        return text
     raise ConfigError(f"--set {override}: {text!r} is not a TOML value; write lists as [300,100]")

@@ -9,6 +9,7 @@ assignment         which worker gets the next trial
 hang_detection     when a silent worker counts as hung
 trial_runner       a worker's trials, in every executor
 worker             the main loop of a worker process
+fork_server        the process that workers are forked from
 worker_process     the driver's side of a worker process
 forkserver_preload what the fork server imports
 parent_death       workers end with their driver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
 
 from harness.data.prepare import TrainingFiles
@@ -11,7 +12,12 @@ from harness.trial import TrialSpec
 
 
 def find_problem_in_process(files: TrainingFiles, specs: Sequence[TrialSpec]) -> str:
-    """Run `find_problem` in a process like a worker's; a crash of it is a problem too."""
+    """Run `find_problem` in a process like a worker's; a crash of it is a problem too.
+
+    A daemonic process cannot start another one, so there it runs in this process.
+    """
+    if multiprocessing.current_process().daemon:
+        return find_problem(files.shape, len(files.classes) or 1, specs)
     problem = WorkerStarter(files).call_in_process(
         find_problem, files.shape, len(files.classes) or 1, specs
     )

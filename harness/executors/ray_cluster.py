@@ -9,8 +9,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.analysis.formatting import format_count
@@ -23,6 +24,8 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 """Defaults for Ray: no telemetry; the second is Ray's future default, about which it warns."""
+PACKAGE_FOLDER = Path(__file__).parents[2]
+"""The current folder while Ray starts: Ray puts it first on the import path of its workers."""
 CONNECT_TIMEOUT = 5.0
 """Seconds."""
 
@@ -76,7 +79,7 @@ def join_cluster(options: RayOptions) -> Iterator[ClusterDevices]:
     where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _hide_command_line(ray):
+        with _hide_command_line(ray), chdir(PACKAGE_FOLDER):
             ray.init(address, **where, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         if "AuthenticationError" in f"{error} {error.__cause__}":

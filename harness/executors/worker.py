@@ -12,7 +12,6 @@ from harness.data.prepare import TrainingFiles
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.trainer import Trainer
-from harness.errors import HarnessError
 from harness.executors.base import LEAVING, READY, Setup, TrialEnded
 from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
@@ -35,7 +34,7 @@ def run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name:
             else:
                 torch.cuda.set_device(setup.device)
             data = DeviceData(load_splits(files), setup.device)
-        except (HarnessError, RuntimeError, AssertionError) as error:
+        except Exception as error:  # the driver shows why a worker cannot start
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import socket
 import struct
 import sys
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
@@ -22,7 +20,8 @@ from typing import Any, TypeVar, cast
 from harness.data.prepare import TrainingFiles
 from harness.executors.assignment import WorkerLoad
 from harness.executors.base import Setup
-from harness.executors.parent_death import end_with_driver, record_driver
+from harness.executors.fork_server import block_sigint, explain_death, start_fork_server
+from harness.executors.parent_death import end_with_driver
 from harness.trial import Trial
 
 KILL_TIMEOUT = 3.0
@@ -53,10 +52,7 @@ class WorkerStarter:
         method = "spawn" if sys.platform == "darwin" else "forkserver"
         self._context = cast("SpawnContext", multiprocessing.get_context(method))
         if method == "forkserver":
-            self._context.set_forkserver_preload(["harness.executors.forkserver_preload"])
-            with _block_sigint():
-                record_driver()
-                forkserver.ensure_running()  # returns at once, and imports torch in the background
+            start_fork_server()
 
     def call_in_process(self, function: Callable[..., R], *arguments: object) -> R | None:
         """Call a function in a new process, and return its result; None if the process dies."""
@@ -64,7 +60,7 @@ class WorkerStarter:
         process = self._context.Process(
             target=_send_result, args=(theirs, function, arguments), daemon=True
         )
-        with _hide_main_module(), _block_sigint():
+        with _hide_main_module(), block_sigint(), explain_death():
             process.start()
         theirs.close()
         try:
@@ -82,7 +78,7 @@ class WorkerStarter:
         process = self._context.Process(
             target=_run_worker, args=(theirs, self._files, setup, name), name=name, daemon=True
         )
-        with _hide_main_module(), _block_sigint():
+        with _hide_main_module(), block_sigint(), explain_death():
             process.start()
         theirs.close()  # so that the worker's death is an end of file
         return Worker(name, setup, process=process, connection=ours)
@@ -107,8 +103,11 @@ def _send_result(connection: Connection, function: Callable[..., Any], arguments
 def _run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name: str) -> None:
     """Runs in the worker process. Imports torch here, so that the driver does not."""
     end_with_driver()
-    from harness.executors.worker import run_worker
-
+    try:
+        from harness.executors.worker import run_worker
+    except Exception as error:  # a broken installation of torch, for example
+        connection.send(f"{type(error).__name__}: {error}")
+        return
     run_worker(connection, files, setup, name)
 
 
@@ -122,17 +121,6 @@ def _set_read_timeout(connection: Connection) -> None:
         pipe.setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", MESSAGE_TIMEOUT, 0)
         )
-
-
-@contextmanager
-def _block_sigint() -> Iterator[None]:
-    """Block SIGINT for processes started in this block: only the driver handles Ctrl-C."""
-    resource_tracker.ensure_running()  # starting it would unblock SIGINT
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

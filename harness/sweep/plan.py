@@ -19,6 +19,7 @@ from harness.engine import cost_model
 from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
 from harness.executors.devices import choose_devices
+from harness.executors.fork_server import check_workers_allowed
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import ExecutorOptions, create_executor
 from harness.search.samplers import check_space, sample_random_specs
@@ -228,6 +229,8 @@ def make_plan(study: str | Path, options: RunOptions) -> Plan:
         cluster = RayOptions(options.ray, options.device, cores, options.workers)
         available, description = ["cpu"], f"Ray cluster {options.ray}"  # unknown until joined
     else:
+        if options.workers != 0:
+            check_workers_allowed()
         available, description = choose_devices(options.device)
     workers = len(available) if options.workers is None else options.workers
     return Plan(

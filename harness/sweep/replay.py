@@ -34,15 +34,16 @@ from harness.results import Objective, Outcome, TrialResult
 from harness.search.fixed_trials import FixedSearch
 from harness.sweep.driver import Driver
 from harness.sweep.environment import collect_environment, list_replay_caveats
+from harness.sweep.process_state import use_process
 from harness.sweep.progress import Progress, ProgressDisplay
-from harness.system.signals import StopFlag, graceful_shutdown
+from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, State, StudyRun
 from harness.trial import Trial, TrialSpec
-from harness.workspace import Workspace, private_files
+from harness.workspace import Workspace
 
 
 def replay(
@@ -75,7 +76,7 @@ def replay(
     on_cpu = before.get("device", "").startswith("CPU")
     devices, description = choose_devices(device or ("cpu" if on_cpu else None))
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
-    with private_files(), graceful_shutdown() as stop, importable_from(folder, Path.cwd()):
+    with use_process() as stop, importable_from(folder, Path.cwd()):
         _check_code(title, run.spec)
         prepared = _prepare_data(study, before, data_dir)
         here = collect_environment(prepared, description, workers=1, slots=1)

@@ -22,11 +22,11 @@ from harness.sweep.check_name import check_name
 from harness.sweep.driver import DEFAULT_KEEP, Driver
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
+from harness.sweep.process_state import use_process
 from harness.sweep.progress import BestTrial, ProgressDisplay, Silent
 from harness.sweep.recovery import read_own_study, recover_trials
-from harness.system.signals import StopFlag, graceful_shutdown
+from harness.system.signals import StopFlag
 from harness.tracking.types import RunRecord, State, TestReading
-from harness.workspace import private_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def run_study(
 def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyResult:
     """Run a planned study. Raises HarnessError."""
     config, workspace = plan.config, plan.workspace
-    with private_files(), graceful_shutdown() as stop, plan.join_cluster() as plan:
+    with use_process() as stop, plan.join_cluster() as plan:
         prepared = plan.prepare()
         check_name(plan, prepared, fresh)
         with (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.analysis.formatting import format_count
 from harness.errors import HarnessError, Refused, StoreError, StudyError, Unsent, did_you_mean
-from harness.system.signals import graceful_shutdown
-from harness.workspace import Workspace, private_files
+from harness.sweep.process_state import use_process
+from harness.workspace import Workspace
 
 NOTHING_TO_SEND = "nothing to send; the study did not finish, rerun the same command"
 
@@ -32,7 +32,7 @@ def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | N
         print(f"nothing to send to {store}{_format_other_stores(workspace, folder)}")
         return
     failed: list[HarnessError] = []
-    with private_files(), graceful_shutdown() as stop:
+    with use_process() as stop:
         for name in names:
             try:
                 outbox = workspace.open_outbox(name, tracking_uri, stop=stop)

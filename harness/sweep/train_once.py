@@ -21,12 +21,12 @@ from harness.search.fixed_trials import FixedSearch
 from harness.sweep.check_models import check_models, log_model_code
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
+from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
-from harness.system.signals import StopFlag, graceful_shutdown
+from harness.system.signals import StopFlag
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.types import TestReading
 from harness.trial import TrialSpec
-from harness.workspace import private_files
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def train_once(plan: Plan, *, test: bool, watcher: ProgressDisplay) -> TrainResu
     except ValueError as error:  # such as a model that only [space] or [[trial]] sets
         raise ConfigError(f"{config.source}: [train] {error}") from None
     prepared = plan.prepare()
-    with private_files(), graceful_shutdown() as stop, check_models(plan, prepared) as plan:
+    with use_process() as stop, check_models(plan, prepared) as plan:
         return _train_planned(plan, prepared, test, watcher, stop)
 
 

@@ -91,7 +91,10 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_continues(
 
 
 @pytest.mark.slow
-def test_the_other_commands_from_the_command_line(tmp_path: Path) -> None:
+def test_the_other_commands_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # the summary has other characters
     (tmp_path / "tiny.toml").write_text(STUDY)
     assert "no studies in" in command(tmp_path, "studies").stderr
     assert command(tmp_path, "report", "tiny").returncode == 2

@@ -19,6 +19,7 @@ points          metrics as MLflow's points
 naming          the names of metrics, tags and parameters
 saved_view      the saved view of a study in MLflow's UI
 client          an MLflow client whose errors are one line and that finds runs by uid
+environment     MLflow's process-wide settings
 error_mapping   errors of one line, and whether a retry may succeed
 sqlite          create a local database with all of its tables, or not at all
 """

@@ -228,19 +228,29 @@ def _create_version(
     )
 
 
+STORE_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+
+
 @contextmanager
 def _set_global_store(uri: str) -> Iterator[None]:
     """Set MLflow's global store for mlflow.pytorch, and restore it afterwards.
 
     MLflow keeps it in the environment too, where it would redirect later runs.
     """
-    previous = [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")]
+    variables = {name: os.environ.get(name) for name in STORE_VARIABLES}
+    is_set = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
+    tracking = mlflow.get_tracking_uri() if is_set else None
+    registry = mlflow.get_registry_uri()
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(previous[0])  # type: ignore[arg-type]  # None: back to unset
-        mlflow.set_registry_uri(previous[1])  # type: ignore[arg-type]
-        if previous[1] is None:
-            os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which MLflow forgets to
+        mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None: back to unset
+        is_default = registry == mlflow.get_tracking_uri()
+        mlflow.set_registry_uri(None if is_default else registry)  # type: ignore[arg-type]
+        for name, value in variables.items():  # MLflow sets them too
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
