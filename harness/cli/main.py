@@ -163,6 +163,9 @@ def new_study(
     task: Annotated[
         Task | None, typer.Option(help="Predict classes or a number [guessed from the data].")
     ] = None,
+    sheet: Annotated[
+        str, typer.Option(metavar="NAME", help="Sheet of an Excel file [the first visible one].")
+    ] = "",
     file: Annotated[
         Path | None,
         typer.Option(
@@ -177,7 +180,13 @@ def new_study(
 
     with report_errors():
         written = write(
-            data, file, target=target, ignore=ignore or (), task=task, data_dir=data_dir
+            data,
+            file,
+            target=target,
+            ignore=ignore or (),
+            task=task,
+            sheet=sheet,
+            data_dir=data_dir,
         )
         print(json.dumps(written.to_dict()) if output is Format.json else written.text())
 

@@ -24,6 +24,7 @@ from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
 from harness.errors import ConfigError, DataError
 from harness.metrics import OBJECTIVES
 from harness.results import Task
+from harness.system.terminal import escape
 from harness.trial import AugmentName
 
 LARGE = 20_000
@@ -44,17 +45,21 @@ class NewStudy:
     data: str
     """A description of the data."""
     task: Task
+    notes: tuple[str, ...] = ()
+    """What was guessed or left out of the data."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def text(self) -> str:
-        return (
-            f"wrote     {self.path}\n"
-            f"data      {self.data}\n"
-            f"look      harness run-study {self.study} --dry-run   # how long it will take\n"
-            f"then      harness run-study {self.study}"
-        )
+        lines = [
+            ("wrote", self.path),
+            ("data", self.data),
+            *(("note", note) for note in self.notes),
+            ("look", f"harness run-study {self.study} --dry-run   # how long it will take"),
+            ("then", f"harness run-study {self.study}"),
+        ]
+        return "\n".join(f"{label:<9} {escape(text)}" for label, text in lines)
 
 
 def write_new_study(
@@ -64,6 +69,7 @@ def write_new_study(
     target: str = "",
     ignore: Sequence[str] = (),
     task: Task | None = None,
+    sheet: str = "",
     data_dir: Path | None = None,
 ) -> NewStudy:
     """Write a study file for a dataset. An existing file is never replaced.
@@ -74,6 +80,7 @@ def write_new_study(
         target: the column of a table to predict.
         ignore: columns of a table to leave out; columns that tell nothing are left out anyway.
         task: guessed from the target if None.
+        sheet: the sheet of an Excel file.
         data_dir: the folder of the built-in datasets.
 
     Raises:
@@ -86,7 +93,7 @@ def write_new_study(
     if path.exists():
         raise ConfigError(f"{path} exists already; choose another name with --output, or delete it")
     try:
-        keys, comments = choose_data_keys(data, target, ignore, task, data_dir)
+        keys, comments = choose_data_keys(data, target, ignore, task, data_dir, sheet)
         with tempfile.TemporaryDirectory() as cache:
             options: dict[str, Any] = {"split_seed": 0, "normalize": True, "download": False}
             options |= {"data_dir": data_dir, "cache": Path(cache)}
@@ -108,7 +115,8 @@ def write_new_study(
         raise ConfigError(f"{path} exists already; choose another name with --output") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
-    return NewStudy(str(path), study, description, prepared.training.task)
+    task, notes = prepared.training.task, tuple(map(_rewrite_as_options, prepared.notes))
+    return NewStudy(str(path), study, description, task, notes)
 
 
 def describe_data(prepared: PreparedDataset) -> str:
@@ -146,8 +154,9 @@ def _rewrite_as_options(message: str) -> str:
         options = " ".join(f"--ignore {shlex.quote(each)}" for each in json.loads(columns))
         message = message.replace(f"[data] ignore = {columns}", options)
     message = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", message)
+    message = message.replace('[data] sheet = "..."', "--sheet NAME")
     message = message.replace("leave out [data] task for", "give --task classes for")
-    return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
+    return re.sub(r"\[data\] (target|ignore|task|sheet)\b", r"--\1", message)
 
 
 def _template_values(

@@ -140,7 +140,7 @@ def classify_images(
 
     Raises UserError, also if no image can be read.
     """
-    files = find_images(images)
+    files, errors = find_images(images)
     tracker = workspace.open_tracker(tracking_uri, reading=True)
     study, run = find_trial(tracker, name)
     dataset = str(study.definition.get("data", {}).get("name", "no data"))
@@ -152,7 +152,6 @@ def classify_images(
     if weights is None:
         raise _missing_weights_error(tracker, study, run)
     predictions: list[ImagePrediction] = []
-    errors: list[str] = []
     for start in range(0, len(files), BATCH_SIZE):
         batch: list[tuple[Path, npt.NDArray[Any], bool]] = []
         for file in files[start : start + BATCH_SIZE]:
@@ -188,7 +187,7 @@ def default_page_path(
 
 
 def _preprocess(preprocessing: Preprocessing, file: Path) -> tuple[npt.NDArray[Any], bool]:
-    result = preprocessing.apply(open_image(file))
+    result = preprocessing.apply(open_image(file, preprocessing.ranges))
     if result is None:
         raise DataError(
             f"{file}: nothing is drawn on it that stands out from its background; --as-is takes "

@@ -66,6 +66,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "sizes": prepared.sizes,
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
+        "notes": list(prepared.notes),
         "dropped": prepared.data_quality.dropped,
         "seconds_a_trial": trial_seconds / gain,
         "confirming": confirmation_runs,
@@ -83,6 +84,7 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
         f"each training {format_count(resolved['trials_a_worker'], 'trial')} at once",
         f"data     {data['name']}{_format_data_options(data, resolved['dropped'])} "
         f"from {resolved['data_from']}: {sizes}",
+        *(f"note     {note}" for note in resolved["notes"]),
         f"split    {resolved['split_hash']}",
     ]
     if resolved["seeds"] > 1:

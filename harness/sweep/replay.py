@@ -8,6 +8,7 @@ lock belong to its driver, which may be running.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +227,7 @@ def _prepare_data(
     """
     split = before.get("split_hash")
     options = fill_defaults("data", study.definition.get("data", {}))
+    options["max_categories"] = sys.maxsize  # the study has trained on them
     try:
         prepared = prepare(**options, data_dir=data_dir)
     except TypeError as error:

@@ -137,6 +137,8 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
             open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,
         ):
             watcher.message(_format_start(plan, search))
+            for note in prepared.notes:
+                watcher.message(note)
             todo = config.study.trials - search.counts.done
             workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
