@@ -163,15 +163,13 @@ def new_study(
     task: Annotated[
         Task | None, typer.Option(help="Predict classes or a number [guessed from the data].")
     ] = None,
-    sheet: Annotated[
-        str, typer.Option(metavar="NAME", help="Sheet of an Excel file [the first visible one].")
-    ] = "",
     file: Annotated[
         Path | None,
         typer.Option(
             "--output", metavar="FILE", help="Where to write the study file [studies/NAME.toml]."
         ),
     ] = None,
+    overrides: Set = None,
     data_dir: DataDir = None,
     output: Output = Format.text,
 ) -> None:
@@ -185,7 +183,7 @@ def new_study(
             target=target,
             ignore=ignore or (),
             task=task,
-            sheet=sheet,
+            overrides=overrides or (),
             data_dir=data_dir,
         )
         print(json.dumps(written.to_dict()) if output is Format.json else written.text())

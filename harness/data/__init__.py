@@ -8,6 +8,7 @@ custom          custom data: finds what lies at a path
 image_files     finds and opens image files
 image_values    decodes images to 8 bits
 image_folder    a folder of images by class
+float32         numbers as float32, and what it cannot hold
 npz             an .npz of arrays
 table_files     the cells of a CSV or Excel file
 column_types    numbers, money, dates and times in columns of texts

@@ -131,9 +131,8 @@ class PreparedDataset:
     """SHA-256 of the test set's inputs and labels, in order, whatever their name and folder."""
     data_quality: DataQuality
     notes: tuple[str, ...] = ()
-    """What was guessed or left out, one line each, for people."""
+    """See `DatasetArrays`, as for `values`."""
     values: tuple[str, ...] = ()
-    """See `DatasetArrays.values`."""
 
 
 def prepare(
@@ -172,8 +171,7 @@ def prepare(
 
     Raises DataError.
     """
-    reading = {key: tuple(it) if isinstance(it, list) else it for key, it in reading.items()}
-    options = DataOptions(**reading)
+    options = DataOptions.of(**reading)
     source = find_dataset(name, data_dir, download, options)
     cache = cache or user_cache()
     own_test = own_test and source.has_test

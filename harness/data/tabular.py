@@ -8,7 +8,7 @@ names.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ from harness.data.column_types import (
     replace_columns,
     shorten_description,
 )
-from harness.data.npz import to_finite_float32
-from harness.data.table_files import UNNAMED, format_toml_list, read_table
+from harness.data.float32 import check_targets, find_offset, to_finite_float32
+from harness.data.table_files import UNNAMED, Table, format_toml_list, read_table
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
 from harness.results import Task
@@ -35,8 +35,6 @@ MAX_CATEGORIES = 50
 """A column of more different texts than this may be a name, an ID or a date, not a category."""
 MAX_FEW = 20
 """A column of categories may contain so many different numbers, such as 1, 2 and 3+, or dates."""
-MAX_ROUNDING = 1e-3
-"""The rounding to float32, as a fraction of a column's standard deviation."""
 
 
 def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
@@ -50,7 +48,7 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
             if target
             else f"[data] target: {name} is a table: name the column to predict{known}"
         )
-    _check_missing(frame, name, options)
+    _check_missing(table, path, name, options)
     texts = frame if options.task == "regression" else frame.drop(columns=target)
     numbers = recognise_columns(texts, table.separator, options.decimal)
     frame = replace_columns(frame, numbers)
@@ -66,20 +64,35 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     )  # fmt: skip
 
 
-def _check_missing(frame: pd.DataFrame, name: str, options: DataOptions) -> None:
+def _check_missing(table: Table, path: Path, name: str, options: DataOptions) -> None:
     """Raise DataError if a value is missing."""
+    frame = table.frame
     missing = frame.isna().sum()
     if not missing.any():
         return
     counts = missing[missing > 0].sort_values(ascending=False, kind="stable")
     others = [column for column in counts.index if column != options.target]
-    ignore = f", or leave columns out by [data] ignore = {format_toml_list(*others)}"
+    advice = f", or leave columns out by [data] ignore = {format_toml_list(*others)}"
+    cells = read_table(path, name, replace(options, missing=())).frame
+    texts = {
+        str(text)
+        for column in counts.index
+        for text in cells[column][frame[column].isna()].dropna().unique()
+    }
     listed = join_names([f"{column} {count:,}" for column, count in counts.items()])
-    texts = "; empty cells and texts such as NA, null and n/a count as missing, to read the texts "
-    texts += "as categories set [data] missing = []"
     raise DataError(
         f"{name}: missing values in {len(counts)} of {len(missing)} columns: {listed}; fill them"
-        f"{ignore if others else ''}{texts if options.missing else ''}"
+        + (advice if others else "")
+        + (f"; {_describe_texts(texts)}" if texts else "")
+    )
+
+
+def _describe_texts(texts: set[str]) -> str:
+    listed = join_names([f"'{text}'" for text in sorted(texts)])
+    many = len(texts) > 1
+    return (
+        f"the {'texts' if many else 'text'} {listed} {'count' if many else 'counts'} as missing; "
+        f"to read {'them' if many else 'it'} as any other text, set [data] missing = []"
     )
 
 
@@ -94,7 +107,7 @@ def guess_task(values: pd.Series) -> Task:
     return "classes" if are_whole and known.nunique() <= MAX_FEW else "regression"
 
 
-def find_useless_columns(table: pd.DataFrame) -> dict[str, str]:
+def find_useless_columns(table: pd.DataFrame, options: DataOptions) -> dict[str, str]:
     """Return the columns to leave out, and why: they carry no information or cannot be read."""
     from pandas.api import types
 
@@ -110,6 +123,8 @@ def find_useless_columns(table: pd.DataFrame) -> dict[str, str]:
             reasons[column] = "holds dates"
         elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
             reasons[column] = "numbers the rows"
+        elif options.max_categories:
+            continue
         elif texts > MAX_FEW and are_dates_or_times(values):
             reasons[column] = "holds dates or times"
         elif texts == len(values) > MAX_FEW:
@@ -186,18 +201,6 @@ def _encode_features(
     return Features(np.stack(features, 1), tuple(columns), tuple(indicators), counts, tuple(shifts))
 
 
-def find_offset(numbers: Array) -> float:
-    """Return a number to subtract in float64 before the conversion to float32; mostly 0.
-
-    float32 has 24 bits: seconds since 1970 become multiples of 128.
-    """
-    values = numbers.astype(np.float64)
-    spread = float(values.std()) if np.isfinite(values).all() else 0.0
-    with np.errstate(over="ignore"):
-        error = float(np.abs(values.astype(np.float32) - values).max()) if spread else 0.0
-    return float(np.floor(values.min())) if error > MAX_ROUNDING * spread else 0.0
-
-
 def _check_categories(
     column: str, categories: list[str], values: pd.Series, name: str, options: DataOptions
 ) -> None:
@@ -265,6 +268,7 @@ def _encode_labels(
                 f"'{str(values.iloc[0])[:40]}'; a regression needs numbers; leave out [data] task "
                 "for classification"
             )
+        check_targets(values.to_numpy(), name)
         return to_finite_float32(
             values.to_numpy(), name, f"the target '{options.target}'", first_row
         ), ()

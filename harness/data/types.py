@@ -43,6 +43,14 @@ class DataOptions:
     max_categories: int = 0
     """The most categories of a column of texts; 0 for 50, and for half of the rows."""
 
+    @classmethod
+    def of(cls, **values: Any) -> DataOptions:
+        """Create the options from a table of a study file, whose lists become tuples."""
+        frozen: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**frozen)
+
 
 @dataclass(frozen=True)
 class DatasetArrays:

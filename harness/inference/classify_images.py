@@ -63,12 +63,7 @@ class ImagePredictions:
     @property
     def error_summary(self) -> str:
         """All errors on one line; empty if there are none."""
-        count, total = len(self.errors), len(self.errors) + len(self.predictions)
-        if count < 2 and total == count:
-            return "".join(self.errors)
-        more = f"; and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
-        listed = "; ".join(self.errors[:SHOWN_ERRORS])
-        return f"{count:,} of {total:,} pictures: {listed}{more}" if count else ""
+        return summarize_errors(self.errors, len(self.errors) + len(self.predictions))
 
     def rank_classes(self, prediction: ImagePrediction) -> list[tuple[str, float]]:
         """Return every class with its probability, the most probable first."""
@@ -118,6 +113,16 @@ class ImagePredictions:
         }
 
 
+def summarize_errors(errors: Sequence[str], total: int) -> str:
+    """Return the errors about some of `total` images on one line; empty without any."""
+    count = len(errors)
+    if count < 2 and total == count:
+        return "".join(errors)
+    more = f"; and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
+    listed = "; ".join(errors[:SHOWN_ERRORS])
+    return f"{count:,} of {total:,} pictures: {listed}{more}" if count else ""
+
+
 def classify_images(
     workspace: Workspace,
     name: str,
@@ -141,6 +146,8 @@ def classify_images(
     Raises UserError, also if no image can be read.
     """
     files, errors = find_images(images)
+    if not files:
+        raise DataError(summarize_errors(errors, len(errors)))
     tracker = workspace.open_tracker(tracking_uri, reading=True)
     study, run = find_trial(tracker, name)
     dataset = str(study.definition.get("data", {}).get("name", "no data"))

@@ -183,7 +183,10 @@ def damage(photos: Path, how: str) -> None:
         case "empty":
             file.write_bytes(b"")
         case "HEIC":
-            file.rename(file.with_suffix(".heic"))
+            file.write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(99))
+        case "SVG":
+            file.unlink()
+            (photos / "dot" / "logo.svg").write_text("<?xml version='1.0'?><svg/>")
         case "a class without images":
             for image in (photos / "dot").iterdir():
                 image.unlink()
@@ -201,9 +204,10 @@ def damage(photos: Path, how: str) -> None:
 
 MESSAGES = {
     "cut off": r"dot/3\.png: not a readable picture \(image file is truncated",
-    "a text": r"dot/3\.png: not a readable picture \(cannot identify image file\)",
+    "a text": r"dot/3\.png: not a readable picture \(no PNG, JPEG, BMP or other",
     "empty": r"dot/3\.png: not a readable picture",
-    "HEIC": r"dot/3\.heic: \.heic pictures are not supported; save it as PNG",
+    "HEIC": r"dot/3\.png: HEIC pictures are not supported; save it as PNG",
+    "SVG": r"dot/logo\.svg: SVG pictures are not supported; save it as PNG",
     "a class without images": "class 'dot' has no picture",
     "a class with one image": r"class 'dot' has one example .* leave it out by \[data\] classes",
     "one class": r"has only one class \(bar\)",
