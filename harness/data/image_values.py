@@ -24,7 +24,7 @@ from harness.data.image_files import ORIENTATION, name_errors, open_file, quiet_
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BITS = (8, 10, 12, 14, 16, 24, 32)
+BITS = (8, 10, 12, 14, 16, 24, 31)
 """The depths of integer images; the smallest that holds all values is used."""
 FLOAT_RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0), (0.0, 65535.0))
 """The usual ranges of images of floats; the first that holds all values is used."""
