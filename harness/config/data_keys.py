@@ -44,7 +44,7 @@ def choose_data_keys(
         comments = {"size": f"height and width that all are brought to; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
         from harness.data import tabular
-        from harness.data.column_types import recognise_columns, replace_columns
+        from harness.data.column_types import replace_columns
         from harness.data.table_files import read_table
 
         known = {key: value for key, value in more.items() if key in custom.TABLE_KEYS}
@@ -58,7 +58,7 @@ def choose_data_keys(
                 if target
                 else f"--target: {data} is a table; name the column to predict{names}"
             )
-        numbers = recognise_columns(frame, table.separator, options.decimal)
+        numbers = table.recognise_numbers([*map(str, frame)], options.decimal)
         frame = replace_columns(frame, numbers)
         useless = tabular.find_useless_columns(frame.drop(columns=target), options)
         keys = {"ignore": [*ignore, *useless]} if ignore or useless else {}

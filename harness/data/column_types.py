@@ -29,7 +29,10 @@ NUMBER = re.compile(
     rf"(?P<open>\()?(?P<sign>[-+−]?)(?P<before>{UNIT})?(?P<inner>[-+−]?)"
     rf"(?P<digits>\d[\d.,'’ ]*|[.,]\d+)(?P<exponent>[eE][-+]?\d+)?(?P<after>{UNIT})?(?P<close>\))?"
 )
-TIME = r"(?:[01]?\d|2[0-4])[:.][0-5]\d(?:[:.][0-5]\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?"
+HOUR = r"(?:[01]?\d|2[0-4])"
+TIME = (
+    rf"(?:{HOUR}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?|{HOUR}\.[0-5]\d\.[0-5]\d)(?: ?[AaPp]\.?[Mm]\.?)?"
+)
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 DATE = (
     rf"(?:\d{{4}}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2(?:\d{{4}}|\d\d)"
@@ -89,6 +92,14 @@ def replace_columns(frame: pd.DataFrame, numbers: dict[str, Numbers]) -> pd.Data
     return frame
 
 
+def have_grouped_digits(values: pd.Series) -> bool:
+    """Whether all texts with a dot may have it between thousands: `1.234`."""
+    with_dot = [text for text in _list_texts(values) if "." in text]
+    return bool(with_dot) and all(
+        THOUSANDS["."].fullmatch(_clean(text).lstrip("+-")) for text in with_dot
+    )
+
+
 def describe_numbers(known: dict[str, Numbers], decimal: str) -> list[str]:
     """Describe how columns of texts were read as numbers, one line for each kind."""
     kinds: dict[tuple[str, str], list[str]] = {}
@@ -125,8 +136,8 @@ def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers |
 
     Args:
         mark: The decimal mark, `.` or `,`; empty to guess it from the texts.
-        separator: What separates the file's columns, which decides if all commas may be of either
-            kind: a comma that is no separator is a decimal comma.
+        separator: What separates the file's columns. In a file with another separator, commas that
+            may be of either kind are decimal commas, unless the unit is a dollar or the like.
     """
     texts = _list_texts(values)
     matches = [NUMBER.fullmatch(_join(text)) for text in texts]
@@ -157,7 +168,8 @@ def guess_marks(texts: Iterable[str], separator: str) -> list[Mark]:
             return ["."] if "," in one else [","]
     with_comma = [one for one in digits if "," in one]
     are_thousands = all(THOUSANDS[","].fullmatch(one) for one in with_comma)
-    if with_comma and (not are_thousands or separator not in ("", ",")):
+    are_dollars = any(symbol in text for text in texts for symbol in "$£¥₹")
+    if with_comma and not (are_thousands and (are_dollars or separator in ("", ","))):
         return [",", "."]
     return [".", ","]
 

@@ -17,6 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data.column_types import (
+    Numbers,
+    have_grouped_digits,
+    recognise_columns,
+    recognise_numbers,
+)
 from harness.data.types import DataOptions
 from harness.errors import DataError, did_you_mean
 
@@ -47,6 +53,34 @@ class Table:
     """The sheet of an Excel file that has several."""
     other_sheets: str = ""
     """The names of the others, for people."""
+    path: Path = Path()
+    encoding: str = ""
+
+    def recognise_numbers(self, columns: Sequence[str], mark: str) -> dict[str, Numbers]:
+        """Return those of the columns whose texts are numbers. `mark`: see `DataOptions.decimal`.
+
+        If one has decimal commas, dots between groups of three digits are no decimal points.
+        """
+        import pandas as pd
+        from pandas.api import types
+
+        numbers = recognise_columns(self.frame[list(columns)], self.separator, mark)
+        marks = {each.mark for each in numbers.values()} | {mark}
+        floats = [each for each in columns if types.is_float_dtype(self.frame[each])]
+        if self.separator and "," in marks and "." not in marks and floats:
+            texts = pd.read_csv(
+                self.path,
+                sep=self.separator,
+                encoding=self.encoding,
+                skiprows=self.first_row - 2,
+                dtype=str,
+            )
+            for column in floats:
+                values = texts[column]
+                if have_grouped_digits(values):
+                    grouped = recognise_numbers(values, ",", self.separator)
+                    numbers |= {column: grouped} if grouped else {}
+        return numbers
 
 
 def read_table(path: Path, name: str, options: DataOptions, strict: bool = True) -> Table:
@@ -149,7 +183,14 @@ def _read_text(path: Path, name: str, options: DataOptions) -> tuple[list[str], 
     if comments:
         count = f"{len(comments)} lines" if len(comments) > 1 else "one line"
         notes.append(f"{name}: skipped {count} before the columns' names: {comments[0].strip()}")
-    return names, Table(frame, tuple(notes), first_row=2 + skipped, separator=separator)
+    return names, Table(
+        frame,
+        tuple(notes),
+        first_row=2 + skipped,
+        separator=separator,
+        path=path,
+        encoding=encoding,
+    )
 
 
 def _count_lines_before_names(lines: Sequence[str], start: int) -> int:

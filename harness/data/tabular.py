@@ -18,7 +18,6 @@ from harness.data.column_types import (
     are_dates_or_times,
     describe_numbers,
     join_names,
-    recognise_columns,
     replace_columns,
     shorten_description,
 )
@@ -49,8 +48,8 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
             else f"[data] target: {name} is a table: name the column to predict{known}"
         )
     _check_missing(table, path, name, options)
-    texts = frame if options.task == "regression" else frame.drop(columns=target)
-    numbers = recognise_columns(texts, table.separator, options.decimal)
+    columns = [str(each) for each in frame if each != target or options.task == "regression"]
+    numbers = table.recognise_numbers(columns, options.decimal)
     frame = replace_columns(frame, numbers)
     features = _encode_features(frame.drop(columns=target), name, options, table.first_row)
     labels, classes = _encode_labels(frame[target], name, options, table.first_row)

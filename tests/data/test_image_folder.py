@@ -282,8 +282,8 @@ def test_splits_are_read_beside_other_folders(tmp_path: Path) -> None:
     Image.fromarray(make_image(1)).save(photos / "notes" / "example.png")
     prepared = make(photos, tmp_path / "cache2")
     assert (prepared.training.classes, prepared.sizes) == (CLASSES, plain.sizes)
-    assert "left out notes, because the folders Train, test, val are the splits" in (
-        prepared.notes[0]
+    assert (
+        "left out notes, because the folders Train, test, val are the splits" in (prepared.notes[0])
     )
 
 
