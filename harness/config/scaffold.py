@@ -132,7 +132,8 @@ def describe_data(prepared: PreparedDataset) -> str:
         color = "colour" if len(shape) == 3 else "grey"
         examples = f"{total:,} {color} pictures of {shape[-2]}x{shape[-1]}"
     else:
-        examples = f"{total:,} examples of {'x'.join(map(str, shape))} features"
+        features = "1 feature" if shape == (1,) else f"{'x'.join(map(str, shape))} features"
+        examples = f"{total:,} examples of {features}"
     if files.classes:
         task = f"in {len(files.classes)} classes"
     else:

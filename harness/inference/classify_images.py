@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.formatting import align_labels
+from harness.analysis.formatting import align_labels, format_count
 from harness.analysis.lookup import find_trial
 from harness.errors import DataError, StudyError
 from harness.inference.image_io import find_images, open_image
@@ -120,7 +120,7 @@ def summarize_errors(errors: Sequence[str], total: int) -> str:
         return "".join(errors)
     more = f"; and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
     listed = "; ".join(errors[:SHOWN_ERRORS])
-    return f"{count:,} of {total:,} pictures: {listed}{more}" if count else ""
+    return f"{count:,} of {format_count(total, 'picture')}: {listed}{more}" if count else ""
 
 
 def classify_images(

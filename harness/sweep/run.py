@@ -184,7 +184,7 @@ def _run_stages(
         try:
             tracker.flush()
         except Unsent as error:
-            done = f"{search.counts.done} of {plan.config.study.trials} trials are done"
+            done = _format_done(search.counts.done, plan.config.study.trials)
             raise Unsent(f"{done}; {error}") from None
         from harness.data.torch_datasets import SealedTest
         from harness.sweep.confirm import confirm_best_settings
@@ -241,7 +241,7 @@ def _drive_search(
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=best,
     ).run(stop)
-    done = f"{search.counts.done} of {study.trials} trials"
+    done = f"{search.counts.done} of {format_count(study.trials, 'trial')}"
     if ending == "interrupted":
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")
     if ending == "timeout":
@@ -250,12 +250,18 @@ def _drive_search(
         )
 
 
+def _format_done(done: int, target: int) -> str:
+    verb = "is" if target == 1 else "are"
+    return f"{done} of {format_count(target, 'trial')} {verb} done"
+
+
 def _format_start(plan: Plan, search: Search) -> str:
     name, target, done = plan.config.study.name, plan.config.study.trials, search.counts.done
+    trials = format_count(target, "trial")
     if done >= target:
-        return f"{name}: {done} of {target} trials are done, nothing to train"
+        return f"{name}: {_format_done(done, target)}, nothing to train"
     workers = "in this process" if plan.inline else format_count(len(plan.devices), "worker")
     where = f"on {plan.device} ({workers})"
     if done:
-        return f"{name}: resuming after {done} of {target} trials, {where}"
-    return f"{name}: {target} trials {where}"
+        return f"{name}: resuming after {done} of {trials}, {where}"
+    return f"{name}: {trials} {where}"
