@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.formatting import format_count
 from harness.analysis.lookup import find_trial
 from harness.analysis.paired_tests import PairedTest, read_predictions, run_paired_test
 from harness.errors import UserError
@@ -44,7 +45,7 @@ class Side:
     def describe_state(self) -> str:
         """`pruned after 4 of 12 epochs`."""
         trained, budget = self.run.epochs[-1].epoch, self.run.spec.epochs
-        return f"{self.run.state.lower()} after {trained} of {budget} epochs"
+        return f"{self.run.state.lower()} after {trained} of {format_count(budget, 'epoch')}"
 
     @property
     def reading(self) -> TestReading | None:
@@ -110,9 +111,8 @@ class Comparison:
         counts = f"A alone has {test.only_first} right, {letter} alone {test.only_second}"
         if test.mean_squared_errors is not None:
             counts = f"A is nearer on {test.only_first}, {letter} on {test.only_second}"
-        return (
-            f"{conclusion} on {test.examples:,} examples: {counts} ({test.test_name} p = {p:.2g})"
-        )
+        examples = format_count(test.examples, "example")
+        return f"{conclusion} on {examples}: {counts} ({test.test_name} p = {p:.2g})"
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+from harness.analysis.formatting import format_count
 from harness.data.leakage import PAIRS, SPLITS, DataQuality, Duplicates, SplitContents
 from harness.tracking.types import StudyRun
 
@@ -102,7 +103,9 @@ def describe_data_quality(study: StudyRun) -> str:
         if quality.duplicates[pair].examples
     ]
     if quality.dropped:
-        parts.insert(0, f"{quality.dropped:,} duplicates were dropped from training")
+        verb = "was" if quality.dropped == 1 else "were"
+        dropped = format_count(quality.dropped, "duplicate")
+        parts.insert(0, f"{dropped} {verb} dropped from training")
     return "; ".join(parts)
 
 
@@ -119,8 +122,8 @@ def describe_overlap(study: StudyRun, quality: DataQuality, pair: str) -> str:
     label = "label" if study.classes else study.score.target or "target"
     conflicting = f" ({counts.conflicting:,} with another {label})" if counts.conflicting else ""
     return (
-        f"{counts.examples:,} of {examples:,} {name} examples also {verb} in the {other} set"
-        f"{conflicting}"
+        f"{counts.examples:,} of {format_count(examples, f'{name} example')} also {verb} in the "
+        f"{other} set{conflicting}"
     )
 
 

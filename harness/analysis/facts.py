@@ -10,6 +10,7 @@ from harness.analysis.data_quality import describe_data_quality
 from harness.analysis.formatting import (
     find_hardest_class,
     format_class_accuracies,
+    format_count,
     format_duration,
     format_ordinal,
     score_to_dict,
@@ -166,7 +167,8 @@ def _build_test(summary: Summary) -> list[Fact]:
         return [Fact("test", value=None)]
     more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
     openings = _describe_openings(study, reading)
-    text = f"{score.format_score(reading)}, {more} ({reading.examples:,} examples, {openings})"
+    examples = format_count(reading.examples, "example")
+    text = f"{score.format_score(reading)}, {more} ({examples}, {openings})"
     value = {
         "of": study.test_name,
         **score_to_dict(score, study.classes, reading),
@@ -192,9 +194,10 @@ def _describe_openings(study: StudyRun, reading: TestReading) -> str:
     if not study.is_grid_or_list:
         return look_text if reading.look or look > 1 else "read once"
     complete = len(study.rank_trials())
-    trials = f"all {readings}" if readings == complete else f"{readings} of {complete}"
+    trials = format_count(complete, "trial")
+    trials = f"all {trials}" if readings == complete > 1 else f"{readings} of {trials}"
     opened = "one opening" if openings == 1 else f"{openings} openings"
-    text = f"{opened} for {trials} trials; nothing is chosen by it"
+    text = f"{opened} for {trials}; nothing is chosen by it"
     return text if look <= openings else f"{text}; the {look_text}"
 
 

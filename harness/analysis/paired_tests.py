@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.stats.proportions import SIGNIFICANCE_LEVEL, compute_mcnemar_p_value
 from harness.stats.regression import compute_sign_flip_p_values
@@ -76,7 +77,7 @@ class RunnerUp:
             better = "runner-up" if test.is_second_better else "champion"
             conclusion = f"a significant difference in the {better}'s favour"
         p_value = f"{test.test_name} p = {test.p_value:.2g}"
-        return f"{text}: {conclusion} on {test.examples:,} examples ({p_value})"
+        return f"{text}: {conclusion} on {format_count(test.examples, 'example')} ({p_value})"
 
 
 def read_predictions(tracker: Tracker, run: RunRecord) -> Predictions | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.analysis.formatting import align_labels
+from harness.analysis.formatting import align_labels, format_count
 from harness.analysis.replay_tolerance import (
     JUDGED_METRICS,
     METRIC_NAMES,
@@ -124,10 +124,10 @@ class ReplayResult:
         return f"not the same as the record: outside {spread}"
 
     def _describe_compared(self) -> str:
-        parts = [f"{len(self.recorded.epochs)} epochs", "the best epoch"]
+        parts = [format_count(len(self.recorded.epochs), "epoch"), "the best epoch"]
         parts += ["the confusion matrix"] if self.recorded.confusion else []
         if self.recorded.predictions is not None:
-            parts.append(f"{len(self.recorded.example_predictions):,} predictions")
+            parts.append(format_count(len(self.recorded.example_predictions), "prediction"))
         if self.recorded.weights is not None:
             parts.append("the weights")
         return ", ".join(parts[:-1]) + f" and {parts[-1]}"

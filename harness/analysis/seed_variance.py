@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.analysis.formatting import format_count
 from harness.config.schema import TRIAL_TABLE, find_varied_fields, format_toml
 from harness.metrics import ACCURACY, Score, get_sort_sign
 from harness.results import Objective
@@ -93,7 +94,7 @@ def format_settings(study: StudyRun) -> list[str]:
     if len(settings) > len(top):
         lines.append(f"and {len(settings) - len(top)} more in the report")
     lines += [
-        f"{name:<{width}}  none of {len(runs)} trials complete"
+        f"{name:<{width}}  none of {format_count(len(runs), 'trial')} complete"
         for name, runs in _group_by_setting(study).items()
         if not _select_complete(study, runs)
     ]

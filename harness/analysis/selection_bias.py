@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.formatting import format_count
 from harness.analysis.seed_variance import SeedScores
 from harness.metrics import ACCURACY, Score
 from harness.tracking.types import StudyRun, TestReading
@@ -33,7 +34,7 @@ class SelectionBias:
         text = f"the search's best was {best} (trial {self.trial})"
         parts = []
         if self.confirmation is not None:
-            reference = f"its mean over {len(self.confirmation.values)} fresh seeds"
+            reference = f"its mean over {format_count(len(self.confirmation.values), 'fresh seed')}"
             excess = self._format_excess(self.reported_score - self.confirmation.mean)
             parts.append(f"{excess} {reference}")
         if self.test_score is not None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.formatting import format_percent, join_numbers
+from harness.analysis.formatting import format_count, format_percent, join_numbers
 from harness.analysis.paired_tests import (
     PairedTest,
     list_comparable_trials,
@@ -90,7 +90,7 @@ class TiedTrials:
     def describe(self) -> str:
         """Return one sentence for the summary."""
         method = f"({self.test_name}, adjusted by Holm, 5 %)"
-        examples = f"on {self.examples:,} examples {method}"
+        examples = f"on {format_count(self.examples, 'example')} {method}"
         if not self.others:
             trials = "the only other trial differs"
             if self.tested > 1:

@@ -171,6 +171,7 @@ def new_study(
             "--output", metavar="FILE", help="Where to write the study file [studies/NAME.toml]."
         ),
     ] = None,
+    overrides: Set = None,
     data_dir: DataDir = None,
     output: Output = Format.text,
 ) -> None:
@@ -179,7 +180,13 @@ def new_study(
 
     with report_errors():
         written = write(
-            data, file, target=target, ignore=ignore or (), task=task, data_dir=data_dir
+            data,
+            file,
+            target=target,
+            ignore=ignore or (),
+            task=task,
+            overrides=overrides or (),
+            data_dir=data_dir,
         )
         print(json.dumps(written.to_dict()) if output is Format.json else written.text())
 

@@ -89,7 +89,7 @@ def open_display(output: Format) -> Iterator[ProgressDisplay]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         from harness.cli.progress.plain import Plain
 
         yield Plain()

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from harness.config.overrides import apply_override
+from harness.config.schema import TABLES, DataTable
+from harness.config.validation import parse_table
 from harness.data import builtin, custom
 from harness.data.dataset_files import find_data_folder
-from harness.errors import DataError, did_you_mean
+from harness.data.types import DataOptions
+from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
 GUESSED = "guessed, for these are many numbers or no whole ones; or --task classes"
 
 
 def choose_data_keys(
-    data: str, target: str, ignore: Sequence[str], task: Task | None, data_dir: Path | None
+    data: str,
+    target: str,
+    ignore: Sequence[str],
+    task: Task | None,
+    data_dir: Path | None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The keys of [data] that this data needs, and a comment for some of them.
 
-    Raises DataError.
+    `more`: further keys, which the user has chosen. Raises DataError.
     """
     if data in builtin.DATASETS or not custom.is_path(data):
         keys: dict[str, Any] = {"target": target, "ignore": list(ignore), "task": task or "classes"}
-        return {key: value for key, value in keys.items() if value and value != "classes"}, {}
+        keys = {key: value for key, value in keys.items() if value and value != "classes"}
+        return {**keys, **more}, {}
     path = custom.locate(data, find_data_folder(data_dir)[0])
     if path.is_dir():
         from harness.data import image_folder
@@ -33,19 +44,28 @@ def choose_data_keys(
         comments = {"size": f"height and width that all are brought to; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
         from harness.data import tabular
+        from harness.data.column_types import replace_columns
+        from harness.data.table_files import read_table
 
-        table = tabular.read_table(path, data, tuple(ignore), strict=False)
-        if target not in table.columns:
-            known = did_you_mean(target, table.columns)
+        known = {key: value for key, value in more.items() if key in custom.TABLE_KEYS}
+        options = DataOptions.of(target=target, ignore=list(ignore), **known)
+        table = read_table(path, data, options, strict=False)
+        frame = table.frame
+        if target not in frame.columns:
+            names = did_you_mean(target, frame.columns)
             raise DataError(
-                f"--target: {data} has no column '{target}'{known}"
+                f"--target: {data} has no column '{target}'{names}"
                 if target
-                else f"--target: {data} is a table; name the column to predict{known}"
+                else f"--target: {data} is a table; name the column to predict{names}"
             )
-        useless = tabular.find_useless_columns(table.drop(columns=target))
+        numbers = table.recognise_numbers([*map(str, frame)], options.decimal)
+        frame = replace_columns(frame, numbers)
+        useless = tabular.find_useless_columns(frame.drop(columns=target), options)
         keys = {"ignore": [*ignore, *useless]} if ignore or useless else {}
         comments = {"ignore": ", ".join(f"{name}: {what}" for name, what in useless.items())}
-        if task is None and (task := tabular.guess_task(table[target])) == "regression":
+        if table.sheet and not options.sheet:
+            keys["sheet"], comments["sheet"] = table.sheet, table.other_sheets
+        if task is None and (task := tabular.guess_task(frame[target])) == "regression":
             comments["task"] = GUESSED
     else:
         from harness.data import npz
@@ -59,4 +79,20 @@ def choose_data_keys(
         keys.setdefault("ignore", list(ignore))
     if task == "regression":
         keys["task"] = task
-    return keys, comments
+    return {**keys, **more}, comments
+
+
+def parse_data_overrides(data: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Parse --set data.KEY=VALUE of `harness new-study`. Raises ConfigError."""
+    tables: dict[str, dict[str, Any]] = {name: {} for name in TABLES}
+    for override in overrides:
+        table, key = apply_override(override, tables, ())
+        if table != "data" or key == "name":
+            raise ConfigError(f"--set {override}: sets no key of [data] about how data is read")
+        if key in ("target", "ignore", "task"):
+            raise ConfigError(f"--set {override}: use the option --{key} instead")
+    try:
+        parse_table(DataTable, {"name": data, **tables["data"]})
+    except ValueError as error:
+        raise ConfigError(f"--set data.{error}") from None
+    return tables["data"]

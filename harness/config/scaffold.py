@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.config.data_keys import choose_data_keys
+from harness.config.data_keys import choose_data_keys, parse_data_overrides
 from harness.config.loader import is_shipped
 from harness.config.schema import StudyTable
 from harness.data import builtin, custom
@@ -24,6 +24,7 @@ from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
 from harness.errors import ConfigError, DataError
 from harness.metrics import OBJECTIVES
 from harness.results import Task
+from harness.system.terminal import escape
 from harness.trial import AugmentName
 
 LARGE = 20_000
@@ -44,17 +45,21 @@ class NewStudy:
     data: str
     """A description of the data."""
     task: Task
+    notes: tuple[str, ...] = ()
+    """What was guessed or left out of the data."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def text(self) -> str:
-        return (
-            f"wrote     {self.path}\n"
-            f"data      {self.data}\n"
-            f"look      harness run-study {self.study} --dry-run   # how long it will take\n"
-            f"then      harness run-study {self.study}"
-        )
+        lines = [
+            ("wrote", self.path),
+            ("data", self.data),
+            *(("note", note) for note in self.notes),
+            ("look", f"harness run-study {self.study} --dry-run   # how long it will take"),
+            ("then", f"harness run-study {self.study}"),
+        ]
+        return "\n".join(f"{label:<9} {escape(text)}" for label, text in lines)
 
 
 def write_new_study(
@@ -64,6 +69,7 @@ def write_new_study(
     target: str = "",
     ignore: Sequence[str] = (),
     task: Task | None = None,
+    overrides: Sequence[str] = (),
     data_dir: Path | None = None,
 ) -> NewStudy:
     """Write a study file for a dataset. An existing file is never replaced.
@@ -74,6 +80,7 @@ def write_new_study(
         target: the column of a table to predict.
         ignore: columns of a table to leave out; columns that tell nothing are left out anyway.
         task: guessed from the target if None.
+        overrides: further keys of [data], such as ["data.sheet=Prices"].
         data_dir: the folder of the built-in datasets.
 
     Raises:
@@ -85,15 +92,17 @@ def write_new_study(
         raise ConfigError(f"--output {path}: a study file ends in .toml")
     if path.exists():
         raise ConfigError(f"{path} exists already; choose another name with --output, or delete it")
+    more = parse_data_overrides(data, overrides)
     try:
-        keys, comments = choose_data_keys(data, target, ignore, task, data_dir)
+        keys, comments = choose_data_keys(data, target, ignore, task, data_dir, more)
         with tempfile.TemporaryDirectory() as cache:
             options: dict[str, Any] = {"split_seed": 0, "normalize": True, "download": False}
             options |= {"data_dir": data_dir, "cache": Path(cache)}
-            prepared = prepare(data, validation=0.2, test=0.2, **keys, **options)
-            if sum(prepared.sizes.values()) >= LARGE:
+            options |= {"validation": 0.2, "test": 0.2}
+            prepared = prepare(data, **(options | keys))
+            if sum(prepared.sizes.values()) >= LARGE and "validation" not in keys:
                 keys["validation"] = 0.1
-                prepared = prepare(data, test=0.2, **keys, **options)
+                prepared = prepare(data, **(options | keys))
             study = path.stem if path.parent == Path("studies") else str(path)
             description = describe_data(prepared)
             values = _template_values(prepared, data, keys, comments)
@@ -108,7 +117,11 @@ def write_new_study(
         raise ConfigError(f"{path} exists already; choose another name with --output") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
-    return NewStudy(str(path), study, description, prepared.training.task)
+    chosen = (
+        f"{key} = {_to_toml(keys[key])}: {why}" for key, why in comments.items() if key in keys
+    )
+    notes = (*chosen, *map(_rewrite_as_options, prepared.notes))
+    return NewStudy(str(path), study, description, prepared.training.task, notes)
 
 
 def describe_data(prepared: PreparedDataset) -> str:
@@ -119,7 +132,8 @@ def describe_data(prepared: PreparedDataset) -> str:
         color = "colour" if len(shape) == 3 else "grey"
         examples = f"{total:,} {color} pictures of {shape[-2]}x{shape[-1]}"
     else:
-        examples = f"{total:,} examples of {'x'.join(map(str, shape))} features"
+        features = "1 feature" if shape == (1,) else f"{'x'.join(map(str, shape))} features"
+        examples = f"{total:,} examples of {features}"
     if files.classes:
         task = f"in {len(files.classes)} classes"
     else:
@@ -146,6 +160,13 @@ def _rewrite_as_options(message: str) -> str:
         options = " ".join(f"--ignore {shlex.quote(each)}" for each in json.loads(columns))
         message = message.replace(f"[data] ignore = {columns}", options)
     message = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", message)
+    keys = r'(set )?\[data\] (sheet|decimal|missing|max_categories) = (\[\]|\d+|"([^"]*)")'
+
+    def format_option(match: re.Match[str]) -> str:
+        value = shlex.quote(f"data.{match[2]}={match[3] if match[4] is None else match[4]}")
+        return f"{'give ' if match[1] else ''}--set {value}"
+
+    message = re.sub(keys, format_option, message)
     message = message.replace("leave out [data] task for", "give --task classes for")
     return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
 

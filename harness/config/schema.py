@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
 from harness.config.validation import LAYER_KEYS
+from harness.data.types import MISSING_TEXTS
 from harness.results import Objective, Task
 from harness.trial import TrialSpec
 
@@ -83,6 +84,16 @@ class DataTable(Table):
     """Columns of a table to leave out."""
     size: list[int] = []
     """Resize the images of a folder to this height and width."""
+    sheet: str = ""
+    """The sheet of an Excel file; by default the first visible one that has the target."""
+    decimal: Literal["", ".", ","] = ""
+    """The decimal mark of numbers that are written as texts, such as `12,5` or `$1,234`; guessed by
+    default."""
+    missing: list[str] = list(MISSING_TEXTS)
+    """The texts of a table that count as missing; an empty cell always does. With [], the text NA
+    is a category."""
+    max_categories: int = Field(default=0, ge=0)
+    """The most categories of a column of texts; by default 50, and at most half of the rows."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the training data held out as the validation set."""
     test: float = Field(default=0.2, gt=0, lt=1)
@@ -225,7 +236,8 @@ class StudyConfig:
 
         It is recorded with the study. How long the study runs is not in it, nor its confirmation.
         """
-        data, defaults = self.data.model_dump(), default_values()["data"]
+        data = self.data.model_dump(exclude={"max_categories"})  # it permits, but changes nothing
+        defaults = default_values()["data"]
         tables: dict[str, Any] = {
             "study": self.study.model_dump(exclude={"name", *CHANGEABLE_KEYS}),
             "data": {

@@ -5,9 +5,14 @@ mnist           FashionMNIST and MNIST, downloaded and decoded by torchvision
 cifar10         CIFAR-10's binary files
 dataset_files   the folder of built-in datasets, checksums, errors about missing files
 custom          custom data: finds what lies at a path
+image_files     finds and opens image files
+image_values    decodes images to 8 bits
 image_folder    a folder of images by class
+float32         numbers as float32, and what it cannot hold
 npz             an .npz of arrays
-tabular         a CSV or Excel table
+table_files     the cells of a CSV or Excel file
+column_types    numbers, money, dates and times in columns of texts
+tabular         a CSV or Excel table as features and labels
 split           splits rows into training, validation and test set
 leakage         counts duplicates between the splits, and classes
 cache           the cache folder: atomic writes, checked reads

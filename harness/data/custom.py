@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import astuple
 from pathlib import Path
 
-from harness.data.types import DataOptions, Source
+from harness.data.types import MISSING_TEXTS, DataOptions, Source
 from harness.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
+TABLE_KEYS = ("sheet", "decimal", "missing", "max_categories")
+"""The keys of [data] that only a table has."""
 FILE_SUFFIXES = (".npz", *TABLE_SUFFIXES)
 PATH_RULE = f"a path has a / in it or ends in {', '.join(FILE_SUFFIXES)}"
 
@@ -71,22 +72,22 @@ def locate(name: str, root: Path) -> Path:
 def _find_folder(name: str, path: Path, options: DataOptions) -> Source:
     from harness.data import image_folder
 
-    _refuse_keys(name, "a folder of pictures", {"target": options.target, "ignore": options.ignore})
+    _refuse_keys(name, "a folder of pictures", options, ("target", "ignore", *TABLE_KEYS))
     if options.task == "regression":
         raise DataError(
             f'[data] task: {name} is a folder of pictures, which has classes; a "regression" '
             "needs numbers: a table, or an .npz"
         )
-    splits = image_folder.list_images(path, name)
+    images = image_folder.list_images(path, name)
     digest = hashlib.sha256()
-    for file in (file for split in splits for files in split.values() for file in files):
+    for file in images.files:
         digest.update(f"{file.relative_to(path).as_posix()}|{_hash_file(file)}|".encode())
     return Source(
         name,
         str(path),
         _hash_options(digest.hexdigest(), options),
-        len(splits) > 1,
-        lambda: image_folder.decode(splits, name, options.size),
+        len(images.splits) > 1,
+        lambda: image_folder.decode(images, name, options.size),
     )
 
 
@@ -94,23 +95,31 @@ def _find_file(name: str, path: Path, options: DataOptions) -> Source:
     from harness.data import npz, tabular
 
     digest = _hash_options(_hash_file(path), options)
-    _refuse_keys(name, "a file", {"size": options.size})
+    _refuse_keys(name, "a file", options, ("size",))
     if path.suffix.lower() in TABLE_SUFFIXES:
+        if path.suffix.lower() != ".xlsx":
+            _refuse_keys(name, "a text file", options, ("sheet",))
         return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, options))
-    _refuse_keys(name, "an .npz", {"ignore": options.ignore})
+    _refuse_keys(name, "an .npz", options, ("ignore", *TABLE_KEYS))
     has_test = npz.has_test(path, name)
     return Source(name, str(path), digest, has_test, lambda: npz.decode(path, name, options))
 
 
-def _refuse_keys(name: str, kind: str, values: dict[str, object]) -> None:
+def _refuse_keys(name: str, kind: str, options: DataOptions, keys: tuple[str, ...]) -> None:
     """Raise DataError if a key of [data] is set that this kind of data does not have."""
-    for key, value in values.items():
-        if value:
+    for key in keys:
+        if getattr(options, key) != getattr(DataOptions(), key):
             raise DataError(f"[data] {key}: {name} is {kind}, which has none; leave it out")
 
 
 def _hash_options(content: str, options: DataOptions) -> str:
-    return hashlib.sha256(json.dumps([content, *astuple(options)]).encode()).hexdigest()
+    """Hash all options that change what is read; newer ones only if they are set."""
+    first = [options.task, options.target, options.ignore, options.size]
+    newer = {"sheet": options.sheet, "decimal": options.decimal}
+    values: list[object] = [f"{key}={value}" for key, value in newer.items() if value]
+    if options.missing != MISSING_TEXTS:
+        values.append(["missing", *options.missing])
+    return hashlib.sha256(json.dumps([content, *first, *values]).encode()).hexdigest()
 
 
 def _hash_file(path: Path) -> str:

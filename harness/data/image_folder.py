@@ -3,7 +3,8 @@
     photos/cat/1.png  photos/dog/7.jpg              one folder a class; a test set is held out
     photos/train/cat/1.png  photos/test/dog/7.jpg   with a test set
 
-The inputs are uint8 [N, H, W] if all images are grey, else [N, 3, H, W].
+Hidden and system folders are left out, and so are other folders beside those of the splits. The
+inputs are uint8 [N, H, W] if all images are grey, else [N, 3, H, W].
 """
 
 from __future__ import annotations
@@ -11,53 +12,69 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.data.image_files import (
+    ORIENTATION,
+    SUFFIXES,
+    has_image_suffix,
+    is_hidden,
+    list_files,
+    name_errors,
+    open_file,
+    quiet_pillow,
+)
+from harness.data.image_values import ValueRanges, decode_image, measure_ranges
 from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm",
-)  # fmt: skip
-"""Formats that Pillow always reads."""
-UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".svg", ".jxl")
-"""Formats that are refused with an error, instead of being overlooked."""
 TRAINING_FOLDERS = ("train", "training", "val", "valid", "validation")
 """Folders of training images; the validation set is split off anew from all of them."""
 TEST_FOLDERS = ("test", "testing")
+SPLIT_FOLDERS = (*TRAINING_FOLDERS, *TEST_FOLDERS)
 MAX_BYTES = 4 << 30
 """Of all decoded images together."""
 LARGE_IMAGE, SUGGESTED_SIDE = 128 * 128, 64
 """Number of pixels that is too many for a fully connected network; the side suggested instead."""
-ORIENTATION = 0x0112
-"""The EXIF tag; values 5 to 8 mean a quarter turn."""
-
 ImagesByClass = dict[str, list[Path]]
 """Files by class, sorted."""
 
 
-def list_images(folder: Path, name: str) -> list[ImagesByClass]:
-    """List the training images and, if there are any, the test images. Raises DataError."""
+@dataclass(frozen=True)
+class ImageFolder:
+    """The images of a folder."""
+
+    splits: tuple[ImagesByClass, ...]
+    """The training images and, if there are any, the test images."""
+    notes: tuple[str, ...]
+    """What was left out, for people."""
+
+    @property
+    def files(self) -> list[Path]:
+        return [file for split in self.splits for files in split.values() for file in files]
+
+
+def list_images(folder: Path, name: str) -> ImageFolder:
+    """List the images of a folder by class. Raises DataError."""
     subfolders = _list_folders(folder)
-    by_name = {subfolder.name.lower(): subfolder for subfolder in subfolders}
-    split_names = {*TRAINING_FOLDERS, *TEST_FOLDERS}
-    if not by_name.keys() & {"train", "training"} or by_name.keys() - split_names:
-        return [_group_by_class(folder, subfolders, name)]
-    splits: list[ImagesByClass] = []
-    for names in (TRAINING_FOLDERS, TEST_FOLDERS):
+    parts = [each for each in subfolders if each.name.lower() in SPLIT_FOLDERS]
+    others = [each for each in subfolders if each not in parts]
+    names = {each.name.lower() for each in parts}
+    hidden: list[Path] = []
+    if not names & {"train", "training"} or (others and not _are_splits(parts)):
+        splits = [_group_by_class(subfolders, name, hidden)]
+        return ImageFolder(tuple(splits), _describe_hidden(folder, hidden))
+    splits = []
+    for split_names in (TRAINING_FOLDERS, TEST_FOLDERS):
         split: ImagesByClass = {}
-        for subfolder in (by_name[part] for part in names if part in by_name):
-            by_class = _group_by_class(
-                subfolder, _list_folders(subfolder), f"{name}/{subfolder.name}"
-            )
-            for label, files in by_class.items():
-                split.setdefault(label, []).extend(files)
+        for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
+            if part.name.lower() in split_names:
+                by_class = _group_by_class(_list_folders(part), f"{name}/{part.name}", hidden)
+                for label, files in by_class.items():
+                    split.setdefault(label, []).extend(files)
         splits += [dict(sorted(split.items()))] if split else []
     for label in splits[1] if len(splits) > 1 else ():
         if label not in splits[0]:
@@ -65,20 +82,46 @@ def list_images(folder: Path, name: str) -> list[ImagesByClass]:
                 f"{name}: class '{label}' is in the test set but not in the training set; move "
                 "some of its pictures, or take it out"
             )
-    return splits
+    notes = _describe_hidden(folder, hidden)
+    if others:
+        notes += (
+            f"{name}: left out {', '.join(each.name for each in others)}, because the folders "
+            f"{', '.join(each.name for each in parts)} are the splits; to read every folder as a "
+            "class, rename these",
+        )
+    return ImageFolder(tuple(splits), notes)
 
 
-def decode(splits: Sequence[ImagesByClass], name: str, size: tuple[int, ...]) -> DatasetArrays:
+def _are_splits(parts: Sequence[Path]) -> bool:
+    """Whether folders with the names of splits are splits, if other folders are beside them.
+
+    They hold folders of images, and two or more of them hold the same class.
+    """
+    inside = [{each.name for each in _list_folders(part)} for part in parts]
+    files = [file for part in parts for file in part.iterdir() if has_image_suffix(file)]
+    return not files and len(parts) > 1 and bool(set.intersection(*inside))
+
+
+def _describe_hidden(folder: Path, hidden: Sequence[Path]) -> tuple[str, ...]:
+    if not hidden:
+        return ()
+    count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
+    example = hidden[0].relative_to(folder)
+    return (f"{folder.name}: left out {count} in hidden or system folders, such as {example}",)
+
+
+def decode(folder: ImageFolder, name: str, size: tuple[int, ...]) -> DatasetArrays:
     """Read every image, resized to `size` (height, width) if it is given.
 
     Raises DataError if one cannot be read, or if they have different sizes.
     """
-    files = _flatten(splits)
-    with ThreadPoolExecutor() as pool:
+    files, splits = folder.files, folder.splits
+    ranges = measure_ranges(files)
+    with quiet_pillow(), ThreadPoolExecutor() as pool:
         _check_memory(
             [(size[0], size[1])] * len(files) if size else list(pool.map(_read_size, files)), name
         )
-        images = list(pool.map(lambda file: _read_image(file, size), files))
+        images = list(pool.map(lambda file: _read_image(file, size, ranges), files))
     _check_sizes(files, images, name)
     if any(image.ndim == 3 for image in images):
         images = [image if image.ndim == 3 else np.stack([image] * 3) for image in images]
@@ -88,17 +131,29 @@ def decode(splits: Sequence[ImagesByClass], name: str, size: tuple[int, ...]) ->
     labels = np.array(numbers, np.int64)
     count = sum(map(len, splits[0].values()))
     test = (inputs[count:], labels[count:]) if len(splits) > 1 else None
-    return DatasetArrays(inputs[:count], labels[:count], test, classes, 255.0)
+    notes = (*folder.notes, *([_describe_ranges(name, ranges)] if ranges.descriptions else []))
+    return DatasetArrays(
+        inputs[:count], labels[:count], test, classes, 255.0,
+        notes=notes, values=ranges.descriptions,
+    )  # fmt: skip
 
 
-def suggest_size(splits: Sequence[ImagesByClass]) -> tuple[tuple[int, int] | None, str]:
+def _describe_ranges(name: str, ranges: ValueRanges) -> str:
+    what = ", ".join(ranges.descriptions)
+    return (
+        f"{name}: pictures are scaled to 0 to 255 by what they hold ({what}); "
+        "for another scale, save them with 8 bits and an opaque background"
+    )
+
+
+def suggest_size(folder: ImageFolder) -> tuple[tuple[int, int] | None, str]:
     """Return the height and width to resize the images to, and why.
 
     That is their most common shape, its longer side reduced to SUGGESTED_SIDE; None if all have the
     same size already, and a small one.
     """
-    files = _flatten(splits)
-    with ThreadPoolExecutor() as pool:
+    files = folder.files
+    with quiet_pillow(), ThreadPoolExecutor() as pool:
         sizes = list(pool.map(_read_size, files))
     (height, width), count = Counter(sizes).most_common(1)[0]
     if count == len(files) and height * width <= LARGE_IMAGE:
@@ -112,32 +167,21 @@ def suggest_size(splits: Sequence[ImagesByClass]) -> tuple[tuple[int, int] | Non
     return (max(1, round(height * scale)), max(1, round(width * scale))), reason
 
 
-def _flatten(splits: Sequence[ImagesByClass]) -> list[Path]:
-    return [file for split in splits for files in split.values() for file in files]
-
-
 def _list_folders(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror or error})") from None
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    return [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
 
 
-def _group_by_class(folder: Path, class_folders: Sequence[Path], name: str) -> ImagesByClass:
+def _group_by_class(class_folders: Sequence[Path], name: str, hidden: list[Path]) -> ImagesByClass:
+    """Return the images by class; those in hidden folders are added to `hidden`."""
     by_class = {}
     for class_folder in class_folders:
-        by_class[class_folder.name] = files = sorted(
-            file for file in class_folder.rglob("*")
-            if file.suffix.lower() in (*SUFFIXES, *UNSUPPORTED_SUFFIXES)
-            and not file.name.startswith(".")
-        )  # fmt: skip
-        for file in files:
-            if file.suffix.lower() in UNSUPPORTED_SUFFIXES:
-                raise DataError(
-                    f"{file}: {file.suffix} pictures are not supported; save it as PNG or JPEG"
-                )
-        if not files:
+        by_class[class_folder.name], left_out = list_files(class_folder)
+        hidden += left_out
+        if not by_class[class_folder.name]:
             raise DataError(
                 f"{name}: class '{class_folder.name}' has no picture ({', '.join(SUFFIXES)}); put "
                 "some there, or delete the folder"
@@ -177,45 +221,22 @@ def _check_sizes(files: Sequence[Path], images: Sequence[Array], name: str) -> N
 
 def _read_size(file: Path) -> tuple[int, int]:
     """Return height and width, from the file's header."""
-    with _open(file) as image:
+    with open_file(file) as image, name_errors(file):
         # For a PNG, getexif would read the pixels; few PNGs are turned.
         is_turned = image.format != "PNG" and image.getexif().get(ORIENTATION, 1) >= 5
         return image.size if is_turned else (image.height, image.width)
 
 
-def _read_image(file: Path, size: tuple[int, ...]) -> Array:
+def _read_image(file: Path, size: tuple[int, ...], ranges: ValueRanges) -> Array:
     """Return uint8 [H, W] if the image is grey, else [3, H, W]."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    with _open(file) as original:
-        try:
-            image: Image.Image = ImageOps.exif_transpose(original)
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255
-                image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                background = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(background, image.convert("RGBA"))
-            image = image.convert("L" if image.mode in ("1", "L", "F") else "RGB")
-            if size:
-                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            values = np.asarray(image)
-        except Exception as error:  # a damaged file raises anything
-            raise _unreadable_error(file, error) from None
+    with open_file(file) as original, name_errors(file):
+        image = decode_image(original, ranges)
+        if size:
+            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        values = np.asarray(image)
     if values.ndim == 2:
         return values
     is_grey = bool((values == values[..., :1]).all())
     return values[..., 0] if is_grey else values.transpose(2, 0, 1)
-
-
-def _open(file: Path) -> Image:
-    from PIL import Image
-
-    try:
-        return Image.open(file)
-    except Exception as error:
-        raise _unreadable_error(file, error) from None
-
-
-def _unreadable_error(file: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split()).replace(f" '{file}'", "") or repr(error)
-    return DataError(f"{file}: not a readable picture ({reason}); repair it, or take it away")

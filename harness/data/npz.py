@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from harness.data.float32 import check_targets, describe_offsets, to_finite_float32
 from harness.data.split import MAX_CLASSES
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError
@@ -47,7 +48,7 @@ def guess_task(path: Path, name: str) -> Task:
 def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     """Decode the file. Raises DataError for arrays that do not fit or cannot be trained on."""
     arrays, class_names = _read_arrays(path, name)
-    parts = {}
+    parts, notes = {}, []
     for part in ("train", "test") if ("test", "inputs") in arrays else ("train",):
         inputs, labels = (
             np.concatenate(_check_shapes(arrays[part, kind], name, kind))
@@ -62,6 +63,8 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
             )
         if not inputs.size:
             raise DataError(f"{name}: its {part} set is empty; inputs are {list(inputs.shape)}")
+        if part == "train":
+            notes += describe_offsets(inputs, name)
         parts[part] = _to_inputs(inputs, name), labels
     if len({inputs.shape[1:] for inputs, _ in parts.values()}) > 1:
         shapes = [list(inputs.shape[1:]) for inputs, _ in parts.values()]
@@ -83,7 +86,12 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     }
     scale = float(inputs.max() or 1) if inputs.dtype == np.uint8 else 1.0
     return DatasetArrays(
-        *labelled["train"], labelled.get("test"), classes, scale, target=options.target
+        *labelled["train"],
+        labelled.get("test"),
+        classes,
+        scale,
+        target=options.target,
+        notes=tuple(notes),
     )
 
 
@@ -170,23 +178,6 @@ def _to_inputs(inputs: Array, name: str) -> Array:
     return to_finite_float32(inputs, name, "an input")
 
 
-def to_finite_float32(values: Array, name: str, what: str, first: int = 0) -> Array:
-    """Convert to float32. Raises DataError with the first value that is not finite; its row is
-    counted from `first`."""
-    with np.errstate(over="ignore"):
-        converted = values.astype(np.float32) + np.float32(0)  # turns -0 into 0
-    wrong = ~np.isfinite(converted)
-    if wrong.any():
-        place = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        row, inside = int(place[0]) + first, list(map(int, place[1:]))
-        raise DataError(
-            f"{name}: {what} is {values[place]} in row {row:,}{f' at {inside}' if inside else ''} "
-            f"({int(wrong.sum()):,} in all are not finite in float32); fill them, or leave those "
-            "rows out"
-        )
-    return converted
-
-
 def _class_names(labels: Array, class_names: Array | None, name: str) -> tuple[str, ...]:
     """Return the file's class names, else the labels if they are texts, else 0, 1, ..."""
     if class_names is not None:
@@ -234,6 +225,7 @@ def _to_targets(labels: Array, name: str) -> Array:
             f"{name}: labels are of type {labels.dtype}, a regression needs numbers; leave out "
             "[data] task for classification"
         )
+    check_targets(labels, name)
     return to_finite_float32(labels, name, "a label")
 
 

@@ -53,11 +53,13 @@ from harness.data.split import (
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.results import Task
 
-FORMAT = 4
+FORMAT = 5
 """Version of these files: increase it when their layout or meaning changes."""
+EARLIER_VALUES = ("integers 0 to 65535", "transparent on white")
+"""`DatasetArrays.values` that version 0.1.0 converted to the same bits: the split's hash stays."""
 META = (
     "classes", "shape", "dtype", "scale", "columns", "indicators", "by_feature", "target",
-    "test_rows", "test_digest",
+    "test_rows", "test_digest", "notes", "values",
 )  # fmt: skip
 """The keys of the decoded data's meta.json."""
 SPLIT_META = ("mean", "std", "rows", "fairness", "target_mean", "target_std")
@@ -128,6 +130,9 @@ class PreparedDataset:
     test_digest: str
     """SHA-256 of the test set's inputs and labels, in order, whatever their name and folder."""
     data_quality: DataQuality
+    notes: tuple[str, ...] = ()
+    """See `DatasetArrays`, as for `values`."""
+    values: tuple[str, ...] = ()
 
 
 def prepare(
@@ -140,13 +145,10 @@ def prepare(
     own_test: bool = True,
     classes: Sequence[str] = (),
     drop_duplicates: bool = False,
-    task: Task = "classes",
-    target: str = "",
-    ignore: Sequence[str] = (),
-    size: Sequence[int] = (),
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
+    **reading: Any,
 ) -> PreparedDataset:
     """Find, decode and split a dataset, or reuse the cached files of an earlier call.
 
@@ -162,14 +164,14 @@ def prepare(
         classes: The classes to use; all if empty.
         drop_duplicates: Whether to remove training examples that also occur in the validation or
             test set.
-        task, target, ignore, size: See `DataOptions`.
         data_dir: The folder of the datasets, instead of $HARNESS_DATA_DIR.
         cache: The cache folder, instead of the user's.
         download: Whether missing files may be downloaded.
+        reading: The fields of `DataOptions`.
 
     Raises DataError.
     """
-    options = DataOptions(task, target, tuple(ignore), tuple(size))
+    options = DataOptions.of(**reading)
     source = find_dataset(name, data_dir, download, options)
     cache = cache or user_cache()
     own_test = own_test and source.has_test
@@ -206,7 +208,7 @@ def prepare(
         shape=tuple(meta["shape"]),
         mean=tuple(mean) if isinstance(mean, list) else mean,
         std=tuple(std) if isinstance(std, list) else std,
-        task=task,
+        task=options.task,
         target=meta["target"],
         target_mean=split_meta["target_mean"],
         target_std=split_meta["target_std"],
@@ -214,7 +216,9 @@ def prepare(
         columns=tuple(meta["columns"]),
     )
     sealed = TestFiles(folder / "sealed-test" / "inputs.npy", folder / "sealed-test" / "labels.npy")
-    digest = hashlib.sha256(f"{source.digest} {split_meta['rows']} {meta['test_rows']}".encode())
+    identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
+    identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)
+    digest = hashlib.sha256(identity.encode())
     return PreparedDataset(
         name=name,
         location=source.location,
@@ -226,6 +230,8 @@ def prepare(
         test=sealed,
         test_digest=meta["test_digest"],
         data_quality=data_quality,
+        notes=tuple(meta["notes"]),
+        values=tuple(meta["values"]),
     )
 
 
@@ -247,16 +253,10 @@ def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
         np.save(folder / name / "inputs.npy", np.ascontiguousarray(inputs))
         np.save(folder / name / "labels.npy", labels)
         np.save(folder / name / "groups.npy", numbers)
-    meta = {
-        "classes": arrays.classes,
+    meta = {key: getattr(arrays, key) for key in META if hasattr(arrays, key)} | {
         "shape": arrays.inputs.shape[1:],
         "dtype": str(arrays.inputs.dtype),
-        "scale": arrays.scale,
-        "columns": arrays.columns,
-        "indicators": arrays.indicators,
         "by_feature": arrays.has_feature_statistics,
-        "target": arrays.target,
-        "test_rows": arrays.test_rows,
         "test_digest": hash_examples(*arrays.test),
     }
     (folder / "meta.json").write_text(json.dumps(meta))

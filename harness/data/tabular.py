@@ -2,21 +2,27 @@
 
 Columns of numbers are kept, True and False become 1 and 0, and a column of texts becomes one column
 of 0 and 1 for each of its values, named `column=value` (one-hot). The first row has the columns'
-names. Of an Excel file, the first sheet is read.
+names.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data.npz import to_finite_float32
+from harness.data.column_types import (
+    are_dates_or_times,
+    describe_numbers,
+    join_names,
+    replace_columns,
+    shorten_description,
+)
+from harness.data.float32 import check_targets, find_offset, to_finite_float32
+from harness.data.table_files import UNNAMED, Table, format_toml_list, read_table
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
 from harness.results import Task
@@ -24,49 +30,69 @@ from harness.results import Task
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_CATEGORIES = 1000
-"""A column of more different texts than this is a name or an ID, not a category."""
-MAX_NUMERIC_CATEGORIES = 20
-"""A column of categories may contain so many different numbers, such as 1, 2 and 3+."""
-UNNAMED = r"Unnamed: \d+"
-"""How pandas names a column without a name."""
-FIRST_ROW = 2
-"""The number that editors and spreadsheets give the first row below the columns' names."""
-SHOWN_COLUMNS = 8
-"""How many columns an error lists."""
+MAX_CATEGORIES = 50
+"""A column of more different texts than this may be a name, an ID or a date, not a category."""
+MAX_FEW = 20
+"""A column of categories may contain so many different numbers, such as 1, 2 and 3+, or dates."""
 
 
 def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     """Decode the table. Raises DataError if it cannot be trained on."""
-    table = read_table(path, name, options.ignore)
-    target = options.target
-    if target not in table.columns:
-        known = did_you_mean(target, table.columns)
+    table = read_table(path, name, options)
+    frame, target = table.frame, options.target
+    if target not in frame.columns:
+        known = did_you_mean(target, frame.columns)
         raise DataError(
             f"[data] target: {name} has no column '{target}'{known}"
             if target
             else f"[data] target: {name} is a table: name the column to predict{known}"
         )
-    missing = table.isna().sum()
-    if missing.any():
-        counts = missing[missing > 0].sort_values(ascending=False, kind="stable")
-        others = [column for column in counts.index if column != target]
-        ignore = (
-            f", or leave columns out by [data] ignore = {_format_toml_list(*others)}"
-            if others
-            else ""
-        )
-        raise DataError(
-            f"{name}: missing values in {len(counts)} of {len(missing)} columns: "
-            f"{_join_names([f'{column} {count:,}' for column, count in counts.items()])}; fill them"
-            f"{ignore}"
-        )
-    inputs, columns, indicators = _encode_features(table.drop(columns=target), name)
-    labels, classes = _encode_labels(table[target], name, options)
+    _check_missing(table, path, name, options)
+    columns = [str(each) for each in frame if each != target or options.task == "regression"]
+    numbers = table.recognise_numbers(columns, options.decimal)
+    frame = replace_columns(frame, numbers)
+    features = _encode_features(frame.drop(columns=target), name, options, table.first_row)
+    labels, classes = _encode_labels(frame[target], name, options, table.first_row)
+    marks = describe_numbers(numbers, options.decimal)
+    notes = [*table.notes, *(f"{name}: {mark}" for mark in marks), *features.describe(name, frame)]
     return DatasetArrays(
-        inputs, labels, None, classes, 1.0,
-        columns=columns, indicators=indicators, target=target,
+        features.values, labels, None, classes, 1.0,
+        columns=features.names, indicators=features.indicators, target=target,
+        notes=tuple(notes),
+        values=(*table.values, *map(shorten_description, marks), *features.shifts),
     )  # fmt: skip
+
+
+def _check_missing(table: Table, path: Path, name: str, options: DataOptions) -> None:
+    """Raise DataError if a value is missing."""
+    frame = table.frame
+    missing = frame.isna().sum()
+    if not missing.any():
+        return
+    counts = missing[missing > 0].sort_values(ascending=False, kind="stable")
+    others = [column for column in counts.index if column != options.target]
+    advice = f", or leave columns out by [data] ignore = {format_toml_list(*others)}"
+    cells = read_table(path, name, replace(options, missing=())).frame
+    texts = {
+        str(text)
+        for column in counts.index
+        for text in cells[column][frame[column].isna()].dropna().unique()
+    }
+    listed = join_names([f"{column} {count:,}" for column, count in counts.items()])
+    raise DataError(
+        f"{name}: missing values in {len(counts)} of {len(missing)} columns: {listed}; fill them"
+        + (advice if others else "")
+        + (f"; {_describe_texts(texts)}" if texts else "")
+    )
+
+
+def _describe_texts(texts: set[str]) -> str:
+    listed = join_names([f"'{text}'" for text in sorted(texts)])
+    many = len(texts) > 1
+    return (
+        f"the {'texts' if many else 'text'} {listed} {'count' if many else 'counts'} as missing; "
+        f"to read {'them' if many else 'it'} as any other text, set [data] missing = []"
+    )
 
 
 def guess_task(values: pd.Series) -> Task:
@@ -77,10 +103,10 @@ def guess_task(values: pd.Series) -> Task:
         return "classes"
     known = values.dropna()
     are_whole = bool((known == np.floor(known)).all())
-    return "classes" if are_whole and known.nunique() <= MAX_NUMERIC_CATEGORIES else "regression"
+    return "classes" if are_whole and known.nunique() <= MAX_FEW else "regression"
 
 
-def find_useless_columns(table: pd.DataFrame) -> dict[str, str]:
+def find_useless_columns(table: pd.DataFrame, options: DataOptions) -> dict[str, str]:
     """Return the columns to leave out, and why: they carry no information or cannot be read."""
     from pandas.api import types
 
@@ -96,79 +122,59 @@ def find_useless_columns(table: pd.DataFrame) -> dict[str, str]:
             reasons[column] = "holds dates"
         elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
             reasons[column] = "numbers the rows"
-        elif texts > MAX_CATEGORIES or (texts == len(values) > MAX_NUMERIC_CATEGORIES):
+        elif options.max_categories:
+            continue
+        elif texts > MAX_FEW and are_dates_or_times(values):
+            reasons[column] = "holds dates or times"
+        elif texts == len(values) > MAX_FEW:
             reasons[column] = "another text in every row"
+        elif texts > max(MAX_FEW, min(MAX_CATEGORIES, len(values) // 2)):
+            reasons[column] = f"{texts:,} different texts"
     return reasons
 
 
-def read_table(
-    path: Path, name: str, ignore: tuple[str, ...] = (), strict: bool = True
-) -> pd.DataFrame:
-    """Read a table without the columns to `ignore`; `strict` refuses a column without a name.
+@dataclass(frozen=True)
+class Features:
+    """The columns of a table as numbers."""
 
-    Raises DataError.
-    """
-    import pandas as pd
+    values: Array
+    """float32 [N, D]."""
+    names: tuple[str, ...]
+    indicators: tuple[int, ...]
+    """Indices of the features that are one-hot."""
+    categories: dict[str, int]
+    """The number of categories of each column of texts."""
+    shifts: tuple[str, ...]
+    """The features from whose values a number was subtracted."""
 
-    try:
-        if path.suffix.lower() == ".xlsx":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # openpyxl's, about colours and the like
-                head, table = pd.read_excel(path, header=None, nrows=1), pd.read_excel(path)
-        else:
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                first = stream.readline()
-            separator = max(",;\t", key=first.count)
-            head = pd.DataFrame(list(csv.reader([first], delimiter=separator)))
-            table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
-    except Exception as error:  # openpyxl raises anything
-        reason = " ".join(str(error).split()) or repr(error)
-        if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
-            expected, line, count = uneven.groups()
-            raise DataError(
-                f"{name}: line {line} has {count} values and those before it {expected}; put "
-                "quotes around values that contain a separator"
-            ) from None
-        raise DataError(
-            f"{name}: cannot be read as a table ({reason}); save it as .xlsx or UTF-8 text"
-        ) from None
-    if table.empty:
-        raise DataError(f"{name}: has no rows below its column names")
-    columns = [str(column) for column in head.iloc[0]]
-    for column in columns:
-        if columns.count(column) > 1 and column not in ("", "nan", *ignore):
-            raise DataError(f"{name}: two columns are called '{column}'; rename one of them")
-    if len(table.columns) != len(columns) or not table.index.equals(pd.RangeIndex(len(table))):
-        raise DataError(
-            f"{name}: its rows have more values than its first row has names; name every column"
+    def describe(self, name: str, frame: pd.DataFrame) -> list[str]:
+        """Describe what the columns became, for people."""
+        notes = []
+        if self.categories:
+            listed = join_names([f"{column} {count}" for column, count in self.categories.items()])
+            columns = len(frame.columns) - 1
+            notes.append(
+                f"{name}: {columns} {'columns' if columns > 1 else 'column'} became "
+                f"{len(self.names):,} features, one for each category of a text ({listed})"
+            )
+        notes += (
+            f"{name}: the feature '{shift}' is a difference, because float32 cannot tell the "
+            "column's values apart"
+            for shift in self.shifts
         )
-    table.columns = table.columns.map(str)
-    for column in ignore:
-        if column not in table.columns:
-            raise DataError(
-                f"[data] ignore: {name} has no column '{column}'"
-                f"{did_you_mean(column, table.columns)}"
-            )
-    table = table.drop(columns=list(ignore))
-    for column in table.columns:
-        if strict and re.fullmatch(UNNAMED, column):
-            number = int(column.removeprefix("Unnamed: ")) + 1
-            raise DataError(
-                f"{name}: column {number} has no name; name it, or "
-                f"leave it out by [data] ignore = {_format_toml_list(column)}"
-            )
-    return table
+        return notes
 
 
 def _encode_features(
-    table: pd.DataFrame, name: str
-) -> tuple[Array, tuple[str, ...], tuple[int, ...]]:
-    """Return features float32 [N, D], their names, and the indices of those that are one-hot."""
+    table: pd.DataFrame, name: str, options: DataOptions, first_row: int
+) -> Features:
     from pandas.api import types
 
     features: list[Array] = []
     columns: list[str] = []
     indicators: list[int] = []
+    counts: dict[str, int] = {}
+    shifts: list[str] = []
     for column in table.columns:
         values = table[column]
         if types.is_bool_dtype(values):
@@ -176,28 +182,52 @@ def _encode_features(
             columns.append(column)
             features.append(values.to_numpy(np.float32))
         elif (numbers := _to_numbers(values, name)) is not None:
-            columns.append(column)
-            features.append(to_finite_float32(numbers, name, f"column '{column}'", FIRST_ROW))
-        elif types.is_datetime64_any_dtype(values):
-            raise DataError(
-                f"{name}: column '{column}' holds dates; write them as numbers, or leave it out by "
-                f"[data] ignore = {_format_toml_list(column)}"
-            )
+            if offset := find_offset(numbers):
+                numbers = numbers.astype(np.float64) - offset
+                shifts.append(f"{column} - {offset:.17g}")
+            columns.append(shifts[-1] if offset else column)
+            features.append(to_finite_float32(numbers, name, f"column '{column}'", first_row))
         else:
             texts = values.map(str)
             categories = sorted(texts.unique())
-            if len(categories) > MAX_CATEGORIES:
-                raise DataError(
-                    f"{name}: column '{column}' has {len(categories):,} different texts, such as "
-                    f"'{categories[0][:40]}', and would become as many columns; leave it out by "
-                    f"[data] ignore = {_format_toml_list(column)}"
-                )
+            _check_categories(column, categories, values, name, options)
+            counts[column] = len(categories)
             indicators += range(len(columns), len(columns) + len(categories))
             columns += [f"{column}={category}" for category in categories]
             features += [(texts == category).to_numpy(np.float32) for category in categories]
     if not features:
         raise DataError(f"{name}: no column is left except the target")
-    return np.stack(features, 1), tuple(columns), tuple(indicators)
+    return Features(np.stack(features, 1), tuple(columns), tuple(indicators), counts, tuple(shifts))
+
+
+def _check_categories(
+    column: str, categories: list[str], values: pd.Series, name: str, options: DataOptions
+) -> None:
+    """Raise DataError for a column of dates, or of too many texts."""
+    from pandas.api import types
+
+    count, example = len(categories), categories[0][:40]
+    ignore = f"leave it out by [data] ignore = {format_toml_list(column)}"
+    if types.is_datetime64_any_dtype(values):
+        raise DataError(
+            f"{name}: column '{column}' holds dates; write them as numbers, or {ignore}"
+        )
+    limit = options.max_categories or max(MAX_FEW, min(MAX_CATEGORIES, len(values) // 2))
+    if count > limit or count > options.max_categories > 0:
+        are_dates = are_dates_or_times(values)
+        what = "dates or times" if are_dates else "texts"
+        advice = "write them as numbers, " if are_dates else ""
+        raise DataError(
+            f"{name}: column '{column}' has {count:,} different {what}, such as '{example}', and "
+            f"would become as many columns; {advice}{ignore}, or allow it by [data] "
+            f"max_categories = {count}"
+        )
+    if not options.max_categories and count > MAX_FEW and are_dates_or_times(values):
+        raise DataError(
+            f"{name}: column '{column}' holds dates or times, such as '{example}'; write them as "
+            f"numbers, {ignore}, or read them as {count} categories by [data] max_categories = "
+            f"{count}"
+        )
 
 
 def _to_numbers(values: pd.Series, name: str) -> Array | None:
@@ -214,17 +244,17 @@ def _to_numbers(values: pd.Series, name: str) -> Array | None:
         return None
     numbers = pd.to_numeric(values, errors="coerce")
     texts = values[numbers.isna()]
-    if numbers.nunique() > MAX_NUMERIC_CATEGORIES and len(texts):
+    if numbers.nunique() > MAX_FEW and len(texts):
         raise DataError(
             f"{name}: column '{values.name}' holds numbers, and {len(texts):,} times a text such "
             f"as '{str(texts.iloc[0])[:40]}'; write numbers instead, or leave the column out by "
-            f"[data] ignore = {_format_toml_list(values.name)}"
+            f"[data] ignore = {format_toml_list(values.name)}"
         )
     return None if len(texts) else numbers.to_numpy()
 
 
 def _encode_labels(
-    values: pd.Series, name: str, options: DataOptions
+    values: pd.Series, name: str, options: DataOptions, first_row: int
 ) -> tuple[Array, tuple[str, ...]]:
     """Return targets float32 and no classes, or labels int64 and the sorted classes' names."""
     from pandas.api import types
@@ -237,12 +267,13 @@ def _encode_labels(
                 f"'{str(values.iloc[0])[:40]}'; a regression needs numbers; leave out [data] task "
                 "for classification"
             )
+        check_targets(values.to_numpy(), name)
         return to_finite_float32(
-            values.to_numpy(), name, f"the target '{options.target}'", FIRST_ROW
+            values.to_numpy(), name, f"the target '{options.target}'", first_row
         ), ()
     if numeric:
         numbers = to_finite_float32(
-            values.to_numpy(), name, f"the target '{options.target}'", FIRST_ROW
+            values.to_numpy(), name, f"the target '{options.target}'", first_row
         )
         is_whole = numbers == np.floor(numbers)
         if not is_whole.all():
@@ -255,12 +286,3 @@ def _encode_labels(
         values = values.map(str)
     classes, labels = np.unique(values.to_numpy(), return_inverse=True)
     return labels.astype(np.int64), tuple(map(str, classes))
-
-
-def _join_names(items: list[str]) -> str:
-    more = f" and {len(items) - SHOWN_COLUMNS} more" if len(items) > SHOWN_COLUMNS else ""
-    return ", ".join(items[:SHOWN_COLUMNS]) + more
-
-
-def _format_toml_list(*columns: object) -> str:
-    return json.dumps(list(map(str, columns)), ensure_ascii=False)

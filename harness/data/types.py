@@ -16,6 +16,13 @@ DigitStyle = Literal["mnist", "nist"]
 """How handwritten digits were normalized; see `harness.inference.digit_normalization`."""
 
 
+MISSING_TEXTS = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+"""The texts that count as missing by default, as in pandas."""
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """The keys of [data] about how custom data is read."""
@@ -27,6 +34,22 @@ class DataOptions:
     """Columns of a table to leave out."""
     size: tuple[int, ...] = ()
     """Height and width that images are resized to; empty for no resizing."""
+    sheet: str = ""
+    """The sheet of an Excel file; empty for the first visible one that has the target."""
+    decimal: Literal["", ".", ","] = ""
+    """The decimal mark of numbers that are written as texts; empty to guess it."""
+    missing: tuple[str, ...] = MISSING_TEXTS
+    """The texts of a table that count as missing; an empty cell always does."""
+    max_categories: int = 0
+    """The most categories of a column of texts; 0 for 50, and for half of the rows."""
+
+    @classmethod
+    def of(cls, **values: Any) -> DataOptions:
+        """Create the options from a table of a study file, whose lists become tuples."""
+        frozen: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**frozen)
 
 
 @dataclass(frozen=True)
@@ -52,6 +75,10 @@ class DatasetArrays:
     """Indices of the features that are 0 or 1 for a category: they are not standardized."""
     target: str = ""
     """The name of the labels, if the data has one."""
+    notes: tuple[str, ...] = ()
+    """What was guessed or left out, one line each, for people."""
+    values: tuple[str, ...] = ()
+    """How unusual values were converted, which `harness predict` has to repeat."""
 
     @property
     def has_feature_statistics(self) -> bool:

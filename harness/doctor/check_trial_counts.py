@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.analysis.formatting import format_count
 from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.journal_reader import Journal
 from harness.doctor.snapshot import Snapshot
@@ -38,7 +39,8 @@ def check_trial_counts(snapshot: Snapshot) -> Iterator[Finding]:
     counted = count_final_states(journal)
     done, requested = sum(counted.values()), journal.requested_trials
     if requested is not None and done > requested:
-        problem = f"{done} trials ended, but only {requested} were requested"
+        verb = "was" if requested == 1 else "were"
+        problem = f"{format_count(done, 'trial')} ended, but only {requested} {verb} requested"
         remedy = "the results are valid; the surplus trials cannot be identified"
         yield Finding(4, snapshot.name, problem, remedy=remedy)
     again: dict[int, list[FrozenTrial]] = {}

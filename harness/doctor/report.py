@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.formatting import align_labels
+from harness.analysis.formatting import align_labels, format_count
 from harness.doctor.check_best_trial import get_study_command
 from harness.doctor.check_files import count_files_without_digest
 from harness.doctor.check_trial_counts import count_final_states
@@ -198,7 +198,7 @@ def _summarize(snapshot: Snapshot) -> str:
     parts = [f"{count} {name}" for name, count in counts.items() if count]
     states = [journal.get_state(trial) for trial in journal.trials]
     again = states.count("INTERRUPTED")
-    lines = f"{sum(counts.values())} trials" + (f", {', '.join(parts)}" if parts else "")
+    lines = format_count(sum(counts.values()), "trial") + (f", {', '.join(parts)}" if parts else "")
     return lines + (f"; {again} interrupted and retried" if again else "")
 
 
@@ -211,15 +211,17 @@ def _list_notes(snapshot: Snapshot) -> list[str]:
     waiting = sum(journal.get_state(trial) is None for trial in journal.trials)
     unfinished = ""
     if requested is not None and done < requested:
-        unfinished = f"unfinished, {done} of {requested} trials"
+        unfinished = f"unfinished, {done} of {format_count(requested, 'trial')}"
     elif waiting:
-        unfinished = f"unfinished, {waiting} trials are waiting"
+        verb = "is" if waiting == 1 else "are"
+        unfinished = f"unfinished, {format_count(waiting, 'trial')} {verb} waiting"
     elif snapshot.study_run is not None and not snapshot.is_finished:
         unfinished = f"not finished, its run is {snapshot.study_run.state.lower()}"
     if unfinished:
         notes.append(f"{unfinished}; continue with: {get_study_command(snapshot)}")
     if count := count_files_without_digest(snapshot):
-        notes.append(f"{count} files were recorded by a version that kept no SHA-256")
+        files = f"{format_count(count, 'file')} {'was' if count == 1 else 'were'}"
+        notes.append(f"{files} recorded by a version that kept no SHA-256")
     return notes
 
 

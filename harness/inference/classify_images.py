@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.formatting import align_labels
+from harness.analysis.formatting import align_labels, format_count
 from harness.analysis.lookup import find_trial
 from harness.errors import DataError, StudyError
 from harness.inference.image_io import find_images, open_image
@@ -63,12 +63,7 @@ class ImagePredictions:
     @property
     def error_summary(self) -> str:
         """All errors on one line; empty if there are none."""
-        count, total = len(self.errors), len(self.errors) + len(self.predictions)
-        if count < 2 and total == count:
-            return "".join(self.errors)
-        more = f"; and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
-        listed = "; ".join(self.errors[:SHOWN_ERRORS])
-        return f"{count:,} of {total:,} pictures: {listed}{more}" if count else ""
+        return summarize_errors(self.errors, len(self.errors) + len(self.predictions))
 
     def rank_classes(self, prediction: ImagePrediction) -> list[tuple[str, float]]:
         """Return every class with its probability, the most probable first."""
@@ -118,6 +113,16 @@ class ImagePredictions:
         }
 
 
+def summarize_errors(errors: Sequence[str], total: int) -> str:
+    """Return the errors about some of `total` images on one line; empty without any."""
+    count = len(errors)
+    if count < 2 and total == count:
+        return "".join(errors)
+    more = f"; and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
+    listed = "; ".join(errors[:SHOWN_ERRORS])
+    return f"{count:,} of {format_count(total, 'picture')}: {listed}{more}" if count else ""
+
+
 def classify_images(
     workspace: Workspace,
     name: str,
@@ -140,7 +145,9 @@ def classify_images(
 
     Raises UserError, also if no image can be read.
     """
-    files = find_images(images)
+    files, errors = find_images(images)
+    if not files:
+        raise DataError(summarize_errors(errors, len(errors)))
     tracker = workspace.open_tracker(tracking_uri, reading=True)
     study, run = find_trial(tracker, name)
     dataset = str(study.definition.get("data", {}).get("name", "no data"))
@@ -152,7 +159,6 @@ def classify_images(
     if weights is None:
         raise _missing_weights_error(tracker, study, run)
     predictions: list[ImagePrediction] = []
-    errors: list[str] = []
     for start in range(0, len(files), BATCH_SIZE):
         batch: list[tuple[Path, npt.NDArray[Any], bool]] = []
         for file in files[start : start + BATCH_SIZE]:
@@ -188,7 +194,7 @@ def default_page_path(
 
 
 def _preprocess(preprocessing: Preprocessing, file: Path) -> tuple[npt.NDArray[Any], bool]:
-    result = preprocessing.apply(open_image(file))
+    result = preprocessing.apply(open_image(file, preprocessing.ranges))
     if result is None:
         raise DataError(
             f"{file}: nothing is drawn on it that stands out from its background; --as-is takes "

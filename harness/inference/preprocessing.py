@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from harness.data.builtin import DATASETS
 from harness.data.cache import map_array
+from harness.data.image_values import ValueRanges
 from harness.data.types import DigitStyle
 from harness.errors import StudyError
 from harness.inference.image_io import to_grey
@@ -84,6 +85,8 @@ class Preprocessing:
     style: DigitStyle = "mnist"
     keeps_aspect: bool = False
     """Whether an image is padded to the dataset's aspect, not stretched to it."""
+    ranges: ValueRanges = field(default_factory=ValueRanges)
+    """How the training images of more than 8 bits were scaled."""
 
     @classmethod
     def of(cls, name: str, facts: Mapping[str, str], dataset: str) -> Preprocessing:
@@ -117,6 +120,7 @@ class Preprocessing:
             pixels=pixels,
             style=style or "mnist",
             keeps_aspect=builtin is not None and builtin.keeps_aspect,
+            ranges=ValueRanges.read(facts.get("values", "")),
         )
 
     def with_options(self, *, as_is: bool, handwriting: bool) -> Preprocessing:

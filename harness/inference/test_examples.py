@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.formatting import format_count
 from harness.analysis.lookup import find_trial
 from harness.config.schema import fill_defaults
 from harness.data.cache import map_array
@@ -72,7 +73,7 @@ class ExamplePredictions:
         count = len(self.examples)
         shown = f"{sum(example.is_right for example in self.examples)} of these {count} right"
         if self.only_wrong:
-            shown = f"{count} of its {self.total - self.right:,} mistakes"
+            shown = f"{count} of its {format_count(self.total - self.right, 'mistake')}"
         low, high = compute_interval(self.right, self.total)
         return (
             f"{self.name}: {shown}; {self.right:,} of all {self.total:,} {self.split} images are "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.data_quality import describe_overlap, read_data_quality
+from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.data.leakage import PAIRS, DataQuality, SplitContents
 from harness.reports.page import Section
@@ -46,8 +47,9 @@ def describe_duplicates(study: StudyRun, quality: DataQuality) -> list[str]:
         across[0] += f" They can change {study.test_name} accuracy by at most {points:.2f} points."
     if quality.dropped:
         across.append(
-            f"{quality.dropped:,} training examples that also occur in the validation or "
-            f"{study.test_name} set were dropped."
+            f"{format_count(quality.dropped, 'training example')} that also "
+            f"{'occurs' if quality.dropped == 1 else 'occur'} in the validation or "
+            f"{study.test_name} set {'was' if quality.dropped == 1 else 'were'} dropped."
         )
     elif in_test or quality.duplicates["train_validation"].examples:
         across.append("Set [data] drop_duplicates = true to drop them from the training set.")

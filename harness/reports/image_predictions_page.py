@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.analysis.formatting import format_count
 from harness.analysis.misclassified import encode_png
+from harness.data.image_values import ValueRanges
 from harness.inference.classify_images import SHOWN_CLASSES, format_percent
 from harness.inference.image_io import open_image
 from harness.reports.page import Page, Section
@@ -67,7 +68,7 @@ def _build_template_values(
     height, width = predictions.preprocessing.size
     return {
         "file": str(prediction.file).encode(errors="replace").decode(),
-        "original": _encode_original(prediction.file),
+        "original": _encode_original(prediction.file, predictions.preprocessing.ranges),
         "png": encode_png(values, 255),
         "size": f"{width}x{height}",
         "inverted": prediction.inverted,
@@ -78,8 +79,8 @@ def _build_template_values(
     }
 
 
-def _encode_original(file: Path) -> str:
-    picture = open_image(file)
+def _encode_original(file: Path, ranges: ValueRanges) -> str:
+    picture = open_image(file, ranges)
     picture.thumbnail((ORIGINAL_SIZE, ORIGINAL_SIZE))
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=80)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.analysis.formatting import format_count
 from harness.config.schema import format_toml
 from harness.config.search_space import DIMENSION_TYPES
 from harness.config.validation import parse_value
@@ -66,8 +67,8 @@ def recommend_lower_top(study: StudyRun) -> Recommendation | None:
             continue
         return Recommendation(
             f"Lower the upper end of {axis.name}",
-            f"{len(failed)} of {trials} trials failed, {beyond} of them with a {axis.name} above "
-            f"{axis.texts[safe]}, the highest value of a complete trial.",
+            f"{len(failed)} of {format_count(trials, 'trial')} failed, {beyond} of them with a "
+            f"{axis.name} above {axis.texts[safe]}, the highest value of a complete trial.",
             build_changed_command(
                 study, "lower", f"space.{axis.name}={format_toml({**table, 'high': high})}"
             ),

@@ -100,6 +100,11 @@ def _describe_settings(study: StudyRun) -> list[str]:
     return [text]
 
 
+def _count_all(study: StudyRun) -> str:
+    count = len(study.readings)
+    return f"all {count} trials" if count > 1 else "its only trial"
+
+
 def _describe_test_use(summary: Summary) -> str:
     """Return when the test set was opened, and whether that can have influenced the choice."""
     study, reading = summary.study, summary.reading
@@ -107,8 +112,7 @@ def _describe_test_use(summary: Summary) -> str:
     if study.is_grid_or_list and study.readings:
         if openings == 1:
             return (
-                f"The test set was opened once, for all {len(study.readings)} trials; nothing was "
-                "chosen on it."
+                f"The test set was opened once, for {_count_all(study)}; nothing was chosen on it."
             )
         return (
             f"The test set was opened {openings} times, each time for the new trials. The study "

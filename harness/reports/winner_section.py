@@ -96,7 +96,7 @@ def _build_score_figure(score: Score, split: str, scored: HasScore) -> Figure:
         value = f"{100 * scored.score:.2f} %"
         if interval is not None:
             low, high = interval
-            note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({n:,} examples)"
+            note = f"95 %: {100 * low:.2f} to {100 * high:.2f} % ({format_count(n, 'example')})"
     return {"value": value, "label": f"{split} {score.full_name}", "note": note}
 
 
@@ -113,7 +113,7 @@ def _build_commands(summary: Summary) -> list[dict[str, str]]:
             },
             {
                 "title": "Train the champion again",
-                "text": build_train_command(summary.study, summary.champion),
+                "text": build_train_command(summary.study, summary.model_run),
                 "note": "",
             },
         ]

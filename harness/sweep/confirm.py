@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from harness.analysis.confirmation import list_missing_seeds
+from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
 from harness.executors.base import Executor
@@ -51,7 +52,7 @@ def confirm_best_settings(
     count = len(missing)
     settings = len({run.number for run in missing})
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
-    watcher.message(f"confirming {what} over fresh seeds: {count} runs")
+    watcher.message(f"confirming {what} over fresh seeds: {format_count(count, 'run')}")
     with (
         nullcontext(executor)
         if executor

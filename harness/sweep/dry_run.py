@@ -68,6 +68,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "sizes": prepared.sizes,
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
+        "notes": list(prepared.notes),
         "dropped": prepared.data_quality.dropped,
         "seconds_a_trial": trial_seconds / gain,
         "confirming": confirmation_runs,
@@ -80,11 +81,12 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
     data, sampler = resolved["data"], resolved["study"]["sampler"]
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
-        f"{resolved['name']}  ({resolved['file']}), {resolved['trials']} trials",
+        f"{resolved['name']}  ({resolved['file']}), {format_count(resolved['trials'], 'trial')}",
         f"device   {resolved['device']}, {format_count(resolved['workers'], 'worker')}, "
         f"each training {format_count(resolved['trials_a_worker'], 'trial')} at once",
         f"data     {data['name']}{_format_data_options(data, resolved['dropped'])} "
         f"from {resolved['data_from']}: {sizes}",
+        *(f"note     {note}" for note in resolved["notes"]),
         f"split    {resolved['split_hash']}",
     ]
     if resolved["few_settings"]:
@@ -100,7 +102,8 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
         lines.append(f"{TRIAL_TABLE:<8} {name}: {values or 'as is'}")
     runs = resolved["confirming"]
     if sampler not in GRID_OR_LIST:
-        lines.append(f"confirm  {runs} more runs, over fresh seeds" if runs else "confirm  no")
+        more = f"{format_count(runs, 'more run')}, over fresh seeds" if runs else "no"
+        lines.append(f"confirm  {more}")
     trial_time = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
     time_text = format_duration(resolved["seconds"])
     settings = "these settings" if sampler in GRID_OR_LIST else "random settings"

@@ -48,6 +48,7 @@ def collect_environment(
         **({"columns": _join_columns(training.columns)} if training.columns else {}),
         "split_hash": prepared.split_hash,
         **({"pixels": str(pixels)} if pixels else {}),
+        **({"values": _join_columns(prepared.values)} if prepared.values else {}),
         **data_quality_to_facts(prepared.data_quality),
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
+from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary, load_summary
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
@@ -63,7 +64,8 @@ def finalize_study(
     # A champion is tested once: a resumed study that keeps it does not open the test set again.
     if waiting:
         again = " again" if study.readings else ""
-        trials = f", in one opening, for {len(waiting)} trials" if study.is_grid_or_list else ""
+        count = format_count(len(waiting), "trial")
+        trials = f", in one opening, for {count}" if study.is_grid_or_list else ""
         part = "test set" if study.test_name == "test" else "stand-in for the test set"
         watcher.message(f"reading the {part}{again}{trials}")
         _check_not_interrupted(stop)

@@ -8,10 +8,12 @@ lock belong to its driver, which may be running.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.analysis.formatting import format_count
 from harness.analysis.lookup import find_trial
 from harness.analysis.replay_result import ReplayResult
 from harness.analysis.replay_tolerance import (
@@ -24,6 +26,7 @@ from harness.analysis.replay_tolerance import (
     list_measured_metrics,
 )
 from harness.config.schema import fill_defaults
+from harness.data.custom import TABLE_SUFFIXES
 from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError, HarnessError, Interruption, StoreError, StudyError
 from harness.executors.base import Executor, Setup
@@ -196,7 +199,9 @@ def _check_curve(study: StudyRun, run: RunRecord) -> None:
     expected = [epoch for epoch in range(1, last + 1) if spec.is_evaluated(epoch)]
     problem, names = "", list_measured_metrics(run.epochs, METRIC_NAMES)
     if not expected or recorded != expected:
-        problem = f"its curve on record has {len(recorded)} of {len(expected)} epochs"
+        problem = (
+            f"its curve on record has {len(recorded)} of {format_count(len(expected), 'epoch')}"
+        )
     elif any(math.isnan(getattr(metrics, name)) for metrics in run.epochs for name in names):
         problem = "its curve was lost, and `harness doctor --repair` restored only a part of it"
     if problem:
@@ -227,6 +232,8 @@ def _prepare_data(
     """
     split = before.get("split_hash")
     options = fill_defaults("data", study.definition.get("data", {}))
+    if str(options.get("name")).lower().endswith(TABLE_SUFFIXES):
+        options["max_categories"] = sys.maxsize  # the study has trained on them
     try:
         prepared = prepare(**options, data_dir=data_dir)
     except TypeError as error:

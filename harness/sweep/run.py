@@ -146,6 +146,8 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
             if few := plan.config.describe_few_settings():
                 watcher.message(f"{config.study.name}: {few}")
             watcher.message(_format_start(plan, search))
+            for note in prepared.notes:
+                watcher.message(note)
             todo = search.target - search.counts.done
             workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
@@ -198,7 +200,7 @@ def _run_stages(
         try:
             tracker.flush()
         except Unsent as error:
-            done = f"{search.counts.done} of {search.target} trials are done"
+            done = _format_done(search.counts.done, search.target)
             raise Unsent(f"{done}; {error}") from None
         from harness.data.torch_datasets import SealedTest
         from harness.sweep.confirm import confirm_best_settings
@@ -255,7 +257,7 @@ def _drive_search(
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=best,
     ).run(stop)
-    done = f"{search.counts.done} of {search.target} trials"
+    done = f"{search.counts.done} of {format_count(search.target, 'trial')}"
     if ending == "interrupted":
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")
     if ending == "timeout":
@@ -264,12 +266,18 @@ def _drive_search(
         )
 
 
+def _format_done(done: int, target: int) -> str:
+    verb = "is" if target == 1 else "are"
+    return f"{done} of {format_count(target, 'trial')} {verb} done"
+
+
 def _format_start(plan: Plan, search: Search) -> str:
     name, target, done = plan.config.study.name, search.target, search.counts.done
+    trials = format_count(target, "trial")
     if done >= target:
-        return f"{name}: {done} of {target} trials are done, nothing to train"
+        return f"{name}: {_format_done(done, target)}, nothing to train"
     workers = "in this process" if plan.inline else format_count(len(plan.devices), "worker")
     where = f"on {plan.device} ({workers})"
     if done:
-        return f"{name}: resuming after {done} of {target} trials, {where}"
-    return f"{name}: {target} trials {where}"
+        return f"{name}: resuming after {done} of {trials}, {where}"
+    return f"{name}: {trials} {where}"

@@ -109,6 +109,8 @@ def _train_planned(
     ):
         tracker.ended_cleanly = True  # this run is never resumed
         watcher.message(f"{config.study.name}: {spec.describe()} on {plan.device}")
+        for note in prepared.notes:
+            watcher.message(note)
         tracker.open_study(
             plan.build_record(prepared, source.uid, slots=1, name=experiment, kind="train")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from harness.analysis.comparison import compare
 from harness.analysis.paired_tests import PairedTest, run_paired_test
 from harness.analysis.summary import load_summary
 from harness.errors import HarnessError, StudyError, UserError
-from harness.reports.comparison_page import build_comparison_page
+from harness.reports.comparison_page import build_comparison_page, get_page_path
 from harness.results import TrialFailure
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.predictions import Predictions
+from harness.tracking.types import CONFIRM_INFIX
 from harness.trial import Trial, TrialSpec
+from harness.workspace import Workspace
 from tests.support.compared_trials import RECORD, TRUE, finish, wrong_at
 
 
@@ -121,3 +124,14 @@ def test_the_page_highlights_all_sides(tracker: InMemoryTracker) -> None:
     assert curve["data"][0]["customdata"] == ["A", None, "B", None, "C", None]
     (bars,) = (plot for plot in page_data["plots"] if plot["name"] == "differences")
     assert [trace["name"] for trace in bars["data"]] == ["B · two/0", "C · one/0"]
+
+
+def test_the_path_of_the_page_is_plain(tracker: InMemoryTracker, tmp_path: Path) -> None:
+    """A confirmation run is called `one/0 (seed 0)`; a shell should take its path as it is."""
+    comparison = compare(tracker, ["one/0", "one/1"])
+    sides = tuple(
+        replace(side, run=replace(side.run, uid=f"u1{CONFIRM_INFIX}{side.letter}"))
+        for side in comparison.sides
+    )
+    path = get_page_path(Workspace(tmp_path), replace(comparison, sides=sides), "sqlite:///x.db")
+    assert re.fullmatch(r"one-0-seed-0-vs-one-1-seed-0-[0-9a-f]{8}", path.parent.name)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from harness.cli.options import Format, open_display
 from harness.cli.progress.jsonlines import JsonLines
 from harness.cli.progress.live import LiveTable
 from harness.cli.progress.plain import Plain
@@ -122,3 +123,13 @@ def test_json_lines_parse_one_by_one(progress: Progress) -> None:
     assert (trial["event"], trial["number"], trial["state"]) == ("trial", 3, "COMPLETE")
     assert trial["best"]["val_accuracy"] == 0.8765
     assert TrialSpec.from_dict(trial["spec"]) == SPEC
+
+
+@pytest.mark.parametrize(("term", "display"), [("dumb", Plain), ("xterm", LiveTable)])
+def test_a_dumb_terminal_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, term: str, display: type
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
+    monkeypatch.setenv("TERM", term)
+    with open_display(Format.text) as watcher:
+        assert isinstance(watcher, display)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,10 @@ def damage(photos: Path, how: str) -> None:
         case "empty":
             file.write_bytes(b"")
         case "HEIC":
-            file.rename(file.with_suffix(".heic"))
+            file.write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(99))
+        case "SVG":
+            file.unlink()
+            (photos / "dot" / "logo.svg").write_text("<?xml version='1.0'?><svg/>")
         case "a class without images":
             for image in (photos / "dot").iterdir():
                 image.unlink()
@@ -201,9 +205,10 @@ def damage(photos: Path, how: str) -> None:
 
 MESSAGES = {
     "cut off": r"dot/3\.png: not a readable picture \(image file is truncated",
-    "a text": r"dot/3\.png: not a readable picture \(cannot identify image file\)",
+    "a text": r"dot/3\.png: not a readable picture \(no PNG, JPEG, BMP or other",
     "empty": r"dot/3\.png: not a readable picture",
-    "HEIC": r"dot/3\.heic: \.heic pictures are not supported; save it as PNG",
+    "HEIC": r"dot/3\.png: HEIC pictures are not supported; save it as PNG",
+    "SVG": r"dot/logo\.svg: SVG pictures are not supported; save it as PNG",
     "a class without images": "class 'dot' has no picture",
     "a class with one image": r"class 'dot' has one example .* leave it out by \[data\] classes",
     "one class": r"has only one class \(bar\)",
@@ -237,3 +242,56 @@ def test_keys_that_do_not_fit_images_are_refused(
 def test_builtin_datasets_refuse_the_keys_of_custom_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"\[data\] target: is for custom data, not for digit"):
         make("digits", tmp_path, target="x")
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "@eaDir", "__MACOSX", ".git/objects"])
+def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, name: str) -> None:
+    before = make(photos, tmp_path / "cache")
+    assert before.notes == ()
+    for folder in (photos / "dot" / name, photos / "dot" / "deeper" / name, photos / name):
+        folder.mkdir(parents=True)
+        Image.fromarray(make_image(7)).save(folder / "copy.png")
+    for file in (".DS_Store", "Thumbs.db", "._1.png"):
+        (photos / "dot" / file).write_bytes(b"of the system")
+    after = make(photos, tmp_path / "cache2")
+    assert (after.sizes, after.split_hash) == (before.sizes, before.split_hash)
+    (note,) = after.notes
+    assert re.search(r"left out 3 pictures in hidden or system folders, such as dot/", note)
+
+
+def test_images_are_recognised_by_their_content(photos: Path, tmp_path: Path) -> None:
+    before = make(photos, tmp_path / "cache")
+    for image in [*(photos / "dot").iterdir()]:
+        image.rename(image.with_suffix(".dat"))
+    (photos / "dot" / "notes.txt").write_text("P1 is no picture, and neither is this")
+    (photos / "dot" / "labels.csv").write_text("a,b\n1,2\n")
+    after = make(photos, tmp_path / "cache2")
+    assert after.sizes == before.sizes
+    jpeg = photos / "bar" / "0.png"  # a JPEG by another name
+    Image.fromarray(make_image(0)).save(jpeg, "JPEG")
+    assert make(photos, tmp_path / "cache3").sizes == before.sizes
+
+
+def test_splits_are_read_beside_other_folders(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for part, count in (("Train", 8), ("test", 3), ("val", 2)):
+        fill(photos / part, count)
+    plain = make(photos, tmp_path / "cache")
+    assert plain.notes == ()
+    (photos / "notes").mkdir()
+    Image.fromarray(make_image(1)).save(photos / "notes" / "example.png")
+    prepared = make(photos, tmp_path / "cache2")
+    assert (prepared.training.classes, prepared.sizes) == (CLASSES, plain.sizes)
+    assert (
+        "left out notes, because the folders Train, test, val are the splits" in (prepared.notes[0])
+    )
+
+
+def test_classes_may_be_called_like_splits(tmp_path: Path) -> None:
+    """Pictures of trains, tests and cars: the folders hold pictures, not classes."""
+    for name in ("train", "test", "car"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(COUNT):
+            Image.fromarray(make_image(index)).save(tmp_path / "photos" / name / f"{index}.png")
+    prepared = make(tmp_path / "photos", tmp_path / "cache")
+    assert prepared.training.classes == ("car", "test", "train")

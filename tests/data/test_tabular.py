@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -304,3 +306,211 @@ def test_augmentation_is_refused_for_a_table(table: Path, tmp_path: Path) -> Non
         make_plan("quickstart", RunOptions(overrides=keys, device="cpu")).prepare(
             tmp_path / "cache"
         )
+
+
+def describe(path: Path, **changes: Any) -> tuple[PreparedDataset, str]:
+    prepared = make(path, **changes)
+    return prepared, "\n".join(prepared.notes)
+
+
+def rows_of(prepared: PreparedDataset, column: str) -> list[float]:
+    """Return a feature of all examples, sorted."""
+    index = prepared.training.columns.index(column)
+    splits, test = load_splits(prepared.training), SealedTest.of(prepared).open()
+    return sorted([*splits.train.inputs[:, index].tolist(), *test.inputs[:, index].tolist()])
+
+
+def test_decimal_commas_are_read_and_reported(tmp_path: Path) -> None:
+    houses = make_houses()
+    frame = pd.DataFrame(houses)
+    frame["area"] = [f"{area / 2:.1f}".replace(".", ",") for area in houses["area"]]
+    frame["price"] = [f"{price:_.2f}".replace(".", ",").replace("_", ".")
+                      for price in houses["price"]]  # fmt: skip
+    frame["people"] = [f"{people}.{people:03d}" for people in range(1, ROWS + 1)]
+    path = tmp_path / "houses.csv"
+    frame.to_csv(path, index=False, sep=";")
+    prepared, notes = describe(path, ignore=["floors"])
+    columns = ("area", "street=gravel", "street=none at all", "street=paved", "pool", "kind=hut",
+               "kind=villa", "people")  # fmt: skip
+    assert prepared.training.columns == columns
+    assert rows_of(prepared, "area") == sorted((houses["area"] / 2).tolist())
+    assert rows_of(prepared, "people") == [people * 1001 for people in range(1, ROWS + 1)]
+    assert prepared.training.target_mean == pytest.approx(houses["price"].mean(), rel=0.05)
+    assert "read area, price, people as numbers with decimal comma: '" in notes
+    assert notes.count('if not, set [data] decimal = "."') == 1
+    assert (
+        "5 columns became 8 features, one for each category of a text (street 3, kind 2)" in notes
+    )
+    assert "decimal comma" in ", ".join(prepared.values)
+    with pytest.raises(DataError, match="'area' has 137 different texts"):
+        make(path, ignore=["floors"], decimal=".")
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["12 %", "7.5 %"], "percentages with decimal point: '12 %' is 12"),
+        (["$1,200.50", "$7"], "amounts in $ with decimal point: '$1,200.50' is 1200.5"),
+    ],
+)
+def test_money_and_percentages_are_numbers(tmp_path: Path, texts: list[str], expected: str) -> None:
+    path = write(tmp_path / "houses.csv", make_houses() | {"rate": texts * (ROWS // 2)})
+    prepared, notes = describe(path)
+    assert "rate" in prepared.training.columns
+    assert f"read rate as {expected}" in notes
+
+
+def test_a_text_column_becomes_few_features_or_a_question(tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    for levels, is_read in ((50, True), (51, False)):
+        names = [f"house {number % levels}" for number in range(ROWS)]
+        write(path, make_houses() | {"name": names})
+        if is_read:
+            assert "(street 3, kind 2, name 50)" in describe(path)[1]
+    message = error_of(path)
+    assert "column 'name' has 51 different texts, such as 'house 0', and would" in message
+    assert message.endswith('[data] ignore = ["name"], or allow it by [data] max_categories = 51')
+    assert len(make(path, max_categories=51).training.columns) == 59
+    few = pd.DataFrame(make_houses() | {"name": names})[:60]
+    write(path, few.assign(name=[f"house {n % 31}" for n in range(60)]).to_dict("series"))
+    assert "'name' has 31 different texts" in error_of(path), "levels in more than half of the rows"
+
+
+@pytest.mark.parametrize("text", ["%d.%m.%Y", "%Y-%m-%d %H:%M", "%H:%M:%S"])
+def test_dates_and_times_are_a_question(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "houses.csv"
+    days = pd.date_range("2024-01-01 10:00", periods=ROWS, freq="1441min").strftime(text)
+    write(path, make_houses() | {"day": days})
+    message = error_of(path)
+    assert re.search(
+        r"column 'day' .*dates or times, such as '.*' ?.*ignore = \[\"day\"\]", message
+    )
+    write(path, make_houses() | {"day": [days[n // 8] for n in range(ROWS)]})
+    assert re.search(r"column 'day' holds dates or times", error_of(path)), "25 levels"
+
+
+def test_texts_that_count_as_missing_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    alleys = np.array(["NA", "gravel", "n/a", "paved"])[np.arange(ROWS) % 4]
+    write(path, make_houses() | {"alley": alleys})
+    message = error_of(path)
+    assert "the texts 'NA', 'n/a' count as missing" in message
+    assert message.endswith("set [data] missing = []")
+    columns = make(path, missing=[]).training.columns
+    assert [each for each in columns if "alley" in each] == [
+        "alley=NA", "alley=gravel", "alley=n/a", "alley=paved",
+    ]  # fmt: skip
+    assert "the text 'NA' counts as missing" in error_of(path, missing=["NA"])
+    write(path.with_suffix(".xlsx"), make_houses() | {"alley": alleys})
+    assert "the texts 'NA', 'n/a'" in error_of(path.with_suffix(".xlsx"))
+    assert "alley=NA" in make(path.with_suffix(".xlsx"), missing=[]).training.columns
+
+
+def test_two_columns_of_one_name_are_left_out_together(tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    frame = pd.DataFrame(make_houses()).rename(columns={"area": "id", "floors": "id"})
+    for twice in (path, path.with_suffix(".xlsx")):
+        frame.to_csv(twice, index=False) if twice == path else frame.to_excel(twice, index=False)
+        assert error_of(twice).endswith('leave both out by [data] ignore = ["id"]')
+        prepared, notes = describe(twice, ignore=["id"])
+        assert not [each for each in prepared.training.columns if each.startswith("id")]
+        assert "left out 2 columns called 'id'" in notes
+        assert make(twice, ignore=["id", "id.1"]).sizes == prepared.sizes, "as in version 0.1.0"
+
+
+BEGINNINGS = {
+    "sep=;": "sep=;\r\n",
+    "sep=; in quotes": '"sep=;"\n',
+    "blank lines": "\n  \n\n",
+    "comments": "# measured in 2024; in metres\n# by hand\n",
+    "all of them": "sep=;\n\n# measured, by hand\n\n",
+    "empty cells": ";;;\n;;;\n",
+}
+
+
+@pytest.mark.parametrize("how", BEGINNINGS)
+def test_lines_before_the_names_are_skipped(tmp_path: Path, how: str) -> None:
+    path, plain = tmp_path / "houses.csv", tmp_path / "plain.csv"
+    content = pd.DataFrame(make_houses()).to_csv(index=False, sep=";")
+    plain.write_text(content)
+    path.write_text(BEGINNINGS[how] + content)
+    prepared, notes = describe(path)
+    assert prepared.training.columns == make(plain).training.columns
+    assert rows_of(prepared, "area") == rows_of(make(plain), "area")
+    assert ("before the columns' names: # measured" in notes) == ("#" in BEGINNINGS[how])
+    line = 1 + BEGINNINGS[how].count("\n")
+    path.write_text(BEGINNINGS[how] + content.replace("0.1", "inf", 1))
+    assert f"'floors' is inf in row {line + 1} " in error_of(path)
+
+
+def test_names_may_begin_with_a_hash(tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    path.write_text("# measured by hand\n#" + pd.DataFrame(make_houses()).to_csv(index=False))
+    assert make(path).training.columns[0] == "#area"
+
+
+SEPARATED = {
+    "commas in quoted names": '"a, b, c, d";price\n',
+    "semicolons in quoted names": '"a; b; c; d",price\n',
+    "a name over two lines": '"a;\nb;\nc";price\n',
+    "bars": "a|price\n",
+    "tabs": "a, b, c\tprice\n",
+}
+
+
+@pytest.mark.parametrize("how", SEPARATED)
+def test_a_separator_inside_quotes_does_not_count(tmp_path: Path, how: str) -> None:
+    path, names = tmp_path / "houses.csv", SEPARATED[how]
+    separator = names[names.index("price") - 1]
+    path.write_text(names + "".join(f"{n}.5{separator}{n % 90}\n" for n in range(100)))
+    prepared = make(path)
+    assert len(prepared.training.columns) == 1
+    assert rows_of(prepared, prepared.training.columns[0])[:2] == [0.5, 1.5]
+
+
+def test_a_sheet_is_chosen_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "houses.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"read me": ["see the next sheet"]}).to_excel(book, sheet_name="About")
+        pd.DataFrame(make_houses())[:50].to_excel(book, sheet_name="Old", index=False)
+        pd.DataFrame(make_houses()).to_excel(book, sheet_name="New one", index=False)
+        book.book["Old"].sheet_state = "hidden"
+    prepared, notes = describe(path)
+    assert sum(prepared.sizes.values()) == ROWS, "the first visible sheet with the target"
+    assert "read sheet 'New one', not 'About', 'Old' (hidden); choose one by [data] sheet" in notes
+    prepared, notes = describe(path, sheet="Old")
+    assert (sum(prepared.sizes.values()), "read sheet" in notes) == (50, False)
+    assert "no sheet 'Odl'; did you mean 'Old'?" in error_of(path, sheet="Odl")
+    message = error_of(path, target="prize")
+    assert "no sheet of" in message
+    assert "'New one' (area, street, pool); hidden: Old; choose one" in message
+    assert "is a text file" in error_of(write(tmp_path / "houses.csv", make_houses()), sheet="Old")
+
+
+def test_times_in_seconds_are_told_apart(tmp_path: Path) -> None:
+    """float32 makes seconds since 1970 multiples of 128: subtract in float64 first."""
+    seconds = 1.7e9 + np.arange(ROWS) % 50 * 3.0
+    prepared, notes = describe(write(tmp_path / "a.csv", make_houses() | {"unix": seconds}))
+    assert rows_of(prepared, "unix - 1700000000") == sorted((seconds - 1.7e9).tolist())
+    assert "the feature 'unix - 1700000000' is a difference, because float32" in notes
+    x, _ = load_splits(prepared.training).train[0]
+    assert float(x.abs().max()) < 5
+    message = error_of(write(tmp_path / "b.csv", make_houses() | {"unix": seconds}), target="unix")
+    assert "float32 cannot tell the values of the target apart; subtract 1700000000" in message
+    assert not describe(write(tmp_path / "c.csv", make_houses()))[1].count("float32")
+
+
+def test_newer_keys_change_neither_the_digest_nor_the_definition(table: Path) -> None:
+    """A study that an earlier version began goes on."""
+    from harness.config.loader import load
+
+    options = DataOptions("regression", "price")
+    digest = find_dataset(str(table), options=options).digest
+    content = hashlib.sha256(table.read_bytes()).hexdigest()
+    before = json.dumps([content, "regression", "price", [], []])
+    assert digest == hashlib.sha256(before.encode()).hexdigest()
+    keys = [f"data.name={table}", "data.target=kind", "data.max_categories=99"]
+    assert (
+        not {"max_categories", "sheet", "missing"}
+        & load("quickstart", keys).definition()["data"].keys()
+    )

@@ -212,15 +212,17 @@ def test_an_unreadable_image_does_not_stop_the_others(
     shutil.copy(drawings / "001-1.png", tmp_path / "b.png")
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     (tmp_path / "a.png").write_bytes(b"no picture")
-    status, output, errors = run_predict(workspace, monkeypatch, str(tmp_path), "--format", "json")
+    images = [str(tmp_path / "absent.png"), str(tmp_path)]
+    status, output, errors = run_predict(workspace, monkeypatch, *images, "--format", "json")
     assert status == 2
     document = json.loads(output)
     assert [Path(image["file"]).name for image in document["images"]] == ["b.png"]
     assert [line.partition(": ")[0] for line in document["unread"]] == [
+        str(tmp_path / "absent.png"),
         str(tmp_path / "a.png"),
         str(tmp_path / "blank.png"),
     ]
-    assert "2 of 3 pictures: " in errors
+    assert "3 of 4 pictures: " in errors
     assert "not a readable picture" in errors
     assert "blank.png: nothing is drawn" in errors
     assert len(errors.splitlines()) == 1

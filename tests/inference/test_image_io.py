@@ -56,8 +56,11 @@ def test_the_error_names_a_file_that_is_not_an_image(
     wrong = {
         "text.png": (b"not a picture", "not a readable picture"),
         "empty.jpg": (b"", "not a readable picture"),
-        "cut.png": (content[: len(content) // 2], "is cut off or damaged"),
-        "drawing.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable"),
+        "cut.png": (content[: len(content) // 2], "not a readable picture .*truncated"),
+        "drawing.eps": (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "EPS pictures are not supported",
+        ),
     }
     for name, (damaged, message) in wrong.items():
         (tmp_path / name).write_bytes(damaged)
@@ -72,14 +75,19 @@ def test_a_folder_is_replaced_by_the_images_in_it(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "ü <b>.jpeg"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "deeper").mkdir()
-    files = find_images([str(tmp_path / "notes.txt"), str(tmp_path)])
+    names = ["notes.txt", "", "deeper", "absent.png", "a\0b"]
+    files, errors = find_images([*(str(tmp_path / name) for name in names)])
     assert [path.name for path in files] == ["notes.txt", "a.jpg", "b.PNG", "ü <b>.jpeg"]
-    with pytest.raises(DataError, match=r"deeper: there is no picture in this folder"):
-        find_images([str(tmp_path / "deeper")])
-    with pytest.raises(DataError, match=r"absent.png: cannot be read \(No such file"):
-        find_images([str(tmp_path / "absent.png")])
-    with pytest.raises(DataError, match=r"cannot be read \(embedded null byte\)"):
-        find_images(["a\0b"])
+    for error, message in zip(
+        errors,
+        (
+            "deeper: there is no picture in this folder",
+            "absent.png: cannot be read (No such file",
+            "cannot be read (embedded null byte)",
+        ),
+        strict=True,
+    ):
+        assert message in error
     if os.geteuid():
         (tmp_path / "a.jpg").chmod(0)
         with pytest.raises(DataError, match=r"a.jpg: cannot be read \(Permission denied\)"):

@@ -27,7 +27,14 @@ from harness.reports.study_page import build_study_page
 from harness.reports.uncertainty_section import build_uncertainty_section
 from harness.results import EpochMetrics
 from harness.tracking.in_memory import InMemoryTracker
-from harness.tracking.types import RunRecord, State, StudyRun, TestReading
+from harness.tracking.types import (
+    CONFIRM_FACT,
+    CONFIRM_INFIX,
+    RunRecord,
+    State,
+    StudyRun,
+    TestReading,
+)
 from harness.trial import TrialSpec
 
 HOSTILE = "</script><script>alert('x')</script>\"'&"
@@ -354,3 +361,18 @@ def test_durations_are_formatted_in_two_units() -> None:
         "3 min 20 s",
         "2 h 5 min",
     ]
+
+
+def test_the_kept_model_is_trained_again_and_not_its_trial(study: StudyRun) -> None:
+    """The registered model is the best confirmation run's, which has another seed."""
+    facts = {"command": "harness run-study shirts", CONFIRM_FACT: "the best 1 setting over 1 seed"}
+    recorded = replace(study, facts=facts)
+    champion = recorded.rank_trials()[0]
+    kept = replace(
+        champion, uid=f"{champion.uid}{CONFIRM_INFIX}0.7", spec=replace(champion.spec, seed=7)
+    )
+    summary = make_summary(replace(recorded, confirmation_runs=(kept,)))
+    assert summary.model_run.spec.seed == 7
+    commands = winner_section.build_winner_section(summary).values["commands"]
+    (again,) = (each for each in commands if each["title"] == "Train the champion again")
+    assert "--seed=7" in again["text"]

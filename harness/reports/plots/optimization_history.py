@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from harness.analysis.formatting import format_count
 from harness.metrics import OBJECTIVE_NAMES, get_sort_sign
 from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import (
@@ -47,7 +48,7 @@ def build_plots(summary: Summary) -> list[Plot]:
     history, note = compute_history(summary.study), ""
     if history.outside:
         note = (
-            f"{history.outside} of {len(history.points)} trials "
+            f"{history.outside} of {format_count(len(history.points), 'trial')} "
             f"{'is' if history.outside == 1 else 'are'} outside the axis of "
             f"{OBJECTIVE_NAMES[history.objective]}; double-click the plot to show them."
         )

@@ -1,0 +1,214 @@
+"""Recognise numbers, money, percentages, dates and times in a column of texts.
+
+12,5   1.234,50   1 234    decimal comma; thousands with a dot, a space or an apostrophe
+$1,234   12 EUR   (50)     money: one currency a column; parentheses are negative
+12 %                       percentages: 12
+31.12.2024   10:30         dates and times: recognised, and refused by name
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mark = Literal[".", ","]
+CODES = (
+    "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BRL|MXN|ZAR|KRW|SGD|HKD|"
+    "TRY|RUB|ILS|THB"
+)
+UNIT = rf"(?:US\$|R\$|[$€£¥₹₽₩₺฿₫₴₪%]|kr\.?|zł|Kč|Ft|(?:{CODES}))"
+NUMBER = re.compile(
+    rf"(?P<open>\()?(?P<sign>[-+−]?)(?P<before>{UNIT})?(?P<inner>[-+−]?)"
+    rf"(?P<digits>\d[\d.,'’ ]*|[.,]\d+)(?P<exponent>[eE][-+]?\d+)?(?P<after>{UNIT})?(?P<close>\))?"
+)
+HOUR = r"(?:[01]?\d|2[0-4])"
+TIME = (
+    rf"(?:{HOUR}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?|{HOUR}\.[0-5]\d\.[0-5]\d)(?: ?[AaPp]\.?[Mm]\.?)?"
+)
+MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+DATE = (
+    rf"(?:\d{{4}}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2(?:\d{{4}}|\d\d)"
+    rf"|\d\d?\.?[ -]{MONTH}[ ,-]*(?:\d{{4}}|\d\d)|{MONTH} \d\d?,? \d{{4}})"
+)
+DATE_OR_TIME = re.compile(
+    rf"{DATE}(?:[T ,]+{TIME}(?: ?(?:Z|UTC|[-+]\d\d:?\d\d))?)?|{TIME}", re.IGNORECASE
+)
+THOUSANDS = {mark: re.compile(rf"\d{{1,3}}({re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}")
+             for mark in (".", ",")}  # fmt: skip
+SHOWN_COLUMNS = 8
+"""How many columns an error lists."""
+SPACES = str.maketrans(dict.fromkeys("\u00a0\u202f\u2009\t", " "))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of texts that are numbers."""
+
+    values: npt.NDArray[np.float64]
+    """[N], NaN where the column has no value."""
+    unit: str
+    """`%`, a currency, or nothing."""
+    mark: Mark
+    """The decimal mark."""
+    example: str
+    """A text of the column, one with a unit or with a decimal or thousands mark."""
+
+    @property
+    def description(self) -> str:
+        """`'1.234,50 €' is 1234.5`."""
+        value = float(_parse([self.example], self.mark)[self.example])
+        return f"'{self.example}' is {value:.10g}"
+
+
+def recognise_columns(frame: pd.DataFrame, separator: str, mark: str) -> dict[str, Numbers]:
+    """Return the columns of texts that are all numbers."""
+    from pandas.api import types
+
+    columns = {column: frame[column] for column in frame.columns}
+    texts = {
+        column: values for column, values in columns.items()
+        if not types.is_numeric_dtype(values) and not types.is_datetime64_any_dtype(values)
+        and not types.is_bool_dtype(values)
+    }  # fmt: skip
+    numbers = {
+        column: recognise_numbers(values, mark, separator) for column, values in texts.items()
+    }
+    return {column: each for column, each in numbers.items() if each is not None}
+
+
+def replace_columns(frame: pd.DataFrame, numbers: dict[str, Numbers]) -> pd.DataFrame:
+    """Return the table with these columns as numbers."""
+    frame = frame.copy()
+    for column, each in numbers.items():
+        frame[column] = each.values
+    return frame
+
+
+def have_grouped_digits(values: pd.Series) -> bool:
+    """Whether all texts with a dot may have it between thousands: `1.234`."""
+    with_dot = [text for text in _list_texts(values) if "." in text]
+    return bool(with_dot) and all(
+        THOUSANDS["."].fullmatch(_clean(text).lstrip("+-")) for text in with_dot
+    )
+
+
+def describe_numbers(known: dict[str, Numbers], decimal: str) -> list[str]:
+    """Describe how columns of texts were read as numbers, one line for each kind."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for column, numbers in known.items():
+        kinds.setdefault((numbers.unit, numbers.mark), []).append(column)
+    lines = []
+    for (unit, mark), columns in kinds.items():
+        kind = "numbers" if not unit else "percentages" if unit == "%" else f"amounts in {unit}"
+        how = f"with decimal {'comma' if mark == ',' else 'point'}"
+        line = f"read {join_names(columns)} as {kind} {how}: {known[columns[0]].description}"
+        other = "." if mark == "," else ","
+        lines.append(line + ("" if decimal else f'; if not, set [data] decimal = "{other}"'))
+    return lines
+
+
+def shorten_description(line: str) -> str:
+    """Return a description without its example and advice, for the record."""
+    return line.partition(":")[0]
+
+
+def join_names(items: list[str]) -> str:
+    more = f" and {len(items) - SHOWN_COLUMNS} more" if len(items) > SHOWN_COLUMNS else ""
+    return ", ".join(items[:SHOWN_COLUMNS]) + more
+
+
+def are_dates_or_times(values: pd.Series) -> bool:
+    """Whether all texts of a column are dates or times."""
+    texts = _list_texts(values)
+    return bool(texts) and all(DATE_OR_TIME.fullmatch(_clean(text)) for text in texts)
+
+
+def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers | None:
+    """Return the numbers that a column's texts are; None if one is something else.
+
+    Args:
+        mark: The decimal mark, `.` or `,`; empty to guess it from the texts.
+        separator: What separates the file's columns. In a file with another separator, commas that
+            may be of either kind are decimal commas, unless the unit is a dollar or the like.
+    """
+    texts = _list_texts(values)
+    matches = [NUMBER.fullmatch(_join(text)) for text in texts]
+    if not texts or not all(matches) or DATE_OR_TIME.fullmatch(_clean(texts[0])):
+        return None
+    found_units = {each["before"] or each["after"] or "" for each in matches if each}
+    if len(found_units) > 1:
+        return None
+    marks: list[Mark] = [mark] if mark in (".", ",") else guess_marks(texts, separator)  # type: ignore[list-item]
+    for each in marks:
+        try:
+            numbers = _parse(texts, each)
+        except ValueError:
+            continue
+        example = next((text for text in texts if not _is_plain(text)), texts[0])
+        parsed = np.array([numbers.get(str(text), np.nan) for text in values], np.float64)
+        return Numbers(parsed, found_units.pop(), each, example)
+    return None
+
+
+def guess_marks(texts: Iterable[str], separator: str) -> list[Mark]:
+    """Return the decimal marks to try, the likelier one first."""
+    digits = [match["digits"].strip() for text in texts if (match := NUMBER.fullmatch(_join(text)))]
+    for one in digits:
+        if "," in one and "." in one:
+            return [","] if one.rindex(",") > one.rindex(".") else ["."]
+        if one.count(",") > 1 or one.count(".") > 1:
+            return ["."] if "," in one else [","]
+    with_comma = [one for one in digits if "," in one]
+    are_thousands = all(THOUSANDS[","].fullmatch(one) for one in with_comma)
+    are_dollars = any(symbol in text for text in texts for symbol in "$£¥₹")
+    if with_comma and not (are_thousands and (are_dollars or separator in ("", ","))):
+        return [",", "."]
+    return [".", ","]
+
+
+def _parse(texts: Iterable[str], mark: Mark) -> dict[str, float]:
+    """Return the number of each text. Raises ValueError if the decimal mark is another."""
+    other: Mark = "," if mark == "." else "."
+    numbers = {}
+    for text in texts:
+        match = NUMBER.fullmatch(_join(text))
+        if match is None or (match["open"] is None) != (match["close"] is None):
+            raise ValueError(text)
+        whole, point, fraction = re.sub("['’ ]", "", match["digits"]).partition(mark)
+        if other in whole:
+            if not THOUSANDS[other].fullmatch(whole):
+                raise ValueError(text)
+            whole = whole.replace(other, "")
+        value = float(f"{whole or 0}{'.' if point else ''}{fraction}{match['exponent'] or ''}")
+        is_negative = {match["sign"], match["inner"]} & {"-", "−"} or match["open"]
+        numbers[text] = -value if is_negative else value
+    return numbers
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _list_texts(values: pd.Series) -> list[str]:
+    return [str(each) for each in values.dropna().unique()]
+
+
+def _clean(text: str) -> str:
+    return text.translate(SPACES).strip()
+
+
+def _join(text: str) -> str:
+    """Return a text without the spaces around its digits, which may stand before a unit."""
+    return re.sub(r"(?<=[^\d]) | (?=[^\d])", "", _clean(text))
