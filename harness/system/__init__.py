@@ -1,8 +1,8 @@
-"""The operating system's side: signals, append-only files, terminals, fault injection.
+"""The operating system's side: signals, addresses, append-only files, terminals, fault injection.
 
 signals     graceful shutdown: Ctrl-C and SIGTERM set a flag that the driver polls
 jsonl       append-only files of lines: cut off a torn end
-retries     the one retry policy
+addresses   tracking stores and files as URIs: one form for all spellings
 terminal    escape untrusted text for a terminal
 retries     the one retry policy: growing pauses, up to a deadline
 failpoints  named places where a test can kill the driver

@@ -18,5 +18,6 @@ naming          the names of metrics, tags and parameters
 saved_view      the saved view of a study in MLflow's UI
 client          an MLflow client whose errors are one line and that finds runs by uid
 error_mapping   errors of one line, and whether a retry may succeed
+artifact_locations  update the recorded paths after the folder was moved or copied
 sqlite          create a local database with all of its tables, or not at all
 """
