@@ -82,8 +82,8 @@ class Workspace:
         parents = (self.root.parent, Path.cwd(), Path(os.environ.get("PWD", ".")))
         older = addresses.list_older_folder_names(tracking_uri, parents)
         present = {each.name.casefold(): each for each in folder.glob("*/")}
-        found = [present[name] for name in map(str.casefold, older) if name in present]
-        return [self._store_subfolder(folder, tracking_uri), *found]
+        names = [name for name in map(str.casefold, older) if name in present]
+        return [self._store_subfolder(folder, tracking_uri), *(present[name] for name in names)]
 
     def _store_subfolder(self, folder: Path, tracking_uri: str) -> Path:
         if tracking_uri == self.local_uri:

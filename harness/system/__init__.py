@@ -1,4 +1,4 @@
-"""The operating system's side: signals, addresses, append-only files, terminals, fault injection.
+"""The operating system's side: signals, append-only files, terminals, fault injection.
 
 signals     graceful shutdown: Ctrl-C and SIGTERM set a flag that the driver polls
 jsonl       append-only files of lines: cut off a torn end

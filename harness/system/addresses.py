@@ -101,10 +101,7 @@ def identify_store(uri: str) -> str:
         known = urllib.parse.parse_qsl(parts.query)
         options = urllib.parse.urlencode(sorted(o for o in known if o[0] in IDENTIFYING_OPTIONS))
     path = _normalize_quoting(parts.path) + (f"?{options}" if options else "")
-    try:
-        port = f":{parts.port}" if parts.port not in (None, DEFAULT_PORTS.get(scheme)) else ""
-    except ValueError:  # several hosts
-        return f"{scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+    port = f":{parts.port}" if parts.port not in (None, DEFAULT_PORTS.get(scheme)) else ""
     host = _format_host(parts.hostname or "")
     host = LOCAL_HOSTS[0] if host in LOCAL_HOSTS else host
     return f"{scheme}://{host}{port}{path}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from harness.system.addresses import format_sqlite_uri, parse_sqlite_path
 
@@ -35,11 +35,11 @@ def _create_tables(path: Path) -> None:
     draft = path.with_name(f"{path.name}.new")
     for leftover in (draft, draft.with_name(f"{draft.name}-journal")):
         leftover.unlink(missing_ok=True)  # from a process that was killed
-    engine = create_sqlalchemy_engine(format_sqlite_uri(draft))  # type: ignore[no-untyped-call]
-    try:
-        _initialize_tables(engine)  # type: ignore[no-untyped-call]
-    finally:
-        engine.dispose()
+    # With MLflow's own default experiment, which otherwise gets the current folder's path, unquoted
+    # in SQL: it cannot hold an apostrophe or a colon.
+    artifacts = (path.resolve().parent / "artifacts").as_uri()
+    store = SqlAlchemyStore(format_sqlite_uri(draft), artifacts)  # type: ignore[no-untyped-call]
+    store._dispose_engine()  # type: ignore[no-untyped-call]
     draft.replace(path)
 
 
