@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import threading
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from mlflow import MlflowClient
 
 from harness.cli.studies_table import list_studies
 from harness.doctor.report import check_studies
@@ -173,22 +171,3 @@ def test_an_unusable_database_is_left_to_mlflow(tmp_path: Path, content: bytes) 
     (tmp_path / "mlflow.db").write_bytes(content)
     assert update_locations(tmp_path / "mlflow.db", tmp_path) == []
     assert find_moved_roots(tmp_path / "mlflow.db", tmp_path) == []
-
-
-def test_a_new_record_is_made_inside_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / f"-{NAME}%41"  # with an escape MLflow's load_model does not find files
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    workspace = Workspace(Path("mlruns"))
-    workspace.open_tracker()
-    client = MlflowClient(workspace.local_uri)
-    experiment = client.create_experiment("x", (workspace.root.resolve() / "artifacts/x").as_uri())
-    for run in (client.create_run(experiment), client.create_run("0")):  # 0 is MLflow's own
-        client.log_dict(run.info.run_id, {"a": 1}, "a.json")
-        assert json.loads(Path(client.download_artifacts(run.info.run_id, "a.json")).read_text())
-    assert Workspace(Path("mlruns")).open_tracker(reading=True).list_studies() == []
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-    assert [path.name for path in folder.iterdir()] == ["mlruns"]
-    assert len([*folder.rglob("a.json")]) == 2
