@@ -55,6 +55,11 @@ class Workspace:
         """MLflow's local SQLite file."""
         return self.root / "mlflow.db"
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the files of a local store's runs."""
+        return (self.root / "artifacts").resolve()
+
     def report_path(self, study: str, tracking_uri: str) -> Path:
         folder = self._find_folder(self.root / "reports", tracking_uri, study)
         return folder / study / "index.html"
@@ -166,7 +171,7 @@ class Workspace:
                 _check_server(uri)
                 return MlflowTracker(uri, None)
             self._follow_move(database)
-            return MlflowTracker(uri, (self.root / "artifacts").resolve())
+            return MlflowTracker(uri, self.artifacts)
 
         return connect
 
@@ -174,7 +179,7 @@ class Workspace:
         """Update the paths that MLflow recorded before this folder was moved or copied."""
         from harness.tracking.mlflow.artifact_locations import update_locations
 
-        for old in update_locations(database, self.root.resolve()):
+        for old in update_locations(database, self.artifacts):
             LOGGER.warning("moved from %s: updated the paths in %s", old, database)
 
     def _check_database(self, path: Path, reading: bool) -> None:

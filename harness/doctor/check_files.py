@@ -19,8 +19,12 @@ def check_files(snapshot: Snapshot) -> Iterator[Finding]:
         problem = f"fails SQLite's integrity check: {snapshot.damage}"
         yield Finding(7, "mlflow.db", problem, remedy=RESTORE)
     for folder in snapshot.moved_from:
-        problem = f"has the files' paths in {folder}, from where they were moved or copied"
+        problem = f"records its files in {folder}; they were moved or copied from there"
         yield Finding(7, "mlflow.db", problem, UpdateLocations())
+    for path in snapshot.unread_journals:
+        problem = "is not read; an earlier version made it for another spelling of the address"
+        remedy = "rename it to keep it as another study, or remove it"
+        yield Finding(7, str(path), problem, remedy=remedy)
     if journal is not None and journal.is_truncated:
         problem = "its last record is incomplete"
         yield Finding(7, journal.path, problem, TruncateJournal())

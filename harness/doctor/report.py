@@ -149,7 +149,7 @@ def _open_reader(workspace: Workspace, uri: str, writing: bool, damage: str) -> 
     from harness.tracking.mlflow.raw_reader import MlflowRawReader
 
     try:
-        reader = MlflowRawReader(uri, workspace.root, writing)
+        reader = MlflowRawReader(uri, workspace.artifacts, writing)
         reader.read_study_uids()
         return reader
     except StoreError:

@@ -37,7 +37,9 @@ class Snapshot:
     damage: str = ""
     """What SQLite's integrity check reports of the local database; empty for a server."""
     moved_from: tuple[Path, ...] = ()
-    """The folders in which the local database has this folder's files."""
+    """Other folders in which the local database has the files of this one."""
+    unread_journals: tuple[Path, ...] = ()
+    """Journals of the study that earlier versions made for other spellings of the address."""
     unread_reason: str = ""
     """Why the tracking store was not read."""
     leftover_files: Mapping[Path, str] = field(default_factory=dict)
@@ -133,8 +135,9 @@ def take_snapshot(
     `reader` is None where `damage` keeps the store from being read.
     """
     place, folder = workspace.study_storage(uri), workspace.journal_folder(uri)
+    unread_journals: list[Path] = []
     if isinstance(place, JournalFolder):
-        folder = place.find_folder(name)
+        folder, unread_journals = place.find_folder(name), place.list_unread_journals(name)
     journal = read_journal(place, name)
     outbox = workspace.outbox_folder(uri, f"{name}{SUFFIX}") / f"{name}{SUFFIX}"
     known = Snapshot(
@@ -142,7 +145,8 @@ def take_snapshot(
         journal,
         None,
         damage,
-        moved_from=_find_moved_roots(workspace, uri),
+        unread_journals=tuple(unread_journals),
+        moved_from=_find_old_folders(workspace, uri),
         leftover_files=_find_leftovers(folder, name),
         outbox=outbox if outbox.is_file() else None,
         unsent=_count_unsent(outbox),
@@ -194,11 +198,11 @@ def check_database(uri: str) -> str:
     return "" if result == ["ok"] else "; ".join(result).replace("\n", " ")
 
 
-def _find_moved_roots(workspace: Workspace, uri: str) -> tuple[Path, ...]:
-    from harness.tracking.mlflow.artifact_locations import find_moved_roots
+def _find_old_folders(workspace: Workspace, uri: str) -> tuple[Path, ...]:
+    from harness.tracking.mlflow.artifact_locations import find_old_folders
 
     path = addresses.parse_sqlite_path(uri)
-    return tuple(find_moved_roots(path, workspace.root.resolve())) if path is not None else ()
+    return tuple(find_old_folders(path, workspace.artifacts)) if path is not None else ()
 
 
 def _find_leftovers(folder: Path, name: str) -> dict[Path, str]:

@@ -22,7 +22,7 @@ from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
 from harness.sweep.run import run_study
 from harness.tracking.mlflow import artifact_locations
-from harness.tracking.mlflow.artifact_locations import find_moved_roots, update_locations
+from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.workspace import Workspace
 from tests.doctor.example_study import PATH_COLUMNS, copy_record
@@ -59,7 +59,7 @@ def test_the_doctor_names_the_move_and_reads_on(moved: Path, tmp_path: Path) -> 
     before = snapshot(tmp_path)
     (report,) = check_studies(Workspace(moved), "tiny").studies
     (finding,) = report.findings
-    assert f"in {tmp_path / 'old' / 'mlruns'}" in str(finding)
+    assert f"records its files in {tmp_path}/old/mlruns/artifacts; they" in str(finding)
     assert "--repair updates the paths" in str(finding)
     assert snapshot(tmp_path) == before
     (repaired,) = check_studies(Workspace(moved), "tiny", repair=True).studies
@@ -76,7 +76,7 @@ def test_every_command_reads_and_the_study_continues(
     workspace = Workspace(moved)
     (row,) = list_studies(workspace, None)
     assert row["done"] == 6
-    assert f"moved from {tmp_path / 'old' / 'mlruns'}: updated the paths" in caplog.text
+    assert f"moved from {tmp_path}/old/mlruns/artifacts: updated the paths" in caplog.text
     assert list_locations(moved) == {moved}
     assert write_study_page(workspace, "tiny", None).is_file()
     replay(workspace, "tiny", watcher=Silent(), device="cpu", inline=True)
@@ -140,19 +140,41 @@ def busy(moved: Path) -> Iterator[threading.Event]:
     thread.join()
 
 
+def test_artifacts_on_another_disk_stay_there(prepared: Path, tmp_path: Path) -> None:
+    root, disk = copy_record(prepared, tmp_path / "mlruns"), tmp_path / "disk"
+    with closing(sqlite3.connect(root / "mlflow.db")) as database, database:
+        for table, column in PATH_COLUMNS.items():
+            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            database.execute(change, (f"{root}/artifacts", str(disk)))
+    (root / "artifacts").rename(disk)
+    (root / "artifacts").symlink_to(disk)
+    assert check_studies(Workspace(root), "tiny").healthy
+    assert update_locations(root / "mlflow.db", Workspace(root).artifacts) == []
+
+
+def test_the_doctor_names_a_second_journal(prepared: Path, tmp_path: Path) -> None:
+    root = copy_record(prepared, tmp_path / "mlruns")
+    folder = root / "optuna" / ("_" + str(root / "mlflow.db").replace("/", "_"))[:100]
+    folder.mkdir()
+    shutil.copy(root / "optuna" / "tiny.journal", folder)
+    (finding,) = check_studies(Workspace(root), "tiny").studies[0].findings
+    assert finding.location == str(folder / "tiny.journal")
+    assert "another spelling of the address; rename it" in str(finding)
+
+
 def test_a_busy_database_is_waited_for(
     moved: Path, busy: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(artifact_locations, "LOCK_SECONDS", 0.1)
     with pytest.raises(Unavailable, match=r"mlflow.db: its paths cannot be updated \(database is"):
-        update_locations(moved / "mlflow.db", moved)
-    assert find_moved_roots(moved / "mlflow.db", moved)
+        update_locations(moved / "mlflow.db", moved / "artifacts")
+    assert find_old_folders(moved / "mlflow.db", moved / "artifacts")
     monkeypatch.setattr(artifact_locations, "LOCK_SECONDS", 30)
     threading.Timer(0.3, busy.set).start()
     started = time.monotonic()
-    assert update_locations(moved / "mlflow.db", moved)
+    assert update_locations(moved / "mlflow.db", moved / "artifacts")
     assert time.monotonic() - started > 0.2
-    assert update_locations(moved / "mlflow.db", moved) == []
+    assert update_locations(moved / "mlflow.db", moved / "artifacts") == []
 
 
 def test_a_study_without_files_does_not_write_to_the_old_folder(
@@ -170,4 +192,4 @@ def test_a_study_without_files_does_not_write_to_the_old_folder(
 def test_an_unusable_database_is_left_to_mlflow(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mlflow.db").write_bytes(content)
     assert update_locations(tmp_path / "mlflow.db", tmp_path) == []
-    assert find_moved_roots(tmp_path / "mlflow.db", tmp_path) == []
+    assert find_old_folders(tmp_path / "mlflow.db", tmp_path) == []

@@ -92,6 +92,11 @@ class JournalFolder:
                 return folder
         return self._folders[0]
 
+    def list_unread_journals(self, study: str) -> list[Path]:
+        """Return the study's journals in the other folders."""
+        journals = [folder / f"{study}.journal" for folder in self._folders]
+        return [path for path in journals if path.exists() and path != self.journal_path(study)]
+
     def journal_path(self, study: str) -> Path:
         return self.find_folder(study) / f"{study}.journal"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 import urllib.parse
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -28,8 +27,8 @@ LOCK_SECONDS = 60.0
 """How long to wait for another process that writes to the database."""
 
 
-def find_moved_roots(database: Path, root: Path) -> list[Path]:
-    """Return the `mlruns` folders whose recorded files are in the folder `root` now.
+def find_old_folders(database: Path, artifacts: Path) -> list[Path]:
+    """Return the folders in which files are recorded that are in `artifacts` now.
 
     Does not write. A database that cannot be read has none.
     """
@@ -37,27 +36,28 @@ def find_moved_roots(database: Path, root: Path) -> list[Path]:
         suppress(sqlite3.DatabaseError),
         closing(sqlite3.connect(format_read_only_uri(database), uri=True)) as connection,
     ):
-        return [_parse_path(prefix) for prefix in _find_moved_prefixes(connection, root)]
+        return [_parse_path(old) for old in _find_old_addresses(connection, artifacts)]
     return []
 
 
-def update_locations(database: Path, root: Path) -> list[Path]:
-    """Record that the files are in `root`, in one transaction; return where they were before.
+def update_locations(database: Path, artifacts: Path) -> list[Path]:
+    """Record that the files are in `artifacts`, in one transaction; return the old folders.
 
-    Files that are recorded elsewhere and that `root` does not have stay as they are: another
-    folder's studies may use the same database. Raises StoreError.
+    Files that are recorded elsewhere and are not in `artifacts` stay as they are: another folder's
+    studies may use the same database. Raises StoreError.
     """
     try:
         with closing(sqlite3.connect(database, LOCK_SECONDS, isolation_level=None)) as connection:
-            if not (prefixes := _find_moved_prefixes(connection, root)):
+            if not _find_old_addresses(connection, artifacts):
                 return []
             connection.execute("BEGIN IMMEDIATE")
-            prefixes = _find_moved_prefixes(connection, root)  # unless another process did it
-            for table, column in COLUMNS:
-                for old in prefixes:
-                    _replace_prefix(connection, table, column, f"{old}/", f"{root.as_uri()}/")
-                    old_path = f"{_parse_path(old)}/"  # of the experiment that MLflow creates
-                    _replace_prefix(connection, table, column, old_path, f"{root}/")
+            addresses = _find_old_addresses(connection, artifacts)  # unless another process did it
+            for old in addresses:
+                # The path is that of MLflow's own experiment, which is not in the artifacts.
+                path = _parse_path(old).parent
+                for table, column in COLUMNS:
+                    _replace(connection, table, column, f"{old}/", f"{artifacts.as_uri()}/")
+                    _replace(connection, table, column, f"{path}/", f"{artifacts.parent}/")
             connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
@@ -69,48 +69,41 @@ def update_locations(database: Path, root: Path) -> list[Path]:
         ) from None
     except sqlite3.DatabaseError:
         return []  # damaged; MLflow reports it
-    return [_parse_path(prefix) for prefix in prefixes]
+    return [_parse_path(old) for old in addresses]
 
 
-def _find_moved_prefixes(connection: sqlite3.Connection, root: Path) -> list[str]:
-    """Return the addresses of other `mlruns` folders whose files are in `root` now."""
+def _find_old_addresses(connection: sqlite3.Connection, artifacts: Path) -> list[str]:
+    """Return the addresses of other folders whose files are in `artifacts` now."""
     query = "SELECT DISTINCT artifact_location FROM experiments"
-    prefixes = set()
-    for (location,) in connection.execute(query):
-        prefix, _, name = str(location).rpartition("/artifacts/")
-        if prefix.startswith("file:///") and "/" not in name:
-            prefixes.add(prefix)
-    others = [prefix for prefix in sorted(prefixes) if _parse_path(prefix) != root]
-    return [prefix for prefix in others if _has_moved(connection, prefix, root)]
+    addresses = {str(location).rpartition("/")[0] for (location,) in connection.execute(query)}
+    return [
+        each
+        for each in sorted(addresses)
+        if each.startswith("file:///")
+        and _parse_path(each) != artifacts
+        and _has_moved(connection, f"{each}/", artifacts)
+    ]
 
 
-def _has_moved(connection: sqlite3.Connection, prefix: str, root: Path) -> bool:
-    """Whether `root` has files of a run or model that are recorded under `prefix`."""
-    if any((root / name).exists() for name in _list_names(connection, prefix)):
-        return True
-    # A study that died before it wrote a file has none anywhere.
-    query = (
-        "SELECT 1 FROM runs JOIN tags USING (run_uuid) WHERE substr(artifact_uri, 1, ?) = ? "
-        "AND substr(key, 1, ?) = ? LIMIT 1"
-    )
-    start = f"{prefix}/"
-    values = (len(start), start, len(DIGEST_TAG), DIGEST_TAG)
-    has_files = connection.execute(query, values).fetchone() is not None
-    return not has_files and not _parse_path(prefix).exists()
-
-
-def _list_names(connection: sqlite3.Connection, prefix: str) -> Iterator[str]:
-    """Yield the paths below `prefix` of the folders of runs and models."""
-    start = f"{prefix}/"
+def _has_moved(connection: sqlite3.Connection, start: str, artifacts: Path) -> bool:
+    """Whether `artifacts` has files of a run or model whose address begins with `start`."""
     for table, column in COLUMNS[1:3]:
         query = f"SELECT {column} FROM {table} WHERE substr({column}, 1, ?) = ?"
         for (location,) in connection.execute(query, (len(start), start)):
-            yield urllib.parse.unquote(str(location)[len(start) :])
+            if (artifacts / urllib.parse.unquote(str(location)[len(start) :].lstrip("/"))).exists():
+                return True
+    # A study whose driver died before it wrote a file has none anywhere.
+    tagged = "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND"
+    query = (
+        f"SELECT 1 FROM runs WHERE substr(artifact_uri, 1, ?) = ? AND ({tagged} substr(key, 1, ?) "
+        f"= ?) OR NOT {tagged} key = ?)) LIMIT 1"
+    )
+    values = (len(start), start, len(DIGEST_TAG), DIGEST_TAG, "harness.uid")
+    may_have_files = connection.execute(query, values).fetchone() is not None
+    return not may_have_files and not _parse_path(start).exists()
 
 
-def _replace_prefix(
-    connection: sqlite3.Connection, table: str, column: str, old: str, new: str
-) -> None:
+def _replace(connection: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
     change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE "
     where = f"substr({column}, 1, ?) = ?"
     connection.execute(change + where, (new, len(old) + 1, len(old), old))

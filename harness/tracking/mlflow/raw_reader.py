@@ -26,7 +26,7 @@ from harness.system.addresses import (
     parse_sqlite_path,
 )
 from harness.tracking.mlflow import naming
-from harness.tracking.mlflow.artifact_locations import find_moved_roots, update_locations
+from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
 from harness.tracking.mlflow.points import MAX_METRICS_PER_CALL
 from harness.tracking.mlflow.reader import READER_THREADS
@@ -46,16 +46,16 @@ from harness.tracking.raw_types import (
 class MlflowRawReader:
     """Implements the RawReader protocol for MLflow."""
 
-    def __init__(self, uri: str, root: Path, writing: bool = False) -> None:
+    def __init__(self, uri: str, artifacts: Path, writing: bool = False) -> None:
         """`writing` allows repairs; without it a local store is opened read-only.
 
-        `root` is the folder `mlruns`, which may have been moved.
+        `artifacts` is the folder of a local store's files, which may have been moved.
         """
-        path, root = parse_sqlite_path(uri), root.resolve()
+        path = parse_sqlite_path(uri)
         if path is not None and writing:
-            update_locations(path, root)
+            update_locations(path, artifacts)
         if path is not None and not writing:
-            uri = self._read_only_uri(path, root)
+            uri = self._read_only_uri(path, artifacts)
         self._store = Store(uri)
 
     def read_study(self, name: str, uid: str, model: str) -> RawStudy | None:
@@ -151,17 +151,17 @@ class MlflowRawReader:
         with self._store.map_errors():
             self._store.client.set_registered_model_alias(name, "champion", version)
 
-    def _read_only_uri(self, path: Path, root: Path) -> str:
+    def _read_only_uri(self, path: Path, artifacts: Path) -> str:
         """Return an address that opens the SQLite file read-only, or a copy of it."""
         journal = Path(f"{path}-journal")
-        if not journal.exists() and not find_moved_roots(path, root):
+        if not journal.exists() and not find_old_folders(path, artifacts):
             return format_read_only_sqlite_uri(path)
         folder = tempfile.mkdtemp()
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         for file in filter(Path.exists, (path, journal)):
             shutil.copy(file, folder)
         copy = Path(folder, path.name)
-        update_locations(copy, root)
+        update_locations(copy, artifacts)
         return format_sqlite_uri(copy)
 
     def _search_runs(self, experiment_ids: Sequence[str], query: str = "") -> list[Run]:
