@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import socket
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -11,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ConfigError, StoreError, StudyError, Unavailable, mask_credentials
+from harness.errors import StoreError, StudyError, Unavailable, mask_credentials
+from harness.system import addresses
 from harness.system.signals import StopFlag
 from harness.test_set.log import TestSetLog
 
@@ -20,10 +23,9 @@ if TYPE_CHECKING:
     from harness.tracking.base import Tracker
     from harness.tracking.outbox import OutboxTracker
 
+LOGGER = logging.getLogger(__name__)
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 STORAGE_VARIABLE = "HARNESS_STORAGE"
-MAX_URI_LENGTH = 2000
-DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 
 @dataclass(frozen=True)
@@ -39,44 +41,83 @@ class Workspace:
         from harness.search.storage.journal import JournalFolder
 
         if self.storage is None:
-            return JournalFolder(self.journal_folder(tracking_uri))
+            return JournalFolder(*self._list_store_folders(self.root / "optuna", tracking_uri))
         from harness.search.storage.postgres import PostgresStorage
 
         return PostgresStorage(self.storage)
 
     def journal_folder(self, tracking_uri: str) -> Path:
-        """Return the folder of the Optuna journals of the studies in a tracking store."""
-        return self._store_subfolder(self.root / "optuna", tracking_uri)
+        """Return the folder of new Optuna journals of the studies in a tracking store."""
+        return self._list_store_folders(self.root / "optuna", tracking_uri)[0]
 
     @property
     def database(self) -> Path:
         """MLflow's local SQLite file."""
         return self.root / "mlflow.db"
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the files of a local store's runs."""
+        return (self.root / "artifacts").resolve()
+
     def report_path(self, study: str, tracking_uri: str) -> Path:
-        return self._store_subfolder(self.root / "reports", tracking_uri) / study / "index.html"
+        folder = self._find_folder(self.root / "reports", tracking_uri, study)
+        return folder / study / "index.html"
+
+    def outbox_folder(self, tracking_uri: str, file: str = "") -> Path:
+        """Return the folder of the writes that wait to be sent to a tracking store.
+
+        If an earlier version made `file` in another folder, that one is returned.
+        """
+        return self._find_folder(self.root / "spool", tracking_uri, file)
+
+    def list_outbox_folders(self, tracking_uri: str) -> list[Path]:
+        """Return the outbox folder of a store, and those that earlier versions made."""
+        return self._list_store_folders(self.root / "spool", tracking_uri)
+
+    def _find_folder(self, folder: Path, tracking_uri: str, name: str) -> Path:
+        folders = self._list_store_folders(folder, tracking_uri)
+        return next((each for each in folders if name and (each / name).exists()), folders[0])
+
+    def _list_store_folders(self, folder: Path, tracking_uri: str) -> list[Path]:
+        """Return the tracking store's subfolder, because studies of two stores may share a name.
+
+        The existing ones follow that earlier versions named after the address's spelling.
+        """
+        parents = (self.root.parent, Path.cwd(), Path(os.environ.get("PWD", ".")))
+        older = addresses.list_older_folder_names(tracking_uri, parents)
+        present = {each.name.casefold(): each for each in folder.glob("*/")}
+        names = [name for name in map(str.casefold, older) if name in present]
+        return [self._store_subfolder(folder, tracking_uri), *(present[name] for name in names)]
 
     def _store_subfolder(self, folder: Path, tracking_uri: str) -> Path:
-        """Return the tracking store's subfolder: studies of one name in two stores differ."""
         if tracking_uri == self.local_uri:
             return folder
-        address = mask_credentials(tracking_uri).partition("://")[2].removeprefix("***@")
-        return folder / "".join(c if c.isalnum() or c in "-." else "_" for c in address)[:100]
+        identity, path = tracking_uri, addresses.parse_sqlite_path(tracking_uri)
+        home = self.root.resolve().parent
+        if path is None:
+            identity = addresses.identify_store(tracking_uri)
+        elif path.is_relative_to(home):  # the same after the folder has moved
+            identity = addresses.format_sqlite_uri(path.relative_to(home))
+        return folder / addresses.format_folder_name(identity)
 
     def resolve_tracking_uri(self, uri: str | None = None) -> str:
-        """Return `uri`, else $MLFLOW_TRACKING_URI, else the local database. Raises ConfigError."""
-        if uri is not None:
-            return _validate_uri(uri)
-        return _validate_uri(os.environ.get(TRACKING_VARIABLE) or self.local_uri)
+        """Return `uri`, else $MLFLOW_TRACKING_URI, else the local database, in its usual spelling.
+
+        Raises ConfigError.
+        """
+        if uri is None:
+            uri = os.environ.get(TRACKING_VARIABLE) or None
+        return self.local_uri if uri is None else addresses.normalize_tracking_uri(uri)
 
     @property
     def local_uri(self) -> str:
-        return f"sqlite:///{self.database.resolve()}"
+        return addresses.format_sqlite_uri(self.database.resolve())
 
     def format_uri(self, tracking_uri: str) -> str:
         """Return a tracking URI as the user can type it in this folder, without its password."""
         if tracking_uri == self.local_uri:
-            return f"sqlite:///{self.database}"
+            return addresses.format_sqlite_uri(self.database)
         return mask_credentials(tracking_uri)
 
     def test_set_log(self, test_digest: str) -> TestSetLog:
@@ -87,10 +128,6 @@ class Workspace:
     def test_set_folder(self) -> Path:
         """The folder of the test set logs."""
         return self.root / "test-sets"
-
-    def outbox_folder(self, tracking_uri: str) -> Path:
-        """Return the folder of the writes that wait to be sent to a tracking store."""
-        return self._store_subfolder(self.root / "spool", tracking_uri)
 
     def open_tracker(self, uri: str | None = None, reading: bool = False) -> Tracker:
         """Open the tracking store directly. Imports mlflow, which takes 3 s.
@@ -112,31 +149,40 @@ class Workspace:
         Creates a missing local database. Imports mlflow.
         Raises ConfigError, StudyError, StoreError.
         """
-        from harness.tracking.outbox import OutboxTracker
+        from harness.tracking.outbox import SUFFIX, OutboxTracker
 
         resolved, stop = self.resolve_tracking_uri(uri), stop or StopFlag()
         connect = self.tracker_factory(resolved)
-        sync = "harness sync" + (f" --tracking-uri {self.format_uri(resolved)}" if uri else "")
-        folder = self.outbox_folder(resolved)
+        store = shlex.quote(self.format_uri(resolved))
+        sync = "harness sync" + (f" --tracking-uri {store}" if uri else "")
+        folder = self.outbox_folder(resolved, f"{name}{SUFFIX}")
         return OutboxTracker(folder, name, connect, notify, lambda: stop.requested, sync)
 
     def tracker_factory(self, uri: str, reading: bool = False) -> Callable[[], Tracker]:
         """Return a function that opens a tracker in any thread. Imports mlflow in this thread."""
-        local = uri.startswith("sqlite:///")
-        if local:
-            self._check_database(Path(uri.removeprefix("sqlite:///")), reading)
-        artifacts = (self.root / "artifacts").resolve() if local else None
         from harness.tracking.mlflow.environment import configure_mlflow
 
+        database = addresses.parse_sqlite_path(uri)
+        if database is not None:
+            self._check_database(database, reading)
         configure_mlflow(retries=4 if reading else 0)
         from harness.tracking.mlflow.tracker import MlflowTracker
 
         def connect() -> Tracker:
-            if not local:
+            if database is None:
                 _check_server(uri)
-            return MlflowTracker(uri, artifacts)
+                return MlflowTracker(uri, None)
+            self._follow_move(database)
+            return MlflowTracker(uri, self.artifacts)
 
         return connect
+
+    def _follow_move(self, database: Path) -> None:
+        """Update the paths that MLflow recorded before this folder was moved or copied."""
+        from harness.tracking.mlflow.artifact_locations import update_locations
+
+        for old in update_locations(database, self.artifacts):
+            LOGGER.warning("moved from %s: updated the paths in %s", old, database)
 
     def _check_database(self, path: Path, reading: bool) -> None:
         """Refuse a damaged file at once: SQLAlchemy retries it for minutes."""
@@ -160,31 +206,14 @@ def resolve_storage(storage: str | None = None) -> str | None:
     return storage or os.environ.get(STORAGE_VARIABLE) or None
 
 
-def _validate_uri(uri: str) -> str:
-    """Return `uri` if it can be a tracking address; connects to nothing. Raises ConfigError."""
-    try:
-        parts = urllib.parse.urlsplit(uri)
-        host = parts.hostname or "" if parts.port != 0 else ""
-    except ValueError:  # its message would show the password
-        host = ""
-    is_known = uri.startswith("sqlite:///") and uri != "sqlite:///"
-    is_known |= uri.startswith(("postgresql", "mysql")) and "://" in uri
-    is_known |= uri.startswith(("http://", "https://")) and any(map(str.isalnum, host))
-    if not is_known or not uri.isprintable() or len(uri) > MAX_URI_LENGTH:
-        raise ConfigError(
-            f"{mask_credentials(uri)!r} is not a tracking address; write http://HOST:PORT or sqlite:///PATH"
-        )
-    return uri
-
-
 def _check_server(uri: str) -> None:
     """Refuse an unreachable address at once: MLflow retries it for more than a minute."""
     address = urllib.parse.urlsplit(uri)
     scheme = address.scheme.partition("+")[0]
-    if scheme not in DEFAULT_PORTS or not address.hostname:
+    if scheme not in addresses.DEFAULT_PORTS or not address.hostname:
         return  # a Unix socket, for example
     try:
-        port = address.port or DEFAULT_PORTS[scheme]
+        port = address.port or addresses.DEFAULT_PORTS[scheme]
         socket.create_connection((address.hostname, port), timeout=10).close()
     except (OSError, ValueError) as error:
         service = "MLflow server" if scheme.startswith("http") else "database"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.analysis.formatting import format_count
-from harness.config.schema import TRIAL_TABLE, find_varied_fields, format_toml
+from harness.config.overrides import format_toml
+from harness.config.schema import TRIAL_TABLE, find_varied_fields
 from harness.metrics import ACCURACY, Score, get_sort_sign
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun

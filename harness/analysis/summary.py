@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ class Summary:
         """The command that opens the study in MLflow's UI, or its address on a server."""
         if self.store.startswith("http"):
             return self.store.rstrip("/") + saved_view.view_path(self.study.experiment_id)
-        option = "" if self.store == DEFAULT_STORE else f" --tracking-uri {self.store}"
+        option = "" if self.store == DEFAULT_STORE else f" --tracking-uri {shlex.quote(self.store)}"
         return f"harness ui {self.study.name}{option}"
 
     @cached_property

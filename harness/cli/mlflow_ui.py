@@ -83,7 +83,7 @@ def serve(
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server"),
-                *("--default-artifact-root", str(workspace.root.resolve() / "artifacts")),
+                *("--default-artifact-root", workspace.artifacts.as_uri()),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             ],
             # In the environment, not on the command line, because it may contain a password.

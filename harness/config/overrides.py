@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.config.schema import TABLES
@@ -50,3 +51,12 @@ def _parse_value(override: str, text: str) -> Any:
     if re.fullmatch(r"[\w.:/-]+", text):
         return text
     raise ConfigError(f"--set {override}: {text!r} is not a TOML value; write lists as [300,100]")
+
+
+def format_toml(value: Any) -> str:
+    """Format a value on one line, as --set takes it: TOML, but a string without quotes."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}={format_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    return value if isinstance(value, str) else json.dumps(value)

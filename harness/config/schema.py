@@ -286,15 +286,6 @@ def find_varied_fields(definition: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(sampled + listed))
 
 
-def format_toml(value: Any) -> str:
-    """Format a value on one line, as --set takes it: TOML, but a string without quotes."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}={format_toml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
-        return str(int(value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def parse_duration(duration: str) -> float:
     """Parse `90s`, `10m`, `2h` or plain seconds. Raises ValueError."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smh]?)", duration.strip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.config.schema import format_toml
+from harness.config.overrides import format_toml
 from harness.config.validation import LAYER_KEYS, parse_fields
 from harness.errors import did_you_mean
 from harness.model_arguments import ARGUMENT_PREFIX, BUILT_IN_FIELDS, explain_built_in_field

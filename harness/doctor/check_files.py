@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.doctor.check_best_trial import find_trials_with_weights
-from harness.doctor.findings import Finding, TruncateJournal
+from harness.doctor.findings import Finding, TruncateJournal, UpdateLocations
 from harness.doctor.snapshot import Snapshot
 from harness.tracking.raw_types import DIGEST_TAG, DOCUMENT_FILE, REBUILT_TAG, WEIGHTS_FILE, RawRun
 
@@ -18,6 +18,13 @@ def check_files(snapshot: Snapshot) -> Iterator[Finding]:
     if snapshot.damage:
         problem = f"fails SQLite's integrity check: {snapshot.damage}"
         yield Finding(7, "mlflow.db", problem, remedy=RESTORE)
+    for folder in snapshot.moved_from:
+        problem = f"records its files in {folder}; they were moved or copied from there"
+        yield Finding(7, "mlflow.db", problem, UpdateLocations())
+    for path in snapshot.unread_journals:
+        problem = "is not read; an earlier version made it for another spelling of the address"
+        remedy = "rename it to keep it as another study, or remove it"
+        yield Finding(7, str(path), problem, remedy=remedy)
     if journal is not None and journal.is_truncated:
         problem = "its last record is incomplete"
         yield Finding(7, journal.path, problem, TruncateJournal())

@@ -114,6 +114,14 @@ class TruncateJournal:
 
 
 @dataclass(frozen=True)
+class UpdateLocations:
+    """Update the paths in the database of a moved folder; opening it for writing does it."""
+
+    def __str__(self) -> str:
+        return "updates the paths, as the next command does that opens the record"
+
+
+@dataclass(frozen=True)
 class RemoveFile:
     """Remove a file that a dead driver left behind."""
 
@@ -134,6 +142,7 @@ Fix = (
     | CloseStaleTrials
     | SendOutbox
     | TruncateJournal
+    | UpdateLocations
     | RemoveFile
 )
 

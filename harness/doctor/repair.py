@@ -21,6 +21,7 @@ from harness.doctor.findings import (
     RestoreStudy,
     SendOutbox,
     TruncateJournal,
+    UpdateLocations,
     UpdateRun,
 )
 from harness.doctor.registry import run_checks
@@ -59,8 +60,9 @@ def repair_study(
     done = RepairResult()
     place = workspace.study_storage(uri)
     with private_files(), place.lock(name):
-        # Taking the lock removes a dead driver's files and cuts a torn journal record off.
-        by_lock = (TruncateJournal, RemoveFile)
+        # Taking the lock removes a dead driver's files and cuts a torn journal record off. Opening
+        # the store updated its paths.
+        by_lock = (TruncateJournal, UpdateLocations, RemoveFile)
         done.mended += [each for each in before if isinstance(each.fix, by_lock)]
         tried: set[str] = set()
         for _ in range(MAX_ROUNDS):
@@ -111,8 +113,8 @@ def apply_fix(
             reader.set_champion(fix.model, fix.version)
         case RemoveFile():
             fix.path.unlink(missing_ok=True)
-        case TruncateJournal():
-            pass  # the lock did
+        case TruncateJournal() | UpdateLocations():
+            pass  # done already
 
 
 def _send_outbox(

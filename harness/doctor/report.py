@@ -15,6 +15,7 @@ from harness.doctor.registry import CHECKS, STORE_CHECKS, run_checks
 from harness.doctor.repair import repair_study as fix
 from harness.doctor.snapshot import Snapshot, check_database, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
+from harness.system.addresses import parse_sqlite_path
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ def check_studies(
     """
     uri = workspace.resolve_tracking_uri(tracking_uri)
     damage = _check_reachable(workspace, uri)
-    reader = _open_reader(uri, False, damage)
+    reader = _open_reader(workspace, uri, False, damage)
     known = set(workspace.study_storage(uri).list_studies())
-    if reader is not None and (name is not None or uri.startswith("sqlite:///")):
+    if reader is not None and (name is not None or parse_sqlite_path(uri) is not None):
         # A server may also hold studies of others, whose journals are elsewhere.
         known |= reader.read_study_uids().keys()
     if name is not None and name not in known:
@@ -139,16 +140,16 @@ def _check_reachable(workspace: Workspace, uri: str) -> str:
     Raises StoreError where there is none or a server does not answer.
     """
     connect = workspace.tracker_factory(uri, reading=True)
-    if not uri.startswith("sqlite:///"):
+    if parse_sqlite_path(uri) is None:
         connect()
     return check_database(uri)
 
 
-def _open_reader(uri: str, writing: bool, damage: str) -> RawReader | None:
+def _open_reader(workspace: Workspace, uri: str, writing: bool, damage: str) -> RawReader | None:
     from harness.tracking.mlflow.raw_reader import MlflowRawReader
 
     try:
-        reader = MlflowRawReader(uri, writing)
+        reader = MlflowRawReader(uri, workspace.artifacts, writing)
         reader.read_study_uids()
         return reader
     except StoreError:
@@ -179,14 +180,14 @@ def _check_study(
 
 def _repair_study(workspace: Workspace, name: str, uri: str, todo: list[Finding]) -> StudyReport:
     """Apply fixes, then check again."""
-    writer = _open_reader(uri, True, "")
+    writer = _open_reader(workspace, uri, True, "")
     assert writer is not None
     try:
         done = fix(workspace, name, uri, writer, todo)
         mended, failed = tuple(done.mended), tuple(done.failed)
     except HarnessError as error:
         mended, failed = (), (str(error),)
-    report, _ = _check_study(workspace, name, uri, _open_reader(uri, False, ""), "")
+    report, _ = _check_study(workspace, name, uri, _open_reader(workspace, uri, False, ""), "")
     return replace(report, mended=mended, failed=failed)
 
 

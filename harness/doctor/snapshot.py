@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,8 @@ from typing import Any
 
 from harness.doctor.journal_reader import Journal, read_journal
 from harness.errors import StoreError
+from harness.search.storage.journal import JournalFolder
+from harness.system import addresses
 from harness.test_set.log import TestSetLog
 from harness.tracking.outbox import SUFFIX, RefusedWrites, read_refused
 from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
@@ -35,6 +36,10 @@ class Snapshot:
     """None where the tracking store does not have the study or was not read."""
     damage: str = ""
     """What SQLite's integrity check reports of the local database; empty for a server."""
+    moved_from: tuple[Path, ...] = ()
+    """Other folders in which the local database has the files of this one."""
+    unread_journals: tuple[Path, ...] = ()
+    """Journals of the study that earlier versions made for other spellings of the address."""
     unread_reason: str = ""
     """Why the tracking store was not read."""
     leftover_files: Mapping[Path, str] = field(default_factory=dict)
@@ -132,13 +137,18 @@ def take_snapshot(
     `reader` is None where `damage` keeps the store from being read.
     """
     place, folder = workspace.study_storage(uri), workspace.journal_folder(uri)
+    unread_journals: list[Path] = []
+    if isinstance(place, JournalFolder):
+        folder, unread_journals = place.find_folder(name), place.list_unread_journals(name)
     journal = read_journal(place, name)
-    outbox = workspace.outbox_folder(uri) / f"{name}{SUFFIX}"
+    outbox = workspace.outbox_folder(uri, f"{name}{SUFFIX}") / f"{name}{SUFFIX}"
     known = Snapshot(
         name,
         journal,
         None,
         damage,
+        unread_journals=tuple(unread_journals),
+        moved_from=_find_old_folders(workspace, uri),
         leftover_files=_find_leftovers(folder, name),
         outbox=outbox if outbox.is_file() else None,
         unsent=_count_unsent(outbox),
@@ -175,14 +185,13 @@ def _count_unsent(path: Path) -> int:
 
 def check_database(uri: str) -> str:
     """Return what SQLite finds wrong with a local database; empty for a healthy one or a server."""
-    if not uri.startswith("sqlite:///"):
+    path = addresses.parse_sqlite_path(uri)
+    if path is None:
         return ""
-    path = uri.removeprefix("sqlite:///")
     if Path(f"{path}-journal").exists():
         return ""  # a transaction that a dead driver began: it is rolled back at the next opening
-    address = f"file:{urllib.parse.quote(path)}?mode=ro"
     try:
-        database = sqlite3.connect(address, uri=True)
+        database = sqlite3.connect(addresses.format_read_only_uri(path), uri=True)
         try:
             result = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
         finally:
@@ -190,6 +199,13 @@ def check_database(uri: str) -> str:
     except sqlite3.Error as error:
         return str(error)
     return "" if result == ["ok"] else "; ".join(result).replace("\n", " ")
+
+
+def _find_old_folders(workspace: Workspace, uri: str) -> tuple[Path, ...]:
+    from harness.tracking.mlflow.artifact_locations import find_old_folders
+
+    path = addresses.parse_sqlite_path(uri)
+    return tuple(find_old_folders(path, workspace.artifacts)) if path is not None else ()
 
 
 def _find_leftovers(folder: Path, name: str) -> dict[Path, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import shlex
 
-from harness.config.schema import find_varied_fields, format_toml
+from harness.config.overrides import format_toml
+from harness.config.schema import find_varied_fields
 from harness.tracking.types import RunRecord, StudyRun
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.analysis.formatting import format_count
-from harness.config.schema import format_toml
+from harness.config.overrides import format_toml
 from harness.config.search_space import DIMENSION_TYPES
 from harness.config.validation import parse_value
 from harness.reports.commands import build_changed_command

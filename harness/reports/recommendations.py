@@ -12,7 +12,8 @@ from harness.analysis.formatting import (
 )
 from harness.analysis.seed_variance import rank_settings
 from harness.analysis.tied_trials import TiedTrials
-from harness.config.schema import find_varied_fields, format_toml
+from harness.config.overrides import format_toml
+from harness.config.schema import find_varied_fields
 from harness.config.validation import LAYER_KEYS
 from harness.metrics import (
     OBJECTIVE_NAMES,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from harness.analysis.formatting import find_hardest_class, format_count, format_percent
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
@@ -125,8 +127,8 @@ def _build_load_code(summary: Summary) -> dict[str, str]:
     dtype, _, shape = study.facts.get("input", "uint8 [...]").partition(" ")
     code = (
         "import mlflow, torch\n\n"
-        f'mlflow.set_tracking_uri("{summary.store}")\n'
-        f'model = mlflow.pytorch.load_model("{summary.model_uri}")\n'
+        f"mlflow.set_tracking_uri({_quote(summary.store)})\n"
+        f"model = mlflow.pytorch.load_model({_quote(summary.model_uri)})\n"
         f"inputs = torch.zeros(5, {shape.strip('[]')}, dtype=torch.{dtype})  # raw, any number\n"
         f"{'logits' if study.classes else 'predicted'} = model(inputs)"
     )
@@ -138,6 +140,11 @@ def _build_load_code(summary: Summary) -> dict[str, str]:
     if summary.store == DEFAULT_STORE:
         note = f"Run this in the folder where the study was run. {note}"
     return {"title": "Load the model", "text": code, "note": note}
+
+
+def _quote(text: str) -> str:
+    """Return a text as Python code."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _describe_repeating(summary: Summary) -> str:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
-from pathlib import Path
 
 from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError, Unavailable
 from harness.search.open_study import read_uid
 from harness.sweep.plan import Plan
+from harness.system.addresses import format_read_only_uri, parse_sqlite_path
 
 TIMEOUT = 5.0
 """Seconds to wait for the store, which may be unavailable for the whole study."""
-SQLITE = "sqlite:///"
 
 
 def check_name(plan: Plan, prepared: PreparedDataset, fresh: bool) -> None:
@@ -51,9 +50,9 @@ def _may_be_taken(uri: str, name: str) -> bool:
 
     In a local database this is answered without mlflow, whose import takes 3 s.
     """
-    if not uri.startswith(SQLITE):
+    path = parse_sqlite_path(uri)
+    if path is None:
         return True
-    path = Path(uri.removeprefix(SQLITE)).absolute()
     if not path.is_file():
         return False
     query = (
@@ -61,7 +60,7 @@ def _may_be_taken(uri: str, name: str) -> bool:
         "UNION SELECT 1 FROM registered_models WHERE name = ?1"
     )
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(format_read_only_uri(path), uri=True)) as database:
             return database.execute(query, (name,)).fetchone() is not None
     except sqlite3.Error:
         return True

@@ -22,14 +22,15 @@ def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | N
     from harness.tracking.outbox import SUFFIX
 
     uri = workspace.resolve_tracking_uri(tracking_uri)
-    folder, store = workspace.outbox_folder(uri), workspace.format_uri(uri)
-    names = sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
+    folders, store = workspace.list_outbox_folders(uri), workspace.format_uri(uri)
+    paths = [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]
+    names = sorted({path.name.removesuffix(SUFFIX) for path in paths})
     if study is not None:
         names = [name for name in names if name == study or name.startswith(f"{study}-train.")]
         if not names:
             _check_study_exists(workspace, uri, study)
     if not names:
-        print(f"nothing to send to {store}{_format_other_stores(workspace, folder)}")
+        print(f"nothing to send to {store}{_format_other_stores(workspace, folders)}")
         return
     failed: list[HarnessError] = []
     with use_process() as stop:
@@ -60,9 +61,9 @@ def _check_study_exists(workspace: Workspace, uri: str, study: str) -> None:
         raise StudyError(f"no study {study!r} to send{did_you_mean(study, names)}")
 
 
-def _format_other_stores(workspace: Workspace, folder: Path) -> str:
+def _format_other_stores(workspace: Workspace, folders: list[Path]) -> str:
     """Name the other stores with an outbox: each is sent with its own --tracking-uri."""
-    others = {path.parent for path in (workspace.root / "spool").rglob("*.spool")} - {folder}
+    others = {path.parent for path in (workspace.root / "spool").rglob("*.spool")} - set(folders)
     if not others:
         return ""
     names = ", ".join(sorted(path.name for path in others))

@@ -3,6 +3,7 @@
 signals     graceful shutdown: Ctrl-C and SIGTERM set a flag that the driver polls
 home_folder a home folder and a user name for a process that has none
 jsonl       append-only files of lines: cut off a torn end
+addresses   tracking stores and files as URIs: one form for all spellings
 terminal    escape untrusted text for a terminal
 retries     the one retry policy: growing pauses, up to a deadline
 failpoints  named places where a test can kill the driver

@@ -47,10 +47,13 @@ class JournalFile(JournalFileBackend):
 
 
 class JournalFolder:
-    """A `harness.search.storage.base.StudyStorage` of journal files in the folder `path`."""
+    """A `harness.search.storage.base.StudyStorage` of journal files in the folder `path`.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    A study that an earlier version recorded in one of the folders `older` stays there.
+    """
+
+    def __init__(self, path: Path, *older: Path) -> None:
+        self._folders = (path, *older)
 
     @contextmanager
     def lock(self, study: str, fresh: bool = False) -> Iterator[None]:
@@ -66,7 +69,7 @@ class JournalFolder:
 
     def is_locked(self, study: str) -> bool:
         try:
-            file = os.open(self.path / f"{study}.lock", os.O_RDONLY)
+            file = os.open(self.find_folder(study) / f"{study}.lock", os.O_RDONLY)
         except OSError:
             return False
         try:
@@ -78,10 +81,24 @@ class JournalFolder:
         return False
 
     def list_studies(self) -> list[str]:
-        return sorted(path.name.removesuffix(".journal") for path in self.path.glob("*.journal"))
+        journals = [path for folder in self._folders for path in folder.glob("*.journal")]
+        return sorted({path.name.removesuffix(".journal") for path in journals})
+
+    def find_folder(self, study: str) -> Path:
+        """Return the folder that has the study's journal, else the folder of new ones."""
+        for folder in self._folders:
+            journal = folder / f"{study}.journal"
+            if journal.exists() or Path(f"{journal}.new").exists():
+                return folder
+        return self._folders[0]
+
+    def list_unread_journals(self, study: str) -> list[Path]:
+        """Return the study's journals in the other folders."""
+        journals = [folder / f"{study}.journal" for folder in self._folders]
+        return [path for path in journals if path.exists() and path != self.journal_path(study)]
 
     def journal_path(self, study: str) -> Path:
-        return self.path / f"{study}.journal"
+        return self.find_folder(study) / f"{study}.journal"
 
     def describe(self, study: str) -> str:
         return str(self.journal_path(study))
@@ -114,15 +131,15 @@ class JournalFolder:
         return time.strftime("%Y%m%d-%H%M%S", time.localtime(written))
 
     def _new_path(self, study: str) -> Path:
-        return self.path / f"{study}.journal.new"
+        return self.find_folder(study) / f"{study}.journal.new"
 
     def _draft_path(self, study: str) -> Path:
-        return self.path / f"{study}.journal.part"
+        return self.find_folder(study) / f"{study}.journal.part"
 
     @contextmanager
     def _hold_lock(self, study: str) -> Iterator[None]:
         """Hold the study's lock file. Raises StudyError if another driver holds it."""
-        folder = self.path
+        folder = self.find_folder(study)
         holder, lock = folder / f"{study}.holder", FileLock(folder / f"{study}.lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from optuna.storages import BaseStorage, RDBStorage, get_storage
 from harness.errors import ConfigError, StoreError, StudyError, mask_credentials
 from harness.search.storage.cached import CachedStorage
 from harness.search.storage.retrying import RetryingStorage
+from harness.system.addresses import normalize_storage_uri
 
 LOCK_NAMESPACE = 0x6861726E
 """The first number of our advisory locks, "harn" in ASCII; the second one is the study's."""
@@ -44,6 +45,7 @@ class PostgresStorage:
 
     def __init__(self, url: str) -> None:
         """Raises ConfigError for another kind of address, or if psycopg is not installed."""
+        url = normalize_storage_uri(url)
         if not url.startswith("postgresql://"):
             raise ConfigError(
                 f"--storage {mask_credentials(url)}: is not a PostgreSQL address; write "

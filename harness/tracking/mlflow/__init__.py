@@ -21,5 +21,6 @@ saved_view      the saved view of a study in MLflow's UI
 client          an MLflow client whose errors are one line and that finds runs by uid
 environment     MLflow's process-wide settings
 error_mapping   errors of one line, and whether a retry may succeed
+artifact_locations  update the recorded paths after the folder was moved or copied
 sqlite          create a local database with all of its tables, or not at all
 """

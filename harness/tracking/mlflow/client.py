@@ -12,6 +12,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking._tracking_service import utils as tracking_utils
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
@@ -58,6 +59,8 @@ class Store:
         with self.map_errors():
             try:
                 create_database(uri)
+                # MLflow remembers the folders of runs by id alone; in a copied store they differ.
+                tracking_utils._artifact_repos_cache.clear()
                 self.client = MlflowClient(uri, registry_uri=uri)
             except ValueError as error:
                 why = mask_secrets(str(error), uri)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-import urllib.parse
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,13 @@ from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from harness.results import EpochMetrics
+from harness.system.addresses import (
+    format_read_only_sqlite_uri,
+    format_sqlite_uri,
+    parse_sqlite_path,
+)
 from harness.tracking.mlflow import naming
+from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
 from harness.tracking.mlflow.reader import READER_THREADS
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
@@ -37,16 +42,21 @@ from harness.tracking.raw_types import (
     StoredFile,
 )
 
-SQLITE = "sqlite:///"
-
 
 class MlflowRawReader:
     """Implements the RawReader protocol for MLflow."""
 
-    def __init__(self, uri: str, writing: bool = False) -> None:
-        """`writing` allows repairs; without it a local store is opened read-only."""
-        is_read_only = uri.startswith(SQLITE) and not writing
-        self._store = Store(self._read_only_uri(uri) if is_read_only else uri)
+    def __init__(self, uri: str, artifacts: Path, writing: bool = False) -> None:
+        """`writing` allows repairs; without it a local store is opened read-only.
+
+        `artifacts` is the folder of a local store's files, which may have been moved.
+        """
+        path = parse_sqlite_path(uri)
+        if path is not None and writing:
+            update_locations(path, artifacts)
+        if path is not None and not writing:
+            uri = self._read_only_uri(path, artifacts)
+        self._store = Store(uri)
 
     def read_study(self, name: str, uid: str, model: str) -> RawStudy | None:
         client = self._store.client
@@ -137,17 +147,18 @@ class MlflowRawReader:
         with self._store.map_errors():
             self._store.client.set_registered_model_alias(name, "champion", version)
 
-    def _read_only_uri(self, uri: str) -> str:
+    def _read_only_uri(self, path: Path, artifacts: Path) -> str:
         """Return an address that opens the SQLite file read-only, or a copy of it."""
-        path = Path(uri.removeprefix(SQLITE))
-        if Path(f"{path}-journal").exists():
-            folder = tempfile.mkdtemp()
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            for file in (path, Path(f"{path}-journal")):
-                shutil.copy(file, folder)
-            return f"{SQLITE}{folder}/{path.name}"
-        # With the driver's name: for `sqlite:///` MLflow would create a folder `file:`.
-        return f"sqlite+pysqlite:///file:{urllib.parse.quote(str(path))}?mode=ro&uri=true"
+        journal = Path(f"{path}-journal")
+        if not journal.exists() and not find_old_folders(path, artifacts):
+            return format_read_only_sqlite_uri(path)
+        folder = tempfile.mkdtemp()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        for file in filter(Path.exists, (path, journal)):
+            shutil.copy(file, folder)
+        copy = Path(folder, path.name)
+        update_locations(copy, artifacts)
+        return format_sqlite_uri(copy)
 
     def _search_runs(self, experiment_ids: Sequence[str], query: str = "") -> list[Run]:
         """Return the matching runs, deleted ones too."""

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-SCHEME = "sqlite:///"
+from harness.system.addresses import format_sqlite_uri, parse_sqlite_path
 
 
 def create_database(uri: str) -> None:
@@ -22,9 +22,8 @@ def create_database(uri: str) -> None:
 
     Raises OSError, SQLAlchemyError.
     """
-    name = uri.removeprefix(SCHEME)
-    path = Path(name)
-    if name in (uri, "", ":memory:") or "?" in name or _has_content(path):
+    path = parse_sqlite_path(uri)
+    if path is None or "?" in uri or _has_content(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock_folder(path.parent):
@@ -36,11 +35,11 @@ def _create_tables(path: Path) -> None:
     draft = path.with_name(f"{path.name}.new")
     for leftover in (draft, draft.with_name(f"{draft.name}-journal")):
         leftover.unlink(missing_ok=True)  # from a process that was killed
-    engine = create_sqlalchemy_engine(f"{SCHEME}{draft}")  # type: ignore[no-untyped-call]
-    try:
-        _initialize_tables(engine)  # type: ignore[no-untyped-call]
-    finally:
-        engine.dispose()
+    # With MLflow's own default experiment, which otherwise gets the current folder's path, unquoted
+    # in SQL: it cannot hold an apostrophe or a colon.
+    artifacts = (path.resolve().parent / "artifacts").as_uri()
+    store = SqlAlchemyStore(format_sqlite_uri(draft), artifacts)  # type: ignore[no-untyped-call]
+    store._dispose_engine()  # type: ignore[no-untyped-call]
     draft.replace(path)
 
 
