@@ -74,7 +74,7 @@ def test_every_command_reads_and_the_study_continues(
     moved: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace = Workspace(moved)
-    (row,) = list_studies(workspace, None)
+    (row,) = list_studies(workspace, None, pytest.fail)
     assert row["done"] == 6
     assert f"moved from {tmp_path}/old/mlruns/artifacts: updated the paths" in caplog.text
     assert list_locations(moved) == {moved}

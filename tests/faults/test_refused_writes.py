@@ -115,7 +115,7 @@ def test_the_writes_of_a_refused_study_are_moved_away_and_none_reaches_another_s
     assert set(store.runs) == {"abc/0"}
     store.refused_study = ""
     with open_outbox() as tracker:
-        tracker.open_study(replace(RECORD, uid="new"))
+        tracker.open_study(replace(RECORD, uid="new", set_aside="older", set_aside_uid="abc"))
         tracker.close_study("new", "FAILED")
     assert store.end_states["new"] == ("FAILED", "")
     (refused,) = read_refused(tmp_path / "spool" / "tiny.spool")
