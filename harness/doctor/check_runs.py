@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.analysis.formatting import format_count
 from harness.doctor.findings import (
     DIED,
     CloseStaleTrials,
@@ -105,7 +106,8 @@ def check_nothing_running(snapshot: Snapshot) -> Iterator[Finding]:
     for path, problem in snapshot.leftover_files.items():
         yield Finding(3, str(path), f"was left behind; it is {problem}", RemoveFile(path))
     if snapshot.outbox is not None and snapshot.unsent:
-        problem = f"{snapshot.unsent} writes wait to be sent"
+        verb = "waits" if snapshot.unsent == 1 else "wait"
+        problem = f"{format_count(snapshot.unsent, 'write')} {verb} to be sent"
         yield Finding(3, str(snapshot.outbox), problem, SendOutbox())
     elif snapshot.outbox is not None and not stale:
         problem = "was left behind by a dead driver; everything in it was sent"

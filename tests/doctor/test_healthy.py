@@ -119,7 +119,7 @@ def test_what_waits_in_the_spool_is_told_and_the_store_not_judged(record: Record
     assert not report.healthy
     (finding,) = report.findings
     assert finding.invariant == 3
-    assert "1 writes wait to be sent; --repair sends them" in str(finding)
+    assert "1 write waits to be sent; --repair sends them" in str(finding)
     lines = dict(report.lines)
     assert lines["1 runs"].startswith("not checked: ")
     assert lines["4 counts"] == "ok"

@@ -268,7 +268,7 @@ class OutboxTracker(StoreReads):
                 last_answer = last_answer if self._sender.trouble else now
                 if now > last_report + PROGRESS_INTERVAL and self.waiting > PROGRESS_MIN_WRITES:
                     last_report = now
-                    self._notify(f"waiting for MLflow: {self.waiting:,} writes left to send")
+                    self._notify(f"waiting for MLflow; writes left to send: {self.waiting:,}")
                 exit_at = min(exit_at, now + EXIT_TIMEOUT) if self._is_leaving() else exit_at
                 if now > min(last_answer + timeout, exit_at):
                     return False
@@ -292,6 +292,6 @@ class OutboxTracker(StoreReads):
     def _unsent_error(self) -> Unsent:
         why = self._sender.trouble or str(self._sender.error or "there was no time to send them")
         return Unsent(
-            f"{self.waiting} writes were not sent ({why}). They are kept in {self._outbox.path}; "
+            f"writes not sent: {self.waiting:,} ({why}); kept in {self._outbox.path}; "
             f"send them with: {self._sync}, or rerun the same command"
         )
