@@ -29,6 +29,7 @@ from harness.data.prepare import prepare
 from harness.errors import DataError, StoreError
 from harness.models.mlp import load_model
 from harness.trial import TrialSpec
+from harness.workspace import Workspace
 from tests.data.test_cifar10 import write_files as write_cifar10
 from tests.faults.faulty_proxy import Proxy
 from tests.faults.forked_cli import ForkServer
@@ -482,15 +483,18 @@ def test_a_password_in_an_address_without_a_server(tmp_path: Path, uri: str) -> 
 
 
 def test_a_password_in_an_address_option_is_in_no_folder_name(tmp_path: Path) -> None:
-    """Each store has its own folder, named after its address."""
-    (tmp_path / "tiny.toml").write_text(STUDY)
+    """Each store has its own folder, named after its address, and after no part of its login."""
+    workspace = Workspace(tmp_path)
     uri = f"postgresql+nonsense://127.0.0.1:9/db?user={USER}&password={QUOTED}"
-    study = ("run-study", "tiny.toml", "--cpu", "--workers=0", "--tracking-uri", uri)
-    status, output = run_command(tmp_path, *study)
-    assert status == 75  # no server answers, so the writes wait
-    assert find_leaks(output.encode()) == [], output
-    assert len(list((tmp_path / "mlruns" / "optuna").iterdir())) == 1
-    assert find_leaking_files(tmp_path) == []
+    resolved = workspace.resolve_tracking_uri(uri)
+    folders = (
+        workspace.journal_folder(resolved),
+        workspace.outbox_folder(resolved),
+        workspace.report_path("tiny", resolved),
+    )
+    assert find_leaks("\n".join(map(str, folders)).encode()) == []
+    other = workspace.resolve_tracking_uri(uri.replace(QUOTED, "another"))
+    assert workspace.journal_folder(other) == folders[0]
 
 
 @pytest.mark.slow
