@@ -222,7 +222,7 @@ def test_settings_cannot_change_their_order(tmp_path: Path) -> None:
 def test_a_setting_that_fails_is_named(tmp_path: Path) -> None:
     boom = '[[trial]]\nname = "boom"\noptimizer = "sgd"\nlearning_rate = 1e30\n'
     summary = sweep(write(tmp_path, LIST + boom), overrides=["study.seeds=1"]).summary
-    assert re.search(r"boom +none of 1 trials complete", summary.text())
+    assert re.search(r"boom +none of 1 trial complete", summary.text())
 
 
 def test_markup_in_names_of_settings_is_escaped(tmp_path: Path) -> None:
