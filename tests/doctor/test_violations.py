@@ -175,7 +175,7 @@ def test_3_leftovers_of_a_dead_driver(record: Record) -> None:
     assert record.run(number).data.tags["harness.reason"] == "the driver died"
     assert record.study_run.data.tags["harness.state"] == "INTERRUPTED"
     (note,) = record.check_study().notes
-    assert note.startswith("unfinished, 1 trials are waiting; continue with: harness run-study ")
+    assert note.startswith("unfinished, 1 trial is waiting; continue with: harness run-study ")
 
 
 def test_3_a_worker_without_a_driver(record: Record) -> None:
