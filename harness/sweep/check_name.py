@@ -23,7 +23,7 @@ TIMEOUT = 5.0
 def check_name(plan: Plan, prepared: PreparedDataset, fresh: bool) -> None:
     """Check that the study may create its record in the tracking store. Raises StudyError."""
     name, uri = plan.config.study.name, plan.resolved_tracking_uri
-    exists = name in plan.storage.list_studies()
+    exists = plan.storage.has_study(name)
     if (exists and not fresh) or not _may_be_taken(uri, name):
         return
     older = read_uid(plan.storage, name) if exists else ""

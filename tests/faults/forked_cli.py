@@ -120,7 +120,9 @@ def _run_command(request: dict[str, object]) -> None:
         assert isinstance(arguments, list)
         sys.argv = ["harness", *arguments]
         from harness.cli.main import run
+        from harness.sweep import process_state
 
+        process_state._PROCESSES.clear()  # forks are refused for lost threads, and here are none
         run()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1

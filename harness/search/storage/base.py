@@ -24,6 +24,9 @@ class StudyStorage(Protocol):
     def list_studies(self) -> list[str]:
         """Names of all recorded studies, sorted."""
 
+    def has_study(self, study: str) -> bool:
+        """Whether the study is recorded, also if its driver died while it replaced the record."""
+
     def describe(self, study: str) -> str:
         """Where the study's record is, for messages; without a password."""
 

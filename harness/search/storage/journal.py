@@ -84,6 +84,9 @@ class JournalFolder:
         journals = [path for folder in self._folders for path in folder.glob("*.journal")]
         return sorted({path.name.removesuffix(".journal") for path in journals})
 
+    def has_study(self, study: str) -> bool:
+        return self.journal_path(study).is_file() or self._new_path(study).is_file()
+
     def find_folder(self, study: str) -> Path:
         """Return the folder that has the study's journal, else the folder of new ones."""
         for folder in self._folders:

@@ -81,6 +81,9 @@ class PostgresStorage:
         with self._connect() as connection:
             return self._find_lock_holder(connection, study) is not None
 
+    def has_study(self, study: str) -> bool:
+        return study in self.list_studies()
+
     def list_studies(self) -> list[str]:
         with self._connect() as connection:
             if connection.execute("SELECT to_regclass('studies')").fetchone() == (None,):
