@@ -150,7 +150,7 @@ def test_writes_to_a_deleted_experiment_are_sent_once_it_is_restored(tmp_path: P
     outbox.close()
     with pytest.raises(StoreError, match="the experiment 'tiny' was deleted"):
         workspace.open_outbox("tiny").send()
-    reader = MlflowRawReader(uri, True)
+    reader = MlflowRawReader(uri, workspace.artifacts, True)
     snapshot = take_snapshot(workspace, "tiny", uri, reader, "")
     assert snapshot.unsent == 2
     apply_fix(workspace, "tiny", uri, reader, snapshot, SendOutbox())

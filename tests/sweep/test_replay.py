@@ -340,7 +340,8 @@ def test_equal_bits_are_not_promised_on_a_gpu() -> None:
 def test_a_trial_that_shared_a_program_agrees_within_rounding(tmp_path: Path) -> None:
     """Two workers with slots: small trials share programs, whose rounding is another."""
     text = STUDY.replace("trials = 6", "trials = 12").replace("successive-halving", "none")
-    text = text.replace("learning_rate = [0.3, 0.1, 1e-6, 1e30]", "learning_rate = [0.3, 0.1]")
+    rates = "learning_rate = { low = 0.1, high = 0.3 }"  # enough settings for all trials
+    text = text.replace("learning_rate = [0.3, 0.1, 1e-6, 1e30]", rates)
     (tmp_path / "tiny.toml").write_text(text)
     workspace = Workspace(tmp_path / "mlruns")
     run_study(tmp_path / "tiny.toml", home=workspace.root, workers=2, device="cpu")
