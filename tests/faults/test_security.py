@@ -555,7 +555,8 @@ def test_a_login_from_the_environment(
     work, folder = tmp_path / "work", tmp_path / "server"
     work.mkdir()
     folder.mkdir()
-    (work / "canary.toml").write_text(STUDY)
+    name = f"canary-{way}"  # the server has studies of other tests
+    (work / f"{name}.toml").write_text(STUDY)
     with ExitStack() as stack:
         if way == "token":
             url = stack.enter_context(Proxy(mlflow_process.port, token="CANARY-token")).url
@@ -573,17 +574,17 @@ def test_a_login_from_the_environment(
         postgres = stack.enter_context(Postgres(PASSWORD))
         login["HARNESS_STORAGE"] = postgres.create_database()
         for arguments in (
-            ("run-study", "canary.toml", "--cpu", "--workers=1"),
-            ("report", "canary"),
+            ("run-study", f"{name}.toml", "--cpu", "--workers=1"),
+            ("report", name),
             ("studies",),
-            ("doctor", "canary"),
-            ("ui", "canary"),
+            ("doctor", name),
+            ("ui", name),
         ):
             status, output = run_without_leaks(fork_server, work, *arguments, *options, **login)
             assert status == 0, output
         gone = login["HARNESS_STORAGE"].replace("test_", "no_such_")
         status, output = run_without_leaks(
-            fork_server, work, "doctor", "canary", "--storage", gone, *options, **login
+            fork_server, work, "doctor", name, "--storage", gone, *options, **login
         )
         assert status == 1
         assert "does not exist" in output

@@ -273,21 +273,6 @@ def test_a_batch_larger_than_the_data_is_refused_at_once(folder: Path) -> None:
         sweep(folder, overrides=["space.batch_size=[32,5000]"])
 
 
-@pytest.mark.slow
-def test_a_script_without_a_main_guard_can_run_a_study(folder: Path) -> None:
-    script = folder / "script.py"
-    script.write_text(
-        "import harness\n"
-        f"result = harness.run_study({str(folder / 'tiny.toml')!r}, trials=2, device='cpu',\n"
-        f"    overrides=['study.name=scripted'], home={str(folder / 'mlruns')!r})\n"
-        "print(len(result.trials), result.test.accuracy)\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    count, accuracy = done.stdout.split()
-    assert count == "2"
-    assert 0 <= float(accuracy) <= 1
-
-
 def test_train_is_recorded_separately_and_opens_the_test_set_only_on_request(
     folder: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
