@@ -9,7 +9,7 @@ $1,234   12 EUR   (50)     money: one currency a column; parentheses are negativ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -90,6 +90,12 @@ def replace_columns(frame: pd.DataFrame, numbers: dict[str, Numbers]) -> pd.Data
     for column, each in numbers.items():
         frame[column] = each.values
     return frame
+
+
+def look_like_values(names: Sequence[str]) -> bool:
+    """Whether the names of a table's columns look like a row of data: numbers with a fraction."""
+    numbers = [NUMBER.fullmatch(name) for name in names]
+    return all(numbers) and any("." in name for name in names)
 
 
 def have_grouped_digits(values: pd.Series) -> bool:

@@ -51,12 +51,14 @@ def is_hidden(name: str) -> bool:
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images below `folder`, sorted, and the hidden ones, which are left out.
+    """Return the images below `folder`, sorted, and the files that are left out.
+
+    These are images in hidden or system folders, and visible files that are no images.
 
     Files with the suffix of an image count as images before they are opened. Raises DataError.
     """
     images: list[Path] = []
-    hidden: list[Path] = []
+    left_out: list[Path] = []
 
     def stop(error: OSError) -> None:
         raise DataError(
@@ -68,13 +70,13 @@ def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
         hidden_folders = [name for name in folders if is_hidden(name)]
         folders[:] = [name for name in folders if name not in hidden_folders]
         for name in hidden_folders:
-            hidden += (file for file in (inside / name).rglob("*") if has_image_suffix(file))
+            left_out += (file for file in (inside / name).rglob("*") if has_image_suffix(file))
         for name in names:
             if not is_hidden(name):
-                images += [inside / name] if is_image(inside / name) else []
+                (images if is_image(inside / name) else left_out).append(inside / name)
             elif has_image_suffix(inside / name):
-                hidden.append(inside / name)
-    return sorted(images), sorted(hidden)
+                left_out.append(inside / name)
+    return sorted(images), sorted(left_out)
 
 
 def has_image_suffix(file: Path) -> bool:

@@ -63,16 +63,16 @@ def list_images(folder: Path, name: str) -> ImageFolder:
     parts = [each for each in subfolders if each.name.lower() in SPLIT_FOLDERS]
     others = [each for each in subfolders if each not in parts]
     names = {each.name.lower() for each in parts}
-    hidden: list[Path] = []
+    left_out: list[Path] = []
     if not names & {"train", "training"} or (others and not _are_splits(parts)):
-        splits = [_group_by_class(subfolders, name, hidden)]
-        return ImageFolder(tuple(splits), _describe_hidden(folder, hidden))
+        splits = [_group_by_class(subfolders, name, left_out)]
+        return ImageFolder(tuple(splits), _describe_left_out(folder, left_out))
     splits = []
     for split_names in (TRAINING_FOLDERS, TEST_FOLDERS):
         split: ImagesByClass = {}
         for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
             if part.name.lower() in split_names:
-                by_class = _group_by_class(_list_folders(part), f"{name}/{part.name}", hidden)
+                by_class = _group_by_class(_list_folders(part), f"{name}/{part.name}", left_out)
                 for label, files in by_class.items():
                     split.setdefault(label, []).extend(files)
         splits += [dict(sorted(split.items()))] if split else []
@@ -82,7 +82,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
                 f"{name}: class '{label}' is in the test set but not in the training set; move "
                 "some of its pictures, or take it out"
             )
-    notes = _describe_hidden(folder, hidden)
+    notes = _describe_left_out(folder, left_out)
     if others:
         notes += (
             f"{name}: left out {', '.join(each.name for each in others)}, because the folders "
@@ -102,12 +102,18 @@ def _are_splits(parts: Sequence[Path]) -> bool:
     return not files and len(parts) > 1 and bool(set.intersection(*inside))
 
 
-def _describe_hidden(folder: Path, hidden: Sequence[Path]) -> tuple[str, ...]:
-    if not hidden:
-        return ()
-    count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
-    example = hidden[0].relative_to(folder)
-    return (f"{folder.name}: left out {count} in hidden or system folders, such as {example}",)
+def _describe_left_out(folder: Path, left_out: Sequence[Path]) -> tuple[str, ...]:
+    paths = [file.relative_to(folder) for file in left_out]
+    hidden = [path for path in paths if any(map(is_hidden, path.parts))]
+    others = [path for path in paths if path not in hidden]
+    notes = []
+    if hidden:
+        count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
+        notes.append(f"{count} in hidden or system folders, such as {hidden[0]}")
+    if others:
+        count = f"{len(others):,} {'files' if len(others) > 1 else 'file'}"
+        notes.append(f"{count} of no picture format, such as {others[0]}")
+    return tuple(f"{folder.name}: left out {note}" for note in notes)
 
 
 def decode(folder: ImageFolder, name: str, size: tuple[int, ...]) -> DatasetArrays:
@@ -175,12 +181,14 @@ def _list_folders(folder: Path) -> list[Path]:
     return [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
 
 
-def _group_by_class(class_folders: Sequence[Path], name: str, hidden: list[Path]) -> ImagesByClass:
-    """Return the images by class; those in hidden folders are added to `hidden`."""
+def _group_by_class(
+    class_folders: Sequence[Path], name: str, left_out: list[Path]
+) -> ImagesByClass:
+    """Return the images by class; the files that are left out are added to `left_out`."""
     by_class = {}
     for class_folder in class_folders:
-        by_class[class_folder.name], left_out = list_files(class_folder)
-        hidden += left_out
+        by_class[class_folder.name], others = list_files(class_folder)
+        left_out += others
         if not by_class[class_folder.name]:
             raise DataError(
                 f"{name}: class '{class_folder.name}' has no picture ({', '.join(SUFFIXES)}); put "

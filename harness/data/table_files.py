@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data.column_types import (
     Numbers,
     have_grouped_digits,
+    look_like_values,
     recognise_columns,
     recognise_numbers,
 )
@@ -120,6 +121,9 @@ def read_table(path: Path, name: str, options: DataOptions, strict: bool = True)
             )
     kept = frame.loc[:, ~frame.columns.isin(ignore)]
     notes, values = list(table.notes), list(table.values)
+    if look_like_values(names):
+        row = ", ".join(names[:3])
+        notes.append(f"{name}: columns are named after row 1 ({row}); if it has data, add names")
     for column in sorted(repeated):
         count = names.count(column)
         notes.append(f"{name}: left out {count} columns called '{column}'")

@@ -267,6 +267,8 @@ def test_images_are_recognised_by_their_content(photos: Path, tmp_path: Path) ->
     (photos / "dot" / "labels.csv").write_text("a,b\n1,2\n")
     after = make(photos, tmp_path / "cache2")
     assert after.sizes == before.sizes
+    (note,) = after.notes
+    assert note.endswith("left out 2 files of no picture format, such as dot/labels.csv")
     jpeg = photos / "bar" / "0.png"  # a JPEG by another name
     Image.fromarray(make_image(0)).save(jpeg, "JPEG")
     assert make(photos, tmp_path / "cache3").sizes == before.sizes

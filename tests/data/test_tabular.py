@@ -468,6 +468,17 @@ def test_a_separator_inside_quotes_does_not_count(tmp_path: Path, how: str) -> N
     assert rows_of(prepared, prepared.training.columns[0])[:2] == [0.5, 1.5]
 
 
+@pytest.mark.parametrize(("first", "is_told"), [("0.25,0.5,61.5", True), ("0,1,2", False)])
+def test_a_first_row_that_looks_like_data_is_told(
+    tmp_path: Path, first: str, is_told: bool
+) -> None:
+    path = tmp_path / "houses.csv"
+    path.write_text(first + "\n" + "".join(f"{n}.5,{n},{n % 90}\n" for n in range(100)))
+    notes = make(path, target=first.rpartition(",")[2]).notes
+    expected = f"houses.csv: columns are named after row 1 ({first.replace(',', ', ')})"
+    assert any(note.startswith(expected) for note in notes) == is_told
+
+
 def test_a_sheet_is_chosen_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "houses.xlsx"
     with pd.ExcelWriter(path) as book:
