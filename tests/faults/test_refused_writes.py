@@ -85,8 +85,8 @@ def test_a_failed_connection_moves_nothing_away(tmp_path: Path) -> None:
         raise TypeError("a bug")
 
     tracker = OutboxTracker(tmp_path, "tiny", connect)
-    tracker.log_file("abc", "a", b"")
     with pytest.raises(Exception, match="a bug"):
+        tracker.log_file("abc", "a", b"")  # raises it too, if the connection failed by then
         tracker.flush()
     assert tracker.waiting == 1
     with pytest.raises(Exception, match="a bug"):
