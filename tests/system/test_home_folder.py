@@ -9,14 +9,18 @@ import sys
 import pytest
 
 PROGRAM = """
-import getpass, os
+import getpass, os, tempfile
 from pathlib import Path
 from harness.system.home_folder import provide_home
+temporary = Path(tempfile.mkdtemp())
+temporary.chmod(0o777)
 os.environ.clear()
+os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
 os.setuid(54321)
 provide_home()
 home = Path.home()
 print(getpass.getuser(), home.name, oct(home.stat().st_mode & 0o777))
+assert home.parent == temporary
 home.rmdir()
 """
 
