@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 PROGRAM = """
-import getpass, os, tempfile
+import getpass, os, sys, tempfile
 from pathlib import Path
 from harness.system.home_folder import provide_home
-temporary = Path(tempfile.mkdtemp())
-temporary.chmod(0o777)
+temporary = Path(sys.argv[1])
 os.environ.clear()
 os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
 os.setuid(54321)
@@ -27,7 +28,9 @@ home.rmdir()
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without an entry")
 def test_a_user_without_an_entry_gets_a_private_folder_and_a_name() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, folder], capture_output=True, text=True, check=True
+        )
     assert done.stdout.split() == ["54321", "harness-54321", "0o700"]
