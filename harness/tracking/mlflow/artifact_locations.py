@@ -92,7 +92,8 @@ def _has_moved(connection: sqlite3.Connection, start: str, artifacts: Path) -> b
         for (location,) in connection.execute(query, (len(start), start)):
             if (artifacts / urllib.parse.unquote(str(location)[len(start) :].lstrip("/"))).exists():
                 return True
-    # A study whose driver died before it wrote a file has none anywhere.
+    # A study whose driver died before it wrote a file has none anywhere. In a store that others use
+    # too, their experiments are not touched: their folder may be on a drive that is not mounted.
     tagged = "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND"
     query = (
         f"SELECT 1 FROM runs WHERE substr(artifact_uri, 1, ?) = ? AND ({tagged} substr(key, 1, ?) "
@@ -100,7 +101,11 @@ def _has_moved(connection: sqlite3.Connection, start: str, artifacts: Path) -> b
     )
     values = (len(start), start, len(DIGEST_TAG), DIGEST_TAG, "harness.uid")
     may_have_files = connection.execute(query, values).fetchone() is not None
-    return not may_have_files and not _parse_path(start).exists()
+    query = f"SELECT 1 FROM runs WHERE substr(artifact_uri, 1, ?) = ? AND {tagged} key = ?) LIMIT 1"
+    has_study = connection.execute(query, (len(start), start, "harness.uid")).fetchone() is not None
+    file = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+    is_own = has_study or file.resolve().parent == artifacts.parent
+    return is_own and not may_have_files and not _parse_path(start).exists()
 
 
 def _replace(connection: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
