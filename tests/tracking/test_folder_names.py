@@ -10,6 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from mlflow import MlflowClient
 
+from harness.system.addresses import format_sqlite_uri
+from harness.tracking.mlflow.artifact_locations import update_locations
+from harness.tracking.mlflow.client import Store
 from harness.workspace import Workspace
 from tests.system.test_addresses import NAMES
 
@@ -60,3 +63,12 @@ def test_files_are_written_and_read_back(empty_record: Path, name: str) -> None:
         shutil.copytree(empty_record, Path(parent, name, "mlruns"))
         Workspace(Path(parent, name, "mlruns")).open_tracker()
         check_files(Path(parent, name))
+
+
+def test_an_experiment_of_others_in_a_shared_store_keeps_its_place(tmp_path: Path) -> None:
+    """Its folder may be on a drive that is not mounted now."""
+    database, elsewhere = tmp_path / "shared.db", "file:///not-mounted/artifacts/theirs"
+    client = Store(format_sqlite_uri(database)).client
+    theirs = client.create_experiment("theirs", elsewhere)
+    assert update_locations(database, tmp_path / "mine" / "mlruns" / "artifacts") == []
+    assert client.get_experiment(theirs).artifact_location == elsewhere
