@@ -3,6 +3,8 @@
 Everything here reads records and trains nothing.
 
     facts                 every fact about a study, in one list for text, JSON and the report page
+    fact                  one fact, with its forms
+    test_set_facts        the facts about the test set
     summary               the data behind these facts, loaded from the tracking store
     confirmation          the champion, by confirmation runs with fresh seeds
     seed_variance         the settings of a grid or list, compared over their seeds

@@ -109,6 +109,14 @@ def describe_data_quality(study: StudyRun) -> str:
     return "; ".join(parts)
 
 
+def describe_test_overlap(study: StudyRun) -> str:
+    """Return the test examples that also occur in the training set; empty if there are none."""
+    quality = read_data_quality(study)
+    if quality is None or not quality.duplicates["train_test"].examples:
+        return ""
+    return describe_overlap(study, quality, "train_test").partition(" (")[0]
+
+
 def describe_overlap(study: StudyRun, quality: DataQuality, pair: str) -> str:
     """`12 of 10,000 test examples also occur in the training set (3 with another label)`.
 

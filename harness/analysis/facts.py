@@ -2,93 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis.confirmation import rank_confirmed_settings
-from harness.analysis.data_quality import describe_data_quality
-from harness.analysis.formatting import (
-    find_hardest_class,
-    format_class_accuracies,
-    format_count,
-    format_duration,
-    format_ordinal,
-    score_to_dict,
-)
+from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
+from harness.analysis.fact import Fact
+from harness.analysis.formatting import format_count, format_duration, score_to_dict
 from harness.analysis.seed_variance import describe_setting, format_settings, rank_settings
+from harness.analysis.test_set_facts import (
+    build_baseline_facts,
+    build_class_fact,
+    build_test_fact,
+)
 from harness.config.schema import find_varied_fields
 from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import StudyRun, TestReading
+from harness.tracking.types import StudyRun
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
-TEXT_ONLY: Final = object()
-"""The value of a fact that JSON leaves out."""
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One fact about a study. A new one needs an entry in `list_facts` and nothing else."""
-
-    key: str
-    """Its key in JSON."""
-    label: str = ""
-    text: str = ""
-    """The fact in words, in one or several lines; empty if the text leaves it out."""
-    value: Any = TEXT_ONLY
-    """What JSON has."""
-
-    @property
-    def lines(self) -> list[tuple[str, str]]:
-        """(label, text) pairs; only the first line has the label."""
-        lines = self.text.splitlines()
-        return [("" if index else self.label, line) for index, line in enumerate(lines)]
-
 
 def list_facts(summary: Summary) -> tuple[Fact, ...]:
     """Return all facts, in the order of the text."""
-    study, champion = summary.study, summary.champion
+    study = summary.study
     bias, ties, expected = summary.selection_bias, summary.tied_trials, summary.expected_best
     test_bias, test_name = summary.test_selection_bias, study.test_name
     return (
         Fact("study", value=study.name),
-        Fact(
-            "champion",
-            "champion",
-            f"trial {champion.number}: {champion.spec.describe()}",
-            {"trial": champion.number, "spec": champion.spec.to_dict()},
-        ),
-        Fact("champion_settings", "settings", _describe_champion_settings(summary)),
+        build_test_fact(summary),
         _build_validation(summary),
         _build_confirmation(summary),
-        *_build_test(summary),
-        *_build_baselines(summary),
+        _build_champion(summary),
+        _build_champion_settings(summary),
+        build_class_fact(summary),
+        *build_baseline_facts(summary),
         Fact(
-            "optimism",
-            "selection bias",
-            bias.describe(test_name) if bias else "",
-            bias and bias.to_dict(),
+            "ties",
+            "ties",
+            ties.describe() if ties else "",
+            ties.describe_briefly() if ties and not study.is_grid_or_list else "",
+            ties and ties.to_dict(),
         ),
         Fact(
             "runner_up",
             "runner-up",
             summary.runner_up.describe(study.score) if summary.runner_up else "",
         ),
-        Fact("ties", "ties", ties.describe() if ties else "", ties and ties.to_dict()),
         Fact(
-            "expected_best",
-            "best of n",
-            expected.describe() if expected else "",
-            expected and expected.to_dict(),
+            "optimism",
+            "selection bias",
+            bias.describe(test_name) if bias else "",
+            bias.describe_briefly() if bias else "",
+            bias and bias.to_dict(),
         ),
         Fact(
             "test_selection_bias",
             "selection bias",
             test_bias.describe(test_name) if test_bias else "",
+            test_bias.describe_briefly(test_name) if test_bias else "",
+        ),
+        Fact(
+            "expected_best",
+            "best of n",
+            expected.describe() if expected else "",
+            value=expected and expected.to_dict(),
         ),
         _build_settings(study),
-        Fact("data", "data", describe_data_quality(study)),
+        Fact("data", "data", describe_data_quality(study), describe_test_overlap(study)),
         _build_trials(study),
         *_build_locations(summary),
     )
@@ -100,24 +80,39 @@ def count_states(study: StudyRun) -> dict[str, int]:
     return {state: states.count(state) for state in ("COMPLETE", "PRUNED", "FAILED", "INTERRUPTED")}
 
 
-def _describe_champion_settings(summary: Summary) -> str:
+def _build_champion(summary: Summary) -> Fact:
+    champion = summary.champion
+    text = f"trial {champion.number}: {champion.spec.describe()}"
+    value = {"trial": champion.number, "spec": champion.spec.to_dict()}
+    return Fact("champion", "champion", text, value=value)
+
+
+def _build_champion_settings(summary: Summary) -> Fact:
     """Return the champion's value of everything that was varied."""
     study, champion = summary.study, summary.champion
     if study.is_grid_or_list:
-        return describe_setting(study, champion)
+        text = describe_setting(study, champion)
+        return Fact("champion_settings", "settings", text, text)
     varied, values = find_varied_fields(study.definition), champion.spec.to_dict()
-    parts = [f"{name} = {_format_value(values[name])}" for name in values if name in varied]
-    return ", ".join(parts) or "nothing was sampled"
+    pairs = [(name, _format_value(values[name])) for name in values if name in varied]
+    text = ", ".join(f"{name} = {value}" for name, value in pairs) or "nothing was sampled"
+    # Without spaces inside, a line never ends between a name and its value.
+    short = ", ".join(f"{name}={value.replace(' ', '')}" for name, value in pairs) or text
+    return Fact("champion_settings", "settings", text, short)
 
 
 def _build_validation(summary: Summary) -> Fact:
     run, confirmation, score = summary.model_run, summary.confirmation, summary.study.score
     assert run.best is not None
     text = _describe_model_score(summary, full=True)
+    short = f"{score.format_value(run.score)}{score.format_interval(run)}, one seed"
     if confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         text = f"{score.full_name} {confirmation.validation} over {seeds}"
+        short = f"{confirmation.validation} over {format_count(n, 'fresh seed')}"
+        if n > 1:
+            short += " (mean ± sd)"
         if confirmation.failed:
             text += f"; training failed with {confirmation.failed} more"
     metrics = run.best.best_metrics.items()
@@ -126,7 +121,7 @@ def _build_validation(summary: Summary) -> Fact:
         **{name.removeprefix("best/val_"): metric for name, metric in metrics},
         "seed": run.spec.seed,
     }
-    return Fact("validation", "validation", text, value)
+    return Fact("validation", "validation", text, short, value)
 
 
 def _build_confirmation(summary: Summary) -> Fact:
@@ -147,10 +142,10 @@ def _build_confirmation(summary: Summary) -> Fact:
             "confirmed",
             "best seed",
             f"the model of seed {summary.model_run.spec.seed}: {text}",
-            value,
+            value=value,
         )
     text = "" if summary.study.is_grid_or_list else "no: trained with one seed only"
-    return Fact("confirmed", "confirmed", text, value)
+    return Fact("confirmed", "confirmed", text, value=value)
 
 
 def _describe_model_score(summary: Summary, full: bool) -> str:
@@ -159,59 +154,6 @@ def _describe_model_score(summary: Summary, full: bool) -> str:
     assert run.best is not None
     metrics = f"{score.format_score(run, full=full)}, {score.format_epoch(run.best)}"
     return f"{metrics} (epoch {run.best.epoch} of {run.epochs[-1].epoch})"
-
-
-def _build_test(summary: Summary) -> list[Fact]:
-    study, reading, score = summary.study, summary.reading, summary.study.score
-    if reading is None:
-        return [Fact("test", value=None)]
-    more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
-    openings = _describe_openings(study, reading)
-    examples = format_count(reading.examples, "example")
-    text = f"{score.format_score(reading)}, {more} ({examples}, {openings})"
-    value = {
-        "of": study.test_name,
-        **score_to_dict(score, study.classes, reading),
-        **reading.figures,
-        "looks": study.test_set_openings,
-        "look": reading.look or None,
-    }
-    if not study.classes:
-        return [Fact("test", study.test_name, text, value)]
-    value["hardest_class"] = find_hardest_class(study.classes, reading.class_accuracy)
-    accuracies = format_class_accuracies(study.classes, reading.confusion)
-    return [
-        Fact("test", study.test_name, text, value),
-        Fact("classes", "classes", f"on {study.test_name}: {accuracies}"),
-    ]
-
-
-def _describe_openings(study: StudyRun, reading: TestReading) -> str:
-    """Return how often the test set was opened, by this study and by others."""
-    openings, readings = study.test_set_openings, len(study.readings)
-    look = max(openings, *(each.look for each in study.readings), 0)
-    look_text = f"{format_ordinal(look)} look at this test set"
-    if not study.is_grid_or_list:
-        return look_text if reading.look or look > 1 else "read once"
-    complete = len(study.rank_trials())
-    trials = format_count(complete, "trial")
-    trials = f"all {trials}" if readings == complete > 1 else f"{readings} of {trials}"
-    opened = "one opening" if openings == 1 else f"{openings} openings"
-    text = f"{opened} for {trials}; nothing is chosen by it"
-    return text if look <= openings else f"{text}; the {look_text}"
-
-
-def _build_baselines(summary: Summary) -> list[Fact]:
-    """Return the scores of simpler models, on the test set if it was read."""
-    if summary.baselines is None:
-        return []
-    split, score = "test" if summary.reading else "validation", summary.study.score
-    metrics = summary.baselines.of_split(split).items()
-    ranked = sorted(metrics, key=lambda item: item[1].rmse)
-    texts = [f"{name} {score.format_score(baseline)}" for name, baseline in ranked]
-    name = summary.study.test_name if summary.reading else split
-    text = f"on {name}: {', '.join(texts)}"
-    return [Fact("baselines", "baselines", text, summary.baselines.to_dict())]
 
 
 def _build_settings(study: StudyRun) -> Fact:
@@ -224,7 +166,7 @@ def _build_settings(study: StudyRun) -> Fact:
         }
         for setting in rank_settings(study)
     ]
-    return Fact("settings", "by setting", "\n".join(format_settings(study)), value)
+    return Fact("settings", "by setting", "\n".join(format_settings(study)), value=value)
 
 
 def _build_trials(study: StudyRun) -> Fact:
@@ -236,9 +178,12 @@ def _build_trials(study: StudyRun) -> Fact:
     # Time that trials shared because they trained fused counts once.
     seconds = sum(epoch.seconds for run in study.trials for epoch in run.epochs)
     time = format_duration(seconds) if seconds >= 1 else "less than 1 s"
-    text = f"{sum(ended.values())}: {', '.join(parts)}{retries}; {time} of training on "
-    text += study.facts.get("device", "")
-    return Fact("trials", "trials", text, {state.lower(): n for state, n in counts.items()})
+    total, device = sum(ended.values()), study.facts.get("device", "")
+    text = f"{total}: {', '.join(parts)}{retries}; {time} of training on {device}"
+    states = ", ".join(parts) if len(parts) > 1 else f"all {parts[0].split()[1]}"
+    short = f"{format_count(total, 'trial')}: {states}; {time} on {device}"
+    value = {state.lower(): n for state, n in counts.items()}
+    return Fact("trials", "trials", text, short, value)
 
 
 def _build_locations(summary: Summary) -> list[Fact]:
@@ -246,12 +191,13 @@ def _build_locations(summary: Summary) -> list[Fact]:
     if summary.export_problem:
         weights = f"{WEIGHTS_FILE} of run {summary.model_run.run_id}"
         model = f"not exported ({summary.export_problem}); {weights}"
-    path = str(summary.report_path)
+    path, command = str(summary.report_path), summary.browse_command
+    uri = None if summary.export_problem else summary.model_uri
     return [
-        Fact("report", "report", path, path),
+        Fact("report", "report", path, path, path),
         Fact("store", value=summary.store),
-        Fact("model", "model", model, None if summary.export_problem else summary.model_uri),
-        Fact("browse", "browse", summary.browse_command, summary.browse_command),
+        Fact("model", "model", model, model, uri),
+        Fact("browse", "browse", command, command, command),
     ]
 
 

@@ -98,6 +98,11 @@ def format_ordinal(number: int) -> str:
     return humanize.ordinal(number)
 
 
+def format_times(number: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
 def join_numbers(numbers: Iterable[int], limit: int = 8) -> str:
     """`3, 17, 21 and 12 more`."""
     remaining = iter(numbers)

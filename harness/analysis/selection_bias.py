@@ -42,6 +42,17 @@ class SelectionBias:
             parts.append(f"{excess} the {test_name} {self.score.name}")
         return f"{text}: {', '.join(parts)}" if parts else text
 
+    def describe_briefly(self) -> str:
+        """Return one short sentence for the terminal, without the test set if there is a choice."""
+        best = f"the best, {self.score.format_value(self.reported_score)}, is"
+        if self.confirmation is not None:
+            excess = self._format_excess(self.reported_score - self.confirmation.mean)
+            return f"{best} {excess} its mean over fresh seeds"
+        if self.test_score is not None:
+            excess = self._format_excess(self.reported_score - self.test_score)
+            return f"{best} {excess} the test {self.score.name}"
+        return ""
+
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics: accuracies as shares, RMSE in the target's units."""
         metrics = {"optimism/reported": self.reported_score}

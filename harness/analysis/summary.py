@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank_confirmed_settings
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
-from harness.analysis.facts import TEXT_ONLY, Fact, list_facts
+from harness.analysis.fact import TEXT_ONLY, Fact
+from harness.analysis.facts import list_facts
 from harness.analysis.formatting import align_labels
 from harness.analysis.misclassified import MISTAKES_FILE, Mistakes
 from harness.analysis.paired_tests import (

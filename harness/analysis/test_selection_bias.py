@@ -77,6 +77,14 @@ class TestSelectionBias:
             f"other half ({spread}); the champion, chosen by validation, {champion_cost:.2f}"
         )
 
+    def describe_briefly(self, test_name: str = "test") -> str:
+        """Return one short sentence for the terminal."""
+        here, there = self.best_on_half.means
+        return (
+            f"choosing on half of the {test_name} set would have cost {100 * (here - there):.2f} "
+            "points on the other half"
+        )
+
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics: differences of accuracy as shares."""
         (here, there), (champion_here, champion_there) = (

@@ -106,6 +106,16 @@ class TiedTrials:
             f"{self._describe_smallest()}"
         )
 
+    def describe_briefly(self) -> str:
+        """Return one short sentence for the terminal."""
+        ties = len(self.others)
+        if not ties:
+            verb = "differ" if self.tested > 1 else "differs"
+            trials = format_count(self.tested, "other trial")
+            return f"none: {trials} {verb} significantly"
+        verb = "are" if ties > 1 else "is"
+        return f"{ties} of {self.tested} other trials {verb} statistically indistinguishable"
+
     def _describe_smallest(self) -> str:
         smallest = self.smallest
         if smallest.uid == self.champion.uid:

@@ -143,7 +143,9 @@ def run_study(
         if output is Format.json:
             print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
         else:
-            print(f"\n{result.summary.text()}")
+            from harness.cli.summary_screen import print_summary
+
+            print_summary(result.summary)
 
 
 @app.command("new-study", epilog="Example: harness new-study houses.csv --target price")

@@ -1,0 +1,89 @@
+"""The facts about the test set: the score on it, its classes, and simpler models beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.analysis.fact import Fact
+from harness.analysis.formatting import (
+    find_hardest_class,
+    format_class_accuracies,
+    format_count,
+    format_ordinal,
+    format_times,
+    score_to_dict,
+)
+from harness.tracking.types import StudyRun, TestReading
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
+
+def build_test_fact(summary: Summary) -> Fact:
+    study, reading, score = summary.study, summary.reading, summary.study.score
+    if reading is None:
+        return Fact("test", value=None)
+    more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
+    examples = format_count(reading.examples, "example")
+    openings = _describe_openings(study, reading)
+    text = f"{score.format_score(reading)}, {more} ({examples}, {openings})"
+    value = {
+        "of": study.test_name,
+        **score_to_dict(score, study.classes, reading),
+        **reading.figures,
+        "looks": study.test_set_openings,
+        "look": reading.look or None,
+    }
+    if study.classes:
+        value["hardest_class"] = find_hardest_class(study.classes, reading.class_accuracy)
+    short = (
+        f"{score.format_value(reading.score)}{score.format_interval(reading)}, {examples}, "
+        f"read {format_times(_count_looks(study))}"
+    )
+    return Fact("test", study.test_name, text, short, value)
+
+
+def build_class_fact(summary: Summary) -> Fact:
+    study, reading = summary.study, summary.reading
+    if reading is None or not study.classes:
+        return Fact("classes")
+    accuracies = format_class_accuracies(study.classes, reading.confusion)
+    hardest = accuracies.partition(" (hardest")[0]
+    text = f"on {study.test_name}: {accuracies}"
+    return Fact("classes", "classes", text, hardest)
+
+
+def _count_looks(study: StudyRun) -> int:
+    """Return how often the test set was opened, by this study and by others."""
+    return max(study.test_set_openings, *(each.look for each in study.readings), 0)
+
+
+def _describe_openings(study: StudyRun, reading: TestReading) -> str:
+    """Return how often the test set was opened, by this study and by others."""
+    openings, readings = study.test_set_openings, len(study.readings)
+    look = _count_looks(study)
+    look_text = f"{format_ordinal(look)} look at this test set"
+    if not study.is_grid_or_list:
+        return look_text if reading.look or look > 1 else "read once"
+    complete = len(study.rank_trials())
+    trials = format_count(complete, "trial")
+    trials = f"all {trials}" if readings == complete > 1 else f"{readings} of {trials}"
+    opened = "one opening" if openings == 1 else f"{openings} openings"
+    text = f"{opened} for {trials}; nothing is chosen by it"
+    return text if look <= openings else f"{text}; the {look_text}"
+
+
+def build_baseline_facts(summary: Summary) -> list[Fact]:
+    """Return the scores of simpler models, on the test set if it was read."""
+    if summary.baselines is None:
+        return []
+    split, score = "test" if summary.reading else "validation", summary.study.score
+    metrics = summary.baselines.of_split(split).items()
+    ranked = sorted(metrics, key=lambda item: item[1].rmse)
+    texts = [f"{name} {score.format_score(baseline)}" for name, baseline in ranked]
+    name = summary.study.test_name if summary.reading else split
+    text = f"on {name}: {', '.join(texts)}"
+    short = ", ".join(
+        f"{name} {score.format_value(baseline.rmse)}" for name, baseline in ranked[:2]
+    )
+    return [Fact("baselines", "baselines", text, short, summary.baselines.to_dict())]

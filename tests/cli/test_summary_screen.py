@@ -1,0 +1,93 @@
+"""The summary in a terminal: one screen at 80 columns, readable at any width, plain in a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.confirmation import require_champion
+from harness.analysis.summary import Summary, load_summary
+from harness.cli.summary_screen import MAX_LINES, print_summary
+from harness.tracking.in_memory import InMemoryTracker
+from harness.tracking.types import StudyRun
+from tests.cli.screens import assert_screen
+from tests.reports.list_study import make_list_study
+from tests.support.synthetic_study import make_study
+
+REPORT = Path("mlruns/reports/example/index.html")
+
+
+def make_summary(study: StudyRun, tracker: InMemoryTracker | None = None) -> Summary:
+    champion, store = require_champion(study), "sqlite:///mlruns/mlflow.db"
+    return load_summary(study, champion, tracker or InMemoryTracker(), REPORT, store)
+
+
+@pytest.fixture(scope="module")
+def search() -> Summary:
+    return make_summary(make_study(20, name="example"))
+
+
+def render(summary: Summary, monkeypatch: pytest.MonkeyPatch, width: int) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = io.StringIO()
+    print_summary(summary, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    screen = render(search, monkeypatch, width)
+    assert max(map(len, screen.splitlines())) <= width
+    assert_screen(f"summary_of_a_search_{width}", screen)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_list(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    screen = render(make_summary(*make_list_study()), monkeypatch, width)
+    assert max(map(len, screen.splitlines())) <= width
+    assert_screen(f"summary_of_a_list_{width}", screen)
+
+
+def test_it_fits_a_screen_with_the_longest_settings_too(
+    search: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(search.champion.spec, hidden=tuple(range(100, 140)))
+    champion = replace(search.champion, spec=spec)
+    study = search.study
+    trials = tuple(champion if run.uid == champion.uid else run for run in study.trials)
+    longest = make_summary(replace(study, trials=trials))
+    lines = render(longest, monkeypatch, 80).splitlines()
+    assert len(lines) <= MAX_LINES + 1
+    assert sum("·" in line for line in lines) >= 3, "at least three trials are shown"
+
+
+def test_a_terminal_gets_colours_and_links_and_a_file_neither(
+    search: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_to_terminal() -> str:
+        reader, writer = pty.openpty()
+        with os.fdopen(writer, "w") as terminal:
+            print_summary(search, terminal)
+        written = b""
+        while True:
+            try:
+                written += os.read(reader, 65536)
+            except OSError:  # everything is read
+                os.close(reader)
+                return written.decode()
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = write_to_terminal()
+    assert REPORT.absolute().as_uri() in coloured and "\x1b[1;32m" in coloured
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[1;32m" not in write_to_terminal()
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in write_to_terminal()
+    assert "\x1b" not in render(search, monkeypatch, 80)
