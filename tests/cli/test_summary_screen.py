@@ -85,7 +85,8 @@ def test_a_terminal_gets_colours_and_links_and_a_file_neither(
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured = write_to_terminal()
-    assert REPORT.absolute().as_uri() in coloured and "\x1b[1;32m" in coloured
+    assert REPORT.absolute().as_uri() in coloured
+    assert "\x1b[1;32m" in coloured
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[1;32m" not in write_to_terminal()
     monkeypatch.setenv("TERM", "dumb")
