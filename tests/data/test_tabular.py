@@ -137,6 +137,14 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(tmp_path: Path) -> None:
     assert make(path, target="kind", task="classes").training.classes == tuple(map(str, range(12)))
 
 
+def test_a_link_has_the_ending_and_its_target_may_have_none(tmp_path: Path, table: Path) -> None:
+    """As in the cache of Hugging Face."""
+    sizes = make(table).sizes
+    table.rename(tmp_path / "8e4d0a")
+    table.symlink_to("8e4d0a")
+    assert make(table).sizes == sizes
+
+
 def test_another_file_or_another_target_is_other_data(table: Path) -> None:
     before, other = make(table), make(table, target="area")
     frame = pd.read_csv(table)
@@ -213,7 +221,8 @@ DAMAGED = {
     "more values than names": (b"a,price\n1,2,3\n4,5,6\n", "more values than"),
     "one row longer": (b"a,price\n1,2\n4,5,6\n", "line 3 has 3 values and those before it 2"),
     "infinite": (b"a,price\n1,2\ninf,3\n2,4\n", "column 'a' is inf in row 3"),
-    "not text": (b"a,price\n\xff\xfe,2\n", "UTF-8"),
+    "of Windows": ("größe,price\n1,2\n".encode("cp1252"), r'is not UTF-8 text; .* "CSV UTF-8" or'),
+    "cut off": ("a,price\n1,2\n".encode("utf-16")[:-1], "is not UTF-8 text"),
 }
 
 
@@ -420,6 +429,7 @@ def test_two_columns_of_one_name_are_left_out_together(tmp_path: Path) -> None:
 
 BEGINNINGS = {
     "sep=;": "sep=;\r\n",
+    "sep=; below comments": "# measured by hand\n\n;;\nsep=;\n\n",
     "sep=; in quotes": '"sep=;"\n',
     "blank lines": "\n  \n\n",
     "comments": "# measured in 2024; in metres\n# by hand\n",
