@@ -22,6 +22,7 @@ from harness.data.column_types import (
     shorten_description,
 )
 from harness.data.float32 import check_targets, find_offset, to_finite_float32
+from harness.data.similar_names import describe_similar_names
 from harness.data.table_files import UNNAMED, Table, format_toml_list, read_table
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
@@ -162,7 +163,8 @@ class Features:
             "column's values apart"
             for shift in self.shifts
         )
-        return notes
+        categories = [self.names[index] for index in self.indicators]
+        return [*notes, *describe_similar_names(categories, name, "categories")]
 
 
 def _encode_features(

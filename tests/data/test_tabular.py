@@ -398,6 +398,19 @@ def test_dates_and_times_are_a_question(tmp_path: Path, text: str) -> None:
     assert re.search(r"column 'day' holds dates or times", error_of(path)), "25 levels"
 
 
+def test_names_that_may_mean_the_same_are_kept_apart_and_reported(tmp_path: Path) -> None:
+    kinds = np.array(["hut", "hut ", "Hut.", "villa", "villa"])[np.arange(ROWS) % 5]
+    streets = np.array(["paved", " paved", "gravel"])[np.arange(ROWS) % 3]
+    path = write(tmp_path / "houses.csv", make_houses() | {"kind": kinds, "street": streets})
+    prepared, notes = describe(path, target="kind", task="classes")
+    assert prepared.training.classes == ("Hut.", "hut", "hut ", "villa")
+    kept_apart = "that differ only in spaces, case or a final dot are kept apart:"
+    assert f"classes {kept_apart} 'Hut.' and 'hut' and 'hut '; if they mean the same" in notes
+    assert f"categories {kept_apart} 'street= paved' and 'street=paved'; if they" in notes
+    few = describe(path, target="kind", task="classes", classes=["hut", "villa"], ignore=["street"])
+    assert kept_apart not in few[1]
+
+
 def test_texts_that_count_as_missing_are_named(tmp_path: Path) -> None:
     path = tmp_path / "houses.csv"
     alleys = np.array(["NA", "gravel", "n/a", "paved"])[np.arange(ROWS) % 4]
