@@ -52,8 +52,8 @@ class Table:
     """Empty for an Excel file."""
     sheet: str = ""
     """The sheet of an Excel file that has several."""
-    other_sheets: str = ""
-    """The names of the others, for people."""
+    sheet_reason: str = ""
+    """Why it was chosen, for people."""
     path: Path = Path()
     encoding: str = ""
 
@@ -259,11 +259,10 @@ def _read_excel(path: Path, name: str, options: DataOptions) -> tuple[list[str],
         f"'{each}'" + ("" if sheets[each] else " (hidden)") for each in sheets if each != sheet
     )
     values = (f"sheet '{sheet}'",) if sheet != next(iter(sheets)) else ()
-    notes = [f"{name}: read sheet '{sheet}', not {others}; choose one by [data] sheet = \"...\""]
+    reason = f"the first visible one with the column '{options.target}', not {others}"
+    notes = [f"{name}: read sheet '{sheet}', {reason}; choose another by [data] sheet = \"...\""]
     notes = [] if options.sheet else notes
-    return heads[sheet], Table(
-        frame, tuple(notes), values, sheet=sheet, other_sheets=f"not {others}"
-    )
+    return heads[sheet], Table(frame, tuple(notes), values, sheet=sheet, sheet_reason=reason)
 
 
 def _choose_sheet(

@@ -188,7 +188,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing but the target": (
         {"ignore": ["area", "street", "pool", "floors", "kind"]},
-        "no column is left",
+        "no column is left except the target 'price': .* ignore leaves out 'area', 'street'",
     ),
     "one target": ({"target": "floors"}, "every target is 0.1"),
     "classes of a regression": ({"classes": ["a", "b"]}, "is a regression's, which has none"),
@@ -351,8 +351,10 @@ def test_decimal_commas_are_read_and_reported(tmp_path: Path) -> None:
         "5 columns became 8 features, one for each category of a text (street 3, kind 2)" in notes
     )
     assert "decimal comma" in ", ".join(prepared.values)
-    with pytest.raises(DataError, match="'area' has 137 different texts"):
-        make(path, ignore=["floors"], decimal=".")
+    message = error_of(path, ignore=["floors"], decimal=".")
+    assert re.search(r"decimal = \"\.\": column 'area' .* as in '\d+,\d'; set it to \",\"", message)
+    message = error_of(path, target="area", task="classes")
+    assert re.search(r"'area' of .* holds numbers such as '\d+,\d'; predict them by task", message)
 
 
 @pytest.mark.parametrize(
@@ -511,7 +513,8 @@ def test_a_sheet_is_chosen_and_reported(tmp_path: Path) -> None:
         book.book["Old"].sheet_state = "hidden"
     prepared, notes = describe(path)
     assert sum(prepared.sizes.values()) == ROWS, "the first visible sheet with the target"
-    assert "read sheet 'New one', not 'About', 'Old' (hidden); choose one by [data] sheet" in notes
+    assert "read sheet 'New one', the first visible one with the column 'price', not " in notes
+    assert "not 'About', 'Old' (hidden); choose another by [data] sheet" in notes
     prepared, notes = describe(path, sheet="Old")
     assert (sum(prepared.sizes.values()), "read sheet" in notes) == (50, False)
     assert "no sheet 'Odl'; did you mean 'Old'?" in error_of(path, sheet="Odl")
