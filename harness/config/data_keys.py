@@ -16,7 +16,7 @@ from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
-GUESSED = "guessed, for these are many numbers or no whole ones; or --task classes"
+GUESSED = "guessed, for these are many numbers or no whole ones"
 
 
 def choose_data_keys(
@@ -43,9 +43,9 @@ def choose_data_keys(
         keys = {"size": list(size)} if size else {}
         comments = {"size": f"height and width that all are brought to; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
-        from harness.data import tabular
-        from harness.data.column_types import replace_columns
+        from harness.data.column_types import join_names, replace_columns
         from harness.data.table_files import read_table
+        from harness.data.table_guesses import find_useless_columns, guess_task
 
         known = {key: value for key, value in more.items() if key in custom.TABLE_KEYS}
         options = DataOptions.of(target=target, ignore=list(ignore), **known)
@@ -58,14 +58,20 @@ def choose_data_keys(
                 if target
                 else f"--target: {data} is a table; name the column to predict{names}"
             )
-        numbers = table.recognise_numbers([*map(str, frame)], options.decimal)
+        columns = [str(each) for each in frame if each != target or task != "classes"]
+        numbers = table.recognise_numbers(columns, options.decimal)
         frame = replace_columns(frame, numbers)
-        useless = tabular.find_useless_columns(frame.drop(columns=target), options)
+        useless = find_useless_columns(frame.drop(columns=target), options)
         keys = {"ignore": [*ignore, *useless]} if ignore or useless else {}
-        comments = {"ignore": ", ".join(f"{name}: {what}" for name, what in useless.items())}
+        reasons = [f"{name} {what}" for name, what in useless.items()]
+        if len(useless) == len(frame.columns) - 1:
+            reasons += [f"{name} is left out by --ignore" for name in ignore]
+            why = join_names(reasons) or "it has no other"
+            raise DataError(f"{data}: no column is left except the target '{target}': {why}")
+        comments = {"ignore": ", ".join(reasons)} if reasons else {}
         if table.sheet and not options.sheet:
-            keys["sheet"], comments["sheet"] = table.sheet, table.other_sheets
-        if task is None and (task := tabular.guess_task(frame[target])) == "regression":
+            keys["sheet"], comments["sheet"] = table.sheet, table.sheet_reason
+        if task is None and (task := guess_task(frame[target])) == "regression":
             comments["task"] = GUESSED
     else:
         from harness.data import npz

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.overrides import POINT_FIRST, POINT_LAST, apply_override
+from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import (
     GRID_OR_LIST,
     TABLES,
@@ -119,15 +119,8 @@ def _explain_line(text: str, error: str) -> str:
     """Explain what TOML forbids and people type; "" if the line of the error has nothing such."""
     place = re.search(r"at line (\d+)", error)
     line = text.splitlines()[int(place[1]) - 1] if place else ""
-    if re.search(rf"{POINT_FIRST}|{POINT_LAST}", line.partition("#")[0]):
-        return "; write a digit before and after the point of a number: 0.001, 1.0"
-    if re.search(r"\d,\d", line):
-        return "; write a number with a point: 0.5"
-    if re.search(r"=\s*(True|False)\b", line):
-        return "; write true or false"
-    if re.search(r"=\s*None\b", line):
-        return "; TOML has no None: leave the key out"
-    return ""
+    advice = explain_value(line.partition("=")[2].partition("#")[0])
+    return f"; {advice}" if advice else ""
 
 
 def _read(path: Path) -> _StudyFile:

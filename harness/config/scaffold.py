@@ -31,6 +31,13 @@ LARGE = 20_000
 """From this many examples on, a tenth is enough as the validation set; of fewer it is a fifth."""
 MAX_NAMES = 10
 """Classes or features listed in a comment."""
+OVERRULE = {
+    "ignore": "to keep a column, delete its name in {path}",
+    "sheet": 'for another, give --set data.sheet="..."',
+    "size": "for another size, give --set 'data.size=[HEIGHT,WIDTH]'",
+    "task": "or give --task classes",
+}
+"""How to overrule each key that is guessed."""
 CHUNK = 1000
 """Images in memory at a time."""
 
@@ -118,7 +125,9 @@ def write_new_study(
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
     chosen = (
-        f"{key} = {_to_toml(keys[key])}: {why}" for key, why in comments.items() if key in keys
+        f"{key} = {_to_toml(keys[key])}: {why}; {OVERRULE[key].format(path=path)}"
+        for key, why in comments.items()
+        if key in keys
     )
     notes = (*chosen, *map(_rewrite_as_options, prepared.notes))
     return NewStudy(str(path), study, description, prepared.training.task, notes)
@@ -168,7 +177,8 @@ def _rewrite_as_options(message: str) -> str:
 
     message = re.sub(keys, format_option, message)
     message = message.replace("leave out [data] task for", "give --task classes for")
-    return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
+    message = re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
+    return re.sub(r"\[data\] (sheet|decimal|missing|max_categories)\b", r"--set data.\1", message)
 
 
 def _template_values(

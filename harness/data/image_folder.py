@@ -137,19 +137,26 @@ def decode(folder: ImageFolder, name: str, size: tuple[int, ...]) -> DatasetArra
     labels = np.array(numbers, np.int64)
     count = sum(map(len, splits[0].values()))
     test = (inputs[count:], labels[count:]) if len(splits) > 1 else None
-    notes = (*folder.notes, *([_describe_ranges(name, ranges)] if ranges.descriptions else []))
+    notes = (*folder.notes, *_describe_ranges(name, ranges))
     return DatasetArrays(
         inputs[:count], labels[:count], test, classes, 255.0,
         notes=notes, values=ranges.descriptions,
     )  # fmt: skip
 
 
-def _describe_ranges(name: str, ranges: ValueRanges) -> str:
-    what = ", ".join(ranges.descriptions)
-    return (
-        f"{name}: pictures are scaled to 0 to 255 by what they hold ({what}); "
-        "for another scale, save them with 8 bits and an opaque background"
-    )
+def _describe_ranges(name: str, ranges: ValueRanges) -> list[str]:
+    notes = []
+    if scales := [each for each in ranges.descriptions if not each.startswith("transparent")]:
+        notes.append(
+            f"{name}: pictures are scaled to 0 to 255 by what they hold ({', '.join(scales)}); for "
+            "another scale, save them with 8 bits"
+        )
+    if ranges.ink[1]:
+        notes.append(
+            f"{name}: transparent pictures are laid on {ranges.background}; for another "
+            "background, save them with an opaque one"
+        )
+    return notes
 
 
 def suggest_size(folder: ImageFolder) -> tuple[tuple[int, int] | None, str]:

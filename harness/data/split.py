@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.data.leakage import GroupedExamples, find_copies
+from harness.data.similar_names import describe_similar_names
 from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError, did_you_mean
 
@@ -20,7 +21,10 @@ MAX_CLASS_NAME = 100
 
 
 def check_dataset(arrays: DatasetArrays, name: str) -> DatasetArrays:
-    """Return the dataset if it can be split and trained on. Raises DataError."""
+    """Return the dataset if it can be trained on, with a note on classes of similar names.
+
+    Raises DataError.
+    """
     labels, classes = arrays.labels, arrays.classes
     if labels.dtype.kind == "f":
         if labels.min() == labels.max():
@@ -50,7 +54,7 @@ def check_dataset(arrays: DatasetArrays, name: str) -> DatasetArrays:
                 f"{name}: a class is called {class_name[:MAX_CLASS_NAME]!r}; a name is 1 to "
                 f"{MAX_CLASS_NAME} letters on one line"
             )
-    return arrays
+    return replace(arrays, notes=(*arrays.notes, *describe_similar_names(classes, name, "classes")))
 
 
 def split_rows(labels: Array, fraction: float, seed: int, key: str) -> tuple[Array, Array]:
