@@ -133,7 +133,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
     config, workspace = plan.config, plan.workspace
     with use_process() as stop, plan.join_cluster() as plan:
         prepared = plan.prepare()
-        check_name(plan, prepared, fresh)
+        check_name(plan, prepared, fresh, watcher.message)
         with (
             check_models(plan, prepared) as plan,
             open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,

@@ -14,6 +14,7 @@ from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
     CONFIRM_INFIX,
     Curve,
+    NameHolder,
     RunRecord,
     State,
     StudyRecord,
@@ -155,12 +156,14 @@ class InMemoryTracker:
     ) -> None:
         self.end_states[uid] = (state, reason)
 
-    def check_name(self, record: StudyRecord) -> None:
+    def check_name(self, record: StudyRecord) -> NameHolder:
         older = self.records.get(record.name)
-        if older is None or older.uid == record.uid or record.kind == "train":
-            return
-        if not record.set_aside or record.set_aside_uid not in ("", older.uid):
+        if older is None:
+            return NameHolder()
+        is_ours = older.uid == record.uid or record.kind == "train"
+        if not is_ours and (not record.set_aside or record.set_aside_uid not in ("", older.uid)):
             raise StudyError(f"the name '{record.name}' is taken by another study, {older.uid}")
+        return NameHolder(frozenset({older.uid}), older.facts)
 
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         records = [each for each in self.records.values() if each.uid == uid]

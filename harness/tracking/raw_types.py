@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
+from harness.tracking.types import NameHolder
+
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 """The state of a run in the store."""
 
@@ -129,8 +131,8 @@ class RawReader(Protocol):
         """Return the study `uid`, searched under `name` first, and the versions of the
         registered model `model`; None if there is no such study."""
 
-    def read_study_uids(self) -> dict[str, str]:
-        """Return the uids of all studies in the store by name."""
+    def read_holders(self) -> dict[str, NameHolder]:
+        """Return who holds the name of each study in the store."""
 
     def restore_study(self, experiment_id: str) -> None:
         """Undo the deletion of an experiment."""

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.errors import StudyError
-from harness.tracking.mlflow.experiments import UID_TAG
+from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.types import StudyRecord
 from tests.tracking.test_contract import RECORD, epoch, result, trial

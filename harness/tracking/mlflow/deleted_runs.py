@@ -6,7 +6,7 @@ from mlflow.entities import Run, ViewType
 
 from harness.errors import StudyError
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import UID_TAG
+from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.types import CONFIRM_INFIX
 
 

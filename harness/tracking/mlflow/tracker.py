@@ -22,10 +22,8 @@ from harness.tracking.base import ignore
 from harness.tracking.mlflow import model_registry, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import (
-    find_experiment,
-    find_or_create_experiment,
-)
+from harness.tracking.mlflow.experiments import find_experiment, find_or_create_experiment
+from harness.tracking.mlflow.name_holders import read_holder
 from harness.tracking.mlflow.naming import (
     CLASSES_TAG,
     DEFINITION_TAG,
@@ -42,7 +40,15 @@ from harness.tracking.mlflow.runs import (
 )
 from harness.tracking.raw_types import READINGS_FILE, WEIGHTS_FILE
 from harness.tracking.trial_document import build_trial_document
-from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.types import (
+    Curve,
+    NameHolder,
+    RunRecord,
+    State,
+    StudyRecord,
+    StudyRun,
+    TestReading,
+)
 from harness.trial import Trial
 
 STATUS = {
@@ -252,9 +258,10 @@ class MlflowTracker:
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
 
-    def check_name(self, record: StudyRecord) -> None:
+    def check_name(self, record: StudyRecord) -> NameHolder:
         with self._store.map_errors():
-            find_experiment(self._store, record, self._artifacts)
+            experiment = find_experiment(self._store, record, self._artifacts)
+            return read_holder(self._store, experiment) if experiment else NameHolder()
 
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         return reader.read_study(self._store, name, uid)
