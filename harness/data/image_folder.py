@@ -21,6 +21,7 @@ from harness.data.image_files import (
     ORIENTATION,
     SUFFIXES,
     has_image_suffix,
+    is_folder_link,
     is_hidden,
     list_files,
     name_errors,
@@ -59,11 +60,11 @@ class ImageFolder:
 
 def list_images(folder: Path, name: str) -> ImageFolder:
     """List the images of a folder by class. Raises DataError."""
-    subfolders = _list_folders(folder)
+    left_out: list[Path] = []
+    subfolders = _list_folders(folder, left_out)
     parts = [each for each in subfolders if each.name.lower() in SPLIT_FOLDERS]
     others = [each for each in subfolders if each not in parts]
     names = {each.name.lower() for each in parts}
-    left_out: list[Path] = []
     if not names & {"train", "training"} or (others and not _are_splits(parts)):
         splits = [_group_by_class(subfolders, name, left_out)]
         return ImageFolder(tuple(splits), _describe_left_out(folder, left_out))
@@ -72,7 +73,9 @@ def list_images(folder: Path, name: str) -> ImageFolder:
         split: ImagesByClass = {}
         for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
             if part.name.lower() in split_names:
-                by_class = _group_by_class(_list_folders(part), f"{name}/{part.name}", left_out)
+                by_class = _group_by_class(
+                    _list_folders(part, left_out), f"{name}/{part.name}", left_out
+                )
                 for label, files in by_class.items():
                     split.setdefault(label, []).extend(files)
         splits += [dict(sorted(split.items()))] if split else []
@@ -97,7 +100,7 @@ def _are_splits(parts: Sequence[Path]) -> bool:
 
     They hold folders of images, and two or more of them hold the same class.
     """
-    inside = [{each.name for each in _list_folders(part)} for part in parts]
+    inside = [{each.name for each in _list_folders(part, [])} for part in parts]
     files = [file for part in parts for file in part.iterdir() if has_image_suffix(file)]
     return not files and len(parts) > 1 and bool(set.intersection(*inside))
 
@@ -105,11 +108,18 @@ def _are_splits(parts: Sequence[Path]) -> bool:
 def _describe_left_out(folder: Path, left_out: Sequence[Path]) -> tuple[str, ...]:
     paths = [file.relative_to(folder) for file in left_out]
     hidden = [path for path in paths if any(map(is_hidden, path.parts))]
-    others = [path for path in paths if path not in hidden]
+    links = [path for path in paths if path not in hidden and is_folder_link(folder / path)]
+    others = [path for path in paths if path not in hidden and path not in links]
     notes = []
     if hidden:
         count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
         notes.append(f"{count} in hidden or system folders, such as {hidden[0]}")
+    if links:
+        count = f"{len(links):,} {'links' if len(links) > 1 else 'link'}"
+        notes.append(
+            f"{count} to folders or to nothing, such as {links[0]}; to read the pictures there, "
+            "copy them"
+        )
     if others:
         count = f"{len(others):,} {'files' if len(others) > 1 else 'file'}"
         notes.append(f"{count} of no picture format, such as {others[0]}")
@@ -180,12 +190,20 @@ def suggest_size(folder: ImageFolder) -> tuple[tuple[int, int] | None, str]:
     return (max(1, round(height * scale)), max(1, round(width * scale))), reason
 
 
-def _list_folders(folder: Path) -> list[Path]:
+def _list_folders(folder: Path, left_out: list[Path]) -> list[Path]:
+    """Return the visible folders; links in a circle or to nothing are added to `left_out`."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror or error})") from None
-    return [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+    visible = [entry for entry in entries if not is_hidden(entry.name)]
+    left_out += (entry for entry in visible if is_folder_link(entry) and _leads_nowhere(entry))
+    return [entry for entry in visible if entry.is_dir() and entry not in left_out]
+
+
+def _leads_nowhere(link: Path) -> bool:
+    """Whether a link leads to nothing, or to a folder that the link is in."""
+    return not link.exists() or link.parent.resolve().is_relative_to(link.resolve())
 
 
 def _group_by_class(

@@ -259,6 +259,23 @@ def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, na
     assert re.search(r"left out 3 pictures in hidden or system folders, such as dot/", note)
 
 
+def test_linked_folders_are_left_out_by_name(photos: Path, tmp_path: Path) -> None:
+    """They may lead in a circle, so that a class would have every picture many times."""
+    before = make(photos, tmp_path / "cache")
+    (photos / "dot" / "up").symlink_to("..")
+    (photos / "dot" / "self").symlink_to("self")
+    (photos / "everything").symlink_to(".")
+    elsewhere = fill(tmp_path / "more") / "bar"
+    (photos / "bar" / "more").symlink_to(elsewhere)
+    after = make(photos, tmp_path / "cache2")
+    assert (after.sizes, after.split_hash) == (before.sizes, before.split_hash)
+    (note,) = after.notes
+    assert note.startswith("photos: left out 4 links to folders or to nothing, such as everything;")
+    (photos / "everything").unlink()
+    (photos / "ring").symlink_to(elsewhere)
+    assert make(photos, tmp_path / "cache3").training.classes == (*CLASSES, "ring"), "a class"
+
+
 def test_images_are_recognised_by_their_content(photos: Path, tmp_path: Path) -> None:
     before = make(photos, tmp_path / "cache")
     for image in [*(photos / "dot").iterdir()]:
