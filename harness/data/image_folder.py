@@ -1,7 +1,7 @@
 """Read a folder of images by class, with Pillow.
 
     photos/cat/1.png  photos/dog/7.jpg              one folder a class; a test set is held out
-    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test set
+    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test set; with a validation set by `val`
 
 Hidden and system folders are left out, and so are other folders beside those of the splits. The
 inputs are uint8 [N, H, W] if all images are grey, else [N, 3, H, W].
@@ -32,8 +32,9 @@ from harness.data.image_values import ValueRanges, decode_image, measure_ranges
 from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError
 
-TRAINING_FOLDERS = ("train", "training", "val", "valid", "validation")
-"""Folders of training images; the validation set is split off anew from all of them."""
+VALIDATION_FOLDERS = ("val", "valid", "validation")
+TRAINING_FOLDERS = ("train", "training", *VALIDATION_FOLDERS)
+"""Folders of training images; those of validation count only with `own_validation`."""
 TEST_FOLDERS = ("test", "testing")
 SPLIT_FOLDERS = (*TRAINING_FOLDERS, *TEST_FOLDERS)
 MAX_BYTES = 4 << 30
@@ -52,6 +53,8 @@ class ImageFolder:
     """The training images and, if there are any, the test images."""
     notes: tuple[str, ...]
     """What was left out, for people."""
+    validation: frozenset[Path] = frozenset()
+    """Those of the training images that are in a folder for validation."""
 
     @property
     def files(self) -> list[Path]:
@@ -68,7 +71,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
     if not names & {"train", "training"} or (others and not _are_splits(parts)):
         splits = [_group_by_class(subfolders, name, left_out)]
         return ImageFolder(tuple(splits), _describe_left_out(folder, left_out))
-    splits = []
+    splits, validation = [], set()
     for split_names in (TRAINING_FOLDERS, TEST_FOLDERS):
         split: ImagesByClass = {}
         for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
@@ -78,6 +81,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
                 )
                 for label, files in by_class.items():
                     split.setdefault(label, []).extend(files)
+                    validation |= {*files} if part.name.lower() in VALIDATION_FOLDERS else set()
         splits += [dict(sorted(split.items()))] if split else []
     for label in splits[1] if len(splits) > 1 else ():
         if label not in splits[0]:
@@ -92,7 +96,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
             f"{', '.join(each.name for each in parts)} are the splits; to read every folder as a "
             "class, rename these",
         )
-    return ImageFolder(tuple(splits), notes)
+    return ImageFolder(tuple(splits), notes, frozenset(validation))
 
 
 def _are_splits(parts: Sequence[Path]) -> bool:
@@ -147,10 +151,12 @@ def decode(folder: ImageFolder, name: str, size: tuple[int, ...]) -> DatasetArra
     labels = np.array(numbers, np.int64)
     count = sum(map(len, splits[0].values()))
     test = (inputs[count:], labels[count:]) if len(splits) > 1 else None
+    is_validation = np.array([file in folder.validation for file in files[:count]])
     notes = (*folder.notes, *_describe_ranges(name, ranges))
     return DatasetArrays(
         inputs[:count], labels[:count], test, classes, 255.0,
         notes=notes, values=ranges.descriptions,
+        is_validation=is_validation if folder.validation else None,
     )  # fmt: skip
 
 
