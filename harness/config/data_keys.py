@@ -17,6 +17,7 @@ from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
 GUESSED = "guessed, for these are many numbers or no whole ones"
+OWN_VALIDATION = "the data comes with a validation set"
 
 
 def choose_data_keys(
@@ -35,11 +36,13 @@ def choose_data_keys(
         keys: dict[str, Any] = {"target": target, "ignore": list(ignore), "task": task or "classes"}
         keys = {key: value for key, value in keys.items() if value and value != "classes"}
         return {**keys, **more}, {}
-    path = custom.locate(data, find_data_folder(data_dir)[0])
+    path, has_validation = custom.locate(data, find_data_folder(data_dir)[0]), False
     if path.is_dir():
         from harness.data import image_folder
 
-        size, odd = image_folder.suggest_size(image_folder.list_images(path, data))
+        images = image_folder.list_images(path, data)
+        size, odd = image_folder.suggest_size(images)
+        has_validation = bool(images.validation)
         keys = {"size": list(size)} if size else {}
         comments = {"size": f"height and width that all are brought to; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
@@ -77,15 +80,18 @@ def choose_data_keys(
         from harness.data import npz
 
         keys, comments = {}, {}
+        has_validation = "val" in npz.list_parts(path, data)
         if task is None and (task := npz.guess_task(path, data)) == "regression":
             comments["task"] = GUESSED
+    if has_validation and "validation" not in more:
+        keys["own_validation"], comments["own_validation"] = True, OWN_VALIDATION
     if target:
         keys["target"] = target
     if ignore:
         keys.setdefault("ignore", list(ignore))
     if task == "regression":
         keys["task"] = task
-    return {**keys, **more}, comments
+    return {**keys, **more}, {key: why for key, why in comments.items() if key not in more}
 
 
 def parse_data_overrides(data: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -101,6 +101,9 @@ class DataTable(Table):
     own_test: bool = True
     """False does not use the dataset's test set: `test` of the training data is held out
     instead."""
+    own_validation: bool = False
+    """True validates on the validation set that the dataset comes with, such as a folder `val`:
+    `validation` is not used. By default that set is a part of the training data."""
     classes: list[str] = []
     """The classes to keep; all by default."""
     drop_duplicates: bool = False

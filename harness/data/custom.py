@@ -87,6 +87,7 @@ def _find_folder(name: str, path: Path, options: DataOptions) -> Source:
         _hash_options(digest.hexdigest(), options),
         len(images.splits) > 1,
         lambda: image_folder.decode(images, name, options.size),
+        bool(images.validation),
     )
 
 
@@ -100,8 +101,15 @@ def _find_file(name: str, path: Path, options: DataOptions) -> Source:
             _refuse_keys(name, "a text file", options, ("sheet",))
         return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, options))
     _refuse_keys(name, "an .npz", options, ("ignore", *TABLE_KEYS))
-    has_test = npz.has_test(path, name)
-    return Source(name, str(path), digest, has_test, lambda: npz.decode(path, name, options))
+    parts = npz.list_parts(path, name)
+    return Source(
+        name,
+        str(path),
+        digest,
+        "test" in parts,
+        lambda: npz.decode(path, name, options),
+        "val" in parts,
+    )
 
 
 def _refuse_keys(name: str, kind: str, options: DataOptions, keys: tuple[str, ...]) -> None:

@@ -91,16 +91,41 @@ def split_rows(labels: Array, fraction: float, seed: int, key: str) -> tuple[Arr
     return np.sort(rest), np.sort(held_out)
 
 
-def hold_out_test(arrays: DatasetArrays, rest: Array, held_out: Array) -> DatasetArrays:
-    """Return the dataset with the rows `rest` for training and `held_out` as the test set.
+def take_validation(
+    labels: Array, validation: Array, classes: Sequence[str], name: str
+) -> tuple[Array, Array]:
+    """Return the row numbers of the training set and of the validation set that the data has.
 
-    A test set that it came with is dropped.
+    Raises DataError if one of them lacks a class.
     """
-    inputs, labels = arrays.inputs, arrays.labels
+    train = np.setdiff1d(np.arange(len(labels)), validation)
+    for rows, part in ((train, "training"), (validation, "validation")):
+        counts = np.bincount(labels[rows], minlength=len(classes)) if classes else [len(rows)]
+        if not np.all(counts):
+            what = (
+                f"no example of class '{classes[int(np.argmin(counts))]}'" if classes else "no row"
+            )
+            raise DataError(
+                f"[data] own_validation: the {part} set of {name} has {what}; add one, or leave "
+                "out the key to split anew"
+            )
+    return train, validation
+
+
+def hold_out_test(arrays: DatasetArrays, fraction: float, seed: int, key: str) -> DatasetArrays:
+    """Return the dataset with a test set that is held out of its training set by `split_rows`.
+
+    A test set that it came with is dropped; its validation set stays whole. Raises DataError.
+    """
+    inputs, labels, is_validation = arrays.inputs, arrays.labels, arrays.is_validation
+    rows = np.arange(len(labels)) if is_validation is None else np.flatnonzero(~is_validation)
+    held_out = rows[split_rows(labels[rows], fraction, seed, key)[1]]
+    rest = np.setdiff1d(np.arange(len(labels)), held_out)
     return replace(
         arrays,
         inputs=inputs[rest],
         labels=labels[rest],
+        is_validation=is_validation[rest] if is_validation is not None else None,
         test=(inputs[held_out], labels[held_out]),
         test_rows=hash_rows(held_out),
     )
@@ -148,11 +173,13 @@ def select_classes(arrays: DatasetArrays, classes: Sequence[str], name: str) -> 
         rows = numbers[labels] >= 0
         return inputs[rows], numbers[labels[rows]]
 
+    part = arrays.is_validation
     inputs, labels = select(arrays.inputs, arrays.labels)
     return replace(
         arrays,
         inputs=inputs,
         labels=labels,
+        is_validation=part[numbers[arrays.labels] >= 0] if part is not None else None,
         test=select(*arrays.test) if arrays.test else None,
         classes=tuple(classes),
     )

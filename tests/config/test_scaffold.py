@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,30 @@ def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
     folder = write_images(200, 100)
     note = write_new_study(str(folder), Path("p.toml")).notes[0]
     assert note.endswith("; for another size, give --set 'data.size=[HEIGHT,WIDTH]'")
+
+
+def test_a_validation_set_of_the_data_is_used_unless_a_fraction_is_chosen() -> None:
+    for part in ("train", "val"):
+        shutil.copytree(write_images(), Path("split") / part)
+    new_study = write_new_study("split")
+    config = load(new_study.path)
+    assert config.data.own_validation
+    assert "validation = 0" not in config.text
+    assert "192 to train, 240 to validate, 48 to test, held out" in new_study.data
+    assert new_study.notes[0] == (
+        "own_validation = true: the data comes with a validation set; to split anew, give --set "
+        "data.validation=0.2"
+    )
+    other = write_new_study("split", Path("o.toml"), overrides=["data.validation=0.25"])
+    assert not load(other.path).data.own_validation
+    assert (
+        "to validate on its own validation set, give --set data.own_validation=true"
+        in (other.notes[0])
+    )
+    rng = np.random.default_rng(0)
+    arrays = {"x_train": rng.random((N, 3)), "y_train": np.arange(N) % 3}
+    np.savez("mine.npz", **arrays, x_val=rng.random((9, 3)), y_val=np.arange(9) % 3)
+    assert load_new_study("mine.npz").data.own_validation
 
 
 def test_columns_that_are_left_out_are_named_if_none_remains() -> None:

@@ -442,55 +442,39 @@ def test_two_columns_of_one_name_are_left_out_together(tmp_path: Path) -> None:
         assert make(twice, ignore=["id", "id.1"]).sizes == prepared.sizes, "as in version 0.1.0"
 
 
-BEGINNINGS = {
-    "sep=;": "sep=;\r\n",
-    "sep=; below comments": "# measured by hand\n\n;;\nsep=;\n\n",
-    "sep=; in quotes": '"sep=;"\n',
-    "blank lines": "\n  \n\n",
-    "comments": "# measured in 2024; in metres\n# by hand\n",
-    "all of them": "sep=;\n\n# measured, by hand\n\n",
-    "empty cells": ";;;\n;;;\n",
+LAYOUTS = {
+    "sep=;": ("sep=;\r\n", "area;price"),
+    "sep=; below comments": ("# measured by hand\n\n;;\nsep=;\n\n", "area;price"),
+    "sep=; in quotes": ('"sep=;"\n', "area;price"),
+    "blank lines": ("\n  \n\n", "area;price"),
+    "comments": ("# measured in 2024; in metres\n# by hand\n", "area;price"),
+    "all of them": ("sep=;\n\n# measured, by hand\n\n", "area;price"),
+    "empty cells": (";;;\n;;;\n", "area;price"),
+    "names behind a hash": ("# measured by hand\n", "#area,price"),
+    "commas in quoted names": ("", '"a, b, c, d";price'),
+    "semicolons in quoted names": ("", '"a; b; c; d",price'),
+    "a name over two lines": ("", '"a;\nb;\nc";price'),
+    "bars": ("", "area|price"),
+    "tabs": ("", "a, b, c\tprice"),
 }
+"""The lines before the columns' names, and these."""
 
 
-@pytest.mark.parametrize("how", BEGINNINGS)
-def test_lines_before_the_names_are_skipped(tmp_path: Path, how: str) -> None:
-    path, plain = tmp_path / "houses.csv", tmp_path / "plain.csv"
-    content = pd.DataFrame(make_houses()).to_csv(index=False, sep=";")
-    plain.write_text(content)
-    path.write_text(BEGINNINGS[how] + content)
-    prepared, notes = describe(path)
-    assert prepared.training.columns == make(plain).training.columns
-    assert rows_of(prepared, "area") == rows_of(make(plain), "area")
-    assert ("before the columns' names: # measured" in notes) == ("#" in BEGINNINGS[how])
-    line = 1 + BEGINNINGS[how].count("\n")
-    path.write_text(BEGINNINGS[how] + content.replace("0.1", "inf", 1))
-    assert f"'floors' is inf in row {line + 1} " in error_of(path)
-
-
-def test_names_may_begin_with_a_hash(tmp_path: Path) -> None:
-    path = tmp_path / "houses.csv"
-    path.write_text("# measured by hand\n#" + pd.DataFrame(make_houses()).to_csv(index=False))
-    assert make(path).training.columns[0] == "#area"
-
-
-SEPARATED = {
-    "commas in quoted names": '"a, b, c, d";price\n',
-    "semicolons in quoted names": '"a; b; c; d",price\n',
-    "a name over two lines": '"a;\nb;\nc";price\n',
-    "bars": "a|price\n",
-    "tabs": "a, b, c\tprice\n",
-}
-
-
-@pytest.mark.parametrize("how", SEPARATED)
-def test_a_separator_inside_quotes_does_not_count(tmp_path: Path, how: str) -> None:
-    path, names = tmp_path / "houses.csv", SEPARATED[how]
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_the_line_of_the_names_and_the_separator_are_recognised(tmp_path: Path, how: str) -> None:
+    path, (before, names) = tmp_path / "houses.csv", LAYOUTS[how]
     separator = names[names.index("price") - 1]
-    path.write_text(names + "".join(f"{n}.5{separator}{n % 90}\n" for n in range(100)))
-    prepared = make(path)
-    assert len(prepared.training.columns) == 1
-    assert rows_of(prepared, prepared.training.columns[0])[:2] == [0.5, 1.5]
+    rows = "".join(f"{n}.5{separator}{n % 90}\n" for n in range(100))
+    path.write_text(f"{before}{names}\n{rows}")
+    prepared, notes = describe(path)
+    column = names.rpartition(separator)[0].strip('"')
+    assert prepared.training.columns == (column,)
+    assert rows_of(prepared, column)[:2] == [0.5, 1.5]
+    assert ("before the columns' names: # measured" in notes) == ("#" in before)
+    path.write_text(f"{before}{names}\n{rows.replace('0.5', 'inf', 1)}")
+    line = 2 + before.count("\n")
+    with pytest.raises(DataError, match=re.escape(f"'{column}' is inf in row {line} ")):
+        make(path)
 
 
 @pytest.mark.parametrize(("first", "is_told"), [("0.25,0.5,61.5", True), ("0,1,2", False)])
@@ -548,6 +532,6 @@ def test_newer_keys_change_neither_the_digest_nor_the_definition(table: Path) ->
     assert digest == hashlib.sha256(before.encode()).hexdigest()
     keys = [f"data.name={table}", "data.target=kind", "data.max_categories=99"]
     assert (
-        not {"max_categories", "sheet", "missing"}
+        not {"max_categories", "sheet", "missing", "own_validation"}
         & load("quickstart", keys).definition()["data"].keys()
     )
