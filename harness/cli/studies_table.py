@@ -39,11 +39,12 @@ def list_studies(
             best = settings[0].mean_objective
         elif champion:
             best = champion.objective_value(study.objective)
+        deleted = sum(each.startswith("trial ") for each in study.deleted)
         rows.append(
             {
                 "name": study.name,
                 "dataset": study.definition["data"]["name"],
-                "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
+                "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"] + deleted,
                 "best": best,
                 "seeds": len(settings[0].runs) if settings else 0,
                 "objective": study.objective,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.confirmation import describe_no_champion
 from harness.analysis.formatting import align_labels, format_count
 from harness.doctor.check_best_trial import get_study_command
 from harness.doctor.check_files import count_files_without_digest
@@ -242,6 +243,10 @@ def _list_notes(snapshot: Snapshot) -> list[str]:
     elif waiting:
         verb = "is" if waiting == 1 else "are"
         unfinished = f"unfinished, {format_count(waiting, 'trial')} {verb} waiting"
+    elif not any(journal.get_state(trial) == "COMPLETE" for trial in journal.trials):
+        failed = [trial for trial in journal.trials if journal.get_state(trial) == "FAILED"]
+        reason = failed[-1].user_attrs.get("reason", "") if failed else ""
+        notes.append(describe_no_champion(reason))
     elif snapshot.study_run is not None and not snapshot.is_finished:
         unfinished = f"not finished, its run is {snapshot.study_run.state.lower()}"
     if unfinished:

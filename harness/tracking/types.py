@@ -232,7 +232,8 @@ class StudyRun:
     confirmation_runs: Sequence[RunRecord] = field(default_factory=tuple)
     """The best trials' settings trained with new seeds; every attempt."""
     deleted: tuple[str, ...] = ()
-    """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3`."""
+    """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3` or
+    `a fresh seed of trial 3`; not the interrupted ones."""
 
     @property
     def objective(self) -> Objective:

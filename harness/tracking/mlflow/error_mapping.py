@@ -40,6 +40,7 @@ from urllib3.exceptions import HTTPError as PoolError
 from urllib3.exceptions import MaxRetryError
 
 from harness.errors import Refused, StoreError, Unavailable, mask_credentials
+from harness.system.addresses import describe_store
 from harness.system.proxies import Proxy, find_proxy
 
 CLIENT_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
@@ -105,8 +106,7 @@ def map_error(error: BaseException, uri: str) -> StoreError:
         error_class = Unavailable
     elif _is_refusal(error):
         error_class = Refused
-    where = mask_credentials(uri).partition("?")[0]
-    return error_class(f"MLflow at {where}: {line or type(error).__name__}")
+    return error_class(f"MLflow at {describe_store(uri)}: {line or type(error).__name__}")
 
 
 def _name_proxy(error: BaseException, reason: str, proxy: Proxy) -> str:

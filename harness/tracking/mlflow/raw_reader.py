@@ -18,6 +18,8 @@ from typing import Any, cast
 import safetensors
 from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from harness.results import EpochMetrics
 from harness.system.addresses import (
@@ -204,8 +206,14 @@ class MlflowRawReader:
         return {run_id: tuple(sorted(points)) for run_id, points in points_by_run.items()}
 
     def _read_files(self, run: Run) -> dict[str, StoredFile]:
-        repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=self._store.uri)
-        names = [file.path for file in repository.list_artifacts() if not file.is_dir]
+        address = run.info.artifact_uri
+        if is_local_uri(address):  # type: ignore[no-untyped-call]
+            # MLflow's own list fails if one file cannot be read.
+            files = Path(local_file_uri_to_path(address)).glob("*")  # type: ignore[no-untyped-call]
+            names = [file.name for file in files if not file.is_dir()]
+        else:
+            repository = get_artifact_repository(address, tracking_uri=self._store.uri)
+            names = [file.path for file in repository.list_artifacts() if not file.is_dir]
         return {name: self._read_file(run, name) for name in names}
 
     def _read_file(self, run: Run, name: str) -> StoredFile:
