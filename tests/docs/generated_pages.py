@@ -21,6 +21,7 @@ from typer.main import get_command
 
 from harness.cli.main import app
 from harness.config import schema
+from harness.data.builtin import DATASETS
 from harness.trial import TrialSpec
 from tests.package_order import ORDER
 
@@ -34,14 +35,14 @@ WIDTH = 20
 STUDY_FILE = """\
 # Study file
 
-A study file is TOML. `harness run-study NAME` reads `studies/NAME.toml`, then the study of that name
-that ships with harness; a path works too. `harness new-study` writes a study file for your data.
+A study file is TOML. `harness run-study NAME` reads `studies/NAME.toml`, else the study of that
+name that ships with harness; a path works too. `harness new-study` writes a study file for your data.
 An unknown key, a wrong type or a value out of range is an error that names file, table and key.
 `--set TABLE.KEY=VALUE` overrides a key for one command.
 
 A study that has started keeps its settings. Only `trials`, `seeds`, `timeout` and `hung_after` of
-`[study]`, and all of `[confirm]`, may change. Any other change needs a new name, or `--fresh`, which
-keeps the old study under another name.
+`[study]`, and all of `[confirm]`, may change. Any other change needs a new name, or `--fresh`,
+which keeps the old study under another name.
 
 """
 SPACE = """\
@@ -53,7 +54,7 @@ Each key is a field of [`[train]`](#train), apart from `seed`, and its value say
 |---|---|
 | a list, such as `["relu", "gelu"]` or `[[64], [128, 64]]` | one of these values |
 | `{ low = 1e-4, high = 1e-2, log = true }` | a number in this range; `log` samples its logarithm |
-| `{ low = 1e-7, high = 1e-3, log = true, zero = 0.5 }` | the same, and exactly 0 with probability `zero` |
+| `{ low = 1e-7, high = 1e-3, log = true, zero = 0.5 }` | the same, but 0 with probability `zero` |
 
 Instead of `hidden`, sample `depth` (number of hidden layers) and `width` (of each layer).
 `arguments.NAME` samples an argument of a custom model. A field that `--set` fixes in `[train]` is
@@ -110,11 +111,18 @@ def build_study_file_page() -> str:
     parts = [STUDY_FILE]
     for name, table in (("study", schema.StudyTable), ("data", schema.DataTable)):
         parts.append(_format_model_table(name, table))
+    parts.append(_format_datasets())
     parts.append(_format_train_table())
     parts.append(SPACE)
     parts.append(_format_model_table("confirm", schema.ConfirmTable))
     parts.append(TRIAL)
     return NOTE + "".join(parts)
+
+
+def _format_datasets() -> str:
+    lines = ["These values of `name` are built in:", "", "| name | dataset |", "|---|---|"]
+    lines += [f"| `{name}` | {each.description} |" for name, each in DATASETS.items()]
+    return "\n".join(lines) + "\n\n"
 
 
 def _format_model_table(name: str, table: type[schema.Table]) -> str:
