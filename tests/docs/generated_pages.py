@@ -36,8 +36,9 @@ STUDY_FILE = """\
 # Study file
 
 A study file is TOML. `harness run-study NAME` reads `studies/NAME.toml`, else the study of that
-name that ships with harness; a path works too. `harness new-study` writes a study file for your data.
-An unknown key, a wrong type or a value out of range is an error that names file, table and key.
+name that ships with harness; a path works too. `harness new-study` writes a study file for your
+data. An unknown key, a wrong type or a value out of range is an error that names file, table and
+key.
 `--set TABLE.KEY=VALUE` overrides a key for one command.
 
 A study that has started keeps its settings. Only `trials`, `seeds`, `timeout` and `hung_after` of
@@ -165,7 +166,8 @@ def _format_table(name: str, summary: str, rows: list[tuple[str, str, str, str]]
 
 def _read_docstrings(module: str, name: str) -> dict[str, str]:
     """Read the docstrings under the fields of a class."""
-    members: Any = griffe.load(module, search_paths=[str(ROOT)])[name].members
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    members: Any = griffe.visit(module, filepath=path, code=path.read_text())[name].members
     return {key: each.docstring.value for key, each in members.items() if each.docstring}
 
 

@@ -46,3 +46,4 @@ def test_the_version_is_in_one_place() -> None:
     assert project["dynamic"] == ["version"]
     assert harness.__version__
     assert f"image: harness:{harness.__version__}\n" in (ROOT / "docker-compose.yml").read_text()
+    assert f"version: {harness.__version__}\n" in (ROOT / "CITATION.cff").read_text()

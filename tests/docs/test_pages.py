@@ -14,7 +14,11 @@ from tests.docs.examples import PAGES, ROOT, list_blocks
 README = ROOT / "README.md"
 TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "studies" / "README.md"]
 LINK = re.compile(r"\]\(([^)#\s]*)(#[\w-]+)?\)")
-BANNED = re.compile(r"\b(foretold|foretells|of one's own|vanished|given back)\b", re.IGNORECASE)
+BANNED = re.compile(
+    r"\b(said|told|stands|found|given|foretold|foretells|vanished|goes on|taken up)\b",
+    re.IGNORECASE,
+)
+"""Words that the field does not use for these things."""
 
 
 def test_the_readme_can_be_read_in_five_minutes() -> None:
