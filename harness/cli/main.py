@@ -45,9 +45,9 @@ app = typer.Typer(
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        from importlib.metadata import version
+        from harness import __version__
 
-        print(f"harness {version('harness')}")
+        print(f"harness {__version__}")
         raise typer.Exit
 
 

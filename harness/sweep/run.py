@@ -39,6 +39,7 @@ class StudyResult:
     """The result of `run_study`."""
 
     summary: Summary
+    """What the command prints: `summary.text()`."""
 
     @property
     def verdict(self) -> Summary:
@@ -47,14 +48,17 @@ class StudyResult:
 
     @property
     def champion(self) -> RunRecord:
+        """The run whose model is kept; `champion.spec` has its settings."""
         return self.summary.champion
 
     @property
     def test(self) -> TestReading | None:
+        """The results on the test set, such as `test.accuracy`; None if it was not read."""
         return self.summary.reading
 
     @property
     def report(self) -> Path:
+        """Path of the report's page."""
         return self.summary.report_path
 
     @property
