@@ -164,7 +164,8 @@ def _describe_model_score(summary: Summary, full: bool) -> str:
 def _build_test(summary: Summary) -> list[Fact]:
     study, reading, score = summary.study, summary.reading, summary.study.score
     if reading is None:
-        return [Fact("test", value=None)]
+        sealed = f"sealed; open it once with: harness test {study.name}"
+        return [Fact("test", f"{study.test_name} set", sealed, None)]
     more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
     openings = _describe_openings(study, reading)
     examples = format_count(reading.examples, "example")
