@@ -164,7 +164,7 @@ def _describe_model_score(summary: Summary, full: bool) -> str:
 def _build_test(summary: Summary) -> list[Fact]:
     study, reading, score = summary.study, summary.reading, summary.study.score
     if reading is None:
-        sealed = f"sealed; open it once with: harness test {study.name}"
+        sealed = f"sealed; open it once with: {summary.test_command}"
         return [Fact("test", f"{study.test_name} set", sealed, None)]
     more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
     openings = _describe_openings(study, reading)

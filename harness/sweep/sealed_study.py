@@ -71,6 +71,7 @@ def open_sealed_test_set(
         DataError: the data is not that of the study.
         Interruption: a signal stopped it before the test set was read.
     """
+    watcher.message(f"reading the record of {name}")
     uri = workspace.resolve_tracking_uri(tracking_uri)
     reader = workspace.open_tracker(uri, reading=True)
     study = find_study(reader, name)
