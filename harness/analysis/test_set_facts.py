@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def build_test_fact(summary: Summary) -> Fact:
     study, reading, score = summary.study, summary.reading, summary.study.score
     if reading is None:
-        return Fact("test", value=None)
+        sealed = f"sealed; open it once with: {summary.test_command}"
+        return Fact("test", f"{study.test_name} set", sealed, sealed, None)
     more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
     examples = format_count(reading.examples, "example")
     openings = _describe_openings(study, reading)

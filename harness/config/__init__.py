@@ -1,6 +1,7 @@
 """Study files: from TOML and --set overrides to a checked StudyConfig.
 
 loader         load a study file, and check its tables against each other
+study_files    where study files are, and what each is about
 schema         the tables and their defaults, StudyConfig, and what identifies a study
 search_space   the [space] table, and how an Optuna trial draws settings from it
 trial_tables   the [train] and [[trial]] tables

@@ -21,9 +21,10 @@ from harness.config.schema import (
     StudyTable,
 )
 from harness.config.search_space import Choice, SearchSpace
+from harness.config.study_files import find_study
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
-from harness.errors import ConfigError, StudyError, did_you_mean
+from harness.errors import ConfigError, did_you_mean
 from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
 from harness.trial import TrialSpec
@@ -49,42 +50,6 @@ def load(
         file.origins[apply_override(override, file.tables, file.trials)] = f"--set {override}"
     file.tables["study"] |= options or {}
     return _resolve(file)
-
-
-def find_study(study: str | Path) -> Path:
-    """The file of a study: a path stays as it is, a name is looked up in `study_folders()`."""
-    if isinstance(study, Path) or study.endswith(".toml") or "/" in study:
-        path = Path(study)
-        if not _is_file(path):
-            raise StudyError(f"no study file {path}; give a path or one of the names: {_names()}")
-        return path
-    for folder in study_folders():
-        if _is_file(folder / f"{study}.toml"):
-            return folder / f"{study}.toml"
-    raise StudyError(f"no study '{study}'{did_you_mean(study, _names().split(', '))}")
-
-
-def study_folders() -> list[Path]:
-    """./studies, then the shipped ones: in the wheel, or next to the package in a checkout."""
-    package = Path(__file__).parents[1]
-    return [Path("studies"), package / "studies", package.parent / "studies"]
-
-
-def is_shipped(name: str) -> bool:
-    """Whether a study of this name ships with harness."""
-    return any(_is_file(folder / f"{name}.toml") for folder in study_folders()[1:])
-
-
-def _is_file(path: Path) -> bool:
-    """False also for a name that no file can have."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _names() -> str:
-    return ", ".join(sorted({f.stem for folder in study_folders() for f in folder.glob("*.toml")}))
 
 
 @dataclass(frozen=True)

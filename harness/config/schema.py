@@ -25,6 +25,8 @@ FIRST_DATA_KEYS = ("name", "validation", "test", "split_seed", "normalize")
 """Keys of [data] that every definition has; the others only where they differ from the default."""
 CHANGEABLE_KEYS = ("trials", "seeds", "timeout", "hung_after")
 """Keys of [study] that may change when a study is continued."""
+DESCRIPTIVE_KEYS = ("description", "minutes")
+"""Keys of [study] that change nothing; `harness studies` shows them."""
 GRID_OR_LIST = ("grid", "list")
 """Samplers that draw nothing: all settings are known before the study starts."""
 MAX_TRIALS = 1_000_000
@@ -43,6 +45,10 @@ class StudyTable(Table):
     """[study]: how settings are chosen, and by which metric they are compared."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    """What the study is about, in one line, for `harness studies`."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Measured time of the whole command on 2 CPU cores, for `harness studies`."""
     trials: int = Field(default=50, ge=1, le=MAX_TRIALS)
     """Number of trials; of a grid or list by default one for each setting and seed."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
@@ -242,7 +248,7 @@ class StudyConfig:
         data = self.data.model_dump(exclude={"max_categories"})  # it permits, but changes nothing
         defaults = default_values()["data"]
         tables: dict[str, Any] = {
-            "study": self.study.model_dump(exclude={"name", *CHANGEABLE_KEYS}),
+            "study": self.study.model_dump(exclude={"name", *CHANGEABLE_KEYS, *DESCRIPTIVE_KEYS}),
             "data": {
                 key: value
                 for key, value in data.items()

@@ -34,6 +34,8 @@ class RunOptions:
     """`TABLE.KEY=VALUE` each."""
     confirm: bool = True
     """Whether a search's winner is trained again over fresh seeds."""
+    test: bool = True
+    """Whether the test set is opened for the winner; if not, `harness test` opens it later."""
     ray: str | None = None
     """Address of a Ray cluster to train on."""
     cpus_per_worker: int | None = None
@@ -73,6 +75,7 @@ class RunOptions:
         flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
         flags += [f"--{self.device}"] if self.device else []
         flags += [] if self.confirm else ["--no-confirm"]
+        flags += [] if self.test else ["--no-test"]
         sets = [part for override in self.overrides for part in ("--set", override)]
         return ["harness", "run-study", str(study), *flags, *sets]
 

@@ -62,6 +62,8 @@ class Plan:
     """The command for the same study, without paths to data and to stores."""
     ray: RayOptions | None = None
     """The Ray cluster to train on, instead of this machine."""
+    opens_test_set: bool = True
+    """Whether the test set is opened for the champion at the end of the study."""
 
     @property
     def resolved_tracking_uri(self) -> str:
@@ -243,4 +245,5 @@ def make_plan(study: str | Path, options: RunOptions) -> Plan:
         tracking_uri=options.tracking_uri,
         command=shlex.join(options.command_line(study)),
         ray=cluster,
+        opens_test_set=options.test,
     )

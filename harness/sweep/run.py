@@ -12,7 +12,7 @@ from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.config.schema import GRID_OR_LIST, parse_duration
 from harness.data.prepare import PreparedDataset
-from harness.errors import HarnessError, Interruption, Unsent
+from harness.errors import Interruption, Unsent
 from harness.executors.base import Executor
 from harness.executors.devices import DeviceOption
 from harness.search.open_study import open_search
@@ -24,9 +24,9 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import BestTrial, ProgressDisplay, Silent
-from harness.sweep.recovery import read_own_study, recover_trials
+from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
 from harness.system.signals import StopFlag
-from harness.tracking.types import RunRecord, State, TestReading
+from harness.tracking.types import RunRecord, TestReading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +92,7 @@ def run_study(
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
     confirm: bool = True,
+    test: bool = True,
     ray: str | None = None,
     cpus_per_worker: int | None = None,
     storage: str | None = None,
@@ -107,6 +108,7 @@ def run_study(
         device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
         overrides: settings that replace those of the study file, such as ["train.epochs=3"].
         confirm: whether a search's best settings are trained again over fresh seeds.
+        test: False leaves the test set sealed; `harness test STUDY` opens it later, once.
         home: the folder for all records.
         watcher: shows progress, such as `harness.cli.progress.plain.Plain()`; None shows nothing.
 
@@ -123,6 +125,7 @@ def run_study(
         tracking_uri=tracking_uri,
         overrides=overrides,
         confirm=confirm,
+        test=test,
         ray=ray,
         cpus_per_worker=cpus_per_worker,
         storage=storage,
@@ -192,7 +195,7 @@ def _run_stages(
         set_aside=search.set_aside,
         set_aside_uid=search.set_aside_uid,
     )
-    with _close_on_error(tracker, search, stop):
+    with _keep_outbox_until_settled(tracker, search), close_on_error(tracker, search.uid, stop):
         tracker.open_study(record)
         if continued and not tracker.waiting:  # the store answers
             with suppress(Unsent):
@@ -206,7 +209,6 @@ def _run_stages(
         except Unsent as error:
             done = _format_done(search.counts.done, search.target)
             raise Unsent(f"{done}; {error}") from None
-        from harness.data.torch_datasets import SealedTest
         from harness.sweep.confirm import confirm_best_settings
         from harness.sweep.finalize import finalize_study
 
@@ -214,24 +216,16 @@ def _run_stages(
             confirm_best_settings(plan, prepared, search, executor, tracker, watcher, stop)
         if executor is not None:
             executor.close()  # free the workers' memory before the champion is exported
-        sealed = SealedTest.of(prepared)
-        summary = finalize_study(plan, prepared, sealed, tracker, search, watcher, stop)
+        summary = finalize_study(plan, prepared, tracker, search, watcher, stop)
     tracker.flush()
     return summary
 
 
 @contextmanager
-def _close_on_error(tracker: OutboxTracker, search: Search, stop: StopFlag) -> Iterator[None]:
-    """Close the study's run as INTERRUPTED or FAILED if the body raises."""
-    state: State
+def _keep_outbox_until_settled(tracker: OutboxTracker, search: Search) -> Iterator[None]:
+    """Keep the outbox file until the Optuna record has the end of every trial."""
     try:
         yield
-    except BaseException as error:
-        stopped = isinstance(error, Interruption | KeyboardInterrupt | Unsent)
-        state = "INTERRUPTED" if stopped else "FAILED"
-        with suppress(HarnessError), stop.shield():  # report the first error
-            tracker.close_study(search.uid, state, reason=str(error) or type(error).__name__)
-        raise
     finally:
         tracker.ended_cleanly = search.is_settled
 

@@ -20,9 +20,16 @@ DIGEST_TAG = "harness.sha256."
 REBUILT_TAG = "harness.remade"
 """The tag of a run that `doctor --repair` rebuilt from the Optuna record of the trial."""
 READINGS_FILE = "test_readings.json"
+SELECTION_PREFIX = "selection-"
+STUDY_FILE = "study.toml"
 DOCUMENT_FILE = "trial.json"
 CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
+
+
+def selection_file(digest: str) -> str:
+    """Return the name of the file of a frozen selection with this hash."""
+    return f"{SELECTION_PREFIX}{digest[:12]}.json"
 
 
 @dataclass(frozen=True, order=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from harness.config.loader import find_study, load, study_folders
+from harness.config.loader import load
 from harness.config.schema import StudyConfig, parse_duration
+from harness.config.study_files import find_study, study_folders
 from harness.errors import ConfigError, StudyError
 from harness.trial import TrialSpec
 

@@ -38,7 +38,12 @@ from harness.tracking.mlflow.runs import (
     trial_run_name,
     trial_tags,
 )
-from harness.tracking.raw_types import READINGS_FILE, WEIGHTS_FILE
+from harness.tracking.raw_types import (
+    READINGS_FILE,
+    STUDY_FILE,
+    WEIGHTS_FILE,
+    selection_file,
+)
 from harness.tracking.trial_document import build_trial_document
 from harness.tracking.types import (
     Curve,
@@ -93,7 +98,7 @@ class MlflowTracker:
             run_id = find_or_create_study_run(
                 self._store, self._experiment_id, record, self._facts, _to_milliseconds(at)
             )
-            self._store.log_file(run_id, "study.toml", record.text.encode())
+            self._store.log_file(run_id, STUDY_FILE, record.text.encode())
             self._store.client.log_inputs(run_id, [build_dataset_input(record)])
             self._parent = run_id
 
@@ -168,7 +173,7 @@ class MlflowTracker:
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         content = json.dumps(selection, indent=1).encode()
         with self._store.map_errors():
-            name = f"selection-{selection['hash'][:12]}.json"
+            name = selection_file(selection["hash"])
             self._store.log_file(self.find_run_id(uid), name, content)
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
