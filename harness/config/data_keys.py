@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.config.overrides import apply_override
-from harness.config.schema import TABLES, DataTable
+from harness.config.schema import TABLES
+from harness.config.study_tables import DataTable
 from harness.config.validation import parse_table
 from harness.data import builtin, custom
 from harness.data.dataset_files import find_data_folder

@@ -11,17 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.overrides import apply_override, explain_value
-from harness.config.schema import (
-    GRID_OR_LIST,
-    TABLES,
-    TRIAL_TABLE,
-    ConfirmTable,
-    DataTable,
-    StudyConfig,
-    StudyTable,
-)
+from harness.config.schema import GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import Choice, SearchSpace
 from harness.config.study_files import find_study
+from harness.config.study_tables import ConfirmTable, DataTable, StudyTable
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.config.data_keys import choose_data_keys, parse_data_overrides
-from harness.config.schema import StudyTable
 from harness.config.study_files import is_shipped
+from harness.config.study_tables import StudyTable
 from harness.data import builtin, custom
 from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset, TrainingFiles, prepare

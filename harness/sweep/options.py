@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import MAX_SEED, MAX_TRIALS, parse_duration
+from harness.config.study_tables import MAX_SEED, MAX_TRIALS, parse_duration
 from harness.errors import ConfigError
 from harness.executors.devices import DeviceOption
 

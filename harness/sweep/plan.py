@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.loader import load
-from harness.config.schema import StudyConfig, parse_duration
+from harness.config.schema import StudyConfig
+from harness.config.study_tables import parse_duration
 from harness.data.prepare import PreparedDataset, prepare
 from harness.engine import cost_model
 from harness.errors import ConfigError, DataError

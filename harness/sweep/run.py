@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
-from harness.config.schema import GRID_OR_LIST, parse_duration
+from harness.config.schema import GRID_OR_LIST
+from harness.config.study_tables import parse_duration
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption, Unsent
 from harness.executors.base import Executor

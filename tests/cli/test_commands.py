@@ -139,7 +139,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["run-study", "quickstart", "--set", "train.epoch=3"],
         "did you mean 'epochs'?",
     ),
-    "no data": (["run-study", "--data-dir", "."], "FashionMNIST/raw/train-images-idx3-ubyte"),
+    "no data": (
+        ["run-study", "fashion-mnist", "--data-dir", "."],
+        "FashionMNIST/raw/train-images-idx3-ubyte",
+    ),
     "no trials": (["run-study", "quickstart", "--trials", "0"], "--trials: must be at least 1"),
     "no duration": (["run-study", "quickstart", "--timeout", "soon"], "--timeout: 'soon' is no"),
     "no workers": (["train", "quickstart", "--seed", "-1"], "--seed: must be at least 0"),

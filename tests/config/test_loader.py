@@ -9,8 +9,9 @@ import optuna
 import pytest
 
 from harness.config.loader import load
-from harness.config.schema import StudyConfig, parse_duration
+from harness.config.schema import StudyConfig
 from harness.config.study_files import find_study, study_folders
+from harness.config.study_tables import parse_duration
 from harness.errors import ConfigError, StudyError
 from harness.trial import TrialSpec
 

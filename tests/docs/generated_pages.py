@@ -20,7 +20,7 @@ from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 from harness.cli.main import app
-from harness.config import schema
+from harness.config import study_tables
 from harness.data.builtin import DATASETS
 from harness.trial import TrialSpec
 from tests.package_order import ORDER
@@ -110,12 +110,12 @@ def build_cli_page() -> str:
 def build_study_file_page() -> str:
     """Return the reference of study files: every table and key with its type and default."""
     parts = [STUDY_FILE]
-    for name, table in (("study", schema.StudyTable), ("data", schema.DataTable)):
+    for name, table in (("study", study_tables.StudyTable), ("data", study_tables.DataTable)):
         parts.append(_format_model_table(name, table))
     parts.append(_format_datasets())
     parts.append(_format_train_table())
     parts.append(SPACE)
-    parts.append(_format_model_table("confirm", schema.ConfirmTable))
+    parts.append(_format_model_table("confirm", study_tables.ConfirmTable))
     parts.append(TRIAL)
     return NOTE + "".join(parts)
 
@@ -126,8 +126,8 @@ def _format_datasets() -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _format_model_table(name: str, table: type[schema.Table]) -> str:
-    docstrings = _read_docstrings("harness.config.schema", table.__name__)
+def _format_model_table(name: str, table: type[study_tables.Table]) -> str:
+    docstrings = _read_docstrings("harness.config.study_tables", table.__name__)
     rows = []
     for key, field in table.model_fields.items():
         hint = get_type_hints(table)[key]

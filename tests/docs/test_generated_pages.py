@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from harness.config.schema import ConfirmTable, DataTable, StudyTable
+from harness.config.study_tables import ConfirmTable, DataTable, StudyTable
 from harness.trial import TrialSpec
 from tests.docs.generated_pages import DOCS, PAGES
 

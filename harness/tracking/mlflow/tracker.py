@@ -38,12 +38,7 @@ from harness.tracking.mlflow.runs import (
     trial_run_name,
     trial_tags,
 )
-from harness.tracking.raw_types import (
-    READINGS_FILE,
-    STUDY_FILE,
-    WEIGHTS_FILE,
-    selection_file,
-)
+from harness.tracking.raw_types import READINGS_FILE, STUDY_FILE, WEIGHTS_FILE, selection_file
 from harness.tracking.trial_document import build_trial_document
 from harness.tracking.types import (
     Curve,
