@@ -1,5 +1,5 @@
 # A newcomer's commands. Needs Python 3.11 to 3.13 and make; everything else goes into .venv.
-#   make study TORCH=cpu    the first time, without a GPU: PyTorch without CUDA, 5 GB less
+#   make study TORCH=cpu    the first time, without a GPU: PyTorch without CUDA, 4.5 GB less
 PYTHON ?= python3
 BIN := .venv/bin
 # Which PyTorch uv installs: cpu, cu130, auto, ... Empty: the one of your package index.
