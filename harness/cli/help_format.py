@@ -27,7 +27,7 @@ EXIT_STATUSES = (
 )
 """See harness.errors."""
 MAX_WIDTH, MIN_WIDTH = 100, 30
-NAME_SHARE = 0.45
+NAME_SHARE = 0.3
 """The largest share of the width for the names of options and commands."""
 INDENT = "  "
 

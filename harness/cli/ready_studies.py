@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.formatting import format_count
 from harness.config.study_files import StudyInfo, find_study, list_studies, read_study_info
 from harness.system.terminal import escape
 
@@ -69,9 +70,8 @@ def describe_default_study(name: str, data_dir: Path | None) -> str:
 def _describe_time(study: StudyInfo) -> str:
     if study.minutes is None:
         return "its time was not measured"
-    trials = f"its {study.trials} trials" if study.trials else "it"
-    verb = "take" if study.trials else "takes"
-    return f"{trials} {verb} about {_format_minutes(study.minutes)} on 2 cores without a GPU"
+    trials = f"{format_count(study.trials, 'trial')} in " if study.trials else ""
+    return f"{trials}about {_format_minutes(study.minutes)} on 2 cores without a GPU"
 
 
 def _format_minutes(minutes: float | None) -> str:

@@ -129,7 +129,8 @@ class Features:
             columns = len(frame.columns) - 1
             notes.append(
                 f"{name}: {columns} {'columns' if columns > 1 else 'column'} became "
-                f"{len(self.names):,} features, one for each category of a text ({listed})"
+                f"{len(self.names):,} {'features' if len(self.names) > 1 else 'feature'}, one for "
+                f"each category of a text ({listed})"
             )
         notes += (
             f"{name}: the feature '{shift}' is a difference, because float32 cannot tell the "

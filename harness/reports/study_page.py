@@ -175,7 +175,9 @@ def _build_recommendations_section(summary: Summary) -> Section:
     return Section(
         name="next",
         title="What to try next",
-        text="Suggestions from this study's results, each with its evidence.",
+        text="Suggestions from this study's results, each with its evidence. The commands leave "
+        "the test set sealed (--no-test). Open it once, for your final choice, with: harness test "
+        "STUDY.",
         template="recommendations",
         values={"recommendations": recommendations},
     )

@@ -7,7 +7,7 @@ import json
 from harness.analysis.formatting import find_hardest_class, format_count, format_percent
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
-from harness.reports.commands import build_train_command
+from harness.reports.commands import NO_TEST, build_train_command
 from harness.reports.page import Section
 from harness.results import count_correct, count_correct_by_class
 from harness.stats.proportions import compute_interval
@@ -157,6 +157,8 @@ def _describe_repeating(summary: Summary) -> str:
         "and the same versions, a study repeats exactly. Otherwise the results may differ "
         f"slightly, because {reason}."
     )
+    if NO_TEST not in summary.study.facts.get("command", ""):
+        note += f" It opens the test set again; {NO_TEST} leaves it sealed."
     if summary.store != DEFAULT_STORE:
         note += " Set --tracking-uri and --storage, or their environment variables, as before."
     return note

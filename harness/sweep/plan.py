@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.formatting import format_count
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.config.study_tables import parse_duration
@@ -197,7 +198,8 @@ class Plan:
         """How the winner is confirmed, as text in the record."""
         if not self.config.has_confirmation:
             return UNCONFIRMED
-        return f"the best {self.config.confirm.top} settings over {self.config.confirm.seeds} seeds"
+        top, seeds = self.config.confirm.top, self.config.confirm.seeds
+        return f"the best {format_count(top, 'setting')} over {format_count(seeds, 'seed')}"
 
     def _check_batch_size(self, examples: int) -> None:
         largest = self.config.find_largest("batch_size")
