@@ -110,37 +110,39 @@ def run_study(
     Searches the space, or runs the grid or list; confirms the winner over fresh seeds; reads the
     test set once and writes the report. Rerun the same command to continue a stopped study.
     """
-    from harness.sweep.options import RunOptions
-    from harness.sweep.plan import make_plan
-
     with report_errors():
-        options = RunOptions(
-            trials=trials,
-            device=parse_device(gpu, cpu),
-            workers=workers,
-            timeout=timeout,
-            seed=seed,
-            data_dir=data_dir,
-            tracking_uri=tracking_uri,
-            overrides=overrides or (),
-            confirm=not no_confirm,
-            ray=ray,
-            cpus_per_worker=cpus_per_worker,
-            storage=storage,
-        )
-        plan = make_plan(study, options)
+        with open_display(output, events=not dry_run) as watcher:
+            from harness.sweep.options import RunOptions
+            from harness.sweep.plan import make_plan
+
+            options = RunOptions(
+                trials=trials,
+                device=parse_device(gpu, cpu),
+                workers=workers,
+                timeout=timeout,
+                seed=seed,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+                overrides=overrides or (),
+                confirm=not no_confirm,
+                ray=ray,
+                cpus_per_worker=cpus_per_worker,
+                storage=storage,
+            )
+            plan = make_plan(study, options)
+            if dry_run:
+                watcher.stage("timing a few random settings")
+                from harness.sweep.dry_run import dry_run as estimate
+                from harness.sweep.dry_run import format_dry_run
+
+                resolved = estimate(plan)
+            else:
+                from harness.sweep.run import execute_plan
+
+                result = execute_plan(plan, fresh=fresh, watcher=watcher)
         if dry_run:
-            from harness.sweep.dry_run import dry_run as estimate
-            from harness.sweep.dry_run import format_dry_run
-
-            resolved = estimate(plan)
             print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
-            return
-        from harness.sweep.run import execute_plan
-
-        with open_display(output) as watcher:
-            result = execute_plan(plan, fresh=fresh, watcher=watcher)
-        if output is Format.json:
+        elif output is Format.json:
             print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
         else:
             from harness.cli.summary_screen import print_summary
@@ -211,20 +213,20 @@ def train(
 
     The run is recorded in the experiment STUDY-train.
     """
-    from harness.sweep.options import RunOptions
-    from harness.sweep.plan import make_plan
-    from harness.sweep.train_once import train_once
-
     with report_errors():
-        options = RunOptions(
-            device=parse_device(gpu, cpu),
-            seed=seed,
-            data_dir=data_dir,
-            tracking_uri=tracking_uri,
-            overrides=overrides or (),
-        )
-        plan = make_plan(study, options)
         with open_display(output) as watcher:
+            from harness.sweep.options import RunOptions
+            from harness.sweep.plan import make_plan
+            from harness.sweep.train_once import train_once
+
+            options = RunOptions(
+                device=parse_device(gpu, cpu),
+                seed=seed,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+                overrides=overrides or (),
+            )
+            plan = make_plan(study, options)
             result = train_once(plan, test=test, watcher=watcher)
         if output is Format.json:
             print(json.dumps({"event": "trained"} | result.to_dict()))

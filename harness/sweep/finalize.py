@@ -54,12 +54,13 @@ def finalize_study(
 
     Steps that an earlier run has finished are skipped. Raises Interruption.
     """
+    watcher.stage("choosing the champion")
     study = require_own_study(tracker, search)
     selection = freeze_selection(study)
     champion, waiting = selection.champion, list_unread_runs(study, selection)
     if _find_registered_run(tracker, study) != selection.model_run.uid:
         _check_not_interrupted(stop)
-        watcher.message(f"chosen: trial {champion.number}; registering its model")
+        watcher.stage(f"exporting the model of trial {champion.number}")
         _register_champion(plan, prepared, tracker, selection, study, watcher)
     # A champion is tested once: a resumed study that keeps it does not open the test set again.
     if waiting:
@@ -67,15 +68,17 @@ def finalize_study(
         count = format_count(len(waiting), "trial")
         trials = f", in one opening, for {count}" if study.is_grid_or_list else ""
         part = "test set" if study.test_name == "test" else "stand-in for the test set"
-        watcher.message(f"reading the {part}{again}{trials}")
+        watcher.stage(f"opening the {part}{again}{trials}")
         _check_not_interrupted(stop)
         log = plan.workspace.test_set_log(prepared.test_digest)
         test_baselines = None if study.classes else _fit_baselines(prepared, tracker, study)
         study = _read_test_set(tracker, sealed, log, selection, study, waiting, test_baselines)
+    watcher.stage("writing the report")
     summary, page = _write_report(plan, tracker, study, selection)
     assert summary.reading is not None
     failpoint("conclude.reported")
     tracker.log_file(search.uid, "report.html", page.render_inline().encode())
+    watcher.stage("recording the results")
     assert champion.best is not None
     metrics = {
         **champion.best.best_metrics,
