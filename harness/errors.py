@@ -55,6 +55,8 @@ class Interruption(HarnessError):  # noqa: N818 - nobody made an error
     """The user stopped the command; interrupted trials are queued for a retry."""
 
     exit_status = 130
+    command = ""
+    """The command that continues; empty if nothing is to be continued."""
 
 
 class StoreError(HarnessError):

@@ -233,6 +233,13 @@ class Trial:
     confirms: int | None = None
     """The number of the trial whose settings a confirmation run repeats with another seed; None for
     a trial of the study itself."""
+    name: str = ""
+    """The name of its [[trial]] table, with its seed if the study has several; else empty."""
+
+    @property
+    def label(self) -> str:
+        """`trial 12`, or the name of its [[trial]] table."""
+        return self.name or f"trial {self.title}"
 
     @property
     def title(self) -> str:

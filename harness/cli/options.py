@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from harness.cli.completion import complete_recorded_study, complete_study
 from harness.cli.help_format import MACHINE, OUTPUT, RECORDS
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError, HarnessError, Interruption
 from harness.system.terminal import escape
 
 if TYPE_CHECKING:
@@ -115,25 +115,45 @@ def parse_device(gpu: bool, cpu: bool) -> DeviceOption:
 
 
 @contextmanager
-def open_display(output: Format) -> Iterator[ProgressDisplay]:
-    """Open the progress display: JSON lines, a live table in a terminal, or plain lines."""
+def open_display(
+    output: Format, stage: str = "reading the study file", events: bool = True
+) -> Iterator[ProgressDisplay]:
+    """Open the progress display: JSON lines, a live display in a terminal, or plain lines.
+
+    It imports nothing heavy: open it before what does.
+
+    Args:
+        stage: the first stage.
+        events: whether JSON output is lines of events, and not one document.
+    """
+    from harness.sweep.progress import Silent
+
+    display: ProgressDisplay
     if output is Format.json:
         from harness.cli.progress.jsonlines import JsonLines
 
-        yield JsonLines()
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal or console.is_dumb_terminal:
+        display = JsonLines() if events else Silent()
+    elif not is_live_terminal(sys.stderr):
         from harness.cli.progress.plain import Plain
 
-        yield Plain()
-        return
-    from harness.cli.progress.live import LiveTable
+        display = Plain()
+    else:
+        from rich.console import Console
 
-    with LiveTable(console) as live:
-        yield live
+        from harness.cli.progress.live import LiveDisplay
+
+        # The stream itself: sys.stderr is replaced while the display is open.
+        console = Console(file=sys.stderr, force_terminal=True, highlight=False)
+        with LiveDisplay(console, stage) as live:
+            yield live
+        return
+    display.stage(stage)
+    yield display
+
+
+def is_live_terminal(stream: TextIO) -> bool:
+    """Whether the stream is a terminal whose cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
 @contextmanager
@@ -142,7 +162,10 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
-        print(f"harness: {escape(str(error))}", file=sys.stderr)
+        command = error.command if isinstance(error, Interruption) else ""
+        print(f"harness: {escape(str(error))}{':' * bool(command)}", file=sys.stderr)
+        if command:
+            print(f"  {escape(command)}", file=sys.stderr)
         raise typer.Exit(error.exit_status) from None
     except KeyboardInterrupt:
         print("harness: stopped immediately", file=sys.stderr)

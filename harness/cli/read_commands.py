@@ -98,12 +98,12 @@ def replay(
     which three twins of the trial measure. The exit status is 1 if they differ. A trial that was
     trained on a CPU is replayed on a CPU.
     """
-    from harness.sweep.replay import replay as run
-    from harness.workspace import Workspace
-
     with report_errors():
         device = parse_device(gpu, cpu)
-        with open_display(output) as watcher:
+        with open_display(output, "reading the record") as watcher:
+            from harness.sweep.replay import replay as run
+            from harness.workspace import Workspace
+
             result = run(
                 Workspace(Path("mlruns")),
                 name,

@@ -106,42 +106,44 @@ def run_study(
     test set once and writes the report. Rerun the same command to continue a stopped study.
     After --no-test, the same command without --no-test opens the test set too.
     """
-    from harness.sweep.options import RunOptions
-    from harness.sweep.plan import make_plan
-
     with report_errors():
-        options = RunOptions(
-            trials=trials,
-            device=parse_device(gpu, cpu),
-            workers=workers,
-            timeout=timeout,
-            seed=seed,
-            data_dir=data_dir,
-            tracking_uri=tracking_uri,
-            overrides=overrides or (),
-            confirm=not no_confirm,
-            test=not no_test,
-            ray=ray,
-            cpus_per_worker=cpus_per_worker,
-            storage=storage,
-        )
-        plan = make_plan(study or DEFAULT_STUDY, options)
-        if dry_run:
-            from harness.sweep.dry_run import dry_run as estimate
-            from harness.sweep.dry_run import format_dry_run
-
-            resolved = estimate(plan)
-            print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
-            return
-        from harness.sweep.run import execute_plan
-
-        with open_display(output) as watcher:
-            if study is None:
+        with open_display(output, events=not dry_run) as watcher:
+            if study is None and not dry_run:
                 from harness.cli.ready_studies import describe_default_study
 
                 watcher.message(describe_default_study(DEFAULT_STUDY, data_dir))
-            result = execute_plan(plan, fresh=fresh, watcher=watcher)
-        if output is Format.json:
+            from harness.sweep.options import RunOptions
+            from harness.sweep.plan import make_plan
+
+            options = RunOptions(
+                trials=trials,
+                device=parse_device(gpu, cpu),
+                workers=workers,
+                timeout=timeout,
+                seed=seed,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+                overrides=overrides or (),
+                confirm=not no_confirm,
+                test=not no_test,
+                ray=ray,
+                cpus_per_worker=cpus_per_worker,
+                storage=storage,
+            )
+            plan = make_plan(study or DEFAULT_STUDY, options)
+            if dry_run:
+                watcher.stage("timing a few random settings")
+                from harness.sweep.dry_run import dry_run as estimate
+                from harness.sweep.dry_run import format_dry_run
+
+                resolved = estimate(plan)
+            else:
+                from harness.sweep.run import execute_plan
+
+                result = execute_plan(plan, fresh=fresh, watcher=watcher)
+        if dry_run:
+            print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
+        elif output is Format.json:
             print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
         elif verbose:
             print(f"\n{result.summary.text()}")
@@ -226,20 +228,20 @@ def train(
 
     The run is recorded in the experiment STUDY-train.
     """
-    from harness.sweep.options import RunOptions
-    from harness.sweep.plan import make_plan
-    from harness.sweep.train_once import train_once
-
     with report_errors():
-        options = RunOptions(
-            device=parse_device(gpu, cpu),
-            seed=seed,
-            data_dir=data_dir,
-            tracking_uri=tracking_uri,
-            overrides=overrides or (),
-        )
-        plan = make_plan(study, options)
         with open_display(output) as watcher:
+            from harness.sweep.options import RunOptions
+            from harness.sweep.plan import make_plan
+            from harness.sweep.train_once import train_once
+
+            options = RunOptions(
+                device=parse_device(gpu, cpu),
+                seed=seed,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+                overrides=overrides or (),
+            )
+            plan = make_plan(study, options)
             result = train_once(plan, test=test, watcher=watcher)
         if output is Format.json:
             print(json.dumps({"event": "trained"} | result.to_dict()))
@@ -259,11 +261,11 @@ def open_test(
     The choice was frozen when the study finished. The result goes into the record, the report and
     the summary, as without --no-test. If the test set is open already, it is not read again.
     """
-    from harness.sweep.sealed_study import open_sealed_test_set
-    from harness.workspace import Workspace
-
     with report_errors():
-        with open_display(output) as watcher:
+        with open_display(output, "reading the record") as watcher:
+            from harness.sweep.sealed_study import open_sealed_test_set
+            from harness.workspace import Workspace
+
             result = open_sealed_test_set(
                 Workspace(Path("mlruns")),
                 study,

@@ -155,6 +155,7 @@ class Search:
             uid=self.trial_uid(trial.number),
             spec=spec,
             attempt=trial.user_attrs.get("attempt", 1),
+            name=self._get_name(ordinal),
         )
 
     def get_trial(self, number: int) -> Trial:
@@ -169,7 +170,17 @@ class Search:
             else self.config.build_spec(FixedTrial(params), self._find_ordinal(number))
         )
         attempt = frozen.user_attrs.get("attempt", 1)
-        return Trial(number=number, uid=self.trial_uid(number), spec=spec, attempt=attempt)
+        name = self._get_name(self._find_ordinal(number))
+        uid = self.trial_uid(number)
+        return Trial(number=number, uid=uid, spec=spec, attempt=attempt, name=name)
+
+    def _get_name(self, ordinal: int) -> str:
+        """The name of a trial's [[trial]] table, with its seed if there are several; else empty."""
+        names, study = list(self.config.settings), self.config.study
+        if not names:
+            return ""
+        name, seed = names[ordinal % len(names)], study.seed + ordinal // len(names)
+        return f"{name}, seed {seed}" if study.seeds > 1 else name
 
     def trial_uid(self, number: int) -> str:
         return f"{self.uid}/{number}"

@@ -6,6 +6,7 @@ run           `run_study`: a study from start to summary
 driver        the loop: ask, train, report, prune, record, tell
 process_state one study at a time in a process, and all of its settings are restored
 progress      the state of a sweep, and the interface of what displays it
+status        lines on how far a study is
 recovery      close the trials that a dead driver left running, and miss no run of a trial
 check_name    refuse a name that another study has in the store, and a study in a copied folder
 check_models  check, before the start, that custom models fit the data

@@ -52,7 +52,8 @@ def confirm_best_settings(
     count = len(missing)
     settings = len({run.number for run in missing})
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
-    watcher.message(f"confirming {what} over fresh seeds: {format_count(count, 'run')}")
+    seeds = format_count(len({run.spec.seed for run in missing}), "fresh seed")
+    watcher.stage(f"confirming {what} over {seeds}")
     with (
         nullcontext(executor)
         if executor
@@ -66,6 +67,7 @@ def confirm_best_settings(
             target=count,
             objective=study.objective,
             keep=count,
+            noun="run",
         ).run(stop)
     if ending == "interrupted":
         raise Interruption("interrupted during confirmation; rerun the same command to continue")

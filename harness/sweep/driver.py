@@ -69,12 +69,15 @@ class Driver:
         keep: int = DEFAULT_KEEP,
         timeout: float | None = None,
         best: BestTrial | None = None,
+        noun: str = "trial",
     ) -> None:
         """`keep`: the number of best trials whose weights stay in the record."""
         self._source, self._executor = source, executor
         self._tracker, self._watcher = tracker, watcher
         self._timeout, self._keep = timeout, keep
-        self.progress = Progress(target, objective, source.counts, best=best)
+        self.progress = Progress(
+            target, objective, source.counts, best=best, timeout=timeout, noun=noun
+        )
 
     def run(self, stop: StopFlag) -> Ending:
         """Run trials to the target, the timeout or a signal.
@@ -97,6 +100,7 @@ class Driver:
             with suppress(HarnessError, OSError):  # report the first error
                 self._drain(f"the driver stopped: {type(error).__name__}", stop)
             raise
+        self._watcher.stage(f"{stop.requested}: recording what runs; Ctrl-C again stops at once")
         self._drain(f"interrupted by {stop.requested}", stop)
         return "interrupted"
 
@@ -183,7 +187,7 @@ class Driver:
         value = outcome.best.get_objective(self.progress.objective)
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
         if not ranking or rank < ranking[0]:
-            self.progress.best = BestTrial(trial.title, value, trial.spec.describe())
+            self.progress.best = BestTrial.of(trial, value)
         if len(ranking) < self._keep:
             return True, ""
         worst = ranking[self._keep - 1]

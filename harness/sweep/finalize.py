@@ -54,11 +54,12 @@ def finalize_study(
     With --no-test, the choice is recorded and the test set stays sealed. Steps that an earlier run
     has finished are skipped. Raises Interruption.
     """
+    watcher.stage("choosing the champion")
     study = require_own_study(tracker, search)
     selection = freeze_selection(study)
     if _find_registered_run(tracker, study) != selection.model_run.uid:
         check_not_interrupted(stop)
-        watcher.message(f"chosen: trial {selection.champion.number}; registering its model")
+        watcher.stage(f"exporting the model of trial {selection.champion.number}")
         _register_champion(plan, prepared, tracker, selection, study, watcher)
     # A champion is tested once: a resumed study that keeps it does not open the test set again.
     if list_unread_runs(study, selection):
@@ -69,16 +70,23 @@ def finalize_study(
         else:
             record_sealed_selection(prepared, tracker, selection, study)
     uri = plan.resolved_tracking_uri
-    return close_finished_study(plan.workspace, uri, tracker, study, selection)
+    return close_finished_study(plan.workspace, uri, tracker, study, selection, watcher)
 
 
 def close_finished_study(
-    workspace: Workspace, uri: str, tracker: Tracker, study: StudyRun, selection: Selection
+    workspace: Workspace,
+    uri: str,
+    tracker: Tracker,
+    study: StudyRun,
+    selection: Selection,
+    watcher: ProgressDisplay,
 ) -> Summary:
     """Write the report and the final metrics, and close the study's run as COMPLETE."""
+    watcher.stage("writing the report")
     summary, page = _write_report(workspace, uri, tracker, study, selection)
     failpoint("conclude.reported")
     tracker.log_file(study.uid, "report.html", page.render_inline().encode())
+    watcher.stage("recording the results")
     assert selection.champion.best is not None
     # In a resumed list, the champion may have been tested by an earlier run.
     test = summary.reading.figures if summary.reading else {}

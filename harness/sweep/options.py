@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.study_tables import MAX_SEED, MAX_TRIALS, parse_duration
-from harness.errors import ConfigError
+from harness.errors import ConfigError, mask_credentials
 from harness.executors.devices import DeviceOption
 
 MAX_WORKERS = 1000
@@ -65,13 +65,20 @@ class RunOptions:
         values = {"trials": self.trials, "timeout": self.timeout, "seed": self.seed}
         return {name: value for name, value in values.items() if value is not None}
 
-    def command_line(self, study: str | Path) -> list[str]:
-        """Return the command that runs the same study, without paths to data and to stores."""
+    def command_line(self, study: str | Path, paths: bool = False) -> list[str]:
+        """Return the command that runs the same study; `paths` adds those to data and to stores.
+
+        Passwords in addresses are masked.
+        """
         values = self.study_values | {
             "workers": self.workers,
             "ray": self.ray,
             "cpus-per-worker": self.cpus_per_worker,
         }
+        if paths:
+            addresses = {"tracking-uri": self.tracking_uri, "storage": self.storage}
+            masked = {name: mask_credentials(uri) for name, uri in addresses.items() if uri}
+            values |= {"data-dir": self.data_dir} | masked
         flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
         flags += [f"--{self.device}"] if self.device else []
         flags += [] if self.confirm else ["--no-confirm"]

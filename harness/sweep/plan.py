@@ -62,6 +62,8 @@ class Plan:
     tracking_uri: str | None
     command: str
     """The command for the same study, without paths to data and to stores."""
+    rerun_command: str = ""
+    """The command to continue the study in this folder, with these paths."""
     ray: RayOptions | None = None
     """The Ray cluster to train on, instead of this machine."""
     opens_test_set: bool = True
@@ -247,6 +249,7 @@ def make_plan(study: str | Path, options: RunOptions) -> Plan:
         data_dir=Path(options.data_dir) if options.data_dir is not None else None,
         tracking_uri=options.tracking_uri,
         command=shlex.join(options.command_line(study)),
+        rerun_command=shlex.join(options.command_line(study, paths=True)),
         ray=cluster,
         opens_test_set=options.test,
     )

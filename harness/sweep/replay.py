@@ -69,6 +69,7 @@ def replay(
         HarnessError: the training failed.
         Interruption: a signal stopped it.
     """
+    watcher.stage("reading the record")
     tracker = workspace.open_tracker(tracking_uri, reading=True)
     study, run = find_trial(tracker, name)
     title = f"{study.name}/{run.number}"
@@ -79,14 +80,16 @@ def replay(
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with use_process() as stop, importable_from(folder, Path.cwd()):
         check_recorded_code(f"{title} cannot be replayed", run.spec)
+        watcher.stage("preparing the data")
         prepared = prepare_recorded_data(study, before, data_dir)
         here = collect_environment(prepared, description, workers=1, slots=1)
         caveats = list_replay_caveats(run.environment, here)
         trainer = _ReplayTrainer(
             prepared, study.objective, run, _MessagesOnly(watcher), stop, inline
         )
-        watcher.message(f"replaying {title}: {run.spec.describe()} on {description}")
+        watcher.stage(f"replaying {title}: {run.spec.describe()} on {description}")
         (now,) = trainer.train(devices[:1])
+        watcher.stage("comparing with the record")
         recorded = _load_recorded(tracker, run)
         result = ReplayResult(study, run, description, tuple(caveats), recorded, now)
         if caveats and result.first_difference is not None and not now.diverged:
@@ -94,6 +97,7 @@ def replay(
                 f"the bits differ, and equal bits are not promised here; training {TWINS} twins, "
                 f"with initial weights off by {PERTURBATION_TEXT}, to measure rounding's effect"
             )
+            watcher.stage(f"training {TWINS} twins")
             twins = trainer.train(devices[:TWINS], TWINS)
             twin_spread = compare_with_twins(
                 recorded.epochs, now.epochs, twins, prepared.sizes["validation"]
@@ -107,10 +111,10 @@ def replay(
 
 
 class _MessagesOnly:
-    """Shows messages and progress, but no ends of trials: a replay is not one of the study's."""
+    """Shows all but ends of trials: a replay is not one of the study's."""
 
     def __init__(self, watcher: ProgressDisplay) -> None:
-        self.message, self.refresh = watcher.message, watcher.refresh
+        self.stage, self.message, self.refresh = watcher.stage, watcher.message, watcher.refresh
 
     def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str

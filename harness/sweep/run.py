@@ -24,8 +24,9 @@ from harness.sweep.driver import DEFAULT_KEEP, Driver
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.process_state import use_process
-from harness.sweep.progress import BestTrial, ProgressDisplay, Silent
+from harness.sweep.progress import ProgressDisplay, Silent
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
+from harness.sweep.status import find_best, format_best, format_done, format_start
 from harness.system.signals import StopFlag
 from harness.tracking.types import RunRecord, TestReading
 
@@ -140,6 +141,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
     """Run a planned study. Raises HarnessError."""
     config, workspace = plan.config, plan.workspace
     with use_process() as stop, plan.join_cluster() as plan:
+        watcher.stage(f"preparing the data: {config.data.name}")
         prepared = plan.prepare()
         check_name(plan, prepared, fresh, watcher.message)
         with (
@@ -153,7 +155,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
                 )
             if few := plan.config.describe_few_settings():
                 watcher.message(f"{config.study.name}: {few}")
-            watcher.message(_format_start(plan, search))
+            watcher.message(format_start(plan, search))
             for note in prepared.notes:
                 watcher.message(note)
             todo = search.target - search.counts.done
@@ -162,12 +164,22 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
                 # Start the workers first: their fork server imports torch while this process
                 # imports mlflow, and they map the data while the store is opened.
                 if executor is not None:
+                    watcher.stage("loading PyTorch" if plan.inline else "starting the workers")
                     executor.wait(0)
+                watcher.stage("opening the tracking store")
                 name = config.study.name
                 with workspace.open_outbox(
                     name, plan.tracking_uri, watcher.message, stop
                 ) as tracker:
-                    summary = _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
+                    try:
+                        summary = _run_stages(
+                            plan, prepared, search, executor, tracker, watcher, stop
+                        )
+                    except Interruption as error:
+                        error.command = plan.rerun_command
+                        if best := find_best(search):
+                            watcher.message(format_best(plan, best))
+                        raise
     return StudyResult(summary)
 
 
@@ -185,6 +197,7 @@ def _run_stages(
     if executor is None and search.is_settled:
         from harness.sweep.finalize import load_finished_summary
 
+        watcher.stage("reading the record")
         summary = load_finished_summary(plan, tracker, search)
         if summary is not None:
             return summary
@@ -204,11 +217,14 @@ def _run_stages(
         log_model_code(plan, tracker, search.uid)
         recover_trials(search, tracker)
         if executor is not None:
+            is_search = plan.config.study.sampler not in GRID_OR_LIST
+            watcher.stage("searching" if is_search else "training the settings")
             _drive_search(plan, search, executor, tracker, watcher, stop)
+        watcher.stage("recording the trials")
         try:
             tracker.flush()
         except Unsent as error:
-            done = _format_done(search.counts.done, search.target)
+            done = format_done(search.counts.done, search.target)
             raise Unsent(f"{done}; {error}") from None
         from harness.sweep.confirm import confirm_best_settings
         from harness.sweep.finalize import finalize_study
@@ -241,10 +257,6 @@ def _drive_search(
 ) -> None:
     """Run the search's trials to the target or the timeout. Raises Interruption for a signal."""
     study = plan.config.study
-    best = None
-    if search.ranking:
-        trial = search.get_trial(search.ranking[0][1])
-        best = BestTrial(trial.title, abs(search.ranking[0][0]), trial.spec.describe())
     ending = Driver(
         search,
         executor,
@@ -254,29 +266,13 @@ def _drive_search(
         objective=study.objective,
         keep=study.trials if study.sampler in GRID_OR_LIST else DEFAULT_KEEP,
         timeout=parse_duration(study.timeout) if study.timeout else None,
-        best=best,
+        best=find_best(search),
     ).run(stop)
     done = f"{search.counts.done} of {format_count(search.target, 'trial')}"
     if ending == "interrupted":
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")
     if ending == "timeout":
         watcher.message(
-            f"stopped after {study.timeout} with {done}; rerun the same command to continue"
+            f"stopped after {study.timeout} with {done}; to train the others:\n"
+            f"  {plan.rerun_command}"
         )
-
-
-def _format_done(done: int, target: int) -> str:
-    verb = "is" if target == 1 else "are"
-    return f"{done} of {format_count(target, 'trial')} {verb} done"
-
-
-def _format_start(plan: Plan, search: Search) -> str:
-    name, target, done = plan.config.study.name, search.target, search.counts.done
-    trials = format_count(target, "trial")
-    if done >= target:
-        return f"{name}: {_format_done(done, target)}, nothing to train"
-    workers = "in this process" if plan.inline else format_count(len(plan.devices), "worker")
-    where = f"on {plan.device} ({workers})"
-    if done:
-        return f"{name}: resuming after {done} of {trials}, {where}"
-    return f"{name}: {trials} {where}"

@@ -71,7 +71,7 @@ def open_sealed_test_set(
         DataError: the data is not that of the study.
         Interruption: a signal stopped it before the test set was read.
     """
-    watcher.message(f"reading the record of {name}")
+    watcher.stage(f"reading the record of {name}")
     uri = workspace.resolve_tracking_uri(tracking_uri)
     reader = workspace.open_tracker(uri, reading=True)
     study = find_study(reader, name)
@@ -127,7 +127,7 @@ def _test_and_close(
                 raise StudyError(f"study '{name}' was changed meanwhile; run the command again")
             if list_unread_runs(now, selection):
                 now = open_test_set(workspace, prepared, tracker, selection, now, watcher, stop)
-            summary = close_finished_study(workspace, uri, tracker, now, selection)
+            summary = close_finished_study(workspace, uri, tracker, now, selection, watcher)
         tracker.flush()
     return summary
 

@@ -47,7 +47,7 @@ def open_test_set(
     count = format_count(len(waiting), "trial")
     trials = f", in one opening, for {count}" if study.is_grid_or_list else ""
     part = "test set" if study.test_name == "test" else "stand-in for the test set"
-    watcher.message(f"reading the {part}{again}{trials}")
+    watcher.stage(f"opening the {part}{again}{trials}")
     check_not_interrupted(stop)
     test_baselines = None if study.classes else _test_baselines(prepared, tracker, study)
     for run in waiting:  # missing weights must show before the test set is opened

@@ -90,6 +90,7 @@ def train_once(plan: Plan, *, test: bool, watcher: ProgressDisplay) -> TrainResu
         config.build_fixed_spec()
     except ValueError as error:  # such as a model that only [space] or [[trial]] sets
         raise ConfigError(f"{config.source}: [train] {error}") from None
+    watcher.stage(f"preparing the data: {config.data.name}")
     prepared = plan.prepare()
     with use_process() as stop, check_models(plan, prepared) as plan:
         return _train_planned(plan, prepared, test, watcher, stop)
@@ -103,17 +104,18 @@ def _train_planned(
     objective = config.study.objective
     source = FixedSearch(uuid.uuid4().hex[:12], [spec], objective=objective)
     name = f"{experiment}.{source.uid}"
+    watcher.stage("opening the tracking store")
     with (
         plan.create_executor(prepared, 1) as executor,
         plan.workspace.open_outbox(name, plan.tracking_uri, watcher.message, stop) as tracker,
     ):
         tracker.ended_cleanly = True  # this run is never resumed
-        watcher.message(f"{config.study.name}: {spec.describe()} on {plan.device}")
         for note in prepared.notes:
             watcher.message(note)
         tracker.open_study(
             plan.build_record(prepared, source.uid, slots=1, name=experiment, kind="train")
         )
+        watcher.stage(f"training {spec.describe()} on {plan.device}")
         ending = Driver(source, executor, tracker, watcher, target=1, objective=objective).run(stop)
         if ending == "interrupted":
             raise Interruption("interrupted; the run is recorded as interrupted")
@@ -123,6 +125,7 @@ def _train_planned(
         log_model_code(plan, tracker, source.uid)
         reading = None
         if test:
+            watcher.stage("opening the test set")
             from harness.data.torch_datasets import SealedTest
             from harness.models.mlp import load_model
             from harness.test_set.opening import read_test_set

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from mlflow import MlflowClient
 
 from harness.cli import main, read_commands, run_commands
 from harness.workspace import Workspace
+from tests.faults.recorded_study import PROGRESS_LINE
 from tests.support.digits_study import STUDY
 
 
@@ -35,7 +37,7 @@ def test_json_lines_end_with_the_summary(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["event"] for line in lines if line["event"] != "message"] == [
+    assert [line["event"] for line in lines if line["event"] not in ("message", "stage")] == [
         *("trial", "trial"),
         *("confirm", "confirm"),
         "verdict",
@@ -53,7 +55,7 @@ def test_json_lines_end_with_the_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wait_for", ["trial 4 ", "4 trials on CPU"])
+@pytest.mark.parametrize("wait_for", ["trial 4:", "4 trials on CPU"])
 def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_continues(
     tmp_path: Path, wait_for: str
 ) -> None:
@@ -61,7 +63,7 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_continues(
     (tmp_path / "tiny.toml").write_text(STUDY)
     arguments = [
         *(sys.executable, "-m", "harness", "run-study", "./tiny.toml", "--cpu"),
-        *("--trials", "4000" if wait_for == "trial 4 " else "4"),
+        *("--trials", "4000" if wait_for == "trial 4:" else "4"),
     ]
     with subprocess.Popen(
         arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -76,11 +78,16 @@ def test_ctrl_c_in_a_terminal_is_one_line_and_the_same_command_continues(
         lines += process.stderr.readlines()
         assert process.wait(30) == 130
     assert not any("Traceback" in line for line in lines), lines
-    assert "rerun the same command to continue" in lines[-1]
+    assert "rerun the same command to continue" in lines[-2]
+    assert shlex.split(lines[-1]) == [
+        "harness", "run-study", "./tiny.toml", f"--trials={arguments[-1]}", "--cpu"
+    ]  # fmt: skip
+    if wait_for == "trial 4:":
+        assert "  best so far: val/accuracy 0." in lines[-3]
     uri = Workspace(tmp_path / "mlruns").local_uri
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None or wait_for != "trial 4 "  # nothing is sent if it stops early
+    assert experiment is not None or wait_for != "trial 4:"  # nothing is sent if it stops early
     ids = [experiment.experiment_id] if experiment is not None else []
     states = {run.info.status for run in (client.search_runs(ids) if ids else [])}
     assert "RUNNING" not in states
@@ -100,8 +107,24 @@ def test_the_other_commands_from_the_command_line(
     study = ("run-study", "./tiny.toml", "--cpu", "--trials", "2", "--no-confirm")
     done = command(tmp_path, *study)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^test +accuracy \d\.\d{4}", done.stdout, re.MULTILINE)
-    assert len(done.stderr.splitlines()) == 5, "the opening, two trials, the choice, the test"
+    assert re.search(r"^test accuracy +\d\.\d{4}", done.stdout, re.MULTILINE)
+    lines = [re.sub(r"\d+|, .*|: .*", "", line[21:]) for line in done.stderr.splitlines()]
+    assert lines == [
+        "reading the study file",
+        "preparing the data",
+        "tiny",
+        "starting the workers",
+        "opening the tracking store",
+        "searching",
+        "/  trial ",
+        "/  trial ",
+        "recording the trials",
+        "choosing the champion",
+        "exporting the model of trial ",
+        "opening the test set",
+        "writing the report",
+        "recording the results",
+    ]
     done = command(tmp_path, "train", "./tiny.toml", "--cpu", "--test", "--format", "json")
     tested = json.loads(done.stdout.splitlines()[-1])["test"]
     assert 0 < tested["interval"][0] < tested["accuracy"] <= tested["interval"][1] <= 1
@@ -162,7 +185,9 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     done = command(tmp_path, *arguments)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert [line for line in done.stderr.splitlines() if not PROGRESS_LINE.match(line)] == [
+        done.stderr.splitlines()[-1]
+    ]
     assert "Traceback" not in done.stderr
     assert not done.stdout
     assert not list(tmp_path.iterdir()), "nothing is left behind"

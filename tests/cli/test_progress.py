@@ -1,23 +1,35 @@
-"""The displays of a running sweep: live table, plain lines, JSON lines."""
+"""The displays of a running sweep, as screens: live display, plain lines, JSON lines."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tqdm import tqdm
 
-from harness.cli.options import Format, open_display
+from harness.cli.options import is_live_terminal
 from harness.cli.progress.jsonlines import JsonLines
-from harness.cli.progress.live import LiveTable
+from harness.cli.progress.live import LiveDisplay
 from harness.cli.progress.plain import Plain
+from harness.cli.progress.wording import format_time_left
+from harness.config.loader import load
 from harness.results import EpochMetrics, TrialFailure, TrialResult
+from harness.search.open_study import open_search
 from harness.search.study import Counts
-from harness.sweep.progress import BestTrial, Progress, RunningTrial
+from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
 from harness.trial import Trial, TrialSpec
+from tests.cli.screens import assert_screen, remove_escapes
+from tests.support.list_study import write
 
 SPEC = TrialSpec(hidden=(256, 128), batch_norm="before", learning_rate=0.003, epochs=12)
 METRICS = EpochMetrics(
@@ -42,6 +54,7 @@ RESULT = TrialResult(
     predictions=b"",
     weights=b"",
 )
+LOST = "worker 0 died (signal 9)"
 
 
 @pytest.fixture
@@ -49,7 +62,7 @@ def progress() -> Progress:
     progress = Progress(target=50, objective="val/accuracy", counts=Counts(9, 2, 1))
     progress.started -= 60
     progress.ended_trials, progress.epochs = 12, 120
-    progress.best = BestTrial("3", 0.8765, SPEC.describe())
+    progress.best = BestTrial.of(TRIAL, 0.8765)
     progress.running = {
         "u/12": RunningTrial(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
         "u/13": RunningTrial(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),
@@ -57,79 +70,220 @@ def progress() -> Progress:
     return progress
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
-def test_the_live_table_fits_its_terminal(progress: Progress, width: int) -> None:
+def end_trials(display: ProgressDisplay, progress: Progress, trial: Trial = TRIAL) -> None:
+    """End a trial in each possible way."""
+    display.trial_ended(progress, trial, "COMPLETE", RESULT, "")
+    pruned = replace(RESULT, epochs=4, best=replace(METRICS, val_accuracy=0.71))
+    others = [replace(trial, number=trial.number + number) for number in (1, 2, 3)]
+    display.trial_ended(progress, others[0], "PRUNED", pruned, "")
+    failure = TrialFailure(reason="diverged: the loss is nan")
+    display.trial_ended(progress, others[1], "FAILED", failure, failure.reason)
+    display.trial_ended(progress, others[2], "INTERRUPTED", None, LOST)
+
+
+def draw(
+    progress: Progress | None, stage: str, width: int, height: int = 24, trial: Trial = TRIAL
+) -> str:
+    """Return what a terminal shows during the stage, after some trials ended."""
     stream = io.StringIO()
-    console = Console(file=stream, width=width, height=30, force_terminal=True, color_system=None)
-    with LiveTable(console) as live:
-        live.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
-        live.refresh(progress)
-        live.message("and a word")
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
-    assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= width
-    assert "12/50 trials" in text
-    assert "7/12" in text
-    assert "0.8765" in text
-    assert "and a word" in text
-    if width >= 80:
-        assert "2 pruned" in text
-        assert "1 failed" in text
-        assert "12 trials/min" in text
-        assert "3 min 10 s left" in text
-        assert "256-128 · bn before · adam 0.003" in text
+    console = Console(
+        file=stream, width=width, height=height, force_terminal=True, color_system=None
+    )
+    display = LiveDisplay(console)
+    display._stage = stage
+    if progress is not None:
+        if progress.target > 1:
+            end_trials(display, progress, trial)
+        display.refresh(progress)
+    console.print(display.draw())
+    screen = remove_escapes(stream.getvalue())
+    assert max(map(len, screen.splitlines())) <= width
+    return screen
 
 
-@pytest.mark.parametrize("height", [12, 30])
-def test_the_live_table_always_shows_its_summary(progress: Progress, height: int) -> None:
+@pytest.mark.parametrize("width", [30, 40, 80, 120])
+def test_a_search(progress: Progress, width: int) -> None:
+    assert_screen(f"search_{width}", draw(progress, "searching", width))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_confirmation(progress: Progress, width: int) -> None:
+    progress.target, progress.noun, progress.counts = 9, "run", Counts(4, 0, 0)
+    progress.ended_trials = 4
+    progress.running = {
+        "c": RunningTrial(Trial(number=4, uid="c", spec=replace(SPEC, seed=2), confirms=17))
+    }
+    progress.best = BestTrial.of(replace(TRIAL, confirms=3), 0.8765)
+    stage = "confirming the best 3 settings over 3 fresh seeds"
+    screen = draw(progress, stage, width, trial=replace(TRIAL, confirms=3))
+    assert_screen(f"confirmation_{width}", screen)
+
+
+def test_one_trial_shows_its_epochs(progress: Progress) -> None:
+    progress.target, progress.counts, progress.ended_trials = 1, Counts(0, 0, 0), 0
+    progress.running.popitem()
+    progress.best = None
+    assert_screen("train_80", draw(progress, f"training {SPEC.describe()} on CPU, 2 cores", 80))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_list_shows_the_names_of_its_trials(
+    progress: Progress, tmp_path: Path, width: int
+) -> None:
+    with open_search(load(write(tmp_path)), tmp_path) as search:
+        trials = [search.ask() for _ in range(3)]
+    names = ["linear, seed 5", "hidden = [24], batch_norm = before, seed 5", "linear, seed 6"]
+    assert [trial.label for trial in trials] == names
+    progress.target, progress.counts = 6, Counts(1, 0, 0)
+    progress.ended_trials, epoch = 1, replace(METRICS, epoch=2)
+    progress.best = BestTrial.of(trials[0], 0.9)
+    progress.running = {trial.uid: RunningTrial(trial, "", [epoch]) for trial in trials[1:]}
+    screen = draw(progress, "training the settings", width, trial=trials[0])
+    assert_screen(f"list_{width}", screen)
+    stream = io.StringIO()
+    Plain(stream).trial_ended(progress, trials[0], "COMPLETE", RESULT, "")
+    assert "1/6  linear, seed 5: 0.8765 (best), " in stream.getvalue()
+
+
+@pytest.mark.parametrize("height", [3, 10, 24])
+def test_any_height_shows_the_most_important_lines_first(progress: Progress, height: int) -> None:
     progress.running = {
         str(number): RunningTrial(Trial(number=number, uid=str(number), spec=SPEC))
         for number in range(64)
     }
+    lines = draw(progress, "searching", 80, height).rstrip().splitlines()
+    assert len(lines) <= max(height, 9)
+    assert "searching" in lines[0]
+    assert "12/50 trials" in lines[1]
+    if height > 10:
+        assert "and 49 more running" in lines[-1]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_stage_before_and_after_the_search(width: int) -> None:
+    assert_screen(f"stage_{width}", draw(None, "preparing the data: fashion-mnist", width))
+
+
+def test_the_remaining_time_knows_the_timeout(progress: Progress) -> None:
+    assert format_time_left(progress) == "3 min left"
+    progress.timeout = 90
+    assert format_time_left(progress) == "30 s until the timeout"
+    progress.timeout = 1000
+    assert format_time_left(progress) == "3 min left"
+    progress.timeout = 60
+    assert format_time_left(progress) == "timeout: finishing 2 running trials"
+    progress.ended_trials, progress.running, progress.timeout = 0, {}, None
+    assert format_time_left(progress) == "", "nothing is trained yet"
+    progress.timeout = 600
+    assert format_time_left(progress) == "9 min until the timeout"
+
+
+def test_a_live_display_moves_while_the_main_thread_is_busy(progress: Progress) -> None:
     stream = io.StringIO()
-    console = Console(file=stream, width=80, height=height, force_terminal=True, color_system=None)
-    with LiveTable(console) as live:
-        for _ in range(9):
-            live.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
-        drawn = console.render_lines(live._draw(progress))
-    text = "\n".join("".join(segment.text for segment in line) for line in drawn)
-    assert len(drawn) <= height
-    assert "12/50 trials" in text
-    assert f"and {64 - max(1, height - 12)} more" in text
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    with LiveDisplay(console, "loading") as live:
+        first = stream.getvalue()
+        time.sleep(0.5)
+        assert len(stream.getvalue()) > len(first)
+        live.stage("searching")
+        live.refresh(progress)
+        live.message("a line that stays\n  harness run-study quickstart " + "--set x=1 " * 10)
+        time.sleep(0.3)
+    text = remove_escapes(stream.getvalue())
+    assert "loading" in first
+    assert text.index("loading") < text.index("a line that stays") < text.index("12/50 trials")
+    assert "--set x=1 " * 10 in text, "a command is not wrapped"
 
 
-def test_plain_lines_have_a_date_and_the_result_of_a_trial(progress: Progress) -> None:
+def test_a_librarys_bar_and_warnings_do_not_break_the_display(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    with LiveDisplay(console, "downloading") as live:
+        with tqdm(total=10, mininterval=0) as bar:
+            bar.update(4)
+            bar.refresh()
+            during = [remove_escapes(text.plain) for text in live._draw_captured()]
+        print("a warning", file=sys.stderr)
+    assert "40%" in during[0]
+    assert "a warning\n" in remove_escapes(stream.getvalue()).replace("\r", "")
+    assert capsys.readouterr().err == ""
+
+
+def test_plain_lines(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda _: "2026-01-02 03:04:05")
     stream = io.StringIO()
     plain = Plain(stream)
-    plain.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
-    plain.trial_ended(progress, TRIAL, "PRUNED", replace(RESULT, epochs=4), "")
-    plain.trial_ended(progress, TRIAL, "FAILED", TrialFailure(reason="diverged: x"), "diverged: x")
-    plain.trial_ended(progress, TRIAL, "INTERRUPTED", None, "worker 0 died (signal 9)")
-    lines = stream.getvalue().splitlines()
-    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in lines)
-    assert "12/50  trial 3" in lines[0]
-    assert "val 0.8765 at epoch 7 of 12  [best 0.8765, 3 min 10 s left]" in lines[0]
-    assert "of 4, pruned" in lines[1]
-    assert "failed: diverged: x" in lines[2]
-    assert "worker 0 died (signal 9)" in lines[3]
+    plain.stage("preparing the data: fashion-mnist")
+    plain.refresh(progress)  # too soon for a line
+    end_trials(plain, progress)
+    plain._written_at -= 60
+    plain.refresh(progress)
+    plain.message("stopped after 10m with 12 of 50 trials; to train the others:\n  harness ...")
+    plain.stage("confirming the best 3 settings over 3 fresh seeds")
+    plain.trial_ended(progress, replace(TRIAL, confirms=3), "COMPLETE", RESULT, "")
+    progress.target, progress.counts, progress.ended_trials = 1, Counts(0, 0, 0), 0
+    progress.running.popitem()
+    plain._written_at -= 60
+    plain.refresh(progress)
+    assert "\x1b" not in stream.getvalue()
+    assert_screen("plain", stream.getvalue())
 
 
 def test_json_lines_parse_one_by_one(progress: Progress) -> None:
     stream = io.StringIO()
     lines = JsonLines(stream)
+    lines.stage("searching")
     lines.message("hello")
     lines.trial_ended(progress, TRIAL, "COMPLETE", RESULT, "")
-    hello, trial = map(json.loads, stream.getvalue().splitlines())
+    stage, hello, trial = map(json.loads, stream.getvalue().splitlines())
+    assert stage == {"event": "stage", "text": "searching"}
     assert hello == {"event": "message", "text": "hello"}
     assert (trial["event"], trial["number"], trial["state"]) == ("trial", 3, "COMPLETE")
     assert trial["best"]["val_accuracy"] == 0.8765
     assert TrialSpec.from_dict(trial["spec"]) == SPEC
 
 
-@pytest.mark.parametrize(("term", "display"), [("dumb", Plain), ("xterm", LiveTable)])
-def test_a_dumb_terminal_gets_plain_lines(
-    monkeypatch: pytest.MonkeyPatch, term: str, display: type
+@pytest.mark.parametrize("name", ["dumb", "unset", "pipe", "terminal"])
+def test_only_a_terminal_that_can_move_its_cursor_gets_a_live_display(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
-    monkeypatch.setenv("TERM", term)
-    with open_display(Format.text) as watcher:
-        assert isinstance(watcher, display)
+    """stderr decides, whatever stdout is, and FORCE_COLOR does not make a file a terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb" if name == "dumb" else "xterm")
+    if name == "unset":
+        monkeypatch.delenv("TERM")
+    ours, theirs = os.pipe() if name == "pipe" else pty.openpty()
+    with open(ours, "rb"), open(theirs, "w") as stream:  # noqa: PTH123
+        assert is_live_terminal(stream) == (name == "terminal")
+
+
+START = """
+import sys
+from harness.cli.options import Format, open_display
+import harness.cli.main
+with open_display(Format.text, "first") as display:
+    heavy = {"torch", "mlflow", "optuna", "pandas", "numpy", "pydantic"} & set(sys.modules)
+print(type(display).__name__, sorted(heavy))
+"""
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_something_is_on_the_screen_before_anything_heavy_is_imported(no_color: str) -> None:
+    """In a terminal and in a log file; NO_COLOR has no colours."""
+    environment = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": no_color}
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", START]
+    live = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True
+    )
+    screen = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert live.stdout == "LiveDisplay []\n"
+    assert "first" in screen
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", screen)) == (not no_color)
+    plain = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert plain.stdout == "Plain []\n"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  first\n", plain.stderr)

@@ -66,6 +66,8 @@ class InterruptOnce:
 
     sent = False
 
+    def stage(self, text: str) -> None: ...
+
     def message(self, text: str) -> None: ...
 
     def refresh(self, progress: Progress) -> None:

@@ -124,7 +124,7 @@ def last_line(output: str) -> str:
     return check_line("\n".join(lines))
 
 
-FINISHED = re.compile(r"  trial (\d+) .* at epoch \d")
+FINISHED = re.compile(r"  trial (\d+): \d")
 RUN = ("run-study", "tiny.toml", "--cpu", "--workers=1", "--trials=6")
 
 

@@ -225,13 +225,9 @@ def test_a_finished_study_does_nothing_and_more_trials_resume_it(
 ) -> None:
     messages: list[str] = []
 
-    class Listening:
+    class Listening(Silent):
         def message(self, text: str) -> None:
             messages.append(text)
-
-        def refresh(self, *_: object) -> None: ...
-
-        def trial_ended(self, *_: object) -> None: ...
 
     with monkeypatch.context() as patch:
         patch.setattr(Search, "ask", None)  # nothing may be asked

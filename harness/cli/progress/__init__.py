@@ -1,6 +1,8 @@
 """The displays of a sweep's progress; see `harness.sweep.progress.ProgressDisplay`.
 
-live       a live table in a terminal
-plain      one dated line for each trial, for other output
-jsonlines  JSON lines, for programs
+live             a live display in a terminal
+captured_stderr  what libraries write to stderr meanwhile
+plain            dated lines, for a log file or a terminal without cursor control
+jsonlines        JSON lines, for programs
+wording          the words of the first two: results, counts, the remaining time
 """

@@ -22,6 +22,9 @@ class JsonLines:
     def message(self, text: str) -> None:
         self.write_line("message", text=text)
 
+    def stage(self, text: str) -> None:
+        self.write_line("stage", text=text)
+
     def refresh(self, progress: Progress) -> None:
         pass
 

@@ -1,50 +1,68 @@
-"""The progress of a sweep as one dated line for each trial, for output that is not a terminal."""
+"""The progress of a sweep as dated lines, for a log file or a terminal without cursor control."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from harness.analysis.formatting import format_duration
-from harness.metrics import OBJECTIVE_NAMES, format_objective, is_higher_better
-from harness.results import Objective, Outcome, TrialResult
-from harness.sweep.progress import Progress
-from harness.tracking.types import State
-from harness.trial import Trial
+from harness.cli.progress import wording
+from harness.metrics import format_objective
+from harness.results import Outcome, TrialResult
 
+if TYPE_CHECKING:
+    from harness.sweep.progress import Progress
+    from harness.tracking.types import State
+    from harness.trial import Trial
 
-def format_outcome(state: State, outcome: Outcome | None, reason: str, objective: Objective) -> str:
-    """Format a trial's result, `val 0.9071 at epoch 9 of 12`, or the reason for having none."""
-    if isinstance(outcome, TrialResult):
-        best = outcome.best
-        name = "val" if is_higher_better(objective) else f"val {OBJECTIVE_NAMES[objective]}"
-        value = format_objective(best.get_objective(objective), objective)
-        at = f"{name} {value} at epoch {best.epoch} of {outcome.epochs}"
-        return f"{at}, pruned" if state == "PRUNED" else at
-    return reason if state == "INTERRUPTED" else f"{state.lower()}: {reason}"
+QUIET_SECONDS = 30.0
+"""A line is printed after this time without one."""
+QUIET_SECONDS_OF_ONE = 5.0
+"""The same where a single trial is trained."""
 
 
 class Plain:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
+        self._written_at = 0.0
 
     def message(self, text: str) -> None:
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", file=self._stream, flush=True)
+        self._written_at = time.monotonic()
+        print(
+            f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(map(str.strip, text.splitlines()))}",
+            file=self._stream,
+            flush=True,
+        )
+
+    def stage(self, text: str) -> None:
+        self.message(text)
 
     def refresh(self, progress: Progress) -> None:
-        pass
+        quiet = QUIET_SECONDS if progress.target > 1 else QUIET_SECONDS_OF_ONE
+        if time.monotonic() - self._written_at < quiet:
+            return
+        parts = [wording.format_done(progress)]
+        running = progress.running_trials
+        if progress.target > 1:
+            parts += [text for text, _ in wording.format_counts(progress)]
+            parts += [
+                f"{each.trial.label} at epoch {wording.format_epoch(each)}" for each in running[:1]
+            ]
+        elif running and running[0].epochs:
+            parts.append(wording.format_epoch_score(running[0].epochs[-1]))
+        self.message(
+            ", ".join(part for part in (*parts, wording.format_time_left(progress)) if part)
+        )
 
     def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
-        done = f"{progress.counts.done}/{progress.target}"
-        width = 4 if trial.confirms is None else 14
-        text = f"{done:>9}  trial {trial.title:<{width}} {trial.spec.describe():<48} "
-        text += format_outcome(state, outcome, reason, progress.objective)
-        if progress.best:
-            text += f"  [best {format_objective(progress.best.value, progress.objective)}"
-            if progress.seconds_left:
-                text += f", {format_duration(progress.seconds_left)} left"
-            text += "]"
-        self.message(text)
+        text = f"{progress.counts.done}/{progress.target}  {trial.label}: "
+        text += wording.format_outcome(state, outcome, reason, progress.objective)
+        if progress.best and isinstance(outcome, TrialResult):
+            is_best = progress.best.label == trial.label
+            best = format_objective(progress.best.value, progress.objective)
+            text += " (best)" if is_best else f" (best {best})"
+        if left := wording.format_time_left(progress):
+            text += f", {left}"
+        self.message(text if trial.name else f"{text}, {trial.spec.describe()}")
