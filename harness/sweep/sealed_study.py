@@ -71,7 +71,6 @@ def open_sealed_test_set(
         DataError: the data is not that of the study.
         Interruption: a signal stopped it before the test set was read.
     """
-    watcher.stage(f"reading the record of {name}")
     uri = workspace.resolve_tracking_uri(tracking_uri)
     reader = workspace.open_tracker(uri, reading=True)
     study = find_study(reader, name)
@@ -81,6 +80,7 @@ def open_sealed_test_set(
         summary = load_summary(study, selection.champion, reader, path, store)
         return SealedStudyResult(summary, was_open=True)
     _check_frozen(reader, study, selection)
+    watcher.message(f"{study.name}: opening the test set for trial {selection.champion.number}")
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with use_process() as stop, importable_from(folder, Path.cwd()):
         for run in list_unread_runs(study, selection):

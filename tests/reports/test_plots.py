@@ -21,6 +21,11 @@ from harness.analysis.tied_trials import TiedTrials
 from harness.config import loader
 from harness.config.search_space import Range
 from harness.reports import parameter_axes, ranges, recommendations
+from harness.reports.commands import (
+    build_changed_command,
+    build_continue_command,
+    build_train_command,
+)
 from harness.reports.plots import (
     importance,
     optimization_history,
@@ -787,13 +792,15 @@ def test_advice_on_continuing_the_search(best_at: int, title: str | None) -> Non
     ]
     assert [each.title.startswith(title or "") for each in matches] == [True] * bool(title)
     if title == "Run more trials":
-        assert matches[0].command == "harness run-study quickstart --trials 80"
+        assert matches[0].command == "harness run-study quickstart --trials 80 --no-test"
         typed = "harness run-study my.toml --trials=40 --seed=3 --set train.epochs=2"
         recorded = replace(make_study(trials), facts={"command": typed})
         commands = [
             each.command for each in recommendations.recommend(recorded, trials[best_at], None)
         ]
-        assert commands == ["harness run-study my.toml --seed=3 --set train.epochs=2 --trials 80"]
+        assert commands == [
+            "harness run-study my.toml --seed=3 --set train.epochs=2 --trials 80 --no-test"
+        ]
 
 
 def test_a_choice_shared_by_all_the_best_trials_is_fixed() -> None:
@@ -833,3 +840,16 @@ def test_advice_is_short(many: StudyRun) -> None:
     assert 1 <= len(advice) <= recommendations.MAX_RECOMMENDATIONS
     for each in advice:
         loader.load("quickstart", list(find_overrides(each.command)))
+
+
+def test_commands_in_advice_leave_the_test_set_sealed() -> None:
+    """Whoever pastes one must not open the test set without being told."""
+    study = make_study([make_run(number) for number in range(3)])
+    sealed = replace(study, facts={"command": "harness run-study quickstart --no-test"})
+    for each in (study, sealed):
+        for command in (
+            build_continue_command(each, "--trials", "80"),
+            build_changed_command(each, "longer", "train.epochs=9"),
+        ):
+            assert command.count("--no-test") == 1
+    assert "--test" not in build_train_command(study, study.trials[0])
