@@ -133,7 +133,8 @@ def _build_classes_section(sides: tuple[Side, ...]) -> Section:
     return Section(
         name="classes",
         title="Results by class",
-        text="The last trial's hardest class is first.",
+        text="The class on which the last trial has the lowest accuracy is first. The 95 % "
+        "intervals of a trial hold for all classes together.",
         plots=plots,
     )
 

@@ -32,7 +32,7 @@ from harness.reports.ranges import (
     select_best_tenth,
 )
 from harness.results import EpochMetrics, Objective, count_correct
-from harness.stats.proportions import compute_interval
+from harness.stats.proportions import compute_simultaneous_interval
 from harness.tracking.types import RunRecord, StudyRun
 
 MAX_RECOMMENDATIONS = 5
@@ -261,7 +261,8 @@ def _recommend_confused_pair(study: StudyRun, champion: RunRecord) -> Recommenda
         return None
     share, count, images, true_index, predicted_index = max(pairs)
     true, predicted = study.classes[true_index], study.classes[predicted_index]
-    interval = format_percent_interval(*compute_interval(count, images))
+    examined = len(study.classes) * (len(study.classes) - 1)  # it is picked from so many pairs
+    interval = format_percent_interval(*compute_simultaneous_interval(count, images, examined))
     return Recommendation(
         f"Look at {true} classified as {predicted}",
         f"{true} is classified as {predicted} in {format_percent(share)} of its validation images "
