@@ -96,8 +96,8 @@ def run_block(block: Block, folder: Path) -> None:
         run_python(block.text, folder)
     elif block.language == "sh":
         for line in block.lines:
-            if line.startswith("harness run-study") and "--no-confirm" not in line:
-                line += " --set confirm.top=1"  # two settings less to train again
+            if line.startswith("harness run-study") and "quickstart" not in line:
+                line += " --set confirm.top=1 --set train.epochs=2"
             if not line.startswith(tuple(NOT_RUN)):
                 _run(["bash", "-c", line], folder)
 
