@@ -235,6 +235,9 @@ def sync(
     study: Annotated[
         str | None, typer.Argument(metavar="[STUDY]", help="Send only this study [all studies].")
     ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Send again, once, what the server refused.")
+    ] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Send what was recorded while the MLflow server was unavailable."""
@@ -242,7 +245,7 @@ def sync(
     from harness.workspace import Workspace, resolve_storage
 
     with report_errors():
-        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri)
+        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri, refused)
 
 
 @app.command(epilog="Example: harness doctor fashion-mnist --repair")
