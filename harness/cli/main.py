@@ -72,6 +72,9 @@ def sync(
             autocompletion=complete_recorded_study,
         ),
     ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Send again, once, what the server refused.")
+    ] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Send what was recorded while the MLflow server was unavailable."""
@@ -79,7 +82,7 @@ def sync(
     from harness.workspace import Workspace, resolve_storage
 
     with report_errors():
-        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri)
+        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri, refused)
 
 
 @app.command(rich_help_panel=KEEP, epilog="Example: harness doctor fashion-mnist --repair")

@@ -40,6 +40,12 @@ class Tracker(Protocol):
         Raises StudyError if another study has the name.
         """
 
+    def attach_study(self, record: StudyRecord) -> None:
+        """Find the study for later writes, and change nothing. Raises StudyError if there is none.
+
+        `open_study` would record it as running.
+        """
+
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         """Create or find the trial's run, and record its settings."""
 

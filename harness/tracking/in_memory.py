@@ -46,6 +46,11 @@ class InMemoryTracker:
             self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
         self._open = self.records[record.name] = record
 
+    def attach_study(self, record: StudyRecord) -> None:
+        if all(each.uid != record.uid for each in self.records.values()):
+            raise StudyError(f"study '{record.name}' is not in the store")
+        self._open = record
+
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         if trial.uid in self.runs:
             return

@@ -33,6 +33,9 @@ class StoreReads(ABC):
             lambda tracker: tracker.log_champion(name, model, example, run, note, metadata)
         )
 
+    def attach_study(self, record: StudyRecord) -> None:
+        self._request(lambda tracker: tracker.attach_study(record))
+
     def load_weights(self, uid: str) -> bytes:
         return self._request(lambda tracker: tracker.load_weights(uid))
 
