@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
-    NO_HARDEST_CLASS,
     find_hardest_class,
     format_class_accuracies,
     format_count,
@@ -51,7 +50,7 @@ def build_class_fact(summary: Summary) -> Fact:
         return Fact("classes")
     text = f"on {study.test_name}: {format_class_accuracies(study.classes, reading.confusion)}"
     hardest = find_hardest_class(study.classes, reading.confusion)
-    short = hardest.describe() if hardest and hardest.is_clear else NO_HARDEST_CLASS
+    short = hardest.describe() if hardest and hardest.is_clear else "none stands out"
     return Fact("classes", "classes", text, short)
 
 

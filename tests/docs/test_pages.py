@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs.examples import PAGES, ROOT, list_blocks
+from tests.docs.examples import PAGES, ROOT
 
 README = ROOT / "README.md"
 TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "studies" / "README.md"]
@@ -75,13 +75,6 @@ def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
         numbers = re.findall(r"\d[\d.,]*", cells)
         assert len(numbers) >= 4
         assert set(numbers) <= set(re.findall(r"\d[\d.,]*", row)), name
-
-
-def test_the_summary_of_the_readme_is_marked() -> None:
-    text = README.read_text()
-    block = text.partition("<!-- summary -->\n")[2].partition("<!-- /summary -->")[0]
-    assert block.startswith("```text\n")
-    assert any(each.text in block for each in list_blocks(README, "text"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
