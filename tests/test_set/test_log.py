@@ -114,7 +114,7 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     first = sweep(tmp_path)
     assert first.test is not None
     assert first.test.look == 1
-    assert "1st look at this test set" in first.summary.text()
+    assert "1st look at this test set in this folder" in first.summary.text()
     other = sweep(tmp_path, overrides=["study.name=other"])
     assert "2nd look at this test set" in other.summary.text()
     fresh = sweep(tmp_path, fresh=True)
