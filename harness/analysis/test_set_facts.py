@@ -63,7 +63,7 @@ def _describe_openings(study: StudyRun, reading: TestReading) -> str:
     """Return how often the test set was opened, by this study and by others."""
     openings, readings = study.test_set_openings, len(study.readings)
     look = _count_looks(study)
-    look_text = f"{format_ordinal(look)} look at this test set"
+    look_text = f"{format_ordinal(look)} opening of this test set in this folder"
     if not study.is_grid_or_list:
         return look_text if reading.look or look > 1 else "read once"
     complete = len(study.rank_trials())

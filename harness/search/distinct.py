@@ -18,6 +18,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from harness.config.schema import GRID_OR_LIST, StudyConfig
 from harness.search.frozen_trial import find_ordinal, get_sampled_params, is_interrupted
+from harness.search.whole_settings import WholeSettingsSampler
 from harness.trial import TrialSpec, derive_seed
 
 MAX_DRAWS = 20
@@ -34,7 +35,8 @@ class SampledSettings:
     def __init__(self, config: StudyConfig, trials: Sequence[FrozenTrial]) -> None:
         self._ordinals: dict[TrialSpec, int] = {}
         self.repeats = 0
-        """How many recorded trials have no settings of their own: version 0.1.0 trained repeats."""
+        """How many recorded trials have the settings of an earlier trial. Version 0.1.0 trained
+        such trials; this version does not sample them."""
         if config.study.sampler in GRID_OR_LIST:
             return
         sampled = set[int]()
@@ -56,7 +58,7 @@ class SampledSettings:
         return self._ordinals.get(spec, ordinal) < ordinal
 
 
-class DistinctSampler(BaseSampler):
+class DistinctSampler(WholeSettingsSampler):
     """Samples a trial with another sampler until no earlier trial has its settings.
 
     All parameters of the trial are sampled at once, in the order of `StudyConfig.build_spec`, and
@@ -70,30 +72,16 @@ class DistinctSampler(BaseSampler):
         ordinal: int,
         sampled: SampledSettings,
     ) -> None:
+        super().__init__({})
         self._sampler, self._config = sampler, config
         self._ordinal, self._sampled = ordinal, sampled
-        self._values: dict[str, Any] = {}
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         if not trial.system_attrs.get("fixed_params"):  # a retry has its settings
             self._values = self._sample(study, trial)
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        return self._values[param_name]
+        return super().infer_relative_search_space(study, trial)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self._sampler.before_trial(study, trial)

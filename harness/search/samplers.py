@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -19,10 +18,10 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial
 
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
+from harness.search.whole_settings import WholeSettingsSampler
 from harness.trial import TrialSpec, derive_seed
 
 RANDOM_TRIALS = 10
@@ -108,37 +107,12 @@ def untrainable_error(config: StudyConfig, error: ValueError) -> ConfigError:
     return ConfigError(f"{config.source}: [space] draws a trial that cannot be trained: {error}")
 
 
-class GridPointSampler(BaseSampler):
+class GridPointSampler(WholeSettingsSampler):
     """Gives one trial the values of one grid point.
 
     Optuna's GridSampler picks one of the points that no stored trial has. Here the trial's ordinal
     decides, so that interrupted trials make no difference.
     """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        return self._values[param_name]
 
 
 def _derive_seed(config: StudyConfig, ordinal: int) -> int:

@@ -36,12 +36,14 @@ def check_name(
 ) -> None:
     """Check that the study may write to the tracking store. Raises StudyError."""
     name, uri, workspace = plan.config.study.name, plan.resolved_tracking_uri, plan.workspace
-    uid = read_uid(plan.storage, name) if plan.storage.has_study(name) else ""
-    continued = bool(uid) and not fresh
-    is_shared = bool(uid) and may_be_copy(workspace, uri)
+    exists = plan.storage.has_study(name)
+    continued, is_shared = exists and not fresh, exists and may_be_copy(workspace, uri)
     path = parse_sqlite_path(uri)
     if (continued and not is_shared) or (path is not None and not may_hold_name(path, name)):
         return
+    uid = read_uid(plan.storage, name) if exists else ""
+    if continued and not uid:
+        return  # the record is damaged, which is reported when it is opened
     record = plan.build_record(
         prepared,
         "" if fresh else uid,

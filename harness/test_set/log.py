@@ -4,6 +4,9 @@ There is one file for each test set, named after the SHA-256 of its content and 
 studies. So a new study name or --fresh does not restart the count, and the openings of a deleted
 study are not forgotten.
 
+The count is of this folder. Openings from other folders are not in it, even if they use the same
+tracking store: there each study's run has its own readings, and its test set in `harness.test_set`.
+
 <mlruns>/test-sets/<hash>.jsonl   a line before each opening, a line for each result
 """
 

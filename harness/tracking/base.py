@@ -141,8 +141,8 @@ class Tracker(Protocol):
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         """Return a study with all its trials; None if there is none.
 
-        A driver gives the `uid` of its study, because another study may have the same name.
-        Raises StudyError if several studies have the name and there is no `uid`.
+        Several studies may have the same name, so a driver passes the `uid` of its study. Raises
+        StudyError if several studies have the name and no `uid` is passed.
         """
 
     def read_run(self, run_id: str) -> StudyRun | None:

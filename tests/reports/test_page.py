@@ -346,7 +346,7 @@ def test_the_lines_of_the_summary(study: StudyRun) -> None:
     )
     assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
-    assert "2nd look at this test set" in dict(make_summary(twice).lines)["test"]
+    assert "2nd opening of this test set" in dict(make_summary(twice).lines)["test"]
 
 
 def test_the_hardest_class_is_shown_unless_all_are_equal(study: StudyRun) -> None:

@@ -20,7 +20,10 @@ def test_a_record_without_a_trained_trial_is_replaced_if_the_study_changes(
     wrong = load(config.source, ["train.batch_norm=after", "space.batch_size=[1]"])
     with (
         open_search(wrong, tmp_path) as search,
-        pytest.raises(ConfigError, match="BatchNorm needs at least 2"),
+        pytest.raises(
+            ConfigError,
+            match=r"tiny.toml: \[space\] draws .* batch_size: BatchNorm needs at least 2",
+        ),
     ):
         search.ask()
     with open_search(wrong, tmp_path) as search:

@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from harness.config.loader import load
 from harness.config.schema import StudyConfig
-from harness.errors import ConfigError
 from harness.search.open_study import open_search
 from tests.search.tiny_study import make_metrics, make_result, requeue, run_trials
 
@@ -126,17 +122,6 @@ def test_a_loss_is_minimized(config: StudyConfig, tmp_path: Path) -> None:
         for value in (0.5, 0.9):
             search.tell_result(search.ask().number, make_result(value))
         assert [number for _, number in search.ranking] == [1, 0]
-
-
-def test_settings_that_cannot_be_trained_are_an_error_of_the_study_file(
-    config: StudyConfig, tmp_path: Path
-) -> None:
-    wrong = load(config.source, ["train.batch_norm=after", "space.batch_size=[1]"])
-    with (
-        open_search(wrong, tmp_path) as search,
-        pytest.raises(ConfigError, match=r"tiny.toml: \[space\] draws .* batch_size: BatchNorm"),
-    ):
-        search.ask()
 
 
 def test_a_driver_may_die_after_any_line_of_the_journal(

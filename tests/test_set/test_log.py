@@ -114,13 +114,13 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     first = sweep(tmp_path)
     assert first.test is not None
     assert first.test.look == 1
-    assert "1st look at this test set" in first.summary.text()
+    assert "1st opening of this test set in this folder" in first.summary.text()
     other = sweep(tmp_path, overrides=["study.name=other"])
-    assert "2nd look at this test set" in other.summary.text()
+    assert "2nd opening of this test set" in other.summary.text()
     fresh = sweep(tmp_path, fresh=True)
-    assert "3rd look at this test set" in fresh.summary.text()
+    assert "3rd opening of this test set" in fresh.summary.text()
     elsewhere = sweep(tmp_path, tracking_uri=f"sqlite:///{tmp_path}/elsewhere.db")
-    assert "4th look at this test set" in elsewhere.summary.text()
+    assert "4th opening of this test set" in elsewhere.summary.text()
     planned = make_plan(
         tmp_path / "tiny.toml", RunOptions(workers=0, device="cpu", home=tmp_path / "mlruns")
     )
@@ -129,9 +129,9 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     assert single.reading.look == 5
     assert "5th opening of this test set" in single.text()
     again = sweep(tmp_path)
-    assert "3rd look at this test set" in again.summary.text(), "it was not opened again"
+    assert "3rd opening of this test set" in again.summary.text(), "it was not opened again"
     new_split = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])
-    assert "1st look at this test set" in new_split.summary.text(), "those are other examples"
+    assert "1st opening of this test set" in new_split.summary.text(), "those are other examples"
 
 
 @pytest.mark.slow
