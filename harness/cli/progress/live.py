@@ -194,6 +194,7 @@ def _draw_figures(progress: Progress, width: int) -> list[Text]:
             figures.append(Text(*part))
         else:
             figures[-1].append_text(separator).append(*part)
+    figures = [line for line in figures if line]
     if progress.best is None:
         return figures
     label, value, settings = wording.format_best(progress.best, progress.objective)
