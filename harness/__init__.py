@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harness.sweep.run import StudyResult, run_study
     from harness.trial import TrialSpec
 
+__version__ = "0.1.0"
+
 __all__ = ["HarnessError", "StudyResult", "TrialSpec", "UserError", "run_study"]
 
 _LOCATIONS = {

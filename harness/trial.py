@@ -92,7 +92,7 @@ class TrialSpec:
     """Learning rate over the steps of all epochs. `constant` (the default) keeps it. `step` divides
     it by 10 after half of the steps, and by 10 again after three quarters. `cosine` lowers it from
     learning_rate to 0. `one-cycle` raises it to learning_rate over the first 30 % and then lowers
-    it to nearly 0, as torch's OneCycleLR does."""
+    it to nearly 0, as torch's OneCycleLR with cycle_momentum=False does: the momentum stays."""
     batch_size: int = 64
     """Examples per step, 1 or more. Default 64. An epoch has as many full batches as the training
     set allows; the few examples that remain, others in each epoch, are left out."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StoreError, StudyError, Unavailable, mask_credentials
 from harness.system import addresses
+from harness.system.proxies import find_proxy
 from harness.system.signals import StopFlag
 from harness.test_set.log import TestSetLog
 
@@ -212,13 +213,20 @@ def _check_server(uri: str) -> None:
     scheme = address.scheme.partition("+")[0]
     if scheme not in addresses.DEFAULT_PORTS or not address.hostname:
         return  # a Unix socket, for example
+    proxy = find_proxy(uri)
     try:
+        if proxy is not None:  # it may reach what this machine cannot
+            socket.create_connection(proxy.endpoint, timeout=10).close()
+            return
         port = address.port or addresses.DEFAULT_PORTS[scheme]
         socket.create_connection((address.hostname, port), timeout=10).close()
     except (OSError, ValueError) as error:
+        where = mask_credentials(uri)
+        if proxy is not None:
+            raise Unavailable(f"MLflow at {where}: {proxy.describe_failure(error)}") from None
         service = "MLflow server" if scheme.startswith("http") else "database"
         raise Unavailable(
-            f"no {service} answers at {mask_credentials(uri)} ({error}); start it, or omit the "
+            f"no {service} answers at {where} ({error}); start it, or omit the "
             "tracking address to record in this folder"
         ) from None
 

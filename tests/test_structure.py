@@ -14,7 +14,6 @@ import pytest
 
 import harness
 from tests.package_order import ORDER
-from tests.readme_tree import replace_tree
 
 PACKAGE = Path(harness.__file__).parent
 
@@ -240,14 +239,13 @@ def test_the_driver_side_does_without_torch() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_every_test_that_the_readme_promises_is_there() -> None:
-    tests = PACKAGE.parent / "tests"
-    promised = re.findall(
-        r"`([a-z/_]+\.py)::(test_\w+)`", (PACKAGE.parent / "README.md").read_text()
-    )
-    assert len(promised) > 30
-    for file, name in promised:
-        assert f"\ndef {name}(" in (tests / file).read_text(), f"{file}::{name}"
+def test_every_test_that_the_table_of_faults_names_is_there() -> None:
+    tests, page = PACKAGE.parent / "tests", PACKAGE.parent / "docs" / "explanation" / "faults.md"
+    named = re.findall(r"`([a-z/_]+\.py)(?:::(test_\w+))?`", page.read_text())
+    assert len(named) > 40
+    for file, name in named:
+        text = (tests / file).read_text()
+        assert not name or f"\ndef {name}(" in text, f"{file}::{name}"
 
 
 def test_every_test_that_contributing_names_is_there() -> None:
@@ -272,9 +270,8 @@ def test_every_file_is_described_in_its_package() -> None:
         assert not missing, f"{init.relative_to(PACKAGE.parent)} does not describe {missing}"
 
 
-def test_the_readme_has_the_packages_in_order() -> None:
-    """Each line is the first of the package's docstring: `python -m tests.readme_tree` mends it."""
-    readme = (PACKAGE.parent / "README.md").read_text()
-    assert readme == replace_tree(readme)
-    lines = readme.partition("```text\nharness/\n")[2].partition("```\n")[0].splitlines()
+def test_the_architecture_page_lists_every_package() -> None:
+    """In ORDER, by tests/docs/test_generated_pages.py: the first line of each one's docstring."""
+    page = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text()
+    lines = page.partition("```text\nharness/\n")[2].partition("```\n")[0].splitlines()
     assert all(re.fullmatch(r"  \w+(/|\.py) +\S.{10,100}", line) for line in lines), lines

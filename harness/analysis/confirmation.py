@@ -78,9 +78,18 @@ def require_champion(study: StudyRun) -> RunRecord:
     champion = find_champion(study)
     if champion is None:
         failed = [run.reason for run in study.trials if run.state == "FAILED"]
-        why = f"; the last failure: {failed[-1]}" if failed else ""
-        raise HarnessError(f"study '{study.name}' has no complete trial to choose from{why}")
+        why = describe_no_champion(failed[-1] if failed else "")
+        raise HarnessError(f"study '{study.name}': {why}")
     return champion
+
+
+def describe_no_champion(last_failure: str) -> str:
+    """Return why a study without a complete trial has no champion, and what to do."""
+    why = f"; the last failure: {last_failure}" if last_failure else ""
+    return (
+        f"no trial is complete, so none can be chosen{why}; run more trials (--trials), or change "
+        "the settings and start over with --fresh"
+    )
 
 
 def describe_lost_runs(name: str, lost: Sequence[str]) -> str:

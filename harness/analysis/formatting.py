@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.metrics import HasScore, Score
@@ -12,7 +13,14 @@ from harness.results import (
     count_correct,
     count_correct_by_class,
 )
-from harness.stats.proportions import compute_interval, compute_mean_interval
+from harness.stats.proportions import (
+    LowestProportion,
+    compute_interval,
+    compute_mean_interval,
+    find_lowest_proportion,
+)
+
+NO_HARDEST_CLASS = "no class is clearly hardest"
 
 
 def format_accuracy_interval(confusion: ConfusionMatrix) -> str:
@@ -34,34 +42,67 @@ def format_percent_interval(low: float, high: float) -> str:
     return f"95 %: {100 * low:.1f} to {format_percent(high)}"
 
 
-def format_class_accuracies(classes: Sequence[str], confusion: ConfusionMatrix) -> str:
-    """`Shirt 71.0 % (hardest, 95 %: 68.1 to 73.7 %), Coat 83.2 %; on average 77.1 % (95 %: ...)`.
+@dataclass(frozen=True)
+class HardestClass:
+    """The class with the lowest accuracy, with statistics that allow for its selection."""
 
-    The hardest class is first. Only it and the mean have an interval: the report and the JSON have
-    those of all classes. The hardest class's interval does not allow for its selection as the
-    lowest of several.
+    name: str
+    accuracy: float
+    lowest: LowestProportion
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is significantly harder than the other classes together."""
+        return self.lowest.is_clear
+
+    def describe(self) -> str:
+        """`Shirt, 71.0 % (66.6 to 75.0 %)`."""
+        low, high = self.lowest.interval
+        accuracy = format_percent(self.accuracy)
+        return f"{self.name}, {accuracy} ({100 * low:.1f} to {format_percent(high)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON has."""
+        return {
+            "hardest_class": self.name,
+            "hardest_class_interval": self.lowest.interval,
+            "hardest_class_p_value": self.lowest.p_value,
+        }
+
+
+def find_hardest_class(classes: Sequence[str], confusion: ConfusionMatrix) -> HardestClass | None:
+    """Return the class with the lowest accuracy; of equal ones, the first by name.
+
+    None without any example.
     """
+    ranked = sorted(zip(classes, count_correct_by_class(confusion), strict=False))
+    lowest = find_lowest_proportion([counts for _, counts in ranked])
+    if lowest is None:
+        return None
+    name, (correct, n) = ranked[lowest.index]
+    return HardestClass(name, correct / n, lowest)
+
+
+def format_class_accuracies(classes: Sequence[str], confusion: ConfusionMatrix) -> str:
+    """`Shirt 71.0 % (hardest, 95 %: 66.6 to 75.0 %), Coat 83.2 %; on average 77.1 % (95 %: ...)`.
+
+    The class with the lowest accuracy is first. Only it and the mean have an interval: the report
+    and the JSON have those of all classes. The first class's interval allows for its selection.
+    """
+    hardest = find_hardest_class(classes, confusion)
+    if hardest is None:
+        return "no examples"
     counts = count_correct_by_class(confusion)
     ranked = sorted(
-        (correct / n, name, correct, n)
-        for name, (correct, n) in zip(classes, counts, strict=False)
-        if n
+        (correct / n, name) for name, (correct, n) in zip(classes, counts, strict=False) if n
     )
-    if not ranked:
-        return "no examples"
-    accuracy, name, correct, n = ranked[0]
-    interval = format_percent_interval(*compute_interval(correct, n))
-    parts = [f"{name} {format_percent(accuracy)} (hardest, {interval})"]
-    parts += [f"{name} {format_percent(accuracy)}" for accuracy, name, *_ in ranked[1:]]
-    mean = sum(accuracy for accuracy, *_ in ranked) / len(ranked)
+    interval = format_percent_interval(*hardest.lowest.interval)
+    note = f"hardest, {interval}" if hardest.is_clear else f"{interval}; {NO_HARDEST_CLASS}"
+    parts = [f"{name} {format_percent(accuracy)}" for accuracy, name in ranked]
+    parts[0] += f" ({note})"
+    mean = sum(accuracy for accuracy, _ in ranked) / len(ranked)
     mean_interval = format_percent_interval(*compute_mean_interval(counts))
     return f"{', '.join(parts)}; on average {format_percent(mean)} ({mean_interval})"
-
-
-def find_hardest_class(classes: Sequence[str], accuracies: Sequence[float]) -> str:
-    """Return the class with the lowest accuracy; classes without examples have NaN."""
-    known = [(value, name) for name, value in zip(classes, accuracies, strict=False) if value >= 0]
-    return min(known)[1] if known else "unknown"
 
 
 def score_to_dict(score: Score, classes: Sequence[str], result: HasScore) -> dict[str, Any]:

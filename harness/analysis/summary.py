@@ -89,8 +89,18 @@ class Summary:
         """The command that opens the study in MLflow's UI, or its address on a server."""
         if self.store.startswith("http"):
             return self.store.rstrip("/") + saved_view.view_path(self.study.experiment_id)
-        option = "" if self.store == DEFAULT_STORE else f" --tracking-uri {shlex.quote(self.store)}"
-        return f"harness ui {self.study.name}{option}"
+        return f"harness ui {self.study.name}{self._store_option}"
+
+    @property
+    def test_command(self) -> str:
+        """The command that opens the test set that --no-test left sealed."""
+        return f"harness test {self.study.name}{self._store_option}"
+
+    @property
+    def _store_option(self) -> str:
+        if self.store == DEFAULT_STORE:
+            return ""
+        return f" --tracking-uri {shlex.quote(self.store)}"
 
     @cached_property
     def facts(self) -> tuple[Fact, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
+    NO_HARDEST_CLASS,
     find_hardest_class,
     format_class_accuracies,
     format_count,
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def build_test_fact(summary: Summary) -> Fact:
     study, reading, score = summary.study, summary.reading, summary.study.score
     if reading is None:
-        return Fact("test", value=None)
+        sealed = f"sealed; open it once with: {summary.test_command}"
+        return Fact("test", f"{study.test_name} set", sealed, sealed, None)
     more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
     examples = format_count(reading.examples, "example")
     openings = _describe_openings(study, reading)
@@ -34,8 +36,8 @@ def build_test_fact(summary: Summary) -> Fact:
         "looks": study.test_set_openings,
         "look": reading.look or None,
     }
-    if study.classes:
-        value["hardest_class"] = find_hardest_class(study.classes, reading.class_accuracy)
+    if hardest := find_hardest_class(study.classes, reading.confusion):
+        value |= hardest.to_dict()
     short = (
         f"{score.format_value(reading.score)}{score.format_interval(reading)}, {examples}, "
         f"read {format_times(_count_looks(study))}"
@@ -47,10 +49,10 @@ def build_class_fact(summary: Summary) -> Fact:
     study, reading = summary.study, summary.reading
     if reading is None or not study.classes:
         return Fact("classes")
-    accuracies = format_class_accuracies(study.classes, reading.confusion)
-    hardest = accuracies.partition(" (hardest")[0]
-    text = f"on {study.test_name}: {accuracies}"
-    return Fact("classes", "classes", text, hardest)
+    text = f"on {study.test_name}: {format_class_accuracies(study.classes, reading.confusion)}"
+    hardest = find_hardest_class(study.classes, reading.confusion)
+    short = hardest.describe() if hardest and hardest.is_clear else NO_HARDEST_CLASS
+    return Fact("classes", "classes", text, short)
 
 
 def _count_looks(study: StudyRun) -> int:

@@ -1,9 +1,13 @@
 """The command line: commands, their options and the progress displays.
 
-main           `harness` and the subcommands that write
+main           `harness` and the subcommands that keep the records
+run_commands   the subcommands that prepare, run and test studies
 read_commands  the subcommands that read recorded studies
 options        options that several commands share, the display, errors as one line
-studies_table  `harness studies`
+help_format    the format of `--help`
+completion     the names that a shell completes
+studies_table  `harness studies`: the studies on record
+ready_studies  `harness studies`: the studies that can be run
 summary_screen the summary at the end of `harness run-study`
 mlflow_ui      `harness ui`
 progress/      what a sweep shows while it runs

@@ -1,4 +1,4 @@
-"""The `harness` command and its subcommands that write; heavy imports stay inside them."""
+"""The `harness` command and the subcommands that keep the records; heavy imports stay inside."""
 
 from __future__ import annotations
 
@@ -11,43 +11,35 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from harness.cli.completion import complete_recorded_study
+from harness.cli.help_format import KEEP, Commands, HelpGroup
 from harness.cli.options import (
-    Cpu,
-    DataDir,
-    EscapingGroup,
     Format,
-    Gpu,
     Output,
-    Seed,
-    Set,
     Storage,
-    Study,
     TrackingUri,
-    Workers,
-    open_display,
-    parse_device,
     report_errors,
 )
 from harness.cli.read_commands import read_commands
-from harness.results import Task
+from harness.cli.run_commands import run_commands
 from harness.system.home_folder import provide_home
 
-app = typer.Typer(
-    cls=EscapingGroup,
+app = Commands(
+    cls=HelpGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Fast, crash-safe hyperparameter sweeps over small networks, with honest results.",
+    help="Fast, crash-safe hyperparameter sweeps over small networks, with honest results. "
+    "`harness COMMAND --help` shows a command's options.",
     epilog="Example: harness run-study quickstart",
 )
 
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        from importlib.metadata import version
+        from harness import __version__
 
-        print(f"harness {version('harness')}")
+        print(f"harness {__version__}")
         raise typer.Exit
 
 
@@ -63,182 +55,26 @@ def main(
     pass
 
 
+app.add_typer(run_commands)
+app.add_typer(read_commands)
+
+
 @app.command(
-    "run-study", epilog="Example: harness run-study fashion-mnist --trials 50 --timeout 30m"
+    rich_help_panel=KEEP,
+    epilog="Example: harness sync fashion-mnist --tracking-uri http://127.0.0.1:5000",
 )
-def run_study(
-    study: Study = "fashion-mnist",
-    trials: Annotated[
-        int | None, typer.Option(metavar="N", help="Total number of trials, earlier ones included.")
-    ] = None,
-    gpu: Gpu = False,
-    cpu: Cpu = False,
-    workers: Workers = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Train on a Ray cluster: auto (this machine's), HOST:PORT or local (a new one).",
-        ),
-    ] = None,
-    cpus_per_worker: Annotated[
-        int | None, typer.Option(metavar="N", help="Cores for each worker with --ray [1].")
-    ] = None,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="10m", help="Start no more trials after this time.")
-    ] = None,
-    seed: Seed = None,
-    data_dir: DataDir = None,
-    tracking_uri: TrackingUri = None,
-    storage: Storage = None,
-    overrides: Set = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over; the old study stays under a new name.")
-    ] = False,
-    no_confirm: Annotated[
-        bool,
-        typer.Option("--no-confirm", help="Do not confirm the best settings over fresh seeds."),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show the plan and an estimate of its time; write nothing."),
-    ] = False,
-    output: Output = Format.text,
-) -> None:
-    """Run a study: search, confirm, test once, report.
-
-    Searches the space, or runs the grid or list; confirms the winner over fresh seeds; reads the
-    test set once and writes the report. Rerun the same command to continue a stopped study.
-    """
-    with report_errors():
-        with open_display(output, events=not dry_run) as watcher:
-            from harness.sweep.options import RunOptions
-            from harness.sweep.plan import make_plan
-
-            options = RunOptions(
-                trials=trials,
-                device=parse_device(gpu, cpu),
-                workers=workers,
-                timeout=timeout,
-                seed=seed,
-                data_dir=data_dir,
-                tracking_uri=tracking_uri,
-                overrides=overrides or (),
-                confirm=not no_confirm,
-                ray=ray,
-                cpus_per_worker=cpus_per_worker,
-                storage=storage,
-            )
-            plan = make_plan(study, options)
-            if dry_run:
-                watcher.stage("timing a few random settings")
-                from harness.sweep.dry_run import dry_run as estimate
-                from harness.sweep.dry_run import format_dry_run
-
-                resolved = estimate(plan)
-            else:
-                from harness.sweep.run import execute_plan
-
-                result = execute_plan(plan, fresh=fresh, watcher=watcher)
-        if dry_run:
-            print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
-        elif output is Format.json:
-            print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
-        else:
-            from harness.cli.summary_screen import print_summary
-
-            print_summary(result.summary)
-
-
-@app.command("new-study", epilog="Example: harness new-study houses.csv --target price")
-def new_study(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH|DATASET",
-            help="Folder of images by class; .npz, .csv, .tsv or .xlsx file; built-in dataset.",
-        ),
-    ],
-    target: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column of a table to predict.")
-    ] = "",
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column of a table to leave out; can be repeated."),
-    ] = None,
-    task: Annotated[
-        Task | None, typer.Option(help="Predict classes or a number [guessed from the data].")
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", metavar="FILE", help="Where to write the study file [studies/NAME.toml]."
-        ),
-    ] = None,
-    overrides: Set = None,
-    data_dir: DataDir = None,
-    output: Output = Format.text,
-) -> None:
-    """Write a commented study file for your data. An existing file is not overwritten."""
-    from harness.config.scaffold import write_new_study as write
-
-    with report_errors():
-        written = write(
-            data,
-            file,
-            target=target,
-            ignore=ignore or (),
-            task=task,
-            overrides=overrides or (),
-            data_dir=data_dir,
-        )
-        print(json.dumps(written.to_dict()) if output is Format.json else written.text())
-
-
-@app.command(epilog="Example: harness train fashion-mnist --set train.hidden=[300,100] --test")
-def train(
-    study: Study,
-    overrides: Set = None,
-    test: Annotated[
-        bool, typer.Option("--test", help="Open the test set for this model after training.")
-    ] = False,
-    gpu: Gpu = False,
-    cpu: Cpu = False,
-    seed: Seed = None,
-    data_dir: DataDir = None,
-    tracking_uri: TrackingUri = None,
-    output: Output = Format.text,
-) -> None:
-    """Train the settings of [train] once.
-
-    The run is recorded in the experiment STUDY-train.
-    """
-    with report_errors():
-        with open_display(output) as watcher:
-            from harness.sweep.options import RunOptions
-            from harness.sweep.plan import make_plan
-            from harness.sweep.train_once import train_once
-
-            options = RunOptions(
-                device=parse_device(gpu, cpu),
-                seed=seed,
-                data_dir=data_dir,
-                tracking_uri=tracking_uri,
-                overrides=overrides or (),
-            )
-            plan = make_plan(study, options)
-            result = train_once(plan, test=test, watcher=watcher)
-        if output is Format.json:
-            print(json.dumps({"event": "trained"} | result.to_dict()))
-        else:
-            print(f"\n{result.text()}")
-
-
-@app.command(epilog="Example: harness sync fashion-mnist --tracking-uri http://127.0.0.1:5000")
 def sync(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Send only this study [all studies].")
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            help="Send only this study [all studies].",
+            autocompletion=complete_recorded_study,
+        ),
     ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Send again, once, what the server refused.")
+    ] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Send what was recorded while the MLflow server was unavailable."""
@@ -246,13 +82,18 @@ def sync(
     from harness.workspace import Workspace, resolve_storage
 
     with report_errors():
-        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri)
+        send_outboxes(Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri, refused)
 
 
-@app.command(epilog="Example: harness doctor fashion-mnist --repair")
+@app.command(rich_help_panel=KEEP, epilog="Example: harness doctor fashion-mnist --repair")
 def doctor(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Check only this study [all studies].")
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            help="Check only this study [all studies].",
+            autocompletion=complete_recorded_study,
+        ),
     ] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Repair what can be repaired; otherwise only check.")
@@ -275,9 +116,6 @@ def doctor(
         print(json.dumps(report.to_dict()) if output is Format.json else report.text())
         if not report.healthy:
             raise typer.Exit(1)
-
-
-app.add_typer(read_commands)
 
 
 def run() -> NoReturn:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
-from typer.core import TyperGroup
 
+from harness.cli.completion import complete_recorded_study, complete_study
+from harness.cli.help_format import MACHINE, OUTPUT, RECORDS
 from harness.errors import ConfigError, HarnessError, Interruption
 from harness.system.terminal import escape
 
@@ -26,17 +27,35 @@ class Format(StrEnum):
     json = "json"
 
 
+STUDY_HELP = "A study in ./studies, a built-in study, or a path."
+
 Study = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study in ./studies, a built-in study, or a path.")
+    str, typer.Argument(metavar="STUDY", help=STUDY_HELP, autocompletion=complete_study)
 ]
-Gpu = Annotated[bool, typer.Option("--gpu", help="Require CUDA; an error if there is none.")]
+RecordedStudy = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A study on record.", autocompletion=complete_recorded_study
+    ),
+]
+Gpu = Annotated[
+    bool,
+    typer.Option("--gpu", help="Require CUDA; an error if there is none.", rich_help_panel=MACHINE),
+]
 Cpu = Annotated[
-    bool, typer.Option("--cpu", help="Do not use CUDA. By default a GPU is used if there is one.")
+    bool,
+    typer.Option(
+        "--cpu",
+        help="Do not use CUDA. By default a GPU is used if there is one.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Worker processes [one per core or GPU]; 0 trains in this process."
+        metavar="N",
+        help="Worker processes [one per core or GPU]; 0 trains in this process.",
+        rich_help_panel=MACHINE,
     ),
 ]
 Seed = Annotated[
@@ -46,18 +65,25 @@ Seed = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Folder of the datasets [$HARNESS_DATA_DIR, else downloaded]."
+        metavar="DIR",
+        help="Folder of the datasets [$HARNESS_DATA_DIR, else downloaded].",
+        rich_help_panel=RECORDS,
     ),
 ]
 TrackingUri = Annotated[
     str | None,
-    typer.Option(metavar="URI", help="MLflow store [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db]."),
+    typer.Option(
+        metavar="URI",
+        help="MLflow store [$MLFLOW_TRACKING_URI, else mlruns/mlflow.db].",
+        rich_help_panel=RECORDS,
+    ),
 ]
 Storage = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
         help="PostgreSQL for Optuna's record [$HARNESS_STORAGE, else a journal in mlruns].",
+        rich_help_panel=RECORDS,
     ),
 ]
 Set = Annotated[
@@ -65,10 +91,20 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="TABLE.KEY=VALUE",
-        help="Override a key of the study file; a field set in [train] is no longer sampled.",
+        help="Override a key of the study file; a field set in [train] is no longer sampled. Can "
+        "be repeated; quote brackets: 'train.hidden=[64]'.",
     ),
 ]
-Output = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
+Output = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        metavar="text|json",
+        help="text for people, json for programs.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 def parse_device(gpu: bool, cpu: bool) -> DeviceOption:
@@ -118,28 +154,6 @@ def open_display(
 def is_live_terminal(stream: TextIO) -> bool:
     """Whether the stream is a terminal whose cursor can be moved."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
-
-
-class EscapingGroup(TyperGroup):
-    """The commands; errors of their parser are escaped, because they quote what the user typed."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _escape_messages():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _escape_messages():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _escape_messages() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if isinstance(getattr(error, "message", None), str):  # the parser's errors have one
-            error.message = escape(error.message)  # type: ignore[attr-defined]
-        raise
 
 
 @contextmanager

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.completion import complete_recorded_study
+from harness.cli.help_format import KEEP, READ, Commands
 from harness.cli.options import (
     Cpu,
     DataDir,
     Format,
     Gpu,
     Output,
-    Study,
+    RecordedStudy,
     TrackingUri,
     open_display,
     parse_device,
@@ -25,11 +27,11 @@ from harness.cli.options import (
 if TYPE_CHECKING:
     from harness.workspace import Workspace
 
-read_commands = typer.Typer()
+read_commands = Commands()
 
 
-@read_commands.command(epilog="Example: harness report fashion-mnist")
-def report(study: Study, tracking_uri: TrackingUri = None) -> None:
+@read_commands.command(rich_help_panel=READ, epilog="Example: harness report fashion-mnist")
+def report(study: RecordedStudy, tracking_uri: TrackingUri = None) -> None:
     """Write a study's report again from the record in MLflow."""
     from harness.reports.study_page import write_study_page
     from harness.workspace import Workspace
@@ -38,11 +40,17 @@ def report(study: Study, tracking_uri: TrackingUri = None) -> None:
         print(write_study_page(Workspace(Path("mlruns")), study, tracking_uri))
 
 
-@read_commands.command(epilog="Example: harness compare fashion-mnist fashion-mnist/12")
+@read_commands.command(
+    rich_help_panel=READ, epilog="Example: harness compare fashion-mnist fashion-mnist/12"
+)
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="A B [C ...]", help="Studies, trials (STUDY/12) or MLflow run ids."),
+        typer.Argument(
+            metavar="A B [C ...]",
+            autocompletion=complete_recorded_study,
+            help="Studies, trials (STUDY/12) or MLflow run ids.",
+        ),
     ],
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
@@ -68,10 +76,15 @@ def compare(
         print(align_labels([*comparison.lines, ("report", str(path))]))
 
 
-@read_commands.command(epilog="Example: harness replay fashion-mnist/12")
+@read_commands.command(rich_help_panel=KEEP, epilog="Example: harness replay fashion-mnist/12")
 def replay(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A study, a trial (STUDY/12) or an MLflow run id.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=complete_recorded_study,
+            help="A study, a trial (STUDY/12) or an MLflow run id.",
+        ),
     ],
     gpu: Gpu = False,
     cpu: Cpu = False,
@@ -107,18 +120,21 @@ def replay(
             raise typer.Exit(1)
 
 
-@read_commands.command(epilog="Example: harness predict mnist seven.png photos/ --show")
+@read_commands.command(
+    rich_help_panel=READ, epilog="Example: harness predict mnist seven.png photos/ --show"
+)
 def predict(
     study: Annotated[
         str,
         typer.Argument(
             metavar="STUDY",
+            autocompletion=complete_recorded_study,
             help="A study, a trial (STUDY/12), an MLflow run id or models:/NAME@champion.",
         ),
     ],
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[IMAGE...]", help="PNG, JPEG, ... files of any size, or folders."),
+        typer.Argument(metavar="IMAGE...", help="PNG, JPEG, ... files of any size, or folders."),
     ] = None,
     show: Annotated[
         bool,
@@ -223,12 +239,14 @@ def _classify_images(
         raise DataError(predictions.error_summary)
 
 
-@read_commands.command(epilog="Example: harness studies --format json")
+@read_commands.command(rich_help_panel=READ, epilog="Example: harness studies --format json")
 def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> None:
-    """List the recorded studies with their best scores.
+    """List the studies on record, and those that are ready to run.
 
-    A study that cannot be read is named on stderr, and the exit status is 1.
+    Times were measured on 2 CPU cores. A recorded study that cannot be read is named on stderr,
+    and the exit status is 1.
     """
+    from harness.cli.ready_studies import format_ready_studies, list_ready_studies
     from harness.cli.studies_table import format_studies, list_studies
     from harness.system.terminal import escape
     from harness.workspace import Workspace
@@ -236,18 +254,28 @@ def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> N
     with report_errors():
         warnings: list[str] = []
         rows = list_studies(Workspace(Path("mlruns")), tracking_uri, warnings.append)
-        if rows or not warnings:
-            print(json.dumps(rows) if output is Format.json else format_studies(rows))
+        ready = list_ready_studies()
+        if output is Format.json:
+            print(json.dumps([*rows, *ready]))
+        else:
+            recorded = format_studies(rows) if rows else "nothing yet"
+            print(f"On record\n\n{recorded}\n")
+            print(f"Ready to run (harness run-study NAME)\n\n{format_ready_studies(ready)}")
         for warning in warnings:
             print(f"harness: {escape(warning)}", file=sys.stderr)
         if warnings:
             raise typer.Exit(1)
 
 
-@read_commands.command(epilog="Example: harness ui fashion-mnist --port 5001")
+@read_commands.command(rich_help_panel=READ, epilog="Example: harness ui fashion-mnist --port 5001")
 def ui(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Study to show [the latest].")
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            autocompletion=complete_recorded_study,
+            help="Study to show [the latest].",
+        ),
     ] = None,
     port: Annotated[
         int | None, typer.Option(metavar="N", help="Port of the server [a free one].")

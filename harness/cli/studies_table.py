@@ -13,7 +13,7 @@ from harness.analysis.confirmation import (
     rank_confirmed_settings,
 )
 from harness.analysis.facts import count_states
-from harness.metrics import format_objective
+from harness.metrics import OBJECTIVE_NAMES, format_objective
 from harness.system.terminal import escape
 from harness.workspace import Workspace
 
@@ -25,8 +25,11 @@ def list_studies(
 
     `warn` is called with a line for each study that cannot be read, or only in part.
     """
-    rows = []
-    tracker = workspace.open_tracker(tracking_uri, reading=True)
+    rows: list[dict[str, Any]] = []
+    uri = workspace.resolve_tracking_uri(tracking_uri)
+    if uri == workspace.local_uri and not workspace.database.is_file():
+        return rows  # nothing was run in this folder yet
+    tracker = workspace.open_tracker(uri, reading=True)
     for study in tracker.list_studies(lambda name, reason: warn(f"study '{name}': {reason}")):
         counts, is_whole = count_states(study), not study.deleted
         if not is_whole:
@@ -39,34 +42,33 @@ def list_studies(
             best = settings[0].mean_objective
         elif champion:
             best = champion.objective_value(study.objective)
+        deleted = sum(each.startswith("trial ") for each in study.deleted)
         rows.append(
             {
                 "name": study.name,
                 "dataset": study.definition["data"]["name"],
-                "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"],
+                "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"] + deleted,
                 "best": best,
                 "seeds": len(settings[0].runs) if settings else 0,
                 "objective": study.objective,
                 "test": tested.score if tested else None,
+                "sealed": study.state == "COMPLETE" and champion is not None and tested is None,
                 "started": study.started,
+                "recorded": True,
             }
         )
     return sorted(rows, key=lambda row: -row["started"])
 
 
 def format_studies(rows: list[dict[str, Any]]) -> str:
-    """Format the rows as a table with a header."""
-    if not rows:
-        return "no studies yet; start one with: harness run-study quickstart"
-    head = ("study", "dataset", "trials", "best", "objective", "test", "when")
+    """Format the rows as a table with a header, which fits 80 columns; JSON has more columns."""
+    head = ("study", "trials", "best", "test", "when")
     lines = [
         (
             escape(row["name"]),  # other people may have written to the store
-            escape(row["dataset"]),
-            str(row["done"]),
-            "" if row["best"] is None else format_objective(row["best"], row["objective"]),
-            row["objective"],
-            "" if row["test"] is None else format_objective(row["test"], row["objective"]),
+            f"{row['done']:,}",
+            _format_best(row),
+            _format_test(row),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])),
         )
         for row in rows
@@ -76,3 +78,17 @@ def format_studies(rows: list[dict[str, Any]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in (head, *lines)
     )
+
+
+def _format_best(row: dict[str, Any]) -> str:
+    """`0.9884`; with the metric's name if it is not the accuracy."""
+    if row["best"] is None:
+        return ""
+    value, objective = format_objective(row["best"], row["objective"]), row["objective"]
+    return value if objective == "val/accuracy" else f"{OBJECTIVE_NAMES[objective]} {value}"
+
+
+def _format_test(row: dict[str, Any]) -> str:
+    if row["test"] is None:
+        return "sealed" if row["sealed"] else ""
+    return format_objective(row["test"], row["objective"])

@@ -51,7 +51,7 @@ def render_summary(summary: Summary, width: int, trials: int = SHOWN_TRIALS) -> 
     """Return the summary for a terminal of `width` columns, with the `trials` best trials."""
     study = summary.study
     labels = {
-        "test": f"{study.test_name} {study.score.name}",
+        "test": f"{study.test_name} {study.score.name if summary.reading else 'set'}",
         "champion_settings": f"best: trial {summary.champion.number}",
         "classes": "hardest class",
         "report": "full report",

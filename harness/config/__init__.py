@@ -1,7 +1,9 @@
 """Study files: from TOML and --set overrides to a checked StudyConfig.
 
 loader         load a study file, and check its tables against each other
-schema         the tables and their defaults, StudyConfig, and what identifies a study
+study_files    where study files are, and what each is about
+study_tables   every key of a study file, with its type and default
+schema         StudyConfig: a checked study file, and what identifies a study
 search_space   the [space] table, and how an Optuna trial draws settings from it
 trial_tables   the [train] and [[trial]] tables
 validation     check values against their types; a mistake is one line that names the key

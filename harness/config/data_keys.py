@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.config.overrides import apply_override
-from harness.config.schema import TABLES, DataTable
+from harness.config.schema import TABLES
+from harness.config.study_tables import DataTable
 from harness.config.validation import parse_table
 from harness.data import builtin, custom
 from harness.data.dataset_files import find_data_folder
@@ -16,7 +17,8 @@ from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
-GUESSED = "guessed, for these are many numbers or no whole ones; or --task classes"
+GUESSED = "guessed, for these are many numbers or no whole ones"
+OWN_VALIDATION = "the data comes with a validation set"
 
 
 def choose_data_keys(
@@ -35,17 +37,19 @@ def choose_data_keys(
         keys: dict[str, Any] = {"target": target, "ignore": list(ignore), "task": task or "classes"}
         keys = {key: value for key, value in keys.items() if value and value != "classes"}
         return {**keys, **more}, {}
-    path = custom.locate(data, find_data_folder(data_dir)[0])
+    path, has_validation = custom.locate(data, find_data_folder(data_dir)[0]), False
     if path.is_dir():
         from harness.data import image_folder
 
-        size, odd = image_folder.suggest_size(image_folder.list_images(path, data))
+        images = image_folder.list_images(path, data)
+        size, odd = image_folder.suggest_size(images)
+        has_validation = bool(images.validation)
         keys = {"size": list(size)} if size else {}
         comments = {"size": f"height and width that all are brought to; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
-        from harness.data import tabular
-        from harness.data.column_types import replace_columns
+        from harness.data.column_types import join_names, replace_columns
         from harness.data.table_files import read_table
+        from harness.data.table_guesses import find_useless_columns, guess_task
 
         known = {key: value for key, value in more.items() if key in custom.TABLE_KEYS}
         options = DataOptions.of(target=target, ignore=list(ignore), **known)
@@ -58,28 +62,37 @@ def choose_data_keys(
                 if target
                 else f"--target: {data} is a table; name the column to predict{names}"
             )
-        numbers = table.recognise_numbers([*map(str, frame)], options.decimal)
+        columns = [str(each) for each in frame if each != target or task != "classes"]
+        numbers = table.recognise_numbers(columns, options.decimal)
         frame = replace_columns(frame, numbers)
-        useless = tabular.find_useless_columns(frame.drop(columns=target), options)
+        useless = find_useless_columns(frame.drop(columns=target), options)
         keys = {"ignore": [*ignore, *useless]} if ignore or useless else {}
-        comments = {"ignore": ", ".join(f"{name}: {what}" for name, what in useless.items())}
+        reasons = [f"{name} {what}" for name, what in useless.items()]
+        if len(useless) == len(frame.columns) - 1:
+            reasons += [f"{name} is left out by --ignore" for name in ignore]
+            why = join_names(reasons) or "it has no other"
+            raise DataError(f"{data}: no column is left except the target '{target}': {why}")
+        comments = {"ignore": ", ".join(reasons)} if reasons else {}
         if table.sheet and not options.sheet:
-            keys["sheet"], comments["sheet"] = table.sheet, table.other_sheets
-        if task is None and (task := tabular.guess_task(frame[target])) == "regression":
+            keys["sheet"], comments["sheet"] = table.sheet, table.sheet_reason
+        if task is None and (task := guess_task(frame[target])) == "regression":
             comments["task"] = GUESSED
     else:
         from harness.data import npz
 
         keys, comments = {}, {}
+        has_validation = "val" in npz.list_parts(path, data)
         if task is None and (task := npz.guess_task(path, data)) == "regression":
             comments["task"] = GUESSED
+    if has_validation and "validation" not in more:
+        keys["own_validation"], comments["own_validation"] = True, OWN_VALIDATION
     if target:
         keys["target"] = target
     if ignore:
         keys.setdefault("ignore", list(ignore))
     if task == "regression":
         keys["task"] = task
-    return {**keys, **more}, comments
+    return {**keys, **more}, {key: why for key, why in comments.items() if key not in more}
 
 
 def parse_data_overrides(data: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -10,20 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.overrides import POINT_FIRST, POINT_LAST, apply_override
-from harness.config.schema import (
-    GRID_OR_LIST,
-    TABLES,
-    TRIAL_TABLE,
-    ConfirmTable,
-    DataTable,
-    StudyConfig,
-    StudyTable,
-)
+from harness.config.overrides import apply_override, explain_value
+from harness.config.schema import GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import Choice, SearchSpace
+from harness.config.study_files import find_study
+from harness.config.study_tables import ConfirmTable, DataTable, StudyTable
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
-from harness.errors import ConfigError, StudyError, did_you_mean
+from harness.errors import ConfigError, did_you_mean
 from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
 from harness.trial import TrialSpec
@@ -49,42 +43,6 @@ def load(
         file.origins[apply_override(override, file.tables, file.trials)] = f"--set {override}"
     file.tables["study"] |= options or {}
     return _resolve(file)
-
-
-def find_study(study: str | Path) -> Path:
-    """The file of a study: a path stays as it is, a name is looked up in `study_folders()`."""
-    if isinstance(study, Path) or study.endswith(".toml") or "/" in study:
-        path = Path(study)
-        if not _is_file(path):
-            raise StudyError(f"no study file {path}; give a path or one of the names: {_names()}")
-        return path
-    for folder in study_folders():
-        if _is_file(folder / f"{study}.toml"):
-            return folder / f"{study}.toml"
-    raise StudyError(f"no study '{study}'{did_you_mean(study, _names().split(', '))}")
-
-
-def study_folders() -> list[Path]:
-    """./studies, then the shipped ones: in the wheel, or next to the package in a checkout."""
-    package = Path(__file__).parents[1]
-    return [Path("studies"), package / "studies", package.parent / "studies"]
-
-
-def is_shipped(name: str) -> bool:
-    """Whether a study of this name ships with harness."""
-    return any(_is_file(folder / f"{name}.toml") for folder in study_folders()[1:])
-
-
-def _is_file(path: Path) -> bool:
-    """False also for a name that no file can have."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _names() -> str:
-    return ", ".join(sorted({f.stem for folder in study_folders() for f in folder.glob("*.toml")}))
 
 
 @dataclass(frozen=True)
@@ -119,15 +77,8 @@ def _explain_line(text: str, error: str) -> str:
     """Explain what TOML forbids and people type; "" if the line of the error has nothing such."""
     place = re.search(r"at line (\d+)", error)
     line = text.splitlines()[int(place[1]) - 1] if place else ""
-    if re.search(rf"{POINT_FIRST}|{POINT_LAST}", line.partition("#")[0]):
-        return "; write a digit before and after the point of a number: 0.001, 1.0"
-    if re.search(r"\d,\d", line):
-        return "; write a number with a point: 0.5"
-    if re.search(r"=\s*(True|False)\b", line):
-        return "; write true or false"
-    if re.search(r"=\s*None\b", line):
-        return "; TOML has no None: leave the key out"
-    return ""
+    advice = explain_value(line.partition("=")[2].partition("#")[0])
+    return f"; {advice}" if advice else ""
 
 
 def _read(path: Path) -> _StudyFile:

@@ -50,7 +50,27 @@ def _parse_value(override: str, text: str) -> Any:
             continue
     if re.fullmatch(r"[\w.:/-]+", text):
         return text
-    raise ConfigError(f"--set {override}: {text!r} is not a TOML value; write lists as [300,100]")
+    advice = explain_value(text) or "write lists as [300,100]"
+    raise ConfigError(f"--set {override}: {text!r} is not a TOML value; {advice}")
+
+
+def explain_value(text: str) -> str:
+    """Explain what TOML forbids and people type, as advice; "" if the text has nothing such."""
+    text = text.strip()
+    if comma := re.search(r"^([+-]?\d+),(\d+)$|=\s*([+-]?\d+),(\d+)|(?<![\d.])(0),(0\d*)", text):
+        whole, fraction = (each for each in comma.groups() if each is not None)
+        may_be_list = comma[0] == text and not whole.startswith("0") and fraction[0] != "0"
+        either = f", or a list as [{text}]" if may_be_list else ""
+        return f"write a number with a point: {whole}.{fraction}{either}"
+    if zeros := re.search(r"(?<![\w.+-])[+-]?0+([1-9]\d*)(?![\w.:-])", text):
+        return f"write {zeros[1]} instead of {zeros[0]}: a number does not begin with 0"
+    if re.search(rf"{POINT_FIRST}|{POINT_LAST}", text):
+        return "write a digit before and after the point of a number: 0.001, 1.0"
+    if re.search(r"(?<![\w'\"])(True|False)(?!\w)", text):
+        return "write true or false"
+    if re.search(r"(?<![\w'\"])None(?!\w)", text):
+        return "TOML has no None: leave the key out"
+    return ""
 
 
 def format_toml(value: Any) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.config.data_keys import choose_data_keys, parse_data_overrides
-from harness.config.loader import is_shipped
-from harness.config.schema import StudyTable
+from harness.config.study_files import is_shipped
+from harness.config.study_tables import StudyTable
 from harness.data import builtin, custom
 from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
@@ -31,6 +31,16 @@ LARGE = 20_000
 """From this many examples on, a tenth is enough as the validation set; of fewer it is a fifth."""
 MAX_NAMES = 10
 """Classes or features listed in a comment."""
+KEYS = "(sheet|decimal|missing|max_categories|own_validation|validation|test)"
+"""The keys of [data] that are set by --set."""
+OVERRULE = {
+    "ignore": "to keep a column, delete its name in {path}",
+    "sheet": 'for another, give --set data.sheet="..."',
+    "size": "for another size, give --set 'data.size=[HEIGHT,WIDTH]'",
+    "own_validation": "to split anew, give --set data.validation=0.2",
+    "task": "or give --task classes",
+}
+"""How to overrule each key that is guessed."""
 CHUNK = 1000
 """Images in memory at a time."""
 
@@ -100,7 +110,10 @@ def write_new_study(
             options |= {"data_dir": data_dir, "cache": Path(cache)}
             options |= {"validation": 0.2, "test": 0.2}
             prepared = prepare(data, **(options | keys))
-            if sum(prepared.sizes.values()) >= LARGE and "validation" not in keys:
+            if (
+                sum(prepared.sizes.values()) >= LARGE
+                and not {"validation", "own_validation"} & keys.keys()
+            ):
                 keys["validation"] = 0.1
                 prepared = prepare(data, **(options | keys))
             study = path.stem if path.parent == Path("studies") else str(path)
@@ -118,7 +131,9 @@ def write_new_study(
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
     chosen = (
-        f"{key} = {_to_toml(keys[key])}: {why}" for key, why in comments.items() if key in keys
+        f"{key} = {_to_toml(keys[key])}: {why}; {OVERRULE[key].format(path=path)}"
+        for key, why in comments.items()
+        if key in keys
     )
     notes = (*chosen, *map(_rewrite_as_options, prepared.notes))
     return NewStudy(str(path), study, description, prepared.training.task, notes)
@@ -160,7 +175,7 @@ def _rewrite_as_options(message: str) -> str:
         options = " ".join(f"--ignore {shlex.quote(each)}" for each in json.loads(columns))
         message = message.replace(f"[data] ignore = {columns}", options)
     message = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", message)
-    keys = r'(set )?\[data\] (sheet|decimal|missing|max_categories) = (\[\]|\d+|"([^"]*)")'
+    keys = r"(set )?\[data\] " + KEYS + r' = (\[\]|[\d.]+|true|"([^"]*)")'
 
     def format_option(match: re.Match[str]) -> str:
         value = shlex.quote(f"data.{match[2]}={match[3] if match[4] is None else match[4]}")
@@ -168,7 +183,8 @@ def _rewrite_as_options(message: str) -> str:
 
     message = re.sub(keys, format_option, message)
     message = message.replace("leave out [data] task for", "give --task classes for")
-    return re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
+    message = re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
+    return re.sub(rf"\[data\] {KEYS}\b", r"--set data.\1", message)
 
 
 def _template_values(
@@ -195,7 +211,7 @@ def _template_values(
             for key, value in keys.items()
             if key != "validation"
         ],
-        "validation": keys.get("validation", 0.2),
+        "validation": 0 if keys.get("own_validation") else keys.get("validation", 0.2),
         "holds_out_test": not prepared.own_test,
         "epochs": 40 if examples < 2000 else 30 if is_small else 20 if examples < 30_000 else 12,
         "is_image": len(files.shape) > 1 and files.dtype == "uint8",

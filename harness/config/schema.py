@@ -1,20 +1,16 @@
-"""A study's settings: the tables of its file, and the TrialSpec that each of its trials trains."""
+"""A study as it is checked: its tables together, and the TrialSpec that each trial trains."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Any
 
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
+from harness.config.study_tables import ConfirmTable, DataTable, StudyTable, Table
 from harness.config.validation import LAYER_KEYS
-from harness.data.types import MISSING_TEXTS
-from harness.results import Objective, Task
 from harness.trial import TrialSpec
 
 TABLES = ("study", "data", "train", "space", "confirm")
@@ -25,117 +21,10 @@ FIRST_DATA_KEYS = ("name", "validation", "test", "split_seed", "normalize")
 """Keys of [data] that every definition has; the others only where they differ from the default."""
 CHANGEABLE_KEYS = ("trials", "seeds", "timeout", "hung_after")
 """Keys of [study] that may change when a study is continued."""
+DESCRIPTIVE_KEYS = ("description", "minutes")
+"""Keys of [study] that change nothing; `harness studies` shows them."""
 GRID_OR_LIST = ("grid", "list")
 """Samplers that draw nothing: all settings are known before the study starts."""
-MAX_TRIALS = 1_000_000
-"""A larger number is a typing error, and a list of so many trials fills the memory."""
-MAX_SEED = 2**32 - 1
-"""The largest seed that NumPy and scikit-learn take."""
-
-
-class Table(BaseModel):
-    """A table of a study file: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StudyTable(Table):
-    """[study]: how settings are chosen, and by which metric they are compared."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    trials: int = Field(default=50, ge=1, le=MAX_TRIALS)
-    """Number of trials; of a grid or list by default one for each setting and seed."""
-    seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    """Seed of the sampler and of every trial."""
-    objective: Objective = "val/accuracy"
-    """The metric by which trials are compared and pruned; `val/rmse` by default for a
-    regression."""
-    sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
-    """How settings are chosen. `tpe`, `random` and `qmc` draw them from [space]; `grid` takes every
-    combination of the choices in [space]; `list` takes the [[trial]] tables, and is the default
-    where there are any."""
-    seeds: int = Field(default=1, ge=1, le=MAX_TRIALS)
-    """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
-    pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
-    """How unpromising trials are stopped early; `none` by default for a grid or list."""
-    timeout: str | None = None
-    """Start no trial after this time: `90s`, `10m`, `2h`. No limit by default."""
-    hung_after: str = "60s"
-    """Replace a worker that reports no epoch for this long, and for ten times the slowest epoch."""
-
-    @field_validator("timeout", "hung_after")
-    @classmethod
-    def _is_duration(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_duration(value)
-        return value
-
-
-class DataTable(Table):
-    """[data]: the dataset, and how it is split."""
-
-    name: str
-    """A built-in dataset, or the path of a file or folder."""
-    task: Task = "classes"
-    """Predict a class, or a number (`regression`)."""
-    target: str = ""
-    """The column of a table to predict."""
-    ignore: list[str] = []
-    """Columns of a table to leave out."""
-    size: list[int] = []
-    """Resize the images of a folder to this height and width."""
-    sheet: str = ""
-    """The sheet of an Excel file; by default the first visible one that has the target."""
-    decimal: Literal["", ".", ","] = ""
-    """The decimal mark of numbers that are written as texts, such as `12,5` or `$1,234`; guessed by
-    default."""
-    missing: list[str] = list(MISSING_TEXTS)
-    """The texts of a table that count as missing; an empty cell always does. With [], the text NA
-    is a category."""
-    max_categories: int = Field(default=0, ge=0)
-    """The most categories of a column of texts; by default 50, and at most half of the rows."""
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    """Fraction of the training data held out as the validation set."""
-    test: float = Field(default=0.2, gt=0, lt=1)
-    """Fraction of all data held out as the test set, if the dataset has no test set."""
-    own_test: bool = True
-    """False does not use the dataset's test set: `test` of the training data is held out
-    instead."""
-    classes: list[str] = []
-    """The classes to keep; all by default."""
-    drop_duplicates: bool = False
-    """Leave out of the training set what also occurs in the validation or test set, byte for
-    byte."""
-    split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    """Seed of the split into training, validation and test set."""
-    normalize: bool = True
-    """Subtract the training set's mean and divide by its standard deviation."""
-
-    @field_validator("size")
-    @classmethod
-    def _is_size(cls, value: list[int]) -> list[int]:
-        if value and (len(value) != 2 or min(value) < 1):
-            raise ValueError(f"must be [height, width], such as [28, 28], not {value}")
-        return value
-
-    @field_validator("classes")
-    @classmethod
-    def _are_distinct(cls, value: list[str]) -> list[str]:
-        if len(value) == 1:
-            raise ValueError(f"a classifier needs two classes or more, not only '{value[0]}'")
-        for name in value:
-            if value.count(name) > 1:
-                raise ValueError(f"'{name}' is listed twice; leave out one of them")
-        return value
-
-
-class ConfirmTable(Table):
-    """[confirm]: train a search's best settings again; may change when a study is continued."""
-
-    top: int = Field(default=3, ge=1, le=100)
-    """Number of settings, the best first."""
-    seeds: int = Field(default=3, ge=0, le=100)
-    """Number of seeds that the search did not use; 0 for no confirmation runs."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +128,7 @@ class StudyConfig:
         data = self.data.model_dump(exclude={"max_categories"})  # it permits, but changes nothing
         defaults = default_values()["data"]
         tables: dict[str, Any] = {
-            "study": self.study.model_dump(exclude={"name", *CHANGEABLE_KEYS}),
+            "study": self.study.model_dump(exclude={"name", *CHANGEABLE_KEYS, *DESCRIPTIVE_KEYS}),
             "data": {
                 key: value
                 for key, value in data.items()
@@ -284,11 +173,3 @@ def find_varied_fields(definition: dict[str, Any]) -> list[str]:
     sampled = ["hidden" if name in LAYER_KEYS else name for name in definition.get("space", {})]
     listed = [name for table in definition.get(TRIAL_TABLE, {}).values() for name in table]
     return list(dict.fromkeys(sampled + listed))
-
-
-def parse_duration(duration: str) -> float:
-    """Parse `90s`, `10m`, `2h` or plain seconds. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smh]?)", duration.strip())
-    if not match or not float(match[1]):
-        raise ValueError(f"{duration!r} is not a duration; write 90s, 10m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]

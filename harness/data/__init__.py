@@ -12,8 +12,11 @@ float32         numbers as float32, and what it cannot hold
 npz             an .npz of arrays
 table_files     the cells of a CSV or Excel file
 column_types    numbers, money, dates and times in columns of texts
+similar_names   names that differ only in spaces, case or a final dot
 tabular         a CSV or Excel table as features and labels
+table_guesses   the task and the useless columns of a table, for a new study file
 split           splits rows into training, validation and test set
+split_files     writes a split: row numbers, statistics, duplicates
 leakage         counts duplicates between the splits, and classes
 cache           the cache folder: atomic writes, checked reads
 prepare         all of the above: find, decode, split and cache a dataset

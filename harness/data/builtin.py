@@ -25,6 +25,8 @@ class BuiltinDataset:
     """For documentation: what the examples are, and how many."""
     find: Callable[[Path | None, bool], Source]
     """(folder of the datasets or None, whether to download) -> its files, checked."""
+    download_mib: int = 0
+    """Size of its download; 0 if it comes with an installed package."""
     digit_style: DigitStyle | None = None
     """How its handwritten digits were normalized; None if they are not digits."""
     keeps_aspect: bool = False
@@ -66,6 +68,7 @@ DATASETS = {
     "cifar10": BuiltinDataset(
         description="60,000 colour images of 32x32, 10 classes of animals and vehicles",
         find=cifar10.find_source,
+        download_mib=163,
         keeps_aspect=True,
         border=0.5,
     ),
@@ -82,6 +85,7 @@ DATASETS = {
         find=lambda data_dir, download: mnist.find_source(
             "fashion-mnist", "FashionMNIST", MD5["FashionMNIST"], data_dir, download
         ),
+        download_mib=29,
         keeps_aspect=True,
     ),
     "mnist": BuiltinDataset(
@@ -89,6 +93,7 @@ DATASETS = {
         find=lambda data_dir, download: mnist.find_source(
             "mnist", "MNIST", MD5["MNIST"], data_dir, download, classes=mnist.DIGITS
         ),
+        download_mib=11,
         digit_style="mnist",
     ),
 }
@@ -117,3 +122,17 @@ def find_dataset(
         if value != getattr(DataOptions(), key):
             raise DataError(f"[data] {key}: is for custom data, not for {name}; leave it out")
     return DATASETS[name].find(data_dir, download)
+
+
+def get_download_size(name: str, data_dir: Path | None = None) -> int:
+    """Return how many MiB a study on this dataset downloads now; 0 if its files are there.
+
+    A folder that the user names is never downloaded to.
+    """
+    if name not in DATASETS or find_data_folder(data_dir)[1]:
+        return 0
+    try:
+        DATASETS[name].find(data_dir, False)
+    except DataError:
+        return DATASETS[name].download_mib
+    return 0

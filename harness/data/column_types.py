@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from harness.errors import DataError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -69,7 +71,10 @@ class Numbers:
 
 
 def recognise_columns(frame: pd.DataFrame, separator: str, mark: str) -> dict[str, Numbers]:
-    """Return the columns of texts that are all numbers."""
+    """Return the columns of texts that are all numbers.
+
+    Raises DataError for a column whose numbers have the other decimal mark.
+    """
     from pandas.api import types
 
     columns = {column: frame[column] for column in frame.columns}
@@ -81,6 +86,14 @@ def recognise_columns(frame: pd.DataFrame, separator: str, mark: str) -> dict[st
     numbers = {
         column: recognise_numbers(values, mark, separator) for column, values in texts.items()
     }
+    for column, each in numbers.items():
+        other = "," if mark == "." else "."
+        if mark and each is None and recognise_numbers(texts[column], other, separator):
+            example = _find_example(texts[column])
+            raise DataError(
+                f"[data] decimal = \"{mark}\": column '{column}' has another decimal mark, as in "
+                f"'{example}'; set it to \"{other}\", or leave it out to guess each column's"
+            )
     return {column: each for column, each in numbers.items() if each is not None}
 
 
@@ -158,9 +171,8 @@ def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers |
             numbers = _parse(texts, each)
         except ValueError:
             continue
-        example = next((text for text in texts if not _is_plain(text)), texts[0])
         parsed = np.array([numbers.get(str(text), np.nan) for text in values], np.float64)
-        return Numbers(parsed, found_units.pop(), each, example)
+        return Numbers(parsed, found_units.pop(), each, _find_example(values))
     return None
 
 
@@ -205,6 +217,11 @@ def _is_plain(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _find_example(values: pd.Series) -> str:
+    texts = _list_texts(values)
+    return next((text for text in texts if not _is_plain(text)), texts[0])
 
 
 def _list_texts(values: pd.Series) -> list[str]:

@@ -38,22 +38,13 @@ def is_path(name: str) -> bool:
 def find_source(name: str, root: Path, options: DataOptions) -> Source:
     """Find the data at the path `name`, else at `root / name`. Raises DataError."""
     path = locate(name, root)
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        return _find_folder(name, path, options)
-    if suffix in FILE_SUFFIXES:
-        return _find_file(name, path, options)
-    if suffix in (".xls", ".ods", ".parquet", ".json", ".npy", ".pt", ".mat"):
-        raise DataError(
-            f"{name}: {suffix} files are not supported; save it as one of {_join_suffixes()}"
-        )
-    raise DataError(f"{name}: neither a folder of pictures nor one of {_join_suffixes()}")
+    return (_find_folder if path.is_dir() else _find_file)(name, path, options)
 
 
 def locate(name: str, root: Path) -> Path:
     """Return the absolute path of `name`, searched in the working directory, then in `root`.
 
-    Raises DataError.
+    Raises DataError, also for a file that cannot be read by its suffix.
     """
     try:
         path = Path(name).expanduser()
@@ -61,7 +52,15 @@ def locate(name: str, root: Path) -> Path:
         raise DataError(f"[data] name: {name}: {error}") from None
     for candidate in (path, root / path):
         if _exists(candidate):
-            return candidate.resolve()
+            suffix = candidate.suffix
+            if not candidate.is_dir() and suffix.lower() not in FILE_SUFFIXES:
+                kind = f"{suffix} files are" if suffix else "a file without an ending is"
+                raise DataError(
+                    f"{name}: {kind} not supported; save it as one of {', '.join(FILE_SUFFIXES)}, "
+                    "or give a folder of pictures"
+                )
+            target = candidate.resolve()  # a link's may have no ending, as in caches of downloads
+            return target if target.suffix == suffix else candidate.absolute()
     searched = f"{path.absolute()}" + ("" if path.is_absolute() else f" nor {root / path}")
     raise DataError(
         f"[data] name: no file or folder {searched}; a relative path begins in the working "
@@ -88,6 +87,7 @@ def _find_folder(name: str, path: Path, options: DataOptions) -> Source:
         _hash_options(digest.hexdigest(), options),
         len(images.splits) > 1,
         lambda: image_folder.decode(images, name, options.size),
+        bool(images.validation),
     )
 
 
@@ -101,8 +101,15 @@ def _find_file(name: str, path: Path, options: DataOptions) -> Source:
             _refuse_keys(name, "a text file", options, ("sheet",))
         return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, options))
     _refuse_keys(name, "an .npz", options, ("ignore", *TABLE_KEYS))
-    has_test = npz.has_test(path, name)
-    return Source(name, str(path), digest, has_test, lambda: npz.decode(path, name, options))
+    parts = npz.list_parts(path, name)
+    return Source(
+        name,
+        str(path),
+        digest,
+        "test" in parts,
+        lambda: npz.decode(path, name, options),
+        "val" in parts,
+    )
 
 
 def _refuse_keys(name: str, kind: str, options: DataOptions, keys: tuple[str, ...]) -> None:
@@ -138,7 +145,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
-
-
-def _join_suffixes() -> str:
-    return ", ".join(FILE_SUFFIXES)

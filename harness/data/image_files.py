@@ -51,9 +51,10 @@ def is_hidden(name: str) -> bool:
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images below `folder`, sorted, and the files that are left out.
+    """Return the images below `folder`, sorted, and the files and folders that are left out.
 
-    These are images in hidden or system folders, and visible files that are no images.
+    These are images in hidden or system folders, visible files that are no images, and links to
+    folders, which may lead in a circle.
 
     Files with the suffix of an image count as images before they are opened. Raises DataError.
     """
@@ -69,6 +70,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
         inside = Path(root)
         hidden_folders = [name for name in folders if is_hidden(name)]
         folders[:] = [name for name in folders if name not in hidden_folders]
+        left_out += (inside / name for name in folders if (inside / name).is_symlink())
         for name in hidden_folders:
             left_out += (file for file in (inside / name).rglob("*") if has_image_suffix(file))
         for name in names:
@@ -77,6 +79,11 @@ def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
             elif has_image_suffix(inside / name):
                 left_out.append(inside / name)
     return sorted(images), sorted(left_out)
+
+
+def is_folder_link(path: Path) -> bool:
+    """Whether a path is a link to a folder, or to nothing: a link to itself, for example."""
+    return path.is_symlink() and (path.is_dir() or not path.exists())
 
 
 def has_image_suffix(file: Path) -> bool:

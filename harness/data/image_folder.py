@@ -1,7 +1,7 @@
 """Read a folder of images by class, with Pillow.
 
     photos/cat/1.png  photos/dog/7.jpg              one folder a class; a test set is held out
-    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test set
+    photos/train/cat/1.png  photos/test/dog/7.jpg   with a test set; with a validation set by `val`
 
 Hidden and system folders are left out, and so are other folders beside those of the splits. The
 inputs are uint8 [N, H, W] if all images are grey, else [N, 3, H, W].
@@ -21,6 +21,7 @@ from harness.data.image_files import (
     ORIENTATION,
     SUFFIXES,
     has_image_suffix,
+    is_folder_link,
     is_hidden,
     list_files,
     name_errors,
@@ -31,8 +32,9 @@ from harness.data.image_values import ValueRanges, decode_image, measure_ranges
 from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError
 
-TRAINING_FOLDERS = ("train", "training", "val", "valid", "validation")
-"""Folders of training images; the validation set is split off anew from all of them."""
+VALIDATION_FOLDERS = ("val", "valid", "validation")
+TRAINING_FOLDERS = ("train", "training", *VALIDATION_FOLDERS)
+"""Folders of training images; those of validation count only with `own_validation`."""
 TEST_FOLDERS = ("test", "testing")
 SPLIT_FOLDERS = (*TRAINING_FOLDERS, *TEST_FOLDERS)
 MAX_BYTES = 4 << 30
@@ -51,6 +53,8 @@ class ImageFolder:
     """The training images and, if there are any, the test images."""
     notes: tuple[str, ...]
     """What was left out, for people."""
+    validation: frozenset[Path] = frozenset()
+    """Those of the training images that are in a folder for validation."""
 
     @property
     def files(self) -> list[Path]:
@@ -59,22 +63,25 @@ class ImageFolder:
 
 def list_images(folder: Path, name: str) -> ImageFolder:
     """List the images of a folder by class. Raises DataError."""
-    subfolders = _list_folders(folder)
+    left_out: list[Path] = []
+    subfolders = _list_folders(folder, left_out)
     parts = [each for each in subfolders if each.name.lower() in SPLIT_FOLDERS]
     others = [each for each in subfolders if each not in parts]
     names = {each.name.lower() for each in parts}
-    left_out: list[Path] = []
     if not names & {"train", "training"} or (others and not _are_splits(parts)):
         splits = [_group_by_class(subfolders, name, left_out)]
         return ImageFolder(tuple(splits), _describe_left_out(folder, left_out))
-    splits = []
+    splits, validation = [], set()
     for split_names in (TRAINING_FOLDERS, TEST_FOLDERS):
         split: ImagesByClass = {}
         for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
             if part.name.lower() in split_names:
-                by_class = _group_by_class(_list_folders(part), f"{name}/{part.name}", left_out)
+                by_class = _group_by_class(
+                    _list_folders(part, left_out), f"{name}/{part.name}", left_out
+                )
                 for label, files in by_class.items():
                     split.setdefault(label, []).extend(files)
+                    validation |= {*files} if part.name.lower() in VALIDATION_FOLDERS else set()
         splits += [dict(sorted(split.items()))] if split else []
     for label in splits[1] if len(splits) > 1 else ():
         if label not in splits[0]:
@@ -89,7 +96,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
             f"{', '.join(each.name for each in parts)} are the splits; to read every folder as a "
             "class, rename these",
         )
-    return ImageFolder(tuple(splits), notes)
+    return ImageFolder(tuple(splits), notes, frozenset(validation))
 
 
 def _are_splits(parts: Sequence[Path]) -> bool:
@@ -97,7 +104,7 @@ def _are_splits(parts: Sequence[Path]) -> bool:
 
     They hold folders of images, and two or more of them hold the same class.
     """
-    inside = [{each.name for each in _list_folders(part)} for part in parts]
+    inside = [{each.name for each in _list_folders(part, [])} for part in parts]
     files = [file for part in parts for file in part.iterdir() if has_image_suffix(file)]
     return not files and len(parts) > 1 and bool(set.intersection(*inside))
 
@@ -105,11 +112,18 @@ def _are_splits(parts: Sequence[Path]) -> bool:
 def _describe_left_out(folder: Path, left_out: Sequence[Path]) -> tuple[str, ...]:
     paths = [file.relative_to(folder) for file in left_out]
     hidden = [path for path in paths if any(map(is_hidden, path.parts))]
-    others = [path for path in paths if path not in hidden]
+    links = [path for path in paths if path not in hidden and is_folder_link(folder / path)]
+    others = [path for path in paths if path not in hidden and path not in links]
     notes = []
     if hidden:
         count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
         notes.append(f"{count} in hidden or system folders, such as {hidden[0]}")
+    if links:
+        count = f"{len(links):,} {'links' if len(links) > 1 else 'link'}"
+        notes.append(
+            f"{count} to folders or to nothing, such as {links[0]}; to read the pictures there, "
+            "copy them"
+        )
     if others:
         count = f"{len(others):,} {'files' if len(others) > 1 else 'file'}"
         notes.append(f"{count} of no picture format, such as {others[0]}")
@@ -137,19 +151,28 @@ def decode(folder: ImageFolder, name: str, size: tuple[int, ...]) -> DatasetArra
     labels = np.array(numbers, np.int64)
     count = sum(map(len, splits[0].values()))
     test = (inputs[count:], labels[count:]) if len(splits) > 1 else None
-    notes = (*folder.notes, *([_describe_ranges(name, ranges)] if ranges.descriptions else []))
+    is_validation = np.array([file in folder.validation for file in files[:count]])
+    notes = (*folder.notes, *_describe_ranges(name, ranges))
     return DatasetArrays(
         inputs[:count], labels[:count], test, classes, 255.0,
         notes=notes, values=ranges.descriptions,
+        is_validation=is_validation if folder.validation else None,
     )  # fmt: skip
 
 
-def _describe_ranges(name: str, ranges: ValueRanges) -> str:
-    what = ", ".join(ranges.descriptions)
-    return (
-        f"{name}: pictures are scaled to 0 to 255 by what they hold ({what}); "
-        "for another scale, save them with 8 bits and an opaque background"
-    )
+def _describe_ranges(name: str, ranges: ValueRanges) -> list[str]:
+    notes = []
+    if scales := [each for each in ranges.descriptions if not each.startswith("transparent")]:
+        notes.append(
+            f"{name}: pictures are scaled to 0 to 255 by what they hold ({', '.join(scales)}); for "
+            "another scale, save them with 8 bits"
+        )
+    if ranges.ink[1]:
+        notes.append(
+            f"{name}: transparent pictures are laid on {ranges.background}; for another "
+            "background, save them with an opaque one"
+        )
+    return notes
 
 
 def suggest_size(folder: ImageFolder) -> tuple[tuple[int, int] | None, str]:
@@ -173,12 +196,20 @@ def suggest_size(folder: ImageFolder) -> tuple[tuple[int, int] | None, str]:
     return (max(1, round(height * scale)), max(1, round(width * scale))), reason
 
 
-def _list_folders(folder: Path) -> list[Path]:
+def _list_folders(folder: Path, left_out: list[Path]) -> list[Path]:
+    """Return the visible folders; links in a circle or to nothing are added to `left_out`."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror or error})") from None
-    return [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+    visible = [entry for entry in entries if not is_hidden(entry.name)]
+    left_out += (entry for entry in visible if is_folder_link(entry) and _leads_nowhere(entry))
+    return [entry for entry in visible if entry.is_dir() and entry not in left_out]
+
+
+def _leads_nowhere(link: Path) -> bool:
+    """Whether a link leads to nothing, or to a folder that the link is in."""
+    return not link.exists() or link.parent.resolve().is_relative_to(link.resolve())
 
 
 def _group_by_class(

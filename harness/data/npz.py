@@ -23,22 +23,20 @@ INPUTS = ("x", "inputs", "images", "features", "data")
 LABELS = ("y", "labels", "targets", "label", "target")
 NAMES = ("classes", "class_names", "target_names")
 PARTS = {"": "train", "train": "train", "val": "train", "test": "test"}
-"""The file's words for a split. A validation set is added to training: ours is split off anew."""
+"""The file's words for a split. A validation set is a part of the training set."""
 
 Key = tuple[str, str]
-"""("train" or "test", "inputs" or "labels")."""
+"""(a word of PARTS, "inputs" or "labels")."""
 
 
-def has_test(path: Path, name: str) -> bool:
-    """Whether the file has a test set. Raises DataError."""
-    return ("test", "inputs") in _read_arrays(path, name)[0]
+def list_parts(path: Path, name: str) -> set[str]:
+    """Return those of "", "train", "val" and "test" that the file has. Raises DataError."""
+    return {part for part, _ in _read_arrays(path, name)[0]}
 
 
 def guess_task(path: Path, name: str) -> Task:
     """Guess "regression" if labels are not whole numbers, or too many for classes."""
-    labels = np.concatenate(
-        _check_shapes(_read_arrays(path, name)[0]["train", "labels"], name, "labels")
-    )
+    labels = _join(_read_arrays(path, name)[0], "train", "labels", name)
     if labels.dtype.kind == "f" and (np.isfinite(labels) & (labels != np.floor(labels))).any():
         return "regression"
     too_many = labels.dtype.kind in "uif" and len(np.unique(labels)) > MAX_CLASSES
@@ -50,10 +48,7 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     arrays, class_names = _read_arrays(path, name)
     parts, notes = {}, []
     for part in ("train", "test") if ("test", "inputs") in arrays else ("train",):
-        inputs, labels = (
-            np.concatenate(_check_shapes(arrays[part, kind], name, kind))
-            for kind in ("inputs", "labels")
-        )
+        inputs, labels = (_join(arrays, part, kind, name) for kind in ("inputs", "labels"))
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]  # as Keras has CIFAR-10's
         if labels.ndim != 1 or len(labels) != len(inputs):
@@ -92,6 +87,7 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
         scale,
         target=options.target,
         notes=tuple(notes),
+        is_validation=_mark_validation(arrays),
     )
 
 
@@ -127,11 +123,12 @@ def _read_arrays(path: Path, name: str) -> tuple[dict[Key, list[Array]], Array |
             reason = "it is a single array, an .npy"
         raise DataError(f"{name}: cannot be read as an .npz ({reason}); write it again") from None
     for kind, other in (("inputs", "labels"), ("labels", "inputs")):
-        has_train, has_test = ("train", kind) in arrays, ("test", kind) in arrays
-        if not has_train or (not has_test and ("test", other) in arrays):
-            test = "test " if has_train else ""
+        lacks = [part for part, each in arrays if each == other and (part, kind) not in arrays]
+        has_train = any(each == kind and PARTS[part] == "train" for part, each in arrays)
+        if lacks or not has_train:
+            part = f"{lacks[0]} " if has_train and lacks and lacks[0] else ""
             raise DataError(
-                f"{name}: no array of {test}{kind} among "
+                f"{name}: no array of {part}{kind} among "
                 f"{', '.join(names_in_file) or 'none at all'}; name them x and y, and x_test and "
                 "y_test for a test set"
             )
@@ -151,7 +148,25 @@ def _parse_key(name: str) -> Key | None:
     kind: Literal["inputs", "labels"] | None = (
         "inputs" if base in INPUTS else "labels" if base in LABELS else None
     )
-    return None if kind is None else (PARTS[part], kind)
+    return None if kind is None else (part, kind)
+
+
+def _join(arrays: dict[Key, list[Array]], split: str, kind: str, name: str) -> Array:
+    """Return the inputs or labels of "train" or "test", in the order in which the inputs are."""
+    parts = [part for part, each in arrays if each == "inputs" and PARTS[part] == split]
+    chosen = [array for part in parts for array in arrays[part, kind]]
+    return np.concatenate(_check_shapes(chosen, name, kind))
+
+
+def _mark_validation(arrays: dict[Key, list[Array]]) -> Array | None:
+    """Return which of the joined training inputs are the validation set; None if there is none."""
+    sizes = [
+        (part == "val", sum(map(len, each)))
+        for (part, kind), each in arrays.items()
+        if kind == "inputs" and PARTS[part] == "train"
+    ]
+    is_validation = np.repeat([is_part for is_part, _ in sizes], [count for _, count in sizes])
+    return is_validation if is_validation.any() else None
 
 
 def _check_shapes(arrays: list[Array], name: str, kind: str) -> list[Array]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +31,19 @@ from harness.data.cache import (
     read_meta,
     short_hash,
     slugify,
-    unreadable_error,
     user_cache,
 )
-from harness.data.leakage import (
-    DataQuality,
-    GroupedExamples,
-    group_examples,
-    hash_examples,
-    measure_data_quality,
-)
+from harness.data.leakage import DataQuality, group_examples, hash_examples
 from harness.data.split import (
     check_dataset,
-    compute_statistics,
-    drop_copies,
-    hash_rows,
     hold_out_test,
     select_classes,
     split_rows,
+    take_validation,
 )
+from harness.data.split_files import SPLIT_META, read_data_quality, read_groups, write_split
 from harness.data.types import Array, DataOptions, DatasetArrays
+from harness.errors import DataError
 from harness.results import Task
 
 FORMAT = 5
@@ -62,8 +55,6 @@ META = (
     "test_rows", "test_digest", "notes", "values",
 )  # fmt: skip
 """The keys of the decoded data's meta.json."""
-SPLIT_META = ("mean", "std", "rows", "fairness", "target_mean", "target_std")
-"""The keys of a split's meta.json."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +134,7 @@ def prepare(
     split_seed: int,
     normalize: bool,
     own_test: bool = True,
+    own_validation: bool = False,
     classes: Sequence[str] = (),
     drop_duplicates: bool = False,
     data_dir: Path | None = None,
@@ -161,6 +153,8 @@ def prepare(
         normalize: Whether `mean` and `std` are those of the training set; else 0 and the largest
             value.
         own_test: Whether to use the test set that the dataset comes with.
+        own_validation: Whether to use the validation set that it comes with, instead of
+            `validation`; else that is a part of the training set.
         classes: The classes to use; all if empty.
         drop_duplicates: Whether to remove training examples that also occur in the validation or
             test set.
@@ -175,33 +169,50 @@ def prepare(
     source = find_dataset(name, data_dir, download, options)
     cache = cache or user_cache()
     own_test = own_test and source.has_test
-    test_key = () if own_test else (test, split_seed)
-    decoded_key = short_hash(FORMAT, source.digest, *test_key, *([classes] if classes else []))
+    if own_validation and not source.has_validation:
+        raise DataError(f"[data] own_validation: {name} has no validation set; leave it out")
+    decoded_key = short_hash(
+        FORMAT,
+        source.digest,
+        *(() if own_test else (test, split_seed)),
+        *([classes] if classes else []),
+        *(["own validation"] if own_validation else []),
+    )
     folder = cache / "decoded" / f"{slugify(name)}-{decoded_key}"
 
     def decode() -> DatasetArrays:
         arrays = source.decode()
         arrays = check_dataset(select_classes(arrays, classes, name) if classes else arrays, name)
-        if own_test:
-            return arrays
+        arrays = arrays if own_validation else replace(arrays, is_validation=None)
         key = f"{name}: [data] test = {test}"
-        return hold_out_test(arrays, *split_rows(arrays.labels, test, split_seed, key))
+        return arrays if own_test else hold_out_test(arrays, test, split_seed, key)
 
     create_folder(folder, lambda new: _write_decoded(new, decode()))
     meta = read_meta(folder, set(META))
     split_key = short_hash(validation, split_seed, *(["unique"] if drop_duplicates else []))
     split_folder = folder / f"split-{split_key}"
-    key = f"{name}: [data] validation = {validation}"
+
+    def choose_rows(labels: Array) -> tuple[Array, Array]:
+        if own_validation:
+            rows = map_array(folder / "training" / "validation.npy")
+            return take_validation(labels, rows, meta["classes"], name)
+        return split_rows(
+            labels, validation, split_seed, f"{name}: [data] validation = {validation}"
+        )
+
+    training_folder, test_folder = folder / "training", folder / "sealed-test"
     create_folder(
         split_folder,
-        lambda new: _write_split(new, folder, key, validation, split_seed, drop_duplicates),
+        lambda new: write_split(
+            new, meta, training_folder, read_groups(test_folder), choose_rows, drop_duplicates
+        ),
     )
     split_meta = read_meta(split_folder, set(SPLIT_META))
-    data_quality = _read_data_quality(split_folder, split_meta)
+    data_quality = read_data_quality(split_folder, split_meta)
     mean, std = (split_meta["mean"], split_meta["std"]) if normalize else (0.0, meta["scale"])
     training = TrainingFiles(
-        inputs=folder / "training" / "inputs.npy",
-        labels=folder / "training" / "labels.npy",
+        inputs=training_folder / "inputs.npy",
+        labels=training_folder / "labels.npy",
         train_rows=split_folder / "train.npy",
         validation_rows=split_folder / "validation.npy",
         classes=tuple(meta["classes"]),
@@ -215,7 +226,7 @@ def prepare(
         dtype=meta["dtype"],
         columns=tuple(meta["columns"]),
     )
-    sealed = TestFiles(folder / "sealed-test" / "inputs.npy", folder / "sealed-test" / "labels.npy")
+    sealed = TestFiles(test_folder / "inputs.npy", test_folder / "labels.npy")
     identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
     identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)
     digest = hashlib.sha256(identity.encode())
@@ -230,16 +241,24 @@ def prepare(
         test=sealed,
         test_digest=meta["test_digest"],
         data_quality=data_quality,
-        notes=tuple(meta["notes"]),
+        notes=(
+            *meta["notes"],
+            *([_describe_validation(name, own_validation)] if source.has_validation else []),
+        ),
         values=tuple(meta["values"]),
     )
 
 
-def _read_data_quality(folder: Path, meta: dict[str, Any]) -> DataQuality:
-    try:
-        return DataQuality.from_dict(meta["fairness"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise unreadable_error(folder, f"fairness in its meta.json: {error!r}") from None
+def _describe_validation(name: str, own_validation: bool) -> str:
+    if own_validation:
+        return (
+            f"{name}: validates on its own validation set (own_validation = true), not on a "
+            "fraction of the training set"
+        )
+    return (
+        f"{name}: its training and validation set are merged and split anew, by [data] validation; "
+        "to validate on its own validation set, set [data] own_validation = true"
+    )
 
 
 def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
@@ -253,6 +272,8 @@ def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
         np.save(folder / name / "inputs.npy", np.ascontiguousarray(inputs))
         np.save(folder / name / "labels.npy", labels)
         np.save(folder / name / "groups.npy", numbers)
+    if arrays.is_validation is not None:
+        np.save(folder / "training" / "validation.npy", np.flatnonzero(arrays.is_validation))
     meta = {key: getattr(arrays, key) for key in META if hasattr(arrays, key)} | {
         "shape": arrays.inputs.shape[1:],
         "dtype": str(arrays.inputs.dtype),
@@ -260,41 +281,3 @@ def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
         "test_digest": hash_examples(*arrays.test),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
-
-
-def _write_split(
-    folder: Path, data: Path, key: str, fraction: float, seed: int, drop_duplicates: bool
-) -> None:
-    meta = read_meta(data, set(META))
-    inputs = map_array(data / "training" / "inputs.npy")
-    examples, test = _read_groups(data / "training"), _read_groups(data / "sealed-test")
-    train, validation = split_rows(examples.labels, fraction, seed, key)
-    count = len(train)
-    if drop_duplicates:
-        train = drop_copies(train, examples, (examples[validation], test), meta["classes"])
-    np.save(folder / "train.npy", train)
-    np.save(folder / "validation.npy", validation)
-    train_inputs, labels = inputs[train], examples.labels
-    digests = {
-        "train": hash_examples(train_inputs, labels[train]),
-        "validation": hash_examples(inputs[validation], labels[validation]),
-        "test": meta["test_digest"],
-    }
-    splits = {"train": examples[train], "validation": examples[validation], "test": test}
-    indicators = meta["indicators"] if meta["by_feature"] else None
-    mean, std = compute_statistics(train_inputs, indicators)
-    targets = labels[train] if labels.dtype.kind == "f" else np.array([-1.0, 1.0])
-    dropped = count - len(train)
-    split_meta = {
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-        "target_mean": float(targets.mean(dtype=np.float64)),
-        "target_std": float(targets.std(dtype=np.float64)) or 1.0,
-        "rows": hash_rows(train, validation),
-        "fairness": measure_data_quality(splits, digests, len(meta["classes"]), dropped).to_dict(),
-    }
-    (folder / "meta.json").write_text(json.dumps(split_meta))
-
-
-def _read_groups(folder: Path) -> GroupedExamples:
-    return GroupedExamples(map_array(folder / "groups.npy"), map_array(folder / "labels.npy"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.data.leakage import GroupedExamples, find_copies
+from harness.data.similar_names import describe_similar_names
 from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError, did_you_mean
 
@@ -20,7 +21,10 @@ MAX_CLASS_NAME = 100
 
 
 def check_dataset(arrays: DatasetArrays, name: str) -> DatasetArrays:
-    """Return the dataset if it can be split and trained on. Raises DataError."""
+    """Return the dataset if it can be trained on, with a note on classes of similar names.
+
+    Raises DataError.
+    """
     labels, classes = arrays.labels, arrays.classes
     if labels.dtype.kind == "f":
         if labels.min() == labels.max():
@@ -50,7 +54,7 @@ def check_dataset(arrays: DatasetArrays, name: str) -> DatasetArrays:
                 f"{name}: a class is called {class_name[:MAX_CLASS_NAME]!r}; a name is 1 to "
                 f"{MAX_CLASS_NAME} letters on one line"
             )
-    return arrays
+    return replace(arrays, notes=(*arrays.notes, *describe_similar_names(classes, name, "classes")))
 
 
 def split_rows(labels: Array, fraction: float, seed: int, key: str) -> tuple[Array, Array]:
@@ -87,16 +91,41 @@ def split_rows(labels: Array, fraction: float, seed: int, key: str) -> tuple[Arr
     return np.sort(rest), np.sort(held_out)
 
 
-def hold_out_test(arrays: DatasetArrays, rest: Array, held_out: Array) -> DatasetArrays:
-    """Return the dataset with the rows `rest` for training and `held_out` as the test set.
+def take_validation(
+    labels: Array, validation: Array, classes: Sequence[str], name: str
+) -> tuple[Array, Array]:
+    """Return the row numbers of the training set and of the validation set that the data has.
 
-    A test set that it came with is dropped.
+    Raises DataError if one of them lacks a class.
     """
-    inputs, labels = arrays.inputs, arrays.labels
+    train = np.setdiff1d(np.arange(len(labels)), validation)
+    for rows, part in ((train, "training"), (validation, "validation")):
+        counts = np.bincount(labels[rows], minlength=len(classes)) if classes else [len(rows)]
+        if not np.all(counts):
+            what = (
+                f"no example of class '{classes[int(np.argmin(counts))]}'" if classes else "no row"
+            )
+            raise DataError(
+                f"[data] own_validation: the {part} set of {name} has {what}; add one, or leave "
+                "out the key to split anew"
+            )
+    return train, validation
+
+
+def hold_out_test(arrays: DatasetArrays, fraction: float, seed: int, key: str) -> DatasetArrays:
+    """Return the dataset with a test set that is held out of its training set by `split_rows`.
+
+    A test set that it came with is dropped; its validation set stays whole. Raises DataError.
+    """
+    inputs, labels, is_validation = arrays.inputs, arrays.labels, arrays.is_validation
+    rows = np.arange(len(labels)) if is_validation is None else np.flatnonzero(~is_validation)
+    held_out = rows[split_rows(labels[rows], fraction, seed, key)[1]]
+    rest = np.setdiff1d(np.arange(len(labels)), held_out)
     return replace(
         arrays,
         inputs=inputs[rest],
         labels=labels[rest],
+        is_validation=is_validation[rest] if is_validation is not None else None,
         test=(inputs[held_out], labels[held_out]),
         test_rows=hash_rows(held_out),
     )
@@ -144,11 +173,13 @@ def select_classes(arrays: DatasetArrays, classes: Sequence[str], name: str) -> 
         rows = numbers[labels] >= 0
         return inputs[rows], numbers[labels[rows]]
 
+    part = arrays.is_validation
     inputs, labels = select(arrays.inputs, arrays.labels)
     return replace(
         arrays,
         inputs=inputs,
         labels=labels,
+        is_validation=part[numbers[arrays.labels] >= 0] if part is not None else None,
         test=select(*arrays.test) if arrays.test else None,
         classes=tuple(classes),
     )

@@ -52,8 +52,8 @@ class Table:
     """Empty for an Excel file."""
     sheet: str = ""
     """The sheet of an Excel file that has several."""
-    other_sheets: str = ""
-    """The names of the others, for people."""
+    sheet_reason: str = ""
+    """Why it was chosen, for people."""
     path: Path = Path()
     encoding: str = ""
 
@@ -149,6 +149,8 @@ def _list_notes(table: Table) -> str:
 
 
 def _explain(name: str, error: Exception) -> DataError:
+    if isinstance(error, UnicodeDecodeError):
+        return DataError(f'{name}: is not UTF-8 text; save it as "CSV UTF-8" or as .xlsx')
     reason = " ".join(str(error).split()) or repr(error)
     if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
         expected, line, count = uneven.groups()
@@ -169,8 +171,9 @@ def _read_text(path: Path, name: str, options: DataOptions) -> tuple[list[str], 
     encoding = "utf-16" if is_utf16 else "utf-8-sig"
     with path.open(encoding=encoding, newline="") as stream:
         lines = list(itertools.islice(stream, SAMPLE))
-    declared = re.fullmatch(r'"?sep=(.)"?\s*', lines[0], re.IGNORECASE) if lines else None
-    skipped = _count_lines_before_names(lines, 1 if declared else 0)
+    first = sum(1 for _ in itertools.takewhile(_is_skipped, lines))
+    declared = re.fullmatch(r'"?sep=(.)"?\s*', "".join(lines[first : first + 1]), re.IGNORECASE)
+    skipped = _count_lines_before_names(lines, first + 1 if declared else 0)
     separator = declared[1] if declared else choose_separator(lines[skipped:])
     frame = pd.read_csv(
         path,
@@ -188,13 +191,9 @@ def _read_text(path: Path, name: str, options: DataOptions) -> tuple[list[str], 
         count = f"{len(comments)} lines" if len(comments) > 1 else "one line"
         notes.append(f"{name}: skipped {count} before the columns' names: {comments[0].strip()}")
     return names, Table(
-        frame,
-        tuple(notes),
-        first_row=2 + skipped,
-        separator=separator,
-        path=path,
+        frame, tuple(notes), first_row=2 + skipped, separator=separator, path=path,
         encoding=encoding,
-    )
+    )  # fmt: skip
 
 
 def _count_lines_before_names(lines: Sequence[str], start: int) -> int:
@@ -260,11 +259,10 @@ def _read_excel(path: Path, name: str, options: DataOptions) -> tuple[list[str],
         f"'{each}'" + ("" if sheets[each] else " (hidden)") for each in sheets if each != sheet
     )
     values = (f"sheet '{sheet}'",) if sheet != next(iter(sheets)) else ()
-    notes = [f"{name}: read sheet '{sheet}', not {others}; choose one by [data] sheet = \"...\""]
+    reason = f"the first visible one with the column '{options.target}', not {others}"
+    notes = [f"{name}: read sheet '{sheet}', {reason}; choose another by [data] sheet = \"...\""]
     notes = [] if options.sheet else notes
-    return heads[sheet], Table(
-        frame, tuple(notes), values, sheet=sheet, other_sheets=f"not {others}"
-    )
+    return heads[sheet], Table(frame, tuple(notes), values, sheet=sheet, sheet_reason=reason)
 
 
 def _choose_sheet(

@@ -7,7 +7,6 @@ names.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data.column_types import (
+    Numbers,
     are_dates_or_times,
     describe_numbers,
     join_names,
@@ -22,10 +22,10 @@ from harness.data.column_types import (
     shorten_description,
 )
 from harness.data.float32 import check_targets, find_offset, to_finite_float32
-from harness.data.table_files import UNNAMED, Table, format_toml_list, read_table
+from harness.data.similar_names import describe_similar_names
+from harness.data.table_files import Table, format_toml_list, read_table
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
-from harness.results import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,9 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     frame = replace_columns(frame, numbers)
     features = _encode_features(frame.drop(columns=target), name, options, table.first_row)
     labels, classes = _encode_labels(frame[target], name, options, table.first_row)
+    if options.task == "classes" and frame[target].nunique() > MAX_FEW:
+        texts = table.recognise_numbers([target], options.decimal)
+        _refuse_fractions(target, texts.get(target), name)
     marks = describe_numbers(numbers, options.decimal)
     notes = [*table.notes, *(f"{name}: {mark}" for mark in marks), *features.describe(name, frame)]
     return DatasetArrays(
@@ -95,42 +98,13 @@ def _describe_texts(texts: set[str]) -> str:
     )
 
 
-def guess_task(values: pd.Series) -> Task:
-    """Guess "regression" if the target has many different numbers, or some that are not whole."""
-    from pandas.api import types
-
-    if types.is_bool_dtype(values) or not types.is_numeric_dtype(values):
-        return "classes"
-    known = values.dropna()
-    are_whole = bool((known == np.floor(known)).all())
-    return "classes" if are_whole and known.nunique() <= MAX_FEW else "regression"
-
-
-def find_useless_columns(table: pd.DataFrame, options: DataOptions) -> dict[str, str]:
-    """Return the columns to leave out, and why: they carry no information or cannot be read."""
-    from pandas.api import types
-
-    reasons = {}
-    for column in table.columns:
-        values = table[column]
-        texts = values.nunique() if not types.is_numeric_dtype(values) else 0
-        if values.isna().all():
-            reasons[column] = "is empty"
-        elif re.fullmatch(UNNAMED, column):
-            reasons[column] = "has no name"
-        elif types.is_datetime64_any_dtype(values):
-            reasons[column] = "holds dates"
-        elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
-            reasons[column] = "numbers the rows"
-        elif options.max_categories:
-            continue
-        elif texts > MAX_FEW and are_dates_or_times(values):
-            reasons[column] = "holds dates or times"
-        elif texts == len(values) > MAX_FEW:
-            reasons[column] = "another text in every row"
-        elif texts > max(MAX_FEW, min(MAX_CATEGORIES, len(values) // 2)):
-            reasons[column] = f"{texts:,} different texts"
-    return reasons
+def _refuse_fractions(target: str, numbers: Numbers | None, name: str) -> None:
+    """Raise DataError if the many texts to predict are numbers that are not whole."""
+    if numbers is not None and (numbers.values != np.floor(numbers.values)).any():
+        raise DataError(
+            f"[data] target: column '{target}' of {name} holds numbers such as "
+            f"'{numbers.example}'; predict them by task = \"regression\""
+        )
 
 
 @dataclass(frozen=True)
@@ -155,14 +129,16 @@ class Features:
             columns = len(frame.columns) - 1
             notes.append(
                 f"{name}: {columns} {'columns' if columns > 1 else 'column'} became "
-                f"{len(self.names):,} features, one for each category of a text ({listed})"
+                f"{len(self.names):,} {'features' if len(self.names) > 1 else 'feature'}, one for "
+                f"each category of a text ({listed})"
             )
         notes += (
             f"{name}: the feature '{shift}' is a difference, because float32 cannot tell the "
             "column's values apart"
             for shift in self.shifts
         )
-        return notes
+        categories = [self.names[index] for index in self.indicators]
+        return [*notes, *describe_similar_names(categories, name, "categories")]
 
 
 def _encode_features(
@@ -196,7 +172,9 @@ def _encode_features(
             columns += [f"{column}={category}" for category in categories]
             features += [(texts == category).to_numpy(np.float32) for category in categories]
     if not features:
-        raise DataError(f"{name}: no column is left except the target")
+        ignored = join_names([f"'{each}'" for each in options.ignore])
+        why = f"[data] ignore leaves out {ignored}" if ignored else "it has no other"
+        raise DataError(f"{name}: no column is left except the target '{options.target}': {why}")
     return Features(np.stack(features, 1), tuple(columns), tuple(indicators), counts, tuple(shifts))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +64,8 @@ class DatasetArrays:
     labels: Array
     test: tuple[Array, Array] | None
     """The dataset's own test set; None if one must be held out."""
+    is_validation: Array | None = field(default=None, kw_only=True)
+    """Which inputs are the validation set that the dataset comes with, bool [N]; None if none."""
     classes: tuple[str, ...]
     scale: float
     """The largest value an input can take; 1 for features."""
@@ -98,3 +100,5 @@ class Source:
     has_test: bool
     """Whether it comes with a test set."""
     decode: Callable[[], DatasetArrays]
+    has_validation: bool = False
+    """Whether it comes with a validation set."""

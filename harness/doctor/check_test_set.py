@@ -15,10 +15,16 @@ from harness.doctor.check_best_trial import build_study_run, compute_champion, g
 from harness.doctor.check_trial_counts import build_latest_point
 from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.snapshot import Snapshot
+from harness.errors import HarnessError
 from harness.stats.regression import compute_regression_metrics
-from harness.test_set.selection import hash_selection
+from harness.test_set.selection import freeze_selection, hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
-from harness.tracking.raw_types import READINGS_FILE, Point
+from harness.tracking.raw_types import (
+    READINGS_FILE,
+    SELECTION_PREFIX,
+    Point,
+    selection_file,
+)
 from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun, TestReading
 
 RESTORE_FILE = "restore the file from a backup"
@@ -48,7 +54,7 @@ def check_readings(snapshot: Snapshot) -> Iterator[Finding]:
             )
         seen.add((reading.selection, reading.number))
         if selection is None:
-            problem = f"selection-{reading.selection[:12]}.json is missing, or its hash is another"
+            problem = f"{selection_file(reading.selection)} is missing, or its hash is another"
             yield Finding(6, location, problem, remedy=RESTORE_FILE)
         elif not study.is_grid_or_list and selection["champion"] != journal.trial_uid(
             reading.number
@@ -71,7 +77,7 @@ def load_selections(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     """Load the frozen selections by hash, without those whose hash does not match."""
     selections = {}
     for name, file in (snapshot.study_run.files if snapshot.study_run else {}).items():
-        if not name.startswith("selection-") or file.content is None:
+        if not name.startswith(SELECTION_PREFIX) or file.content is None:
             continue
         try:
             recorded = json.loads(file.content)
@@ -199,14 +205,17 @@ def _find_unrecorded_readings(snapshot: Snapshot, study: StudyRun) -> Iterator[F
 
 
 def _check_champion_reading(snapshot: Snapshot, study: StudyRun) -> Iterator[Finding]:
-    """Check that a finished study read the test set for its champion and reports the metrics."""
+    """Check that a finished study read the test set for its champion and reports the metrics.
+
+    After --no-test the set is sealed: the selection is on record and was never opened.
+    """
     best, parent = compute_champion(snapshot), snapshot.study_run
     if not snapshot.is_finished or best is None or parent is None:
         return
     model_run = find_model_run(study, best)
     wanted = study.rank_trials() if study.is_grid_or_list else [model_run]
     for run in wanted:
-        if study.find_reading(run) is None:
+        if study.find_reading(run) is None and not _is_sealed(snapshot, study):
             problem = "the study finished without reading the test set for it"
             yield Finding(
                 6,
@@ -222,3 +231,14 @@ def _check_champion_reading(snapshot: Snapshot, study: StudyRun) -> Iterator[Fin
             problem = f"its run's {key} is {format_metric(recorded)}, the "
             fix = AddPoints(parent.run_id, (build_latest_point(parent, key, value),), READINGS_FILE)
             yield Finding(6, "the study", f"{problem}reading of trial {best.number} {value:g}", fix)
+
+
+def _is_sealed(snapshot: Snapshot, study: StudyRun) -> bool:
+    """Whether the current choice is on record and the test set was not opened for it."""
+    try:
+        digest = freeze_selection(study).hash
+    except HarnessError:
+        return False
+    log = snapshot.test_set_log
+    opened = log.list_selections() if log is not None else []
+    return digest in load_selections(snapshot) and digest not in opened

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import TRIAL_TABLE, DataTable, StudyConfig, StudyTable
+from harness.config.schema import TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
+from harness.config.study_tables import DataTable, StudyTable
 from harness.search.frozen_trial import get_sampled_params
 from harness.search.read_only import (
     FixedTrial,

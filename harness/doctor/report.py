@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.confirmation import describe_no_champion
 from harness.analysis.formatting import align_labels, format_count
 from harness.doctor.check_best_trial import get_study_command
 from harness.doctor.check_files import count_files_without_digest
@@ -16,6 +19,7 @@ from harness.doctor.repair import repair_study as fix
 from harness.doctor.snapshot import Snapshot, check_database, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
 from harness.system.addresses import parse_sqlite_path
+from harness.tracking.types import NameHolder
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ class StudyReport:
     name: str
     driven: bool = False
     """Whether a driver is running the study, so that nothing was checked."""
+    elsewhere: str = ""
+    """Where the study was recorded, if that is another folder; nothing was checked then."""
     summary: str = ""
     """Counts of its trials by final state."""
     findings: tuple[Finding, ...] = ()
@@ -51,6 +57,8 @@ class StudyReport:
     def lines(self) -> list[tuple[str, str]]:
         if self.driven:
             return [(self.name, "is running now, so nothing was checked")]
+        if self.elsewhere:
+            return [(self.name, self.elsewhere)]
         done = [
             ("repaired", each) for each in _group_by_problem(self.mended, lambda each: each.problem)
         ]
@@ -78,6 +86,7 @@ class StudyReport:
             "study": self.name,
             "healthy": self.healthy,
             "driven": self.driven,
+            "elsewhere": self.elsewhere,
             "trials": self.summary,
             "findings": [_to_dict(each) for each in self.findings],
             "mended": [_to_dict(each) for each in self.mended],
@@ -121,7 +130,7 @@ def check_studies(
     known = set(workspace.study_storage(uri).list_studies())
     if reader is not None and (name is not None or parse_sqlite_path(uri) is not None):
         # A server may also hold studies of others, whose journals are elsewhere.
-        known |= reader.read_study_uids().keys()
+        known |= reader.read_holders().keys()
     if name is not None and name not in known:
         raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
     studies = []
@@ -150,7 +159,7 @@ def _open_reader(workspace: Workspace, uri: str, writing: bool, damage: str) -> 
 
     try:
         reader = MlflowRawReader(uri, workspace.artifacts, writing)
-        reader.read_study_uids()
+        reader.read_holders()
         return reader
     except StoreError:
         if not damage:
@@ -168,6 +177,8 @@ def _check_study(
     journal = snapshot.journal
     if place.is_locked(name) or (journal and journal.version != place.get_version(name)):
         return StudyReport(name, driven=True), None  # the journal changed while it was read
+    if snapshot.is_elsewhere:
+        return StudyReport(name, elsewhere=_describe_origin(snapshot.holder)), None
     report = StudyReport(
         name,
         summary=_summarize(snapshot),
@@ -176,6 +187,18 @@ def _check_study(
         notes=tuple(_list_notes(snapshot)),
     )
     return report, snapshot
+
+
+def _describe_origin(holder: NameHolder) -> str:
+    """`is recorded by ann on host lab from /home/ann/mlruns; check it there`."""
+    origin = holder.origin
+    if not origin:
+        return "is recorded from another folder; check it there"
+    host, folder = origin.get("host"), origin.get("folder", "")
+    is_lost = host == socket.gethostname() and not Path(folder).exists()
+    advice = "which does not exist now; restore it from a backup" if is_lost else "check it there"
+    sign = "," if is_lost else ";"
+    return f"is recorded by {origin.get('user')} on host {host} from {folder}{sign} {advice}"
 
 
 def _repair_study(workspace: Workspace, name: str, uri: str, todo: list[Finding]) -> StudyReport:
@@ -208,6 +231,10 @@ def _list_notes(snapshot: Snapshot) -> list[str]:
     notes, journal = [str(each) for each in snapshot.refused], snapshot.journal
     if journal is None or not journal.is_started:
         return notes
+    if snapshot.is_copied:
+        folder = snapshot.holder.origin.get("folder")
+        advice = "continue it there, or remove that folder"
+        notes.append(f"a copy: {folder} ran it last and still has it; {advice}")
     done, requested = sum(count_final_states(journal).values()), journal.requested_trials
     waiting = sum(journal.get_state(trial) is None for trial in journal.trials)
     unfinished = ""
@@ -216,6 +243,10 @@ def _list_notes(snapshot: Snapshot) -> list[str]:
     elif waiting:
         verb = "is" if waiting == 1 else "are"
         unfinished = f"unfinished, {format_count(waiting, 'trial')} {verb} waiting"
+    elif not any(journal.get_state(trial) == "COMPLETE" for trial in journal.trials):
+        failed = [trial for trial in journal.trials if journal.get_state(trial) == "FAILED"]
+        reason = failed[-1].user_attrs.get("reason", "") if failed else ""
+        notes.append(describe_no_champion(reason))
     elif snapshot.study_run is not None and not snapshot.is_finished:
         unfinished = f"not finished, its run is {snapshot.study_run.state.lower()}"
     if unfinished:

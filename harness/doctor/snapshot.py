@@ -14,12 +14,14 @@ from typing import Any
 from harness.doctor.journal_reader import Journal, read_journal
 from harness.errors import StoreError
 from harness.search.storage.journal import JournalFolder
+from harness.sweep.check_name import has_copy
+from harness.sweep.environment import collect_origin
 from harness.system import addresses
 from harness.test_set.log import TestSetLog
 from harness.tracking.outbox import SUFFIX, RefusedWrites, read_refused
 from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
 from harness.tracking.trial_document import parse_trial_document
-from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading
+from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, NameHolder, TestReading
 from harness.workspace import Workspace
 
 WORKER = re.compile(rb"multiprocessing\.forkserver.*harness\.executors", re.DOTALL)
@@ -36,6 +38,12 @@ class Snapshot:
     """None where the tracking store does not have the study or was not read."""
     damage: str = ""
     """What SQLite's integrity check reports of the local database; empty for a server."""
+    holder: NameHolder = field(default_factory=NameHolder)
+    """Who holds the study's name in the tracking store."""
+    is_from_here: bool = True
+    """Whether the study in the store was run in this folder, as far as is on record."""
+    is_copied: bool = False
+    """Whether the folder of the last driver is another one, and has the study too."""
     moved_from: tuple[Path, ...] = ()
     """Other folders in which the local database has the files of this one."""
     unread_journals: tuple[Path, ...] = ()
@@ -54,6 +62,12 @@ class Snapshot:
     """Workers whose driver is dead, as `process PID`."""
     log_folder: Path = Path()
     """The folder of test-set logs, beneath `mlruns`."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether only the store has the study, and another folder recorded it."""
+        has_journal = self.journal is not None and self.journal.is_started
+        return bool(self.holder.uids) and not has_journal and not self.is_from_here
 
     @cached_property
     def runs(self) -> dict[int, RawRun]:
@@ -161,11 +175,19 @@ def take_snapshot(
     if reader is None:
         return replace(known, unread_reason="the store cannot be read")
     try:
-        uid = (
-            journal.uid
-            if journal and journal.is_started
-            else reader.read_study_uids().get(name, "")
+        holder = reader.read_holders().get(name, NameHolder())
+        uid = journal.uid if journal and journal.is_started else max(holder.uids, default="")
+        local = addresses.parse_sqlite_path(uri) is not None
+        known = replace(
+            known,
+            holder=holder,
+            is_copied=uid in holder.uids and has_copy(workspace, name, uid, uri, holder.origin),
+            is_from_here=holder.is_from(
+                collect_origin(workspace.root), workspace.artifacts if local else None
+            ),
         )
+        if known.is_elsewhere:
+            return known
         model = journal.study_name if journal else name
         return replace(known, study=reader.read_study(name, uid, model))
     except StoreError as error:

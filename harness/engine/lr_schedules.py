@@ -17,8 +17,8 @@ def compute_learning_rates(spec: TrialSpec, first: int, count: int, steps: int) 
     """Return the rates of `count` steps from step `first` on, float64 [count].
 
     `steps` is the number of steps of the whole training. They equal torch.optim.lr_scheduler's,
-    stepped every batch: `cosine` is CosineAnnealingLR with eta_min 0, `one-cycle` is OneCycleLR,
-    `step` is MultiStepLR at steps // 2 and 3 * steps // 4.
+    stepped every batch: `cosine` is CosineAnnealingLR with eta_min 0, `one-cycle` is OneCycleLR
+    with cycle_momentum=False, `step` is MultiStepLR at steps // 2 and 3 * steps // 4.
     """
     step = torch.arange(first, first + count, dtype=torch.float64)
     return spec.learning_rate * FACTORS[spec.schedule](step, steps)

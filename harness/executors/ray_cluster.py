@@ -69,7 +69,7 @@ def join_cluster(options: RayOptions) -> Iterator[ClusterDevices]:
     try:
         import ray
     except ImportError:
-        raise ConfigError("--ray: Ray is not installed; pip install 'harness[ray]'") from None
+        raise ConfigError("--ray: Ray is not installed; pip install 'harness-sweep[ray]'") from None
     if ray.is_initialized():  # by a Python program that uses this package, and chose the cluster
         yield _find_devices(options)
         return

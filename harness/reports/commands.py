@@ -9,13 +9,18 @@ from harness.config.overrides import format_toml
 from harness.config.schema import find_varied_fields
 from harness.tracking.types import RunRecord, StudyRun
 
+NO_TEST = "--no-test"
+
 
 def build_continue_command(study: StudyRun, *words: str) -> str:
-    """Return the study's command with more options, which override its own."""
-    command = _split_command(study)
+    """Return the study's command with more options, which override its own.
+
+    Its test set stays sealed: advice must not make anyone open it.
+    """
+    command = [word for word in _split_command(study) if word != NO_TEST]
     if "--trials" in words:
         command = [word for word in command if not word.startswith("--trials=")]
-    return shlex.join([*command, *words])
+    return shlex.join([*command, *words, NO_TEST])
 
 
 def build_changed_command(study: StudyRun, suffix: str, *overrides: str) -> str:

@@ -54,7 +54,7 @@ def build_comparison_page(comparison: Comparison) -> Page:
 
 def get_page_path(workspace: Workspace, comparison: Comparison, uri: str) -> Path:
     """Return the page's path, which is the same for the same trials in the same order."""
-    names = [re.sub(r"[^\w.-]+", "-", side.name).strip("-") for side in comparison.sides]
+    names = [re.sub(r"[^A-Za-z0-9_.-]+", "-", side.name).strip("-") for side in comparison.sides]
     digest = hashlib.sha256(" ".join(side.run.run_id for side in comparison.sides).encode())
     folder = workspace.report_path("compare", uri).parent
     return folder / f"{'-vs-'.join(names)[:80]}-{digest.hexdigest()[:8]}" / "index.html"
@@ -133,7 +133,8 @@ def _build_classes_section(sides: tuple[Side, ...]) -> Section:
     return Section(
         name="classes",
         title="Results by class",
-        text="The last trial's hardest class is first.",
+        text="The class on which the last trial has the lowest accuracy is first. The 95 % "
+        "intervals of a trial hold for all classes together.",
         plots=plots,
     )
 

@@ -96,7 +96,7 @@ def recommend_wider_range(study: StudyRun, champion: RunRecord) -> Recommendatio
             f"the champion's {axis.name}, {axis.texts[champion.number]}, is at the "
             f"{'lower' if end == 'low' else 'upper'} end of its range, "
             f"{format_setting(table['low'])} to {format_setting(table['high'])}, where {near} of "
-            f"the best {len(best)} trials are"
+            f"the best {format_count(len(best), 'trial')} {'is' if near == 1 else 'are'}"
         )
         sets.append(f"space.{axis.name}={format_toml(wider)}")
     if not names:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from harness.analysis.formatting import (
+    format_count,
     format_ordinal,
     format_percent,
     format_percent_interval,
@@ -31,7 +32,7 @@ from harness.reports.ranges import (
     select_best_tenth,
 )
 from harness.results import EpochMetrics, Objective, count_correct
-from harness.stats.proportions import compute_interval
+from harness.stats.proportions import compute_simultaneous_interval
 from harness.tracking.types import RunRecord, StudyRun
 
 MAX_RECOMMENDATIONS = 5
@@ -123,8 +124,8 @@ def _recommend_epochs(
     return Recommendation(
         "Train longer",
         f"The champion's best epoch is {best.epoch} of {budget}, and its mean validation "
-        f"{measure} was still falling: {errors[0]}, then {errors[1]} over the last {fifth} "
-        f"{'evaluation' if fifth == 1 else 'evaluations'}{caveat}.",
+        f"{measure} was still falling: {errors[0]}, then {errors[1]} over the last "
+        f"{format_count(fifth, 'evaluation')}{caveat}.",
         build_changed_command(study, "longer", f"train.epochs={2 * budget}"),
     )
 
@@ -190,7 +191,8 @@ def _recommend_smaller_trial(champion: RunRecord, ties: TiedTrials | None) -> Re
         f"{other.parameters:,} parameters, the champion {score.format_value(champion.score)} with "
         f"{champion.parameters:,}. On the same {ties.examples:,} examples they are statistically "
         f"indistinguishable ({ties.test_name} p = {ties.p_values[other.number]:.2g}, adjusted by "
-        f"Holm for {ties.tested} trials), which does not prove that they are equally good.",
+        f"Holm for {format_count(ties.tested, 'trial')}), which does not prove that they are "
+        "equally good.",
     )
 
 
@@ -259,7 +261,8 @@ def _recommend_confused_pair(study: StudyRun, champion: RunRecord) -> Recommenda
         return None
     share, count, images, true_index, predicted_index = max(pairs)
     true, predicted = study.classes[true_index], study.classes[predicted_index]
-    interval = format_percent_interval(*compute_interval(count, images))
+    examined = len(study.classes) * (len(study.classes) - 1)  # it is picked from so many pairs
+    interval = format_percent_interval(*compute_simultaneous_interval(count, images, examined))
     return Recommendation(
         f"Look at {true} classified as {predicted}",
         f"{true} is classified as {predicted} in {format_percent(share)} of its validation images "

@@ -104,8 +104,9 @@ def _build_class_sections(summary: Summary) -> list[Section]:
     classes = Section(
         name="classes",
         title="Results by class",
-        text="The hardest class is first. The confusion matrices are the champion's on the "
-        f"{split} set: a row is the true class, a column the predicted class.",
+        text="The class with the lowest accuracy is first. The 95 % intervals hold for all classes "
+        f"together. The confusion matrices are the champion's on the {split} set: a row is the "
+        "true class, a column the predicted class.",
         plots=build_section_plots("classes", summary),
     )
     return [classes, _build_misclassified_section(summary)]
@@ -175,7 +176,9 @@ def _build_recommendations_section(summary: Summary) -> Section:
     return Section(
         name="next",
         title="What to try next",
-        text="Suggestions from this study's results, each with its evidence.",
+        text="Suggestions from this study's results, each with its evidence. The commands leave "
+        "the test set sealed (--no-test). Open it once, for your final choice, with: harness test "
+        "STUDY.",
         template="recommendations",
         values={"recommendations": recommendations},
     )

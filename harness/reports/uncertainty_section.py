@@ -128,8 +128,8 @@ def _describe_test_use(summary: Summary) -> str:
     if reading.look > 1:
         return (
             "The test set was opened after the choice. It was the "
-            f"{format_ordinal(reading.look)} look at this test set, and earlier looks may have "
-            "influenced the choice."
+            f"{format_ordinal(reading.look)} opening of this test set, and the earlier results may "
+            "have influenced the choice."
         )
     return "The test set was opened after the choice and had no influence on it."
 

@@ -7,10 +7,9 @@ import json
 from harness.analysis.formatting import find_hardest_class, format_count, format_percent
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
-from harness.reports.commands import build_train_command
+from harness.reports.commands import NO_TEST, build_train_command
 from harness.reports.page import Section
-from harness.results import count_correct, count_correct_by_class
-from harness.stats.proportions import compute_interval
+from harness.results import count_correct
 
 HIDDEN_FACTS = ("settings", "report", "browse")
 """Keys of the summary's facts that the page does not need or shows as a table."""
@@ -50,18 +49,19 @@ def build_winner_section(summary: Summary) -> Section:
 def _build_hardest_class(summary: Summary) -> Figure:
     study, reading = summary.study, summary.reading
     accuracies = (reading or summary.model_run).class_accuracy
-    name = find_hardest_class(study.classes, accuracies)
     if len({value for value in accuracies if value >= 0}) == 1 < len(accuracies):
         note = f"{format_percent(max(accuracies))} each"
         return {"value": "all equal", "label": "accuracy by class", "note": note}
-    note = ""
-    if name in study.classes:
-        counts = count_correct_by_class((reading or summary.model_run).confusion)
-        correct, n = counts[study.classes.index(name)]
-        low, high = map(format_percent, compute_interval(correct, n))
-        split = study.test_name if reading else "validation"
-        note = f"{format_percent(correct / n)} on {split} (95 %: {low} to {high})"
-    return {"value": name, "label": "hardest class", "note": note}
+    hardest = find_hardest_class(study.classes, (reading or summary.model_run).confusion)
+    if hardest is None:
+        return {"value": "unknown", "label": "hardest class", "note": ""}
+    low, high = map(format_percent, hardest.lowest.interval)
+    split = study.test_name if reading else "validation"
+    note = f"{format_percent(hardest.accuracy)} on {split} (95 %: {low} to {high})"
+    if hardest.is_clear:
+        return {"value": hardest.name, "label": "hardest class", "note": note}
+    note = f"the lowest is {hardest.name}: {note}"
+    return {"value": "none clearly", "label": "hardest class", "note": note}
 
 
 def _build_best_baseline(summary: Summary) -> Figure:
@@ -157,6 +157,8 @@ def _describe_repeating(summary: Summary) -> str:
         "and the same versions, a study repeats exactly. Otherwise the results may differ "
         f"slightly, because {reason}."
     )
+    if NO_TEST not in summary.study.facts.get("command", ""):
+        note += f" It opens the test set again; {NO_TEST} leaves it sealed."
     if summary.store != DEFAULT_STORE:
         note += " Set --tracking-uri and --storage, or their environment variables, as before."
     return note

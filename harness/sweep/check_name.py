@@ -1,40 +1,60 @@
-"""Refuse a study's name that another study has in the tracking store, before anything is written.
+"""Refuse a study that may not write under its name in the tracking store, before anything is.
 
-`Tracker.open_study` refuses it too. By then the study has an Optuna record, and --fresh has set the
-older record aside.
+Another study may have the name. `Tracker.open_study` refuses that too, but by then the study has an
+Optuna record, and --fresh has set the older record aside.
+
+Or the folder is a copy of another one that has the same study, and each would add its own trials to
+it. The store has the folder and the host of the last driver. It is a copy if that is another folder
+of this host that exists and has the study; the folder of the last driver may continue. A folder
+that was moved continues silently, because the old one is gone. On another host nobody can look: if
+the study is recorded as running there, a message names it. An unavailable store is not asked.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from harness.data.prepare import PreparedDataset
-from harness.errors import HarnessError, Unavailable
+from harness.errors import HarnessError, StudyError, Unavailable
 from harness.search.open_study import read_uid
+from harness.sweep.environment import collect_origin
 from harness.sweep.plan import Plan
-from harness.system.addresses import format_read_only_uri, parse_sqlite_path
+from harness.system.addresses import parse_sqlite_path
+from harness.tracking.mlflow.name_holders import may_hold_name
+from harness.tracking.types import NameHolder
+from harness.workspace import Workspace
 
 TIMEOUT = 5.0
 """Seconds to wait for the store, which may be unavailable for the whole study."""
 
 
-def check_name(plan: Plan, prepared: PreparedDataset, fresh: bool) -> None:
-    """Check that the study may create its record in the tracking store. Raises StudyError."""
-    name, uri = plan.config.study.name, plan.resolved_tracking_uri
-    exists = plan.storage.has_study(name)
-    if (exists and not fresh) or not _may_be_taken(uri, name):
+def check_name(
+    plan: Plan, prepared: PreparedDataset, fresh: bool, notify: Callable[[str], None]
+) -> None:
+    """Check that the study may write to the tracking store. Raises StudyError."""
+    name, uri, workspace = plan.config.study.name, plan.resolved_tracking_uri, plan.workspace
+    uid = read_uid(plan.storage, name) if plan.storage.has_study(name) else ""
+    continued = bool(uid) and not fresh
+    is_shared = bool(uid) and may_be_copy(workspace, uri)
+    path = parse_sqlite_path(uri)
+    if (continued and not is_shared) or (path is not None and not may_hold_name(path, name)):
         return
-    older = read_uid(plan.storage, name) if exists else ""
-    suffix = "older" if fresh else None
-    record = plan.build_record(prepared, "", set_aside=suffix, set_aside_uid=older)
-    connect = plan.workspace.tracker_factory(uri, reading=True)
-    errors: list[HarnessError] = []
+    record = plan.build_record(
+        prepared,
+        "" if fresh else uid,
+        continued=continued,
+        set_aside="older" if fresh else None,
+        set_aside_uid=uid if fresh else "",
+    )
+    connect = workspace.tracker_factory(uri, reading=True)
+    errors, holders = list[HarnessError](), list[NameHolder]()
 
     def check() -> None:
         try:
-            connect().check_name(record)
+            holders.append(connect().check_name(record))
         except HarnessError as error:
             errors.append(error)
 
@@ -43,24 +63,51 @@ def check_name(plan: Plan, prepared: PreparedDataset, fresh: bool) -> None:
     thread.join(TIMEOUT)
     if errors and not isinstance(errors[0], Unavailable):
         raise errors[0]
+    if is_shared and holders and uid in holders[0].uids:
+        _check_copy(workspace, name, uid, uri, holders[0], notify)
 
 
-def _may_be_taken(uri: str, name: str) -> bool:
-    """Whether the store may have an experiment of that name.
+def _check_copy(
+    workspace: Workspace,
+    name: str,
+    uid: str,
+    uri: str,
+    holder: NameHolder,
+    notify: Callable[[str], None],
+) -> None:
+    """Raise StudyError if another folder of this host ran the study last, and still has it."""
+    here, origin = collect_origin(workspace.root), holder.origin
+    folder = origin.get("folder", "")
+    if origin.get("host") == here["host"]:
+        if has_copy(workspace, name, uid, uri, origin):
+            raise StudyError(
+                f"study '{name}' was last run in {folder}, which still has it, and this folder "
+                f"has a copy: both would add trials to one study in {workspace.format_uri(uri)}. "
+                "Continue it there; to continue it here, remove that folder; for another study, "
+                f"choose a new name (--set study.name={name}-2)"
+            )
+    elif holder.is_running and origin:
+        notify(
+            f"study '{name}' is recorded as running on host {origin.get('host')}, in {folder}; if "
+            "it still runs there, stop one of the two: both add trials to one study"
+        )
 
-    In a local database this is answered without mlflow, whose import takes 3 s.
-    """
-    path = parse_sqlite_path(uri)
-    if path is None:
-        return True
-    if not path.is_file():
+
+def may_be_copy(workspace: Workspace, uri: str) -> bool:
+    """Whether a copied folder has an Optuna record of its own, but the same tracking store."""
+    return uri != workspace.local_uri and workspace.storage is None
+
+
+def has_copy(
+    workspace: Workspace, name: str, uid: str, uri: str, origin: Mapping[str, str]
+) -> bool:
+    """Whether the folder of a study's last driver is another folder of this host that has it."""
+    here, folder = collect_origin(workspace.root), Path(origin.get("folder") or workspace.root)
+    if origin.get("host") != here["host"] or not may_be_copy(workspace, uri):
         return False
-    query = (
-        "SELECT 1 FROM experiments WHERE name = ?1 "
-        "UNION SELECT 1 FROM registered_models WHERE name = ?1"
-    )
-    try:
-        with closing(sqlite3.connect(format_read_only_uri(path), uri=True)) as database:
-            return database.execute(query, (name,)).fetchone() is not None
-    except sqlite3.Error:
-        return True
+    with suppress(OSError):  # it does not exist, or may not be read
+        if folder.samefile(workspace.root):
+            return False
+        studies = Workspace(folder).study_storage(uri)
+        return studies.has_study(name) and read_uid(studies, name) == uid
+    return False

@@ -111,6 +111,10 @@ class Driver:
     def _refill(self) -> None:
         """Keep every slot busy, with one trial in reserve for the next free slot.
 
+        A search that learns and trains one trial at a time has no reserve: each trial is chosen
+        with the results of all earlier ones, so that a study in parts (`--trials 13`, later
+        `--trials 20`) has the same trials as a study in one piece.
+
         If the source does not learn, the last trials are asked for together. The executor starts
         the longest first, so that all workers finish at about the same time.
         """
@@ -129,7 +133,8 @@ class Driver:
             return False
         are_last = left <= LAST_TRIALS_PER_SLOT * slots
         ask_together = self._timeout is None and not self._source.learns and are_last
-        return ask_together or running <= slots
+        reserve = 0 if self._source.learns and slots == 1 else 1
+        return ask_together or running < slots + reserve
 
     def _handle_event(self, event: Event) -> None:
         running = self.progress.running[event.uid]

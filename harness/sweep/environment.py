@@ -11,12 +11,13 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from harness import __version__
 from harness.analysis.data_quality import data_quality_to_facts
 from harness.data.prepare import PreparedDataset
 from harness.inference.preprocessing import PixelStatistics
 from harness.test_set.log import get_user
 
-PACKAGES = ("harness", "torch", "mlflow", "optuna", "numpy")
+PACKAGES = ("torch", "mlflow", "optuna", "numpy")
 ARITHMETIC_PACKAGES = ("harness", "torch", "numpy", "Python")
 """The packages whose versions can change a trial's bits."""
 
@@ -33,7 +34,7 @@ def collect_environment(
     `slots`: the most trials that a worker trains at once.
     """
     training, pixels = prepared.training, PixelStatistics.of(prepared.training)
-    versions = [f"{name} {version(name)}" for name in PACKAGES]
+    versions = [f"harness {__version__}", *(f"{name} {version(name)}" for name in PACKAGES)]
     sizes = ", ".join(f"{size:,} {part}" for part, size in prepared.sizes.items())
     return {
         "device": device,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +9,12 @@ import numpy as np
 
 from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
-from harness.analysis.formatting import format_count
+from harness.analysis.facts import count_states
 from harness.analysis.summary import Summary, load_summary
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
-from harness.errors import Interruption
-from harness.models import baselines, export
-from harness.models.custom import CustomModel
-from harness.models.mlp import MLP, load_model
+from harness.models import export
 from harness.reports.page import Page
 from harness.reports.study_page import build_study_page
 from harness.search.study import Search
@@ -27,24 +22,28 @@ from harness.sweep.confirm import list_missing_runs
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import read_own_study, require_own_study
+from harness.sweep.test_opening import (
+    check_not_interrupted,
+    load_recorded_model,
+    open_test_set,
+    record_sealed_selection,
+)
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
-from harness.test_set.opening import read_test_set
 from harness.test_set.selection import Selection, freeze_selection, list_unread_runs
-from harness.tracking.predictions import TEST_PREDICTIONS_FILE
-from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun
+from harness.tracking.types import CONFIRM_FACT, State, StudyRun
+from harness.workspace import Workspace
 
 if TYPE_CHECKING:
-    from harness.data.torch_datasets import SealedTest, Split
-    from harness.test_set.log import TestSetLog
     from harness.tracking.base import Tracker
     from harness.tracking.outbox import OutboxTracker
+
+ENDED_STATES: tuple[State, ...] = ("COMPLETE", "PRUNED", "FAILED")
 
 
 def finalize_study(
     plan: Plan,
     prepared: PreparedDataset,
-    sealed: SealedTest,
     tracker: OutboxTracker,
     search: Search,
     watcher: ProgressDisplay,
@@ -52,48 +51,57 @@ def finalize_study(
 ) -> Summary:
     """Choose the champion from the record, read the test set if needed, close the study's run.
 
-    Steps that an earlier run has finished are skipped. Raises Interruption.
+    With --no-test, the choice is recorded and the test set stays sealed. Steps that an earlier run
+    has finished are skipped. Raises Interruption.
     """
     watcher.stage("choosing the champion")
     study = require_own_study(tracker, search)
     selection = freeze_selection(study)
-    champion, waiting = selection.champion, list_unread_runs(study, selection)
     if _find_registered_run(tracker, study) != selection.model_run.uid:
-        _check_not_interrupted(stop)
-        watcher.stage(f"exporting the model of trial {champion.number}")
+        check_not_interrupted(stop)
+        watcher.stage(f"exporting the model of trial {selection.champion.number}")
         _register_champion(plan, prepared, tracker, selection, study, watcher)
     # A champion is tested once: a resumed study that keeps it does not open the test set again.
-    if waiting:
-        again = " again" if study.readings else ""
-        count = format_count(len(waiting), "trial")
-        trials = f", in one opening, for {count}" if study.is_grid_or_list else ""
-        part = "test set" if study.test_name == "test" else "stand-in for the test set"
-        watcher.stage(f"opening the {part}{again}{trials}")
-        _check_not_interrupted(stop)
-        log = plan.workspace.test_set_log(prepared.test_digest)
-        test_baselines = None if study.classes else _fit_baselines(prepared, tracker, study)
-        study = _read_test_set(tracker, sealed, log, selection, study, waiting, test_baselines)
+    if list_unread_runs(study, selection):
+        if plan.opens_test_set:
+            study = open_test_set(
+                plan.workspace, prepared, tracker, selection, study, watcher, stop
+            )
+        else:
+            record_sealed_selection(prepared, tracker, selection, study)
+    uri = plan.resolved_tracking_uri
+    return close_finished_study(plan.workspace, uri, tracker, study, selection, watcher)
+
+
+def close_finished_study(
+    workspace: Workspace,
+    uri: str,
+    tracker: Tracker,
+    study: StudyRun,
+    selection: Selection,
+    watcher: ProgressDisplay,
+) -> Summary:
+    """Write the report and the final metrics, and close the study's run as COMPLETE."""
     watcher.stage("writing the report")
-    summary, page = _write_report(plan, tracker, study, selection)
-    assert summary.reading is not None
+    summary, page = _write_report(workspace, uri, tracker, study, selection)
     failpoint("conclude.reported")
-    tracker.log_file(search.uid, "report.html", page.render_inline().encode())
+    tracker.log_file(study.uid, "report.html", page.render_inline().encode())
     watcher.stage("recording the results")
-    assert champion.best is not None
+    assert selection.champion.best is not None
+    # In a resumed list, the champion may have been tested by an earlier run.
+    test = summary.reading.figures if summary.reading else {}
+    counts = count_states(study)
     metrics = {
-        **champion.best.best_metrics,
-        # In a resumed list, the champion may have been tested by an earlier run.
-        **{f"test/{name}": value for name, value in summary.reading.figures.items()},
+        **selection.champion.best.best_metrics,
+        **{f"test/{name}": value for name, value in test.items()},
         **summary.metrics(),
         **compute_data_metrics(study),
-        "trials/complete": search.counts.complete,
-        "trials/pruned": search.counts.pruned,
-        "trials/failed": search.counts.failed,
+        **{f"trials/{state.lower()}": counts[state] for state in ENDED_STATES},
     }
     expected_best = summary.expected_best
     curves = {expected_best.metric_name: expected_best.curve} if expected_best else {}
     note = summary.markdown()
-    tracker.close_study(search.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
+    tracker.close_study(study.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
     failpoint("conclude.closed")
     return summary
 
@@ -108,9 +116,11 @@ def load_finished_summary(plan: Plan, tracker: Tracker, search: Search) -> Summa
         and not list_missing_runs(plan, study)
     )
     selection = freeze_selection(study)
-    if list_unread_runs(study, selection) or study.state != "COMPLETE" or not is_confirmed:
+    is_unread = plan.opens_test_set and list_unread_runs(study, selection)
+    if is_unread or study.state != "COMPLETE" or not is_confirmed:
         return None
-    return _write_report(plan, tracker, study, selection)[0]
+    uri = plan.resolved_tracking_uri
+    return _write_report(plan.workspace, uri, tracker, study, selection)[0]
 
 
 def _find_registered_run(tracker: Tracker, study: StudyRun) -> str | None:
@@ -135,7 +145,7 @@ def _register_champion(
 ) -> None:
     """Register the champion's model and log its mistakes on the validation set."""
     kept, classes = selection.model_run, study.classes
-    model = _load_model(tracker, study, kept)
+    model = load_recorded_model(tracker, study, kept)
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
     takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
@@ -167,72 +177,11 @@ def _register_champion(
     tracker.log_file(study.uid, misclassified.MISTAKES_FILE, mistakes.to_file())
 
 
-def _read_test_set(
-    tracker: Tracker,
-    sealed: SealedTest,
-    log: TestSetLog,
-    selection: Selection,
-    study: StudyRun,
-    waiting: Sequence[RunRecord],
-    test_baselines: Callable[[Split], None] | None,
-) -> StudyRun:
-    """Record the selection, then open the test set for the trials in `waiting`.
-
-    Each trial's reading is recorded at once: after a crash, only the other trials are read.
-    """
-    for run in waiting:  # missing weights must show before the test set is opened
-        _load_model(tracker, study, run)
-    document = selection.to_dict() | {"hash": selection.hash, "time": time.time()}
-    tracker.log_selection(study.uid, document)
-    failpoint("conclude.selected")
-    # A generator: only one model at a time is in memory.
-    trained = ((r.uid, r.number, r.spec.loss, _load_model(tracker, study, r)) for r in waiting)
-    name = (study.name, study.uid)
-    results = read_test_set(selection.hash, name, sealed, log, trained, test_baselines)
-    readings = []
-    for run, (reading, predictions) in zip(waiting, results, strict=True):
-        tracker.log_file(run.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
-        failpoint("conclude.opened")
-        tracker.log_test(study.uid, reading, run.number == selection.champion.number)
-        failpoint("conclude.read")
-        readings.append(reading)
-    return replace(study, readings=(*study.readings, *readings))
-
-
-def _fit_baselines(
-    prepared: PreparedDataset, tracker: OutboxTracker, study: StudyRun
-) -> Callable[[Split], None]:
-    """Fit the baselines; return a callback that tests them on the opened test set."""
-    splits = load_splits(prepared.training)
-    models = baselines.fit_baselines(splits)
-    validation = baselines.Baselines(
-        {"validation": baselines.evaluate_baselines(models, splits.validation)}
-    )
-
-    def record(test: Split) -> None:
-        both = validation.with_split("test", baselines.evaluate_baselines(models, test))
-        tracker.log_file(study.uid, baselines.BASELINES_FILE, both.to_json())
-
-    return record
-
-
-def _check_not_interrupted(stop: StopFlag) -> None:
-    if stop.requested:
-        raise Interruption(
-            "interrupted before the test set was read; rerun the same command to continue"
-        )
-
-
-def _load_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
-    return load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
-
-
 def _write_report(
-    plan: Plan, tracker: Tracker, study: StudyRun, selection: Selection
+    workspace: Workspace, uri: str, tracker: Tracker, study: StudyRun, selection: Selection
 ) -> tuple[Summary, Page]:
     """Build the summary and write its page."""
-    path = plan.workspace.report_path(study.name, plan.resolved_tracking_uri)
-    store = plan.workspace.format_uri(plan.resolved_tracking_uri)
+    path, store = workspace.report_path(study.name, uri), workspace.format_uri(uri)
     summary = load_summary(study, selection.champion, tracker, path, store)
     page = build_study_page(summary)
     page.write(path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import MAX_SEED, MAX_TRIALS, parse_duration
+from harness.config.study_tables import MAX_SEED, MAX_TRIALS, parse_duration
 from harness.errors import ConfigError, mask_credentials
 from harness.executors.devices import DeviceOption
 
@@ -34,6 +34,8 @@ class RunOptions:
     """`TABLE.KEY=VALUE` each."""
     confirm: bool = True
     """Whether a search's winner is trained again over fresh seeds."""
+    test: bool = True
+    """Whether the test set is opened for the winner; if not, `harness test` opens it later."""
     ray: str | None = None
     """Address of a Ray cluster to train on."""
     cpus_per_worker: int | None = None
@@ -80,6 +82,7 @@ class RunOptions:
         flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
         flags += [f"--{self.device}"] if self.device else []
         flags += [] if self.confirm else ["--no-confirm"]
+        flags += [] if self.test else ["--no-test"]
         sets = [part for override in self.overrides for part in ("--set", override)]
         return ["harness", "run-study", str(study), *flags, *sets]
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.formatting import format_count
 from harness.config.loader import load
-from harness.config.schema import StudyConfig, parse_duration
+from harness.config.schema import StudyConfig
+from harness.config.study_tables import parse_duration
 from harness.data.prepare import PreparedDataset, prepare
 from harness.engine import cost_model
 from harness.errors import ConfigError, DataError
@@ -64,6 +66,8 @@ class Plan:
     """The command to continue the study in this folder, with these paths."""
     ray: RayOptions | None = None
     """The Ray cluster to train on, instead of this machine."""
+    opens_test_set: bool = True
+    """Whether the test set is opened for the champion at the end of the study."""
 
     @property
     def resolved_tracking_uri(self) -> str:
@@ -196,7 +200,8 @@ class Plan:
         """How the winner is confirmed, as text in the record."""
         if not self.config.has_confirmation:
             return UNCONFIRMED
-        return f"the best {self.config.confirm.top} settings over {self.config.confirm.seeds} seeds"
+        top, seeds = self.config.confirm.top, self.config.confirm.seeds
+        return f"the best {format_count(top, 'setting')} over {format_count(seeds, 'seed')}"
 
     def _check_batch_size(self, examples: int) -> None:
         largest = self.config.find_largest("batch_size")
@@ -246,4 +251,5 @@ def make_plan(study: str | Path, options: RunOptions) -> Plan:
         command=shlex.join(options.command_line(study)),
         rerun_command=shlex.join(options.command_line(study, paths=True)),
         ray=cluster,
+        opens_test_set=options.test,
     )

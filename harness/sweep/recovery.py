@@ -1,13 +1,17 @@
-"""Recovery: close the trials that a dead driver left running, and miss no run of a trial."""
+"""Recovery: close what a dead driver or an error left running, and miss no run of a trial."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
 from harness.analysis.confirmation import describe_lost_runs
-from harness.errors import StoreError, StudyError
+from harness.errors import HarnessError, Interruption, StoreError, StudyError, Unsent
 from harness.search.study import Search
+from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.outbox import OutboxTracker
-from harness.tracking.types import StudyRun
+from harness.tracking.types import State, StudyRun
 
 DRIVER_DIED = "the driver died"
 
@@ -56,3 +60,17 @@ def require_own_study(tracker: Tracker, search: Search) -> StudyRun:
     if study is None:
         raise StoreError(f"study '{search.config.study.name}' not found in the tracking store")
     return study
+
+
+@contextmanager
+def close_on_error(tracker: OutboxTracker, uid: str, stop: StopFlag) -> Iterator[None]:
+    """Close the study's run as INTERRUPTED or FAILED if the body raises."""
+    state: State
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, Interruption | KeyboardInterrupt | Unsent)
+        state = "INTERRUPTED" if stopped else "FAILED"
+        with suppress(HarnessError), stop.shield():  # report the first error
+            tracker.close_study(uid, state, reason=str(error) or type(error).__name__)
+        raise

@@ -8,8 +8,7 @@ lock belong to its driver, which may be running.
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,27 +24,26 @@ from harness.analysis.replay_tolerance import (
     compare_with_twins,
     list_measured_metrics,
 )
-from harness.config.schema import fill_defaults
-from harness.data.custom import TABLE_SUFFIXES
-from harness.data.prepare import PreparedDataset, prepare
-from harness.errors import DataError, HarnessError, Interruption, StoreError, StudyError
+from harness.data.prepare import PreparedDataset
+from harness.errors import HarnessError, Interruption, StoreError, StudyError
 from harness.executors.base import Executor, Setup
 from harness.executors.devices import DeviceOption, choose_devices
 from harness.executors.registry import ExecutorOptions, create_executor
-from harness.models.user_code import fingerprint, hash_model_files, importable_from
+from harness.models.user_code import importable_from
 from harness.results import Objective, Outcome, TrialResult
 from harness.search.fixed_trials import FixedSearch
 from harness.sweep.driver import Driver
 from harness.sweep.environment import collect_environment, list_replay_caveats
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import Progress, ProgressDisplay
+from harness.sweep.recorded_inputs import check_recorded_code, prepare_recorded_data
 from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, State, StudyRun
-from harness.trial import Trial, TrialSpec
+from harness.trial import Trial
 from harness.workspace import Workspace
 
 
@@ -81,9 +79,9 @@ def replay(
     devices, description = choose_devices(device or ("cpu" if on_cpu else None))
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with use_process() as stop, importable_from(folder, Path.cwd()):
-        _check_code(title, run.spec)
+        check_recorded_code(f"{title} cannot be replayed", run.spec)
         watcher.stage("preparing the data")
-        prepared = _prepare_data(study, before, data_dir)
+        prepared = prepare_recorded_data(study, before, data_dir)
         here = collect_environment(prepared, description, workers=1, slots=1)
         caveats = list_replay_caveats(run.environment, here)
         trainer = _ReplayTrainer(
@@ -213,47 +211,3 @@ def _check_curve(study: StudyRun, run: RunRecord) -> None:
             f"{study.name}/{run.number} cannot be replayed: {problem}; choose another trial, or "
             f"run: harness doctor {study.name}"
         )
-
-
-def _check_code(title: str, spec: TrialSpec) -> None:
-    """Raises StudyError if the files of a custom model have changed."""
-    now = fingerprint(hash_model_files(spec.model)) if spec.model else ""
-    if now != spec.code:
-        raise StudyError(
-            f"{title} cannot be replayed: the files of {spec.model} have changed from "
-            f"{spec.code} to {now}; restore them from the artifacts code-* of the study's run"
-        )
-
-
-def _prepare_data(
-    study: StudyRun, before: Mapping[str, str], data_dir: Path | None
-) -> PreparedDataset:
-    """Prepare the data that the study was trained on.
-
-    Raises:
-        DataError: it has changed.
-        StudyError: the record does not say which data it was.
-    """
-    split = before.get("split_hash")
-    options = fill_defaults("data", study.definition.get("data", {}))
-    if str(options.get("name")).lower().endswith(TABLE_SUFFIXES):
-        options["max_categories"] = sys.maxsize  # the study has trained on them
-    try:
-        prepared = prepare(**options, data_dir=data_dir)
-    except TypeError as error:
-        raise StudyError(
-            f"[data] of '{study.name}' cannot be prepared by this version of harness ({error}); "
-            "replay it with the version that recorded it"
-        ) from None
-    if split is None:
-        raise StudyError(
-            f"'{study.name}' cannot be replayed: its record does not name the split of "
-            f"{prepared.name} that it was trained on"
-        )
-    if prepared.split_hash != split:
-        raise DataError(
-            f"{prepared.name} in {prepared.location} is not the data that '{study.name}' was "
-            f"trained on: its split has the SHA-256 {prepared.split_hash[:16]}, the record has "
-            f"{split[:16]}; give the folder with the original files with --data-dir"
-        )
-    return prepared

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
-from harness.config.schema import GRID_OR_LIST, parse_duration
+from harness.config.schema import GRID_OR_LIST
+from harness.config.study_tables import parse_duration
 from harness.data.prepare import PreparedDataset
-from harness.errors import HarnessError, Interruption, Unsent
+from harness.errors import Interruption, Unsent
 from harness.executors.base import Executor
 from harness.executors.devices import DeviceOption
 from harness.search.open_study import open_search
@@ -24,10 +25,10 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay, Silent
-from harness.sweep.recovery import read_own_study, recover_trials
+from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
 from harness.sweep.status import find_best, format_best, format_done, format_start
 from harness.system.signals import StopFlag
-from harness.tracking.types import RunRecord, State, TestReading
+from harness.tracking.types import RunRecord, TestReading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ class StudyResult:
     """The result of `run_study`."""
 
     summary: Summary
+    """What the command prints: `summary.text()`."""
 
     @property
     def verdict(self) -> Summary:
@@ -48,14 +50,17 @@ class StudyResult:
 
     @property
     def champion(self) -> RunRecord:
+        """The run whose model is kept; `champion.spec` has its settings."""
         return self.summary.champion
 
     @property
     def test(self) -> TestReading | None:
+        """The results on the test set, such as `test.accuracy`; None if it was not read."""
         return self.summary.reading
 
     @property
     def report(self) -> Path:
+        """Path of the report's page."""
         return self.summary.report_path
 
     @property
@@ -89,6 +94,7 @@ def run_study(
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
     confirm: bool = True,
+    test: bool = True,
     ray: str | None = None,
     cpus_per_worker: int | None = None,
     storage: str | None = None,
@@ -104,6 +110,7 @@ def run_study(
         device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
         overrides: settings that replace those of the study file, such as ["train.epochs=3"].
         confirm: whether a search's best settings are trained again over fresh seeds.
+        test: False leaves the test set sealed; `harness test STUDY` opens it later, once.
         home: the folder for all records.
         watcher: shows progress, such as `harness.cli.progress.plain.Plain()`; None shows nothing.
 
@@ -120,6 +127,7 @@ def run_study(
         tracking_uri=tracking_uri,
         overrides=overrides,
         confirm=confirm,
+        test=test,
         ray=ray,
         cpus_per_worker=cpus_per_worker,
         storage=storage,
@@ -135,7 +143,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
     with use_process() as stop, plan.join_cluster() as plan:
         watcher.stage(f"preparing the data: {config.data.name}")
         prepared = plan.prepare()
-        check_name(plan, prepared, fresh)
+        check_name(plan, prepared, fresh, watcher.message)
         with (
             check_models(plan, prepared) as plan,
             open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,
@@ -196,7 +204,7 @@ def _run_stages(
         set_aside=search.set_aside,
         set_aside_uid=search.set_aside_uid,
     )
-    with _close_on_error(tracker, search, stop):
+    with _keep_outbox_until_settled(tracker, search), close_on_error(tracker, search.uid, stop):
         tracker.open_study(record)
         if continued and not tracker.waiting:  # the store answers
             with suppress(Unsent):
@@ -213,7 +221,6 @@ def _run_stages(
         except Unsent as error:
             done = format_done(search.counts.done, search.target)
             raise Unsent(f"{done}; {error}") from None
-        from harness.data.torch_datasets import SealedTest
         from harness.sweep.confirm import confirm_best_settings
         from harness.sweep.finalize import finalize_study
 
@@ -221,8 +228,7 @@ def _run_stages(
             confirm_best_settings(plan, prepared, search, executor, tracker, watcher, stop)
         if executor is not None:
             executor.close()  # free the workers' memory before the champion is exported
-        sealed = SealedTest.of(prepared)
-        summary = finalize_study(plan, prepared, sealed, tracker, search, watcher, stop)
+        summary = finalize_study(plan, prepared, tracker, search, watcher, stop)
     tracker.flush()
     return summary
 
@@ -240,17 +246,10 @@ def _explain_interruption(plan: Plan, search: Search, watcher: ProgressDisplay) 
 
 
 @contextmanager
-def _close_on_error(tracker: OutboxTracker, search: Search, stop: StopFlag) -> Iterator[None]:
-    """Close the study's run as INTERRUPTED or FAILED if the body raises."""
-    state: State
+def _keep_outbox_until_settled(tracker: OutboxTracker, search: Search) -> Iterator[None]:
+    """Keep the outbox file until the Optuna record has the end of every trial."""
     try:
         yield
-    except BaseException as error:
-        stopped = isinstance(error, Interruption | KeyboardInterrupt | Unsent)
-        state = "INTERRUPTED" if stopped else "FAILED"
-        with suppress(HarnessError), stop.shield():  # report the first error
-            tracker.close_study(search.uid, state, reason=str(error) or type(error).__name__)
-        raise
     finally:
         tracker.ended_cleanly = search.is_settled
 

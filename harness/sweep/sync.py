@@ -13,18 +13,24 @@ from harness.workspace import Workspace
 NOTHING_TO_SEND = "nothing to send; the study did not finish, rerun the same command"
 
 
-def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | None) -> None:
+def send_outboxes(
+    workspace: Workspace, study: str | None, tracking_uri: str | None, refused: bool = False
+) -> None:
     """Send the outboxes of all studies, or of one, and print what was sent.
+
+    With `refused`, the writes that the store refused are sent again, once.
 
     Raises Unsent, after all were tried, if any could not be sent, and StoreError if the store
     refused any.
     """
-    from harness.tracking.outbox import SUFFIX
+    from harness.tracking.outbox import SUFFIX, list_refused_files
 
     uri = workspace.resolve_tracking_uri(tracking_uri)
     folders, store = workspace.list_outbox_folders(uri), workspace.format_uri(uri)
     paths = [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]
-    names = sorted({path.name.removesuffix(SUFFIX) for path in paths})
+    if refused:
+        paths = [path for folder in folders for path in list_refused_files(folder / f"*{SUFFIX}")]
+    names = sorted({path.name.rpartition(SUFFIX)[0] for path in paths})
     if study is not None:
         names = [name for name in names if name == study or name.startswith(f"{study}-train.")]
         if not names:
@@ -35,14 +41,18 @@ def send_outboxes(workspace: Workspace, study: str | None, tracking_uri: str | N
     failed: list[HarnessError] = []
     with use_process() as stop:
         for name in names:
+            outbox = None
             try:
                 outbox = workspace.open_outbox(name, tracking_uri, stop=stop)
-                sent = outbox.send()
+                sent = outbox.send(refused=refused)
                 if sent or outbox.refused is None:
                     done = f"{format_count(sent, 'write')} sent to {store}"
                     print(f"{name}: {done if sent else NOTHING_TO_SEND}")
-            except Refused:
-                pass  # reported with the other refused writes
+            except (Refused, StudyError) as error:
+                if outbox is None or outbox.refused is None:
+                    failed.append(error)
+                    continue
+                # Otherwise it is reported with the other refused writes.
             except HarnessError as error:
                 failed.append(error)
                 continue

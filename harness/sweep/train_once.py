@@ -52,7 +52,7 @@ class TrainResult:
             ("validation", f"{metrics} ({at})"),
         ]
         if reading is not None:
-            look = f"{format_ordinal(reading.look)} look at this test set"
+            look = f"{format_ordinal(reading.look)} opening of this test set"
             more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
             lines.append(("test", f"{score.format_score(reading)}, {more} ({look})"))
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
@@ -60,7 +60,7 @@ class TrainResult:
             lines.append(("classes", f"on {part}: {format_class_accuracies(self.classes, matrix)}"))
         lines.append(("run", self.run_id))
         if reading is not None and self.classes:
-            lines.append(("look", f"harness predict {self.run_id} --test 12"))
+            lines.append(("examples", f"harness predict {self.run_id} --test 12"))
         lines.append(("browse", f"harness ui {self.experiment}"))
         return align_labels(lines)
 

@@ -57,6 +57,17 @@ def format_read_only_sqlite_uri(path: Path) -> str:
     return f"sqlite+pysqlite:///file:{quoted}?mode=ro&uri=true"
 
 
+def describe_store(uri: str) -> str:
+    """Return an address for a message: without a password, and with an SQLite file's plain path."""
+    path = parse_sqlite_path(uri)
+    if path is None:
+        return mask_credentials(uri).partition("?")[0]
+    text = str(path)
+    if text.startswith("file:"):  # by `format_read_only_sqlite_uri`
+        text = urllib.parse.unquote(text.removeprefix("file:").rpartition("?")[0])
+    return f"sqlite:///{text}"
+
+
 def normalize_tracking_uri(uri: str) -> str:
     """Return a tracking address in its usual spelling, to connect with. Connects to nothing.
 

@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from harness.results import EpochMetrics, Outcome
-from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.types import (
+    Curve,
+    NameHolder,
+    RunRecord,
+    State,
+    StudyRecord,
+    StudyRun,
+    TestReading,
+)
 from harness.trial import Trial
 
 
@@ -30,6 +38,12 @@ class Tracker(Protocol):
         """Create or find the experiment and the parent run.
 
         Raises StudyError if another study has the name.
+        """
+
+    def attach_study(self, record: StudyRecord) -> None:
+        """Find the study for later writes, and change nothing. Raises StudyError if there is none.
+
+        `open_study` would record it as running.
         """
 
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
@@ -121,8 +135,8 @@ class Tracker(Protocol):
             curves: Metrics with steps.
         """
 
-    def check_name(self, record: StudyRecord) -> None:
-        """Raise StudyError if `open_study` would, because another study has the name."""
+    def check_name(self, record: StudyRecord) -> NameHolder:
+        """Return who holds the study's name. Raises StudyError if `open_study` would."""
 
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         """Return a study with all its trials; None if there is none.

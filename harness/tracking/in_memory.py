@@ -14,6 +14,7 @@ from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
     CONFIRM_INFIX,
     Curve,
+    NameHolder,
     RunRecord,
     State,
     StudyRecord,
@@ -44,6 +45,11 @@ class InMemoryTracker:
         if record.set_aside and older is not None and older.uid != record.uid:
             self.records[f"{record.name}.{record.set_aside}"] = self.records.pop(record.name)
         self._open = self.records[record.name] = record
+
+    def attach_study(self, record: StudyRecord) -> None:
+        if all(each.uid != record.uid for each in self.records.values()):
+            raise StudyError(f"study '{record.name}' is not in the store")
+        self._open = record
 
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         if trial.uid in self.runs:
@@ -155,12 +161,14 @@ class InMemoryTracker:
     ) -> None:
         self.end_states[uid] = (state, reason)
 
-    def check_name(self, record: StudyRecord) -> None:
+    def check_name(self, record: StudyRecord) -> NameHolder:
         older = self.records.get(record.name)
-        if older is None or older.uid == record.uid or record.kind == "train":
-            return
-        if not record.set_aside or record.set_aside_uid not in ("", older.uid):
+        if older is None:
+            return NameHolder()
+        is_ours = older.uid == record.uid or record.kind == "train"
+        if not is_ours and (not record.set_aside or record.set_aside_uid not in ("", older.uid)):
             raise StudyError(f"the name '{record.name}' is taken by another study, {older.uid}")
+        return NameHolder(frozenset({older.uid}), older.facts)
 
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         records = [each for each in self.records.values() if each.uid == uid]

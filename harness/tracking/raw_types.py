@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
+from harness.tracking.types import NameHolder
+
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 """The state of a run in the store."""
 
@@ -18,9 +20,16 @@ DIGEST_TAG = "harness.sha256."
 REBUILT_TAG = "harness.remade"
 """The tag of a run that `doctor --repair` rebuilt from the Optuna record of the trial."""
 READINGS_FILE = "test_readings.json"
+SELECTION_PREFIX = "selection-"
+STUDY_FILE = "study.toml"
 DOCUMENT_FILE = "trial.json"
 CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
+
+
+def selection_file(digest: str) -> str:
+    """Return the name of the file of a frozen selection with this hash."""
+    return f"{SELECTION_PREFIX}{digest[:12]}.json"
 
 
 @dataclass(frozen=True, order=True)
@@ -129,8 +138,8 @@ class RawReader(Protocol):
         """Return the study `uid`, searched under `name` first, and the versions of the
         registered model `model`; None if there is no such study."""
 
-    def read_study_uids(self) -> dict[str, str]:
-        """Return the uids of all studies in the store by name."""
+    def read_holders(self) -> dict[str, NameHolder]:
+        """Return who holds the name of each study in the store."""
 
     def restore_study(self, experiment_id: str) -> None:
         """Undo the deletion of an experiment."""

@@ -1,9 +1,10 @@
-"""The values that trackers write and read: StudyRecord, TestReading, RunRecord, StudyRun."""
+"""The values that trackers write and read: StudyRecord, TestReading, RunRecord, StudyRun, ..."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from harness.config.schema import GRID_OR_LIST
@@ -73,6 +74,33 @@ class StudyRecord:
     def environment(self) -> dict[str, str]:
         """The facts recorded on the trials that are trained while the study is open."""
         return {name: self.facts[name] for name in ENVIRONMENT_FACTS if name in self.facts}
+
+
+@dataclass(frozen=True)
+class NameHolder:
+    """The studies that hold a name in the store, and where they were run."""
+
+    uids: frozenset[str] = frozenset()
+    """Empty if no study holds the name; several only in records of earlier versions."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """ORIGIN_FACTS of the last driver; empty in records of earlier versions."""
+    artifacts: str = ""
+    """The address of the experiment's files."""
+    is_running: bool = False
+    """Whether a study is recorded as running. A driver that was killed leaves it so."""
+
+    def is_from(self, origin: Mapping[str, str], artifacts: Path | None) -> bool:
+        """Whether it was run in this folder, as far as is on record.
+
+        Args:
+            origin: ORIGIN_FACTS of this folder.
+            artifacts: the folder of a local store's files. MLflow's record of it follows a move.
+        """
+        if artifacts is not None and self.artifacts.startswith(f"{artifacts.as_uri()}/"):
+            return True
+        if self.origin:
+            return all(self.origin.get(key) == origin.get(key) for key in ORIGIN_FACTS)
+        return artifacts is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +232,8 @@ class StudyRun:
     confirmation_runs: Sequence[RunRecord] = field(default_factory=tuple)
     """The best trials' settings trained with new seeds; every attempt."""
     deleted: tuple[str, ...] = ()
-    """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3`."""
+    """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3` or
+    `a fresh seed of trial 3`; not the interrupted ones."""
 
     @property
     def objective(self) -> Objective:

@@ -8,8 +8,10 @@ from pathlib import Path
 import optuna
 import pytest
 
-from harness.config.loader import find_study, load, study_folders
-from harness.config.schema import StudyConfig, parse_duration
+from harness.config.loader import load
+from harness.config.schema import StudyConfig
+from harness.config.study_files import find_study, study_folders
+from harness.config.study_tables import parse_duration
 from harness.errors import ConfigError, StudyError
 from harness.trial import TrialSpec
 
@@ -248,10 +250,19 @@ def test_every_shipped_study_is_valid_and_its_head_gives_the_measured_result(pat
     assert config.study.name == path.stem
     head = config.text.splitlines()[:2]
     assert head[0] == f"# harness run-study {path.stem}"
-    measured = re.search(r"2 cores.* (min|s)\b.* test (accuracy 0\.\d{4}|RMSE \d+,\d{3})", head[1])
+    measured = re.search(r"2 cores.*: .* test (accuracy 0\.\d{4}|RMSE \d+,\d{3})", head[1])
     # Or the reason why it was not measured: CIFAR-10 could not be downloaded.
     assert measured or (path.stem == "cifar10" and head[1].startswith("# not measured: "))
+    assert (config.study.minutes is not None) == bool(measured)
+    assert 10 < len(config.study.description) <= 50, "one line of `harness studies`"
     assert draw_specs(config, 20)
+
+
+def test_description_and_minutes_may_change(tmp_path: Path) -> None:
+    described = ["study.description=digits", "study.minutes=2.5"]
+    assert load(write(tmp_path), described).definition() == load(write(tmp_path)).definition()
+    with pytest.raises(ConfigError, match="minutes: input should be greater than 0"):
+        load(write(tmp_path), ["study.minutes=0"])
 
 
 def test_hung_after_is_a_duration_and_may_change(tmp_path: Path) -> None:

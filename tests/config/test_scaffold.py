@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +121,90 @@ def test_useless_columns_are_left_out() -> None:
     config = load_new_study(table, target="price")
     assert config.data.ignore == ["Id", "name", "nothing"]
     text = Path(config.source).read_text()
-    assert "Id: numbers the rows, name: another text in every row, nothing: is empty" in text
+    assert "# Id numbers the rows, name has another text in every row, nothing is empty\n" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
     assert 'task = "regression" # guessed, for these are many numbers' in text
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
+    assert other.notes[0] == (
+        'ignore = ["kind", "Id", "name", "nothing"]: Id numbers the rows, name has another text in '
+        "every row, nothing is empty; to keep a column, delete its name in i.toml"
+    )
     assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
     pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")
     assert load_new_study(table, target="price", output=Path("b.toml")).data.ignore == [
         "Unnamed: 0"
     ]
+
+
+def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
+    table = write_table()
+    new_study = write_new_study(str(table), target="kind", ignore=["area"])
+    assert not any(note.startswith("ignore") for note in new_study.notes), "the user chose it"
+    assert 'ignore = ["area"]\n' in Path(new_study.path).read_text()
+    with pd.ExcelWriter("houses.xlsx") as book:
+        pd.DataFrame({"about": ["the next sheet"]}).to_excel(book, sheet_name="About")
+        pd.read_csv(table).to_excel(book, sheet_name="Sold", index=False)
+    new_study = write_new_study("houses.xlsx", Path("x.toml"), target="price")
+    assert new_study.notes[:2] == (
+        "sheet = \"Sold\": the first visible one with the column 'price', not 'About'; "
+        'for another, give --set data.sheet="..."',
+        'task = "regression": guessed, for these are many numbers or no whole ones; or give '
+        "--task classes",
+    )
+    folder = write_images(200, 100)
+    note = write_new_study(str(folder), Path("p.toml")).notes[0]
+    assert note.endswith("; for another size, give --set 'data.size=[HEIGHT,WIDTH]'")
+
+
+def test_a_validation_set_of_the_data_is_used_unless_a_fraction_is_chosen() -> None:
+    for part in ("train", "val"):
+        shutil.copytree(write_images(), Path("split") / part)
+    new_study = write_new_study("split")
+    config = load(new_study.path)
+    assert config.data.own_validation
+    assert "validation = 0" not in config.text
+    assert "192 to train, 240 to validate, 48 to test, held out" in new_study.data
+    assert new_study.notes[0] == (
+        "own_validation = true: the data comes with a validation set; to split anew, give --set "
+        "data.validation=0.2"
+    )
+    other = write_new_study("split", Path("o.toml"), overrides=["data.validation=0.25"])
+    assert not load(other.path).data.own_validation
+    assert (
+        "to validate on its own validation set, give --set data.own_validation=true"
+        in (other.notes[0])
+    )
+    rng = np.random.default_rng(0)
+    arrays = {"x_train": rng.random((N, 3)), "y_train": np.arange(N) % 3}
+    np.savez("mine.npz", **arrays, x_val=rng.random((9, 3)), y_val=np.arange(9) % 3)
+    assert load_new_study("mine.npz").data.own_validation
+
+
+def test_columns_that_are_left_out_are_named_if_none_remains() -> None:
+    table = write_table(sold=pd.date_range("2024-01-01", periods=N).strftime("%d.%m.%Y"))
+    with pytest.raises(DataError) as caught:
+        write_new_study(str(table), target="price", ignore=["kind", "area"])
+    assert str(caught.value) == (
+        "houses.csv: no column is left except the target 'price': sold holds dates or times, "
+        "kind is left out by --ignore, area is left out by --ignore"
+    )
+    pd.read_csv(table)[["price"]].to_csv(table, index=False)
+    with pytest.raises(DataError, match="except the target 'price': it has no other"):
+        write_new_study(str(table), target="price")
+
+
+@pytest.mark.parametrize("target", ["price", "kind"])
+def test_another_decimal_mark_than_the_chosen_one_is_one_line(target: str) -> None:
+    frame = pd.read_csv(write_table())
+    frame["price"] = [f"{price / 100:.2f}".replace(".", ",") for price in frame["price"]]
+    frame.to_csv("houses.csv", index=False, sep=";")
+    with pytest.raises(DataError) as caught:
+        write_new_study("houses.csv", target=target, overrides=["data.decimal=."])
+    assert re.fullmatch(
+        r"--set data.decimal=.: column 'price' has another decimal mark, as in '\d+,\d\d'; set it "
+        r"to \",\", or leave it out to guess each column's",
+        str(caught.value),
+    )
 
 
 @pytest.mark.parametrize("examples", [12, 100, 3000, 30_000])
@@ -181,6 +257,8 @@ def test_an_existing_file_is_not_replaced() -> None:
         (["houses.csv", "--target", "price", "--output", "x"], "a study file ends in .toml"),
         (["hauses.csv", "--target", "price"], "[data] name: no file or folder"),
         (["digts"], "no dataset 'digts'; did you mean 'digits'?; for custom data, give its path"),
+        (["notes.txt"], "notes.txt: .txt files are not supported; save it as one of .npz, .csv, "),
+        (["./few"], "./few: a file without an ending is not supported; save it as one of .npz, "),
         (["digits", "--target", "x"], "--target: is for custom data"),
         (
             ["houses.csv", "--target", "price", "--ignore", "aria"],
@@ -194,6 +272,8 @@ def test_an_existing_file_is_not_replaced() -> None:
 def test_each_error_is_one_line(arguments: list[str], message: str) -> None:
     write_table()
     Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
+    Path("notes.txt").write_text("hello")
+    Path("few").write_text("hello")
     Path("few.csv").write_text("area,kind\n1,hut\n7,hut\n3,villa\n5,villa\n")
     done = CliRunner().invoke(app, ["new-study", *arguments])
     assert done.exit_code == 2

@@ -62,6 +62,33 @@ def test_what_toml_forbids_is_explained(study: Path, line: str, advice: str) -> 
         load(study)
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("0,001", "write a number with a point: 0.001"),
+        ("-2,05", "write a number with a point: -2.05"),
+        ("3,5", "write a number with a point: 3.5, or a list as [3,5]"),
+        ("{low=0,5, high=1}", "write a number with a point: 0.5"),
+        ("[0,001, 0,1]", "write a number with a point: 0.001"),
+        ("[64, 032]", "write 32 instead of 032: a number does not begin with 0"),
+        ("[08,7]", "write 8 instead of 08: a number does not begin with 0"),
+        ("[True]", "write true or false"),
+        ("1,2,3", "write lists as [300,100]"),
+    ],
+)
+def test_a_mistyped_number_is_explained(study: Path, text: str, advice: str) -> None:
+    """In --set and in the file alike."""
+    message = f"{text!r} is not a TOML value; {advice}"
+    with pytest.raises(ConfigError) as caught:
+        load(study, [f"train.dropout={text}"])
+    assert str(caught.value).endswith(message)
+    if not advice.startswith("write lists"):
+        study.write_text(f"{STUDY}dropout = {text}\n")
+        with pytest.raises(ConfigError) as caught:
+            load(study)
+        assert str(caught.value).endswith(f"; {advice}")
+
+
 def test_another_encoding_is_named(study: Path) -> None:
     study.write_text(STUDY, encoding="utf-16")
     with pytest.raises(ConfigError, match=r"typed\.toml: cannot be read as TOML: save .* as UTF-8"):

@@ -19,6 +19,7 @@ from harness.search.open_study import open_search
 
 CLASSES = ("bar", "dot", "nothing at all")
 COUNT = 12
+OWN: dict[str, Any] = {"own_validation": True}
 
 
 def make_image(seed: int, height: int = 9, width: int = 7) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -122,6 +123,57 @@ def test_a_test_folder_is_the_test_set(tmp_path: Path) -> None:
         DataError, match="class 'new' is in the test set but not in the training set"
     ):
         make(photos, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("part", ["val", "Valid", "validation"])
+def test_a_validation_folder_is_the_validation_set_if_the_study_sets_so(
+    tmp_path: Path, part: str
+) -> None:
+    photos = tmp_path / "photos"
+    fill(photos / "train", 8)
+    for file in fill(photos / part, 3).rglob("*.png"):
+        Image.fromarray(make_image(900 + len(file.parent.name))).save(file)
+    expected = sorted(make_image(900 + len(name)).tobytes() for name in CLASSES for _ in range(3))
+
+    def check(prepared: PreparedDataset, sizes: dict[str, int]) -> None:
+        files = prepared.training
+        assert prepared.sizes == sizes
+        inputs, rows = np.load(files.inputs), np.load(files.validation_rows)
+        assert sorted(image.tobytes() for image in inputs[rows]) == expected
+        labels = np.load(files.labels)[rows]
+        assert all(
+            image.tobytes() == make_image(900 + len(CLASSES[label])).tobytes()
+            for image, label in zip(inputs[rows], labels, strict=True)
+        )
+        assert "validates on its own validation set" in prepared.notes[0]
+
+    prepared = make(photos, tmp_path / "cache", **OWN)
+    check(prepared, {"train": 18, "validation": 9, "test": 6})
+    other = make(photos, tmp_path / "cache", validation=0.5, split_seed=1, **OWN)
+    check(other, prepared.sizes)
+    merged = make(photos, tmp_path / "cache")
+    assert merged.sizes == {"train": 18, "validation": 6, "test": 9}
+    assert "training and validation set are merged and split anew" in merged.notes[0]
+    assert merged.split_hash != prepared.split_hash
+    fill(photos / "test", 2)
+    check(make(photos, tmp_path / "cache", **OWN), {"train": 24, "validation": 9, "test": 6})
+    two = make(photos, tmp_path / "cache", classes=["dot", "bar"], **OWN)
+    assert two.sizes == {"train": 16, "validation": 6, "test": 4}
+
+
+def test_a_validation_set_that_is_missing_or_lacks_a_class_is_refused(
+    photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"own_validation: .*photos has no validation set; leave"):
+        make(photos, tmp_path / "cache", own_validation=True)
+    for part, other in (("train", "val"), ("val", "train")):
+        folder = tmp_path / f"no dot in {part}"
+        fill(folder / part)
+        fill(folder / other)
+        shutil.rmtree(folder / part / "dot")
+        name = {"train": "training", "val": "validation"}[part]
+        with pytest.raises(DataError, match=f"own_validation: the {name} set .* of class 'dot'"):
+            make(folder, tmp_path / "cache", own_validation=True)
 
 
 def test_size_resizes_all_images(photos: Path, tmp_path: Path) -> None:
@@ -259,6 +311,23 @@ def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, na
     assert re.search(r"left out 3 pictures in hidden or system folders, such as dot/", note)
 
 
+def test_linked_folders_are_left_out_by_name(photos: Path, tmp_path: Path) -> None:
+    """They may lead in a circle, so that a class would have every picture many times."""
+    before = make(photos, tmp_path / "cache")
+    (photos / "dot" / "up").symlink_to("..")
+    (photos / "dot" / "self").symlink_to("self")
+    (photos / "everything").symlink_to(".")
+    elsewhere = fill(tmp_path / "more") / "bar"
+    (photos / "bar" / "more").symlink_to(elsewhere)
+    after = make(photos, tmp_path / "cache2")
+    assert (after.sizes, after.split_hash) == (before.sizes, before.split_hash)
+    (note,) = after.notes
+    assert note.startswith("photos: left out 4 links to folders or to nothing, such as everything;")
+    (photos / "everything").unlink()
+    (photos / "ring").symlink_to(elsewhere)
+    assert make(photos, tmp_path / "cache3").training.classes == (*CLASSES, "ring"), "a class"
+
+
 def test_images_are_recognised_by_their_content(photos: Path, tmp_path: Path) -> None:
     before = make(photos, tmp_path / "cache")
     for image in [*(photos / "dot").iterdir()]:
@@ -279,7 +348,7 @@ def test_splits_are_read_beside_other_folders(tmp_path: Path) -> None:
     for part, count in (("Train", 8), ("test", 3), ("val", 2)):
         fill(photos / part, count)
     plain = make(photos, tmp_path / "cache")
-    assert plain.notes == ()
+    assert len(plain.notes) == 1, "about the validation set"
     (photos / "notes").mkdir()
     Image.fromarray(make_image(1)).save(photos / "notes" / "example.png")
     prepared = make(photos, tmp_path / "cache2")

@@ -135,6 +135,7 @@ def test_one_scale_holds_for_a_whole_folder_and_for_predicting(tmp_path: Path) -
     arrays = image_folder.decode(folder, "photos", ())
     assert arrays.inputs[:, 0, 0].tolist() == [10, 255]
     assert arrays.values == ("integers 0 to 4095",)
+    assert arrays.notes[0].endswith("save them with 8 bits"), "nothing transparent is here"
     assert "integers 0 to 4095" in arrays.notes[0]
     ranges = ValueRanges.read(", ".join(arrays.values))
     assert to_grey(open_image(dark, ranges))[0, 0] == 10
@@ -148,6 +149,10 @@ def test_light_drawings_are_laid_on_black(tmp_path: Path, ink: int) -> None:
     Image.fromarray(values, "RGBA").save(tmp_path / "it.png")
     image = read(tmp_path / "it.png")
     assert (image[4, 4], image[0, 0]) == (ink, 255 - ink)
+    folder = image_folder.ImageFolder(({"class": [tmp_path / "it.png"]},), ())
+    (note,) = image_folder.decode(folder, "photos", ()).notes
+    background = "black" if ink else "white"
+    assert note.startswith(f"photos: transparent pictures are laid on {background}; for another")
 
 
 def test_an_animation_is_its_first_frame(tmp_path: Path) -> None:

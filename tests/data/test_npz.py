@@ -67,6 +67,20 @@ def test_arrays_have_the_names_that_others_use(tmp_path: Path, how: str) -> None
         np.testing.assert_array_equal(test.labels.numpy(), LABELS[:test_count])
 
 
+def test_a_validation_set_is_used_if_the_study_sets_so(tmp_path: Path) -> None:
+    """Whatever the order of the arrays in the file."""
+    parts = {"x_val": IMAGES[40:], "y_train": LABELS[:40], "x_train": IMAGES[:40]}
+    prepared = make(tmp_path, parts | {"y_val": LABELS[40:]}, own_validation=True)
+    files = prepared.training
+    assert prepared.sizes == {"train": 32, "validation": 20, "test": 8}
+    inputs, labels = np.load(files.inputs), np.load(files.labels)
+    np.testing.assert_array_equal(inputs[np.load(files.validation_rows)], IMAGES[40:])
+    known = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
+    assert all(known[x.tobytes()] == label for x, label in zip(inputs, labels, strict=True))
+    with pytest.raises(DataError, match=r"own_validation: .* has no validation set"):
+        make(tmp_path, {"x": IMAGES, "y": LABELS}, own_validation=True)
+
+
 SHAPES = {
     "colours last": (np.zeros((N, 5, 4, 3), np.uint8), (3, 5, 4), "uint8"),
     "colours first": (np.zeros((N, 3, 5, 4), np.uint8), (3, 5, 4), "uint8"),
@@ -131,6 +145,10 @@ WRONG: dict[str, tuple[Arrays, str]] = {
     "no labels": ({"x": IMAGES, "z": LABELS}, "no array of labels among x, z; name them x and y"),
     "nothing": ({}, "no array of inputs among none at all"),
     "no test labels": ({"x": IMAGES, "y": LABELS, "x_test": IMAGES}, "no array of test labels"),
+    "no validation labels": (
+        {"x": IMAGES, "y": LABELS, "x_val": IMAGES},
+        "no array of val labels",
+    ),
     "no test inputs": ({"x": IMAGES, "y": LABELS, "y_test": LABELS}, "no array of test inputs"),
     "too few labels": ({"x": IMAGES, "y": LABELS[:-1]}, r"inputs are \[60, 5, 4\], .* \[59\]"),
     "one-hot": ({"x": IMAGES, "y": np.eye(3)[LABELS]}, r"their labels \[60, 3\]; give one"),

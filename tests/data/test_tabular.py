@@ -137,6 +137,14 @@ def test_classes_that_are_numbers_are_sorted_as_numbers(tmp_path: Path) -> None:
     assert make(path, target="kind", task="classes").training.classes == tuple(map(str, range(12)))
 
 
+def test_a_link_has_the_ending_and_its_target_may_have_none(tmp_path: Path, table: Path) -> None:
+    """As in the cache of Hugging Face."""
+    sizes = make(table).sizes
+    table.rename(tmp_path / "8e4d0a")
+    table.symlink_to("8e4d0a")
+    assert make(table).sizes == sizes
+
+
 def test_another_file_or_another_target_is_other_data(table: Path) -> None:
     before, other = make(table), make(table, target="area")
     frame = pd.read_csv(table)
@@ -180,7 +188,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nothing but the target": (
         {"ignore": ["area", "street", "pool", "floors", "kind"]},
-        "no column is left",
+        "no column is left except the target 'price': .* ignore leaves out 'area', 'street'",
     ),
     "one target": ({"target": "floors"}, "every target is 0.1"),
     "classes of a regression": ({"classes": ["a", "b"]}, "is a regression's, which has none"),
@@ -213,7 +221,8 @@ DAMAGED = {
     "more values than names": (b"a,price\n1,2,3\n4,5,6\n", "more values than"),
     "one row longer": (b"a,price\n1,2\n4,5,6\n", "line 3 has 3 values and those before it 2"),
     "infinite": (b"a,price\n1,2\ninf,3\n2,4\n", "column 'a' is inf in row 3"),
-    "not text": (b"a,price\n\xff\xfe,2\n", "UTF-8"),
+    "of Windows": ("größe,price\n1,2\n".encode("cp1252"), r'is not UTF-8 text; .* "CSV UTF-8" or'),
+    "cut off": ("a,price\n1,2\n".encode("utf-16")[:-1], "is not UTF-8 text"),
 }
 
 
@@ -342,8 +351,10 @@ def test_decimal_commas_are_read_and_reported(tmp_path: Path) -> None:
         "5 columns became 8 features, one for each category of a text (street 3, kind 2)" in notes
     )
     assert "decimal comma" in ", ".join(prepared.values)
-    with pytest.raises(DataError, match="'area' has 137 different texts"):
-        make(path, ignore=["floors"], decimal=".")
+    message = error_of(path, ignore=["floors"], decimal=".")
+    assert re.search(r"decimal = \"\.\": column 'area' .* as in '\d+,\d'; set it to \",\"", message)
+    message = error_of(path, target="area", task="classes")
+    assert re.search(r"'area' of .* holds numbers such as '\d+,\d'; predict them by task", message)
 
 
 @pytest.mark.parametrize(
@@ -389,6 +400,19 @@ def test_dates_and_times_are_a_question(tmp_path: Path, text: str) -> None:
     assert re.search(r"column 'day' holds dates or times", error_of(path)), "25 levels"
 
 
+def test_names_that_may_mean_the_same_are_kept_apart_and_reported(tmp_path: Path) -> None:
+    kinds = np.array(["hut", "hut ", "Hut.", "villa", "villa"])[np.arange(ROWS) % 5]
+    streets = np.array(["paved", " paved", "gravel"])[np.arange(ROWS) % 3]
+    path = write(tmp_path / "houses.csv", make_houses() | {"kind": kinds, "street": streets})
+    prepared, notes = describe(path, target="kind", task="classes")
+    assert prepared.training.classes == ("Hut.", "hut", "hut ", "villa")
+    kept_apart = "that differ only in spaces, case or a final dot are kept apart:"
+    assert f"classes {kept_apart} 'Hut.' and 'hut' and 'hut '; if they mean the same" in notes
+    assert f"categories {kept_apart} 'street= paved' and 'street=paved'; if they" in notes
+    few = describe(path, target="kind", task="classes", classes=["hut", "villa"], ignore=["street"])
+    assert kept_apart not in few[1]
+
+
 def test_texts_that_count_as_missing_are_named(tmp_path: Path) -> None:
     path = tmp_path / "houses.csv"
     alleys = np.array(["NA", "gravel", "n/a", "paved"])[np.arange(ROWS) % 4]
@@ -418,54 +442,39 @@ def test_two_columns_of_one_name_are_left_out_together(tmp_path: Path) -> None:
         assert make(twice, ignore=["id", "id.1"]).sizes == prepared.sizes, "as in version 0.1.0"
 
 
-BEGINNINGS = {
-    "sep=;": "sep=;\r\n",
-    "sep=; in quotes": '"sep=;"\n',
-    "blank lines": "\n  \n\n",
-    "comments": "# measured in 2024; in metres\n# by hand\n",
-    "all of them": "sep=;\n\n# measured, by hand\n\n",
-    "empty cells": ";;;\n;;;\n",
+LAYOUTS = {
+    "sep=;": ("sep=;\r\n", "area;price"),
+    "sep=; below comments": ("# measured by hand\n\n;;\nsep=;\n\n", "area;price"),
+    "sep=; in quotes": ('"sep=;"\n', "area;price"),
+    "blank lines": ("\n  \n\n", "area;price"),
+    "comments": ("# measured in 2024; in metres\n# by hand\n", "area;price"),
+    "all of them": ("sep=;\n\n# measured, by hand\n\n", "area;price"),
+    "empty cells": (";;;\n;;;\n", "area;price"),
+    "names behind a hash": ("# measured by hand\n", "#area,price"),
+    "commas in quoted names": ("", '"a, b, c, d";price'),
+    "semicolons in quoted names": ("", '"a; b; c; d",price'),
+    "a name over two lines": ("", '"a;\nb;\nc";price'),
+    "bars": ("", "area|price"),
+    "tabs": ("", "a, b, c\tprice"),
 }
+"""The lines before the columns' names, and these."""
 
 
-@pytest.mark.parametrize("how", BEGINNINGS)
-def test_lines_before_the_names_are_skipped(tmp_path: Path, how: str) -> None:
-    path, plain = tmp_path / "houses.csv", tmp_path / "plain.csv"
-    content = pd.DataFrame(make_houses()).to_csv(index=False, sep=";")
-    plain.write_text(content)
-    path.write_text(BEGINNINGS[how] + content)
-    prepared, notes = describe(path)
-    assert prepared.training.columns == make(plain).training.columns
-    assert rows_of(prepared, "area") == rows_of(make(plain), "area")
-    assert ("before the columns' names: # measured" in notes) == ("#" in BEGINNINGS[how])
-    line = 1 + BEGINNINGS[how].count("\n")
-    path.write_text(BEGINNINGS[how] + content.replace("0.1", "inf", 1))
-    assert f"'floors' is inf in row {line + 1} " in error_of(path)
-
-
-def test_names_may_begin_with_a_hash(tmp_path: Path) -> None:
-    path = tmp_path / "houses.csv"
-    path.write_text("# measured by hand\n#" + pd.DataFrame(make_houses()).to_csv(index=False))
-    assert make(path).training.columns[0] == "#area"
-
-
-SEPARATED = {
-    "commas in quoted names": '"a, b, c, d";price\n',
-    "semicolons in quoted names": '"a; b; c; d",price\n',
-    "a name over two lines": '"a;\nb;\nc";price\n',
-    "bars": "a|price\n",
-    "tabs": "a, b, c\tprice\n",
-}
-
-
-@pytest.mark.parametrize("how", SEPARATED)
-def test_a_separator_inside_quotes_does_not_count(tmp_path: Path, how: str) -> None:
-    path, names = tmp_path / "houses.csv", SEPARATED[how]
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_the_line_of_the_names_and_the_separator_are_recognised(tmp_path: Path, how: str) -> None:
+    path, (before, names) = tmp_path / "houses.csv", LAYOUTS[how]
     separator = names[names.index("price") - 1]
-    path.write_text(names + "".join(f"{n}.5{separator}{n % 90}\n" for n in range(100)))
-    prepared = make(path)
-    assert len(prepared.training.columns) == 1
-    assert rows_of(prepared, prepared.training.columns[0])[:2] == [0.5, 1.5]
+    rows = "".join(f"{n}.5{separator}{n % 90}\n" for n in range(100))
+    path.write_text(f"{before}{names}\n{rows}")
+    prepared, notes = describe(path)
+    column = names.rpartition(separator)[0].strip('"')
+    assert prepared.training.columns == (column,)
+    assert rows_of(prepared, column)[:2] == [0.5, 1.5]
+    assert ("before the columns' names: # measured" in notes) == ("#" in before)
+    path.write_text(f"{before}{names}\n{rows.replace('0.5', 'inf', 1)}")
+    line = 2 + before.count("\n")
+    with pytest.raises(DataError, match=re.escape(f"'{column}' is inf in row {line} ")):
+        make(path)
 
 
 @pytest.mark.parametrize(("first", "is_told"), [("0.25,0.5,61.5", True), ("0,1,2", False)])
@@ -488,7 +497,8 @@ def test_a_sheet_is_chosen_and_reported(tmp_path: Path) -> None:
         book.book["Old"].sheet_state = "hidden"
     prepared, notes = describe(path)
     assert sum(prepared.sizes.values()) == ROWS, "the first visible sheet with the target"
-    assert "read sheet 'New one', not 'About', 'Old' (hidden); choose one by [data] sheet" in notes
+    assert "read sheet 'New one', the first visible one with the column 'price', not " in notes
+    assert "not 'About', 'Old' (hidden); choose another by [data] sheet" in notes
     prepared, notes = describe(path, sheet="Old")
     assert (sum(prepared.sizes.values()), "read sheet" in notes) == (50, False)
     assert "no sheet 'Odl'; did you mean 'Old'?" in error_of(path, sheet="Odl")
@@ -522,6 +532,6 @@ def test_newer_keys_change_neither_the_digest_nor_the_definition(table: Path) ->
     assert digest == hashlib.sha256(before.encode()).hexdigest()
     keys = [f"data.name={table}", "data.target=kind", "data.max_categories=99"]
     assert (
-        not {"max_categories", "sheet", "missing"}
+        not {"max_categories", "sheet", "missing", "own_validation"}
         & load("quickstart", keys).definition()["data"].keys()
     )

@@ -12,7 +12,15 @@ from harness.cli.studies_table import list_studies
 from harness.errors import StudyError
 from harness.reports.study_page import write_study_page
 from harness.sweep.run import run_study
-from tests.doctor.example_study import CHAMPION, STUDY, Record
+from tests.doctor.example_study import (
+    CHAMPION,
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    PRUNED,
+    STUDY,
+    Record,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -53,3 +61,17 @@ def test_a_duplicate_that_the_doctor_deleted_is_not_missed(record: Record) -> No
     record.client.delete_run(twin.info.run_id)
     assert len(record.runs(record.journal.trial_uid(CHAMPION), ViewType.ALL)) == 2
     write_study_page(record.workspace, "tiny", None)
+
+
+def test_deleted_trials_count_as_the_doctor_counts_them(record: Record) -> None:
+    def count() -> int:
+        (row,) = list_studies(record.workspace, None, warnings.append)
+        return int(row["done"])
+
+    warnings: list[str] = []
+    assert record.check_study().summary.startswith("6 trials, ")
+    for number in (INTERRUPTED, COMPLETE, PRUNED, FAILED):
+        record.client.delete_run(record.run(number).info.run_id)
+        assert count() == 6
+        assert bool(warnings) == (number != INTERRUPTED)  # its retry has the result
+    assert record.check_study().summary.startswith("6 trials, ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -18,12 +19,13 @@ from harness.doctor.findings import SendOutbox
 from harness.doctor.repair import apply_fix
 from harness.doctor.report import check_studies
 from harness.doctor.snapshot import take_snapshot
-from harness.errors import StoreError, StudyError
+from harness.errors import HarnessError, StoreError, StudyError
+from harness.sweep.run import run_study
 from harness.tracking.mlflow.raw_reader import MlflowRawReader
 from harness.tracking.outbox.messages import LogFile, OpenStudy
 from harness.tracking.outbox.queue import Outbox
 from harness.workspace import Workspace
-from tests.doctor.example_study import Record
+from tests.doctor.example_study import STUDY, Record
 from tests.faults.test_outbox import RECORD
 
 pytestmark = pytest.mark.slow
@@ -156,3 +158,26 @@ def test_writes_to_a_deleted_experiment_are_sent_once_it_is_restored(tmp_path: P
     apply_fix(workspace, "tiny", uri, reader, snapshot, SendOutbox())
     assert take_snapshot(workspace, "tiny", uri, reader, "").unsent == 0
     assert "note.txt" in {file.path for file in client.list_artifacts(run_id)}
+
+
+def test_a_study_whose_trials_all_failed_is_not_told_to_rerun_the_same_command(
+    tmp_path: Path,
+) -> None:
+    study, overrides = tmp_path / "tiny.toml", ["space.learning_rate=[1e30]"]
+    study.write_text(STUDY.replace('pruner = "successive-halving"', 'pruner = "none"'))
+    expected = r"no trial is complete, .* diverged: .* run more trials \(--trials\), or change "
+    for _ in range(2):
+        with pytest.raises(HarnessError, match=expected):
+            run_study(
+                study,
+                home=tmp_path / "home",
+                device="cpu",
+                workers=0,
+                trials=2,
+                overrides=overrides,
+            )
+    (report,) = check_studies(Workspace(tmp_path / "home"), None).studies
+    assert report.healthy
+    assert report.summary == "2 trials, 2 failed"
+    (note,) = report.notes
+    assert re.match(expected, note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import optuna
@@ -386,6 +387,18 @@ def test_5_an_alias_that_another_study_of_the_name_moved(record: Record) -> None
 def test_7_a_trial_json_that_cannot_be_read(record: Record) -> None:
     record.rewrite(record.run(COMPLETE), "trial.json", b'{"spec": {}')
     record.expect_findings((7, "trial 0's trial.json: is damaged; restore it from a backup"))
+
+
+def test_7_a_file_that_cannot_be_opened_is_named_with_plain_paths(record: Record) -> None:
+    folder = record.root.rename(record.root.with_name("50% ü"))
+    moved = Record(folder)
+    moved.workspace.open_tracker(reading=True)
+    path = moved.file(moved.run(0), "trial.json")
+    path = Path(urllib.parse.unquote(str(path)))
+    path.unlink()
+    path.symlink_to("nowhere")
+    where = f"MLflow at sqlite:///{folder}/mlflow.db: .*'{path}'"
+    moved.expect_findings((7, rf"trial 0's trial.json: cannot be read \({where}\); restore it"))
 
 
 def test_7_a_journal_whose_end_was_cut_off(record: Record) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError, Refused, StudyError
+from harness.errors import HarnessError, Refused, StoreError, StudyError
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.outbox import OutboxTracker, read_refused
-from harness.tracking.outbox.messages import CloseStudy, LogEpochs, from_json
+from harness.tracking.outbox.messages import CloseStudy, LogEpochs, LogFile, from_json, to_json
 from harness.tracking.outbox.queue import Outbox
 from harness.workspace import Workspace
 from tests.faults.test_outbox import (
@@ -52,7 +52,8 @@ def test_a_refused_write_is_moved_away_and_the_others_are_sent(
     assert "refused 2 writes (no run for trial abc/7)" in line
     assert str(file) in line
     assert list(file.parent.iterdir()) == [file]
-    kept = [json.loads(each) for each in file.read_text().splitlines()]
+    lines = [json.loads(each) for each in file.read_text().splitlines()]
+    kept = [each for each in lines if "write" in each]
     writes = [from_json(json.dumps(each["write"]).encode()) for each in kept]
     assert writes == [LogEpochs(uid="abc/7", metrics=(epoch(number),)) for number in (1, 2)]
     (refused,) = read_refused(tmp_path / "spool" / "tiny.spool")
@@ -186,3 +187,83 @@ def test_a_write_without_its_study_does_not_block_the_outbox(tmp_path: Path) -> 
     study = workspace.open_tracker(reading=True).read_study("tiny")
     assert study is not None
     assert study.uid == "abc"
+
+
+def test_refused_writes_are_sent_again_once(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: OpenOutbox
+) -> None:
+    outbox = tmp_path / "spool" / "tiny.spool"
+    with open_outbox() as tracker:
+        tracker.ended_cleanly = True
+        tracker.open_study(RECORD)
+        write_all(tracker, [0])
+        tracker.log_epochs("abc/7", [epoch(1)])
+        tracker.log_epochs("abc/8", [epoch(1)])
+        tracker.close_study("abc", "COMPLETE")
+    assert not outbox.exists()
+    for sent in (0, 1):
+        if sent:
+            store.runs["abc/7"] = replace(store.runs["abc/0"], uid="abc/7")  # the cause is mended
+        store.calls.clear()
+        tracker = open_outbox()
+        assert tracker.send(refused=True) == sent
+        assert "open_study" not in store.calls  # it would be recorded as running
+        assert store.end_states["abc"] == ("COMPLETE", "")
+        (refused,) = read_refused(outbox)
+        assert refused.count == 2 - sent
+        assert refused.reason == "no run for trial abc/8"
+        assert not outbox.exists()
+    store.runs["abc/8"] = replace(store.runs["abc/0"], uid="abc/8")
+    assert open_outbox().send(refused=True) == 1
+    assert list(outbox.parent.glob("*")) == []
+
+
+def test_a_whole_study_that_was_refused_is_sent_again(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: OpenOutbox
+) -> None:
+    store.refused_study = "abc"
+    with suppress(Refused), open_outbox() as tracker:
+        tracker.ended_cleanly = True
+        with suppress(Refused):
+            tracker.open_study(RECORD)
+        tracker.finish_trial(trial(0), "FAILED")
+        tracker.close_study("abc", "FAILED")
+    (before,) = read_refused(tmp_path / "spool" / "tiny.spool")
+    with suppress(Refused):
+        open_outbox().send(refused=True)
+    (after,) = read_refused(tmp_path / "spool" / "tiny.spool")
+    assert (before.count, before.reason) == (after.count, after.reason)
+    store.refused_study = ""
+    assert open_outbox().send(refused=True) == before.count
+    assert store.end_states["abc"] == ("FAILED", "")
+    assert list(store.runs) == ["abc/0"]
+
+
+@pytest.mark.parametrize("format", ["0.1.0", "without its study"])
+def test_refused_writes_of_earlier_versions(
+    tmp_path: Path, store: UnreliableTracker, open_outbox: OpenOutbox, format: str
+) -> None:
+    tracker = open_outbox()
+    tracker.open_study(RECORD)
+    write_all(tracker, [0])
+    tracker.flush()
+    outbox = tmp_path / "spool" / "tiny.spool"
+    content = outbox.read_bytes()
+    tracker.ended_cleanly = True
+    tracker.__exit__(None, None, None)
+    store.runs.clear()
+    count = len(content.splitlines()) - 1
+    if format == "0.1.0":
+        outbox.parent.mkdir(exist_ok=True)
+        Path(f"{outbox}.refused-1700000000").write_bytes(content)
+        assert open_outbox().send(refused=True) == count
+        assert list(store.runs) == ["abc/0"]
+        return
+    write = json.loads(to_json(LogFile(uid="abc", name="a", content=b"")))
+    line = json.dumps({"reason": "", "write": write})
+    outbox.parent.mkdir(exist_ok=True)
+    path = Path(f"{outbox}.refused")
+    path.write_text(f"{line}\n")
+    with pytest.raises(StoreError, match="an earlier version kept it without its study"):
+        open_outbox().send(refused=True)
+    assert path.read_text() == f"{line}\n"

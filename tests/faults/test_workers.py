@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from harness.config.loader import load
-from harness.config.schema import StudyConfig, parse_duration
+from harness.config.schema import StudyConfig
+from harness.config.study_tables import parse_duration
 from harness.data.prepare import PreparedDataset
 from harness.executors.base import Setup
 from harness.executors.processes import ProcessExecutor

@@ -456,7 +456,9 @@ def test_one_seed_per_setting_leads_to_advice_to_add_seeds() -> None:
     once, _ = make_list_study(seeds=1)
     first = recommendations.recommend(once, once.rank_trials()[0], None)[0]
     assert first.title == "Give each setting more seeds"
-    assert first.command == "harness run-study listed --cpu --set study.seeds=3 --trials 9"
+    assert (
+        first.command == "harness run-study listed --cpu --set study.seeds=3 --trials 9 --no-test"
+    )
 
 
 LIST = """

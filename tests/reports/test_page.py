@@ -26,6 +26,7 @@ from harness.reports.plots import (
 from harness.reports.study_page import build_study_page
 from harness.reports.uncertainty_section import build_uncertainty_section
 from harness.results import EpochMetrics
+from harness.stats.proportions import compute_simultaneous_interval
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import (
     CONFIRM_FACT,
@@ -138,7 +139,9 @@ def test_classes_are_ranked_hardest_first_by_the_last_split(study: StudyRun) -> 
     accuracy = class_accuracy.compute_class_accuracy(study.classes, validation)
     assert accuracy.names == ("Coat", "Bag", HOSTILE)
     assert accuracy.series[0].accuracy == (0.6, 0.8, 0.9)
-    assert accuracy.series[0].low[0] == pytest.approx(0.3127, abs=1e-4), "Wilson's, 6 of 10"
+    assert accuracy.series[0].low[0] == pytest.approx(compute_simultaneous_interval(6, 10, 3)[0]), (
+        "of three classes together"
+    )
     both = class_accuracy.compute_class_accuracy(
         study.classes, validation | {"test": READING.confusion}
     )
@@ -337,7 +340,10 @@ def test_the_lines_of_the_summary(study: StudyRun) -> None:
         "accuracy 0.8667 (95 %: 0.7032 to 0.9469), loss 0.5000 (30 examples, read once)"
     )
     assert lines["trials"].startswith("4: 2 complete, 1 pruned, 1 failed; 3 s of training")
-    assert "70.0 % (hardest, 95 %: 39.7 to 89.2 %), Bag 90.0 %, " in lines["classes"]
+    assert (
+        "70.0 % (95 %: 28.9 to 95.5 %; no class is clearly hardest), Bag 90.0 %, "
+        in lines["classes"]
+    )
     assert lines["classes"].endswith("on average 86.7 % (95 %: 70.3 to 94.7 %)")
     twice = replace(study, readings=(replace(READING, number=0, selection="r"), READING))
     assert "2nd look at this test set" in dict(make_summary(twice).lines)["test"]
@@ -346,6 +352,12 @@ def test_the_lines_of_the_summary(study: StudyRun) -> None:
 def test_the_hardest_class_is_shown_unless_all_are_equal(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
     figures = winner_section.build_winner_section(make_summary(read)).values["figures"]
+    assert (figures[-1]["value"], figures[-1]["label"]) == ("none clearly", "hardest class")
+    assert figures[-1]["note"].startswith(f"the lowest is {HOSTILE}: 70.0 % on test (95 %: ")
+    clear = replace(READING, confusion=((99, 1, 0), (30, 70, 0), (0, 1, 99)))
+    figures = winner_section.build_winner_section(
+        make_summary(replace(study, readings=(clear,)))
+    ).values["figures"]
     assert (figures[-1]["value"], figures[-1]["label"]) == (HOSTILE, "hardest class")
     alike = replace(READING, confusion=((9, 1, 0), (1, 9, 0), (0, 1, 9)))
     figures = winner_section.build_winner_section(

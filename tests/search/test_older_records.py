@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.config.loader import load
-from harness.config.schema import DataTable, StudyTable, default_values
+from harness.config.schema import default_values
+from harness.config.study_tables import DataTable, StudyTable
 from harness.errors import StudyError
 from harness.search.open_study import open_search
 from harness.trial import SPEC_FIELDS

@@ -10,7 +10,8 @@ import pytest
 from optuna.search_space import IntersectionSearchSpace
 
 from harness.config.loader import load
-from harness.config.schema import GRID_OR_LIST, StudyConfig, StudyTable
+from harness.config.schema import GRID_OR_LIST, StudyConfig
+from harness.config.study_tables import StudyTable
 from harness.errors import ConfigError
 from harness.results import StopReason
 from harness.search.open_study import open_search

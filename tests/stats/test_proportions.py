@@ -6,14 +6,17 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, fisher_exact
 
 from harness.stats.proportions import (
     adjust_p_values,
+    compute_fisher_p_value,
     compute_interval,
     compute_max_mcnemar_p_value,
     compute_mcnemar_p_value,
     compute_mean_interval,
+    compute_simultaneous_interval,
+    find_lowest_proportion,
 )
 
 
@@ -100,3 +103,42 @@ def test_the_interval_of_a_mean_in_special_cases() -> None:
         "a class without an example"
     )
     assert compute_mean_interval([]) == compute_mean_interval([(0, 0)]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 7), (7, 7), (33, 36), (5000, 10_000), (9, 40)])
+def test_the_simultaneous_interval_is_scipys_exact_one(correct: int, n: int) -> None:
+    expected = binomtest(correct, n).proportion_ci(0.95**0.1, "exact")
+    assert compute_simultaneous_interval(correct, n, 10) == pytest.approx(
+        (expected.low, expected.high), abs=1e-9
+    )
+    assert compute_simultaneous_interval(0, 0, 10) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(33, 36), (36, 36), (700, 1000)])
+def test_fishers_p_value_is_scipys(correct: int, n: int) -> None:
+    others = (850, 900)
+    table = [[correct, n - correct], [others[0], others[1] - others[0]]]
+    p_value = compute_fisher_p_value(correct, n, correct + others[0], n + others[1])
+    assert p_value == pytest.approx(fisher_exact(table, "less").pvalue, rel=1e-7)
+    assert compute_fisher_p_value(5, 9, 5, 9) == 1, "nothing to compare with"
+
+
+@pytest.mark.parametrize("n", [36, 1000])
+@pytest.mark.parametrize("true", [0.8, 0.95])
+def test_the_lowest_of_ten_equal_proportions_is_covered_and_seldom_clear(
+    n: int, true: float
+) -> None:
+    rows = np.random.default_rng(1).binomial(n, true, (600, 10)).tolist()
+    lowest = [find_lowest_proportion([(correct, n) for correct in row]) for row in rows]
+    covered = [each is not None and each.interval[0] <= true <= each.interval[1] for each in lowest]
+    assert np.mean(covered) >= 0.95
+    uncorrected = [compute_interval(min(row), n) for row in rows]
+    assert np.mean([low <= true <= high for low, high in uncorrected]) < 0.85
+    assert np.mean([each is not None and each.is_clear for each in lowest]) <= 0.06
+
+
+def test_a_proportion_far_below_the_others_is_clearly_the_lowest() -> None:
+    lowest = find_lowest_proportion([(0, 0), (950, 1000), (710, 1000), (900, 1000)])
+    assert lowest is not None
+    assert (lowest.index, lowest.is_clear) == (2, True)
+    assert find_lowest_proportion([(0, 0)]) is None

@@ -159,6 +159,25 @@ def test_the_same_study_repeats_the_same_trials(
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize("parts", [(13, 16, 20), (11, 20)])
+def test_a_study_in_parts_has_the_trials_of_a_study_in_one_piece(
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path, parts: tuple[int, ...]
+) -> None:
+    """TPE learns from the 11th trial on, and each of its choices uses all earlier results."""
+    specs = []
+    for folder, targets in (("parts", parts), ("whole", (20,))):
+        for target in targets:
+            with (
+                open_search(config, tmp_path / folder) as search,
+                InlineExecutor(digits.training, CPU) as executor,
+            ):
+                tracker = opened(config, search)
+                driver(search, executor, tracker, Watched(), target=target).run(StopFlag())
+                trials = [search.get_trial(number).spec for number in range(target)]
+        specs.append(trials)
+    assert specs[0] == specs[1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_the_study_resumes(
     config: StudyConfig, digits: PreparedDataset, tmp_path: Path, number: signal.Signals

@@ -307,7 +307,7 @@ def test_studies_and_report_read_the_record(folder: Path, result: StudyResult) -
     assert not any(name.endswith("-train") for name in rows)
     lines = format_studies(list(rows.values())).splitlines()
     assert len(lines) == 1 + len(rows)
-    assert lines[0].split() == ["study", "dataset", "trials", "best", "objective", "test", "when"]
+    assert lines[0].split() == ["study", "trials", "best", "test", "when"]
     page = workspace.report_path("tiny", workspace.local_uri)
     page.unlink()
     assert write_study_page(workspace, "tiny", None) == page

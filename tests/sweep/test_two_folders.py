@@ -34,9 +34,16 @@ def test_the_second_study_is_refused_and_changes_nothing(tmp_path: Path) -> None
     assert again.model == "models:/tiny@champion"
     assert other.summary.study.uid != first.summary.study.uid
 
-    copied = tmp_path / "c"  # a copied folder continues the study
+    copied, moved = tmp_path / "c", tmp_path / "moved"
     shutil.copytree(here, copied)
-    more = sweep(copied, uri, trials=3)
+    before = (tmp_path / "s.db").read_bytes()
+    for fresh in (False, True):
+        with pytest.raises(StudyError, match=f"was last run in {here}, which still has it"):
+            sweep(copied, uri, trials=3, fresh=fresh)
+    assert (tmp_path / "s.db").read_bytes() == before
+    here.rename(moved)
+    here = moved
+    more = sweep(here, uri, trials=3)
     assert more.summary.study.uid == first.summary.study.uid
     assert len(more.trials) == 3
 

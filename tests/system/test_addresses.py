@@ -174,6 +174,7 @@ def test_a_path_becomes_an_address_and_back(name: str) -> None:
         assert addresses.parse_sqlite_path(uri) == file
         assert Workspace(root).resolve_tracking_uri(uri[:2000]) == Workspace(root).local_uri
         for address in (uri, addresses.format_read_only_sqlite_uri(file)):
+            assert addresses.describe_store(address) == f"sqlite:///{file}"
             engine = sqlalchemy.create_engine(address)
             with engine.connect() as connection:
                 if address == uri:

@@ -127,7 +127,7 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     single = train_once(planned, test=True, watcher=Silent())
     assert single.reading is not None
     assert single.reading.look == 5
-    assert "5th look at this test set" in single.text()
+    assert "5th opening of this test set" in single.text()
     again = sweep(tmp_path)
     assert "3rd look at this test set" in again.summary.text(), "it was not opened again"
     new_split = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from harness.errors import StudyError
-from harness.tracking.mlflow.experiments import UID_TAG
+from harness.errors import StoreError, StudyError
+from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.types import StudyRecord
 from tests.tracking.test_contract import RECORD, epoch, result, trial
@@ -202,6 +203,22 @@ def test_a_registered_model_of_somebody_else_is_not_taken(stores: Stores) -> Non
     assert stores.open().find_model(run.info.run_id) == "models:/ours@champion"
     stores.client.delete_registered_model_alias("ours", "champion")
     assert stores.open().find_model(run.info.run_id) == "models:/ours/1"
+
+
+def test_the_command_that_restores_an_experiment_can_be_pasted(tmp_path: Path) -> None:
+    (tmp_path / "it's $HOME & more").mkdir()
+    stores = Stores(tmp_path / "it's $HOME & more")
+    stores.open().open_study(record("gone", "first"))
+    experiment = stores.client.get_experiment_by_name("gone")
+    assert experiment is not None
+    stores.client.delete_experiment(experiment.experiment_id)
+    with pytest.raises(StoreError) as error:
+        stores.open().open_study(record("gone", "first"))
+    _, _, command = str(error.value).partition("restore the experiment: ")
+    assert shlex.split(command) == [
+        f"MLFLOW_TRACKING_URI={stores.uri}",
+        *("mlflow", "experiments", "restore", "-x", experiment.experiment_id),
+    ]
 
 
 def test_a_deleted_study_run_is_reported(stores: Stores) -> None:

@@ -1,4 +1,7 @@
-"""Accuracy by class, hardest class first, with 95 % intervals."""
+"""Accuracy by class, lowest first, with simultaneous 95 % intervals.
+
+All intervals of a split cover together, so that one may compare any two classes, or the lowest.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from harness.reports.plots.style import (
     label_rows,
 )
 from harness.results import ConfusionMatrix, count_correct_by_class
-from harness.stats.proportions import compute_interval
+from harness.stats.proportions import compute_simultaneous_interval
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
@@ -79,7 +82,8 @@ def compute_class_accuracy(
     series = []
     for name, by_class in counts.items():
         ordered = [by_class[index] for index in order]
-        bounds = [compute_interval(correct, n) for correct, n in ordered]
+        known = sum(n > 0 for _, n in ordered)
+        bounds = [compute_simultaneous_interval(correct, n, known) for correct, n in ordered]
         series.append(
             Series(
                 name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from harness.analysis.expected_best import ExpectedBest
+from harness.analysis.formatting import format_count
 from harness.metrics import get_sort_sign
 from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import (
@@ -59,7 +60,7 @@ def draw_expected_best(best: ExpectedBest) -> go.Figure:
             mode="lines",
             line={"color": NEUTRAL, "width": 1.5, "shape": "hv"},
             name="first n trials",
-            hovertemplate=f"first %{{x}} trials: {value}<extra></extra>",
+            hovertemplate=f"n = %{{x}}: {value}<extra></extra>",
         )
     )
     figure.add_trace(
@@ -73,7 +74,7 @@ def draw_expected_best(best: ExpectedBest) -> go.Figure:
             mode="lines",
             line={"color": ACCENT, "width": 2.5},
             name="n random trials",
-            hovertemplate=f"%{{x}} random trials: {value} (90 %: %{{text}})<extra></extra>",
+            hovertemplate=f"n = %{{x}}: {value} (90 %: %{{text}})<extra></extra>",
         )
     )
     figure.add_trace(
@@ -82,8 +83,8 @@ def draw_expected_best(best: ExpectedBest) -> go.Figure:
             y=[best.mean[best.sufficient_trials - 1]],
             mode="markers",
             marker={"color": ACCENT, "size": 9, "line": {"color": INK, "width": 1}},
-            name=f"{best.sufficient_trials} trials are enough",
-            hovertemplate=f"%{{x}} trials are enough: {value}<extra></extra>",
+            name=f"enough: {format_count(best.sufficient_trials, 'trial')}",
+            hovertemplate=f"n = %{{x}} is enough: {value}<extra></extra>",
         )
     )
     threshold = best.best + get_sort_sign(best.objective) * best.tolerance

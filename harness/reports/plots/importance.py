@@ -3,17 +3,23 @@
 Source: S. Watanabe, A. Bansal, F. Hutter, PED-ANOVA, IJCAI 2023, as in Optuna (the tests compare).
 PED-ANOVA compares the values of the best tenth of the trials with the values of all trials. It only
 sees what was sampled: a setting on which the sampler settled early looks less important than it is.
+
+Some setting always has the largest share, on pure noise too: 41 % in the median of 60 simulated
+studies of 200 trials and 6 settings without effect, 32 % of 200 studies of 50 trials. The reference
+is a permutation test: which trials are the best tenth is shuffled. A setting exceeded it in 2 % and
+4 % of these studies.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from harness.config.schema import TRIAL_TABLE
@@ -21,7 +27,7 @@ from harness.metrics import get_sort_sign
 from harness.reports.parameter_axes import ParameterAxis, build_parameter_axes, list_ended_trials
 from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import get_objective_value
-from harness.reports.plots.style import ACCENT, apply_layout, escape_label
+from harness.reports.plots.style import ACCENT, INK, NEUTRAL, apply_layout, escape_label
 from harness.tracking.types import StudyRun
 
 if TYPE_CHECKING:
@@ -34,6 +40,10 @@ BINS = 4
 """Of a range: about as many as a choice has; finer bins differ more by chance."""
 RELIABLE = 5
 """With fewer trials in the best tenth, the shares are only a rough guess."""
+SHUFFLES = 200
+NOISE_QUANTILE = 0.95
+
+Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,27 @@ class Importance:
     """Trials in the best tenth."""
     trials: int = 0
     """All trials that ended."""
+    noise: float = 0.0
+    """The share that noise gives the most important setting in at most 5 % of shuffles; it may
+    exceed 1, because it is relative to the total of the real trials."""
+
+    @property
+    def significant(self) -> tuple[str, ...]:
+        """The settings with a larger share than noise gives, the most important first."""
+        return tuple(name for name, share in self.shares if share > self.noise)
+
+    def describe(self) -> str:
+        """Return how it was computed, and which settings differ from noise."""
+        rough = "; so few trials only allow a rough guess" if self.best < RELIABLE else ""
+        noise = f"{100 * min(1.0, self.noise):.0f} %"
+        conclusion = f"No setting stands out: noise alone gives up to {noise}."
+        if self.significant:
+            names = ", ".join(self.significant)
+            conclusion = f"Noise alone gives up to {noise} (dotted line); above it: {names}."
+        return (
+            f"Importance is computed with PED-ANOVA: it measures how the best {self.best} of "
+            f"{self.trials} trials differ from all trials{rough}. {conclusion}"
+        )
 
 
 def build_plots(summary: Summary) -> list[Plot]:
@@ -53,12 +84,7 @@ def build_plots(summary: Summary) -> list[Plot]:
     importance = compute_importance(summary.study)
     if not importance.shares:
         return []
-    note = (
-        f"Importance is computed with PED-ANOVA: it measures how the best {importance.best} of "
-        f"{importance.trials} trials differ from all trials"
-        f"{'; so few trials only allow a rough guess' if importance.best < RELIABLE else ''}."
-    )
-    figure = draw_importance(importance)
+    figure, note = draw_importance(importance), importance.describe()
     return [Plot("importance", "Importance of the settings", figure, note=note)]
 
 
@@ -79,9 +105,9 @@ def compute_importance(study: StudyRun) -> Importance:
     top = {number for number, rank in ranks.items() if rank <= cutoff}
     if len(top) == len(ranks):
         return Importance()  # all are equally good
-    shares = _compute_shares(varied, top)
+    shares, noise = _compute_shares(varied, list(ranks), top)
     ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
-    return Importance(tuple(ranked), len(top), len(ranks))
+    return Importance(tuple(ranked), len(top), len(ranks), noise)
 
 
 def draw_importance(importance: Importance) -> go.Figure:
@@ -91,7 +117,9 @@ def draw_importance(importance: Importance) -> go.Figure:
             x=[share for _, share in rising],
             y=[escape_label(name) for name, _ in rising],
             orientation="h",
-            marker={"color": ACCENT},
+            marker={
+                "color": [ACCENT if share > importance.noise else NEUTRAL for _, share in rising]
+            },
             text=[f"{100 * share:.0f} %" for _, share in rising],
             textposition="outside",
             cliponaxis=False,
@@ -99,6 +127,7 @@ def draw_importance(importance: Importance) -> go.Figure:
         )
     )
     apply_layout(figure, 60 + 30 * max(1, len(rising)), margin={"l": 8, "r": 40, "t": 8, "b": 8})
+    figure.add_vline(x=min(1.0, importance.noise), line={"color": INK, "width": 1.5, "dash": "dot"})
     figure.update_xaxes(visible=False, rangemode="tozero")
     figure.update_yaxes(showgrid=False, ticksuffix=" ")
     return figure
@@ -122,31 +151,46 @@ def rank_trials(study: StudyRun) -> dict[int, int]:
     return {number: order[score] for number, score in scores.items()}
 
 
-def _compute_shares(varied: list[ParameterAxis], top: Set[int]) -> dict[str, float]:
-    """Return each setting's share of the summed Pearson divergences between all and best trials."""
-    divergences = {}
-    for axis in varied:
-        bins = bin_values(axis)
-        overall = _compute_density(bins, bins.keys())
-        best = _compute_density(bins, top)
-        divergences[axis.name] = sum(
-            p * (q / p - 1) ** 2 for p, q in zip(overall, best, strict=True)
-        )
-    total = sum(divergences.values()) or 1.0
-    return {name: divergence / total for name, divergence in divergences.items()}
+def _compute_shares(
+    varied: list[ParameterAxis], numbers: list[int], top: Set[int]
+) -> tuple[dict[str, float], float]:
+    """Return each setting's share of the divergences between all and the best trials, and noise's.
 
-
-def _compute_density(bins: Mapping[int, int], numbers: Set[int]) -> list[float]:
-    """Return the density of these trials over all bins, with a uniform prior of one trial's weight.
-
-    This is Optuna's Parzen estimate of a categorical setting, in closed form. Optuna's own function
-    is not used because it imports scikit-learn, which takes 2 s at the end of every study.
+    Noise's is the NOISE_QUANTILE of the largest divergence of any setting when the best trials are
+    drawn at random, with a fixed seed. It is relative to the total of the real best trials.
     """
-    filled = Counter(bins[number] for number in numbers)
-    counts = [filled[bin] for bin in sorted(set(bins.values()))]
-    size, kernels = len(counts), len(filled) + 1
-    densities = [(len(numbers) / kernels + count) / (1 + size / kernels) for count in counts]
-    return [(each + 1 / size) / (len(numbers) + 1) for each in densities]
+    is_best = np.isin(numbers, list(top))  # [n]
+    shuffled = np.random.default_rng(0).permuted(np.tile(is_best, (SHUFFLES, 1)), axis=1)
+    members = np.vstack([is_best, shuffled]).astype(np.float64)  # [1 + SHUFFLES, n]
+    divergences = np.stack([_compute_divergences(axis, numbers, members) for axis in varied])
+    total = float(divergences[:, 0].sum()) or 1.0
+    noise = float(np.quantile(divergences[:, 1:].max(0), NOISE_QUANTILE)) / total
+    shares = (divergences[:, 0] / total).tolist()
+    return dict(zip((axis.name for axis in varied), shares, strict=True)), noise
+
+
+def _compute_divergences(axis: ParameterAxis, numbers: list[int], members: Values) -> Values:
+    """Return the Pearson divergence of each group of trials [g, n] from all trials, [g]."""
+    bins = bin_values(axis)
+    names, trial_bins = np.unique([bins[number] for number in numbers], return_inverse=True)
+    in_bin = np.eye(len(names))[trial_bins]  # [n, bins]
+    overall = _compute_densities(in_bin.sum(0, keepdims=True))
+    groups = _compute_densities(members @ in_bin)
+    divergences: Values = (overall * np.square(groups / overall - 1)).sum(1)
+    return divergences
+
+
+def _compute_densities(counts: Values) -> Values:
+    """Return the densities of groups of trials over the bins, [g, bins], from their counts.
+
+    They have a uniform prior of one trial's weight. This is Optuna's Parzen estimate of a
+    categorical setting, in closed form. Optuna's own function is not used because it imports
+    scikit-learn, which takes 2 s at the end of every study.
+    """
+    size, sums = counts.shape[1], counts.sum(1, keepdims=True)
+    kernels = np.count_nonzero(counts, axis=1, keepdims=True) + 1
+    densities: Values = (sums / kernels + counts) / (1 + size / kernels)
+    return (densities + 1 / size) / (sums + 1)
 
 
 def bin_values(axis: ParameterAxis) -> dict[int, int]:

@@ -55,7 +55,8 @@ class PostgresStorage:
             import psycopg
         except ImportError:
             raise ConfigError(
-                "--storage: the PostgreSQL driver is not installed; pip install 'harness[postgres]'"
+                "--storage: the PostgreSQL driver is not installed; "
+                "pip install 'harness-sweep[postgres]'"
             ) from None
         self._url, self._psycopg = url, psycopg
         self._locks: dict[str, Any] = {}

@@ -6,9 +6,11 @@
                                   trial.json, confusion.csv (classification only),
                                   predictions.npy, weights.safetensors
 
-tracker         the Tracker: writes, and the reads of reader
+tracker         the Tracker: writes
+reads           the reads of the Tracker
 reader          read studies and trials
 raw_reader      read everything of a study, unchecked, for `harness doctor`
+name_holders    who holds a study's name in the store
 experiments     find, create and set aside a study's experiment
 runs            the runs of a study and its trials as they are created
 run_records     a trial's run, read as a RunRecord

@@ -36,22 +36,27 @@ def find_old_folders(database: Path, artifacts: Path) -> list[Path]:
         suppress(sqlite3.DatabaseError),
         closing(sqlite3.connect(format_read_only_uri(database), uri=True)) as connection,
     ):
-        return [_parse_path(old) for old in _find_old_addresses(connection, artifacts)]
+        is_own = _is_own(database, artifacts)
+        return [_parse_path(old) for old in _find_old_addresses(connection, artifacts, is_own)]
     return []
 
 
-def update_locations(database: Path, artifacts: Path) -> list[Path]:
+def update_locations(database: Path, artifacts: Path, original: Path | None = None) -> list[Path]:
     """Record that the files are in `artifacts`, in one transaction; return the old folders.
 
     Files that are recorded elsewhere and are not in `artifacts` stay as they are: another folder's
     studies may use the same database. Raises StoreError.
+
+    `original` is the path that the database was copied from, to be read.
     """
+    is_own = _is_own(original or database, artifacts)
     try:
         with closing(sqlite3.connect(database, LOCK_SECONDS, isolation_level=None)) as connection:
-            if not _find_old_addresses(connection, artifacts):
+            if not _find_old_addresses(connection, artifacts, is_own):
                 return []
             connection.execute("BEGIN IMMEDIATE")
-            addresses = _find_old_addresses(connection, artifacts)  # unless another process did it
+            # Again, because another process may have done it meanwhile.
+            addresses = _find_old_addresses(connection, artifacts, is_own)
             for old in addresses:
                 # The path is that of MLflow's own experiment, which is not in the artifacts.
                 path = _parse_path(old).parent
@@ -72,8 +77,16 @@ def update_locations(database: Path, artifacts: Path) -> list[Path]:
     return [_parse_path(old) for old in addresses]
 
 
-def _find_old_addresses(connection: sqlite3.Connection, artifacts: Path) -> list[str]:
-    """Return the addresses of other folders whose files are in `artifacts` now."""
+def _is_own(database: Path, artifacts: Path) -> bool:
+    """Whether the database is beside the files, so that it was moved or copied with them."""
+    return database.resolve().parent == artifacts.parent
+
+
+def _find_old_addresses(connection: sqlite3.Connection, artifacts: Path, is_own: bool) -> list[str]:
+    """Return the addresses of other folders whose files are in `artifacts` now.
+
+    If the database is elsewhere, folders that exist are not among them: `artifacts` is a copy.
+    """
     query = "SELECT DISTINCT artifact_location FROM experiments"
     addresses = {str(location).rpartition("/")[0] for (location,) in connection.execute(query)}
     return [
@@ -81,11 +94,12 @@ def _find_old_addresses(connection: sqlite3.Connection, artifacts: Path) -> list
         for each in sorted(addresses)
         if each.startswith("file:///")
         and _parse_path(each) != artifacts
-        and _has_moved(connection, f"{each}/", artifacts)
+        and (is_own or not _parse_path(each).exists())
+        and _has_moved(connection, f"{each}/", artifacts, is_own)
     ]
 
 
-def _has_moved(connection: sqlite3.Connection, start: str, artifacts: Path) -> bool:
+def _has_moved(connection: sqlite3.Connection, start: str, artifacts: Path, is_own: bool) -> bool:
     """Whether `artifacts` has files of a run or model whose address begins with `start`."""
     for table, column in COLUMNS[1:3]:
         query = f"SELECT {column} FROM {table} WHERE substr({column}, 1, ?) = ?"
@@ -103,9 +117,7 @@ def _has_moved(connection: sqlite3.Connection, start: str, artifacts: Path) -> b
     may_have_files = connection.execute(query, values).fetchone() is not None
     query = f"SELECT 1 FROM runs WHERE substr(artifact_uri, 1, ?) = ? AND {tagged} key = ?) LIMIT 1"
     has_study = connection.execute(query, (len(start), start, "harness.uid")).fetchone() is not None
-    file = Path(connection.execute("PRAGMA database_list").fetchone()[2])
-    is_own = has_study or file.resolve().parent == artifacts.parent
-    return is_own and not may_have_files and not _parse_path(start).exists()
+    return (has_study or is_own) and not may_have_files and not _parse_path(start).exists()
 
 
 def _replace(connection: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:

@@ -6,7 +6,7 @@ from mlflow.entities import Run, ViewType
 
 from harness.errors import StudyError
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import UID_TAG
+from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.types import CONFIRM_INFIX
 
 
@@ -34,9 +34,14 @@ def find_deleted_studies(store: Store, experiment_id: str, uid: str = "") -> lis
 
 
 def describe_deleted(store: Store, experiment_id: str, uid: str) -> tuple[str, ...]:
-    """Return the trials and confirmation runs whose runs were deleted in MLflow."""
+    """Return the trials and confirmation runs whose runs were deleted in MLflow.
+
+    Without the interrupted ones, which count as nothing: their retries have the results.
+    """
     trials = set()
     for each, run in find_deleted_runs(store, experiment_id, f"{uid}/").items():
+        if run.data.tags.get("harness.state") == "INTERRUPTED":
+            continue
         number = f"trial {run.data.tags.get('harness.number', each)}"
         trials.add(f"a fresh seed of {number}" if CONFIRM_INFIX in each else number)
     return tuple(sorted(trials))

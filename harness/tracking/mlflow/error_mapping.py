@@ -40,6 +40,8 @@ from urllib3.exceptions import HTTPError as PoolError
 from urllib3.exceptions import MaxRetryError
 
 from harness.errors import Refused, StoreError, Unavailable, mask_credentials
+from harness.system.addresses import describe_store
+from harness.system.proxies import Proxy, find_proxy
 
 CLIENT_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
 """What MLflow's client raises when the store fails; requests' errors are OSErrors."""
@@ -81,6 +83,7 @@ TEMPORARY_REQUESTS = (
     requests.exceptions.ContentDecodingError,
     requests.exceptions.InvalidJSONError,
 )
+PROXY_ERRORS = (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)
 LOGIN_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """The environment variables of MLflow's login."""
 MAX_LENGTH = 300
@@ -92,6 +95,8 @@ def map_error(error: BaseException, uri: str) -> StoreError:
     It is an Unavailable if a retry may succeed, and a Refused if no retry of this request can.
     """
     is_temporary, reason = _classify(error)
+    if not _is_refusal(error) and (proxy := find_proxy(uri)) is not None:
+        reason = _name_proxy(error, reason, proxy)
     text = " ".join(mask_secrets(reason, uri).split())
     line = "".join(c if c.isprintable() else " " for c in text)
     if len(line) > MAX_LENGTH:
@@ -101,8 +106,17 @@ def map_error(error: BaseException, uri: str) -> StoreError:
         error_class = Unavailable
     elif _is_refusal(error):
         error_class = Refused
-    where = mask_credentials(uri).partition("?")[0]
-    return error_class(f"MLflow at {where}: {line or type(error).__name__}")
+    return error_class(f"MLflow at {describe_store(uri)}: {line or type(error).__name__}")
+
+
+def _name_proxy(error: BaseException, reason: str, proxy: Proxy) -> str:
+    """Return the reason with the proxy that the request was sent through, which may be at fault."""
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, PROXY_ERRORS):
+            return proxy.describe_failure(reason)
+        current = current.__cause__ or current.__context__
+    return f"through {proxy.describe()}: {reason}"
 
 
 def reveals_secrets(error: BaseException, uri: str) -> bool:

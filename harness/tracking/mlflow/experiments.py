@@ -7,10 +7,11 @@ the first of two drivers that start at once holds the name, and the other is ref
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
-from mlflow.entities import Experiment, Run, ViewType
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from harness.config.schema import GRID_OR_LIST, find_varied_fields
@@ -19,9 +20,8 @@ from harness.metrics import read_score
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store
-from harness.tracking.types import ORIGIN_FACTS, SET_ASIDE_REASON, StudyRecord
-
-UID_TAG = "harness.uid"
+from harness.tracking.mlflow.name_holders import UID_TAG, read_holder
+from harness.tracking.types import ORIGIN_FACTS, SET_ASIDE_REASON, NameHolder, StudyRecord
 
 
 def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> str:
@@ -54,19 +54,20 @@ def find_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -
         raise StoreError(
             f"the experiment '{record.name}' was deleted in {mask_credentials(store.uri)}; rename "
             f"the study, or restore the experiment: MLFLOW_TRACKING_URI="
-            f"{mask_credentials(store.uri)} mlflow experiments restore -x "
+            f"{shlex.quote(mask_credentials(store.uri))} mlflow experiments restore -x "
             f"{experiment.experiment_id}"
         )
     if record.kind == "train":
         return experiment
-    if experiment is not None and record.uid in _list_uids(store, experiment):
+    holder = read_holder(store, experiment) if experiment is not None else NameHolder()
+    if record.uid in holder.uids:
         return experiment
     if record.continued:
         runs = store.find_study_runs(record.uid)
         if runs:  # the experiment was renamed in MLflow
             return store.client.get_experiment(runs[0].info.experiment_id)
-    if experiment is not None and not _may_use(store, experiment, record, artifacts):
-        raise _taken_error(store, experiment, record, artifacts)
+    if experiment is not None and not _may_use(holder, record, artifacts):
+        raise _taken_error(store, experiment, holder, record, artifacts)
     if experiment is None and not record.continued and not record.set_aside:
         _reject_taken_model(store, record.name)
     return experiment
@@ -80,9 +81,10 @@ def claim_experiment(store: Store, experiment_id: str, record: StudyRecord, run_
     experiment = store.client.get_experiment(experiment_id)
     if UID_TAG in experiment.tags:
         return
-    if _list_uids(store, experiment) - {record.uid}:
+    holder = read_holder(store, experiment)
+    if holder.uids - {record.uid}:
         store.client.delete_run(run_id)
-        raise _taken_error(store, experiment, record, None)
+        raise _taken_error(store, experiment, holder, record, None)
     store.client.set_experiment_tag(experiment_id, UID_TAG, record.uid)
 
 
@@ -111,68 +113,32 @@ def _create_experiment(store: Store, record: StudyRecord, artifacts: Path | None
     return experiment
 
 
-def _list_uids(store: Store, experiment: Experiment) -> set[str]:
-    """Return the uids of the studies in an experiment; none if it is not a study's."""
-    runs = _list_study_runs(store, experiment)
-    return {run.data.tags[UID_TAG] for run in runs} | {
-        uid for key, uid in experiment.tags.items() if key == UID_TAG
-    }
-
-
-def _list_study_runs(store: Store, experiment: Experiment) -> list[Run]:
-    """Return the study runs of an experiment, deleted ones too."""
-    query = "tags.`harness.kind` = 'study'"
-    runs = store.search_runs([experiment.experiment_id], query, ViewType.ALL)
-    return [run for run in runs if UID_TAG in run.data.tags]
-
-
 def _is_set_aside(store: Store, experiment: Experiment, record: StudyRecord) -> bool:
     """Whether the experiment is that of the older study, which --fresh sets aside."""
-    uids = _list_uids(store, experiment)
+    uids = read_holder(store, experiment).uids
     return record.kind == "study" and bool(uids) and record.uid not in uids
 
 
-def _may_use(
-    store: Store, experiment: Experiment, record: StudyRecord, artifacts: Path | None
-) -> bool:
+def _may_use(holder: NameHolder, record: StudyRecord, artifacts: Path | None) -> bool:
     """Whether an experiment is free to use, or to set aside as the study's own older one."""
-    uids = _list_uids(store, experiment)
-    if not uids:
+    if not holder.uids:
         return True  # made by hand, or by `harness train`
-    if not record.set_aside or len(uids) > 1:
+    if not record.set_aside or len(holder.uids) > 1:
         return False
     if record.set_aside_uid:
-        return uids == {record.set_aside_uid}
-    return _is_from_here(store, experiment, record, artifacts)
-
-
-def _is_from_here(
-    store: Store, experiment: Experiment, record: StudyRecord, artifacts: Path | None
-) -> bool:
-    """Whether the study of an experiment was started in this folder, as far as is on record."""
-    origin = _read_origin(store, experiment)
-    if origin:
-        return all(record.facts.get(key) == origin.get(key) for key in ORIGIN_FACTS)
-    if artifacts is not None:  # recorded by an earlier version
-        return str(experiment.artifact_location).startswith(f"{artifacts.as_uri()}/")
-    return True
-
-
-def _read_origin(store: Store, experiment: Experiment) -> dict[str, str]:
-    """Return who started a study, and where; empty for a study of an earlier version."""
-    tags = experiment.tags
-    if "harness.folder" not in tags:
-        for run in _list_study_runs(store, experiment):
-            tags = tags | run.data.tags
-    return {key: tags[f"harness.{key}"] for key in ORIGIN_FACTS if f"harness.{key}" in tags}
+        return holder.uids == {record.set_aside_uid}
+    return holder.is_from(record.facts, artifacts)
 
 
 def _taken_error(
-    store: Store, experiment: Experiment, record: StudyRecord, artifacts: Path | None
+    store: Store,
+    experiment: Experiment,
+    holder: NameHolder,
+    record: StudyRecord,
+    artifacts: Path | None,
 ) -> StudyError:
     """Return the error that names the study that holds a name, and what to do."""
-    uids = sorted(_list_uids(store, experiment) - {record.uid})
-    origin = _read_origin(store, experiment)
+    uids, origin = sorted(holder.uids - {record.uid}), holder.origin
     who = ""
     if origin:
         who = f" by {origin.get('user')}@{origin.get('host')} in {origin.get('folder')}"
@@ -181,7 +147,7 @@ def _taken_error(
     studies = " and ".join(uids)
     advice = f"choose another name (--set study.name={record.name}-2) or another --tracking-uri"
     if len(uids) == 1 and not record.set_aside:
-        if _is_from_here(store, experiment, record, artifacts) and (origin or artifacts):
+        if holder.is_from(record.facts, artifacts) and (origin or artifacts):
             advice += (
                 "; to continue that study, restore its Optuna record from a backup; to start over, "
                 "use --fresh, which keeps it under another name"

@@ -18,6 +18,8 @@ from typing import Any, cast
 import safetensors
 from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from harness.results import EpochMetrics
 from harness.system.addresses import (
@@ -28,6 +30,7 @@ from harness.system.addresses import (
 from harness.tracking.mlflow import naming
 from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
+from harness.tracking.mlflow.name_holders import read_holders
 from harness.tracking.mlflow.reader import READER_THREADS
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
@@ -41,6 +44,7 @@ from harness.tracking.raw_types import (
     Status,
     StoredFile,
 )
+from harness.tracking.types import NameHolder
 
 
 class MlflowRawReader:
@@ -67,7 +71,7 @@ class MlflowRawReader:
                 # --fresh renames the Optuna record before the experiment; the driver may have
                 # died in between.
                 matches = self._search_runs(
-                    list(self._experiment_names()), f"tags.`harness.uid` = '{uid}'"
+                    self._list_experiment_ids(), f"tags.`harness.uid` = '{uid}'"
                 )
                 if matches:
                     experiment = client.get_experiment(matches[0].info.experiment_id)
@@ -89,14 +93,12 @@ class MlflowRawReader:
                 tuple(self._read_versions(model)),
             )
 
-    def read_study_uids(self) -> dict[str, str]:
+    def read_holders(self) -> dict[str, NameHolder]:
         with self._store.map_errors():
-            names = self._experiment_names()
-            runs = self._search_runs(list(names), "tags.`harness.kind` = 'study'")
-            return {
-                names[str(run.info.experiment_id)]: run.data.tags.get("harness.uid", "")
-                for run in runs
-            }
+            experiments = self._store.client.search_experiments(ViewType.ALL)
+            holders = read_holders(self._store, experiments)
+            by_name = {each.name: holders[str(each.experiment_id)] for each in experiments}
+            return {name: holder for name, holder in by_name.items() if holder.uids}
 
     def restore_study(self, experiment_id: str) -> None:
         with self._store.map_errors():
@@ -157,17 +159,17 @@ class MlflowRawReader:
         for file in filter(Path.exists, (path, journal)):
             shutil.copy(file, folder)
         copy = Path(folder, path.name)
-        update_locations(copy, artifacts)
+        update_locations(copy, artifacts, path)
         return format_sqlite_uri(copy)
 
     def _search_runs(self, experiment_ids: Sequence[str], query: str = "") -> list[Run]:
         """Return the matching runs, deleted ones too."""
         return self._store.search_runs(experiment_ids, query, ViewType.ALL)
 
-    def _experiment_names(self) -> dict[str, str]:
-        """Return the names of all experiments by id, of deleted ones too."""
+    def _list_experiment_ids(self) -> list[str]:
+        """Return the ids of all experiments, of deleted ones too."""
         experiments = self._store.client.search_experiments(ViewType.ALL)
-        return {str(experiment.experiment_id): experiment.name for experiment in experiments}
+        return [str(experiment.experiment_id) for experiment in experiments]
 
     def _read_points(self, runs: Sequence[Run]) -> dict[str, tuple[Point, ...]]:
         """Return by run id all points of the learning curves, and the last one of other metrics.
@@ -204,8 +206,14 @@ class MlflowRawReader:
         return {run_id: tuple(sorted(points)) for run_id, points in points_by_run.items()}
 
     def _read_files(self, run: Run) -> dict[str, StoredFile]:
-        repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=self._store.uri)
-        names = [file.path for file in repository.list_artifacts() if not file.is_dir]
+        address = run.info.artifact_uri
+        if is_local_uri(address):  # type: ignore[no-untyped-call]
+            # MLflow's own list fails if one file cannot be read.
+            files = Path(local_file_uri_to_path(address)).glob("*")  # type: ignore[no-untyped-call]
+            names = [file.name for file in files if not file.is_dir()]
+        else:
+            repository = get_artifact_repository(address, tracking_uri=self._store.uri)
+            names = [file.path for file in repository.list_artifacts() if not file.is_dir]
         return {name: self._read_file(run, name) for name in names}
 
     def _read_file(self, run: Run, name: str) -> StoredFile:

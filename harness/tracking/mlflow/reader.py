@@ -21,7 +21,7 @@ from harness.tracking.mlflow.deleted_runs import (
     describe_deleted,
     find_deleted_studies,
 )
-from harness.tracking.mlflow.experiments import UID_TAG
+from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.naming import CLASSES_TAG, DEFINITION_TAG, join_tags
 from harness.tracking.mlflow.run_records import damage_as_store_error, parse_tags, read_record
 from harness.tracking.raw_types import READINGS_FILE

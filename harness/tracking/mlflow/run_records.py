@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from harness.errors import StoreError
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import UID_TAG
+from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.naming import join_tags
 from harness.tracking.trial_document import parse_trial_document
 from harness.tracking.types import RunRecord, State

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric, Param
 
-from harness.errors import Refused, mask_credentials
+from harness.errors import Refused, StudyError, mask_credentials
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.failpoints import failpoint
-from harness.tracking.base import ignore
 from harness.tracking.mlflow import model_registry, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import (
-    find_experiment,
-    find_or_create_experiment,
-)
+from harness.tracking.mlflow.experiments import find_experiment, find_or_create_experiment
 from harness.tracking.mlflow.naming import (
     CLASSES_TAG,
     DEFINITION_TAG,
@@ -34,15 +31,22 @@ from harness.tracking.mlflow.naming import (
     format_param,
     shorten,
 )
+from harness.tracking.mlflow.reads import MlflowReads
 from harness.tracking.mlflow.runs import (
     find_or_create_parent,
     find_or_create_study_run,
     trial_run_name,
     trial_tags,
 )
-from harness.tracking.raw_types import READINGS_FILE, WEIGHTS_FILE
+from harness.tracking.raw_types import READINGS_FILE, STUDY_FILE, WEIGHTS_FILE, selection_file
 from harness.tracking.trial_document import build_trial_document
-from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.types import (
+    Curve,
+    RunRecord,
+    State,
+    StudyRecord,
+    TestReading,
+)
 from harness.trial import Trial
 
 STATUS = {
@@ -55,12 +59,12 @@ NOTE = "mlflow.note.content"
 """MLflow shows this tag as markdown."""
 
 
-class MlflowTracker:
+class MlflowTracker(MlflowReads):
     """Implements the Tracker protocol for an MLflow store."""
 
     def __init__(self, uri: str, artifacts: Path | None = None) -> None:
         """`artifacts` is the folder of a local store's files; None leaves it to the server."""
-        self._store, self._artifacts = Store(uri), artifacts
+        super().__init__(Store(uri), artifacts)
         self._experiment_id = ""
         self._classes: tuple[str, ...] = ()
         self._validation_labels = b""
@@ -72,6 +76,32 @@ class MlflowTracker:
         """The uids of the runs whose parameters this process recorded."""
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
+        self._remember_study(record)
+        with self._store.map_errors():
+            self._experiment_id = find_or_create_experiment(self._store, record, self._artifacts)
+            if record.kind == "train":
+                return
+            run_id = find_or_create_study_run(
+                self._store, self._experiment_id, record, self._facts, _to_milliseconds(at)
+            )
+            self._store.log_file(run_id, STUDY_FILE, record.text.encode())
+            self._store.client.log_inputs(run_id, [build_dataset_input(record)])
+            self._parent = run_id
+
+    def attach_study(self, record: StudyRecord) -> None:
+        self._remember_study(record)
+        with self._store.map_errors():
+            experiment = find_experiment(
+                self._store, replace(record, continued=True), self._artifacts
+            )
+            if experiment is None:
+                where = mask_credentials(self._store.uri)
+                raise StudyError(f"study '{record.name}' is not in {where}")
+            self._experiment_id = str(experiment.experiment_id)
+            if record.kind == "study":
+                self._parent = self.find_run_id(record.uid)
+
+    def _remember_study(self, record: StudyRecord) -> None:
         self._classes, self._validation_labels = record.classes, record.validation_labels
         self._facts = {
             **{f"harness.{key}": value for key, value in record.facts.items()},
@@ -80,16 +110,6 @@ class MlflowTracker:
             DEFINITION_TAG: json.dumps(record.definition),
         }
         self._environment = json.dumps(record.environment)
-        with self._store.map_errors():
-            self._experiment_id = find_or_create_experiment(self._store, record, self._artifacts)
-            if record.kind == "train":
-                return
-            run_id = find_or_create_study_run(
-                self._store, self._experiment_id, record, self._facts, _to_milliseconds(at)
-            )
-            self._store.log_file(run_id, "study.toml", record.text.encode())
-            self._store.client.log_inputs(run_id, [build_dataset_input(record)])
-            self._parent = run_id
 
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         tags = trial_tags(trial, is_single=not self._parent)
@@ -162,7 +182,7 @@ class MlflowTracker:
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         content = json.dumps(selection, indent=1).encode()
         with self._store.map_errors():
-            name = f"selection-{selection['hash'][:12]}.json"
+            name = selection_file(selection["hash"])
             self._store.log_file(self.find_run_id(uid), name, content)
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
@@ -251,34 +271,6 @@ class MlflowTracker:
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
-
-    def check_name(self, record: StudyRecord) -> None:
-        with self._store.map_errors():
-            find_experiment(self._store, record, self._artifacts)
-
-    def read_study(self, name: str, uid: str = "") -> StudyRun | None:
-        return reader.read_study(self._store, name, uid)
-
-    def read_run(self, run_id: str) -> StudyRun | None:
-        return reader.read_run(self._store, run_id)
-
-    def read_file(self, run_id: str, name: str) -> bytes | None:
-        return reader.read_file(self._store, run_id, name)
-
-    def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
-        return reader.read_files(self._store, run_ids, name)
-
-    def find_model(self, run_id: str) -> str | None:
-        return model_registry.find_model(self._store, run_id)
-
-    def find_model_run(self, address: str) -> str | None:
-        return model_registry.find_model_run(self._store, address)
-
-    def list_experiments(self) -> dict[str, str]:
-        return reader.list_experiments(self._store)
-
-    def list_studies(self, skip: Callable[[str, str], None] = ignore) -> list[StudyRun]:
-        return reader.list_studies(self._store, skip)
 
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)

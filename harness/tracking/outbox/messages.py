@@ -26,6 +26,8 @@ class OpenStudy:
     at: float
     labels: Base64Bytes = b""
     """The record's validation labels; `record` itself has none."""
+    attach: bool = False
+    """Whether the study is in the store, and stays as it is there."""
     kind: Literal["open"] = "open"
 
     @classmethod
@@ -34,7 +36,11 @@ class OpenStudy:
         return cls(record=without_labels, at=at, labels=record.validation_labels)
 
     def send(self, tracker: Tracker) -> None:
-        tracker.open_study(replace(self.record, validation_labels=self.labels), at=self.at)
+        record = replace(self.record, validation_labels=self.labels)
+        if self.attach:
+            tracker.attach_study(record)
+        else:
+            tracker.open_study(record, at=self.at)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,7 +163,7 @@ class Outbox:
         """Move the unsent writes before byte `place` to the file of refused writes."""
         writes = [write for write, end in self.read(self.sent) if end <= place]
         try:
-            refused = append_refused(self.path, writes, reason)
+            refused = append_refused(self.path, writes, reason, self.last_open())
         except OSError as error:
             raise self._write_error(error) from None
         failpoint("spool.refused")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness.tracking.base import Tracker, ignore
-from harness.tracking.types import RunRecord, StudyRecord, StudyRun
+from harness.tracking.types import NameHolder, RunRecord, StudyRecord, StudyRun
 
 Result = TypeVar("Result")
 
@@ -33,14 +33,17 @@ class StoreReads(ABC):
             lambda tracker: tracker.log_champion(name, model, example, run, note, metadata)
         )
 
+    def attach_study(self, record: StudyRecord) -> None:
+        self._request(lambda tracker: tracker.attach_study(record))
+
     def load_weights(self, uid: str) -> bytes:
         return self._request(lambda tracker: tracker.load_weights(uid))
 
     def find_run_id(self, uid: str) -> str:
         return self._request(lambda tracker: tracker.find_run_id(uid))
 
-    def check_name(self, record: StudyRecord) -> None:
-        self._request(lambda tracker: tracker.check_name(record))
+    def check_name(self, record: StudyRecord) -> NameHolder:
+        return self._request(lambda tracker: tracker.check_name(record))
 
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         return self._request(lambda tracker: tracker.read_study(name, uid))

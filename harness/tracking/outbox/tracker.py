@@ -22,6 +22,7 @@ from harness.tracking.base import Tracker
 from harness.tracking.outbox.queue import SUFFIX, Outbox
 from harness.tracking.outbox.reads import Result, StoreReads
 from harness.tracking.outbox.refused import RefusedWrites
+from harness.tracking.outbox.restoring import restore_refused
 from harness.tracking.outbox.sender import Sender
 from harness.tracking.types import Curve, State, StudyRecord, TestReading
 from harness.trial import Trial
@@ -179,13 +180,14 @@ class OutboxTracker(StoreReads):
         )
         self._write(replay)
 
-    def send(self, refuse_lost_study: bool = False) -> int:
+    def send(self, refuse_lost_study: bool = False, refused: bool = False) -> int:
         """Send the writes that an earlier driver left; return how many. Raises Unsent, StoreError.
 
-        The file of a driver that died stays: the study's next driver reads it. See Sender for
-        `refuse_lost_study`.
+        The file of a driver that died stays: the study's next driver reads it. `refused`: send what
+        the store refused again, once. See Sender for `refuse_lost_study`.
         """
-        self._sender.refuse_lost_study = refuse_lost_study
+        studies = restore_refused(self._outbox) if refused else 0
+        self._sender.refuse_lost_study = refuse_lost_study or refused
         unfinished = self._outbox.unfinished_trial() if self._outbox.is_train else None
         if unfinished is not None:  # a run of `harness train` is not continued by a next driver
             self.finish_trial(unfinished, "INTERRUPTED", reason="the driver died")
@@ -193,7 +195,7 @@ class OutboxTracker(StoreReads):
         with self:
             if waiting:
                 self.flush()
-        return waiting - (self.refused.count if self.refused else 0)
+        return waiting - studies - (self.refused.count if self.refused else 0)
 
     def flush(self) -> None:
         """Wait until everything is sent. Raises Unsent if the store does not answer."""
@@ -225,7 +227,7 @@ class OutboxTracker(StoreReads):
         if self.waiting and not isinstance(error, Unsent):
             self._notify(str(self._unsent_error()))
         if self.refused is not None:
-            self._notify(f"{self.refused}; `harness doctor` shows what the record lacks")
+            self._notify(f"{self.refused}; `harness doctor` shows what is missing")
         if error is None and self.error is not None:
             raise self.error
 

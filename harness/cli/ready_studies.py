@@ -1,0 +1,81 @@
+"""The studies that can be run: those in ./studies and the built-in ones."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.formatting import format_count
+from harness.config.study_files import StudyInfo, find_study, list_studies, read_study_info
+from harness.system.terminal import escape
+
+MIN_WIDTH = 20
+"""The least width of the descriptions."""
+
+
+def list_ready_studies() -> list[dict[str, Any]]:
+    """Return one row for each study that can be run, with the keys of a recorded study too."""
+    no_record = {"done": 0, "best": None, "seeds": 0, "objective": None, "test": None}
+    return [
+        {
+            "name": study.name,
+            "dataset": study.dataset,
+            **no_record,
+            "sealed": False,
+            "started": None,
+            "recorded": False,
+            "description": study.description,
+            "minutes": study.minutes,
+            "file": str(study.path),
+        }
+        for study in list_studies()
+    ]
+
+
+def format_ready_studies(rows: list[dict[str, Any]]) -> str:
+    """Format name, time and description; in a terminal, descriptions wrap."""
+    lines = [
+        (escape(row["name"]), _format_minutes(row["minutes"]), escape(row["description"]))
+        for row in rows
+    ]
+    name_width, time_width = (max(len(line[column]) for line in lines) for column in (0, 1))
+    indent = name_width + time_width + 4
+    width = (
+        max(MIN_WIDTH, shutil.get_terminal_size().columns - indent) if sys.stdout.isatty() else 0
+    )
+    texts = []
+    for name, minutes, description in lines:
+        wrapped = textwrap.wrap(description, width) if width else [description]
+        first = f"{name:<{name_width}}  {minutes:>{time_width}}  {''.join(wrapped[:1])}".rstrip()
+        texts += [first, *(" " * indent + more for more in wrapped[1:])]
+    return "\n".join(texts)
+
+
+def describe_default_study(name: str, data_dir: Path | None) -> str:
+    """Return what `harness run-study` without a name runs, downloads, and how long it takes."""
+    from harness.data.builtin import get_download_size
+
+    study = read_study_info(find_study(name))
+    size = get_download_size(study.dataset, data_dir)
+    download = f"downloads {size} MiB first; " if size else ""
+    return (
+        f"no study was named: running {name} ({download}{_describe_time(study)}); "
+        "`harness studies` lists the others"
+    )
+
+
+def _describe_time(study: StudyInfo) -> str:
+    if study.minutes is None:
+        return "its time was not measured"
+    trials = f"{format_count(study.trials, 'trial')} in " if study.trials else ""
+    return f"{trials}about {_format_minutes(study.minutes)} on 2 cores without a GPU"
+
+
+def _format_minutes(minutes: float | None) -> str:
+    """`30 s`, `5 min`, `1.5 min`."""
+    if minutes is None:
+        return ""
+    return f"{round(60 * minutes)} s" if minutes < 1 else f"{minutes:.2g} min"

@@ -1,0 +1,283 @@
+"""The subcommands that prepare, run and test studies; heavy imports stay inside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.completion import complete_study
+from harness.cli.help_format import MACHINE, OUTPUT, RUN, Commands
+from harness.cli.options import (
+    STUDY_HELP,
+    Cpu,
+    DataDir,
+    Format,
+    Gpu,
+    Output,
+    RecordedStudy,
+    Seed,
+    Set,
+    Storage,
+    Study,
+    TrackingUri,
+    Workers,
+    open_display,
+    parse_device,
+    report_errors,
+)
+from harness.results import Task
+
+DEFAULT_STUDY = "fashion-mnist"
+
+run_commands = Commands()
+
+
+@run_commands.command(
+    "run-study",
+    rich_help_panel=RUN,
+    epilog="Example: harness run-study fashion-mnist --trials 50 --timeout 30m",
+)
+def run_study(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STUDY",
+            help=f"{STUDY_HELP[:-1]} [{DEFAULT_STUDY}].",
+            autocompletion=complete_study,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="Total number of trials, earlier ones included.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="10m", help="Start no more trials after this time.")
+    ] = None,
+    seed: Seed = None,
+    overrides: Set = None,
+    no_confirm: Annotated[
+        bool,
+        typer.Option("--no-confirm", help="Do not confirm the best settings over fresh seeds."),
+    ] = False,
+    no_test: Annotated[
+        bool,
+        typer.Option(
+            "--no-test", help="Leave the test set sealed; open it later with: harness test STUDY."
+        ),
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the old study stays under a new name.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show the plan and an estimate of its time; write nothing."),
+    ] = False,
+    gpu: Gpu = False,
+    cpu: Cpu = False,
+    workers: Workers = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Train on a Ray cluster: auto (this machine's), HOST:PORT or local (a new one).",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    cpus_per_worker: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Cores for each worker with --ray [1].", rich_help_panel=MACHINE
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    storage: Storage = None,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", help="Print every fact of the summary.", rich_help_panel=OUTPUT),
+    ] = False,
+    output: Output = Format.text,
+) -> None:
+    """Run a study: search, confirm, test once, report.
+
+    Searches the space, or runs the grid or list. Confirms the winner over fresh seeds, reads the
+    test set once and writes the report. Rerun the same command to continue a stopped study.
+    After --no-test, the same command without --no-test opens the test set too.
+    """
+    with report_errors():
+        with open_display(output, events=not dry_run) as watcher:
+            if study is None and not dry_run:
+                from harness.cli.ready_studies import describe_default_study
+
+                watcher.message(describe_default_study(DEFAULT_STUDY, data_dir))
+            from harness.sweep.options import RunOptions
+            from harness.sweep.plan import make_plan
+
+            options = RunOptions(
+                trials=trials,
+                device=parse_device(gpu, cpu),
+                workers=workers,
+                timeout=timeout,
+                seed=seed,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+                overrides=overrides or (),
+                confirm=not no_confirm,
+                test=not no_test,
+                ray=ray,
+                cpus_per_worker=cpus_per_worker,
+                storage=storage,
+            )
+            plan = make_plan(study or DEFAULT_STUDY, options)
+            if dry_run:
+                watcher.stage("timing a few random settings")
+                from harness.sweep.dry_run import dry_run as estimate
+                from harness.sweep.dry_run import format_dry_run
+
+                resolved = estimate(plan)
+            else:
+                from harness.sweep.run import execute_plan
+
+                result = execute_plan(plan, fresh=fresh, watcher=watcher)
+        if dry_run:
+            print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
+        elif output is Format.json:
+            print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
+        elif verbose:
+            print(f"\n{result.summary.text()}")
+        else:
+            from harness.cli.summary_screen import print_summary
+
+            print_summary(result.summary)
+
+
+@run_commands.command(
+    "new-study", rich_help_panel=RUN, epilog="Example: harness new-study houses.csv --target price"
+)
+def new_study(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|DATASET",
+            help="Folder of images by class; .npz, .csv, .tsv or .xlsx file; built-in dataset.",
+        ),
+    ],
+    target: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column of a table to predict.")
+    ] = "",
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of a table to leave out; can be repeated."),
+    ] = None,
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            metavar="classes|regression",
+            help="Predict classes or a number [guessed from the data].",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Where to write the study file [studies/NAME.toml]."
+        ),
+    ] = None,
+    overrides: Set = None,
+    data_dir: DataDir = None,
+    output: Output = Format.text,
+) -> None:
+    """Write a commented study file for your data.
+
+    An existing file is not overwritten.
+    """
+    from harness.config.scaffold import write_new_study as write
+
+    with report_errors():
+        written = write(
+            data,
+            file,
+            target=target,
+            ignore=ignore or (),
+            task=task,
+            overrides=overrides or (),
+            data_dir=data_dir,
+        )
+        print(json.dumps(written.to_dict()) if output is Format.json else written.text())
+
+
+@run_commands.command(
+    rich_help_panel=RUN,
+    epilog="Example: harness train fashion-mnist --set 'train.hidden=[300,100]'",
+)
+def train(
+    study: Study,
+    overrides: Set = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="Open the test set for this model after training.")
+    ] = False,
+    gpu: Gpu = False,
+    cpu: Cpu = False,
+    seed: Seed = None,
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    output: Output = Format.text,
+) -> None:
+    """Train the settings of [train] once.
+
+    The run is recorded in the experiment STUDY-train.
+    """
+    with report_errors():
+        with open_display(output) as watcher:
+            from harness.sweep.options import RunOptions
+            from harness.sweep.plan import make_plan
+            from harness.sweep.train_once import train_once
+
+            options = RunOptions(
+                device=parse_device(gpu, cpu),
+                seed=seed,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+                overrides=overrides or (),
+            )
+            plan = make_plan(study, options)
+            result = train_once(plan, test=test, watcher=watcher)
+        if output is Format.json:
+            print(json.dumps({"event": "trained"} | result.to_dict()))
+        else:
+            print(f"\n{result.text()}")
+
+
+@run_commands.command("test", rich_help_panel=RUN, epilog="Example: harness test fashion-mnist")
+def open_test(
+    study: RecordedStudy,
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    output: Output = Format.text,
+) -> None:
+    """Open the test set that --no-test left sealed, once.
+
+    The choice was frozen when the study finished. The result goes into the record, the report and
+    the summary, as without --no-test. If the test set is open already, it is not read again.
+    """
+    with report_errors():
+        with open_display(output, "reading the record") as watcher:
+            from harness.sweep.sealed_study import open_sealed_test_set
+            from harness.workspace import Workspace
+
+            result = open_sealed_test_set(
+                Workspace(Path("mlruns")),
+                study,
+                watcher=watcher,
+                data_dir=data_dir,
+                tracking_uri=tracking_uri,
+            )
+        if output is Format.json:
+            print(json.dumps({"event": "verdict"} | result.to_dict()))
+        elif result.was_open:
+            print(result.describe_opening())
+        else:
+            from harness.cli.summary_screen import print_summary
+
+            print_summary(result.summary)

@@ -1,0 +1,85 @@
+"""Write a split of decoded data: row numbers, statistics, duplicates and digests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.data.cache import map_array, unreadable_error
+from harness.data.leakage import (
+    DataQuality,
+    GroupedExamples,
+    hash_examples,
+    measure_data_quality,
+)
+from harness.data.split import compute_statistics, drop_copies, hash_rows
+from harness.data.types import Array
+
+SPLIT_META = ("mean", "std", "rows", "fairness", "target_mean", "target_std")
+"""The keys of a split's meta.json."""
+
+
+def write_split(
+    folder: Path,
+    meta: Mapping[str, Any],
+    training: Path,
+    test: GroupedExamples,
+    choose_rows: Callable[[Array], tuple[Array, Array]],
+    drop_duplicates: bool,
+) -> None:
+    """Write the row numbers of the training and the validation set, and what is counted of them.
+
+    Args:
+        folder: The folder of the split.
+        meta: The decoded data's meta.json.
+        training: The folder of the decoded training set.
+        test: The test set's examples, to count duplicates.
+        choose_rows: labels -> the row numbers of the training and of the validation set.
+        drop_duplicates: See `prepare`.
+
+    Raises DataError.
+    """
+    inputs, examples = map_array(training / "inputs.npy"), read_groups(training)
+    train, validation = choose_rows(examples.labels)
+    count = len(train)
+    if drop_duplicates:
+        train = drop_copies(train, examples, (examples[validation], test), meta["classes"])
+    np.save(folder / "train.npy", train)
+    np.save(folder / "validation.npy", validation)
+    train_inputs, labels = inputs[train], examples.labels
+    digests = {
+        "train": hash_examples(train_inputs, labels[train]),
+        "validation": hash_examples(inputs[validation], labels[validation]),
+        "test": meta["test_digest"],
+    }
+    splits = {"train": examples[train], "validation": examples[validation], "test": test}
+    indicators = meta["indicators"] if meta["by_feature"] else None
+    mean, std = compute_statistics(train_inputs, indicators)
+    targets = labels[train] if labels.dtype.kind == "f" else np.array([-1.0, 1.0])
+    dropped = count - len(train)
+    split_meta = {
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "target_mean": float(targets.mean(dtype=np.float64)),
+        "target_std": float(targets.std(dtype=np.float64)) or 1.0,
+        "rows": hash_rows(train, validation),
+        "fairness": measure_data_quality(splits, digests, len(meta["classes"]), dropped).to_dict(),
+    }
+    (folder / "meta.json").write_text(json.dumps(split_meta))
+
+
+def read_data_quality(folder: Path, meta: dict[str, Any]) -> DataQuality:
+    """Read what was counted in a split. Raises DataError."""
+    try:
+        return DataQuality.from_dict(meta["fairness"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable_error(folder, f"fairness in its meta.json: {error!r}") from None
+
+
+def read_groups(folder: Path) -> GroupedExamples:
+    """Read the labels of a split, and the numbers of its equal inputs."""
+    return GroupedExamples(map_array(folder / "groups.npy"), map_array(folder / "labels.npy"))

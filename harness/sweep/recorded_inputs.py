@@ -1,0 +1,62 @@
+"""The data and the model code of a recorded study, checked against the record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.config.schema import fill_defaults
+from harness.data.custom import TABLE_SUFFIXES
+from harness.data.prepare import PreparedDataset, prepare
+from harness.errors import DataError, StudyError
+from harness.models.user_code import fingerprint, hash_model_files
+from harness.tracking.types import StudyRun
+from harness.trial import TrialSpec
+
+
+def prepare_recorded_data(
+    study: StudyRun, environment: Mapping[str, str], data_dir: Path | None
+) -> PreparedDataset:
+    """Prepare the data that a study was trained on.
+
+    Args:
+        environment: recorded facts, with the hash of the split.
+
+    Raises:
+        DataError: the data has changed.
+        StudyError: the record does not say which data it was.
+    """
+    split = environment.get("split_hash")
+    options = fill_defaults("data", study.definition.get("data", {}))
+    if str(options.get("name")).lower().endswith(TABLE_SUFFIXES):
+        options["max_categories"] = sys.maxsize  # the study has trained on them
+    try:
+        prepared = prepare(**options, data_dir=data_dir)
+    except TypeError as error:
+        raise StudyError(
+            f"[data] of '{study.name}' cannot be prepared by this version of harness ({error}); "
+            "use the version that recorded it"
+        ) from None
+    if split is None:
+        raise StudyError(
+            f"the record of '{study.name}' does not name the split of {prepared.name} that it was "
+            "trained on, so the data cannot be checked"
+        )
+    if prepared.split_hash != split:
+        raise DataError(
+            f"{prepared.name} in {prepared.location} is not the data that '{study.name}' was "
+            f"trained on: its split has the SHA-256 {prepared.split_hash[:16]}, the record has "
+            f"{split[:16]}; give the folder with the original files with --data-dir"
+        )
+    return prepared
+
+
+def check_recorded_code(title: str, spec: TrialSpec) -> None:
+    """Raise StudyError, which starts with `title`, if the files of a custom model have changed."""
+    now = fingerprint(hash_model_files(spec.model)) if spec.model else ""
+    if now != spec.code:
+        raise StudyError(
+            f"{title}: the files of {spec.model} have changed from {spec.code} to {now}; restore "
+            "them from the artifacts code-* of the study's run"
+        )

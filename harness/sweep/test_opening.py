@@ -1,0 +1,120 @@
+"""Open the test set for a study's frozen selection, and record each result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.analysis.formatting import format_count
+from harness.data.prepare import PreparedDataset
+from harness.data.torch_datasets import SealedTest, load_splits
+from harness.errors import Interruption
+from harness.models import baselines
+from harness.models.custom import CustomModel
+from harness.models.mlp import MLP, load_model
+from harness.sweep.progress import ProgressDisplay
+from harness.system.failpoints import failpoint
+from harness.system.signals import StopFlag
+from harness.test_set.opening import read_test_set
+from harness.test_set.selection import Selection, list_unread_runs
+from harness.tracking.predictions import TEST_PREDICTIONS_FILE
+from harness.tracking.types import RunRecord, StudyRun
+from harness.workspace import Workspace
+
+if TYPE_CHECKING:
+    from harness.data.torch_datasets import Split
+    from harness.tracking.base import Tracker
+
+
+def open_test_set(
+    workspace: Workspace,
+    prepared: PreparedDataset,
+    tracker: Tracker,
+    selection: Selection,
+    study: StudyRun,
+    watcher: ProgressDisplay,
+    stop: StopFlag,
+) -> StudyRun:
+    """Record the selection, then open the test set for the runs that were not read yet.
+
+    Return the study with the new readings. Each is recorded at once: after a crash, only the other
+    runs are read. Raises Interruption.
+    """
+    waiting = list_unread_runs(study, selection)
+    again = " again" if study.readings else ""
+    count = format_count(len(waiting), "trial")
+    trials = f", in one opening, for {count}" if study.is_grid_or_list else ""
+    part = "test set" if study.test_name == "test" else "stand-in for the test set"
+    watcher.stage(f"opening the {part}{again}{trials}")
+    check_not_interrupted(stop)
+    test_baselines = None if study.classes else _test_baselines(prepared, tracker, study)
+    for run in waiting:  # missing weights must show before the test set is opened
+        load_recorded_model(tracker, study, run)
+    _record_selection(tracker, selection, study)
+    failpoint("conclude.selected")
+    # A generator: only one model at a time is in memory.
+    trained = (
+        (r.uid, r.number, r.spec.loss, load_recorded_model(tracker, study, r)) for r in waiting
+    )
+    log = workspace.test_set_log(prepared.test_digest)
+    sealed, name = SealedTest.of(prepared), (study.name, study.uid)
+    results = read_test_set(selection.hash, name, sealed, log, trained, test_baselines)
+    readings = []
+    for run, (reading, predictions) in zip(waiting, results, strict=True):
+        tracker.log_file(run.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
+        failpoint("conclude.opened")
+        tracker.log_test(study.uid, reading, run.number == selection.champion.number)
+        failpoint("conclude.read")
+        readings.append(reading)
+    return replace(study, readings=(*study.readings, *readings))
+
+
+def record_sealed_selection(
+    prepared: PreparedDataset, tracker: Tracker, selection: Selection, study: StudyRun
+) -> None:
+    """Record the frozen selection of a study whose test set stays sealed."""
+    if not study.classes:
+        _, validation = _fit_baselines(prepared)
+        tracker.log_file(study.uid, baselines.BASELINES_FILE, validation.to_json())
+    _record_selection(tracker, selection, study)
+
+
+def check_not_interrupted(stop: StopFlag) -> None:
+    """Raise Interruption if a signal asked the command to stop."""
+    if stop.requested:
+        raise Interruption(
+            "interrupted before the test set was read; rerun the same command to continue"
+        )
+
+
+def load_recorded_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
+    """Load the model of a run from its recorded weights. Raises StoreError."""
+    return load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
+
+
+def _record_selection(tracker: Tracker, selection: Selection, study: StudyRun) -> None:
+    document = selection.to_dict() | {"hash": selection.hash, "time": time.time()}
+    tracker.log_selection(study.uid, document)
+
+
+def _test_baselines(
+    prepared: PreparedDataset, tracker: Tracker, study: StudyRun
+) -> Callable[[Split], None]:
+    """Fit the baselines; return a callback that tests them on the opened test set."""
+    models, validation = _fit_baselines(prepared)
+
+    def record(test: Split) -> None:
+        both = validation.with_split("test", baselines.evaluate_baselines(models, test))
+        tracker.log_file(study.uid, baselines.BASELINES_FILE, both.to_json())
+
+    return record
+
+
+def _fit_baselines(prepared: PreparedDataset) -> tuple[baselines.Models, baselines.Baselines]:
+    """Return the fitted baselines and their metrics on the validation set."""
+    splits = load_splits(prepared.training)
+    models = baselines.fit_baselines(splits)
+    scores = {"validation": baselines.evaluate_baselines(models, splits.validation)}
+    return models, baselines.Baselines(scores)
