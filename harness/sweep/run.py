@@ -168,18 +168,13 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
                     executor.wait(0)
                 watcher.stage("opening the tracking store")
                 name = config.study.name
-                with workspace.open_outbox(
-                    name, plan.tracking_uri, watcher.message, stop
-                ) as tracker:
-                    try:
-                        summary = _run_stages(
-                            plan, prepared, search, executor, tracker, watcher, stop
-                        )
-                    except Interruption as error:
-                        error.command = plan.rerun_command
-                        if best := find_best(search):
-                            watcher.message(format_best(plan, best))
-                        raise
+                with (
+                    _explain_interruption(plan, search, watcher),
+                    workspace.open_outbox(
+                        name, plan.tracking_uri, watcher.message, stop
+                    ) as tracker,
+                ):
+                    summary = _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
     return StudyResult(summary)
 
 
@@ -236,6 +231,18 @@ def _run_stages(
         summary = finalize_study(plan, prepared, tracker, search, watcher, stop)
     tracker.flush()
     return summary
+
+
+@contextmanager
+def _explain_interruption(plan: Plan, search: Search, watcher: ProgressDisplay) -> Iterator[None]:
+    """Add the best trial so far and the command to continue to an Interruption of the body."""
+    try:
+        yield
+    except Interruption as error:
+        error.command = plan.rerun_command
+        if best := find_best(search):
+            watcher.message(format_best(plan, best))
+        raise
 
 
 @contextmanager

@@ -139,7 +139,9 @@ class LiveDisplay:
         names = any(each.trial.name for each in running)
         shows_settings = not names and self._console.width >= NARROW
         shows_seconds = self._console.width >= WIDE
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True)
+        # Room for the "^C" that a terminal shows: on a line of its own it would spoil the redraw.
+        width = self._console.width - 2
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, width=width)
         if names:
             table.add_column(progress.noun, ratio=1, no_wrap=True, overflow="ellipsis")
         else:
@@ -192,6 +194,7 @@ def _draw_figures(progress: Progress, width: int) -> list[Text]:
             figures.append(Text(*part))
         else:
             figures[-1].append_text(separator).append(*part)
+    figures = [line for line in figures if line]
     if progress.best is None:
         return figures
     label, value, settings = wording.format_best(progress.best, progress.objective)

@@ -44,7 +44,7 @@ def format_time_left(progress: Progress) -> str:
         if timeout:
             return f"{_format_estimate(timeout)} until the timeout"
         return f"timeout: finishing {format_count(len(progress.running), 'running trial')}"
-    return "" if by_rate is None else f"{_format_estimate(by_rate)} left"
+    return f"{_format_estimate(by_rate)} left" if by_rate and by_rate >= 1 else ""
 
 
 def _format_estimate(seconds: float) -> str:
