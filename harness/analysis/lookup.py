@@ -68,7 +68,7 @@ def _find_model_run_id(tracker: Tracker, model_uri: str) -> str:
         known = [
             f"{MODEL_URI_PREFIX}{study.name}@champion"
             for study in tracker.list_studies()
-            if study.readings
+            if study.rank_trials()
         ]
         raise StudyError(
             f"no model of harness is registered as {model_uri}{did_you_mean(model_uri, known)}"

@@ -24,6 +24,7 @@ from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import read_own_study, require_own_study
 from harness.sweep.test_opening import (
     check_not_interrupted,
+    is_frozen,
     load_recorded_model,
     open_test_set,
     record_sealed_selection,
@@ -116,8 +117,11 @@ def load_finished_summary(plan: Plan, tracker: Tracker, search: Search) -> Summa
         and not list_missing_runs(plan, study)
     )
     selection = freeze_selection(study)
-    is_unread = plan.opens_test_set and list_unread_runs(study, selection)
-    if is_unread or study.state != "COMPLETE" or not is_confirmed:
+    if list_unread_runs(study, selection) and (
+        plan.opens_test_set or not is_frozen(tracker, study, selection)
+    ):
+        return None
+    if study.state != "COMPLETE" or not is_confirmed:
         return None
     uri = plan.resolved_tracking_uri
     return _write_report(plan.workspace, uri, tracker, study, selection)[0]

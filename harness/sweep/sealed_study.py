@@ -22,11 +22,11 @@ from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recorded_inputs import check_recorded_code, prepare_recorded_data
 from harness.sweep.recovery import close_on_error
-from harness.sweep.test_opening import open_test_set
+from harness.sweep.test_opening import is_frozen, open_test_set
 from harness.system.signals import StopFlag
 from harness.test_set.selection import Selection, freeze_selection, list_unread_runs
 from harness.tracking.base import Tracker
-from harness.tracking.raw_types import STUDY_FILE, selection_file
+from harness.tracking.raw_types import STUDY_FILE
 from harness.tracking.types import MODEL_FOLDER_FACT, StudyRecord, StudyRun
 from harness.workspace import Workspace
 
@@ -94,7 +94,7 @@ def open_sealed_test_set(
 
 def _check_frozen(tracker: Tracker, study: StudyRun, selection: Selection) -> None:
     """Raise StudyError if the choice is not on record: the study has not finished."""
-    if tracker.read_file(study.run_id, selection_file(selection.hash)) is None:
+    if not is_frozen(tracker, study, selection):
         command = study.facts.get("command") or f"harness run-study {shlex.quote(study.name)}"
         raise StudyError(
             f"study '{study.name}' has not finished, so there is no final choice to test; finish "

@@ -20,6 +20,7 @@ from harness.system.signals import StopFlag
 from harness.test_set.opening import read_test_set
 from harness.test_set.selection import Selection, list_unread_runs
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
+from harness.tracking.raw_types import selection_file
 from harness.tracking.types import RunRecord, StudyRun
 from harness.workspace import Workspace
 
@@ -79,6 +80,11 @@ def record_sealed_selection(
         _, validation = _fit_baselines(prepared)
         tracker.log_file(study.uid, baselines.BASELINES_FILE, validation.to_json())
     _record_selection(tracker, selection, study)
+
+
+def is_frozen(tracker: Tracker, study: StudyRun, selection: Selection) -> bool:
+    """Whether the selection is on record, which it is before the test set is opened for it."""
+    return tracker.read_file(study.run_id, selection_file(selection.hash)) is not None
 
 
 def check_not_interrupted(stop: StopFlag) -> None:

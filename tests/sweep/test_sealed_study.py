@@ -12,6 +12,7 @@ from harness.cli.studies_table import format_studies, list_studies
 from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
 from harness.errors import Interruption, StoreError, StudyError
+from harness.inference.test_examples import read_test_predictions
 from harness.reports.study_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
@@ -166,6 +167,22 @@ def test_an_unfinished_study_is_refused_with_its_command(
         open_test(path)
     with pytest.raises(StudyError, match="no study 'lost' on record; did you mean 'list'"):
         open_sealed_test_set(Workspace(tmp_path / "mlruns"), "lost", watcher=Silent())
+
+
+@pytest.mark.slow
+def test_a_lost_choice_is_reported_and_recorded_again(tmp_path: Path) -> None:
+    path = write_study(tmp_path, "search")
+    study, workspace = run(path, test=False).summary.study, Workspace(tmp_path / "mlruns")
+    with pytest.raises(StudyError, match="it is sealed, and is opened once with: harness test"):
+        read_test_predictions(workspace, "search", None, 3)
+    (file,) = tmp_path.rglob("selection-*.json")
+    file.unlink()
+    problems = check_studies(workspace, None).text()
+    assert "the study finished without reading the test set for it; continue with: " in problems
+    with pytest.raises(StudyError, match="has not finished"):
+        open_test(path)
+    assert run(path, test=False).summary.study.readings == study.readings == ()
+    assert check_studies(workspace, None).healthy
 
 
 @pytest.mark.slow
