@@ -3,6 +3,7 @@
 main           `harness` and the subcommands that keep the records
 run_commands   the subcommands that prepare, run and test studies
 read_commands  the subcommands that read recorded studies
+predict_images `harness predict` on images
 options        options that several commands share, the display, errors as one line
 help_format    the format of `--help`
 completion     the names that a shell completes

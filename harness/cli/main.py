@@ -19,6 +19,7 @@ from harness.cli.options import (
     Storage,
     TrackingUri,
     report_errors,
+    show_stage,
 )
 from harness.cli.read_commands import read_commands
 from harness.cli.run_commands import run_commands
@@ -107,12 +108,13 @@ def doctor(
     Compares Optuna's record, MLflow's record and the files: nothing may be lost or doubled. The
     exit status is 1 if anything is wrong.
     """
-    from harness.doctor.report import check_studies
-    from harness.workspace import Workspace, resolve_storage
-
     with report_errors():
-        workspace = Workspace(Path("mlruns"), resolve_storage(storage))
-        report = check_studies(workspace, study, tracking_uri, repair)
+        with show_stage("checking the records"):
+            from harness.doctor.report import check_studies
+            from harness.workspace import Workspace, resolve_storage
+
+            workspace = Workspace(Path("mlruns"), resolve_storage(storage))
+            report = check_studies(workspace, study, tracking_uri, repair)
         print(json.dumps(report.to_dict()) if output is Format.json else report.text())
         if not report.healthy:
             raise typer.Exit(1)

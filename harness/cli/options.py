@@ -151,6 +151,16 @@ def open_display(
     yield display
 
 
+@contextmanager
+def show_stage(stage: str) -> Iterator[None]:
+    """Show a stage and its seconds in a terminal until the body ends; nothing elsewhere."""
+    if not is_live_terminal(sys.stderr):
+        yield
+        return
+    with open_display(Format.text, stage):
+        yield
+
+
 def is_live_terminal(stream: TextIO) -> bool:
     """Whether the stream is a terminal whose cursor can be moved."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")

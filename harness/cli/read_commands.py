@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,10 +22,8 @@ from harness.cli.options import (
     open_display,
     parse_device,
     report_errors,
+    show_stage,
 )
-
-if TYPE_CHECKING:
-    from harness.workspace import Workspace
 
 read_commands = Commands()
 
@@ -33,11 +31,13 @@ read_commands = Commands()
 @read_commands.command(rich_help_panel=READ, epilog="Example: harness report fashion-mnist")
 def report(study: RecordedStudy, tracking_uri: TrackingUri = None) -> None:
     """Write a study's report again from the record in MLflow."""
-    from harness.reports.study_page import write_study_page
-    from harness.workspace import Workspace
-
     with report_errors():
-        print(write_study_page(Workspace(Path("mlruns")), study, tracking_uri))
+        with show_stage("writing the report"):
+            from harness.reports.study_page import write_study_page
+            from harness.workspace import Workspace
+
+            path = write_study_page(Workspace(Path("mlruns")), study, tracking_uri)
+        print(path)
 
 
 @read_commands.command(
@@ -59,17 +59,19 @@ def compare(
 
     The report has their settings, learning curves, classes and paired tests.
     """
-    from harness.analysis.comparison import compare as run
-    from harness.analysis.formatting import align_labels
-    from harness.reports.comparison_page import build_comparison_page as page
-    from harness.reports.comparison_page import get_page_path
-    from harness.workspace import Workspace
-
     with report_errors():
-        workspace = Workspace(Path("mlruns"))
-        comparison = run(workspace.open_tracker(tracking_uri, reading=True), names)
-        path = get_page_path(workspace, comparison, workspace.resolve_tracking_uri(tracking_uri))
-        page(comparison).write(path)
+        with show_stage("reading the record"):
+            from harness.analysis.comparison import compare as run
+            from harness.analysis.formatting import align_labels
+            from harness.reports.comparison_page import build_comparison_page as page
+            from harness.reports.comparison_page import get_page_path
+            from harness.workspace import Workspace
+
+            workspace = Workspace(Path("mlruns"))
+            comparison = run(workspace.open_tracker(tracking_uri, reading=True), names)
+            uri = workspace.resolve_tracking_uri(tracking_uri)
+            path = get_page_path(workspace, comparison, uri)
+            page(comparison).write(path)
         if output is Format.json:
             print(json.dumps(comparison.to_dict() | {"report": str(path)}))
             return
@@ -172,17 +174,24 @@ def predict(
         if test is None:
             if start or wrong:
                 raise ConfigError("--from and --wrong choose test images; give --test N with them")
-            _classify_images(
-                workspace, study, paths, show, as_is, handwriting, tracking_uri, output
-            )
+            from harness.cli.predict_images import predict_images
+
+            predict_images(workspace, study, paths, show, as_is, handwriting, tracking_uri, output)
             return
         if show or as_is or handwriting:
             raise ConfigError("--show, --as-is and --handwriting are for IMAGE, not for --test")
-        from harness.inference.test_examples import read_test_predictions
+        with show_stage("reading the record"):
+            from harness.inference.test_examples import read_test_predictions
 
-        predictions = read_test_predictions(
-            workspace, study, tracking_uri, test, start=start, only_wrong=wrong, data_dir=data_dir
-        )
+            predictions = read_test_predictions(
+                workspace,
+                study,
+                tracking_uri,
+                test,
+                start=start,
+                only_wrong=wrong,
+                data_dir=data_dir,
+            )
         if output is Format.json:
             for example in predictions.examples:
                 print(json.dumps(example.to_dict()))
@@ -192,51 +201,6 @@ def predict(
         from harness.inference.terminal_image import print_predictions
 
         print_predictions(predictions, Console())
-
-
-def _classify_images(
-    workspace: Workspace,
-    name: str,
-    paths: list[str],
-    show: bool,
-    as_is: bool,
-    handwriting: bool,
-    tracking_uri: str | None,
-    output: Format,
-) -> None:
-    """Run `predict` on images; with --show, a path that ends in .html is the page to write.
-
-    The results of readable images are printed before an error names the others.
-    """
-    from harness.errors import ConfigError, DataError
-    from harness.inference.classify_images import classify_images, default_page_path
-    from harness.system.terminal import escape
-
-    if as_is and handwriting:
-        raise ConfigError("--as-is and --handwriting exclude each other; give one of them")
-    pages = [path for path in paths if path.lower().endswith(".html")]
-    images = [path for path in paths if path not in pages]
-    if len(pages) > show:
-        raise ConfigError(f"{pages[-1]}: is not an image; --show writes a page, to one file")
-    if not images:
-        raise ConfigError(f"{pages[0]}: is the page; add the images to show in it")
-    predictions = classify_images(
-        workspace, name, images, tracking_uri, as_is=as_is, handwriting=handwriting
-    )
-    path = None
-    if show:
-        from harness.reports.image_predictions_page import build_predictions_page as page
-
-        path = Path(pages[0]) if pages else default_page_path(workspace, predictions, tracking_uri)
-        page(predictions).write(path)
-    if output is Format.json:
-        print(json.dumps(predictions.to_dict() | {"page": str(path) if path else None}))
-    else:
-        print(predictions.text())
-        if path:
-            print(f"page   {escape(str(path))}")
-    if predictions.errors:
-        raise DataError(predictions.error_summary)
 
 
 @read_commands.command(rich_help_panel=READ, epilog="Example: harness studies --format json")
@@ -253,7 +217,8 @@ def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> N
 
     with report_errors():
         warnings: list[str] = []
-        rows = list_studies(Workspace(Path("mlruns")), tracking_uri, warnings.append)
+        with show_stage("reading the record"):
+            rows = list_studies(Workspace(Path("mlruns")), tracking_uri, warnings.append)
         ready = list_ready_studies()
         if output is Format.json:
             print(json.dumps([*rows, *ready]))
