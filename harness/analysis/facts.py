@@ -8,7 +8,12 @@ from harness.analysis.confirmation import rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import format_count, format_duration, score_to_dict
-from harness.analysis.seed_variance import describe_setting, format_settings, rank_settings
+from harness.analysis.seed_variance import (
+    describe_setting,
+    find_setting,
+    format_settings,
+    rank_settings,
+)
 from harness.analysis.test_set_facts import (
     build_baseline_facts,
     build_class_fact,
@@ -34,8 +39,6 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_confirmation(summary),
         _build_champion(summary),
         _build_champion_settings(summary),
-        build_class_fact(summary),
-        *build_baseline_facts(summary),
         Fact(
             "ties",
             "ties",
@@ -61,6 +64,8 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
             test_bias.describe(test_name) if test_bias else "",
             test_bias.describe_briefly(test_name) if test_bias else "",
         ),
+        build_class_fact(summary),
+        *build_baseline_facts(summary),
         Fact(
             "expected_best",
             "best of n",
@@ -92,13 +97,14 @@ def _build_champion_settings(summary: Summary) -> Fact:
     study, champion = summary.study, summary.champion
     if study.is_grid_or_list:
         text = describe_setting(study, champion)
-        return Fact("champion_settings", "settings", text, text)
+        short = f"trial {champion.number}: {text}"
+        return Fact("champion_settings", "settings", text, short)
     varied, values = find_varied_fields(study.definition), champion.spec.to_dict()
     pairs = [(name, _format_value(values[name])) for name in values if name in varied]
     text = ", ".join(f"{name} = {value}" for name, value in pairs) or "nothing was sampled"
     # Without spaces inside, a line never ends between a name and its value.
     short = ", ".join(f"{name}={value.replace(' ', '')}" for name, value in pairs) or text
-    return Fact("champion_settings", "settings", text, short)
+    return Fact("champion_settings", "settings", text, f"trial {champion.number}: {short}")
 
 
 def _build_validation(summary: Summary) -> Fact:
@@ -106,6 +112,11 @@ def _build_validation(summary: Summary) -> Fact:
     assert run.best is not None
     text = _describe_model_score(summary, full=True)
     short = f"{score.format_value(run.score)}{score.format_interval(run)}, one seed"
+    seeds_of_setting = find_setting(summary.study, summary.champion)
+    if seeds_of_setting and len(seeds_of_setting.runs) > 1:
+        n = len(seeds_of_setting.runs)
+        short = f"{seeds_of_setting.validation} over {n} seeds (mean ± sd); champion "
+        short += score.format_value(run.score)
     if confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
@@ -181,7 +192,7 @@ def _build_trials(study: StudyRun) -> Fact:
     total, device = sum(ended.values()), study.facts.get("device", "")
     text = f"{total}: {', '.join(parts)}{retries}; {time} of training on {device}"
     states = ", ".join(parts) if len(parts) > 1 else f"all {parts[0].split()[1]}"
-    short = f"{format_count(total, 'trial')}: {states}; {time} on {device}"
+    short = f"{format_count(total, 'trial')}: {states}; trained {time} on {device}"
     value = {state.lower(): n for state, n in counts.items()}
     return Fact("trials", "trials", text, short, value)
 

@@ -56,10 +56,10 @@ class HardestClass:
         return self.lowest.is_clear
 
     def describe(self) -> str:
-        """`Shirt, 71.0 % (66.6 to 75.0 %)`."""
+        """`Shirt, 71.0 % (95 %: 66.6 to 75.0 %)`."""
         low, high = self.lowest.interval
         accuracy = format_percent(self.accuracy)
-        return f"{self.name}, {accuracy} ({100 * low:.1f} to {format_percent(high)})"
+        return f"{self.name}, {accuracy} ({format_percent_interval(low, high)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON has."""

@@ -80,6 +80,11 @@ def rank_settings(study: StudyRun) -> list[Setting]:
     return sorted(settings, key=sort_key)
 
 
+def find_setting(study: StudyRun, run: RunRecord) -> Setting | None:
+    """Return the setting of a trial of a grid or list; None for a search."""
+    return next((each for each in rank_settings(study) if run in each.runs), None)
+
+
 def find_best_trial_of_settings(study: StudyRun) -> RunRecord | None:
     """Return the best trial of the setting with the best mean; None if no trial is complete."""
     ranked = study.rank_trials()

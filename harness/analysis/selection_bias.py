@@ -44,13 +44,13 @@ class SelectionBias:
 
     def describe_briefly(self) -> str:
         """Return one short sentence for the terminal, without the test set if there is a choice."""
-        best = f"the best, {self.score.format_value(self.reported_score)}, is"
+        best = f"the search's best, {self.score.format_value(self.reported_score)}, is"
         if self.confirmation is not None:
             excess = self._format_excess(self.reported_score - self.confirmation.mean)
             return f"{best} {excess} its mean over fresh seeds"
         if self.test_score is not None:
             excess = self._format_excess(self.reported_score - self.test_score)
-            return f"{best} {excess} the test {self.score.name}"
+            return f"{best} {excess} test {self.score.name}"
         return ""
 
     def metrics(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
+    NO_HARDEST_CLASS,
     find_hardest_class,
     format_class_accuracies,
     format_count,
@@ -41,6 +42,8 @@ def build_test_fact(summary: Summary) -> Fact:
         f"{score.format_value(reading.score)}{score.format_interval(reading)}, {examples}, "
         f"read {format_times(_count_looks(study))}"
     )
+    if study.is_grid_or_list and len(study.readings) > 1:
+        short += f" for {len(study.readings)} trials"
     return Fact("test", study.test_name, text, short, value)
 
 
@@ -50,7 +53,7 @@ def build_class_fact(summary: Summary) -> Fact:
         return Fact("classes")
     text = f"on {study.test_name}: {format_class_accuracies(study.classes, reading.confusion)}"
     hardest = find_hardest_class(study.classes, reading.confusion)
-    short = hardest.describe() if hardest and hardest.is_clear else "none stands out"
+    short = hardest.describe() if hardest and hardest.is_clear else NO_HARDEST_CLASS
     return Fact("classes", "classes", text, short)
 
 

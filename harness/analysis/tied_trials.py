@@ -107,14 +107,14 @@ class TiedTrials:
         )
 
     def describe_briefly(self) -> str:
-        """Return one short sentence for the terminal."""
+        """Return one short sentence that follows the champion's line."""
         ties = len(self.others)
         if not ties:
             verb = "differ" if self.tested > 1 else "differs"
             trials = format_count(self.tested, "other trial")
-            return f"none: {trials} {verb} significantly"
+            return f"none: {trials} {verb} significantly from it"
         verb = "are" if ties > 1 else "is"
-        return f"{ties} of {self.tested} other trials {verb} statistically indistinguishable"
+        return f"{ties} of {self.tested} others {verb} statistically indistinguishable from it"
 
     def _describe_smallest(self) -> str:
         smallest = self.smallest

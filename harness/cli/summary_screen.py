@@ -52,7 +52,7 @@ def render_summary(summary: Summary, width: int, trials: int = SHOWN_TRIALS) -> 
     study = summary.study
     labels = {
         "test": f"{study.test_name} {study.score.name if summary.reading else 'set'}",
-        "champion_settings": f"best: trial {summary.champion.number}",
+        "champion_settings": "champion",
         "classes": "hardest class",
         "report": "full report",
     }
@@ -100,8 +100,8 @@ def _list_best_trials(summary: Summary, width: int, trials: int) -> Table:
     study, score = summary.study, summary.study.score
     confirmed = {each.trial.uid: each.validation for each in rank_confirmed_settings(study)}
     shows_seeds = bool(confirmed) and width >= NARROW
-    table = _open_table("trial", score.name, *(["over seeds"] if shows_seeds else []))
-    table.add_column("settings of the best", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = _open_table("trial", "validation", *(["over seeds"] if shows_seeds else []))
+    table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
     for run in study.rank_trials()[:trials]:
         cells = [str(run.number), score.format_value(run.score)]
         if shows_seeds:
@@ -118,9 +118,9 @@ def _list_settings(summary: Summary, width: int) -> Table:
     study = summary.study
     settings = rank_settings(study)
     is_narrow, has_test = width < NARROW, any(setting.test for setting in settings)
-    columns = ["validation", study.test_name, "seeds"] if has_test else ["validation", "seeds"]
+    columns = ["validation ± sd", *([f"{study.test_name} ± sd"] if has_test else []), "seeds"]
     table = _open_table(*columns[: 1 if is_narrow else None])
-    table.add_column("setting (mean ± sd)", overflow="fold", ratio=1)
+    table.add_column("setting", overflow="fold", ratio=1)
     for setting in settings[:SHOWN_SETTINGS]:
         cells = [_format_scores(setting.validation)]
         if has_test:
