@@ -22,7 +22,7 @@ EXIT_STATUSES = (
     ("0", "done"),
     ("1", "failed; for doctor and replay: something differs"),
     ("2", "a file, a name or an option must be changed"),
-    ("75", "done, but writes wait for their server; send them with: harness sync"),
+    ("75", "done, but some records are not sent; run harness sync"),
     ("130", "stopped; rerun the same command to continue"),
 )
 """See harness.errors."""

@@ -96,8 +96,9 @@ def replay(
 ) -> None:
     """Train a trial again and compare it with the record.
 
-    The match is bit for bit where that is promised, and otherwise within the effect of rounding,
-    which three twins of the trial measure. The exit status is 1 if they differ. A trial that was
+    The results must be identical, or within rounding error where identical results are not
+    promised. Three slightly perturbed copies of the trial measure that error. The exit status is
+    1 if they differ. A trial that was
     trained on a CPU is replayed on a CPU.
     """
     with report_errors():

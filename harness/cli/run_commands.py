@@ -53,7 +53,8 @@ def run_study(
         int | None, typer.Option(metavar="N", help="Total number of trials, earlier ones included.")
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option(metavar="10m", help="Start no more trials after this time.")
+        str | None,
+        typer.Option(metavar="TIME", help="Start no more trials after this time: 90s, 10m, 2h."),
     ] = None,
     seed: Seed = None,
     overrides: Set = None,
@@ -96,14 +97,18 @@ def run_study(
     storage: Storage = None,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", help="Print every fact of the summary.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--verbose",
+            help="Print all figures instead of the short summary.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     output: Output = Format.text,
 ) -> None:
     """Run a study: search, confirm, test once, report.
 
-    Searches the space, or runs the grid or list. Confirms the winner over fresh seeds, reads the
-    test set once and writes the report. Rerun the same command to continue a stopped study.
+    Search the space, or run the grid or list. Confirm the winner over fresh seeds, read the test
+    set once, and write the report. Rerun the same command to continue a stopped study.
     After --no-test, the same command without --no-test opens the test set too.
     """
     with report_errors():
@@ -224,7 +229,7 @@ def train(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Train the settings of [train] once.
+    """Train one model with the settings in [train], without a search.
 
     The run is recorded in the experiment STUDY-train.
     """
@@ -256,7 +261,7 @@ def open_test(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Open the test set that --no-test left sealed, once.
+    """Test a finished study that --no-test left sealed, once.
 
     The choice was frozen when the study finished. The result goes into the record, the report and
     the summary, as without --no-test. If the test set is open already, it is not read again.
