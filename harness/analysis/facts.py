@@ -152,7 +152,7 @@ def _describe_model_score(summary: Summary, full: bool) -> str:
     """`accuracy 0.9444 (95 %: 0.9117 to 0.9655), loss 0.1840 (epoch 3 of 3)`."""
     run, score = summary.model_run, summary.study.score
     assert run.best is not None
-    metrics = f"{score.format_score(run, full=full)}, {score.format_epoch(run.best)}"
+    metrics = f"{score.format_score(run, full=full)}, {score.format_epoch(run, run.best)}"
     return f"{metrics} (epoch {run.best.epoch} of {run.epochs[-1].epoch})"
 
 

@@ -24,7 +24,7 @@ def build_test_fact(summary: Summary) -> Fact:
     study, reading, score = summary.study, summary.reading, summary.study.score
     if reading is None:
         return Fact("test", value=None)
-    more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
+    more = score.format_other_metrics(reading, reading.loss, reading.mae, reading.r2)
     examples = format_count(reading.examples, "example")
     openings = _describe_openings(study, reading)
     text = f"{score.format_score(reading)}, {more} ({examples}, {openings})"

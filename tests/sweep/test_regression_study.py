@@ -195,15 +195,21 @@ def test_the_summary_reports_rmse(result: StudyResult) -> None:
     assert lines["validation"].startswith("RMSE of price ")
     assert lines["test"].startswith(f"RMSE {format_number(reading.score)} (95 %: ")
     assert (
-        f"MAE {format_number(reading.mae or 0)}, R2 {reading.r2:.4f} (80 examples" in lines["test"]
+        f"MAE {format_number(reading.mae or 0)} (95 %: "
+        f"{Score('regression').format_range(reading.mae_interval or (0, 0))}), "
+        f"R2 {reading.r2:.4f} (80 examples" in lines["test"]
     )
     assert "gradient-boosted trees RMSE " in lines["baselines"]
-    assert "sign-flip" in lines["ties"]
+    assert "bootstrap-t" in lines["ties"]
     text = result.summary.text() + result.summary.markdown()
     assert "accuracy" not in text
     assert "McNemar" not in text
     document = json.loads(json.dumps(result.summary.to_dict(), allow_nan=False))
     assert document["test"]["rmse"] == reading.rmse
+    assert document["test"]["mae_interval"][0] < document["test"]["mae"]
+    assert document["validation"]["mae_interval"] == list(
+        result.summary.model_run.mae_interval or ()
+    )
     assert document["validation"]["r2"] == result.summary.model_run.best.val_r2  # type: ignore[union-attr]
     assert "accuracy" not in json.dumps(document)
 
