@@ -105,7 +105,8 @@ def _build_validation(summary: Summary) -> Fact:
     run, confirmation, score = summary.model_run, summary.confirmation, summary.study.score
     assert run.best is not None
     text = _describe_model_score(summary, full=True)
-    short = f"{score.format_value(run.score)}{score.format_interval(run)}, one seed"
+    mae = "" if run.best.val_mae is None else f"; {score.format_mae(run, run.best.val_mae)}"
+    short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
     if confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"

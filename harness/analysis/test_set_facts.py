@@ -37,8 +37,9 @@ def build_test_fact(summary: Summary) -> Fact:
     }
     if hardest := find_hardest_class(study.classes, reading.confusion):
         value |= hardest.to_dict()
+    mae = "" if reading.mae is None else f"; {score.format_mae(reading, reading.mae)}"
     short = (
-        f"{score.format_value(reading.score)}{score.format_interval(reading)}, {examples}, "
+        f"{score.format_value(reading.score)}{score.format_interval(reading)}{mae}, {examples}, "
         f"read {format_times(_count_looks(study))}"
     )
     return Fact("test", study.test_name, text, short, value)

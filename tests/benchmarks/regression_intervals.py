@@ -9,7 +9,47 @@ it. `percentile` is the percentile bootstrap of the RMSE, which older versions u
 median, as a share of the true value. The test's size is the share of p-values of at most 0.05 when
 both models have the same RMSE.
 
-RESULTS
+Results of 1,000 repetitions (standard error of a coverage of 0.95: 0.007):
+
+    errors            n  percentile         RMSE          MAE   (coverage, width)
+    normal          100  0.916  0.26  0.962  0.41  0.954  0.32
+    normal          440  0.930  0.13  0.966  0.15  0.934  0.14
+    normal         2000  0.953  0.06  0.954  0.06  0.966  0.07
+    lognormal       100  0.765  0.51  0.960  1.32  0.963  0.59
+    lognormal       440  0.851  0.34  0.971  0.73  0.965  0.26
+    lognormal      2000  0.883  0.19  0.959  0.31  0.950  0.12
+    t5              100  0.887  0.35  0.973  0.68  0.961  0.41
+    t5              440  0.908  0.19  0.967  0.27  0.965  0.18
+    t5             2000  0.909  0.10  0.947  0.12  0.947  0.08
+    t3              100  0.729  0.42  0.952  0.94  0.956  0.49
+    t3              440  0.762  0.28  0.945  0.52  0.950  0.22
+    t3             2000  0.789  0.18  0.923  0.28  0.951  0.10
+    Ames, trees     100  0.741  0.45  0.959  1.08  0.965  0.53
+    Ames, trees     440  0.846  0.32  0.953  0.64  0.958  0.24
+    Ames, trees    2000  0.896  0.21  0.955  0.32  0.955  0.11
+    Ames, linear    100  0.613  0.43  0.930  1.06  0.956  0.49
+    Ames, linear    440  0.728  0.35  0.930  0.88  0.944  0.24
+    Ames, linear   2000  0.849  0.31  0.940  0.72  0.957  0.12
+
+    differences                 n  size of the paired test at 5 %
+    normal                    100  0.061
+    normal                    440  0.042
+    normal                   2000  0.050
+    exponential               100  0.049
+    exponential               440  0.047
+    exponential              2000  0.055
+    lognormal                 100  0.058
+    lognormal                 440  0.049
+    lognormal                2000  0.050
+    normal and t5 errors      100  0.054
+    normal and t5 errors      440  0.067
+    normal and t5 errors     2000  0.056
+    lognormal errors          100  0.074
+    lognormal errors          440  0.059
+    lognormal errors         2000  0.055
+
+A test of normal differences has the power of the t test. Squared lognormal errors have so heavy a
+tail that the test rejects a little too often.
 """
 
 from __future__ import annotations

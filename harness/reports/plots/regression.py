@@ -76,8 +76,8 @@ class SplitPredictions:
             return ""
         return (
             f" The largest 1 % of the errors make up {format_percent(share)} of the squared error, "
-            "so the RMSE depends on a few examples: its 95 % interval may only cover some 90 %. "
-            "Rely on the MAE."
+            "so the RMSE depends on a few examples: its interval is less "
+            "reliable than that of the MAE."
         )
 
 
