@@ -44,6 +44,8 @@ class HasScore(Protocol):
     def confusion(self) -> Sequence[Sequence[int]]: ...
     @property
     def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def mae_interval(self) -> tuple[float, float] | None: ...
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,27 @@ class Score:
         name = self.full_name if full else self.name
         return f"{name} {self.format_value(result.score)}{self.format_interval(result)}"
 
-    def format_other_metrics(self, loss: float, mae: float | None, r2: float | None) -> str:
-        """The metrics apart from the score: `loss 0.2534`, or `MAE 15,602, R2 0.9132`."""
+    def format_other_metrics(
+        self, result: HasScore, loss: float, mae: float | None, r2: float | None
+    ) -> str:
+        """The metrics apart from the score.
+
+        `loss 0.2534`, or `MAE 15,602 (95 %: 14,480 to 16,911), R2 0.9132`.
+        """
         if mae is None or r2 is None:
             return f"loss {loss:.4f}"
-        return f"MAE {format_number(mae)}, R2 {r2:.4f}"
+        return f"{self.format_mae(result, mae)}, R2 {r2:.4f}"
 
-    def format_epoch(self, epoch: EpochMetrics) -> str:
-        """The validation metrics of an epoch apart from the score."""
-        return self.format_other_metrics(epoch.val_loss, epoch.val_mae, epoch.val_r2)
+    def format_mae(self, result: HasScore, mae: float) -> str:
+        """`MAE 15,602 (95 %: 14,480 to 16,911)`; older records have no interval of it."""
+        bounds = result.mae_interval
+        return f"MAE {format_number(mae)}" + (
+            f" (95 %: {self.format_range(bounds)})" if bounds else ""
+        )
+
+    def format_epoch(self, result: HasScore, epoch: EpochMetrics) -> str:
+        """The validation metrics of a result's best epoch apart from the score."""
+        return self.format_other_metrics(result, epoch.val_loss, epoch.val_mae, epoch.val_r2)
 
     @property
     def plotly_axis(self) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class TrialResult:
     safetensors."""
     interval: tuple[float, float] | None = None
     """95 % confidence interval of a regression's validation RMSE, by the bootstrap."""
+    mae_interval: tuple[float, float] | None = None
+    """That of its validation MAE."""
 
     @property
     def score(self) -> float:

@@ -212,7 +212,8 @@ def _collect_values(study: StudyRun, champion: RunRecord) -> list[float]:
 def _estimate_standard_error(study: StudyRun, run: RunRecord) -> float | None:
     """Return the standard error of a trial's objective; None if it is not known."""
     if study.objective == "val/rmse" and run.interval is not None:
-        return (run.interval[1] - run.interval[0]) / (2 * Z_95)
+        # The lower half: the upper one also allows for large errors that these examples lack.
+        return (run.score - run.interval[0]) / Z_95
     correct, examples = count_correct(run.confusion)
     if not is_higher_better(study.objective) or not examples:
         return None

@@ -111,7 +111,8 @@ def _build_validation(summary: Summary) -> Fact:
     run, confirmation, score = summary.model_run, summary.confirmation, summary.study.score
     assert run.best is not None
     text = _describe_model_score(summary, full=True)
-    short = f"{score.format_value(run.score)}{score.format_interval(run)}, one seed"
+    mae = "" if run.best.val_mae is None else f"; {score.format_mae(run, run.best.val_mae)}"
+    short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
     seeds_of_setting = find_setting(summary.study, summary.champion)
     if seeds_of_setting and len(seeds_of_setting.runs) > 1:
         n = len(seeds_of_setting.runs)
@@ -163,7 +164,7 @@ def _describe_model_score(summary: Summary, full: bool) -> str:
     """`accuracy 0.9444 (95 %: 0.9117 to 0.9655), loss 0.1840 (epoch 3 of 3)`."""
     run, score = summary.model_run, summary.study.score
     assert run.best is not None
-    metrics = f"{score.format_score(run, full=full)}, {score.format_epoch(run.best)}"
+    metrics = f"{score.format_score(run, full=full)}, {score.format_epoch(run, run.best)}"
     return f"{metrics} (epoch {run.best.epoch} of {run.epochs[-1].epoch})"
 
 

@@ -111,7 +111,11 @@ def score_to_dict(score: Score, classes: Sequence[str], result: HasScore) -> dic
     The value is None for a class without examples.
     """
     if score.task != "classes":
-        return {score.name.lower(): result.score, "interval": score.compute_interval(result)}
+        return {
+            score.name.lower(): result.score,
+            "interval": score.compute_interval(result),
+            "mae_interval": result.mae_interval,
+        }
     correct, n = count_correct(result.confusion)
     by_class = dict(zip(classes, count_correct_by_class(result.confusion), strict=False))
     return {

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.stats.proportions import SIGNIFICANCE_LEVEL, compute_mcnemar_p_value
-from harness.stats.regression import compute_sign_flip_p_values
+from harness.stats.regression import compute_paired_p_values
 from harness.tracking.predictions import (
     PREDICTIONS_FILE,
     TEST_PREDICTIONS_FILE,
@@ -31,7 +31,7 @@ Values = npt.NDArray[Any]
 class PairedTest:
     """The result of a significance test of two trials on the same examples.
 
-    Classifiers are compared by McNemar's exact test, regressions by a sign-flip test of their
+    Classifiers are compared by McNemar's exact test, regressions by a bootstrap-t test of their
     squared errors.
     """
 
@@ -56,7 +56,7 @@ class PairedTest:
 
     @property
     def test_name(self) -> str:
-        return "McNemar" if self.mean_squared_errors is None else "sign-flip"
+        return "McNemar" if self.mean_squared_errors is None else "bootstrap-t"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def run_paired_test(first: Predictions | None, second: Predictions | None) -> Pa
 def run_paired_tests(
     first: Predictions, others: Sequence[Predictions | None]
 ) -> list[PairedTest | None]:
-    """Test each of several trials against the first. All regressions share one set of flips."""
+    """Test each of several trials against the first. All regressions share one set of resamples."""
     usable = [bool(each and each.true == first.true and first.true) for each in others]
     testable = [each for each, use in zip(others, usable, strict=True) if each and use]
     tests = iter(
@@ -161,7 +161,7 @@ def _compare_errors(first: Predictions, others: Sequence[Predictions]) -> Iterat
     true, predicted = first.to_array().astype(np.float64)
     one = np.square(predicted - true)  # [n]
     many = np.square(np.stack([each.to_array()[1] for each in others]).astype(np.float64) - true)
-    for other, p_value in zip(many, compute_sign_flip_p_values(one - many), strict=True):
+    for other, p_value in zip(many, compute_paired_p_values(one - many), strict=True):
         nearer = int(np.count_nonzero(one < other)), int(np.count_nonzero(other < one))
         errors = float(one.mean()), float(other.mean())
         yield PairedTest(len(true), *nearer, p_value, errors)

@@ -25,7 +25,7 @@ def build_test_fact(summary: Summary) -> Fact:
     if reading is None:
         sealed = f"sealed; open it once with: {summary.test_command}"
         return Fact("test", f"{study.test_name} set", sealed, sealed, None)
-    more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
+    more = score.format_other_metrics(reading, reading.loss, reading.mae, reading.r2)
     examples = format_count(reading.examples, "example")
     openings = _describe_openings(study, reading)
     text = f"{score.format_score(reading)}, {more} ({examples}, {openings})"
@@ -38,8 +38,9 @@ def build_test_fact(summary: Summary) -> Fact:
     }
     if hardest := find_hardest_class(study.classes, reading.confusion):
         value |= hardest.to_dict()
+    mae = "" if reading.mae is None else f"; {score.format_mae(reading, reading.mae)}"
     short = (
-        f"{score.format_value(reading.score)}{score.format_interval(reading)}, {examples}, "
+        f"{score.format_value(reading.score)}{score.format_interval(reading)}{mae}, {examples}, "
         f"read {format_times(_count_looks(study))}"
     )
     if study.is_grid_or_list and len(study.readings) > 1:

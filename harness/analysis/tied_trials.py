@@ -1,7 +1,7 @@
 """The trials that are statistically indistinguishable from the champion, and the smallest of them.
 
 Each complete trial is tested against the champion on the same validation examples: classifiers by
-McNemar's exact test, regressions by a sign-flip test of their squared errors, with the p-values
+McNemar's exact test, regressions by a bootstrap-t test of their squared errors, with the p-values
 adjusted for the number of trials. A trial without a significant difference at 5 % ties with the
 champion. That is no proof that it is as good: the fewer the examples and the more the trials, the
 less can be distinguished. And the champion was chosen on these very examples, which favours it.
@@ -80,7 +80,7 @@ class TiedTrials:
 
     @property
     def test_name(self) -> str:
-        return "McNemar" if self.score.task == "classes" else "sign-flip"
+        return "McNemar" if self.score.task == "classes" else "bootstrap-t"
 
     @property
     def smallest_share(self) -> float:

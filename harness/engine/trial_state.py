@@ -16,7 +16,7 @@ from harness.metrics import is_higher_better
 from harness.models.custom import network_input_shape
 from harness.models.mlp import build_model
 from harness.results import EpochMetrics, Objective, StopReason, TrialResult
-from harness.stats.regression import compute_rmse_interval
+from harness.stats.regression import compute_mae_interval, compute_rmse_interval
 from harness.trial import TrialSpec, derive_seed
 
 
@@ -89,15 +89,15 @@ class TrialState:
         assert best is not None
         mean, inv_std = input_statistics(self.spec, data)
         weights = {"mean": mean, "inv_std": inv_std} | best.weights
-        interval = None
+        interval = mae_interval = None
         if data.is_regression:
             weights |= {
                 "target_mean": data.mean.new_tensor(data.target_mean),
                 "target_std": data.mean.new_tensor(data.target_std),
             }
-            interval = compute_rmse_interval(
-                best.predictions.cpu().numpy(), data.val_targets.numpy()
-            )
+            predictions = best.predictions.cpu().numpy(), data.val_targets.numpy()
+            interval = compute_rmse_interval(*predictions)
+            mae_interval = compute_mae_interval(*predictions)
         steps = best.metrics.epoch * (len(data) // self.spec.batch_size)
         if self.spec.batch_norm != "none":
             for layer in range(len(self.spec.hidden)):
@@ -112,6 +112,7 @@ class TrialState:
             predictions=best.predictions.cpu().numpy().tobytes(),
             weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),
             interval=interval,
+            mae_interval=mae_interval,
         )
 
 

@@ -15,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import StoreError
-from harness.stats.regression import compute_regression_metrics, compute_rmse_interval
+from harness.stats.regression import (
+    compute_mae_interval,
+    compute_regression_metrics,
+    compute_rmse_interval,
+)
 
 if TYPE_CHECKING:
     from harness.data.torch_datasets import Split, Splits
@@ -41,6 +45,8 @@ class BaselineMetrics:
     r2: float
     interval: tuple[float, float]
     """95 % confidence interval of the RMSE, by the bootstrap."""
+    mae_interval: tuple[float, float] | None = None
+    """That of the MAE; None in older records."""
 
     @property
     def score(self) -> float:
@@ -87,10 +93,7 @@ class Baselines:
         try:
             return cls(
                 {
-                    split: {
-                        name: BaselineMetrics(**values | {"interval": tuple(values["interval"])})
-                        for name, values in by_name.items()
-                    }
+                    split: {name: _parse_metrics(values) for name, values in by_name.items()}
                     for split, by_name in json.loads(content).items()
                 }
             )
@@ -124,9 +127,18 @@ def evaluate_baselines(models: Models, split: Split) -> dict[str, BaselineMetric
     for name, predict in models.items():
         predicted = predict(x)
         metrics[name] = BaselineMetrics(
-            **compute_regression_metrics(predicted, y), interval=compute_rmse_interval(predicted, y)
+            **compute_regression_metrics(predicted, y),
+            interval=compute_rmse_interval(predicted, y),
+            mae_interval=compute_mae_interval(predicted, y),
         )
     return metrics
+
+
+def _parse_metrics(values: dict[str, Any]) -> BaselineMetrics:
+    low, high = values["interval"]
+    bounds = values.get("mae_interval")
+    mae_interval = None if bounds is None else (float(bounds[0]), float(bounds[1]))
+    return BaselineMetrics(**values | {"interval": (low, high), "mae_interval": mae_interval})
 
 
 def _to_arrays(split: Split) -> tuple[Values, Values]:

@@ -72,7 +72,10 @@ def _build_result_section(comparison: Comparison) -> Section:
         table.append(["validation loss", *(f"{side.best_epoch.val_loss:.4f}" for side in sides)])
     else:
         table.append(
-            ["validation MAE and R2", *(score.format_epoch(side.best_epoch) for side in sides)]
+            [
+                "validation MAE and R2",
+                *(score.format_epoch(side.run, side.best_epoch) for side in sides),
+            ]
         )
     readings = [side.reading for side in sides]
     if any(readings):

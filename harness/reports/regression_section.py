@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.summary import Summary
-from harness.metrics import HasScore, Score, format_number
+from harness.metrics import HasScore, Score
 from harness.reports.page import Section
 from harness.reports.plots.registry import build_section_plots
 from harness.reports.plots.regression import load_predictions
@@ -34,7 +34,7 @@ def build_regression_sections(summary: Summary) -> list[Section]:
 
 
 def build_baselines_table(summary: Summary) -> list[list[str]]:
-    """Return a row for the champion and each baseline: RMSE with its interval, MAE and R2."""
+    """Return a row for the champion and each baseline: RMSE and MAE with intervals, and R2."""
     score, baselines, reading = summary.study.score, summary.baselines, summary.reading
     splits = {"validation": "validation"}
     if reading is not None:
@@ -69,5 +69,5 @@ def _format_cells(score: Score, splits: dict[str, str], known: dict[str, Measure
             continue
         scored, mae, r2 = known[split]
         cells.append(f"{score.format_value(scored.score)}{score.format_interval(scored)}")
-        cells.append(f"{format_number(mae)}, {r2:.4f}")
+        cells.append(f"{score.format_mae(scored, mae).removeprefix('MAE ')}, {r2:.4f}")
     return cells

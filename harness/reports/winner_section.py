@@ -24,7 +24,7 @@ def build_winner_section(summary: Summary) -> Section:
     study, reading = summary.study, summary.reading
     test = {"value": "sealed", "label": "test set, not read", "note": ""}
     if reading is not None:
-        test = _build_score_figure(study.score, study.test_name, reading)
+        test = _build_score_figure(study.score, study.test_name, reading, reading.mae)
     last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)
     return Section(
         name="verdict",
@@ -71,14 +71,17 @@ def _build_best_baseline(summary: Summary) -> Figure:
     if not baselines:
         return {"value": "none", "label": "recorded baseline", "note": ""}
     name, best = min(baselines.items(), key=lambda item: item[1].rmse)
-    return _build_score_figure(score, split, best) | {"label": f"{split} {score.name} of {name}"}
+    return _build_score_figure(score, split, best, best.mae) | {
+        "label": f"{split} {score.name} of {name}"
+    }
 
 
 def _build_validation_figure(summary: Summary) -> Figure:
     confirmation, score = summary.confirmation, summary.study.score
     assert summary.model_run.best is not None
     if confirmation is None:
-        return _build_score_figure(score, "validation", summary.model_run)
+        run, mae = summary.model_run, summary.model_run.best.val_mae
+        return _build_score_figure(score, "validation", run, mae)
     scores, seeds = confirmation.validation, format_count(len(confirmation.runs), "fresh seed")
     std = f" ± {100 * scores.std:.2f}" if scores.std is not None else ""
     is_classes = score.task == "classes"
@@ -89,11 +92,15 @@ def _build_validation_figure(summary: Summary) -> Figure:
     }
 
 
-def _build_score_figure(score: Score, split: str, scored: HasScore) -> Figure:
+def _build_score_figure(
+    score: Score, split: str, scored: HasScore, mae: float | None = None
+) -> Figure:
     interval, (_, n) = score.compute_interval(scored), count_correct(scored.confusion)
     value, note = score.format_value(scored.score), ""
     if interval is not None:
         note = f"95 %: {score.format_range(interval)}"
+    if mae is not None:
+        note = "; ".join(filter(None, (note, score.format_mae(scored, mae))))
     if score.task == "classes":
         value = f"{100 * scored.score:.2f} %"
         if interval is not None:

@@ -1,5 +1,5 @@
 """Statistics on plain numbers: confidence intervals, significance tests, regression metrics.
 
 proportions     interval of an accuracy, the lowest of several, McNemar's test, adjusted p-values
-regression      RMSE, MAE and R2, the RMSE's bootstrap interval, the sign-flip test
+regression      RMSE, MAE and R2, the intervals of RMSE and MAE, the paired bootstrap-t test
 """

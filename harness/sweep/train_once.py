@@ -46,14 +46,14 @@ class TrainResult:
         result, best, reading = self.result, self.result.best, self.reading
         at = f"epoch {best.epoch} of {result.epochs}, {result.seconds:.1f} s"
         score = self.score
-        metrics = f"{score.format_score(result, full=True)}, {score.format_epoch(best)}"
+        metrics = f"{score.format_score(result, full=True)}, {score.format_epoch(result, best)}"
         lines = [
             ("settings", f"{self.spec.describe()}, {result.parameters:,} parameters"),
             ("validation", f"{metrics} ({at})"),
         ]
         if reading is not None:
             look = f"{format_ordinal(reading.look)} opening of this test set"
-            more = score.format_other_metrics(reading.loss, reading.mae, reading.r2)
+            more = score.format_other_metrics(reading, reading.loss, reading.mae, reading.r2)
             lines.append(("test", f"{score.format_score(reading)}, {more} ({look})"))
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
         if self.classes:

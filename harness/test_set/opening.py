@@ -16,7 +16,11 @@ from harness.data.torch_datasets import SealedTest, Split
 from harness.engine.losses import compute_example_losses, compute_probabilities
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP
-from harness.stats.regression import compute_regression_metrics, compute_rmse_interval
+from harness.stats.regression import (
+    compute_mae_interval,
+    compute_regression_metrics,
+    compute_rmse_interval,
+)
 from harness.test_set.log import TestSetLog
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.types import TestReading
@@ -66,6 +70,7 @@ def _evaluate_regression(model: Model, test: Split) -> tuple[dict[str, Any], Tes
         "loss": float(((values - true) / model.target_std).square().mean()),
         "confusion": (),
         "interval": compute_rmse_interval(values.numpy(), true.numpy()),
+        "mae_interval": compute_mae_interval(values.numpy(), true.numpy()),
         "foretold": len(true),
         **compute_regression_metrics(values, true),
     }

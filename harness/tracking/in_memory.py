@@ -96,6 +96,7 @@ class InMemoryTracker:
                 parameters=outcome.parameters,
                 confusion=outcome.confusion,
                 interval=outcome.interval,
+                mae_interval=outcome.mae_interval,
             )
             if self._open is not None and self._open.validation_labels:
                 predictions = Predictions(

@@ -38,7 +38,8 @@ def build_trial_document(
             "seconds": result.seconds,
             "confusion": result.confusion,
         }
-        document |= {"interval": result.interval} if result.interval else {}
+        intervals = {"interval": result.interval, "mae_interval": result.mae_interval}
+        document |= {key: bounds for key, bounds in intervals.items() if bounds}
     return document
 
 
@@ -57,4 +58,5 @@ def parse_trial_document(document: dict[str, Any]) -> dict[str, Any]:
         "parameters": document.get("parameters", 0),
         "confusion": tuple(tuple(row) for row in document.get("confusion", ())),
         "interval": parse_interval(document.get("interval")),
+        "mae_interval": parse_interval(document.get("mae_interval")),
     }

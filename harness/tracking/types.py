@@ -128,6 +128,8 @@ class TestReading:
     r2: float | None = None
     interval: tuple[float, float] | None = None
     """95 % bootstrap interval of the RMSE."""
+    mae_interval: tuple[float, float] | None = None
+    """That of the MAE; None in older records."""
     foretold: int = 0
     """The number of examples."""
 
@@ -163,9 +165,8 @@ class TestReading:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
-        return cls(
-            **values | {"confusion": confusion, "interval": parse_interval(values.get("interval"))}
-        )
+        intervals = {key: parse_interval(values.get(key)) for key in ("interval", "mae_interval")}
+        return cls(**values | {"confusion": confusion} | intervals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +193,8 @@ class RunRecord:
     confusion: tuple[tuple[int, ...], ...] = ()
     interval: tuple[float, float] | None = None
     """For a regression: the 95 % interval of the validation RMSE."""
+    mae_interval: tuple[float, float] | None = None
+    """That of the validation MAE; None in older records."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """ENVIRONMENT_FACTS of where it was trained; empty in older records."""
     replay: str = ""

@@ -37,6 +37,7 @@ from harness.test_set.log import TestSetLog
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.trial_document import build_trial_document, parse_trial_document
+from harness.tracking.types import TestReading
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support import regression_table
@@ -195,17 +196,55 @@ def test_the_summary_reports_rmse(result: StudyResult) -> None:
     assert lines["validation"].startswith("RMSE of price ")
     assert lines["test"].startswith(f"RMSE {format_number(reading.score)} (95 %: ")
     assert (
-        f"MAE {format_number(reading.mae or 0)}, R2 {reading.r2:.4f} (80 examples" in lines["test"]
+        f"MAE {format_number(reading.mae or 0)} (95 %: "
+        f"{Score('regression').format_range(reading.mae_interval or (0, 0))}), "
+        f"R2 {reading.r2:.4f} (80 examples" in lines["test"]
     )
     assert "gradient-boosted trees RMSE " in lines["baselines"]
-    assert "sign-flip" in lines["ties"]
+    assert "bootstrap-t" in lines["ties"]
     text = result.summary.text() + result.summary.markdown()
     assert "accuracy" not in text
     assert "McNemar" not in text
     document = json.loads(json.dumps(result.summary.to_dict(), allow_nan=False))
     assert document["test"]["rmse"] == reading.rmse
+    assert document["test"]["mae_interval"][0] < document["test"]["mae"]
+    assert document["validation"]["mae_interval"] == list(
+        result.summary.model_run.mae_interval or ()
+    )
     assert document["validation"]["r2"] == result.summary.model_run.best.val_r2  # type: ignore[union-attr]
     assert "accuracy" not in json.dumps(document)
+
+
+def test_older_records_without_an_interval_of_the_mae_stay_readable(result: StudyResult) -> None:
+    reading, recorded = result.summary.reading, result.summary.baselines
+    assert reading is not None
+    assert recorded is not None
+    values = json.loads(json.dumps(reading.to_dict()))
+    del values["mae_interval"]
+    older = TestReading.from_dict(values)
+    assert (older.mae_interval, older.interval) == (None, reading.interval)
+    score = Score("regression")
+    assert score.format_mae(older, 20.0) == "MAE 20.00"
+    document = recorded.to_dict()
+    for by_name in document.values():
+        for metrics in by_name.values():
+            del metrics["mae_interval"]
+    read = baselines.Baselines.from_json(json.dumps(document).encode())
+    line = read.of_split("test")[baselines.LINEAR_REGRESSION]
+    assert line.mae_interval is None
+    assert line == replace(
+        recorded.of_split("test")[baselines.LINEAR_REGRESSION], mae_interval=None
+    )
+    assert baselines.Baselines.from_json(recorded.to_json()) == recorded
+
+
+def test_the_report_says_that_a_few_errors_decide_the_rmse() -> None:
+    true = np.zeros(200)
+    normal = np.random.default_rng(0).normal(size=200)
+    even = regression.SplitPredictions("test", true, normal)
+    heavy = regression.SplitPredictions("test", true, np.append(normal[:-1], 30.0))
+    assert "The largest 1 %" not in even.describe()
+    assert "The largest 1 % of the errors make up 8" in heavy.describe()
 
 
 def test_the_report_shows_predicted_against_true_and_no_classes(

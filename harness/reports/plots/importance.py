@@ -189,9 +189,9 @@ def _compute_densities(counts: Values) -> Values:
     """
     size, sums = counts.shape[1], counts.sum(1, keepdims=True)
     kernels = np.count_nonzero(counts, axis=1, keepdims=True) + 1
-    densities: Values = (sums / kernels + counts) / (1 + size / kernels)
-    smoothed: Values = (densities + 1 / size) / (sums + 1)
-    return smoothed
+    smoothed = (sums / kernels + counts) / (1 + size / kernels)
+    densities: Values = (smoothed + 1 / size) / (sums + 1)
+    return densities
 
 
 def bin_values(axis: ParameterAxis) -> dict[int, int]:

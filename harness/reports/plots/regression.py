@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 MAX_DRAWN = 2000
 """Examples of a split, an even choice."""
 BINS = 40
+LARGEST = 0.01
+HEAVY_SHARE = 0.25
+"""Share of the squared error in the LARGEST errors from which the RMSE's interval is unreliable:
+8 % for normal errors, some 20 % for Student's t with 5 degrees of freedom, 40 % with 3."""
 CLOSE = 0.1
 """Relative error up to which a prediction counts as close."""
+
+MIN_FOR_TAIL = 100
+"""Examples for which that share is computed."""
 
 Values = npt.NDArray[Any]
 
@@ -57,7 +64,20 @@ class SplitPredictions:
             f"{format_percent(float(close.mean()))} of the predictions are within "
             f"{100 * CLOSE:.0f} % of the true value. Largest error: predicted "
             f"{format_number(float(self.predicted[worst]))}, true "
-            f"{format_number(float(self.true[worst]))}."
+            f"{format_number(float(self.true[worst]))}.{self._describe_heavy_tail()}"
+        )
+
+    def _describe_heavy_tail(self) -> str:
+        """Return a warning if a few large errors decide the RMSE, else an empty string."""
+        squared = np.sort(np.square(self.errors))
+        largest = int(np.ceil(LARGEST * len(squared)))
+        share = float(squared[-largest:].sum() / (squared.sum() or 1.0))
+        if len(squared) < MIN_FOR_TAIL or share < HEAVY_SHARE:
+            return ""
+        return (
+            f" The largest 1 % of the errors make up {format_percent(share)} of the squared error, "
+            "so the RMSE depends on a few examples: its interval is less "
+            "reliable than that of the MAE."
         )
 
 
