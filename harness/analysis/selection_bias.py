@@ -43,15 +43,15 @@ class SelectionBias:
         return f"{text}: {', '.join(parts)}" if parts else text
 
     def describe_briefly(self) -> str:
-        """Return one short sentence for the terminal, without the test set if there is a choice."""
-        best = f"the search's best, {self.score.format_value(self.reported_score)}, is"
+        """Return one short sentence for the terminal; empty if there is nothing to compare with."""
+        references = []
         if self.confirmation is not None:
-            excess = self._format_excess(self.reported_score - self.confirmation.mean)
-            return f"{best} {excess} its mean over fresh seeds"
+            references.append((self.confirmation.mean, "its mean over fresh seeds"))
         if self.test_score is not None:
-            excess = self._format_excess(self.reported_score - self.test_score)
-            return f"{best} {excess} test {self.score.name}"
-        return ""
+            references.append((self.test_score, f"the test {self.score.name}"))
+        parts = [f"{self._compare_with(reference)} {name}" for reference, name in references]
+        best = self.score.format_value(self.reported_score)
+        return f"the search's best, {best}, is {' and '.join(parts)}" if parts else ""
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics: accuracies as shares, RMSE in the target's units."""
@@ -70,6 +70,14 @@ class SelectionBias:
             "over_fresh_seeds": metrics.get("optimism/over_fresh_seeds"),
             "over_test": metrics.get("optimism/over_test"),
         }
+
+    def _compare_with(self, reference: float) -> str:
+        """`0.34 points better than`, in the direction of the score."""
+        difference = self.reported_score - reference
+        text = self.score.format_difference(difference)
+        if not float(text.split()[0].replace(",", "")):
+            return "as good as"
+        return f"{text} {'better' if self.score.sign * difference < 0 else 'worse'} than"
 
     def _format_excess(self, difference: float) -> str:
         """`0.34 points above`."""

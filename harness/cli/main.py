@@ -29,7 +29,7 @@ from harness.system.home_folder import provide_home
 
 app = Commands(
     cls=HelpGroup,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fast, crash-safe hyperparameter sweeps over small networks, with honest results. "
@@ -48,6 +48,7 @@ def _print_version(is_requested: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -55,7 +56,9 @@ def main(
         ),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
 
 
 app.add_typer(run_commands)

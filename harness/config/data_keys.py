@@ -17,7 +17,7 @@ from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
-GUESSED = "guessed, for these are many numbers or no whole ones"
+GUESSED = "guessed: its numbers are many, or not whole"
 OWN_VALIDATION = "the data comes with a validation set"
 
 

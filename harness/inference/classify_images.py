@@ -152,7 +152,10 @@ def classify_images(
     study, run = find_trial(tracker, name)
     dataset = str(study.definition.get("data", {}).get("name", "no data"))
     if len(study.classes) < 2:
-        raise StudyError(f"'{study.name}' is a regression study; this command needs a classifier")
+        raise StudyError(
+            f"'{study.name}' predicts a number, and this command classifies images; to "
+            "predict numbers, load the model (the report shows the code)"
+        )
     preprocessing = Preprocessing.of(study.name, study.facts, dataset)
     preprocessing = preprocessing.with_options(as_is=as_is, handwriting=handwriting)
     weights = tracker.read_file(run.run_id, WEIGHTS_FILE)

@@ -102,7 +102,7 @@ class Preprocessing:
             numbers = " x ".join(map(str, shape))
             raise StudyError(
                 f"'{name}' was trained on {dataset}, whose examples are {numbers} numbers, and not "
-                "on pictures: it cannot classify pictures"
+                "on images; to predict new examples, load the model (the report shows the code)"
             )
         pixels = PixelStatistics.read(facts, dataset)
         if pixels.minimum < 0:

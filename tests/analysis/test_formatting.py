@@ -54,7 +54,7 @@ def test_no_class_is_hardest_where_the_lowest_is_so_by_chance() -> None:
     hardest = find_hardest_class(names, confusion)
     assert hardest is not None
     assert (hardest.name, hardest.is_clear) == ("a", False)
-    assert hardest.describe() == "a, 91.7 % (70.9 to 99.2 %)"
+    assert hardest.describe() == "a, 91.7 % (95 %: 70.9 to 99.2 %)"
     assert format_class_accuracies(names, confusion).startswith(
         "a 91.7 % (95 %: 70.9 to 99.2 %; no class is clearly hardest), b 97.2 %, "
     )

@@ -57,7 +57,7 @@ def test_a_list(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
 def test_it_fits_a_screen_with_the_longest_settings_too(
     search: Summary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = replace(search.champion.spec, hidden=tuple(range(100, 140)))
+    spec = replace(search.champion.spec, hidden=tuple(range(100, 124)))
     champion = replace(search.champion, spec=spec)
     study = search.study
     trials = tuple(champion if run.uid == champion.uid else run for run in study.trials)

@@ -123,7 +123,7 @@ def test_useless_columns_are_left_out() -> None:
     text = Path(config.source).read_text()
     assert "# Id numbers the rows, name has another text in every row, nothing is empty\n" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
-    assert 'task = "regression" # guessed, for these are many numbers' in text
+    assert 'task = "regression" # guessed: its numbers are many' in text
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert other.notes[0] == (
         'ignore = ["kind", "Id", "name", "nothing"]: Id numbers the rows, name has another text in '
@@ -148,8 +148,7 @@ def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
     assert new_study.notes[:2] == (
         "sheet = \"Sold\": the first visible one with the column 'price', not 'About'; "
         'for another, give --set data.sheet="..."',
-        'task = "regression": guessed, for these are many numbers or no whole ones; or give '
-        "--task classes",
+        'task = "regression": guessed: its numbers are many, or not whole; or give --task classes',
     )
     folder = write_images(200, 100)
     note = write_new_study(str(folder), Path("p.toml")).notes[0]

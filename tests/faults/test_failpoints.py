@@ -185,7 +185,7 @@ def test_a_crash_while_the_winner_is_confirmed(
     passed = before if name == "driver.reported" else len(states)
     done = fork_server.run(folder, RUN, HARNESS_FAILPOINT=f"{name}:{passed + place}")
     assert done.status == -signal.SIGKILL, done.err
-    assert "over fresh seeds" in done.err
+    assert "over 3 fresh seeds" in done.err
     for again in ("confirm.closed", "spool.sent:2"):
         fork_server.run(folder, RUN, HARNESS_FAILPOINT=again)
     run_again(fork_server, folder)
@@ -212,7 +212,7 @@ def test_what_was_finished_is_not_trained_again(
     run_again(fork_server, folder)
     states = [run.state for run in read_study(folder).trials]
     assert states[0] == read_study(undisturbed).trials[0].state  # as recorded
-    assert states.count("INTERRUPTED") == 1  # the one asked for in advance
+    assert "INTERRUPTED" not in states, "one trial at a time: none is asked for in advance"
     check_same(fork_server, folder, undisturbed)
 
 

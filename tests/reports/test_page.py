@@ -183,6 +183,15 @@ def test_the_class_heatmap_has_the_best_trials_and_an_even_sample_of_the_rest(
     assert (len(heatmap.numbers), heatmap.numbers[-1], heatmap.total) == (40, 499, 500)
 
 
+def test_the_test_score_is_drawn_below_the_trial_that_was_tested(study: StudyRun) -> None:
+    """With confirmation, the champion need not be the best trial of the search."""
+    for number, row in ((2, 0), (0, 1)):
+        top = top_trials.rank_top_trials(study, replace(READING, number=number))
+        *_, drawn = json.loads(top_trials.draw_top_trials(top).to_json())["data"]
+        assert drawn["name"] == "on the test set"
+        assert drawn["y"] == [row + 0.3]
+
+
 def test_top_trials_within_the_champions_interval_are_counted(study: StudyRun) -> None:
     top = top_trials.rank_top_trials(study, READING)
     assert [each.number for each in top.trials] == [2, 0]

@@ -116,11 +116,12 @@ def draw_top_trials(top: TopTrials) -> go.Figure:
                 hovertemplate=f"trial %{{customdata}}, {name}<br>%{{text}}<extra></extra>",
             )
         )
-    if top.test is not None:
+    numbers = [each.number for each in top.trials]
+    if top.test is not None and top.test.number in numbers:
         figure.add_trace(
             go.Scatter(
                 x=[top.test.score],
-                y=[0.3],
+                y=[numbers.index(top.test.number) + 0.3],  # below the trial that was tested
                 error_x=build_error_bars([top.test.score], [top.test.low], [top.test.high]),
                 mode="markers",
                 marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
