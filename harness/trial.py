@@ -48,8 +48,9 @@ class TrialSpec:
     for the built-in network, which `hidden`, `activation`, `batch_norm`, `bias`, `init` and
     `dropout` describe."""
     arguments: tuple[tuple[str, Any], ...] = ()
-    """Arguments of the custom model's constructor, as (name, value) sorted by name. A value is a
-    boolean, a number, a string, or a tuple of these. None by default."""
+    """Arguments of the custom model's constructor. A value is a boolean, a number, a string, or a
+    list of these."""
+    # (name, value), sorted by name; a list is a tuple
     code: str = ""
     """The source files that the custom model was made of, such as `nets.py 3f2a91c0d2e4`: each with
     the start of its SHA-256, see harness.models.user_code. A trial is refused if the files

@@ -74,13 +74,13 @@ class DataTable(Table):
     sheet: str = ""
     """The sheet of an Excel file; by default the first visible one that has the target."""
     decimal: Literal["", ".", ","] = ""
-    """The decimal mark of numbers that are written as texts, such as `12,5` or `$1,234`; guessed by
-    default."""
+    """The decimal mark of numbers that are written as strings, such as `12,5` or `$1,234`; guessed
+    by default."""
     missing: list[str] = list(MISSING_TEXTS)
-    """The texts of a table that count as missing; an empty cell always does. With [], the text NA
-    is a category."""
+    """The strings of a table that count as missing; an empty cell always does. With [], the string
+    NA is a category."""
     max_categories: int = Field(default=0, ge=0)
-    """The most categories of a column of texts; by default 50, and at most half of the rows."""
+    """The most categories of a text column; by default 50, and at most half of the rows."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the training data held out as the validation set."""
     test: float = Field(default=0.2, gt=0, lt=1)

@@ -146,13 +146,19 @@ def _format_train_table() -> str:
         (
             field.name,
             _format_type(hints[field.name]),
-            _format_value(field.default),
-            docstrings[field.name],
+            "`{}`" if field.name == "arguments" else _format_value(field.default),
+            _remove_default(docstrings[field.name]),
         )
         for field in fields(TrialSpec)
         if field.name not in ("seed", "code")
     ]
     return _format_table("train", "the settings that all trials share.", rows)
+
+
+def _remove_default(meaning: str) -> str:
+    """Remove `(the default)` and a sentence such as `Default 64.`: the page has a column for it."""
+    text = " ".join(meaning.split()).replace(" (the default)", "")
+    return re.sub(r" (Default [^.]*?(\.\d+)?(, torch's)?|None by default)\.(?= |$)", "", text)
 
 
 def _format_table(name: str, summary: str, rows: list[tuple[str, str, str, str]]) -> str:
@@ -176,7 +182,7 @@ def _format_type(hint: Any, limits: str = "") -> str:
     if literals:
         many = "list of " if getattr(hint, "__origin__", None) in (tuple, list) else ""
         return many + ", ".join(f"`{each}`" if each else '`""`' for each in literals)
-    names: dict[Any, str] = {str: "text", int: "integer", float: "number", bool: "boolean"}
+    names: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
     origin = getattr(hint, "__origin__", None)
     if hint in names:
         text = names[hint]

@@ -26,7 +26,11 @@ from tests.docs.examples import (
 )
 
 READ_BY_BEGINNERS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
-RUN_TOO = [ROOT / "docs" / "how-to" / "confirm.md", ROOT / "docs" / "reference" / "python-api.md"]
+RUN_TOO = [
+    ROOT / "docs" / "how-to" / "confirm.md",
+    ROOT / "docs" / "how-to" / "open-later.md",
+    ROOT / "docs" / "reference" / "python-api.md",
+]
 GROUP: Any = get_command(app)
 
 
