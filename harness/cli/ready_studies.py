@@ -10,14 +10,30 @@ from typing import Any
 
 from harness.analysis.formatting import format_count
 from harness.config.study_files import StudyInfo, find_study, list_studies, read_study_info
+from harness.errors import HarnessError
 from harness.system.terminal import escape
 
 MIN_WIDTH = 20
 """The least width of the descriptions."""
+MAX_REASON = 120
+"""Characters of the reason why a study cannot be read; `harness run-study` shows all of it."""
+TIME_HEADER = "time on 2 cores"
 
 
 def list_ready_studies() -> list[dict[str, Any]]:
-    """Return one row for each study that can be run, with the keys of a recorded study too."""
+    """Return one row for each study file, with the keys of a recorded study too.
+
+    `error` says why a study cannot be run.
+    """
+    from harness.config.loader import load
+
+    def find_error(study: StudyInfo) -> str:
+        try:
+            load(study.path)
+        except HarnessError as error:
+            return str(error).removeprefix(f"{study.path}: ")
+        return ""
+
     no_record = {"done": 0, "best": None, "seeds": 0, "objective": None, "test": None}
     return [
         {
@@ -29,6 +45,7 @@ def list_ready_studies() -> list[dict[str, Any]]:
             "recorded": False,
             "description": study.description,
             "minutes": study.minutes,
+            "error": find_error(study),
             "file": str(study.path),
         }
         for study in list_studies()
@@ -37,21 +54,27 @@ def list_ready_studies() -> list[dict[str, Any]]:
 
 def format_ready_studies(rows: list[dict[str, Any]]) -> str:
     """Format name, time and description; in a terminal, descriptions wrap."""
-    lines = [
-        (escape(row["name"]), _format_minutes(row["minutes"]), escape(row["description"]))
-        for row in rows
-    ]
+    lines = [_format_row(row) for row in rows]
     name_width, time_width = (max(len(line[column]) for line in lines) for column in (0, 1))
     indent = name_width + time_width + 4
     width = (
         max(MIN_WIDTH, shutil.get_terminal_size().columns - indent) if sys.stdout.isatty() else 0
     )
-    texts = []
+    texts = ["study" + TIME_HEADER.rjust(name_width + 2 + time_width - len("study"))]
     for name, minutes, description in lines:
         wrapped = textwrap.wrap(description, width) if width else [description]
         first = f"{name:<{name_width}}  {minutes:>{time_width}}  {''.join(wrapped[:1])}".rstrip()
         texts += [first, *(" " * indent + more for more in wrapped[1:])]
     return "\n".join(texts)
+
+
+def _format_row(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Return a study's name, time and description, or why it cannot be run."""
+    if row["error"]:
+        reason = textwrap.shorten(row["error"], MAX_REASON, placeholder=" ...")
+        return escape(row["name"]), "", escape(f"cannot be read: {reason}")
+    minutes = "not measured" if row["minutes"] is None else _format_minutes(row["minutes"])
+    return escape(row["name"]), minutes, escape(row["description"])
 
 
 def describe_default_study(name: str, data_dir: Path | None) -> str:
@@ -74,8 +97,6 @@ def _describe_time(study: StudyInfo) -> str:
     return f"{trials}about {_format_minutes(study.minutes)} on 2 cores without a GPU"
 
 
-def _format_minutes(minutes: float | None) -> str:
+def _format_minutes(minutes: float) -> str:
     """`30 s`, `5 min`, `1.5 min`."""
-    if minutes is None:
-        return ""
     return f"{round(60 * minutes)} s" if minutes < 1 else f"{minutes:.2g} min"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ from harness.cli.options import (
     report_errors,
 )
 from harness.results import Task
+from harness.system.terminal import escape
 
 DEFAULT_STUDY = "fashion-mnist"
 
@@ -280,9 +282,9 @@ def open_test(
             )
         if output is Format.json:
             print(json.dumps({"event": "verdict"} | result.to_dict()))
-        elif result.was_open:
-            print(result.describe_opening())
         else:
             from harness.cli.summary_screen import print_summary
 
+            if result.was_open:
+                print(f"harness: {escape(result.describe_opening())}", file=sys.stderr)
             print_summary(result.summary)

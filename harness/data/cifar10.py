@@ -53,7 +53,10 @@ def find_source(data_dir: Path | None, download: bool) -> Source:
             _unpack(archive)
     elif missing and (is_user_folder or not download):
         raise missing_file_error(
-            "cifar10", folder / missing[0], f"{FOLDER}, CIFAR-10's binary version"
+            "cifar10",
+            folder / missing[0],
+            f"{FOLDER}, CIFAR-10's binary version",
+            is_user_folder,
         )
     elif missing:
         with downloading("cifar10", root, FOLDER):

@@ -49,8 +49,13 @@ def compute_md5(name: str, path: Path) -> str:
         ) from None
 
 
-def missing_file_error(name: str, path: Path, contents: str) -> DataError:
+def missing_file_error(name: str, path: Path, contents: str, is_user_folder: bool) -> DataError:
     """Return the error for a missing file; `contents` is what a data folder must contain."""
+    if not is_user_folder:
+        return DataError(
+            f"{name}: the data is not downloaded yet (no file {path}); `harness run-study` "
+            f"downloads it, or point --data-dir or ${DATA_DIR_VARIABLE} at a folder that holds {contents}"
+        )
     return DataError(
         f"{name}: no file {path}; point --data-dir or ${DATA_DIR_VARIABLE} at a folder that holds "
         f"{contents}, or leave both out to download; {QUICKSTART}"

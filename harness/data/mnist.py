@@ -49,7 +49,7 @@ def find_source(
     if missing and is_user_folder and download and all(map(Path.is_file, archives)):
         _unpack(name, class_name, archives)
     elif missing and (is_user_folder or not download):
-        raise missing_file_error(name, raw / missing[0], contents)
+        raise missing_file_error(name, raw / missing[0], contents, is_user_folder)
     elif missing:
         with downloading(name, root, contents):
             _download(class_name, raw, [archive.name for archive in archives])

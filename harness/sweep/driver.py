@@ -220,6 +220,7 @@ class Driver:
 
     def _drain(self, reason: str, stop: StopFlag) -> None:
         """Close each running trial as interrupted; an error at one does not stop the others."""
+        self.progress.is_stopping = True
         with suppress(KeyboardInterrupt):  # a second Ctrl-C has killed the workers
             self._executor.close()
         errors = []

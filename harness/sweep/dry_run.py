@@ -15,12 +15,13 @@ import torch
 
 from harness.analysis.formatting import format_count, format_duration
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE
+from harness.data.builtin import get_download_size
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DataError
 from harness.executors.devices import count_available_cores
 from harness.search.samplers import sample_random_specs
 from harness.sweep.check_models import check_models
@@ -44,6 +45,11 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         raise ConfigError(
             "--dry-run: cannot estimate the time on a Ray cluster; leave out --ray for the time on "
             "this machine"
+        )
+    if get_download_size(config.data.name, plan.data_dir):
+        raise DataError(
+            f"{config.data.name}: the data is not downloaded yet, and --dry-run downloads nothing; "
+            "run without --dry-run, or pass --data-dir"
         )
     with tempfile.TemporaryDirectory() as cache:
         prepared = plan.prepare(cache=Path(cache), download=False)

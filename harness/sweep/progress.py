@@ -71,6 +71,8 @@ class Progress:
     ended_trials: int = 0
     """Trials that ended in this driver; an earlier driver's are in `counts` only."""
     epochs: int = 0
+    is_stopping: bool = False
+    """The driver trains no more: it leaves retries to the next driver."""
 
     @property
     def elapsed(self) -> float:

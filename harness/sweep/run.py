@@ -213,7 +213,8 @@ def _run_stages(
         recover_trials(search, tracker)
         if executor is not None:
             is_search = plan.config.study.sampler not in GRID_OR_LIST
-            watcher.stage("searching" if is_search else "training the settings")
+            what = "searching" if is_search else "training the settings"
+            watcher.stage(f"{what} ({plan.config.study.objective})")
             _drive_search(plan, search, executor, tracker, watcher, stop)
         watcher.stage("recording the trials")
         try:
@@ -280,6 +281,6 @@ def _drive_search(
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")
     if ending == "timeout":
         watcher.message(
-            f"stopped after {study.timeout} with {done}; to train the others:\n"
+            f"time limit of {study.timeout} reached after {done}; to continue:\n"
             f"  {plan.rerun_command}"
         )

@@ -80,7 +80,6 @@ def open_sealed_test_set(
         summary = load_summary(study, selection.champion, reader, path, store)
         return SealedStudyResult(summary, was_open=True)
     _check_frozen(reader, study, selection)
-    watcher.message(f"{study.name}: opening the test set for trial {selection.champion.number}")
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with use_process() as stop, importable_from(folder, Path.cwd()):
         for run in list_unread_runs(study, selection):

@@ -45,10 +45,11 @@ def open_test_set(
     """
     waiting = list_unread_runs(study, selection)
     again = " again" if study.readings else ""
-    count = format_count(len(waiting), "trial")
-    trials = f", in one opening, for {count}" if study.is_grid_or_list else ""
+    trials = f"trial {selection.champion.number}"
+    if study.is_grid_or_list:
+        trials = f"{format_count(len(waiting), 'trial')}, in one opening"
     part = "test set" if study.test_name == "test" else "stand-in for the test set"
-    watcher.stage(f"opening the {part}{again}{trials}")
+    watcher.stage(f"opening the {part}{again} for {trials}")
     check_not_interrupted(stop)
     test_baselines = None if study.classes else _test_baselines(prepared, tracker, study)
     for run in waiting:  # missing weights must show before the test set is opened

@@ -20,10 +20,12 @@ from rich.text import Text
 
 from harness.cli.progress import wording
 from harness.cli.progress.captured_stderr import CapturedStderr
+from harness.cli.progress.trial_table import TrialRow, TrialTable
 from harness.results import Outcome, TrialResult
 
 if TYPE_CHECKING:
-    from harness.sweep.progress import Progress
+    from harness.results import Objective
+    from harness.sweep.progress import BestTrial, Progress, RunningTrial
     from harness.tracking.types import State
     from harness.trial import Trial
 
@@ -31,15 +33,15 @@ DRAWS_A_SECOND = 6
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 ENDED_LINES = 5
 """The most ended trials that are shown below the running ones."""
-OTHER_LINES = 8
-"""Lines that show neither ended nor running trials."""
+OTHER_LINES = 3
+"""Lines of the trials' table that are no trials: its header, what is hidden, and one spare."""
 WIDE, NARROW = 70, 40
 """Below these numbers of columns, the seconds of an epoch and the settings are left out."""
 STATES = {
     "COMPLETE": ("done", "green"),
     "PRUNED": ("pruned", "yellow"),
     "FAILED": ("failed", "red"),
-    "INTERRUPTED": ("stopped", "red"),
+    "INTERRUPTED": ("interrupted", "red"),
 }
 """The words and colours of ended trials."""
 
@@ -51,8 +53,8 @@ class LiveDisplay:
         self._console = console
         self._stage, self._stage_started = stage, time.monotonic()
         self._progress: Progress | None = None
-        self._ended: deque[tuple[Text, Text, Text, Text]] = deque(maxlen=ENDED_LINES)
-        """Cells of the trials that ended last: trial, settings or reason, state, score."""
+        self._ended: deque[TrialRow] = deque(maxlen=ENDED_LINES)
+        """The trials that ended last, the latest first."""
         self._draws = 0
         self._stderr = CapturedStderr(sys.stderr, self.message)
         self._context = ExitStack()
@@ -100,9 +102,15 @@ class LiveDisplay:
         value = ""
         if isinstance(outcome, TrialResult):
             value = wording.format_value(outcome, progress.objective)
-        settings = Text(reason, "red") if reason else Text(trial.spec.describe())
-        title = Text(trial.name or trial.title)
-        self._ended.appendleft((title, settings, Text(word, colour), Text(value)))
+        row = TrialRow(
+            trial.name or trial.title,
+            trial.spec.describe(),
+            Text(word, colour),
+            value,
+            reason=wording.format_reason(state, reason, progress),
+            style="dim",
+        )
+        self._ended.appendleft(row)
 
     def draw(self) -> RenderableType:
         """Return what is on the screen now, the most important lines first."""
@@ -110,66 +118,69 @@ class LiveDisplay:
         progress = self._progress
         if progress is None:
             return Group(self._draw_header(), *self._draw_captured())
-        return Group(
+        above = Group(
             self._draw_header(),
             *self._draw_captured(),
             _draw_bar(progress),
             *_draw_figures(progress, self._console.width),
             Text(),
-            *self._draw_trials(progress),
         )
+        lines = len(self._console.render_lines(above, pad=False))
+        return Group(above, *self._draw_trials(progress, self._console.height - lines))
 
-    def _draw_header(self) -> Text:
+    def _draw_header(self) -> Table:
         frames = SPINNER if self._console.encoding.startswith("utf") else ASCII_SPINNER
         seconds = int(time.monotonic() - self._stage_started)
-        header = Text(frames[self._draws % len(frames)], "cyan")
-        header.append(f" {self._stage}", "bold")
-        return header.append(f"  {seconds // 60}:{seconds % 60:02}", "dim")
+        header = Table.grid(padding=(0, 1, 0, 0))
+        for is_title in (False, True, False):  # a long title wraps, the clock does not
+            header.add_column(no_wrap=not is_title)
+        header.add_row(
+            Text(frames[self._draws % len(frames)], "cyan"),
+            Text(self._stage, "bold"),
+            Text(f" {seconds // 60}:{seconds % 60:02} elapsed", "dim"),
+        )
+        return header
 
     def _draw_captured(self) -> list[Text]:
         """What a library writes, such as the bar of a download."""
         partial = self._stderr.partial
         return [Text(f"  {partial}", "dim", no_wrap=True, overflow="ellipsis")] if partial else []
 
-    def _draw_trials(self, progress: Progress) -> list[RenderableType]:
+    def _draw_trials(self, progress: Progress, height: int) -> list[RenderableType]:
         """Draw the running trials, and the last ones that ended, as far as there is room."""
         running = progress.running_trials
-        room = max(1, self._console.height - OTHER_LINES)
+        room = max(1, height - OTHER_LINES)
         shown = running if len(running) <= room else running[: max(1, room - 1)]
-        names = any(each.trial.name for each in running)
-        shows_settings = not names and self._console.width >= NARROW
-        shows_seconds = self._console.width >= WIDE
-        # Room for the "^C" that a terminal shows: on a line of its own it would spoil the redraw.
-        width = self._console.width - 2
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, width=width)
-        if names:
-            table.add_column(progress.noun, ratio=1, no_wrap=True, overflow="ellipsis")
-        else:
-            table.add_column(progress.noun, justify="right", no_wrap=True)
-        if shows_settings:
-            table.add_column("settings", ratio=1, no_wrap=True, overflow="ellipsis")
-        table.add_column("epoch", justify="right", no_wrap=True)
-        table.add_column("val", justify="right", no_wrap=True)
-        if shows_seconds:
-            table.add_column("s/epoch", justify="right", no_wrap=True)
-
-        def add_row(title: Text, settings: Text, *cells: Text, style: str = "") -> None:
-            columns = [title, *([settings] if shows_settings else []), *cells]
-            table.add_row(*columns[: len(table.columns)], style=style)
-
-        for each in shown:
-            last = each.epochs[-1] if each.epochs else None
-            add_row(
-                Text(each.trial.name or each.trial.title),
-                Text(each.trial.spec.describe()),
-                Text(wording.format_epoch(each)),
-                Text(wording.format_epoch_score(last) if last else ""),
-                Text(f"{last.seconds:.2f}" if last else ""),
-            )
-        for title, settings, state, value in list(self._ended)[: room - len(shown)]:
-            add_row(title, settings, state, value, style="dim")
+        is_wide = self._console.width >= WIDE
+        rows = [_make_row(each, is_wide) for each in shown]
+        room -= len(rows)
+        for row in self._ended:
+            room -= row.height
+            if room < 0:
+                break
+            rows.append(row)
+        is_confirmation = any(each.trial.confirms is not None for each in running)
+        table = TrialTable(
+            header="trial, seed" if is_confirmation else progress.noun,
+            rows=rows,
+            has_names=any(each.trial.name for each in running),
+            shows_settings=self._console.width >= NARROW,
+            shows_seconds=is_wide,
+        )
         hidden = len(running) - len(shown)
         return [table, *([Text(f"and {hidden} more running", style="dim")] if hidden else [])]
+
+
+def _make_row(running: RunningTrial, is_wide: bool) -> TrialRow:
+    last = running.epochs[-1] if running.epochs else None
+    epoch = wording.format_epoch(running)
+    return TrialRow(
+        running.trial.name or running.trial.title,
+        running.trial.spec.describe(),
+        Text(f"epoch {epoch}" if is_wide else epoch),
+        wording.format_epoch_score(last) if last else "",
+        f"{last.seconds:.2f}" if last else "",
+    )
 
 
 def _draw_bar(progress: Progress) -> Table:
@@ -197,8 +208,16 @@ def _draw_figures(progress: Progress, width: int) -> list[Text]:
     figures = [line for line in figures if line]
     if progress.best is None:
         return figures
-    label, value, settings = wording.format_best(progress.best, progress.objective)
-    best = Text.assemble(
-        f"{label} ", (value, "bold green"), f"  {settings}", no_wrap=True, overflow="ellipsis"
-    )
-    return [*figures, best]
+    return [*figures, *_draw_best(progress.best, progress.objective, width)]
+
+
+def _draw_best(best: BestTrial, objective: Objective, width: int) -> list[Text]:
+    """Draw the best trial in one line; if it is too long, the settings are in a second one."""
+    label, value = wording.format_best(best, objective)
+    score = Text.assemble(f"{label} ", (value, "bold green"))
+    if len(score) + 2 + len(best.describe()) <= width:
+        return [score.append(f"  {best.describe()}")]
+    settings = [Text(f"  {best.settings}")] if best.settings and width >= NARROW else []
+    if len(score) + 2 + len(best.label) <= width:
+        return [score.append(f"  {best.label}"), *settings]
+    return [score, Text(f"  {best.label}"), *settings]

@@ -49,7 +49,8 @@ class Plain:
                 f"{each.trial.label} at epoch {wording.format_epoch(each)}" for each in running[:1]
             ]
         elif running and running[0].epochs:
-            parts.append(wording.format_epoch_score(running[0].epochs[-1]))
+            last = running[0].epochs[-1]
+            parts.append(f"{wording.get_score_name(last)} {wording.format_epoch_score(last)}")
         self.message(
             ", ".join(part for part in (*parts, wording.format_time_left(progress)) if part)
         )
@@ -58,7 +59,7 @@ class Plain:
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
         text = f"{progress.counts.done}/{progress.target}  {trial.label}: "
-        text += wording.format_outcome(state, outcome, reason, progress.objective)
+        text += wording.format_outcome(state, outcome, reason, progress)
         if progress.best and isinstance(outcome, TrialResult):
             is_best = progress.best.label == trial.label
             best = format_objective(progress.best.value, progress.objective)

@@ -22,19 +22,33 @@ def format_value(outcome: TrialResult, objective: Objective) -> str:
     return value if is_higher_better(objective) else f"{OBJECTIVE_NAMES[objective]} {value}"
 
 
-def format_outcome(state: State, outcome: Outcome | None, reason: str, objective: Objective) -> str:
+def format_outcome(state: State, outcome: Outcome | None, reason: str, progress: Progress) -> str:
     """Format a trial's result, `0.9071`, or the reason for having none."""
     if isinstance(outcome, TrialResult):
-        value = format_value(outcome, objective)
+        value = format_value(outcome, progress.objective)
         return f"{value}, pruned at epoch {outcome.epochs}" if state == "PRUNED" else value
-    return f"interrupted: {reason}" if state == "INTERRUPTED" else f"{state.lower()}: {reason}"
+    separator = ", " if _is_retried(state, progress) else ": "
+    return f"{state.lower()}{separator}{format_reason(state, reason, progress)}"
+
+
+def format_reason(state: State, reason: str, progress: Progress) -> str:
+    """Format why a trial has no result: `retried: worker 0 died (signal 9)`."""
+    return f"retried: {reason}" if reason and _is_retried(state, progress) else reason
+
+
+def _is_retried(state: State, progress: Progress) -> bool:
+    """Whether this driver trains the settings again."""
+    return state == "INTERRUPTED" and not progress.is_stopping
 
 
 def format_epoch_score(epoch: EpochMetrics) -> str:
     """Format an epoch's validation score: accuracy, or the RMSE of a regression."""
-    return format_objective(
-        epoch.score, "val/rmse" if epoch.val_accuracy is None else "val/accuracy"
-    )
+    return format_objective(epoch.score, get_score_name(epoch))
+
+
+def get_score_name(epoch: EpochMetrics) -> Objective:
+    """Return the name of an epoch's validation score."""
+    return "val/rmse" if epoch.val_accuracy is None else "val/accuracy"
 
 
 def format_time_left(progress: Progress) -> str:
@@ -76,9 +90,9 @@ def format_counts(progress: Progress) -> list[tuple[str, str]]:
     return [(f"{number} {state}", style) for number, state, style in parts if number]
 
 
-def format_best(best: BestTrial, objective: Objective) -> tuple[str, str, str]:
-    """Format the best trial in three parts: `best val/accuracy`, `0.9071`, `trial 3: 64 · ...`."""
-    return f"best {objective}", format_objective(best.value, objective), best.describe()
+def format_best(best: BestTrial, objective: Objective) -> tuple[str, str]:
+    """Format the best score in two parts: `best val/accuracy`, `0.9071`."""
+    return f"best {objective}", format_objective(best.value, objective)
 
 
 def format_epoch(running: RunningTrial) -> str:
