@@ -15,7 +15,7 @@ from harness.system.terminal import escape
 
 MIN_WIDTH = 20
 """The least width of the descriptions."""
-MAX_REASON = 120
+MAX_REASON = 45
 """Characters of the reason why a study cannot be read; `harness run-study` shows all of it."""
 TIME_HEADER = "time on 2 cores"
 
@@ -71,8 +71,9 @@ def format_ready_studies(rows: list[dict[str, Any]]) -> str:
 def _format_row(row: dict[str, Any]) -> tuple[str, str, str]:
     """Return a study's name, time and description, or why it cannot be run."""
     if row["error"]:
-        reason = textwrap.shorten(row["error"], MAX_REASON, placeholder=" ...")
-        return escape(row["name"]), "", escape(f"cannot be read: {reason}")
+        reason = row["error"].removeprefix("cannot be read as ")
+        reason = textwrap.shorten(f"cannot be read: {reason}", MAX_REASON, placeholder=" ...")
+        return escape(row["name"]), "", escape(reason)
     minutes = "not measured" if row["minutes"] is None else _format_minutes(row["minutes"])
     return escape(row["name"]), minutes, escape(row["description"])
 

@@ -54,7 +54,8 @@ def missing_file_error(name: str, path: Path, contents: str, is_user_folder: boo
     if not is_user_folder:
         return DataError(
             f"{name}: the data is not downloaded yet (no file {path}); `harness run-study` "
-            f"downloads it, or point --data-dir or ${DATA_DIR_VARIABLE} at a folder that holds {contents}"
+            f"downloads it, or point --data-dir or ${DATA_DIR_VARIABLE} at a folder that holds "
+            f"{contents}"
         )
     return DataError(
         f"{name}: no file {path}; point --data-dir or ${DATA_DIR_VARIABLE} at a folder that holds "
