@@ -224,9 +224,11 @@ def studies(tracking_uri: TrackingUri = None, output: Output = Format.text) -> N
         if output is Format.json:
             print(json.dumps([*rows, *ready]))
         else:
-            recorded = format_studies(rows) if rows else "nothing yet"
+            nothing = "nothing that can be read" if warnings else "nothing yet"
+            recorded = format_studies(rows) if rows else nothing
             print(f"On record\n\n{recorded}\n")
-            print(f"Ready to run (harness run-study NAME)\n\n{format_ready_studies(ready)}")
+            title = "Ready to run with harness run-study NAME; times on 2 cores"
+            print(f"{title}\n\n{format_ready_studies(ready)}")
         for warning in warnings:
             print(f"harness: {escape(warning)}", file=sys.stderr)
         if warnings:

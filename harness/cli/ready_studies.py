@@ -15,9 +15,9 @@ from harness.system.terminal import escape
 
 MIN_WIDTH = 20
 """The least width of the descriptions."""
-MAX_REASON = 45
+MAX_REASON = 50
 """Characters of the reason why a study cannot be read; `harness run-study` shows all of it."""
-TIME_HEADER = "time on 2 cores"
+TIME_HEADER = "time"
 
 
 def list_ready_studies() -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _format_row(row: dict[str, Any]) -> tuple[str, str, str]:
         reason = row["error"].removeprefix("cannot be read as ")
         reason = textwrap.shorten(f"cannot be read: {reason}", MAX_REASON, placeholder=" ...")
         return escape(row["name"]), "", escape(reason)
-    minutes = "not measured" if row["minutes"] is None else _format_minutes(row["minutes"])
+    minutes = "unknown" if row["minutes"] is None else _format_minutes(row["minutes"])
     return escape(row["name"]), minutes, escape(row["description"])
 
 

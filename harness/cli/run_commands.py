@@ -137,7 +137,7 @@ def run_study(
                 cpus_per_worker=cpus_per_worker,
                 storage=storage,
             )
-            plan = make_plan(study or DEFAULT_STUDY, options)
+            plan = make_plan(DEFAULT_STUDY if study is None else study, options)
             if dry_run:
                 watcher.stage("timing a few random settings")
                 from harness.sweep.dry_run import dry_run as estimate
