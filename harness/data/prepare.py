@@ -41,12 +41,19 @@ from harness.data.split import (
     split_rows,
     take_validation,
 )
-from harness.data.split_files import SPLIT_META, read_data_quality, read_groups, write_split
+from harness.data.split_files import (
+    SPLIT_META,
+    read_data_quality,
+    read_groups,
+    read_statistics,
+    write_split,
+)
+from harness.data.split_notes import describe_constant, describe_validation
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError
 from harness.results import Task
 
-FORMAT = 5
+FORMAT = 6
 """Version of these files: increase it when their layout or meaning changes."""
 EARLIER_VALUES = ("integers 0 to 65535", "transparent on white")
 """`DatasetArrays.values` that version 0.1.0 converted to the same bits: the split's hash stays."""
@@ -71,7 +78,7 @@ class TrainingFiles:
     mean: float | tuple[float, ...]
     """Mean of the training values, in raw units (0..255 for images); one a feature of a table."""
     std: float | tuple[float, ...]
-    """Their standard deviation; 0 if all values are equal."""
+    """Their standard deviation; 0 if all values are equal. A feature with 0 has no effect."""
     task: Task = "classes"
     target: str = ""
     """The name of a regression's labels."""
@@ -209,7 +216,8 @@ def prepare(
     )
     split_meta = read_meta(split_folder, set(SPLIT_META))
     data_quality = read_data_quality(split_folder, split_meta)
-    mean, std = (split_meta["mean"], split_meta["std"]) if normalize else (0.0, meta["scale"])
+    mean, std = read_statistics(split_meta, None if normalize else meta["scale"])
+    constant = [n for n, each in enumerate(std) if not each] if isinstance(std, tuple) else []
     training = TrainingFiles(
         inputs=training_folder / "inputs.npy",
         labels=training_folder / "labels.npy",
@@ -217,8 +225,8 @@ def prepare(
         validation_rows=split_folder / "validation.npy",
         classes=tuple(meta["classes"]),
         shape=tuple(meta["shape"]),
-        mean=tuple(mean) if isinstance(mean, list) else mean,
-        std=tuple(std) if isinstance(std, list) else std,
+        mean=mean,
+        std=std,
         task=options.task,
         target=meta["target"],
         target_mean=split_meta["target_mean"],
@@ -243,21 +251,10 @@ def prepare(
         data_quality=data_quality,
         notes=(
             *meta["notes"],
-            *([_describe_validation(name, own_validation)] if source.has_validation else []),
+            *([describe_validation(name, own_validation)] if source.has_validation else []),
+            *describe_constant(name, constant, meta["columns"]),
         ),
         values=tuple(meta["values"]),
-    )
-
-
-def _describe_validation(name: str, own_validation: bool) -> str:
-    if own_validation:
-        return (
-            f"{name}: validates on its own validation set (own_validation = true), not on a "
-            "fraction of the training set"
-        )
-    return (
-        f"{name}: its training and validation set are merged and split anew, by [data] validation; "
-        "to validate on its own validation set, set [data] own_validation = true"
     )
 
 

@@ -186,15 +186,18 @@ def select_classes(arrays: DatasetArrays, classes: Sequence[str], name: str) -> 
 
 
 def compute_statistics(inputs: Array, indicators: Sequence[int] | None) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each feature [D], or of all values if `indicators` is
-    None.
+    """Return mean and standard deviation of each feature [D] of the training set, or of all values
+    if `indicators` is None.
 
-    The features in `indicators` get 0 and 1, so that they are not standardized.
+    The features in `indicators` get 0 and 1, so that they are not standardized. A feature with one
+    value alone gets the standard deviation 0, which means that it has no effect: no weight is
+    trained for it, and a validation or test example may have any other value.
     """
     if indicators is None:
         return np.array(inputs.mean(dtype=np.float64)), np.array(inputs.std(dtype=np.float64))
     mean, std = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
     mean[indicators], std[indicators] = 0, 1
+    std[inputs.min(0) == inputs.max(0)] = 0  # rounding may have left a tiny deviation
     return mean, std
 
 

@@ -72,6 +72,23 @@ def write_split(
     (folder / "meta.json").write_text(json.dumps(split_meta))
 
 
+def read_statistics(
+    meta: Mapping[str, Any], scale: float | None
+) -> tuple[float | tuple[float, ...], float | tuple[float, ...]]:
+    """Return mean and standard deviation of the training set, or 0 and `scale` if that is given.
+
+    The deviation of a feature that is constant in the training set is 0 in both cases.
+    """
+    mean, std = meta["mean"], meta["std"]
+    if not isinstance(std, list):
+        return (mean, std) if scale is None else (0.0, scale)
+    if scale is None:
+        return tuple(mean), tuple(std)
+    if all(std):
+        return 0.0, scale
+    return (0.0,) * len(std), tuple(scale if each else 0.0 for each in std)
+
+
 def read_data_quality(folder: Path, meta: dict[str, Any]) -> DataQuality:
     """Read what was counted in a split. Raises DataError."""
     try:

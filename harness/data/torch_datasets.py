@@ -55,7 +55,7 @@ class Splits:
     mean: Tensor
     """[D], in raw units."""
     inv_std: Tensor
-    """[D]; 1 for a constant feature."""
+    """[D]; 0 for a feature that is constant in the training set, and so has no effect."""
     task: Task = "classes"
     target: str = ""
     """The name of a regression's labels, which are float32 in their own units."""
@@ -110,10 +110,14 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
 
 
 def _read_statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
-    """Return mean and standard deviation of the inputs, 1 instead of a deviation of 0."""
+    """Return mean and standard deviation of the inputs.
+
+    Infinity instead of a feature's deviation of 0 makes the feature 0 whatever its value; 1 instead
+    of a deviation of 0 of all values.
+    """
     if isinstance(files.mean, tuple):
         std = torch.tensor(files.std)
-        return torch.tensor(files.mean), torch.where(std == 0, 1.0, std)
+        return torch.tensor(files.mean), torch.where(std == 0, torch.inf, std)
     assert isinstance(files.std, float)
     return files.mean, files.std or 1.0
 

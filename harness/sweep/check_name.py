@@ -1,4 +1,4 @@
-"""Refuse a study that may not write under its name in the tracking store, before anything is.
+"""Refuse, before anything is written, a study that may not use its name in the tracking store.
 
 Another study may have the name. `Tracker.open_study` refuses that too, but by then the study has an
 Optuna record, and --fresh has set the older record aside.

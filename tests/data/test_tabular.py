@@ -80,6 +80,31 @@ def test_numbers_are_kept_and_texts_are_one_hot_encoded(table: Path) -> None:
         assert values[4:] == [row["pool"], pytest.approx(0.1)]
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+def test_what_never_changes_in_training_has_no_effect_elsewhere(
+    tmp_path: Path, normalize: bool
+) -> None:
+    """A category or a number that only the test set has comes with a weight never trained."""
+    path = write(tmp_path / "houses.csv", make_houses())
+    plain = make(path, ignore=["kind"], normalize=normalize)
+    test = SealedTest.of(plain).open()
+    rows = np.isin(make_houses()["price"], test.labels.numpy())  # no price occurs twice
+    houses = make_houses()
+    houses["street"] = np.where(rows, "cobbled", houses["street"])
+    houses["floors"] = np.where(rows, 500.0, 0.1)
+    changed = make(write(tmp_path / "changed.csv", houses), ignore=["kind"], normalize=normalize)
+    names = ["street=cobbled", "floors"]
+    where = [changed.training.columns.index(name) for name in names]
+    splits, sealed = load_splits(changed.training), SealedTest.of(changed).open()
+    assert sealed.inputs[:, where].tolist() == [[1, 500]] * len(sealed)
+    assert splits.inv_std[where].tolist() == [0, 0]
+    x = torch.stack([x for x, _ in sealed])
+    assert x[:, where].tolist() == [[0, 0]] * len(sealed)
+    assert x.isfinite().all()
+    note = "changed.csv: 2 features have one value alone in the training set, and so no effect: "
+    assert any(note in each and "street=cobbled, floors" in each for each in changed.notes)
+
+
 def test_each_feature_has_statistics_of_the_training_set_alone(table: Path) -> None:
     splits = load_splits(make(table, ignore=["kind"]).training)
     raw = splits.train.inputs[splits.train.rows].double()
@@ -88,7 +113,7 @@ def test_each_feature_has_statistics_of_the_training_set_alone(table: Path) -> N
     assert 1 / splits.inv_std[0].item() == pytest.approx(area.std(correction=0).item())
     assert splits.mean[0].item() != pytest.approx(splits.train.inputs[:, 0].mean().item(), abs=1e-3)
     assert splits.mean[1:].tolist() == [0, 0, 0, 0, pytest.approx(0.1)], "0 and 1 stay"
-    assert splits.inv_std[1:].tolist() == [1, 1, 1, 1, 1], "so does what never changes"
+    assert splits.inv_std[1:].tolist() == [1, 1, 1, 1, 0], "what never changes has no effect"
     prices = splits.train.labels[splits.train.rows].double()
     assert splits.target_mean == pytest.approx(prices.mean().item())
     assert splits.target_std == pytest.approx(prices.std(correction=0).item())
