@@ -74,7 +74,14 @@ def end_trials(display: ProgressDisplay, progress: Progress, trial: Trial = TRIA
     """End a trial in each possible way."""
     display.trial_ended(progress, trial, "COMPLETE", RESULT, "")
     pruned = replace(RESULT, epochs=4, best=replace(METRICS, val_accuracy=0.71))
-    others = [replace(trial, number=trial.number + number) for number in (1, 2, 3)]
+    others = [
+        replace(
+            trial,
+            number=trial.number + number,
+            confirms=None if trial.confirms is None else trial.confirms + number,
+        )
+        for number in (1, 2, 3)
+    ]
     display.trial_ended(progress, others[0], "PRUNED", pruned, "")
     failure = TrialFailure(reason="diverged: the loss is nan")
     display.trial_ended(progress, others[1], "FAILED", failure, failure.reason)
@@ -117,6 +124,16 @@ def test_a_confirmation(progress: Progress, width: int) -> None:
     stage = "confirming the best 3 settings over 3 fresh seeds"
     screen = draw(progress, stage, width, trial=replace(TRIAL, confirms=3))
     assert_screen(f"confirmation_{width}", screen)
+
+
+def test_a_log_has_one_line_for_all_trials_that_a_signal_interrupts(progress: Progress) -> None:
+    stream = io.StringIO()
+    plain, progress.is_stopping = Plain(stream), True
+    for running in list(progress.running.values()):
+        del progress.running[running.trial.uid]
+        plain.trial_ended(progress, running.trial, "INTERRUPTED", None, "interrupted by Ctrl-C")
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith("interrupted 2 trials; rerunning the study trains them again")
 
 
 def test_one_trial_shows_its_epochs(progress: Progress) -> None:

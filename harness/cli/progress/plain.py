@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from harness.analysis.formatting import format_count
 from harness.cli.progress import wording
 from harness.metrics import format_objective
 from harness.results import Outcome, TrialResult
@@ -25,6 +26,7 @@ class Plain:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._written_at = 0.0
+        self._is_stopping = False
 
     def message(self, text: str) -> None:
         self._written_at = time.monotonic()
@@ -58,6 +60,13 @@ class Plain:
     def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None:
+        if progress.is_stopping and state == "INTERRUPTED":
+            if not self._is_stopping:  # one line for all running trials
+                count = len(progress.running) + 1
+                trials, again = format_count(count, progress.noun), "it" if count == 1 else "them"
+                self.message(f"interrupted {trials}; rerunning the study trains {again} again")
+            self._is_stopping = True
+            return
         text = f"{progress.counts.done}/{progress.target}  {trial.label}: "
         text += wording.format_outcome(state, outcome, reason, progress)
         if progress.best and isinstance(outcome, TrialResult):
