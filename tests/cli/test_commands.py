@@ -115,7 +115,7 @@ def test_the_other_commands_from_the_command_line(
         "tiny",
         "starting the workers",
         "opening the tracking store",
-        "searching",
+        "searching (val/accuracy)",
         "/  trial ",
         "/  trial ",
         "recording the trials",
