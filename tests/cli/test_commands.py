@@ -121,7 +121,7 @@ def test_the_other_commands_from_the_command_line(
         "recording the trials",
         "choosing the champion",
         "exporting the model of trial ",
-        "opening the test set",
+        "opening the test set for trial ",
         "writing the report",
         "recording the results",
     ]
