@@ -17,6 +17,10 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.cli import main, read_commands, run_commands
+from harness.errors import DataError
+from harness.sweep.dry_run import dry_run
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
 from harness.workspace import Workspace
 from tests.faults.recorded_study import PROGRESS_LINE
 from tests.support.digits_study import STUDY
@@ -148,6 +152,15 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert plan["space"]["batch_norm"] == ["none", "before", "after"]
     assert 0 < plan["seconds"] < 600
     assert snapshot(tmp_path) == before
+
+
+def test_a_dry_run_does_not_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+    plan = make_plan("mnist", RunOptions(device="cpu"))
+    with pytest.raises(DataError, match=r"^mnist: the data is not downloaded yet, and --dry-run"):
+        dry_run(plan)
+    assert not (tmp_path / "cache").exists()
 
 
 def snapshot(folder: Path) -> dict[str, int]:

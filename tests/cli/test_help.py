@@ -125,6 +125,7 @@ def test_the_studies_that_can_be_run_have_a_line_and_a_time(
     (tmp_path / "studies" / "broken.toml").write_text("[study")
     rows = list_ready_studies()
     assert [row["name"] for row in rows[:2]] == ["broken", "own"]
+    assert [bool(row["error"]) for row in rows[:3]] == [True, False, False]
     assert_screen("ready_studies", format_ready_studies(rows))
     assert max(map(len, format_ready_studies(rows).splitlines())) <= 80
     assert all(row["description"] for row in rows[2:])

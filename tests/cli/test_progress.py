@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from harness.cli.progress.live import LiveDisplay
 from harness.cli.progress.plain import Plain
 from harness.cli.progress.wording import format_time_left
 from harness.config.loader import load
-from harness.results import EpochMetrics, TrialFailure, TrialResult
+from harness.results import EpochMetrics, Outcome, TrialFailure, TrialResult
 from harness.search.open_study import open_search
 from harness.search.study import Counts
 from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
+from harness.tracking.types import State
 from harness.trial import Trial, TrialSpec
 from tests.cli.screens import assert_screen, remove_escapes
 from tests.support.list_study import write
@@ -43,7 +45,7 @@ METRICS = EpochMetrics(
     seconds=0.5,
     time=1.7e9,
 )
-TRIAL = Trial(number=3, uid="u/3", spec=SPEC)
+TRIAL = Trial(number=9, uid="u/9", spec=SPEC)
 RESULT = TrialResult(
     best=METRICS,
     epochs=12,
@@ -54,7 +56,18 @@ RESULT = TrialResult(
     predictions=b"",
     weights=b"",
 )
-LOST = "worker 0 died (signal 9)"
+FAILURE = TrialFailure(reason="diverged: the loss is nan")
+ENDINGS: dict[State, tuple[Outcome | None, str]] = {
+    "COMPLETE": (RESULT, ""),
+    "PRUNED": (replace(RESULT, epochs=4, best=replace(METRICS, val_accuracy=0.71)), ""),
+    "FAILED": (FAILURE, FAILURE.reason),
+    "INTERRUPTED": (None, "worker 0 died (signal 9)"),
+}
+ENDED: dict[State, Trial] = {
+    state: replace(TRIAL, number=TRIAL.number + more) for more, state in enumerate(ENDINGS)
+}
+"""The trials of the search that ended last."""
+CONFIRMING = "confirming the best 3 settings over 3 fresh seeds"
 
 
 @pytest.fixture
@@ -64,34 +77,52 @@ def progress() -> Progress:
     progress.ended_trials, progress.epochs = 12, 120
     progress.best = BestTrial.of(TRIAL, 0.8765)
     progress.running = {
-        "u/12": RunningTrial(Trial(number=12, uid="u/12", spec=SPEC), "worker 0", [METRICS]),
-        "u/13": RunningTrial(Trial(number=13, uid="u/13", spec=replace(SPEC, hidden=(1024,) * 5))),
+        "u/13": RunningTrial(Trial(number=13, uid="u/13", spec=SPEC), "worker 0", [METRICS]),
+        "u/14": RunningTrial(Trial(number=14, uid="u/14", spec=replace(SPEC, hidden=(1024,) * 5))),
     }
     return progress
 
 
-def end_trials(display: ProgressDisplay, progress: Progress, trial: Trial = TRIAL) -> None:
-    """End a trial in each possible way."""
-    display.trial_ended(progress, trial, "COMPLETE", RESULT, "")
-    pruned = replace(RESULT, epochs=4, best=replace(METRICS, val_accuracy=0.71))
-    others = [
-        replace(
-            trial,
-            number=trial.number + number,
-            confirms=None if trial.confirms is None else trial.confirms + number,
+def end_trials(display: ProgressDisplay, progress: Progress, ended: Mapping[State, Trial]) -> None:
+    """End a trial in each of the states; the last one leaves the counts as they were."""
+    final = progress.counts
+    missing = dict.fromkeys(ended, 1)
+    for state, trial in ended.items():
+        missing[state] = 0
+        progress.counts = Counts(
+            final.complete - missing.get("COMPLETE", 0),
+            final.pruned - missing.get("PRUNED", 0),
+            final.failed - missing.get("FAILED", 0),
         )
-        for number in (1, 2, 3)
+        outcome, reason = ENDINGS[state]
+        display.trial_ended(progress, trial, state, outcome, reason)
+
+
+def confirm(progress: Progress) -> dict[State, Trial]:
+    """Make it the progress of a confirmation of 3 settings over 3 seeds; return the ended runs."""
+    progress.target, progress.noun, progress.counts = 9, "run", Counts(1, 0, 1)
+    progress.ended_trials = 2
+    seeds = [
+        [
+            Trial(number=seed, uid=f"{seed}", spec=replace(SPEC, seed=seed), confirms=number)
+            for seed in (1, 2, 3)
+        ]
+        for number in (9, 4)
     ]
-    display.trial_ended(progress, others[0], "PRUNED", pruned, "")
-    failure = TrialFailure(reason="diverged: the loss is nan")
-    display.trial_ended(progress, others[1], "FAILED", failure, failure.reason)
-    display.trial_ended(progress, others[2], "INTERRUPTED", None, LOST)
+    progress.best = BestTrial.of(seeds[0][0], 0.8765)
+    running = [seeds[0][2], seeds[1][0]]
+    progress.running = {f"{trial.label}": RunningTrial(trial) for trial in running}
+    return {"COMPLETE": seeds[0][0], "FAILED": seeds[0][1], "INTERRUPTED": seeds[0][2]}
 
 
 def draw(
-    progress: Progress | None, stage: str, width: int, height: int = 24, trial: Trial = TRIAL
+    progress: Progress | None,
+    stage: str,
+    width: int,
+    height: int = 24,
+    ended: Mapping[State, Trial] = ENDED,
 ) -> str:
-    """Return what a terminal shows during the stage, after some trials ended."""
+    """Return what a terminal shows during the stage, after these trials ended."""
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, height=height, force_terminal=True, color_system=None
@@ -100,7 +131,7 @@ def draw(
     display._stage = stage
     if progress is not None:
         if progress.target > 1:
-            end_trials(display, progress, trial)
+            end_trials(display, progress, ended)
         display.refresh(progress)
     console.print(display.draw())
     screen = remove_escapes(stream.getvalue())
@@ -110,19 +141,13 @@ def draw(
 
 @pytest.mark.parametrize("width", [30, 40, 80, 120])
 def test_a_search(progress: Progress, width: int) -> None:
-    assert_screen(f"search_{width}", draw(progress, "searching", width))
+    assert_screen(f"search_{width}", draw(progress, "searching (val/accuracy)", width))
 
 
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_confirmation(progress: Progress, width: int) -> None:
-    progress.target, progress.noun, progress.counts = 9, "run", Counts(4, 0, 0)
-    progress.ended_trials = 4
-    progress.running = {
-        "c": RunningTrial(Trial(number=4, uid="c", spec=replace(SPEC, seed=2), confirms=17))
-    }
-    progress.best = BestTrial.of(replace(TRIAL, confirms=3), 0.8765)
-    stage = "confirming the best 3 settings over 3 fresh seeds"
-    screen = draw(progress, stage, width, trial=replace(TRIAL, confirms=3))
+    ended = confirm(progress)
+    screen = draw(progress, CONFIRMING, width, ended=ended)
     assert_screen(f"confirmation_{width}", screen)
 
 
@@ -138,7 +163,7 @@ def test_a_log_has_one_line_for_all_trials_that_a_signal_interrupts(progress: Pr
 
 def test_one_trial_shows_its_epochs(progress: Progress) -> None:
     progress.target, progress.counts, progress.ended_trials = 1, Counts(0, 0, 0), 0
-    progress.running.popitem()
+    progress.running = {"u": RunningTrial(Trial(number=0, uid="u", spec=SPEC), "", [METRICS])}
     progress.best = None
     assert_screen("train_80", draw(progress, f"training {SPEC.describe()} on CPU, 2 cores", 80))
 
@@ -148,18 +173,21 @@ def test_a_list_shows_the_names_of_its_trials(
     progress: Progress, tmp_path: Path, width: int
 ) -> None:
     with open_search(load(write(tmp_path)), tmp_path) as search:
-        trials = [search.ask() for _ in range(3)]
-    names = ["linear, seed 5", "hidden = [24], batch_norm = before, seed 5", "linear, seed 6"]
+        trials = [search.ask() for _ in range(4)]
+    settings = ["linear", "hidden = [24], batch_norm = before"]
+    names = [f"{each}, seed {seed}" for seed in (5, 6) for each in settings]
     assert [trial.label for trial in trials] == names
-    progress.target, progress.counts = 6, Counts(1, 0, 0)
-    progress.ended_trials, epoch = 1, replace(METRICS, epoch=2)
-    progress.best = BestTrial.of(trials[0], 0.9)
-    progress.running = {trial.uid: RunningTrial(trial, "", [epoch]) for trial in trials[1:]}
-    screen = draw(progress, "training the settings", width, trial=trials[0])
+    progress.target, progress.counts = 6, Counts(1, 0, 1)
+    progress.ended_trials, epoch = 2, replace(METRICS, epoch=2)
+    progress.best = BestTrial.of(trials[0], 0.8765)
+    progress.running = {trial.uid: RunningTrial(trial, "", [epoch]) for trial in trials[2:]}
+    states: list[State] = ["COMPLETE", "FAILED", "INTERRUPTED"]  # trial 2 is trained again
+    ended = dict(zip(states, trials, strict=False))
+    screen = draw(progress, "training the settings (val/accuracy)", width, ended=ended)
     assert_screen(f"list_{width}", screen)
     stream = io.StringIO()
     Plain(stream).trial_ended(progress, trials[0], "COMPLETE", RESULT, "")
-    assert "1/6  linear, seed 5: 0.8765 (best), " in stream.getvalue()
+    assert "2/6  linear, seed 5: 0.8765 (best), " in stream.getvalue()
 
 
 @pytest.mark.parametrize("height", [3, 10, 24])
@@ -168,7 +196,7 @@ def test_any_height_shows_the_most_important_lines_first(progress: Progress, hei
         str(number): RunningTrial(Trial(number=number, uid=str(number), spec=SPEC))
         for number in range(64)
     }
-    lines = draw(progress, "searching", 80, height).rstrip().splitlines()
+    lines = draw(progress, "searching (val/accuracy)", 80, height).rstrip().splitlines()
     assert len(lines) <= max(height, 9)
     assert "searching" in lines[0]
     assert "12/50 trials" in lines[1]
@@ -234,14 +262,16 @@ def test_plain_lines(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> Non
     plain = Plain(stream)
     plain.stage("preparing the data: fashion-mnist")
     plain.refresh(progress)  # too soon for a line
-    end_trials(plain, progress)
+    plain.stage("searching (val/accuracy)")
+    end_trials(plain, progress, ENDED)
     plain._written_at -= 60
     plain.refresh(progress)
-    plain.message("stopped after 10m with 12 of 50 trials; to train the others:\n  harness ...")
-    plain.stage("confirming the best 3 settings over 3 fresh seeds")
-    plain.trial_ended(progress, replace(TRIAL, confirms=3), "COMPLETE", RESULT, "")
+    plain.message("time limit of 10m reached after 12 of 50 trials; to continue:\n  harness ...")
+    plain.stage(CONFIRMING)
+    end_trials(plain, progress, confirm(progress))
     progress.target, progress.counts, progress.ended_trials = 1, Counts(0, 0, 0), 0
-    progress.running.popitem()
+    progress.running = {"u": RunningTrial(Trial(number=0, uid="u", spec=SPEC), "", [METRICS])}
+    plain.stage(f"training {SPEC.describe()} on CPU, 2 cores")
     plain._written_at -= 60
     plain.refresh(progress)
     assert "\x1b" not in stream.getvalue()
@@ -257,7 +287,7 @@ def test_json_lines_parse_one_by_one(progress: Progress) -> None:
     stage, hello, trial = map(json.loads, stream.getvalue().splitlines())
     assert stage == {"event": "stage", "text": "searching"}
     assert hello == {"event": "message", "text": "hello"}
-    assert (trial["event"], trial["number"], trial["state"]) == ("trial", 3, "COMPLETE")
+    assert (trial["event"], trial["number"], trial["state"]) == ("trial", 9, "COMPLETE")
     assert trial["best"]["val_accuracy"] == 0.8765
     assert TrialSpec.from_dict(trial["spec"]) == SPEC
 

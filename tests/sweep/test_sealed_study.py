@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from harness.cli.run_commands import open_test as cli_open_test
 from harness.cli.studies_table import format_studies, list_studies
 from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
@@ -111,7 +112,11 @@ def test_running_it_again_without_the_test_leaves_it_sealed(
 
 
 def test_the_test_set_is_opened_once_with_the_result_of_an_unsealed_run(
-    path: Path, sealed: StudyResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    sealed: StudyResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     opened = open_test(path)
     log = (path.parent / "mlruns").glob("test-sets/*.jsonl")
@@ -137,6 +142,12 @@ def test_the_test_set_is_opened_once_with_the_result_of_an_unsealed_run(
     assert again.was_open
     assert again.summary.reading == opened.summary.reading
     assert f"already opened for '{path.stem}'" in again.describe_opening()
+    monkeypatch.chdir(path.parent)
+    capsys.readouterr()
+    cli_open_test(path.stem)
+    printed = capsys.readouterr()
+    assert f"already opened for '{path.stem}'" in printed.err
+    assert "browse" in printed.out, "the summary"
     assert run(path).test == opened.summary.reading
     assert [file.read_bytes() for file in workspace.root.glob("test-sets/*.jsonl")] == before
 

@@ -36,7 +36,9 @@ ENDED_LINES = 5
 OTHER_LINES = 3
 """Lines of the trials' table that are no trials: its header, what is hidden, and one spare."""
 WIDE, NARROW = 70, 40
-"""Below these numbers of columns, the seconds of an epoch and the settings are left out."""
+"""Below these numbers of columns, the seconds of an epoch and the settings are left out.
+
+A confirmation, which repeats few settings, leaves both out below WIDE."""
 STATES = {
     "COMPLETE": ("done", "green"),
     "PRUNED": ("pruned", "yellow"),
@@ -164,7 +166,7 @@ class LiveDisplay:
             header="trial, seed" if is_confirmation else progress.noun,
             rows=rows,
             has_names=any(each.trial.name for each in running),
-            shows_settings=self._console.width >= NARROW,
+            shows_settings=self._console.width >= (WIDE if is_confirmation else NARROW),
             shows_seconds=is_wide,
         )
         hidden = len(running) - len(shown)

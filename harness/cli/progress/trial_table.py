@@ -45,7 +45,8 @@ class TrialTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         # Room for the "^C" that a terminal shows: on a line of its own it would spoil the redraw.
         width = max(1, options.max_width - 2)
-        header, *lines = console.render_lines(self._build_table(width), options, pad=False)
+        inner = options.update(max_width=width)
+        header, *lines = console.render_lines(self._build_table(width), inner, pad=False)
         yield from (*header, Segment.line())
         for line, row in zip(lines, self.rows, strict=True):
             yield from (*line, Segment.line())
@@ -54,8 +55,10 @@ class TrialTable:
                 yield from (*console.render_lines(reason, options, pad=False)[0], Segment.line())
 
     def _build_table(self, width: int) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, width=width)
         shows_settings = self.shows_settings and not self.has_names
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        if self.has_names or shows_settings:  # the column that takes the rest of the width
+            table.width = width
         if self.has_names:
             table.add_column(self.header, ratio=1, no_wrap=True, overflow="ellipsis")
         else:
