@@ -97,6 +97,9 @@ class TrialResult:
     """95 % confidence interval of a regression's validation RMSE, by the bootstrap."""
     mae_interval: tuple[float, float] | None = None
     """That of its validation MAE."""
+    by_epoch: bytes = b""
+    """The predictions after every epoch, for a confirmation run; the content of an
+    `EpochPredictions` file."""
 
     @property
     def score(self) -> float:

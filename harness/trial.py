@@ -236,6 +236,9 @@ class Trial:
     a trial of the study itself."""
     name: str = ""
     """The name of its [[trial]] table, with its seed if the study has several; else empty."""
+    split: int = 0
+    """The split that it is trained on: 0 for the study's own, 1 for the first that is drawn again,
+    for a confirmation run."""
 
     @property
     def label(self) -> str:
@@ -244,10 +247,11 @@ class Trial:
 
     @property
     def title(self) -> str:
-        """`12`, or `12, seed 3` for a confirmation run."""
+        """`12`, or `12, split 2` for a confirmation run; `12, seed 3` on the study's own split."""
         if self.confirms is None:
             return str(self.number)
-        return f"{self.confirms}, seed {self.spec.seed}"
+        run = f"split {self.split}" if self.split else f"seed {self.spec.seed}"
+        return f"{self.confirms}, {run}"
 
 
 def derive_seed(*parts: object) -> int:

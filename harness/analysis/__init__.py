@@ -6,7 +6,10 @@ Everything here reads records and trains nothing.
     fact                  one fact, with its forms
     test_set_facts        the facts about the test set
     summary               the data behind these facts, loaded from the tracking store
-    confirmation          the champion, by confirmation runs with fresh seeds
+    confirmation          the champion, by confirmation runs on new splits
+    corrected_score       what the champion's settings reach, corrected for selection
+    contenders            the settings that compete with the champion's: differences, probabilities
+    setting_differences   the same for the settings of a grid or list
     seed_variance         the settings of a grid or list, compared over their seeds
     paired_tests          two trials on the same examples: is the difference significant?
     tied_trials           the trials that are statistically indistinguishable from the champion

@@ -1,8 +1,8 @@
 """Choose the champion: the settings that win, and the run whose model is registered.
 
-The best of many validation scores is partly luck. So a search trains its best settings again with
-fresh seeds, which had no part in the selection, and the champion is chosen by the mean of these
-confirmation runs.
+The best of many validation scores is partly luck. So a search trains its best settings again, with
+fresh seeds and on new splits, which had no part in the selection, and the champion is chosen by the
+mean of these confirmation runs. Among them is a small network that may be as good.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
 
 ENDED_STATES = ("COMPLETE", "FAILED")
+MODELS_KEPT = 5
+"""The number of a search's best trials whose weights are kept."""
+MIN_EXAMPLES_FOR_MARGIN = 1.645**2 * 0.01
+"""This over the square of a margin is the least number of validation examples on which a smaller
+network is confirmed: with fewer, a difference on 1 % of them exceeds the margin's test."""
 SHOWN_TRIALS = 5
 """How many trials without a run are named."""
 
@@ -107,25 +112,68 @@ def describe_lost_runs(name: str, lost: Sequence[str]) -> str:
 
 
 def find_model_run(study: StudyRun, champion: RunRecord) -> RunRecord:
-    """Return the run whose model is registered: the champion's best confirmation run, or itself."""
+    """Return the run whose model is registered.
+
+    It is the champion itself: its confirmation runs on new splits have other validation sets, so
+    they cannot be compared. If its weights are not kept, it is the first of them. Confirmation runs
+    on the study's own split can be compared, and the best of them is returned.
+    """
     sign = get_sort_sign(study.objective)
-    for setting in rank_confirmed_settings(study):
-        if setting.trial.uid == champion.uid:
-            return min(setting.runs, key=lambda run: sign * _read_objective(study.objective, run))
-    return champion
+    runs = [
+        run
+        for setting in rank_confirmed_settings(study)
+        if setting.trial.uid == champion.uid
+        for run in setting.runs
+    ]
+    if not runs:
+        return champion
+    if runs[0].split:
+        kept = study.rank_trials()[:MODELS_KEPT]
+        return champion if any(run.uid == champion.uid for run in kept) else runs[0]
+    return min(runs, key=lambda run: sign * _read_objective(study.objective, run))
 
 
-def list_missing_seeds(study: StudyRun, top: int, seeds: int) -> list[tuple[RunRecord, int]]:
+def find_small_candidate(study: StudyRun, top: int) -> RunRecord | None:
+    """Return the smallest trial whose score is within the best trial's interval.
+
+    None if it is not smaller than each of the `top` settings, which are confirmed anyway.
+    """
+    best = list(_select_top_trials(study, top))
+    interval = study.score.compute_interval(best[0]) if best else None
+    if interval is None:
+        return None
+    sign = study.score.sign
+    limit = max(sign * bound for bound in interval)
+    near = [
+        run
+        for run in study.rank_trials()
+        if run.best is not None and run.parameters > 0 and sign * run.score <= limit
+    ]
+    smallest = min(near, key=lambda run: run.parameters, default=None)
+    if smallest and all(smallest.parameters < run.parameters for run in best):
+        return smallest
+    return None
+
+
+def list_missing_seeds(
+    study: StudyRun, top: int, seeds: int, examples: int = 0
+) -> list[tuple[RunRecord, int]]:
     """Return (trial, seed) of the confirmation runs still to be trained, for the `top` settings.
 
-    A run that ended is not trained again, even if it failed.
+    A run that ended is not trained again, even if it failed. If the runs have so many `examples` of
+    new splits that a smaller network may be shown to be within the margin, the smallest candidate
+    is confirmed too.
     """
+    trials = list(_select_top_trials(study, top))
+    if examples * (study.margin / 100) ** 2 >= MIN_EXAMPLES_FOR_MARGIN:
+        candidate = find_small_candidate(study, top)
+        trials += [candidate] if candidate else []
     ended = {
         (run.number, run.spec.seed) for run in study.confirmation_runs if run.state in ENDED_STATES
     }
     return [
         (trial, seed)
-        for trial in _select_top_trials(study, top)
+        for trial in trials
         for seed in range(trial.spec.seed + 1, trial.spec.seed + 1 + seeds)
         if (trial.number, seed) not in ended
     ]

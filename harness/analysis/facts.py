@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.confirmation import rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
 from harness.analysis.fact import Fact
-from harness.analysis.formatting import format_count, format_duration, score_to_dict
+from harness.analysis.formatting import (
+    format_count,
+    format_duration,
+    format_percent,
+    score_to_dict,
+)
 from harness.analysis.seed_variance import (
     describe_setting,
     find_setting,
@@ -32,6 +37,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
     study = summary.study
     bias, ties, expected = summary.selection_bias, summary.tied_trials, summary.expected_best
     test_bias, test_name = summary.test_selection_bias, study.test_name
+    contenders = summary.contenders
     return (
         Fact("study", value=study.name),
         build_test_fact(summary),
@@ -39,13 +45,15 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_confirmation(summary),
         _build_champion(summary),
         _build_champion_settings(summary),
+        _build_contenders(summary),
         Fact(
             "ties",
             "ties",
             ties.describe() if ties else "",
-            ties.describe_briefly() if ties and not study.is_grid_or_list else "",
+            ties.describe_briefly() if ties and not contenders else "",
             ties and ties.to_dict(),
         ),
+        _build_smaller(summary),
         Fact(
             "runner_up",
             "runner-up",
@@ -118,7 +126,10 @@ def _build_validation(summary: Summary) -> Fact:
         n = len(seeds_of_setting.runs)
         short = f"{seeds_of_setting.validation} over {n} seeds (mean ± sd); champion "
         short += score.format_value(run.score)
-    if confirmation is not None:
+    if (corrected := summary.corrected_score) is not None:
+        text = f"{score.full_name} {corrected.describe()}; {_describe_plain_mean(summary)}"
+        short = corrected.describe()
+    elif confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         text = f"{score.full_name} {confirmation.validation} over {seeds}"
@@ -132,8 +143,52 @@ def _build_validation(summary: Summary) -> Fact:
         **score_to_dict(score, summary.study.classes, run),
         **{name.removeprefix("best/val_"): metric for name, metric in metrics},
         "seed": run.spec.seed,
+        "corrected": corrected.to_dict() if corrected else None,
     }
     return Fact("validation", "validation", text, short, value)
+
+
+def _describe_plain_mean(summary: Summary) -> str:
+    """`its plain mean, which is too good, is 0.9421 ± 0.0112`."""
+    confirmation = summary.confirmation
+    assert confirmation is not None
+    failed = (
+        f"; training failed on {confirmation.failed} more splits" if confirmation.failed else ""
+    )
+    return (
+        "the plain mean ± standard deviation of these runs at their best epochs, which is too "
+        f"good, is {confirmation.validation}{failed}"
+    )
+
+
+def _build_contenders(summary: Summary) -> Fact:
+    contenders = summary.contenders
+    if contenders is None:
+        return Fact("contenders", value=None)
+    text, short = contenders.describe(), contenders.describe_briefly()
+    return Fact("contenders", "contenders", text, short, contenders.to_dict())
+
+
+def _build_smaller(summary: Summary) -> Fact:
+    """Return the smaller network that is shown to be as good within the margin."""
+    corrected = summary.corrected_score
+    if corrected is None:
+        return Fact("smaller", value=None)
+    margin, smaller, unproven = corrected.format_margin(), corrected.smaller, corrected.unproven
+    text = short = ""
+    if smaller is not None:
+        share = format_percent(smaller.trial.parameters / corrected.champion.parameters)
+        text = (
+            f"trial {smaller.trial.number} has {share} of the champion's parameters and is not "
+            f"worse by more than {margin} (non-inferiority test, 5 %)"
+        )
+        short = text.partition(" (")[0]
+    elif unproven is not None:
+        text = (
+            f"trial {unproven.trial.number} is smaller, but not shown to be within {margin} of "
+            "the champion (non-inferiority test, 5 %)"
+        )
+    return Fact("smaller", "smaller", text, short, corrected.to_dict()["smaller"])
 
 
 def _build_confirmation(summary: Summary) -> Fact:
@@ -150,12 +205,13 @@ def _build_confirmation(summary: Summary) -> Fact:
     ]
     if summary.confirmation is not None:
         text = _describe_model_score(summary, full=False)
-        return Fact(
-            "confirmed",
-            "best seed",
-            f"the model of seed {summary.model_run.spec.seed}: {text}",
-            value=value,
-        )
+        run, label = summary.model_run, "best seed"
+        model = f"the model of seed {run.spec.seed}"
+        if summary.corrected_score is not None:
+            model = f"the model of trial {run.number}"
+            model += f" on new split {run.split}" if run.split else " in the search"
+            label = "kept model"
+        return Fact("confirmed", label, f"{model}: {text}", value=value)
     text = "" if summary.study.is_grid_or_list else "no: trained with one seed only"
     return Fact("confirmed", "confirmed", text, value=value)
 

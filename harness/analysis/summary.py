@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank_confirmed_settings
+from harness.analysis.contenders import Contenders
+from harness.analysis.corrected_score import CorrectedScore, compute_corrected_score
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
@@ -24,6 +26,7 @@ from harness.analysis.paired_tests import (
     read_regression_predictions,
 )
 from harness.analysis.selection_bias import SelectionBias, compute_selection_bias
+from harness.analysis.setting_differences import compare_recorded_settings
 from harness.analysis.test_selection_bias import TestSelectionBias, compute_test_selection_bias
 from harness.analysis.tied_trials import TiedTrials, find_tied_trials
 from harness.models.baselines import BASELINES_FILE, Baselines
@@ -64,10 +67,14 @@ class Summary:
     """For a regression: true and predicted values [2, examples] by split."""
     test_selection_bias: TestSelectionBias | None = None
     """For a grid or list."""
+    corrected_score: CorrectedScore | None = None
+    """For a search that was confirmed on new splits."""
+    setting_differences: Contenders | None = None
+    """For a grid or list."""
 
     @property
     def model_run(self) -> RunRecord:
-        """The run whose model is registered: the champion, or its best confirmation run."""
+        """The run whose model is registered; see `find_model_run`."""
         return find_model_run(self.study, self.champion)
 
     @property
@@ -78,7 +85,13 @@ class Summary:
 
     @property
     def selection_bias(self) -> SelectionBias | None:
-        return compute_selection_bias(self.study, self.reading)
+        return compute_selection_bias(self.study, self.reading, self.corrected_score)
+
+    @property
+    def contenders(self) -> Contenders | None:
+        """The settings that compete with the champion's; None if they were trained only once."""
+        corrected = self.corrected_score
+        return corrected.contenders if corrected else self.setting_differences
 
     @cached_property
     def expected_best(self) -> ExpectedBest | None:
@@ -124,7 +137,9 @@ class Summary:
         """Return the MLflow description of run and experiment, whose first line MLflow shows."""
         name, score = self.study.name, self.study.score
         value = score.format_value(self.model_run.score)
-        if self.confirmation is not None:
+        if self.corrected_score is not None:
+            value = self.corrected_score.format_value()
+        elif self.confirmation is not None:
             value = str(self.confirmation.validation)
         value = value if self.study.classes else f"{score.full_name} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
@@ -153,7 +168,14 @@ class Summary:
             metrics[f"confirm/{name}_mean"] = scores.mean
             if scores.std is not None:
                 metrics[f"confirm/{name}_sd"] = scores.std
-        sources = self.tied_trials, self.expected_best, self.test_selection_bias, self.baselines
+        sources = (
+            self.corrected_score,
+            self.contenders,
+            self.tied_trials,
+            self.expected_best,
+            self.test_selection_bias,
+            self.baselines,
+        )
         for source in sources:
             metrics |= source.metrics() if source is not None else {}
         if self.reading is not None and self.reading.look:
@@ -181,6 +203,8 @@ def load_summary(
         Baselines.from_json(baselines) if baselines else None,
         {} if study.classes else read_regression_predictions(tracker, model_run, study.test_name),
         compute_test_selection_bias(tracker, study, champion),
+        compute_corrected_score(tracker, study, champion),
+        compare_recorded_settings(tracker, study),
     )
 
 

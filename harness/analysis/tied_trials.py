@@ -1,10 +1,12 @@
-"""The trials that are statistically indistinguishable from the champion, and the smallest of them.
+"""The trials that are statistically indistinguishable from the champion.
 
 Each complete trial is tested against the champion on the same validation examples: classifiers by
 McNemar's exact test, regressions by a bootstrap-t test of their squared errors, with the p-values
 adjusted for the number of trials. A trial without a significant difference at 5 % ties with the
 champion. That is no proof that it is as good: the fewer the examples and the more the trials, the
-less can be distinguished. And the champion was chosen on these very examples, which favours it.
+less can be distinguished, so the smallest difference that could have been seen is told too. And the
+champion was chosen on these very examples, which favours it. See harness.analysis.contenders for
+what confirmation runs add.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.formatting import format_count, format_percent, join_numbers
+from harness.analysis.formatting import format_count, join_numbers
 from harness.analysis.paired_tests import (
     PairedTest,
     list_comparable_trials,
@@ -48,6 +50,9 @@ class TiedTrials:
     p_values: Mapping[int, float]
     """Adjusted p-values of the members other than the champion, by trial number."""
     score: Score = ACCURACY
+    visible_difference: float | None = None
+    """The smallest difference to the champion that could have been seen: half of the interval of
+    the closest member. None without another member."""
 
     @property
     def others(self) -> tuple[RunRecord, ...]:
@@ -60,35 +65,11 @@ class TiedTrials:
         return len(self.others) + len(self.distinguishable)
 
     @property
-    def smallest(self) -> RunRecord:
-        """The member with the fewest parameters; the better one if two are equally small.
-
-        Members with a score below the champion's confidence interval do not count: with few
-        examples the tests distinguish little, and a member may be far worse. This limit is the one
-        decision that rests on an interval and not on a test. Another method in
-        `stats.proportions.compute_interval` would move it.
-        """
-        score = self.score
-        low, high = score.compute_interval(self.champion) or (0.0, 1.0)
-        limit = score.sign * (low if score.is_higher_better else high)
-        eligible = [
-            run
-            for run in self.members
-            if run.best is not None and run.parameters > 0 and score.sign * run.score <= limit
-        ]
-        return min([self.champion, *eligible], key=lambda run: run.parameters)
-
-    @property
     def test_name(self) -> str:
         return "McNemar" if self.score.task == "classes" else "bootstrap-t"
 
-    @property
-    def smallest_share(self) -> float:
-        """The parameters of the smallest member, as a share of the champion's."""
-        return self.smallest.parameters / max(1, self.champion.parameters)
-
     def describe(self) -> str:
-        """Return one sentence for the summary."""
+        """Return the sentences for the summary."""
         method = f"({self.test_name}, adjusted by Holm, 5 %)"
         examples = f"on {format_count(self.examples, 'example')} {method}"
         if not self.others:
@@ -102,8 +83,8 @@ class TiedTrials:
             trials = "the only other trial is"
         numbers = join_numbers(run.number for run in self.others)
         return (
-            f"{trials} statistically indistinguishable from the champion {examples}: {numbers}; "
-            f"{self._describe_smallest()}"
+            f"{trials} statistically indistinguishable from the champion {examples}: {numbers}"
+            + (f"; {self._describe_visible()}" if self.visible_difference else "")
         )
 
     def describe_briefly(self) -> str:
@@ -113,29 +94,20 @@ class TiedTrials:
             verb = "differ" if self.tested > 1 else "differs"
             trials = format_count(self.tested, "other trial")
             return f"none: {trials} {verb} significantly from it"
-        verb = "are" if ties > 1 else "is"
-        return f"{ties} of {self.tested} others {verb} statistically indistinguishable from it"
+        text = f"{ties} of {self.tested} others may be better or worse than it"
+        return f"{text}: {self._describe_visible()}" if self.visible_difference else text
 
-    def _describe_smallest(self) -> str:
-        smallest = self.smallest
-        if smallest.uid == self.champion.uid:
-            return "none within its interval is smaller"
-        share = format_percent(self.smallest_share)
-        return (
-            f"the smallest within its interval is trial {smallest.number}: "
-            f"{smallest.spec.describe()}, {share} of its parameters, "
-            f"{self.score.format_score(smallest)}"
-        )
+    def _describe_visible(self) -> str:
+        smallest = self.score.format_difference(self.visible_difference or 0)
+        return f"differences under {smallest} cannot be seen on {self.examples:,} examples"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""
+        visible = self.visible_difference
         return {
             "ties/trials": len(self.others),
             "ties/tested": self.tested,
-            "ties/smallest_parameters": self.smallest.parameters,
-            "ties/smallest_share": self.smallest_share,
-            f"ties/smallest_{self.score.field_name}": self.smallest.score,
-        }
+        } | ({"ties/visible_difference": visible} if visible else {})
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -143,8 +115,7 @@ class TiedTrials:
             "tested": self.tested,
             "examples": self.examples,
             "p": {str(number): p_value for number, p_value in self.p_values.items()},
-            "smallest": self.smallest.number,
-            "smallest_share": self.smallest_share,
+            "visible_difference": self.visible_difference,
         }
 
 
@@ -184,6 +155,7 @@ def find_tied_trials(tracker: Tracker, study: StudyRun, champion: RunRecord) -> 
         examples=reference.to_array().shape[1],
         p_values=tied,
         score=study.score,
+        visible_difference=min((tests[number].half_width for number in tied), default=None),
     )
 
 

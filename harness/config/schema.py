@@ -60,6 +60,12 @@ class StudyConfig:
         """Whether the best settings are trained again; a grid or list repeats its own seeds."""
         return self.confirm.seeds > 0 and self.study.sampler not in GRID_OR_LIST
 
+    @property
+    def redrawn_splits(self) -> int:
+        """The number of new splits on which the best settings are trained again."""
+        redraws = self.has_confirmation and self.confirm.resample and not self.data.own_validation
+        return self.confirm.seeds if redraws else 0
+
     def get_fixed_fields(self) -> dict[str, Any]:
         """The TrialSpec fields that every trial of a search shares."""
         return self.train | {"seed": self.study.seed}

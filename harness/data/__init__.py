@@ -17,6 +17,7 @@ tabular         a CSV or Excel table as features and labels
 table_guesses   the task and the useless columns of a table, for a new study file
 split           splits rows into training, validation and test set
 split_files     writes a split: row numbers, statistics, duplicates
+redrawn_splits  splits drawn again from training and validation, for confirmation runs
 split_notes     notes on a split: its validation set, features without an effect
 leakage         counts duplicates between the splits, and classes
 cache           the cache folder: atomic writes, checked reads

@@ -34,6 +34,7 @@ from harness.data.cache import (
     user_cache,
 )
 from harness.data.leakage import DataQuality, group_examples, hash_examples
+from harness.data.redrawn_splits import add_redrawn_splits, can_redraw
 from harness.data.split import (
     check_dataset,
     hold_out_test,
@@ -89,11 +90,22 @@ class TrainingFiles:
     """Type of the inputs: float32 for features."""
     columns: tuple[str, ...] = ()
     """The names of a table's features."""
+    redrawn: tuple[TrainingFiles, ...] = ()
+    """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that training reads."""
-        return self.inputs, self.labels, self.train_rows, self.validation_rows
+        rows = [path for each in (self, *self.redrawn) for path in each.row_paths]
+        return self.inputs, self.labels, *rows
+
+    @property
+    def row_paths(self) -> tuple[Path, Path]:
+        return self.train_rows, self.validation_rows
+
+    def select_split(self, number: int) -> TrainingFiles:
+        """Return the files of a split: 0 for the study's own, 1 for the first in `redrawn`."""
+        return self.redrawn[number - 1] if number else self
 
     def validation_labels(self) -> bytes:
         """Return the labels of the validation set in its order: uint8 classes, or float32 targets
@@ -147,6 +159,7 @@ def prepare(
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
+    redrawn: int = 0,
     **reading: Any,
 ) -> PreparedDataset:
     """Find, decode and split a dataset, or reuse the cached files of an earlier call.
@@ -168,6 +181,8 @@ def prepare(
         data_dir: The folder of the datasets, instead of $HARNESS_DATA_DIR.
         cache: The cache folder, instead of the user's.
         download: Whether missing files may be downloaded.
+        redrawn: Number of splits to draw again from the training and validation examples; none if
+            the validation set is the larger one.
         reading: The fields of `DataOptions`.
 
     Raises DataError.
@@ -234,6 +249,9 @@ def prepare(
         dtype=meta["dtype"],
         columns=tuple(meta["columns"]),
     )
+    if redrawn and can_redraw(training):
+        copies = read_groups(test_folder) if drop_duplicates else None
+        training = add_redrawn_splits(training, redrawn, split_seed, normalize, copies)
     sealed = TestFiles(test_folder / "inputs.npy", test_folder / "labels.npy")
     identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
     identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)

@@ -19,7 +19,9 @@ from harness.data.leakage import (
 from harness.data.split import compute_statistics, drop_copies, hash_rows
 from harness.data.types import Array
 
-SPLIT_META = ("mean", "std", "rows", "fairness", "target_mean", "target_std")
+STATISTICS = ("mean", "std", "target_mean", "target_std")
+"""The keys of a split's meta.json that `describe_rows` computes."""
+SPLIT_META = (*STATISTICS, "rows", "fairness")
 """The keys of a split's meta.json."""
 
 
@@ -57,19 +59,25 @@ def write_split(
         "test": meta["test_digest"],
     }
     splits = {"train": examples[train], "validation": examples[validation], "test": test}
-    indicators = meta["indicators"] if meta["by_feature"] else None
-    mean, std = compute_statistics(train_inputs, indicators)
-    targets = labels[train] if labels.dtype.kind == "f" else np.array([-1.0, 1.0])
     dropped = count - len(train)
-    split_meta = {
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-        "target_mean": float(targets.mean(dtype=np.float64)),
-        "target_std": float(targets.std(dtype=np.float64)) or 1.0,
+    split_meta = describe_rows(meta, train_inputs, labels[train]) | {
         "rows": hash_rows(train, validation),
         "fairness": measure_data_quality(splits, digests, len(meta["classes"]), dropped).to_dict(),
     }
     (folder / "meta.json").write_text(json.dumps(split_meta))
+
+
+def describe_rows(meta: Mapping[str, Any], inputs: Array, labels: Array) -> dict[str, Any]:
+    """Return the statistics of a training set, by the names of STATISTICS."""
+    indicators = meta["indicators"] if meta["by_feature"] else None
+    mean, std = compute_statistics(inputs, indicators)
+    targets = labels if labels.dtype.kind == "f" else np.array([-1.0, 1.0])
+    return {
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "target_mean": float(targets.mean(dtype=np.float64)),
+        "target_std": float(targets.std(dtype=np.float64)) or 1.0,
+    }
 
 
 def read_statistics(

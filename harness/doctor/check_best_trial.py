@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import cast
 
-from harness.analysis.confirmation import find_champion, find_model_run
+from harness.analysis.confirmation import MODELS_KEPT, find_champion, find_model_run
 from harness.doctor.check_trial_counts import build_latest_point
 from harness.doctor.findings import AddPoints, Finding, MoveAlias, UpdateRun, format_metric
 from harness.doctor.snapshot import Snapshot
 from harness.metrics import is_higher_better, read_score
 from harness.models import export
-from harness.sweep.driver import DEFAULT_KEEP
 from harness.tracking.raw_types import REBUILT_TAG
 from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, RunRecord, State, StudyRun
 from harness.trial import TrialSpec
@@ -187,7 +186,7 @@ def find_trials_with_weights(snapshot: Snapshot) -> list[int]:
     except (ValueError, KeyError, TypeError):
         return []
     best = study.rank_trials()
-    return [run.number for run in (best if study.is_grid_or_list else best[:DEFAULT_KEEP])]
+    return [run.number for run in (best if study.is_grid_or_list else best[:MODELS_KEPT])]
 
 
 def get_study_command(snapshot: Snapshot) -> str:

@@ -40,6 +40,8 @@ class ValidationMetrics(NamedTuple):
     """What an epoch's validation measured, one entry a slot."""
 
     loss: list[float]
+    example_losses: Tensor
+    """[K, n], of which `loss` has the means."""
     confusion: Tensor
     """[K, C, C], examples by [true][predicted]; [K, 0, 0] of a regression."""
     predictions: Tensor
@@ -189,18 +191,19 @@ class FusedGroup:
         slots, classes = self.layout.slots, self.data.classes
         loss = self._loss.new_zeros(slots)
         names = list(self.masks.loss)
-        predictions = []
+        predictions, example_losses = [], []
         for x, y in self.data.validation_batches(slots):
             logits = self.network.logits(x)  # [B, K, C]
             true = y.unsqueeze(1).expand(-1, slots)
-            batch_loss = losses.compute_example_losses(names[0], logits, true).sum(0)  # [K]
+            batch_losses = losses.compute_example_losses(names[0], logits, true)  # [B, K]
             for name in names[1:]:
-                other = losses.compute_example_losses(name, logits, true).sum(0)
-                batch_loss = torch.where(self.masks.loss[name][0, :, 0], other, batch_loss)
-            loss += batch_loss
+                other = losses.compute_example_losses(name, logits, true)
+                batch_losses = torch.where(self.masks.loss[name][0, :, 0], other, batch_losses)
+            loss += batch_losses.sum(0)
+            example_losses.append(batch_losses)
             predictions.append(logits[..., 0] if self.data.is_regression else logits.argmax(2))
         predicted = torch.cat(predictions)  # [n, K]
-        mean_loss = (loss / len(predicted)).tolist()
+        means = (loss / len(predicted)).tolist(), torch.cat(example_losses).t()
         if self.data.is_regression:
             in_units = predicted * self.data.target_std + self.data.target_mean
             values = in_units.t().float()  # [K, n]
@@ -208,7 +211,7 @@ class FusedGroup:
                 compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()
             ]
             metrics = [{f"val_{k}": value for k, value in row.items()} for row in by_slot]
-            return ValidationMetrics(mean_loss, values.new_empty(slots, 0, 0), values, metrics)
+            return ValidationMetrics(*means, values.new_empty(slots, 0, 0), values, metrics)
         slot = torch.arange(slots, device=loss.device)
         # Each (slot, true class, predicted class) as one index, [n, K].
         cells = (slot * classes + self.data.val_labels.unsqueeze(1)) * classes + predicted
@@ -216,7 +219,7 @@ class FusedGroup:
         confusion = counts.view(slots, classes, classes)
         correct = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
         metrics = [{"val_accuracy": count / len(predicted)} for count in correct]
-        return ValidationMetrics(mean_loss, confusion, predicted.t().to(torch.uint8), metrics)
+        return ValidationMetrics(*means, confusion, predicted.t().to(torch.uint8), metrics)
 
     def penalty(self, slot: int, spec: TrialSpec) -> float:
         return compute_penalty(spec, self.buffer.params[slot])

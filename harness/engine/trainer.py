@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.placement import CpuPlacement, GpuPlacement, Placement, free_device_memory
-from harness.engine.trial_state import BestEpoch, TrialState, find_divergence, is_better, perturb
+from harness.engine.trial_state import (
+    BestEpoch,
+    EpochScores,
+    TrialState,
+    find_divergence,
+    is_better,
+    perturb,
+)
 from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.trial import TrialSpec
 
@@ -46,13 +53,18 @@ class Trainer:
         self._waiting: list[TrialState] = []
         self._changed = False
         self._placement = placement or choose_placement(data)
+        self._needs_losses = objective == "val/loss" and not data.is_regression
 
     def __len__(self) -> int:
         return len(self._uids)
 
-    def add(self, uid: str, spec: TrialSpec) -> None:
-        """Add a trial. Raises ValueError if it cannot train on this data."""
+    def add(self, uid: str, spec: TrialSpec, keep_history: bool = False) -> None:
+        """Add a trial. Raises ValueError if it cannot train on this data.
+
+        With `keep_history` its result has the predictions after every epoch.
+        """
         trial = TrialState.create(uid, spec, self.data)
+        trial.history = [] if keep_history else None
         if self._perturbation:
             trial.tensors = perturb(trial, self._perturbation)
         self._waiting.append(trial)
@@ -140,6 +152,9 @@ class Trainer:
                     **scores.metrics[slot],
                 )
                 trial.reported_seconds = trial.seconds
+                if trial.history is not None:
+                    kept = scores.example_losses[slot] if self._needs_losses else None
+                    trial.history.append(EpochScores(trial.epochs, scores.predictions[slot], kept))
                 if trial.best is None or is_better(metrics, trial.best.metrics, self.objective):
                     trial.best = BestEpoch(
                         metrics,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from harness.models.custom import network_input_shape
 from harness.models.mlp import build_model
 from harness.results import EpochMetrics, Objective, StopReason, TrialResult
 from harness.stats.regression import compute_mae_interval, compute_rmse_interval
+from harness.tracking.epoch_predictions import EpochPredictions
 from harness.trial import TrialSpec, derive_seed
 
 
@@ -30,6 +33,16 @@ class BestEpoch:
     """[C, C], validation examples by [true][predicted]."""
     predictions: Tensor
     """[n] uint8; of a regression float32, in the target's own units."""
+
+
+class EpochScores(NamedTuple):
+    """What a confirmation run keeps of every epoch."""
+
+    epoch: int
+    predictions: Tensor
+    """[n], as in `BestEpoch`."""
+    losses: Tensor | None
+    """float32 [n], for a classification; None if the objective is another."""
 
 
 @dataclass(eq=False)
@@ -49,6 +62,8 @@ class TrialState:
     """Its share of the time that its groups' epochs took."""
     reported_seconds: float = 0.0
     """The part of `seconds` that its metrics have already reported."""
+    history: list[EpochScores] | None = None
+    """Its predictions after every validated epoch; None if they are not kept."""
 
     @classmethod
     def create(cls, uid: str, spec: TrialSpec, data: DeviceData) -> TrialState:
@@ -113,7 +128,20 @@ class TrialState:
             weights=safetensors.torch.save({name: t.cpu() for name, t in weights.items()}),
             interval=interval,
             mae_interval=mae_interval,
+            by_epoch=build_epoch_predictions(self.history, data) if self.history else b"",
         )
+
+
+def build_epoch_predictions(history: list[EpochScores], data: DeviceData) -> bytes:
+    """Return the content of a file of `EpochPredictions`."""
+    predicted = torch.stack([each.predictions for each in history]).cpu().numpy()
+    losses = [each.losses for each in history if each.losses is not None]
+    return EpochPredictions(
+        np.array([each.epoch for each in history], np.int32),
+        data.val_targets.numpy().astype(predicted.dtype),
+        predicted,
+        torch.stack(losses).float().cpu().numpy() if losses else None,
+    ).to_bytes()
 
 
 def input_statistics(spec: TrialSpec, data: DeviceData) -> tuple[Tensor, Tensor]:

@@ -11,10 +11,8 @@ import torch
 
 from harness.data.prepare import TrainingFiles
 from harness.data.torch_datasets import load_splits
-from harness.engine.device_data import DeviceData
-from harness.engine.trainer import Trainer
 from harness.executors.base import EpochEnded, Event, Setup
-from harness.executors.trial_runner import TrialRunner
+from harness.executors.trial_runner import TrialRunner, create_trainer
 from harness.trial import Trial
 
 
@@ -27,9 +25,9 @@ class InlineExecutor:
         self._threads = torch.get_num_threads()
         if setup.device == "cpu":
             torch.set_num_threads(1)  # as workers do, to get the same bits
-        data = DeviceData(load_splits(files), setup.device)
-        trainer = Trainer(data, setup.objective, perturbation=setup.perturbation)
-        self._runner = TrialRunner(trainer, "inline")
+        self._runner = TrialRunner(
+            lambda split: create_trainer(load_splits(files.select_split(split)), setup), "inline"
+        )
         self._queue: deque[Trial] = deque()
         self._running: str | None = None
 

@@ -48,9 +48,7 @@ class RayWorker:
         import torch
 
         from harness.data.torch_datasets import load_splits
-        from harness.engine.device_data import DeviceData
-        from harness.engine.trainer import Trainer
-        from harness.executors.trial_runner import TrialRunner
+        from harness.executors.trial_runner import TrialRunner, create_trainer
 
         setup = self._setup
         if setup.device == "cpu":
@@ -62,9 +60,10 @@ class RayWorker:
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
                 return torch.from_numpy(ray.get(self._stored_arrays[path]))
 
-        data = DeviceData(load_splits(self._files, read), setup.device)
-        trainer = Trainer(data, setup.objective, perturbation=setup.perturbation)
-        self._runner = TrialRunner(trainer, self._name)
+        self._runner = TrialRunner(
+            lambda split: create_trainer(load_splits(self._files.select_split(split), read), setup),
+            self._name,
+        )
 
     def advance(self, messages: Sequence[Message]) -> tuple[list[Event], bool]:
         """Apply the messages and train up to the next events.

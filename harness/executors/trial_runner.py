@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from harness.engine.trainer import Trainer
-from harness.executors.base import EpochEnded, Event, TrialEnded, TrialLost
+from harness.data.torch_datasets import Splits
+from harness.engine.device_data import DeviceData
+from harness.engine.trainer import Report, Trainer
+from harness.executors.base import EpochEnded, Event, Setup, TrialEnded, TrialLost
 from harness.results import EpochMetrics, Outcome, TrialFailure
 from harness.trial import Trial
 
@@ -16,8 +18,12 @@ class TrialRunner:
     The next epoch starts when every `EpochEnded` of the last one was answered.
     """
 
-    def __init__(self, trainer: Trainer, name: str) -> None:
-        self._trainer, self._name = trainer, name
+    def __init__(self, create_trainer: Callable[[int], Trainer], name: str) -> None:
+        """`create_trainer` creates the trainer of a split; see `Trial.split`."""
+        self._create_trainer, self._name = create_trainer, name
+        self._trainers = {0: create_trainer(0)}
+        self._splits: dict[str, int] = {}
+        """The split of each trial by its uid."""
         self._failed: list[Event] = []
         self._unanswered: set[str] = set()
         self._answers: list[tuple[str, bool]] = []
@@ -29,12 +35,16 @@ class TrialRunner:
         """Whether `step` would do anything."""
         if self._failed or self._answers:
             return True
-        return bool(len(self._trainer)) and not self._unanswered
+        return any(map(len, self._trainers.values())) and not self._unanswered
 
     def submit(self, trial: Trial) -> None:
         """Train the trial from the next epoch on. One that cannot train fails, with an event."""
         try:
-            self._trainer.add(trial.uid, trial.spec)
+            if trial.split not in self._trainers:
+                self._trainers[trial.split] = self._create_trainer(trial.split)
+            trainer = self._trainers[trial.split]
+            trainer.add(trial.uid, trial.spec, keep_history=trial.split > 0)
+            self._splits[trial.uid] = trial.split
         except (RuntimeError, ValueError, MemoryError) as error:
             self._failed.append(
                 self._make_ended(trial.uid, TrialFailure(reason=describe_error(error)))
@@ -50,17 +60,17 @@ class TrialRunner:
         ended, self._failed = self._failed, []
         answers, self._answers = self._answers, []
         for uid, keep in answers:
-            result = self._trainer.decide(uid, keep)
+            result = self._trainers[self._splits[uid]].decide(uid, keep)
             if result is not None:
                 ended.append(self._make_ended(uid, result))
         if ended:
             yield ended  # the caller may submit another trial before the epoch starts
-        elif self._trainer and not self._unanswered:
+        elif self.is_busy:
             yield from self._epoch()
 
     def _epoch(self) -> Iterator[list[Event]]:
         try:
-            for reports in self._trainer.train_epoch():
+            for reports in self._train_epoch():
                 events: list[Event] = []
                 for report in reports:
                     if isinstance(report.outcome, EpochMetrics):
@@ -72,15 +82,26 @@ class TrialRunner:
         except (RuntimeError, ValueError, MemoryError) as error:
             self.is_broken = True
             self._unanswered.clear()
-            uids, reason = self._trainer.clear(), describe_error(error)
+            reason = describe_error(error)
+            uids = [uid for trainer in self._trainers.values() for uid in trainer.clear()]
             if len(uids) == 1:
                 yield [self._make_ended(uids[0], TrialFailure(reason=reason))]
             else:
                 # One of them is to blame: each may be retried alone.
                 yield [TrialLost(uid, self._name, reason) for uid in uids]
 
+    def _train_epoch(self) -> Iterator[list[Report]]:
+        for trainer in self._trainers.values():
+            yield from trainer.train_epoch()
+
     def _make_ended(self, uid: str, outcome: Outcome) -> TrialEnded:
         return TrialEnded(uid, self._name, outcome)
+
+
+def create_trainer(splits: Splits, setup: Setup) -> Trainer:
+    """Create the trainer of one split on a worker's device."""
+    data = DeviceData(splits, setup.device)
+    return Trainer(data, setup.objective, perturbation=setup.perturbation)
 
 
 def describe_error(error: Exception) -> str:

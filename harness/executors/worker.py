@@ -10,10 +10,8 @@ import torch
 
 from harness.data.prepare import TrainingFiles
 from harness.data.torch_datasets import load_splits
-from harness.engine.device_data import DeviceData
-from harness.engine.trainer import Trainer
 from harness.executors.base import LEAVING, READY, Setup, TrialEnded
-from harness.executors.trial_runner import TrialRunner
+from harness.executors.trial_runner import TrialRunner, create_trainer
 from harness.trial import Trial
 
 M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3  # from glibc's malloc.h
@@ -33,13 +31,14 @@ def run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name:
                 _keep_freed_memory()
             else:
                 torch.cuda.set_device(setup.device)
-            data = DeviceData(load_splits(files), setup.device)
+            runner = TrialRunner(
+                lambda split: create_trainer(load_splits(files.select_split(split)), setup), name
+            )
         except Exception as error:  # the driver shows why a worker cannot start
             connection.send(f"{type(error).__name__}: {error}")
             return
         connection.send(READY)
-        trainer = Trainer(data, setup.objective, perturbation=setup.perturbation)
-        _train_trials(connection, TrialRunner(trainer, name))
+        _train_trials(connection, runner)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver died
 

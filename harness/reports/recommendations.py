@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from harness.analysis.corrected_score import CorrectedScore
 from harness.analysis.formatting import (
     format_count,
     format_ordinal,
@@ -12,7 +13,6 @@ from harness.analysis.formatting import (
     format_percent_interval,
 )
 from harness.analysis.seed_variance import rank_settings
-from harness.analysis.tied_trials import TiedTrials
 from harness.config.overrides import format_toml
 from harness.config.schema import find_varied_fields
 from harness.config.validation import LAYER_KEYS
@@ -61,12 +61,9 @@ REGULARIZERS = {
 
 
 def recommend(
-    study: StudyRun, champion: RunRecord, ties: TiedTrials | None
+    study: StudyRun, champion: RunRecord, corrected: CorrectedScore | None
 ) -> tuple[Recommendation, ...]:
-    """Return MAX_RECOMMENDATIONS at most, the most promising first.
-
-    `champion` is complete; `ties` are the trials that are tied with it.
-    """
+    """Return MAX_RECOMMENDATIONS at most, the most promising first; `champion` is complete."""
     assert champion.best is not None
     is_search = not study.is_grid_or_list  # a grid or list has neither ranges nor a search
     candidates = (
@@ -75,7 +72,7 @@ def recommend(
         _recommend_seeds(study),
         _recommend_epochs(study, champion, champion.best),
         _recommend_regularization(study, champion, champion.best),
-        _recommend_smaller_trial(champion, ties),
+        _recommend_smaller_network(corrected),
         _recommend_search_budget(study) if is_search else None,
         _recommend_fixed_value(study) if is_search else None,
         _recommend_confused_pair(study, champion),
@@ -180,19 +177,21 @@ def _describe_overfitting(best: EpochMetrics) -> str:
     return f"has an RMSE of {before} on the training set and of {after} on the validation set"
 
 
-def _recommend_smaller_trial(champion: RunRecord, ties: TiedTrials | None) -> Recommendation | None:
-    """Recommend a much smaller trial that is statistically indistinguishable from the champion."""
-    if ties is None or ties.smallest_share >= MAX_SIZE_SHARE:
+def _recommend_smaller_network(corrected: CorrectedScore | None) -> Recommendation | None:
+    """Recommend a much smaller network that is shown to be within the margin of the champion."""
+    smaller = corrected.smaller if corrected else None
+    if corrected is None or smaller is None:
         return None
-    other, score = ties.smallest, ties.score
+    trial, champion = smaller.trial, corrected.champion
+    if trial.parameters >= MAX_SIZE_SHARE * champion.parameters:
+        return None
+    times = champion.parameters / trial.parameters
     return Recommendation(
-        f"Consider trial {other.number}: {1 / ties.smallest_share:.1f} times fewer parameters",
-        f"It has {score.format_value(other.score)} on the validation set with "
-        f"{other.parameters:,} parameters, the champion {score.format_value(champion.score)} with "
-        f"{champion.parameters:,}. On the same {ties.examples:,} examples they are statistically "
-        f"indistinguishable ({ties.test_name} p = {ties.p_values[other.number]:.2g}, adjusted by "
-        f"Holm for {format_count(ties.tested, 'trial')}), which does not prove that they are "
-        "equally good.",
+        f"Consider trial {trial.number}: {times:.1f} times fewer parameters",
+        f"It has {trial.parameters:,} parameters, the champion has {champion.parameters:,}. Both "
+        f"were trained again on {format_count(corrected.splits, 'new split')}: "
+        f"{smaller.describe(corrected.score)}. A non-inferiority test at 5 % excludes that it is "
+        f"worse by more than {corrected.format_margin()}.",
     )
 
 

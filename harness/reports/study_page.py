@@ -172,7 +172,7 @@ def _build_course_section(summary: Summary) -> Section:
 
 
 def _build_recommendations_section(summary: Summary) -> Section:
-    recommendations = recommend(summary.study, summary.champion, summary.tied_trials)
+    recommendations = recommend(summary.study, summary.champion, summary.corrected_score)
     return Section(
         name="next",
         title="What to try next",

@@ -89,6 +89,8 @@ class ConfirmationRun:
     """With the new seed."""
     attempts: int
     """Recorded attempts; all of them were interrupted."""
+    split: int = 0
+    """See `Trial.split`."""
 
 
 class ConfirmationSearch(FixedSearch):
@@ -105,7 +107,8 @@ class ConfirmationSearch(FixedSearch):
 
     def ask(self) -> Trial:
         trial = super().ask()
-        return replace(trial, confirms=self._runs[self._started[trial.number][0]].number)
+        run = self._runs[self._started[trial.number][0]]
+        return replace(trial, confirms=run.number, split=run.split)
 
     def trial_uid(self, number: int) -> str:
         first, spec, attempt = self._started[number]

@@ -1,5 +1,6 @@
 """Statistics on plain numbers: confidence intervals, significance tests, regression metrics.
 
 proportions     interval of an accuracy, the lowest of several, McNemar's test, adjusted p-values
+selection       scores corrected for selection, paired differences, probability of being the best
 regression      RMSE, MAE and R2, the intervals of RMSE and MAE, the paired bootstrap-t test
 """

@@ -25,6 +25,8 @@ SQUARED_TAIL, TAIL_PRIOR_WEIGHT, MAX_TAIL = 0.8, 40, 0.9
 """The tail index of squared errors before any data, its weight in examples, and the largest one.
 Absolute errors have half the index. From 1 on, a mean would be infinite."""
 
+Z_95 = 1.96
+
 Values = npt.NDArray[Any]
 
 
@@ -64,6 +66,21 @@ def compute_rmse_interval(predicted: Values, true: Values) -> tuple[float, float
     errors = predicted.astype(np.float64) - true.astype(np.float64)
     low, high = _compute_mean_interval(np.square(errors), SQUARED_TAIL)
     return float(np.sqrt(low)), float(np.sqrt(high))
+
+
+def compute_root_mean_interval(squares: Values, relative_variance: float) -> tuple[float, float]:
+    """Return the 95 % interval of the root of the mean of squared errors [n], as for an RMSE.
+
+    `relative_variance` is what seeds and splits add: the variance of the root's logarithm.
+    """
+    root = float(np.sqrt(squares.mean()))
+    low, high = map(np.sqrt, _compute_mean_interval(squares, SQUARED_TAIL))
+    if not root or not low:
+        return float(low), float(high)
+    more = Z_95**2 * relative_variance
+    down = np.sqrt(np.log(root / low) ** 2 + more)
+    up = np.sqrt(np.log(high / root) ** 2 + more)
+    return float(root * np.exp(-down)), float(root * np.exp(up))
 
 
 def compute_mae_interval(predicted: Values, true: Values) -> tuple[float, float]:

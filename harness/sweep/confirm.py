@@ -1,4 +1,8 @@
-"""Confirmation: train a search's best settings again over fresh seeds, with the same driver.
+"""Confirmation: train a search's best settings again, with fresh seeds and on new splits.
+
+One driver trains them, as it trained the search. Each seed has a split of its own, so that the
+settings are measured on examples that had no part in their choice. A study that an earlier version
+confirmed on its own split goes on so.
 
 The record says which runs are missing. After a crash, ended runs stay, and runs that were
 interrupted are trained again.
@@ -43,17 +47,25 @@ def confirm_best_settings(
     study = require_own_study(tracker, search)
     for run in study.confirmation_runs:
         if run.state == "RUNNING":
-            trial = Trial(number=run.number, uid=run.uid, spec=run.spec, confirms=run.number)
+            trial = Trial(
+                number=run.number,
+                uid=run.uid,
+                spec=run.spec,
+                confirms=run.number,
+                split=run.split,
+            )
             tracker.finish_trial(trial, "INTERRUPTED", reason=DRIVER_DIED)
             failpoint("confirm.closed")
-    missing = list_missing_runs(plan, study)
+    missing = list_missing_runs(plan, prepared, study)
     if not missing:
         return
     count = len(missing)
     settings = len({run.number for run in missing})
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
+    redrawn = len({run.split for run in missing if run.split})
     seeds = format_count(len({run.spec.seed for run in missing}), "fresh seed")
-    watcher.stage(f"confirming {what} over {seeds}")
+    over = format_count(redrawn, "new split") if redrawn else seeds
+    watcher.stage(f"confirming {what} over {over}")
     with (
         nullcontext(executor)
         if executor
@@ -73,11 +85,15 @@ def confirm_best_settings(
         raise Interruption("interrupted during confirmation; rerun the same command to continue")
 
 
-def list_missing_runs(plan: Plan, study: StudyRun) -> list[ConfirmationRun]:
+def list_missing_runs(
+    plan: Plan, prepared: PreparedDataset, study: StudyRun
+) -> list[ConfirmationRun]:
     """List the confirmation runs that are not on record, the best settings first."""
     if not plan.config.has_confirmation:
         return []
     table = plan.config.confirm
+    redraws = bool(prepared.training.redrawn) and study.is_resampled
+    examples = table.seeds * prepared.sizes["validation"] if redraws else 0
     return [
         ConfirmationRun(
             trial.number,
@@ -86,6 +102,7 @@ def list_missing_runs(plan: Plan, study: StudyRun) -> list[ConfirmationRun]:
                 (run.number, run.spec.seed) == (trial.number, seed)
                 for run in study.confirmation_runs
             ),
+            split=seed - trial.spec.seed if redraws else 0,
         )
-        for trial, seed in list_missing_seeds(study, table.top, table.seeds)
+        for trial, seed in list_missing_seeds(study, table.top, table.seeds, examples)
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Literal, Protocol
 
+from harness.analysis.confirmation import MODELS_KEPT
 from harness.errors import HarnessError
 from harness.executors.base import EpochEnded, Event, Executor, TrialEnded
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
@@ -22,8 +23,6 @@ from harness.tracking.base import Tracker
 from harness.tracking.types import State
 from harness.trial import Trial
 
-DEFAULT_KEEP = 5
-"""The number of best trials whose weights stay in the record."""
 LAST_TRIALS_PER_SLOT = 3
 """A sweep's last trials: this many for each slot."""
 MIN_ENDED_TRIALS, MAX_FAILED_SHARE = 10, 0.9
@@ -66,7 +65,7 @@ class Driver:
         *,
         target: int,
         objective: Objective,
-        keep: int = DEFAULT_KEEP,
+        keep: int = MODELS_KEPT,
         timeout: float | None = None,
         best: BestTrial | None = None,
         noun: str = "trial",

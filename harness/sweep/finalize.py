@@ -107,14 +107,17 @@ def close_finished_study(
     return summary
 
 
-def load_finished_summary(plan: Plan, tracker: Tracker, search: Search) -> Summary | None:
+def load_finished_summary(
+    plan: Plan, prepared: PreparedDataset, tracker: Tracker, search: Search
+) -> Summary | None:
     """Return the summary of a finished study, and None if anything is left to do."""
     study = read_own_study(tracker, search)
     if study is None or not study.rank_trials():
         return None
     is_confirmed = plan.config.study.sampler in GRID_OR_LIST or (
         study.facts.get(CONFIRM_FACT) == plan.confirmation_rule
-        and not list_missing_runs(plan, study)
+        and study.margin == plan.config.confirm.margin
+        and not list_missing_runs(plan, prepared, study)
     )
     selection = freeze_selection(study)
     if list_unread_runs(study, selection) and (

@@ -30,6 +30,7 @@ from harness.sweep.environment import collect_environment, collect_origin
 from harness.sweep.options import RunOptions
 from harness.tracking.types import (
     CONFIRM_FACT,
+    MARGIN_FACT,
     MODEL_FOLDER_FACT,
     TEST_SET_FACT,
     UNCONFIRMED,
@@ -83,15 +84,24 @@ class Plan:
         """The study file's folder, which is also searched for custom models."""
         return Path(self.config.source).parent
 
-    def prepare(self, cache: Path | None = None, download: bool = True) -> PreparedDataset:
+    def prepare(
+        self, cache: Path | None = None, download: bool = True, redraw: bool = False
+    ) -> PreparedDataset:
         """Find, decode and split the study's data. Raises DataError and ConfigError.
 
-        Settings that cannot be trained are refused here too, before anything is written.
+        `redraw` adds the splits of the confirmation runs. Settings that cannot be trained are
+        refused here too, before anything is written.
         """
         check_space(self.config)
         options = self.config.data.model_dump()
         try:
-            prepared = prepare(**options, data_dir=self.data_dir, cache=cache, download=download)
+            prepared = prepare(
+                **options,
+                data_dir=self.data_dir,
+                cache=cache,
+                download=download,
+                redrawn=self.config.redrawn_splits if redraw else 0,
+            )
         except DataError as error:
             where = f"{self.config.source}: " if str(error).startswith("[data]") else ""
             raise DataError(f"{where}{error}") from error
@@ -177,6 +187,7 @@ class Plan:
         facts |= collect_origin(self.workspace.root)
         facts["command"] = self.command
         facts[CONFIRM_FACT] = self.confirmation_rule
+        facts[MARGIN_FACT] = f"{self.config.confirm.margin:g}"
         facts[TEST_SET_FACT] = prepared.test_digest
         if self.config.models:
             facts[MODEL_FOLDER_FACT] = os.path.relpath(self.study_folder)

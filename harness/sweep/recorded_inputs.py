@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness.config.schema import fill_defaults
@@ -16,40 +17,41 @@ from harness.trial import TrialSpec
 
 
 def prepare_recorded_data(
-    study: StudyRun, environment: Mapping[str, str], data_dir: Path | None
+    study: StudyRun, environment: Mapping[str, str], data_dir: Path | None, split: int = 0
 ) -> PreparedDataset:
     """Prepare the data that a study was trained on.
 
     Args:
-        environment: recorded facts, with the hash of the split.
+        environment: recorded facts, with the hash of the study's split.
+        split: the split to train on; see `Trial.split`.
 
     Raises:
         DataError: the data has changed.
         StudyError: the record does not say which data it was.
     """
-    split = environment.get("split_hash")
+    split_hash = environment.get("split_hash")
     options = fill_defaults("data", study.definition.get("data", {}))
     if str(options.get("name")).lower().endswith(TABLE_SUFFIXES):
         options["max_categories"] = sys.maxsize  # the study has trained on them
     try:
-        prepared = prepare(**options, data_dir=data_dir)
+        prepared = prepare(**options, data_dir=data_dir, redrawn=split)
     except TypeError as error:
         raise StudyError(
             f"[data] of '{study.name}' cannot be prepared by this version of harness ({error}); "
             "use the version that recorded it"
         ) from None
-    if split is None:
+    if split_hash is None:
         raise StudyError(
             f"the record of '{study.name}' does not name the split of {prepared.name} that it was "
             "trained on, so the data cannot be checked"
         )
-    if prepared.split_hash != split:
+    if prepared.split_hash != split_hash:
         raise DataError(
             f"{prepared.name} in {prepared.location} is not the data that '{study.name}' was "
             f"trained on: its split has the SHA-256 {prepared.split_hash[:16]}, the record has "
-            f"{split[:16]}; give the folder with the original files with --data-dir"
+            f"{split_hash[:16]}; give the folder with the original files with --data-dir"
         )
-    return prepared
+    return replace(prepared, training=prepared.training.select_split(split))
 
 
 def check_recorded_code(title: str, spec: TrialSpec) -> None:

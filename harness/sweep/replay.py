@@ -81,7 +81,7 @@ def replay(
     with use_process() as stop, importable_from(folder, Path.cwd()):
         check_recorded_code(f"{title} cannot be replayed", run.spec)
         watcher.stage("preparing the data")
-        prepared = prepare_recorded_data(study, before, data_dir)
+        prepared = prepare_recorded_data(study, before, data_dir, run.split)
         here = collect_environment(prepared, description, workers=1, slots=1)
         caveats = list_replay_caveats(run.environment, here)
         trainer = _ReplayTrainer(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.confirmation import MODELS_KEPT
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.config.schema import GRID_OR_LIST
@@ -20,7 +21,7 @@ from harness.search.open_study import open_search
 from harness.search.study import Search
 from harness.sweep.check_models import check_models, log_model_code
 from harness.sweep.check_name import check_name
-from harness.sweep.driver import DEFAULT_KEEP, Driver
+from harness.sweep.driver import Driver
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.process_state import use_process
@@ -142,7 +143,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
     config, workspace = plan.config, plan.workspace
     with use_process() as stop, plan.join_cluster() as plan:
         watcher.stage(f"preparing the data: {config.data.name}")
-        prepared = plan.prepare()
+        prepared = plan.prepare(redraw=True)
         check_name(plan, prepared, fresh, watcher.message)
         with (
             check_models(plan, prepared) as plan,
@@ -193,7 +194,7 @@ def _run_stages(
         from harness.sweep.finalize import load_finished_summary
 
         watcher.stage("reading the record")
-        summary = load_finished_summary(plan, tracker, search)
+        summary = load_finished_summary(plan, prepared, tracker, search)
         if summary is not None:
             return summary
     continued = search.counts.done > 0
@@ -272,7 +273,7 @@ def _drive_search(
         watcher,
         target=search.target,
         objective=study.objective,
-        keep=study.trials if study.sampler in GRID_OR_LIST else DEFAULT_KEEP,
+        keep=study.trials if study.sampler in GRID_OR_LIST else MODELS_KEPT,
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=find_best(search),
     ).run(stop)

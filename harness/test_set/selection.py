@@ -21,6 +21,10 @@ RULE_CONFIRMED = (
     "best mean {objective} over fresh seeds, of the best settings of a search; the model kept is "
     "the best of these by {objective}"
 )
+RULE_RESAMPLED = (
+    "best mean {objective} over new splits, of the best settings of a search; the model kept is "
+    "that of the trial with these settings"
+)
 RULE_GRID_OR_LIST = (
     "none: every complete trial of a grid or list is read; the model kept is the best by "
     "{objective} of the setting that is best by its mean"
@@ -34,7 +38,7 @@ class Selection:
     champion: RunRecord
     """The trial whose settings won."""
     model_run: RunRecord
-    """The run whose model is registered: the champion, or its best confirmation run."""
+    """The run whose model is registered; see `find_model_run`."""
     rule: str
     candidates: tuple[str, ...]
     """uids of the trials that it was chosen from."""
@@ -75,7 +79,7 @@ def freeze_selection(study: StudyRun) -> Selection:
     if study.is_grid_or_list:
         rule = RULE_GRID_OR_LIST
     elif confirmation_runs:
-        rule = RULE_CONFIRMED
+        rule = RULE_RESAMPLED if study.is_resampled else RULE_CONFIRMED
     return Selection(
         champion,
         find_model_run(study, champion),

@@ -4,6 +4,7 @@ base            the Tracker protocol
 types           the values that trackers write and read
 trial_document  `trial.json`: settings and learning curves of a trial
 predictions     the files of a trial's predictions
+epoch_predictions  the file of a confirmation run's predictions after every epoch
 raw_types       everything that a store holds of a study, unchecked, for `harness doctor`
 in_memory       the working fake, for tests
 mlflow          an MLflow store or server: the only package that imports mlflow

@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import Refused, StoreError, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.tracking.base import ignore
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
     CONFIRM_INFIX,
@@ -60,6 +61,7 @@ class InMemoryTracker:
             number=trial.number if trial.confirms is None else trial.confirms,
             state="RUNNING",
             spec=trial.spec,
+            split=trial.split,
             started=at or time.time(),
             environment=self._open.environment if self._open else {},
         )
@@ -98,9 +100,13 @@ class InMemoryTracker:
                 interval=outcome.interval,
                 mae_interval=outcome.mae_interval,
             )
-            if self._open is not None and self._open.validation_labels:
+            labels = self._open.validation_labels if self._open else b""
+            if outcome.by_epoch:
+                labels = EpochPredictions.from_bytes(outcome.by_epoch).true.tobytes()
+                self.log_file(trial.uid, EPOCH_PREDICTIONS_FILE, outcome.by_epoch)
+            if self._open is not None and labels:
                 predictions = Predictions(
-                    self._open.validation_labels,
+                    labels,
                     outcome.predictions,
                     is_regression=not self._open.classes,
                 )

@@ -50,7 +50,7 @@ class Predictions:
 
         Raises StoreError for a damaged file.
         """
-        with _damage_as_store_error(PREDICTIONS_FILE):
+        with damage_as_store_error(PREDICTIONS_FILE):
             rows = np.load(io.BytesIO(content), allow_pickle=False)
             if not isinstance(rows, np.ndarray) or rows.dtype not in (np.uint8, np.float32):
                 raise ValueError("not an array of uint8 or float32")
@@ -83,7 +83,7 @@ class TestPredictions:
     @classmethod
     def from_bytes(cls, content: bytes) -> TestPredictions:
         """Read `test-predictions.npz`. Raises StoreError for a damaged file."""
-        with _damage_as_store_error(TEST_PREDICTIONS_FILE):
+        with damage_as_store_error(TEST_PREDICTIONS_FILE):
             stored = np.load(io.BytesIO(content), allow_pickle=False)
             names = ("true", "predicted", "probability")
             arrays = [stored[name] for name in names[: len(stored.files)]]
@@ -95,7 +95,7 @@ class TestPredictions:
 
 
 @contextmanager
-def _damage_as_store_error(name: str) -> Iterator[None]:
+def damage_as_store_error(name: str) -> Iterator[None]:
     """Raise a StoreError of one line for a damaged file."""
     try:
         yield

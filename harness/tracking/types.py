@@ -20,6 +20,9 @@ SET_ASIDE_REASON = "its driver died, then its study was put aside by --fresh"
 
 CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 """The fact that describes how a search's winner is confirmed, and its value for "not at all"."""
+MARGIN_FACT = "confirm_margin"
+"""The fact with the largest loss at which a smaller network counts as good enough, in points of
+accuracy or percent of the RMSE."""
 TEST_SET_FACT = "test_set"
 """The fact that identifies the test set: the SHA-256 of its content."""
 MODEL_FOLDER_FACT = "model_folder"
@@ -199,6 +202,8 @@ class RunRecord:
     """ENVIRONMENT_FACTS of where it was trained; empty in older records."""
     replay: str = ""
     """The result of its last replay in one word; empty if it was never replayed."""
+    split: int = 0
+    """The split that it was trained on; see `Trial.split`. 0 in older records."""
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
@@ -262,6 +267,16 @@ class StudyRun:
     def test_set_openings(self) -> int:
         """How many times this study opened the test set; once for all trials of a grid or list."""
         return len({reading.selection for reading in self.readings})
+
+    @property
+    def margin(self) -> float:
+        """`[confirm] margin`; its default in older records."""
+        return float(self.facts.get(MARGIN_FACT, "0.5"))
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether its confirmation runs have new splits; true as long as it has none."""
+        return all(run.split for run in self.confirmation_runs)
 
     @property
     def has_confirmation(self) -> bool:

@@ -46,7 +46,7 @@ def placement(digits: PreparedDataset) -> BreakingPlacement:
 
 @pytest.fixture
 def runner(placement: BreakingPlacement) -> TrialRunner:
-    return TrialRunner(Trainer(placement._data, "val/accuracy", placement), "bench")
+    return TrialRunner(lambda _: Trainer(placement._data, "val/accuracy", placement), "bench")
 
 
 def submit(runner: TrialRunner, count: int, first: int = 0) -> list[str]:

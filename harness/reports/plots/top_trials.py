@@ -25,11 +25,10 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
 MAX_TRIALS = 15
-Status = Literal["champion", "smallest", "tied", "different", "untested", "unknown"]
-"""Compared with the champion; `smallest` is the smallest network among the tied trials."""
+Status = Literal["champion", "tied", "different", "untested", "unknown"]
+"""Compared with the champion."""
 MARKS = {
     "champion": ("star", "champion"),
-    "smallest": ("square", "indistinguishable, smallest network"),
     "tied": ("circle", "statistically indistinguishable"),
     "different": ("circle-open", "significantly different"),
     "untested": ("triangle-up-open", "not compared"),
@@ -53,7 +52,7 @@ class TopTrial:
 @dataclass(frozen=True)
 class TopTrials:
     trials: tuple[TopTrial, ...]
-    """Best first: MAX_TRIALS at most, and the smallest trial that is tied with the champion."""
+    """Best first: MAX_TRIALS at most."""
     test: TopTrial | None
     """The champion on the test set."""
     within: int
@@ -85,8 +84,7 @@ def rank_top_trials(
     test = None
     if reading is not None and (interval := score.compute_interval(reading)):
         test = TopTrial(reading.number, "test", reading.score, *interval)
-    smallest = [each for each in trials[MAX_TRIALS:] if each.status == "smallest"]
-    return TopTrials((*trials[:MAX_TRIALS], *smallest), test, within, score)
+    return TopTrials(tuple(trials[:MAX_TRIALS]), test, within, score)
 
 
 def draw_top_trials(top: TopTrials) -> go.Figure:
@@ -147,5 +145,5 @@ def _get_status(run: RunRecord, ties: TiedTrials | None) -> Status:
     if run.uid == ties.champion.uid:
         return "champion"
     if run.number in ties.p_values:
-        return "smallest" if run.uid == ties.smallest.uid else "tied"
+        return "tied"
     return "different" if run.number in ties.distinguishable else "untested"

@@ -11,6 +11,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from harness.results import TrialResult
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.raw_types import CONFUSION_FILE
 from harness.tracking.types import StudyRecord
@@ -24,7 +25,8 @@ def build_trial_files(
 ) -> dict[str, bytes]:
     """Return the files of a trial by name: `trial.json`, and more if it has a result.
 
-    `validation_labels` are a StudyRecord's; without them there is no file of predictions.
+    `validation_labels` are a StudyRecord's; without them there is no file of predictions. A
+    confirmation run has its own.
     """
     files = {"trial.json": json.dumps(document).encode()}
     if result is None:
@@ -35,6 +37,9 @@ def build_trial_files(
         table.writerow(["true \\ predicted", *classes])
         table.writerows([name, *row] for name, row in zip(classes, result.confusion, strict=True))
         files[CONFUSION_FILE] = lines.getvalue().encode()
+    if result.by_epoch:
+        files[EPOCH_PREDICTIONS_FILE] = result.by_epoch
+        validation_labels = EpochPredictions.from_bytes(result.by_epoch).true.tobytes()
     if validation_labels:
         predictions = Predictions(validation_labels, result.predictions, is_regression=not classes)
         files[PREDICTIONS_FILE] = predictions.to_bytes()

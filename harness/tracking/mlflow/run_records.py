@@ -64,4 +64,5 @@ def parse_tags(run: Run) -> RunRecord:
             metrics=run.data.metrics,
             environment=json.loads(tags.get("harness.environment", "{}")),
             replay=tags.get("harness.replay", ""),
+            split=int(tags.get("harness.redrawn_split", "0")),
         )

@@ -18,7 +18,7 @@ from harness.trial import Trial
 def trial_tags(trial: Trial, is_single: bool) -> dict[str, str]:
     """Return the tags of a trial's run; `is_single` is for a run of `train` without a study."""
     is_confirmation = trial.confirms is not None
-    return {
+    tags = {
         "harness.kind": "confirm" if is_confirmation else "train" if is_single else "trial",
         "harness.uid": trial.uid,
         "harness.number": str(trial.confirms if is_confirmation else trial.number),
@@ -26,13 +26,18 @@ def trial_tags(trial: Trial, is_single: bool) -> dict[str, str]:
         "harness.state": "RUNNING",
         "harness.spec": json.dumps(trial.spec.to_dict()),
     }
+    return tags | ({"harness.redrawn_split": str(trial.split)} if trial.split else {})
 
 
 def trial_run_name(trial: Trial) -> str:
-    """Return a run's name: `012 · 300-100 · adam 1e-03`. A confirmation run adds its seed."""
+    """Return a run's name: `012 · 300-100 · adam 1e-03`.
+
+    A confirmation run adds its split, or its seed on the study's own split.
+    """
     if trial.confirms is None:
         return f"{trial.number:03d} · {trial.spec.describe()}"
-    return f"{trial.confirms:03d} · seed {trial.spec.seed} · {trial.spec.describe()}"
+    run = f"split {trial.split}" if trial.split else f"seed {trial.spec.seed}"
+    return f"{trial.confirms:03d} · {run} · {trial.spec.describe()}"
 
 
 def find_or_create_study_run(

@@ -65,7 +65,7 @@ class LogEpochs:
 
 @dataclass(frozen=True, kw_only=True)
 class FinishTrial:
-    """`outcome` has no weights and predictions here; they are separate fields."""
+    """`outcome` has no weights, predictions and `by_epoch` here; they are separate fields."""
 
     trial: Trial
     state: State
@@ -79,6 +79,7 @@ class FinishTrial:
     predictions: Base64Bytes = b""
     weights: Base64Bytes = b""
     """Empty if they are not kept."""
+    by_epoch: Base64Bytes = b""
     kind: Literal["finish"] = "finish"
 
     @classmethod
@@ -90,16 +91,22 @@ class FinishTrial:
         return cls(
             trial=trial,
             state=state,
-            outcome=replace(outcome, predictions=b"", weights=b""),
+            outcome=replace(outcome, predictions=b"", weights=b"", by_epoch=b""),
             predictions=outcome.predictions,
             weights=outcome.weights if keep else b"",
+            by_epoch=outcome.by_epoch,
             **more,
         )
 
     def send(self, tracker: Tracker) -> None:
         outcome = self.outcome
         if isinstance(outcome, TrialResult):
-            outcome = replace(outcome, predictions=self.predictions, weights=self.weights)
+            outcome = replace(
+                outcome,
+                predictions=self.predictions,
+                weights=self.weights,
+                by_epoch=self.by_epoch,
+            )
         tracker.finish_trial(
             self.trial,
             self.state,

@@ -1,0 +1,174 @@
+"""The score of a search's confirmed settings, corrected for selection, with one interval.
+
+The confirmation runs have new splits, so their validation examples had no part in the search. What
+is left to correct is the choice of the best epoch of each run, and of the best of these settings:
+`harness.stats.selection` repeats both on resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.analysis.confirmation import ConfirmedSetting, rank_confirmed_settings
+from harness.analysis.contenders import Contender, Contenders, compare_settings
+from harness.analysis.formatting import format_count
+from harness.metrics import Score
+from harness.results import Objective
+from harness.stats.proportions import compute_interval_with_variance
+from harness.stats.regression import compute_root_mean_interval
+from harness.stats.selection import (
+    CorrectedScores,
+    ValidatedRun,
+    correct_for_selection,
+    estimate_excess_variance,
+)
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
+from harness.tracking.types import RunRecord, StudyRun
+
+if TYPE_CHECKING:
+    from harness.tracking.base import Tracker
+
+
+@dataclass(frozen=True)
+class CorrectedScore:
+    """What the champion's settings reach on new examples, estimated without selection bias."""
+
+    champion: RunRecord
+    value: float
+    interval: tuple[float, float] | None
+    """95 %, for the chance in examples, splits and seeds; None for a single split."""
+    splits: int
+    examples: int
+    """Validation examples over all splits."""
+    contenders: Contenders | None
+    """The other confirmed settings; None without any."""
+    margin: float
+    """See `[confirm] margin`."""
+    score: Score
+
+    @property
+    def smaller(self) -> Contender | None:
+        """The smallest network that is shown to be within the margin; None if none is."""
+        proven = [each for each in self._list_smaller() if each.is_within(self.margin)]
+        return min(proven, key=lambda each: each.trial.parameters, default=None)
+
+    @property
+    def unproven(self) -> Contender | None:
+        """The smallest network, if none is shown to be within the margin."""
+        smaller = [] if self.smaller else self._list_smaller()
+        return min(smaller, key=lambda each: each.trial.parameters, default=None)
+
+    def describe(self) -> str:
+        """`0.9310 (95 %: 0.9021 to 0.9552), corrected for selection, over 3 new splits`."""
+        splits = format_count(self.splits, "new split")
+        return f"{self.format_value()}, corrected for selection, over {splits}"
+
+    def format_value(self) -> str:
+        """`0.9310 (95 %: 0.9021 to 0.9552)`."""
+        bounds = f" (95 %: {self.score.format_range(self.interval)})" if self.interval else ""
+        return f"{self.score.format_value(self.value)}{bounds}"
+
+    def format_margin(self) -> str:
+        """`0.5 points`, or for a regression `0.5 %`."""
+        return f"{self.margin:g} {'points' if self.score.task == 'classes' else '%'}"
+
+    def metrics(self) -> dict[str, float]:
+        """Return MLflow metrics of the study's run."""
+        name = self.score.field_name
+        metrics = {f"confirm/{name}_corrected": self.value, "confirm/splits": self.splits}
+        if self.interval is not None:
+            low, high = self.interval
+            metrics |= {f"confirm/{name}_low": low, f"confirm/{name}_high": high}
+        return metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        smaller = self.smaller
+        return {
+            "value": self.value,
+            "interval": self.interval,
+            "splits": self.splits,
+            "examples": self.examples,
+            "margin": self.margin,
+            "smaller": smaller.trial.number if smaller else None,
+        }
+
+    def _list_smaller(self) -> list[Contender]:
+        others, size = self.contenders.others if self.contenders else (), self.champion.parameters
+        return [each for each in others if 0 < each.trial.parameters < size]
+
+
+def compute_corrected_score(
+    tracker: Tracker, study: StudyRun, champion: RunRecord
+) -> CorrectedScore | None:
+    """Correct the champion's score for selection; None if it was not confirmed on new splits."""
+    settings = rank_confirmed_settings(study)
+    own = next((each for each in settings if each.trial.uid == champion.uid), None)
+    if own is None or not study.is_resampled:
+        return None
+    splits = sorted({run.split for run in own.runs})
+    others = [each for each in settings if each is not own and _has_splits(each, splits)]
+    files = tracker.read_files(
+        [run.run_id for each in (own, *others) for run in each.runs], EPOCH_PREDICTIONS_FILE
+    )
+    read = {each.trial.uid: _read_runs(study.objective, each, splits, files) for each in settings}
+    if not read[champion.uid]:
+        return None
+    trials = [each.trial for each in (own, *others) if read[each.trial.uid]]
+    scores = correct_for_selection([read[trial.uid] for trial in trials])
+    return _build_score(study, trials, scores)
+
+
+def _has_splits(setting: ConfirmedSetting, splits: Sequence[int]) -> bool:
+    return {run.split for run in setting.runs} >= set(splits)
+
+
+def _read_runs(
+    objective: Objective,
+    setting: ConfirmedSetting,
+    splits: Sequence[int],
+    files: Mapping[str, bytes],
+) -> list[ValidatedRun]:
+    """Return the runs of a setting on these splits; none if a file is missing."""
+    by_split = {run.split: files.get(run.run_id) for run in setting.runs}
+    contents = [by_split.get(split) for split in splits]
+    read = [EpochPredictions.from_bytes(content) for content in contents if content]
+    complete = len(read) == len(splits)
+    return [_to_validated_run(objective, each) for each in read] if complete else []
+
+
+def _to_validated_run(objective: Objective, predictions: EpochPredictions) -> ValidatedRun:
+    true, predicted = predictions.true, predictions.predicted
+    if true.dtype.kind == "u":
+        right = (predicted == true).astype(np.float64)
+        losses = predictions.losses if objective == "val/loss" else None
+        return ValidatedRun(1 - right if losses is None else losses, right)
+    errors = predicted.astype(np.float64) - true.astype(np.float64)
+    squares = np.square(errors)
+    return ValidatedRun(np.abs(errors) if objective == "val/mae" else squares, squares)
+
+
+def _build_score(
+    study: StudyRun, trials: Sequence[RunRecord], scores: CorrectedScores
+) -> CorrectedScore:
+    splits, size, mean = len(scores.chosen), scores.chosen.size, float(scores.chosen.mean())
+    seeds, interval = scores.seed_variance / splits, None
+    if study.score.task == "classes":
+        value, variance = mean, mean * (1 - mean) / size + seeds
+        if splits > 1:
+            interval = compute_interval_with_variance(mean, variance, size)
+    else:
+        value = math.sqrt(mean)
+        if splits > 1:
+            spread = seeds / (2 * mean) ** 2 if mean else 0.0
+            interval = compute_root_mean_interval(scores.chosen.ravel(), spread)
+    leads = scores.settings[0] - scores.settings[1:]
+    variance = estimate_excess_variance(leads) if len(leads) else 0.0
+    contenders = compare_settings(study.score, trials, scores, variance, has_seeds=splits > 1)
+    return CorrectedScore(
+        trials[0], value, interval, splits, size, contenders, study.margin, study.score
+    )
