@@ -83,17 +83,17 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
             costs[setting, split] = means.min(0)
     best = costs.mean(1).argmin(0)  # [resamples]
     chosen = np.zeros((splits, n))
-    own = np.zeros((settings, splits, n))
+    epoch_scores = np.zeros((settings, splits, n))
     for split, left in enumerate(left_out):
         total = np.maximum(left.sum(0), 1)
         for setting in range(settings):
             run = runs[setting][split]
             picks = np.eye(len(run.scores), dtype=np.float32)[epochs[setting, split]]
             # How often each epoch was chosen while an example was left out, [epochs, n].
-            own[setting, split] = (picks.T @ left * run.scores).sum(0) / total
+            epoch_scores[setting, split] = (picks.T @ left * run.scores).sum(0) / total
             picks[best != setting] = 0
             chosen[split] += (picks.T @ left * run.scores).sum(0) / total
-    return CorrectedScores(chosen, own)
+    return CorrectedScores(chosen, epoch_scores)
 
 
 def estimate_excess_variance(scores: Values) -> float:
