@@ -1,4 +1,4 @@
-"""One study at a time uses a process and leaves it as it was (faults/test_shared_process.py too)."""
+"""One study at a time uses a process and leaves it as it was; see test_shared_process.py too."""
 
 from __future__ import annotations
 
