@@ -125,17 +125,30 @@ def doctor(
             raise typer.Exit(1)
 
 
+def _replace_closed_streams() -> None:
+    """Open /dev/null for a standard stream that is closed, as by `2>&-` or under some services.
+
+    Python has None for it, and the next file to be opened, a database perhaps, gets its descriptor.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)  # workers need it too
+            setattr(sys, name, stream)
+
+
 def run() -> NoReturn:
     """Run the console script; files that it writes are readable by the user only (0600, 0700)."""
     os.umask(0o077)
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # not if it is closed
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for other characters
     status: object = 1
 
     def leave() -> None:
         """End the process. Python's own end takes torch and mlflow apart for 1 s or more."""
-        with suppress(OSError, ValueError, AttributeError):  # a stream is closed
+        with suppress(OSError, ValueError):  # nobody reads it any more
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)

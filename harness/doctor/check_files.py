@@ -16,8 +16,9 @@ def check_files(snapshot: Snapshot) -> Iterator[Finding]:
     """Check invariant 7."""
     journal = snapshot.journal
     if snapshot.damage:
-        problem = f"fails SQLite's integrity check: {snapshot.damage}"
-        yield Finding(7, "mlflow.db", problem, remedy=RESTORE)
+        before = snapshot.misplaced_database
+        remedy = f"move {before} there, where an earlier version wrote it" if before else RESTORE
+        yield Finding(7, "mlflow.db", snapshot.damage, remedy=remedy)
     for folder in snapshot.moved_from:
         problem = f"records its files in {folder}; they were moved or copied from there"
         yield Finding(7, "mlflow.db", problem, UpdateLocations())

@@ -146,8 +146,11 @@ def check_studies(
 def _check_reachable(workspace: Workspace, uri: str) -> str:
     """Return what is wrong with a local database.
 
-    Raises StoreError where there is none or a server does not answer.
+    Raises StudyError where nothing was recorded, StoreError where a server does not answer.
     """
+    path = parse_sqlite_path(uri)
+    if path is not None and not path.is_file() and workspace.study_storage(uri).list_studies():
+        return check_database(uri)
     connect = workspace.tracker_factory(uri, reading=True)
     if parse_sqlite_path(uri) is None:
         connect()
@@ -157,6 +160,9 @@ def _check_reachable(workspace: Workspace, uri: str) -> str:
 def _open_reader(workspace: Workspace, uri: str, writing: bool, damage: str) -> RawReader | None:
     from harness.tracking.mlflow.raw_reader import MlflowRawReader
 
+    path = parse_sqlite_path(uri)
+    if path is not None and not path.is_file():
+        return None  # SQLAlchemy would try to open it for minutes
     try:
         reader = MlflowRawReader(uri, workspace.artifacts, writing)
         reader.read_holders()

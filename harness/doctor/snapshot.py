@@ -37,13 +37,15 @@ class Snapshot:
     study: RawStudy | None
     """None where the tracking store does not have the study or was not read."""
     damage: str = ""
-    """What SQLite's integrity check reports of the local database; empty for a server."""
+    """What is wrong with the local database; empty for a server."""
     holder: NameHolder = field(default_factory=NameHolder)
     """Who holds the study's name in the tracking store."""
     is_from_here: bool = True
     """Whether the study in the store was run in this folder, as far as is on record."""
     is_copied: bool = False
     """Whether the folder of the last driver is another one, and has the study too."""
+    misplaced_database: Path | None = None
+    """Where an earlier version wrote the local database, whose path has a `?`."""
     moved_from: tuple[Path, ...] = ()
     """Other folders in which the local database has the files of this one."""
     unread_journals: tuple[Path, ...] = ()
@@ -162,6 +164,7 @@ def take_snapshot(
         None,
         damage,
         unread_journals=tuple(unread_journals),
+        misplaced_database=_find_misplaced_database(uri) if damage else None,
         moved_from=_find_old_folders(workspace, uri),
         leftover_files=_find_leftovers(folder, name),
         outbox=outbox if outbox.is_file() else None,
@@ -206,10 +209,12 @@ def _count_unsent(path: Path) -> int:
 
 
 def check_database(uri: str) -> str:
-    """Return what SQLite finds wrong with a local database; empty for a healthy one or a server."""
+    """Return what is wrong with a local database; empty for a healthy one or a server."""
     path = addresses.parse_sqlite_path(uri)
     if path is None:
         return ""
+    if not path.is_file():
+        return "is missing, and the journal is there"
     if Path(f"{path}-journal").exists():
         return ""  # a transaction that a dead driver began: it is rolled back at the next opening
     try:
@@ -219,8 +224,16 @@ def check_database(uri: str) -> str:
         finally:
             database.close()
     except sqlite3.Error as error:
-        return str(error)
-    return "" if result == ["ok"] else "; ".join(result).replace("\n", " ")
+        result = [str(error)]
+    problem = "; ".join(result).replace("\n", " ")
+    return "" if problem == "ok" else f"fails SQLite's integrity check: {problem}"
+
+
+def _find_misplaced_database(uri: str) -> Path | None:
+    """Return the file that version 0.1.0 wrote for a path with a `?`: it took that for its end."""
+    path = addresses.parse_sqlite_path(uri)
+    before = Path(str(path).partition("?")[0])
+    return before if path is not None and before != path and before.is_file() else None
 
 
 def _find_old_folders(workspace: Workspace, uri: str) -> tuple[Path, ...]:

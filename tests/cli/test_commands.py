@@ -234,3 +234,22 @@ def test_every_command_is_registered_with_an_example_and_documented() -> None:
         name = command.name or command.callback.__name__
         assert (command.epilog or "").startswith(f"Example: harness {name}")
         assert any(f"harness {name}" in page for page in pages), f"document harness {name}"
+
+
+def test_closed_streams_are_no_error(tmp_path: Path) -> None:
+    """As under a service without any: an error still ends with its status, 2."""
+    program = f"exec {sys.executable} -m harness doctor {{}}"
+    for closed in ("2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(["sh", "-c", program.format(closed)], cwd=tmp_path, timeout=60)
+        assert done.returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_study_runs_with_closed_streams(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    program = (
+        f"exec {sys.executable} -m harness run-study ./tiny.toml --cpu --trials 2 <&- >&- 2>&-"
+    )
+    assert subprocess.run(["sh", "-c", program], cwd=tmp_path, timeout=120).returncode == 0
+    assert "tiny  healthy: 2 trials" in command(tmp_path, "doctor").stdout

@@ -502,6 +502,17 @@ def test_the_line_of_the_names_and_the_separator_are_recognised(tmp_path: Path, 
         make(path)
 
 
+def test_a_separator_inside_quotes_does_not_count(tmp_path: Path) -> None:
+    """Every row has more commas, inside quotes, than semicolons."""
+    path = tmp_path / "houses.csv"
+    rows = "".join(f'"Main St, {n % 2}, Town";{n % 7};{n % 90}\n' for n in range(100))
+    path.write_text(f'"street, number, town";floors;price\n{rows}')
+    columns = make(path).training.columns
+    assert columns == (
+        "street, number, town=Main St, 0, Town", "street, number, town=Main St, 1, Town", "floors",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("first", "is_told"), [("0.25,0.5,61.5", True), ("0,1,2", False)])
 def test_a_first_row_that_looks_like_data_is_told(
     tmp_path: Path, first: str, is_told: bool

@@ -154,3 +154,20 @@ def test_6_figures_on_the_test_set(record: Record) -> None:
         (6, f"reading of trial {reading.number}: the trial's run lacks test/acc")
     )
     record.expect_repaired()
+
+
+def test_confirmation_runs_that_cannot_be_read(record: Record) -> None:
+    first, second, third, fourth = (again(record, n, seed) for n in (0, 1) for seed in (1, 2))
+    record.file(first, "trial.json").unlink()
+    record.client.set_tag(second.info.run_id, "harness.spec", '{"hidden": ')
+    record.client.set_tag(third.info.run_id, "harness.number", "77")
+    record.client.set_tag(fourth.info.run_id, "harness.state", "FAILED")
+    record.client.set_terminated(fourth.info.run_id, "FAILED")
+    messages = [str(each) for each in record.check_study().findings]
+    for expected in (
+        "confirm 0.1: it is complete, but its trial.json cannot be read",
+        "confirm 0.2: its settings cannot be read",
+        "confirm 1.1: confirms trial 77, which the journal does not have",
+        "confirm 1.2: it failed without a recorded reason",
+    ):
+        assert expected in messages, messages

@@ -446,6 +446,28 @@ def test_7_a_damaged_database(record: Record, table: str) -> None:
     assert path.read_bytes() == bytes(content)
 
 
+def test_7_a_database_that_is_missing(record: Record) -> None:
+    database = record.root / "mlflow.db"
+    whole = database.read_bytes()
+    database.unlink()
+    for repair in (False, True):
+        report = record.check_study(repair)
+        (finding,) = map(str, report.findings)
+        assert (
+            finding == "mlflow.db: is missing, and the journal is there; restore it from a backup"
+        )
+        assert report.unchecked == "the store cannot be read"
+    assert not database.exists()
+    moved = Record(record.root.rename(record.root.with_name("what?")))
+    older = moved.root.with_name("what")  # by version 0.1.0
+    older.write_bytes(whole)
+    (finding,) = map(str, moved.check_study().findings)
+    assert finding.endswith(f"move {older} there, where an earlier version wrote it")
+    older.rename(moved.root / "mlflow.db")
+    moved.check_study(repair=True)
+    moved.expect_findings()
+
+
 def test_8_ordinals(record: Record) -> None:
     assert record.journal.trials[COMPLETE].user_attrs["ordinal"] == 0
     record.replace_in_journal(

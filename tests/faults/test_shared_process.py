@@ -58,3 +58,25 @@ def test_nothing_global_is_left_changed(outcomes: dict[str, Any]) -> None:
 def test_autologging_and_an_active_run_get_nothing(outcomes: dict[str, Any]) -> None:
     assert outcomes["runs of mine"] == 1
     assert not [tag for tag in outcomes["tags of mine"] if not tag.startswith("mlflow.")]
+
+
+AUTOLOGGED = """
+import mlflow
+from sklearn.linear_model import LinearRegression
+from harness.sweep.process_state import use_process
+mlflow.set_tracking_uri("sqlite:///mine.db")
+mlflow.autolog(silent=True)
+with use_process():
+    LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])  # as the plot of importances does
+print(len(mlflow.search_runs(search_all_experiments=True)))
+LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+print(len(mlflow.search_runs(search_all_experiments=True)))
+"""
+
+
+def test_autologging_is_off_while_a_study_runs_and_on_again_afterwards(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AUTOLOGGED],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.split() == ["0", "1"], done.stderr

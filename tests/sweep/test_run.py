@@ -330,3 +330,24 @@ def test_settings_that_cannot_be_trained_are_refused_before_anything_is_written(
             overrides=["train.batch_size=1"],
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_space_with_fewer_settings_than_trials_is_reported(folder: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+
+    class Watcher(Silent):
+        def message(self, text: str) -> None:
+            messages.append(text)
+
+    (tmp_path / "few.toml").write_text(
+        '[study]\ntrials = 8\n[data]\nname = "digits"\n[train]\nepochs = 1\nhidden = [8]\n'
+        "[space]\nbatch_size = [32, 64]\n"
+    )
+    result = run_study(
+        tmp_path / "few.toml", home=tmp_path / "mlruns", device="cpu", workers=0, confirm=False,
+        watcher=Watcher(),
+    )  # fmt: skip
+    assert (
+        "few: [space] has only 2 different settings, not 8; no setting is trained twice" in messages
+    )
+    assert len(result.trials) == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import tempfile
+import urllib.parse
 from contextlib import closing
 from pathlib import Path
 
@@ -70,6 +72,50 @@ def test_a_store_has_one_folder_however_it_is_spelled(name: str, folder: Path) -
     ):
         assert len(places) == 1, places
     assert (workspace.outbox_folder(uris[0]) == Path("mlruns/spool")) == (name == "this folder's")
+
+
+HOSTS = ["box", "box.example", "127.0.0.1", "10.0.0.7", "[::1]", "[fe80::a]"]
+PATHS = st.lists(st.text("abz09-._~ é%/@:", min_size=1, max_size=6), max_size=3)
+
+
+@given(
+    scheme=st.sampled_from(["http", "https", "postgresql"]),
+    host=st.sampled_from(HOSTS),
+    port=st.none() | st.integers(1, 65535),
+    parts=PATHS,
+    data=st.data(),
+)
+@settings(deadline=None)
+def test_a_network_address_is_one_store_in_any_spelling(
+    scheme: str, host: str, port: int | None, parts: list[str], data: st.DataObject
+) -> None:
+    """RFC 3986, section 6.2: case, quoting, the default port, a last slash; the user, a driver."""
+
+    def quote(letter: str) -> str:
+        if letter in ":@":
+            return letter  # quoted, it means something else
+        digits = data.draw(st.sampled_from(["%{:02x}", "%{:02X}"]), "digits")
+        quoted = "".join(map(digits.format, letter.encode()))
+        return quoted if letter in "%/" or data.draw(st.booleans(), "quote") else letter
+
+    def spell() -> str:
+        upper = data.draw(st.booleans(), "upper")
+        known = "+psycopg2" if scheme == "postgresql" and data.draw(st.booleans(), "driver") else ""
+        user = data.draw(st.sampled_from(["", "ann@", "ann:secret@"]), "user")
+        place = host.upper() if upper else host
+        shown = f":{port}" if port is not None else ""
+        if port is None and data.draw(st.booleans(), "default port"):
+            shown = f":{addresses.DEFAULT_PORTS[scheme]}"
+        path = "".join(f"/{''.join(map(quote, part))}" for part in parts)
+        slash = "/" if scheme != "postgresql" and data.draw(st.booleans(), "slash") else ""
+        return f"{scheme.upper() if upper else scheme}{known}://{user}{place}{shown}{path}{slash}"
+
+    one, other = (addresses.normalize_tracking_uri(spell()) for _ in range(2))
+    assert addresses.identify_store(one) == addresses.identify_store(other)
+    assert addresses.normalize_tracking_uri(one) == one, "the usual spelling has itself"
+    different = one.replace("://", "://other.", 1) if "@" not in one else one.replace("@", "@o.", 1)
+    if not host.startswith("[") and "127" not in host:
+        assert addresses.identify_store(different) != addresses.identify_store(one)
 
 
 def test_two_stores_have_two_folders(folder: Path) -> None:
@@ -160,6 +206,25 @@ NAMES = st.text(
     min_size=1,
     max_size=200,
 ).filter(lambda name: name not in (".", "..") and len(name.encode()) <= 200)
+
+
+@given(name=NAMES, steps=st.lists(st.sampled_from(["./", "x/../", "/", "link"]), max_size=4))
+@settings(deadline=None)
+def test_a_database_is_one_store_in_any_spelling(name: str, steps: list[str]) -> None:
+    """Relative or absolute, quoted or not, by a link or by a detour."""
+    with tempfile.TemporaryDirectory() as parent:
+        root = Path(parent).resolve() / name
+        (root / "x").mkdir(parents=True)
+        (Path(parent) / "other").symlink_to(root)
+        expected = addresses.format_sqlite_uri(root / "mlflow.db")
+        detour = "".join(step for step in steps if step != "link")
+        folder = f"{parent}/other" if "link" in steps else urllib.parse.quote(str(root))
+        driver = "+pysqlite" if len(steps) % 2 else ""
+        uri = f"sqlite{driver}:///{folder}/{detour}mlflow.db"
+        with contextlib.chdir(root):
+            spellings = [uri, f"sqlite:///{detour.lstrip('/')}mlflow.db"]
+            assert {addresses.normalize_tracking_uri(each) for each in spellings} == {expected}
+        assert addresses.normalize_tracking_uri(expected[:2000]) == expected
 
 
 @given(NAMES)

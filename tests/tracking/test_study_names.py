@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.errors import StoreError, StudyError
+from harness.system.addresses import format_sqlite_uri
 from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.types import StudyRecord
@@ -203,6 +204,20 @@ def test_a_registered_model_of_somebody_else_is_not_taken(stores: Stores) -> Non
     assert stores.open().find_model(run.info.run_id) == "models:/ours@champion"
     stores.client.delete_registered_model_alias("ours", "champion")
     assert stores.open().find_model(run.info.run_id) == "models:/ours/1"
+
+
+def test_messages_have_the_plain_path_of_a_store(tmp_path: Path) -> None:
+    (tmp_path / "50% what?").mkdir()
+    database = tmp_path / "50% what?" / "mlflow.db"
+    tracker = MlflowTracker(format_sqlite_uri(database), tmp_path / "artifacts")
+    tracker.open_study(record("one", "first"))
+    for uid, more, message in (
+        ("second", {}, f"the name 'one' is taken in sqlite:///{database} by another study"),
+        ("lost", {"continued": True}, f"but is not in sqlite:///{database}; restore the store"),
+    ):
+        with pytest.raises(StudyError) as error:
+            tracker.open_study(record("one" if uid == "second" else "none", uid, **more))
+        assert message in str(error.value)
 
 
 def test_the_command_that_restores_an_experiment_can_be_pasted(tmp_path: Path) -> None:

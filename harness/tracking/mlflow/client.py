@@ -16,7 +16,8 @@ from mlflow.tracking._tracking_service import utils as tracking_utils
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
-from harness.errors import StoreError, Unavailable, mask_credentials
+from harness.errors import StoreError, Unavailable
+from harness.system.addresses import describe_store
 from harness.tracking.mlflow.error_mapping import (
     CLIENT_ERRORS,
     map_error,
@@ -64,7 +65,7 @@ class Store:
                 self.client = MlflowClient(uri, registry_uri=uri)
             except ValueError as error:
                 why = mask_secrets(str(error), uri)
-                address = mask_credentials(uri)
+                address = describe_store(uri)
                 raise StoreError(f"the address {address} cannot be used ({why})") from None
         self._run_ids: dict[str, str] = {}
 
@@ -83,7 +84,7 @@ class Store:
     def remember_run(self, uid: str, run_id: str) -> str:
         """Remember the id of a new run, and return it."""
         if not run_id:  # MLflow's client returns this for an empty answer
-            raise Unavailable(f"MLflow at {mask_credentials(self.uri)}: the response is empty")
+            raise Unavailable(f"MLflow at {describe_store(self.uri)}: the response is empty")
         self._run_ids[uid] = run_id
         return run_id
 

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from harness.config.schema import GRID_OR_LIST, find_varied_fields
 from harness.errors import StoreError, StudyError, mask_credentials
 from harness.metrics import read_score
+from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store
@@ -52,7 +53,7 @@ def find_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -
     experiment = store.client.get_experiment_by_name(record.name)
     if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise StoreError(
-            f"the experiment '{record.name}' was deleted in {mask_credentials(store.uri)}; rename "
+            f"the experiment '{record.name}' was deleted in {describe_store(store.uri)}; rename "
             f"the study, or restore the experiment: MLFLOW_TRACKING_URI="
             f"{shlex.quote(mask_credentials(store.uri))} mlflow experiments restore -x "
             f"{experiment.experiment_id}"
@@ -155,7 +156,7 @@ def _taken_error(
         else:
             advice += ", or continue that study where it was started"
     return StudyError(
-        f"the name '{record.name}' is taken in {mask_credentials(store.uri)} by another study, "
+        f"the name '{record.name}' is taken in {describe_store(store.uri)} by another study, "
         f"{studies}, started {when}{who}; {advice}"
     )
 
@@ -177,7 +178,7 @@ def _reject_taken_model(store: Store, name: str) -> None:
                 continue  # set aside by --fresh
             owner = f"study '{owner}'"
         raise StudyError(
-            f"the registered model '{name}' in {mask_credentials(store.uri)} was made by {owner}; "
+            f"the registered model '{name}' in {describe_store(store.uri)} was made by {owner}; "
             f"choose another name (--set study.name={name}-2) or another --tracking-uri"
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from harness.errors import StudyError, mask_credentials
+from harness.errors import StudyError
+from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.deleted_runs import build_deleted_error, find_deleted_studies
@@ -59,7 +60,7 @@ def find_or_create_study_run(
     if record.continued:
         raise StudyError(
             f"study '{record.name}' has trials in its Optuna record, but is not in "
-            f"{mask_credentials(store.uri)}; restore the store from a backup, or start over with "
+            f"{describe_store(store.uri)}; restore the store from a backup, or start over with "
             "--fresh"
         )
     tags = {"harness.kind": "study", "harness.uid": record.uid, **facts}

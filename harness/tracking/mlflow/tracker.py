@@ -16,8 +16,9 @@ from typing import Any
 
 from mlflow.entities import Metric, Param
 
-from harness.errors import Refused, StudyError, mask_credentials
+from harness.errors import Refused, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
+from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import model_registry, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
@@ -95,7 +96,7 @@ class MlflowTracker(MlflowReads):
                 self._store, replace(record, continued=True), self._artifacts
             )
             if experiment is None:
-                where = mask_credentials(self._store.uri)
+                where = describe_store(self._store.uri)
                 raise StudyError(f"study '{record.name}' is not in {where}")
             self._experiment_id = str(experiment.experiment_id)
             if record.kind == "study":
@@ -275,7 +276,7 @@ class MlflowTracker(MlflowReads):
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)
         if run_id is None:
-            raise Refused(f"no run for trial {uid} in {mask_credentials(self._store.uri)}")
+            raise Refused(f"no run for trial {uid} in {describe_store(self._store.uri)}")
         return run_id
 
 
