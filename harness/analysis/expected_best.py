@@ -118,9 +118,15 @@ class ExpectedBest:
         tolerance = format_objective(self.tolerance, self.objective)
         if n == self.trials:
             return f"no fewer are expected within {tolerance} of the best ({kind})"
+        reached = self.format_value(self.running_best[n - 1])
+        if n == 1:
+            return (
+                f"one trial drawn at random is expected within {tolerance} of the best ({kind}); "
+                f"the first trial reached {reached}"
+            )
         return (
-            f"{n} drawn at random are expected within {tolerance} of the best ({kind}), the first "
-            f"{n} of the search reached {self.format_value(self.running_best[n - 1])}"
+            f"{n} drawn at random are expected within {tolerance} of the best ({kind}); the first "
+            f"{n} of the search reached {reached}"
         )
 
     def format_value(self, value: float) -> str:

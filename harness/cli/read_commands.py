@@ -19,6 +19,7 @@ from harness.cli.options import (
     Output,
     RecordedStudy,
     TrackingUri,
+    get_wrap_width,
     open_display,
     parse_device,
     report_errors,
@@ -62,9 +63,9 @@ def compare(
     with report_errors():
         with show_stage("reading the record"):
             from harness.analysis.comparison import compare as run
-            from harness.analysis.formatting import align_labels
             from harness.reports.comparison_page import build_comparison_page as page
             from harness.reports.comparison_page import get_page_path
+            from harness.system.terminal import align_labels
             from harness.workspace import Workspace
 
             workspace = Workspace(Path("mlruns"))
@@ -75,7 +76,7 @@ def compare(
         if output is Format.json:
             print(json.dumps(comparison.to_dict() | {"report": str(path)}))
             return
-        print(align_labels([*comparison.lines, ("report", str(path))]))
+        print(align_labels([*comparison.lines, ("report", str(path))], get_wrap_width()))
 
 
 @read_commands.command(rich_help_panel=KEEP, epilog="Example: harness replay fashion-mnist/12")
@@ -118,7 +119,7 @@ def replay(
         if output is Format.json:
             print(json.dumps({"event": "replayed"} | result.to_dict()))
         else:
-            print(f"\n{result.text()}")
+            print(f"\n{result.text(get_wrap_width())}")
         if not result.is_reproduced:
             raise typer.Exit(1)
 

@@ -57,7 +57,7 @@ def locate(name: str, root: Path) -> Path:
                 kind = f"{suffix} files are" if suffix else "a file without an ending is"
                 raise DataError(
                     f"{name}: {kind} not supported; save it as one of {', '.join(FILE_SUFFIXES)}, "
-                    "or give a folder of pictures"
+                    "or give a folder of images"
                 )
             target = candidate.resolve()  # a link's may have no ending, as in caches of downloads
             return target if target.suffix == suffix else candidate.absolute()
@@ -71,10 +71,10 @@ def locate(name: str, root: Path) -> Path:
 def _find_folder(name: str, path: Path, options: DataOptions) -> Source:
     from harness.data import image_folder
 
-    _refuse_keys(name, "a folder of pictures", options, ("target", "ignore", *TABLE_KEYS))
+    _refuse_keys(name, "a folder of images", options, ("target", "ignore", *TABLE_KEYS))
     if options.task == "regression":
         raise DataError(
-            f'[data] task: {name} is a folder of pictures, which has classes; a "regression" '
+            f'[data] task: {name} is a folder of images, which has classes; a "regression" '
             "needs numbers: a table, or an .npz"
         )
     images = image_folder.list_images(path, name)

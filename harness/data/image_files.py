@@ -131,7 +131,7 @@ def name_errors(file: Path) -> Iterator[None]:
             reason = f"cannot be read ({error.strerror})"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
-            reason = f"not a readable picture ({reason}); repair it, or take it away"
+            reason = f"not a readable image ({reason}); repair it, or take it away"
         raise DataError(f"{file}: {reason}") from None
 
 
@@ -169,4 +169,4 @@ def _refuse_unsupported(file: Path, head: bytes) -> None:
 
 
 def _unsupported_error(file: Path, what: str) -> DataError:
-    return DataError(f"{file}: {what} pictures are not supported; save it as PNG or JPEG")
+    return DataError(f"{file}: {what} images are not supported; save it as PNG or JPEG")

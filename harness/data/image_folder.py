@@ -87,7 +87,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
         if label not in splits[0]:
             raise DataError(
                 f"{name}: class '{label}' is in the test set but not in the training set; move "
-                "some of its pictures, or take it out"
+                "some of its images, or take it out"
             )
     notes = _describe_left_out(folder, left_out)
     if others:
@@ -116,17 +116,17 @@ def _describe_left_out(folder: Path, left_out: Sequence[Path]) -> tuple[str, ...
     others = [path for path in paths if path not in hidden and path not in links]
     notes = []
     if hidden:
-        count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
+        count = f"{len(hidden):,} {'images' if len(hidden) > 1 else 'image'}"
         notes.append(f"{count} in hidden or system folders, such as {hidden[0]}")
     if links:
         count = f"{len(links):,} {'links' if len(links) > 1 else 'link'}"
         notes.append(
-            f"{count} to folders or to nothing, such as {links[0]}; to read the pictures there, "
+            f"{count} to folders or to nothing, such as {links[0]}; to read the images there, "
             "copy them"
         )
     if others:
         count = f"{len(others):,} {'files' if len(others) > 1 else 'file'}"
-        notes.append(f"{count} of no picture format, such as {others[0]}")
+        notes.append(f"{count} of no image format, such as {others[0]}")
     return tuple(f"{folder.name}: left out {note}" for note in notes)
 
 
@@ -164,12 +164,12 @@ def _describe_ranges(name: str, ranges: ValueRanges) -> list[str]:
     notes = []
     if scales := [each for each in ranges.descriptions if not each.startswith("transparent")]:
         notes.append(
-            f"{name}: pictures are scaled to 0 to 255 by what they hold ({', '.join(scales)}); for "
+            f"{name}: images are scaled to 0 to 255 by what they hold ({', '.join(scales)}); for "
             "another scale, save them with 8 bits"
         )
     if ranges.ink[1]:
         notes.append(
-            f"{name}: transparent pictures are laid on {ranges.background}; for another "
+            f"{name}: transparent images are laid on {ranges.background}; for another "
             "background, save them with an opaque one"
         )
     return notes
@@ -222,12 +222,12 @@ def _group_by_class(
         left_out += others
         if not by_class[class_folder.name]:
             raise DataError(
-                f"{name}: class '{class_folder.name}' has no picture ({', '.join(SUFFIXES)}); put "
+                f"{name}: class '{class_folder.name}' has no image ({', '.join(SUFFIXES)}); put "
                 "some there, or delete the folder"
             )
     if not by_class:
         raise DataError(
-            f"{name}: a folder with no classes; put the pictures of each class into their own "
+            f"{name}: a folder with no classes; put the images of each class into their own "
             f"folder, as in {name.rstrip('/')}/cat/1.png"
         )
     return by_class
@@ -237,7 +237,7 @@ def _check_memory(sizes: Sequence[tuple[int, int]], name: str) -> None:
     if 3 * sum(height * width for height, width in sizes) > MAX_BYTES:
         height, width = max(sizes)
         raise DataError(
-            f"[data] size: {name} has {len(sizes):,} pictures of up to {height}x{width}, too many "
+            f"[data] size: {name} has {len(sizes):,} images of up to {height}x{width}, too many "
             "pixels for memory; resize them, for example by size = [32, 32]"
         )
 
@@ -252,7 +252,7 @@ def _check_sizes(files: Sequence[Path], images: Sequence[Array], name: str) -> N
             for file in [files[sizes.index(size)]]
         )
         raise DataError(
-            f"[data] size: {name} has pictures of {len(counts):,} sizes, height x width: "
+            f"[data] size: {name} has images of {len(counts):,} sizes, height x width: "
             f"{examples}; size = {list(counts[0][0])} resizes all to one, and stretches those of "
             "another shape"
         )

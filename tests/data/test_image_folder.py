@@ -256,15 +256,15 @@ def damage(photos: Path, how: str) -> None:
 
 
 MESSAGES = {
-    "cut off": r"dot/3\.png: not a readable picture \(image file is truncated",
-    "a text": r"dot/3\.png: not a readable picture \(no PNG, JPEG, BMP or other",
-    "empty": r"dot/3\.png: not a readable picture",
-    "HEIC": r"dot/3\.png: HEIC pictures are not supported; save it as PNG",
-    "SVG": r"dot/logo\.svg: SVG pictures are not supported; save it as PNG",
-    "a class without images": "class 'dot' has no picture",
+    "cut off": r"dot/3\.png: not a readable image \(image file is truncated",
+    "a text": r"dot/3\.png: not a readable image \(no PNG, JPEG, BMP or other",
+    "empty": r"dot/3\.png: not a readable image",
+    "HEIC": r"dot/3\.png: HEIC images are not supported; save it as PNG",
+    "SVG": r"dot/logo\.svg: SVG images are not supported; save it as PNG",
+    "a class without images": "class 'dot' has no image",
     "a class with one image": r"class 'dot' has one example .* leave it out by \[data\] classes",
     "one class": r"has only one class \(bar\)",
-    "no classes": "a folder with no classes; put the pictures of each class into their own",
+    "no classes": "a folder with no classes; put the images of each class into their own",
 }
 
 
@@ -279,8 +279,8 @@ def test_the_error_for_a_damaged_folder_is_one_line(photos: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": "x"}, r"\[data\] target: .* is a folder of pictures, which has none"),
-        ({"task": "regression"}, r"\[data\] task: .* is a folder of pictures, which has classes"),
+        ({"target": "x"}, r"\[data\] target: .* is a folder of images, which has none"),
+        ({"task": "regression"}, r"\[data\] task: .* is a folder of images, which has classes"),
         ({"size": [100_000, 100_000]}, r"\[data\] size: .* too many pixels for memory"),
     ],
 )
@@ -308,7 +308,7 @@ def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, na
     after = make(photos, tmp_path / "cache2")
     assert (after.sizes, after.split_hash) == (before.sizes, before.split_hash)
     (note,) = after.notes
-    assert re.search(r"left out 3 pictures in hidden or system folders, such as dot/", note)
+    assert re.search(r"left out 3 images in hidden or system folders, such as dot/", note)
 
 
 def test_linked_folders_are_left_out_by_name(photos: Path, tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_images_are_recognised_by_their_content(photos: Path, tmp_path: Path) ->
     after = make(photos, tmp_path / "cache2")
     assert after.sizes == before.sizes
     (note,) = after.notes
-    assert note.endswith("left out 2 files of no picture format, such as dot/labels.csv")
+    assert note.endswith("left out 2 files of no image format, such as dot/labels.csv")
     jpeg = photos / "bar" / "0.png"  # a JPEG by another name
     Image.fromarray(make_image(0)).save(jpeg, "JPEG")
     assert make(photos, tmp_path / "cache3").sizes == before.sizes
