@@ -11,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from harness.data.image_files import is_archive
 from harness.data.types import MISSING_TEXTS, DataOptions, Source
 from harness.errors import DataError
 
@@ -54,6 +55,8 @@ def locate(name: str, root: Path) -> Path:
         if _exists(candidate):
             suffix = candidate.suffix
             if not candidate.is_dir() and suffix.lower() not in FILE_SUFFIXES:
+                if is_archive(candidate):
+                    raise DataError(f"{name}: is an archive; unpack it, and give what is in it")
                 kind = f"{suffix} files are" if suffix else "a file without an ending is"
                 raise DataError(
                     f"{name}: {kind} not supported; save it as one of {', '.join(FILE_SUFFIXES)}, "
@@ -66,6 +69,15 @@ def locate(name: str, root: Path) -> Path:
         f"[data] name: no file or folder {searched}; a relative path begins in the working "
         "directory"
     )
+
+
+def is_missing(name: str, root: Path) -> bool:
+    """Whether there is nothing at the path `name`, in the working directory and in `root`."""
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # no such user
+        return True
+    return not _exists(path) and not _exists(root / path)
 
 
 def _find_folder(name: str, path: Path, options: DataOptions) -> Source:

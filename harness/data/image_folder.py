@@ -20,6 +20,7 @@ import numpy as np
 from harness.data.image_files import (
     ORIENTATION,
     SUFFIXES,
+    find_archive,
     has_image_suffix,
     is_folder_link,
     is_hidden,
@@ -69,16 +70,15 @@ def list_images(folder: Path, name: str) -> ImageFolder:
     others = [each for each in subfolders if each not in parts]
     names = {each.name.lower() for each in parts}
     if not names & {"train", "training"} or (others and not _are_splits(parts)):
-        splits = [_group_by_class(subfolders, name, left_out)]
+        splits = [_group_by_class(folder, subfolders, name, left_out)]
         return ImageFolder(tuple(splits), _describe_left_out(folder, left_out))
     splits, validation = [], set()
     for split_names in (TRAINING_FOLDERS, TEST_FOLDERS):
         split: ImagesByClass = {}
         for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
             if part.name.lower() in split_names:
-                by_class = _group_by_class(
-                    _list_folders(part, left_out), f"{name}/{part.name}", left_out
-                )
+                folders = _list_folders(part, left_out)
+                by_class = _group_by_class(part, folders, f"{name}/{part.name}", left_out)
                 for label, files in by_class.items():
                     split.setdefault(label, []).extend(files)
                     validation |= {*files} if part.name.lower() in VALIDATION_FOLDERS else set()
@@ -213,24 +213,35 @@ def _leads_nowhere(link: Path) -> bool:
 
 
 def _group_by_class(
-    class_folders: Sequence[Path], name: str, left_out: list[Path]
+    folder: Path, class_folders: Sequence[Path], name: str, left_out: list[Path]
 ) -> ImagesByClass:
-    """Return the images by class; the files that are left out are added to `left_out`."""
+    """Return the images of a folder by class; what is left out is added to `left_out`."""
     by_class = {}
     for class_folder in class_folders:
         by_class[class_folder.name], others = list_files(class_folder)
         left_out += others
         if not by_class[class_folder.name]:
+            _refuse_archive(class_folder, f"{name}: class '{class_folder.name}'")
             raise DataError(
                 f"{name}: class '{class_folder.name}' has no image ({', '.join(SUFFIXES)}); put "
                 "some there, or delete the folder"
             )
     if not by_class:
+        _refuse_archive(folder, name)
         raise DataError(
             f"{name}: a folder with no classes; put the images of each class into their own "
             f"folder, as in {name.rstrip('/')}/cat/1.png"
         )
     return by_class
+
+
+def _refuse_archive(folder: Path, what: str) -> None:
+    """Raise DataError if there is an archive where images should be."""
+    if archive := find_archive(folder):
+        raise DataError(
+            f"{what} has no images, but the archive {archive.name}; unpack it there first, so that "
+            "each class has a folder of images"
+        )
 
 
 def _check_memory(sizes: Sequence[tuple[int, int]], name: str) -> None:

@@ -148,12 +148,17 @@ def test_the_studies_that_can_be_run_have_a_line_and_a_time(
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "own.toml").write_text(STUDY)
     (tmp_path / "studies" / "broken.toml").write_text("[study")
+    gone = STUDY.replace('"digits"', '"./data of 2025/images-of-cats-and-dogs.npz"')
+    (tmp_path / "studies" / "gone.toml").write_text(gone)
+    (tmp_path / "ames").mkdir()
+    (tmp_path / "ames" / "AmesHousing.xlsx").touch()
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path))
     rows = list_ready_studies()
-    assert [row["name"] for row in rows[:2]] == ["broken", "own"]
-    assert [bool(row["error"]) for row in rows[:3]] == [True, False, False]
+    assert [row["name"] for row in rows[:3]] == ["broken", "gone", "own"]
+    assert [bool(row["error"]) for row in rows[:4]] == [True, True, False, False]
     assert_screen("ready_studies", format_ready_studies(rows))
     assert max(map(len, format_ready_studies(rows).splitlines())) <= 80
-    assert all(row["description"] for row in rows[2:])
+    assert all(row["description"] for row in rows[3:])
 
 
 def test_without_a_name_the_default_study_is_announced(

@@ -256,6 +256,7 @@ def test_an_existing_file_is_not_replaced() -> None:
         (["hauses.csv", "--target", "price"], "[data] name: no file or folder"),
         (["digts"], "no dataset 'digts'; did you mean 'digits'?; for custom data, give its path"),
         (["notes.txt"], "notes.txt: .txt files are not supported; save it as one of .npz, .csv, "),
+        (["few.tar.gz"], "few.tar.gz: is an archive; unpack it, and give what is in it"),
         (["./few"], "./few: a file without an ending is not supported; save it as one of .npz, "),
         (["digits", "--target", "x"], "--target: is for custom data"),
         (
@@ -272,6 +273,7 @@ def test_each_error_is_one_line(arguments: list[str], message: str) -> None:
     Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
     Path("notes.txt").write_text("hello")
     Path("few").write_text("hello")
+    Path("few.tar.gz").write_text("hello")
     Path("few.csv").write_text("area,kind\n1,hut\n7,hut\n3,villa\n5,villa\n")
     done = CliRunner().invoke(app, ["new-study", *arguments])
     assert done.exit_code == 2

@@ -243,6 +243,14 @@ def damage(photos: Path, how: str) -> None:
         case "a class without images":
             for image in (photos / "dot").iterdir():
                 image.unlink()
+        case "an archive for a class":
+            for image in (photos / "dot").iterdir():
+                image.unlink()
+            (photos / "dot" / "dots.tar.gz").write_bytes(b"")
+        case "an archive for all":
+            for name in CLASSES:
+                shutil.rmtree(photos / name)
+            (photos / "photos.zip").write_bytes(b"")
         case "a class with one image":
             for image in [*(photos / "dot").iterdir()][1:]:
                 image.unlink()
@@ -262,6 +270,8 @@ MESSAGES = {
     "HEIC": r"dot/3\.png: HEIC images are not supported; save it as PNG",
     "SVG": r"dot/logo\.svg: SVG images are not supported; save it as PNG",
     "a class without images": "class 'dot' has no image",
+    "an archive for a class": "class 'dot' has no images, but the archive dots.tar.gz; unpack it",
+    "an archive for all": "photos has no images, but the archive photos.zip; unpack it there",
     "a class with one image": r"class 'dot' has one example .* leave it out by \[data\] classes",
     "one class": r"has only one class \(bar\)",
     "no classes": "a folder with no classes; put the images of each class into their own",
@@ -301,8 +311,8 @@ def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, na
     before = make(photos, tmp_path / "cache")
     (few,) = before.notes
     assert few.endswith(
-        " examples to validate: each is 16.7 points of accuracy, and a 95 % interval near 90 % is "
-        "± 22 points; add examples, or raise [data] validation, to compare trials"
+        ": only 7 examples to validate: each is 14.3 points of accuracy, and a 95 % interval near "
+        "90 % is ± 24 points; add examples, or raise [data] validation, to compare trials"
     )
     for folder in (photos / "dot" / name, photos / "dot" / "deeper" / name, photos / name):
         folder.mkdir(parents=True)
