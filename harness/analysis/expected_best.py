@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import Z_95, format_objective, is_higher_better
+from harness.metrics import OBJECTIVE_NAMES, Z_95, format_objective, is_higher_better
 from harness.results import Objective, count_correct
 from harness.stats.proportions import compute_interval
 from harness.tracking.types import RunRecord, StudyRun
@@ -109,7 +109,8 @@ class ExpectedBest:
         reported = [n for n in REPORTED_N if n < self.trials][-MAX_REPORTED:]
         means = [f"{self.format_value(self.mean[n - 1])} of {n}" for n in reported]
         means.append(f"{self.format_value(self.best)} of all {self.trials}")
-        return f"expected {', '.join(means)}; {self.describe_sufficient_trials()}"
+        name = OBJECTIVE_NAMES[self.objective]
+        return f"expected {name} {', '.join(means)}; {self.describe_sufficient_trials()}"
 
     def describe_sufficient_trials(self) -> str:
         """Return how many random trials would suffice, and the search's best after as many."""

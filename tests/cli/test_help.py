@@ -148,7 +148,7 @@ def test_the_studies_that_can_be_run_have_a_line_and_a_time(
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "own.toml").write_text(STUDY)
     (tmp_path / "studies" / "broken.toml").write_text("[study")
-    gone = STUDY.replace('"digits"', '"./data of 2025/images-of-cats-and-dogs.npz"')
+    gone = STUDY.replace('"digits"', '"./data of 2025/images-of-cats.npz"')
     (tmp_path / "studies" / "gone.toml").write_text(gone)
     (tmp_path / "ames").mkdir()
     (tmp_path / "ames" / "AmesHousing.xlsx").touch()
