@@ -91,7 +91,7 @@ def test_a_few_color_images_among_grey_ones_are_reported() -> None:
     new_study = write_new_study(str(folder), Path("colour.toml"))
     assert "249 colour images" in new_study.data
     (line,) = (each for each in Path("colour.toml").read_text().splitlines() if "in colour" in each)
-    assert re.match("# of the images to train on [1-9] are in colour, all others grey", line)
+    assert re.match("# [1-9] of the training images are in colour, all others grey", line)
 
 
 def test_the_task_is_guessed_from_the_target() -> None:
@@ -121,7 +121,7 @@ def test_useless_columns_are_left_out() -> None:
     text = Path(config.source).read_text()
     assert "# Id numbers the rows, name has another text in every row, nothing is empty\n" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
-    assert 'task = "regression" # guessed: its numbers are many' in text
+    assert 'task = "regression" # guessed from the target: it has' in text
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert other.notes[0] == (
         'ignore = ["kind", "Id", "name", "nothing"]: Id numbers the rows, name has another text in '
@@ -146,8 +146,8 @@ def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
     assert new_study.notes[:2] == (
         "sheet = \"Sold\": the first visible one with the column 'price', not 'About'; "
         "to read another sheet, add --set 'data.sheet=NAME'",
-        'task = "regression": guessed: its numbers are many, or not whole; to predict classes, '
-        "add --task classes",
+        'task = "regression": guessed from the target: it has many different numbers, or '
+        "fractions; to predict classes, add --task classes",
     )
     folder = write_images(200, 100)
     note = write_new_study(str(folder), Path("p.toml")).notes[0]
