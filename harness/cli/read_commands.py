@@ -97,10 +97,10 @@ def replay(
 ) -> None:
     """Train a trial again and compare it with the record.
 
-    The results must be identical, or within rounding error where identical results are not
-    promised. Three slightly perturbed copies of the trial measure that error. The exit status is
-    1 if they differ. A trial that was
-    trained on a CPU is replayed on a CPU.
+    On the same kind of processor with the same versions, a trial that was trained alone must give
+    an identical result. Elsewhere the result may differ as much as rounding causes, which three
+    slightly changed copies of the trial measure. The exit status is 1 if it differs more. A trial
+    that was trained on a CPU is replayed on a CPU.
     """
     with report_errors():
         device = parse_device(gpu, cpu)

@@ -43,7 +43,7 @@ def describe_small_validation(
             f"each is {100 / examples:.1f} points of accuracy, and a 95 % interval near "
             f"{100 * EXAMPLE_ACCURACY:.0f} % is ± {50 * (high - low):.0f} points"
         )
-    remedy = "" if own_validation else ", or raise [data] validation,"
+    remedy = "" if own_validation else ", or validate on more of them ([data] validation),"
     return [
         f"{name}: only {examples} examples to validate: {effect}; add examples{remedy} to "
         "compare trials"

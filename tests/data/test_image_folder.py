@@ -312,7 +312,8 @@ def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, na
     (few,) = before.notes
     assert few.endswith(
         ": only 7 examples to validate: each is 14.3 points of accuracy, and a 95 % interval near "
-        "90 % is ± 24 points; add examples, or raise [data] validation, to compare trials"
+        "90 % is ± 24 points; add examples, or validate on more of them "
+        "([data] validation), to compare trials"
     )
     for folder in (photos / "dot" / name, photos / "dot" / "deeper" / name, photos / name):
         folder.mkdir(parents=True)
