@@ -172,7 +172,7 @@ class TrialSpec:
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
         if self.loss != "cross-entropy":
-            parts.append(self.loss)
+            parts.append(f"{self.loss} loss")
         if self.augment:
             parts.append("+".join(self.augment))
         parts.append(f"{self.optimizer} {self.learning_rate:.3g}")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import Z_95, format_objective, is_higher_better
+from harness.metrics import OBJECTIVE_NAMES, Z_95, format_objective, is_higher_better
 from harness.results import Objective, count_correct
 from harness.stats.proportions import compute_interval
 from harness.tracking.types import RunRecord, StudyRun
@@ -109,7 +109,8 @@ class ExpectedBest:
         reported = [n for n in REPORTED_N if n < self.trials][-MAX_REPORTED:]
         means = [f"{self.format_value(self.mean[n - 1])} of {n}" for n in reported]
         means.append(f"{self.format_value(self.best)} of all {self.trials}")
-        return f"expected {', '.join(means)}; {self.describe_sufficient_trials()}"
+        name = OBJECTIVE_NAMES[self.objective]
+        return f"expected {name} {', '.join(means)}; {self.describe_sufficient_trials()}"
 
     def describe_sufficient_trials(self) -> str:
         """Return how many random trials would suffice, and the search's best after as many."""
@@ -118,9 +119,15 @@ class ExpectedBest:
         tolerance = format_objective(self.tolerance, self.objective)
         if n == self.trials:
             return f"no fewer are expected within {tolerance} of the best ({kind})"
+        reached = self.format_value(self.running_best[n - 1])
+        if n == 1:
+            return (
+                f"one trial drawn at random is expected within {tolerance} of the best ({kind}); "
+                f"the first trial reached {reached}"
+            )
         return (
-            f"{n} drawn at random are expected within {tolerance} of the best ({kind}), the first "
-            f"{n} of the search reached {self.format_value(self.running_best[n - 1])}"
+            f"{n} drawn at random are expected within {tolerance} of the best ({kind}); the first "
+            f"{n} of the search reached {reached}"
         )
 
     def format_value(self, value: float) -> str:

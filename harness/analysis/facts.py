@@ -242,14 +242,15 @@ def _build_trials(study: StudyRun) -> Fact:
     ended = {state: n for state, n in counts.items() if state != "INTERRUPTED"}
     parts = [f"{n} {state.lower()}" for state, n in ended.items() if n]
     retried = counts["INTERRUPTED"]
-    retries = f", {retried} interrupted and retried" if retried else ""
+    # Optuna gives a retry a new number, so the numbers go beyond the count.
+    retries = f", {retried} more interrupted and retried under new numbers" if retried else ""
     # Time that trials shared because they trained fused counts once.
     seconds = sum(epoch.seconds for run in study.trials for epoch in run.epochs)
     time = format_duration(seconds) if seconds >= 1 else "less than 1 s"
     total, device = sum(ended.values()), study.facts.get("device", "")
     text = f"{total}: {', '.join(parts)}{retries}; {time} of training on {device}"
     states = ", ".join(parts) if len(parts) > 1 else f"all {parts[0].split()[1]}"
-    short = f"{format_count(total, 'trial')}: {states}; trained {time} on {device}"
+    short = f"{format_count(total, 'trial')}: {states}{retries}; trained {time} on {device}"
     value = {state.lower(): n for state, n in counts.items()}
     return Fact("trials", "trials", text, short, value)
 

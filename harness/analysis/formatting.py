@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from harness.stats.proportions import (
     find_lowest_proportion,
 )
 
+MAX_FILE_NAME = 55
+"""Characters, of up to 4 bytes each: a file name has at most 255 bytes."""
 NO_HARDEST_CLASS = "no class is clearly hardest"
 
 
@@ -165,7 +168,6 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def align_labels(lines: Sequence[tuple[str, str]]) -> str:
-    """Format (label, text) pairs as lines for a terminal, the texts in one column."""
-    width = max(len(label) for label, _ in lines)
-    return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
+def format_file_name(title: str) -> str:
+    """Format a title as a file name without an ending: `shapes-1-seed-3`."""
+    return re.sub(r"[^\w.]+", "-", title)[:MAX_FILE_NAME].strip("-.") or "page"

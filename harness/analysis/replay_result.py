@@ -1,4 +1,4 @@
-"""The result of a replay: one word, and the evidence for it."""
+"""The result of a replay: whether the trial was reproduced, and the evidence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.analysis.formatting import align_labels, format_count
+from harness.analysis.formatting import format_count
 from harness.analysis.replay_tolerance import (
     JUDGED_METRICS,
     METRIC_NAMES,
@@ -21,6 +21,7 @@ from harness.analysis.replay_tolerance import (
     find_largest_difference,
     list_measured_metrics,
 )
+from harness.system.terminal import align_labels
 from harness.tracking.types import RunRecord, StudyRun
 
 Agreement = Literal["bitwise", "within spread", "differs"]
@@ -86,13 +87,13 @@ class ReplayResult:
             values["replay/share_of_spread"] = self.twin_comparison.share
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
-    def text(self) -> str:
-        """Return the result for people, one fact a line."""
+    def text(self, width: int | None = None) -> str:
+        """Return the result for people, one fact a line, wrapped to `width` columns."""
         run, replayed, recorded = self.run, self.replayed, self.recorded
-        seconds = f"{replayed.seconds:.1f} s, {recorded.seconds:.1f} s when it was recorded"
+        seconds = f"{replayed.seconds:.1f} s now, {recorded.seconds:.1f} s when it was recorded"
         if self.twins:
-            seconds += f"; {sum(twin.seconds for twin in self.twins):.1f} s for the twins"
-        record = f"harness.replay = {self.agreement}, on run {run.run_id}"
+            seconds += f", {sum(twin.seconds for twin in self.twins):.1f} s for the copies"
+        record = f"harness.replay = {self.agreement}, a tag of MLflow run {run.run_id}"
         if self.unrecorded_reason:
             record = f"not written: {self.unrecorded_reason}"
         lines = [
@@ -102,26 +103,26 @@ class ReplayResult:
             ("compared", self._describe_compared()),
         ]
         if self.first_difference is not None:
-            lines.append(("first", str(self.first_difference)))
-            lines.append(("largest", self._describe_largest()))
+            lines.append(("first difference", str(self.first_difference)))
+            lines.append(("largest differences", self._describe_largest()))
         if self.twin_comparison is not None:
-            lines.append(("twins", self._describe_twins(self.twin_comparison)))
+            lines.append(("perturbed copies", self._describe_twins(self.twin_comparison)))
         for index, reason in enumerate(self._list_reasons()):
             lines.append(("" if index else "why", reason))
-        return align_labels([*lines, ("training", seconds), ("record", record)])
+        lines += [("time of training", seconds), ("recorded as", record)]
+        return align_labels(lines, width)
 
     def _describe_result(self) -> str:
         if self.replayed.diverged:
             return "the replay diverged, the recorded trial did not"
         if self.first_difference is None:
-            promise = ", though that is not promised here" if self.caveats else ", as promised"
-            return f"the same as the record, to the last bit{promise}"
+            expected = "though that is not guaranteed here" if self.caveats else "as expected"
+            return f"identical to the record, bit for bit, {expected}"
         if not self.caveats:
-            return "not the same as the record, though equal bits are promised"
-        spread = f"the spread that {PERTURBATION_TEXT} in the initial weights causes"
+            return "differs from the record, though an identical result is expected"
         if self.is_reproduced:
-            return f"not the same bits, which are not promised here, but within {spread}"
-        return f"not the same as the record: outside {spread}"
+            return "agrees with the record: the difference is as small as rounding makes it"
+        return "differs from the record by more than rounding causes"
 
     def _describe_compared(self) -> str:
         parts = [format_count(len(self.recorded.epochs), "epoch"), "the best epoch"]
@@ -144,24 +145,26 @@ class ReplayResult:
 
     def _describe_twins(self, comparison: TwinComparison) -> str:
         if not comparison.epoch:
-            return f"{len(self.twins)}; the record is no farther from the replay than any twin"
+            return f"{len(self.twins)}; the record is as near to the replay as they are"
         share = comparison.share
         allowed = f"{share:.2g} of" if comparison.is_within else f"{share:,.1f} times"
         return (
-            f"{len(self.twins)}; the record is farthest off at epoch {comparison.epoch}: "
-            f"{comparison.metric} by {comparison.recorded:.2g}, the farthest twin by "
-            f"{comparison.twins:.2g}; that is {allowed} the allowed difference"
+            f"{len(self.twins)}, with initial weights that differ by {PERTURBATION_TEXT}; at epoch "
+            f"{comparison.epoch}, {comparison.metric} of the record differs by "
+            f"{comparison.recorded:.2g} and of the copies by up to {comparison.twins:.2g}: "
+            f"{allowed} the allowed difference"
         )
 
     def _list_reasons(self) -> list[str]:
         """Return why bits are not promised, or what may have changed although they are."""
         if self.caveats:
-            return [f"bits are not promised: {caveat}" for caveat in self.caveats]
+            return [f"not guaranteed to be identical: {caveat}" for caveat in self.caveats]
         if self.first_difference is None:
             return []
         return [
-            "the record has the same processor and versions: harness or a library may have changed "
-            "without its version, variables of torch or MKL may be set, memory may be faulty"
+            "processor and versions are the same as in the record. Possible causes: harness or a "
+            "library was changed without a new version, variables of PyTorch or MKL are set, or "
+            "memory is faulty"
         ]
 
     def to_dict(self) -> dict[str, Any]:

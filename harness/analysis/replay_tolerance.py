@@ -80,8 +80,11 @@ class Difference:
     epoch: int | None
     recorded: float | int | str | None
     now: float | int | str | None
+    """Both are None for weights, of which only the fact is reported."""
 
     def __str__(self) -> str:
+        if self.recorded is None:
+            return f"the {self.what} differ"
         epoch = f" in epoch {self.epoch}" if self.epoch else ""
         return f"{self.what}{epoch}: recorded {self.recorded}, now {self.now}"
 
@@ -110,9 +113,9 @@ def find_differences(recorded: TrainingRecord, replayed: TrainingRecord) -> Iter
         yield Difference("confusion matrix", None, *correct)
     if changed := count_changed_predictions(recorded, replayed):
         count = len(recorded.example_predictions)
-        yield Difference("predictions", None, f"{count:,}", f"{changed:,} others")
+        yield Difference("predictions", None, f"{count:,}", f"{changed:,} of them differ")
     if None not in (recorded.weights, replayed.weights) and recorded.weights != replayed.weights:
-        yield Difference("weights", None, "some", "others")
+        yield Difference("weights", None, None, None)
 
 
 def count_changed_predictions(recorded: TrainingRecord, replayed: TrainingRecord) -> int:

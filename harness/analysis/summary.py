@@ -17,7 +17,6 @@ from harness.analysis.corrected_score import CorrectedScore, compute_corrected_s
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
-from harness.analysis.formatting import align_labels
 from harness.analysis.misclassified import MISTAKES_FILE, Mistakes
 from harness.analysis.paired_tests import (
     RunnerUp,
@@ -31,6 +30,7 @@ from harness.analysis.test_selection_bias import TestSelectionBias, compute_test
 from harness.analysis.tied_trials import TiedTrials, find_tied_trials
 from harness.models.baselines import BASELINES_FILE, Baselines
 from harness.models.export import read_export_problem
+from harness.system.terminal import align_labels
 from harness.tracking.mlflow import saved_view
 from harness.tracking.types import RunRecord, StudyRun, TestReading
 
@@ -125,9 +125,9 @@ class Summary:
         """(label, text) pairs for a terminal."""
         return [line for fact in self.facts for line in fact.lines]
 
-    def text(self) -> str:
-        """Return the summary for people, one fact a line."""
-        return align_labels(self.lines)
+    def text(self, width: int | None = None) -> str:
+        """Return the summary for people, one fact a line, wrapped to `width` columns."""
+        return align_labels(self.lines, width)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as plain values, for --format json."""

@@ -1,4 +1,4 @@
-"""The facts about the test set: the score on it, its classes, and simpler models beside it."""
+"""The summary's facts about the test set: the score, the accuracy of each class, the baselines."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ read_commands  the subcommands that read recorded studies
 predict_images `harness predict` on images
 options        options that several commands share, the display, errors as one line
 help_format    the format of `--help`
+usage_errors   errors of the command line as one line
 completion     the names that a shell completes
 studies_table  `harness studies`: the studies on record
 ready_studies  `harness studies`: the studies that can be run

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from harness.system.terminal import escape
+from harness.cli.usage_errors import OneLineErrors
 
 RUN, READ, KEEP = "Run", "Read the results", "Check the records"
 """Groups of commands, in the order of the help."""
@@ -62,14 +62,14 @@ class HelpCommand(HelpFormat, TyperCommand):
 
 
 class HelpGroup(HelpFormat, TyperGroup):
-    """The commands; errors of their parser are escaped, because they quote what the user typed."""
+    """The commands; an error of their parser is one line."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _EscapedMessages():
+        with OneLineErrors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _EscapedMessages():
+        with OneLineErrors():
             return super().invoke(ctx)
 
 
@@ -78,14 +78,6 @@ class Commands(typer.Typer):
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         return super().command(name, **{"cls": HelpCommand, **options})
-
-
-class _EscapedMessages:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(message := getattr(error, "message", None), str):  # the parser's errors
-            error.message = escape(message)  # type: ignore[union-attr]
 
 
 def _is_argument(param: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,6 +165,11 @@ def show_stage(stage: str) -> Iterator[None]:
 def is_live_terminal(stream: TextIO) -> bool:
     """Whether the stream is a terminal whose cursor can be moved."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+
+
+def get_wrap_width() -> int | None:
+    """Return the columns to wrap output to; None if stdout is not a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @contextmanager

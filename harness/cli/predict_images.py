@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.options import Format, show_stage
+from harness.cli.options import Format, get_wrap_width, show_stage
 from harness.errors import ConfigError, DataError
 from harness.system.terminal import escape
 
@@ -51,7 +51,7 @@ def predict_images(
     if output is Format.json:
         print(json.dumps(predictions.to_dict() | {"page": str(path) if path else None}))
     else:
-        print(predictions.text())
+        print(predictions.text(get_wrap_width()))
         if path:
             print(f"page   {escape(str(path))}")
     if predictions.errors:

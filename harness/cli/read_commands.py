@@ -19,6 +19,7 @@ from harness.cli.options import (
     Output,
     RecordedStudy,
     TrackingUri,
+    get_wrap_width,
     open_display,
     parse_device,
     report_errors,
@@ -62,9 +63,9 @@ def compare(
     with report_errors():
         with show_stage("reading the record"):
             from harness.analysis.comparison import compare as run
-            from harness.analysis.formatting import align_labels
             from harness.reports.comparison_page import build_comparison_page as page
             from harness.reports.comparison_page import get_page_path
+            from harness.system.terminal import align_labels
             from harness.workspace import Workspace
 
             workspace = Workspace(Path("mlruns"))
@@ -75,7 +76,7 @@ def compare(
         if output is Format.json:
             print(json.dumps(comparison.to_dict() | {"report": str(path)}))
             return
-        print(align_labels([*comparison.lines, ("report", str(path))]))
+        print(align_labels([*comparison.lines, ("report", str(path))], get_wrap_width()))
 
 
 @read_commands.command(rich_help_panel=KEEP, epilog="Example: harness replay fashion-mnist/12")
@@ -96,10 +97,10 @@ def replay(
 ) -> None:
     """Train a trial again and compare it with the record.
 
-    The results must be identical, or within rounding error where identical results are not
-    promised. Three slightly perturbed copies of the trial measure that error. The exit status is
-    1 if they differ. A trial that was
-    trained on a CPU is replayed on a CPU.
+    On the same kind of processor with the same versions, a trial that was trained alone must give
+    an identical result. Elsewhere the result may differ as much as rounding causes, which three
+    slightly changed copies of the trial measure. The exit status is 1 if it differs more. A trial
+    that was trained on a CPU is replayed on a CPU.
     """
     with report_errors():
         device = parse_device(gpu, cpu)
@@ -118,7 +119,7 @@ def replay(
         if output is Format.json:
             print(json.dumps({"event": "replayed"} | result.to_dict()))
         else:
-            print(f"\n{result.text()}")
+            print(f"\n{result.text(get_wrap_width())}")
         if not result.is_reproduced:
             raise typer.Exit(1)
 

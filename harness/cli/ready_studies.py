@@ -29,10 +29,9 @@ def list_ready_studies() -> list[dict[str, Any]]:
 
     def find_error(study: StudyInfo) -> str:
         try:
-            load(study.path)
+            return _find_missing_data(load(study.path).data.name)
         except HarnessError as error:
-            return str(error).removeprefix(f"{study.path}: ")
-        return ""
+            return "cannot be read: " + str(error).removeprefix(f"{study.path}: ")
 
     no_record = {"done": 0, "best": None, "seeds": 0, "objective": None, "test": None}
     return [
@@ -52,6 +51,17 @@ def list_ready_studies() -> list[dict[str, Any]]:
     ]
 
 
+def _find_missing_data(name: str) -> str:
+    """Return which data of a study is missing; empty if it is there or is downloaded."""
+    from harness.data.builtin import DATASETS
+    from harness.data.custom import is_missing
+    from harness.data.dataset_files import find_data_folder
+
+    if name in DATASETS or not is_missing(name, find_data_folder(None)[0]):
+        return ""
+    return f"data missing: {name}"
+
+
 def format_ready_studies(rows: list[dict[str, Any]]) -> str:
     """Format name, time and description; in a terminal, descriptions wrap."""
     lines = [_format_row(row) for row in rows]
@@ -62,17 +72,23 @@ def format_ready_studies(rows: list[dict[str, Any]]) -> str:
     )
     texts = ["study" + TIME_HEADER.rjust(name_width + 2 + time_width - len("study"))]
     for name, minutes, description in lines:
-        wrapped = textwrap.wrap(description, width) if width else [description]
+        wrapped = _wrap(description, width) if width else [description]
         first = f"{name:<{name_width}}  {minutes:>{time_width}}  {''.join(wrapped[:1])}".rstrip()
         texts += [first, *(" " * indent + more for more in wrapped[1:])]
     return "\n".join(texts)
 
 
+def _wrap(text: str, width: int) -> list[str]:
+    """Wrap a text; a path is never broken."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
 def _format_row(row: dict[str, Any]) -> tuple[str, str, str]:
     """Return a study's name, time and description, or why it cannot be run."""
     if row["error"]:
-        reason = row["error"].removeprefix("cannot be read as ")
-        reason = textwrap.shorten(f"cannot be read: {reason}", MAX_REASON, placeholder=" ...")
+        reason = row["error"].replace("cannot be read: cannot be read as ", "cannot be read: ")
+        if not reason.startswith("data missing"):  # a path is shown whole
+            reason = textwrap.shorten(reason, MAX_REASON, placeholder=" ...")
         return escape(row["name"]), "", escape(reason)
     minutes = "unknown" if row["minutes"] is None else _format_minutes(row["minutes"])
     return escape(row["name"]), minutes, escape(row["description"])

@@ -25,6 +25,7 @@ from harness.cli.options import (
     Study,
     TrackingUri,
     Workers,
+    get_wrap_width,
     open_display,
     parse_device,
     report_errors,
@@ -149,11 +150,14 @@ def run_study(
 
                 result = execute_plan(plan, fresh=fresh, watcher=watcher)
         if dry_run:
-            print(json.dumps(resolved) if output is Format.json else format_dry_run(resolved))
+            if output is Format.json:
+                print(json.dumps(resolved))
+            else:
+                print(format_dry_run(resolved, get_wrap_width()))
         elif output is Format.json:
             print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
         elif verbose:
-            print(f"\n{result.summary.text()}")
+            print(f"\n{result.summary.text(get_wrap_width())}")
         else:
             from harness.cli.summary_screen import print_summary
 
@@ -211,7 +215,10 @@ def new_study(
             overrides=overrides or (),
             data_dir=data_dir,
         )
-        print(json.dumps(written.to_dict()) if output is Format.json else written.text())
+        if output is Format.json:
+            print(json.dumps(written.to_dict()))
+        else:
+            print(written.text(get_wrap_width()))
 
 
 @run_commands.command(
@@ -253,7 +260,7 @@ def train(
         if output is Format.json:
             print(json.dumps({"event": "trained"} | result.to_dict()))
         else:
-            print(f"\n{result.text()}")
+            print(f"\n{result.text(get_wrap_width())}")
 
 
 @run_commands.command("test", rich_help_panel=RUN, epilog="Example: harness test fashion-mnist")

@@ -17,7 +17,7 @@ from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
-GUESSED = "guessed: its numbers are many, or not whole"
+GUESSED = "guessed from the target: it has many different numbers, or fractions"
 OWN_VALIDATION = "the data comes with a validation set"
 
 
@@ -45,7 +45,7 @@ def choose_data_keys(
         size, odd = image_folder.suggest_size(images)
         has_validation = bool(images.validation)
         keys = {"size": list(size)} if size else {}
-        comments = {"size": f"height and width that all are brought to; {odd}"}
+        comments = {"size": f"all images are resized to this height and width; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
         from harness.data.column_types import join_names, replace_columns
         from harness.data.table_files import read_table

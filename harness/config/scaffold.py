@@ -24,7 +24,7 @@ from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
 from harness.errors import ConfigError, DataError
 from harness.metrics import OBJECTIVES
 from harness.results import Task
-from harness.system.terminal import escape
+from harness.system.terminal import align_labels, escape
 from harness.trial import AugmentName
 
 LARGE = 20_000
@@ -35,10 +35,10 @@ KEYS = "(sheet|decimal|missing|max_categories|own_validation|validation|test)"
 """The keys of [data] that are set by --set."""
 OVERRULE = {
     "ignore": "to keep a column, delete its name in {path}",
-    "sheet": 'for another, give --set data.sheet="..."',
-    "size": "for another size, give --set 'data.size=[HEIGHT,WIDTH]'",
-    "own_validation": "to split anew, give --set data.validation=0.2",
-    "task": "or give --task classes",
+    "sheet": "to read another sheet, add --set 'data.sheet=NAME'",
+    "size": "to resize to another size, add --set 'data.size=[HEIGHT,WIDTH]'",
+    "own_validation": "to split the data anew, add --set data.validation=0.2",
+    "task": "to predict classes, add --task classes",
 }
 """How to overrule each key that is guessed."""
 CHUNK = 1000
@@ -61,15 +61,16 @@ class NewStudy:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def text(self) -> str:
+    def text(self, width: int | None = None) -> str:
+        """Return the result for people, wrapped to `width` columns."""
         lines = [
             ("wrote", self.path),
             ("data", self.data),
             *(("note", note) for note in self.notes),
-            ("look", f"harness run-study {self.study} --dry-run   # how long it will take"),
-            ("then", f"harness run-study {self.study}"),
+            ("estimate", f"harness run-study {self.study} --dry-run"),
+            ("run", f"harness run-study {self.study}"),
         ]
-        return "\n".join(f"{label:<9} {escape(text)}" for label, text in lines)
+        return align_labels([(label, escape(text)) for label, text in lines], width)
 
 
 def write_new_study(
@@ -140,12 +141,12 @@ def write_new_study(
 
 
 def describe_data(prepared: PreparedDataset) -> str:
-    """`900 grey pictures of 16x16 in 10 classes: 576 to train, 144 to validate, 180 to test`."""
+    """`900 grey images of 16x16 in 10 classes: 576 to train, 144 to validate, 180 to test`."""
     files, sizes = prepared.training, prepared.sizes
     total, shape = sum(sizes.values()), files.shape
     if len(shape) == 2 or (shape[0] == 3 and len(shape) == 3):
         color = "colour" if len(shape) == 3 else "grey"
-        examples = f"{total:,} {color} pictures of {shape[-2]}x{shape[-1]}"
+        examples = f"{total:,} {color} images of {shape[-2]}x{shape[-1]}"
     else:
         features = "1 feature" if shape == (1,) else f"{'x'.join(map(str, shape))} features"
         examples = f"{total:,} examples of {features}"
@@ -179,10 +180,10 @@ def _rewrite_as_options(message: str) -> str:
 
     def format_option(match: re.Match[str]) -> str:
         value = shlex.quote(f"data.{match[2]}={match[3] if match[4] is None else match[4]}")
-        return f"{'give ' if match[1] else ''}--set {value}"
+        return f"{'add ' if match[1] else ''}--set {value}"
 
     message = re.sub(keys, format_option, message)
-    message = message.replace("leave out [data] task for", "give --task classes for")
+    message = message.replace("leave out [data] task for", "add --task classes for")
     message = re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
     return re.sub(rf"\[data\] {KEYS}\b", r"--set data.\1", message)
 

@@ -11,6 +11,7 @@ import json
 import os
 from pathlib import Path
 
+from harness.data.image_files import is_archive
 from harness.data.types import MISSING_TEXTS, DataOptions, Source
 from harness.errors import DataError
 
@@ -54,10 +55,12 @@ def locate(name: str, root: Path) -> Path:
         if _exists(candidate):
             suffix = candidate.suffix
             if not candidate.is_dir() and suffix.lower() not in FILE_SUFFIXES:
+                if is_archive(candidate):
+                    raise DataError(f"{name}: is an archive; unpack it, and give what is in it")
                 kind = f"{suffix} files are" if suffix else "a file without an ending is"
                 raise DataError(
                     f"{name}: {kind} not supported; save it as one of {', '.join(FILE_SUFFIXES)}, "
-                    "or give a folder of pictures"
+                    "or give a folder of images"
                 )
             target = candidate.resolve()  # a link's may have no ending, as in caches of downloads
             return target if target.suffix == suffix else candidate.absolute()
@@ -68,13 +71,22 @@ def locate(name: str, root: Path) -> Path:
     )
 
 
+def is_missing(name: str, root: Path) -> bool:
+    """Whether there is nothing at the path `name`, in the working directory and in `root`."""
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # no such user
+        return True
+    return not _exists(path) and not _exists(root / path)
+
+
 def _find_folder(name: str, path: Path, options: DataOptions) -> Source:
     from harness.data import image_folder
 
-    _refuse_keys(name, "a folder of pictures", options, ("target", "ignore", *TABLE_KEYS))
+    _refuse_keys(name, "a folder of images", options, ("target", "ignore", *TABLE_KEYS))
     if options.task == "regression":
         raise DataError(
-            f'[data] task: {name} is a folder of pictures, which has classes; a "regression" '
+            f'[data] task: {name} is a folder of images, which has classes; a "regression" '
             "needs numbers: a table, or an .npz"
         )
     images = image_folder.list_images(path, name)

@@ -34,6 +34,9 @@ UNSUPPORTED = {
 """How images begin that are refused by name, instead of being overlooked."""
 UNSUPPORTED_SUFFIXES = (".heic", ".heif", ".avif", ".svg", ".jxl", ".jp2", ".psd", ".eps")
 """Names of images that are refused if their content is not a supported image either."""
+ARCHIVE_SUFFIXES = (
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar",
+)  # fmt: skip
 SYSTEM_NAMES = {
     "@eadir", "__macosx", "#recycle", "@recycle", "@__thumb", "$recycle.bin", "lost+found",
     "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini", "__pycache__",
@@ -48,6 +51,16 @@ HEAD = 512
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is hidden, or created by a system: `.DS_Store`, `@eaDir`."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
+def find_archive(folder: Path) -> Path | None:
+    """Return the first archive in a folder, which may hold the images; None if it has none."""
+    return next(filter(is_archive, sorted(folder.iterdir())), None)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file's name is that of an archive."""
+    return path.suffix.lower() in ARCHIVE_SUFFIXES and path.is_file()
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -131,7 +144,7 @@ def name_errors(file: Path) -> Iterator[None]:
             reason = f"cannot be read ({error.strerror})"
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
-            reason = f"not a readable picture ({reason}); repair it, or take it away"
+            reason = f"not a readable image ({reason}); repair it, or take it away"
         raise DataError(f"{file}: {reason}") from None
 
 
@@ -169,4 +182,4 @@ def _refuse_unsupported(file: Path, head: bytes) -> None:
 
 
 def _unsupported_error(file: Path, what: str) -> DataError:
-    return DataError(f"{file}: {what} pictures are not supported; save it as PNG or JPEG")
+    return DataError(f"{file}: {what} images are not supported; save it as PNG or JPEG")

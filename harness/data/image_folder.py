@@ -20,6 +20,7 @@ import numpy as np
 from harness.data.image_files import (
     ORIENTATION,
     SUFFIXES,
+    find_archive,
     has_image_suffix,
     is_folder_link,
     is_hidden,
@@ -69,16 +70,15 @@ def list_images(folder: Path, name: str) -> ImageFolder:
     others = [each for each in subfolders if each not in parts]
     names = {each.name.lower() for each in parts}
     if not names & {"train", "training"} or (others and not _are_splits(parts)):
-        splits = [_group_by_class(subfolders, name, left_out)]
+        splits = [_group_by_class(folder, subfolders, name, left_out)]
         return ImageFolder(tuple(splits), _describe_left_out(folder, left_out))
     splits, validation = [], set()
     for split_names in (TRAINING_FOLDERS, TEST_FOLDERS):
         split: ImagesByClass = {}
         for part in sorted(parts, key=lambda part: (part.name.lower(), part.name)):
             if part.name.lower() in split_names:
-                by_class = _group_by_class(
-                    _list_folders(part, left_out), f"{name}/{part.name}", left_out
-                )
+                folders = _list_folders(part, left_out)
+                by_class = _group_by_class(part, folders, f"{name}/{part.name}", left_out)
                 for label, files in by_class.items():
                     split.setdefault(label, []).extend(files)
                     validation |= {*files} if part.name.lower() in VALIDATION_FOLDERS else set()
@@ -87,7 +87,7 @@ def list_images(folder: Path, name: str) -> ImageFolder:
         if label not in splits[0]:
             raise DataError(
                 f"{name}: class '{label}' is in the test set but not in the training set; move "
-                "some of its pictures, or take it out"
+                "some of its images, or take it out"
             )
     notes = _describe_left_out(folder, left_out)
     if others:
@@ -116,17 +116,17 @@ def _describe_left_out(folder: Path, left_out: Sequence[Path]) -> tuple[str, ...
     others = [path for path in paths if path not in hidden and path not in links]
     notes = []
     if hidden:
-        count = f"{len(hidden):,} {'pictures' if len(hidden) > 1 else 'picture'}"
+        count = f"{len(hidden):,} {'images' if len(hidden) > 1 else 'image'}"
         notes.append(f"{count} in hidden or system folders, such as {hidden[0]}")
     if links:
         count = f"{len(links):,} {'links' if len(links) > 1 else 'link'}"
         notes.append(
-            f"{count} to folders or to nothing, such as {links[0]}; to read the pictures there, "
+            f"{count} to folders or to nothing, such as {links[0]}; to read the images there, "
             "copy them"
         )
     if others:
         count = f"{len(others):,} {'files' if len(others) > 1 else 'file'}"
-        notes.append(f"{count} of no picture format, such as {others[0]}")
+        notes.append(f"{count} of no image format, such as {others[0]}")
     return tuple(f"{folder.name}: left out {note}" for note in notes)
 
 
@@ -164,12 +164,12 @@ def _describe_ranges(name: str, ranges: ValueRanges) -> list[str]:
     notes = []
     if scales := [each for each in ranges.descriptions if not each.startswith("transparent")]:
         notes.append(
-            f"{name}: pictures are scaled to 0 to 255 by what they hold ({', '.join(scales)}); for "
+            f"{name}: images are scaled to 0 to 255 by what they hold ({', '.join(scales)}); for "
             "another scale, save them with 8 bits"
         )
     if ranges.ink[1]:
         notes.append(
-            f"{name}: transparent pictures are laid on {ranges.background}; for another "
+            f"{name}: transparent images are laid on {ranges.background}; for another "
             "background, save them with an opaque one"
         )
     return notes
@@ -213,31 +213,42 @@ def _leads_nowhere(link: Path) -> bool:
 
 
 def _group_by_class(
-    class_folders: Sequence[Path], name: str, left_out: list[Path]
+    folder: Path, class_folders: Sequence[Path], name: str, left_out: list[Path]
 ) -> ImagesByClass:
-    """Return the images by class; the files that are left out are added to `left_out`."""
+    """Return the images of a folder by class; what is left out is added to `left_out`."""
     by_class = {}
     for class_folder in class_folders:
         by_class[class_folder.name], others = list_files(class_folder)
         left_out += others
         if not by_class[class_folder.name]:
+            _refuse_archive(class_folder, f"{name}: class '{class_folder.name}'")
             raise DataError(
-                f"{name}: class '{class_folder.name}' has no picture ({', '.join(SUFFIXES)}); put "
+                f"{name}: class '{class_folder.name}' has no image ({', '.join(SUFFIXES)}); put "
                 "some there, or delete the folder"
             )
     if not by_class:
+        _refuse_archive(folder, name)
         raise DataError(
-            f"{name}: a folder with no classes; put the pictures of each class into their own "
+            f"{name}: a folder with no classes; put the images of each class into their own "
             f"folder, as in {name.rstrip('/')}/cat/1.png"
         )
     return by_class
+
+
+def _refuse_archive(folder: Path, what: str) -> None:
+    """Raise DataError if there is an archive where images should be."""
+    if archive := find_archive(folder):
+        raise DataError(
+            f"{what} has no images, but the archive {archive.name}; unpack it there first, so that "
+            "each class has a folder of images"
+        )
 
 
 def _check_memory(sizes: Sequence[tuple[int, int]], name: str) -> None:
     if 3 * sum(height * width for height, width in sizes) > MAX_BYTES:
         height, width = max(sizes)
         raise DataError(
-            f"[data] size: {name} has {len(sizes):,} pictures of up to {height}x{width}, too many "
+            f"[data] size: {name} has {len(sizes):,} images of up to {height}x{width}, too many "
             "pixels for memory; resize them, for example by size = [32, 32]"
         )
 
@@ -252,7 +263,7 @@ def _check_sizes(files: Sequence[Path], images: Sequence[Array], name: str) -> N
             for file in [files[sizes.index(size)]]
         )
         raise DataError(
-            f"[data] size: {name} has pictures of {len(counts):,} sizes, height x width: "
+            f"[data] size: {name} has images of {len(counts):,} sizes, height x width: "
             f"{examples}; size = {list(counts[0][0])} resizes all to one, and stretches those of "
             "another shape"
         )

@@ -49,7 +49,11 @@ from harness.data.split_files import (
     read_statistics,
     write_split,
 )
-from harness.data.split_notes import describe_constant, describe_validation
+from harness.data.split_notes import (
+    describe_constant,
+    describe_small_validation,
+    describe_validation,
+)
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError
 from harness.results import Task
@@ -271,6 +275,9 @@ def prepare(
             *meta["notes"],
             *([describe_validation(name, own_validation)] if source.has_validation else []),
             *describe_constant(name, constant, meta["columns"]),
+            *describe_small_validation(
+                name, data_quality.parts["validation"].examples, options.task, own_validation
+            ),
         ),
         values=tuple(meta["values"]),
     )

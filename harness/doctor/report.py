@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.confirmation import describe_no_champion
-from harness.analysis.formatting import align_labels, format_count
+from harness.analysis.formatting import format_count
 from harness.doctor.check_best_trial import get_study_command
 from harness.doctor.check_files import count_files_without_digest
 from harness.doctor.check_trial_counts import count_final_states
@@ -19,6 +19,7 @@ from harness.doctor.repair import repair_study as fix
 from harness.doctor.snapshot import Snapshot, check_database, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
 from harness.system.addresses import parse_sqlite_path
+from harness.system.terminal import align_labels
 from harness.tracking.types import NameHolder
 from harness.workspace import Workspace
 

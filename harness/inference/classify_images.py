@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.formatting import align_labels, format_count
+from harness.analysis.formatting import format_count, format_file_name
 from harness.analysis.lookup import find_trial
 from harness.errors import DataError, StudyError
 from harness.inference.image_io import find_images, open_image
 from harness.inference.preprocessing import Preprocessing
-from harness.system.terminal import escape
+from harness.system.terminal import align_labels, escape
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun
 from harness.workspace import Workspace
@@ -71,9 +71,12 @@ class ImagePredictions:
         order = np.argsort(-probabilities, kind="stable")
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
-    def text(self) -> str:
-        """Format a table of files and their most probable classes, and the preprocessing."""
-        rows = [["picture", "class", *[""] * (2 * min(SHOWN_CLASSES, len(self.classes)) - 1)]]
+    def text(self, width: int | None = None) -> str:
+        """Format a table of files and their most probable classes, and the preprocessing.
+
+        The table is never wrapped, what follows it is wrapped to `width` columns.
+        """
+        rows = [["image", "class", *[""] * (2 * min(SHOWN_CLASSES, len(self.classes)) - 1)]]
         rows[0][3] = "or"
         for prediction in self.predictions:
             ranked = self.rank_classes(prediction)[:SHOWN_CLASSES]
@@ -87,8 +90,9 @@ class ImagePredictions:
                 for index, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
             lines.append("  ".join(cells).rstrip())
-        seen = f"each picture was {self.preprocessing.description}"
-        return "\n".join([*lines, "", align_labels([("model", self.name), ("seen", seen)])])
+        seen = f"each image was {self.preprocessing.description}"
+        notes = align_labels([("model", self.name), ("input", seen)], width)
+        return "\n".join([*lines, "", notes])
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -120,7 +124,7 @@ def summarize_errors(errors: Sequence[str], total: int) -> str:
         return "".join(errors)
     more = f"; and {count - SHOWN_ERRORS} more" if count > SHOWN_ERRORS else ""
     listed = "; ".join(errors[:SHOWN_ERRORS])
-    return f"{count:,} of {format_count(total, 'picture')}: {listed}{more}" if count else ""
+    return f"{count:,} of {format_count(total, 'image')}: {listed}{more}" if count else ""
 
 
 def classify_images(
@@ -191,9 +195,8 @@ def default_page_path(
     workspace: Workspace, predictions: ImagePredictions, tracking_uri: str | None
 ) -> Path:
     """Return the path of the page of predictions, if the user gives none."""
-    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in predictions.name)
     folder = workspace.report_path("predict", workspace.resolve_tracking_uri(tracking_uri)).parent
-    return folder / f"{name}.html"
+    return folder / f"{format_file_name(predictions.name)}.html"
 
 
 def _preprocess(preprocessing: Preprocessing, file: Path) -> tuple[npt.NDArray[Any], bool]:

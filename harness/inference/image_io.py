@@ -53,7 +53,7 @@ def find_images(names: Sequence[str]) -> tuple[list[Path], list[str]]:
         files += images
         if not images:
             errors.append(
-                f"{name}: there is no picture in this folder ({', '.join(SUFFIXES[:3])} ...); "
+                f"{name}: there is no image in this folder ({', '.join(SUFFIXES[:3])} ...); "
                 "give one that has some; its subfolders are not searched"
             )
     return files, errors

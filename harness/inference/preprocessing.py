@@ -107,8 +107,8 @@ class Preprocessing:
         pixels = PixelStatistics.read(facts, dataset)
         if pixels.minimum < 0:
             raise StudyError(
-                f"'{name}' was trained on pictures of values from {pixels.minimum:g} to "
-                f"{pixels.maximum:g}: the record does not have how to scale a picture to them"
+                f"'{name}' was trained on images of values from {pixels.minimum:g} to "
+                f"{pixels.maximum:g}: the record does not have how to scale an image to them"
             )
         builtin = DATASETS.get(dataset)
         style = builtin.digit_style if builtin else None

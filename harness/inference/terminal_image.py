@@ -27,7 +27,7 @@ def print_predictions(predictions: ExamplePredictions, console: Console) -> None
         for example in examples:
             print(f"{example.row:>6}  {_format_example(example)}")
     if predictions.missing_images:
-        print(f"without pictures: {predictions.missing_images}")
+        print(f"without images: {predictions.missing_images}")
     print(predictions.summary)
 
 

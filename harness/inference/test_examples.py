@@ -106,7 +106,7 @@ def read_test_predictions(
     study, run = find_trial(tracker, name)
     if not study.classes:
         raise UserError(
-            f"{study.name} predicts {study.score.target}, a number, and has no pictures to "
+            f"{study.name} predicts {study.score.target}, a number, and has no images to "
             f"show; `harness report {study.name}` shows predicted against true"
         )
     content = tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE)
@@ -179,4 +179,4 @@ def _load_images(
         return None, str(error)
     if inputs.ndim == 3 or inputs.shape[1:2] == (3,):
         return np.asarray(inputs[rows]), ""
-    return None, "its examples are not pictures"
+    return None, "its examples are not images"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from harness.analysis.formatting import format_file_name
 from harness.metrics import HasScore, Score
 from harness.reports.page import Page, Section
 from harness.reports.plots.base import Plot
@@ -54,10 +54,10 @@ def build_comparison_page(comparison: Comparison) -> Page:
 
 def get_page_path(workspace: Workspace, comparison: Comparison, uri: str) -> Path:
     """Return the page's path, which is the same for the same trials in the same order."""
-    names = [re.sub(r"[^A-Za-z0-9_.-]+", "-", side.name).strip("-") for side in comparison.sides]
+    names = format_file_name(" vs ".join(side.name for side in comparison.sides))
     digest = hashlib.sha256(" ".join(side.run.run_id for side in comparison.sides).encode())
     folder = workspace.report_path("compare", uri).parent
-    return folder / f"{'-vs-'.join(names)[:80]}-{digest.hexdigest()[:8]}" / "index.html"
+    return folder / f"{names}-{digest.hexdigest()[:8]}" / "index.html"
 
 
 def _build_result_section(comparison: Comparison) -> Section:

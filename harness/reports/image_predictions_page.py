@@ -80,8 +80,8 @@ def _build_template_values(
 
 
 def _encode_original(file: Path, ranges: ValueRanges) -> str:
-    picture = open_image(file, ranges)
-    picture.thumbnail((ORIGINAL_SIZE, ORIGINAL_SIZE))
+    original = open_image(file, ranges)
+    original.thumbnail((ORIGINAL_SIZE, ORIGINAL_SIZE))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
+    original.save(stream, "JPEG", quality=80)
     return base64.b64encode(stream.getvalue()).decode()

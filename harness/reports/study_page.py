@@ -16,8 +16,9 @@ from harness.reports.leaderboard import build_leaderboard
 from harness.reports.page import Page, Section
 from harness.reports.plots.registry import build_section_plots, join_notes
 from harness.reports.plots.seed_variance import name_trials
-from harness.reports.recommendations import recommend
+from harness.reports.recommendations import MAX_RECOMMENDATIONS, recommend
 from harness.reports.regression_section import build_regression_sections
+from harness.reports.test_set_recommendations import recommend_from_test_set
 from harness.reports.uncertainty_section import build_uncertainty_section
 from harness.reports.winner_section import build_winner_section
 from harness.test_set.selection import freeze_selection
@@ -172,7 +173,10 @@ def _build_course_section(summary: Summary) -> Section:
 
 
 def _build_recommendations_section(summary: Summary) -> Section:
-    recommendations = recommend(summary.study, summary.champion, summary.corrected_score)
+    recommendations = (
+        *recommend_from_test_set(summary),
+        *recommend(summary.study, summary.champion, summary.corrected_score),
+    )[:MAX_RECOMMENDATIONS]
     return Section(
         name="next",
         title="What to try next",

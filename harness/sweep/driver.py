@@ -185,7 +185,8 @@ class Driver:
         assert isinstance(outcome, TrialResult)
         value = outcome.best.get_objective(self.progress.objective)
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
-        if not ranking or rank < ranking[0]:
+        is_best = not ranking or rank < ranking[0]
+        if is_best and trial.confirms is None:  # a single seed of a confirmation wins nothing
             self.progress.best = BestTrial.of(trial, value)
         if len(ranking) < self._keep:
             return True, ""

@@ -26,6 +26,7 @@ from harness.executors.devices import count_available_cores
 from harness.search.samplers import sample_random_specs
 from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
+from harness.system.terminal import align_labels
 from harness.trial import TrialSpec
 
 RANDOM_SETTINGS = 8
@@ -82,8 +83,8 @@ def dry_run(plan: Plan) -> dict[str, Any]:
     }
 
 
-def format_dry_run(resolved: dict[str, Any]) -> str:
-    """Format the result of `dry_run` for people."""
+def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
+    """Format the result of `dry_run` for people, wrapped to `width` columns."""
     data, sampler = resolved["data"], resolved["study"]["sampler"]
     sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
     lines = [
@@ -118,7 +119,9 @@ def format_dry_run(resolved: dict[str, Any]) -> str:
         lines.append("         each timed alone; trials that share the device take less")
     elif sampler not in GRID_OR_LIST:
         lines.append("         a search that favours large networks takes longer")
-    return "\n".join(lines)
+    title, *rest = lines
+    column = len("device ")
+    return f"{title}\n{align_labels([(each[:column], each[column + 2 :]) for each in rest], width)}"
 
 
 def _format_data_options(table: Mapping[str, Any], dropped: int) -> str:

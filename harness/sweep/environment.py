@@ -62,8 +62,8 @@ def collect_origin(folder: Path) -> dict[str, str]:
 def list_replay_caveats(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """List the reasons why a trial may not repeat bit for bit in another environment.
 
-    The list is empty if equal bits are promised: the trial trained alone on one CPU thread, and
-    processor, platform and versions are the same.
+    The list is empty if the result must be identical: the trial trained alone on one CPU thread,
+    and processor, platform and versions are the same.
     """
     if missing := [name for name in ("device", "slots", "cpu", "versions") if name not in recorded]:
         return [f"an older version recorded it without its {', '.join(missing)}"]
@@ -71,7 +71,7 @@ def list_replay_caveats(recorded: Mapping[str, str], here: Mapping[str, str]) ->
     if recorded["device"] != here["device"] and not _on_cpu(recorded, here):
         caveats.append(f"it was trained on {recorded['device']}, but this is {here['device']}")
     elif not _on_cpu(here):
-        caveats.append("a GPU does not promise the order in which it adds")
+        caveats.append("a GPU adds in no fixed order")
     if recorded["slots"] != "1" and _on_cpu(recorded):
         caveats.append(f"its worker trained up to {recorded['slots']} trials as one program")
     for name, what in (("cpu", "processor"), ("platform", "platform")):

@@ -94,10 +94,11 @@ def replay(
         result = ReplayResult(study, run, description, tuple(caveats), recorded, now)
         if caveats and result.first_difference is not None and not now.diverged:
             watcher.message(
-                f"the bits differ, and equal bits are not promised here; training {TWINS} twins, "
-                f"with initial weights off by {PERTURBATION_TEXT}, to measure rounding's effect"
+                f"the result is not identical, and is not expected to be here; training {TWINS} "
+                f"copies whose initial weights differ by {PERTURBATION_TEXT}, to measure what "
+                "rounding changes"
             )
-            watcher.stage(f"training {TWINS} twins")
+            watcher.stage(f"training {TWINS} perturbed copies")
             twins = trainer.train(devices[:TWINS], TWINS)
             twin_spread = compare_with_twins(
                 recorded.epochs, now.epochs, twins, prepared.sizes["validation"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.analysis.formatting import (
-    align_labels,
     format_class_accuracies,
     format_ordinal,
     score_to_dict,
@@ -24,6 +23,7 @@ from harness.sweep.plan import Plan
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.system.signals import StopFlag
+from harness.system.terminal import align_labels
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.types import TestReading
 from harness.trial import TrialSpec
@@ -41,8 +41,8 @@ class TrainResult:
     classes: tuple[str, ...]
     score: Score
 
-    def text(self) -> str:
-        """Return the result for people, one fact a line."""
+    def text(self, width: int | None = None) -> str:
+        """Return the result for people, one fact a line, wrapped to `width` columns."""
         result, best, reading = self.result, self.result.best, self.reading
         at = f"epoch {best.epoch} of {result.epochs}, {result.seconds:.1f} s"
         score = self.score
@@ -62,7 +62,7 @@ class TrainResult:
         if reading is not None and self.classes:
             lines.append(("examples", f"harness predict {self.run_id} --test 12"))
         lines.append(("browse", f"harness ui {self.experiment}"))
-        return align_labels(lines)
+        return align_labels(lines, width)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values, for --format json."""

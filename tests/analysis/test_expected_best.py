@@ -138,12 +138,22 @@ def test_the_description_has_the_mean_and_the_running_best(expected_best: Expect
     result, mean = expected_best, expected_best.mean
     n = result.sufficient_trials
     assert result.describe() == (
-        f"expected {mean[9]:.4f} of 10, {mean[19]:.4f} of 20, {mean[49]:.4f} of "
+        f"expected accuracy {mean[9]:.4f} of 10, {mean[19]:.4f} of 20, {mean[49]:.4f} of "
         f"50, {result.best:.4f} of all {result.trials}; {n} drawn at random are expected within "
-        f"{result.tolerance:.4f} of the best (one standard error), the first {n} of the search "
+        f"{result.tolerance:.4f} of the best (one standard error); the first {n} of the search "
         f"reached {result.running_best[n - 1]:.4f}"
     )
     assert result.metrics()["expected_best/trials_enough"] == n
+
+
+def test_one_trial_that_is_enough_is_singular(expected_best: ExpectedBest) -> None:
+    one = expected_best.running_best[0]
+    loose = replace(expected_best, tolerance=1.0)
+    assert loose.sufficient_trials == 1
+    assert loose.describe_sufficient_trials() == (
+        "one trial drawn at random is expected within 1.0000 of the best (one standard error); the "
+        f"first trial reached {one:.4f}"
+    )
 
 
 def test_the_expected_best_loss_decreases(study: StudyRun) -> None:
@@ -159,7 +169,7 @@ def test_the_expected_best_loss_decreases(study: StudyRun) -> None:
     assert result.tolerance == result.best / 100
     assert "(1 %)" in result.describe()
     diverged = replace(result, mean=(*result.mean[:9], 1.234e9, *result.mean[10:]))
-    assert "expected 1.23e+09 of 10, " in diverged.describe()
+    assert "expected loss 1.23e+09 of 10, " in diverged.describe()
     assert result.metric_name == "expected_best/val_loss"
 
 

@@ -63,6 +63,31 @@ def test_the_help_of_every_command_fits_and_is_whole(
     assert shlex.split(text.partition("Example: ")[2])[:2] == ["harness", name]
 
 
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (
+            "run-study quickstart --trials six",
+            "--trials: 'six' is not a whole number; write for example --trials 10",
+        ),
+        (
+            "predict quickstart --test 1.5",
+            "--test: '1.5' is not a whole number; write for example --test 10",
+        ),
+        ("studies --format xml", "--format: 'xml' is not one of 'text', 'json'"),
+        ("predict", "missing argument 'STUDY'; see: harness predict --help"),
+        ("studis", "no such command 'studis'. Did you mean 'studies'? See: harness --help"),
+        ("train x --see 1", "no such option: --see"),
+        ("ui --port", "option '--port' requires an argument"),
+        ("sync a\x1bb c\x1b", r"got unexpected extra argument(s) (c\x1b)"),
+    ],
+)
+def test_a_usage_error_is_one_line(command: str, line: str) -> None:
+    result = CliRunner().invoke(app, command.split(" "), prog_name="harness")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith(f"harness: {line}"), result.stderr
+
+
 def test_each_summary_is_a_sentence_on_one_line_of_80_columns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -123,12 +148,17 @@ def test_the_studies_that_can_be_run_have_a_line_and_a_time(
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "own.toml").write_text(STUDY)
     (tmp_path / "studies" / "broken.toml").write_text("[study")
+    gone = STUDY.replace('"digits"', '"./data of 2025/images-of-cats.npz"')
+    (tmp_path / "studies" / "gone.toml").write_text(gone)
+    (tmp_path / "ames").mkdir()
+    (tmp_path / "ames" / "AmesHousing.xlsx").touch()
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(tmp_path))
     rows = list_ready_studies()
-    assert [row["name"] for row in rows[:2]] == ["broken", "own"]
-    assert [bool(row["error"]) for row in rows[:3]] == [True, False, False]
+    assert [row["name"] for row in rows[:3]] == ["broken", "gone", "own"]
+    assert [bool(row["error"]) for row in rows[:4]] == [True, True, False, False]
     assert_screen("ready_studies", format_ready_studies(rows))
     assert max(map(len, format_ready_studies(rows).splitlines())) <= 80
-    assert all(row["description"] for row in rows[2:])
+    assert all(row["description"] for row in rows[3:])
 
 
 def test_without_a_name_the_default_study_is_announced(

@@ -14,6 +14,7 @@ import pytest
 from harness.analysis.confirmation import require_champion
 from harness.analysis.summary import Summary, load_summary
 from harness.cli.summary_screen import MAX_LINES, print_summary
+from harness.system.terminal import align_labels
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import StudyRun
 from tests.cli.screens import assert_screen
@@ -66,6 +67,24 @@ def test_it_fits_a_screen_with_the_longest_settings_too(
     assert len(lines) <= MAX_LINES + 1
     rows = [line for line in lines if re.match(r" +\d+ +0\.\d{4}  ", line)]
     assert len(rows) >= 3, "at least three trials are shown"
+
+
+def test_retried_trials_explain_numbers_beyond_the_count(
+    search: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *trials, last = search.study.trials
+    lost = replace(last, state="INTERRUPTED", best=None)
+    screen = render(make_summary(replace(search.study, trials=(*trials, lost))), monkeypatch, 120)
+    assert " pruned, 1 more interrupted and retried under new numbers; trained" in screen
+
+
+def test_all_figures_wrap_in_a_terminal(search: Summary) -> None:
+    """A path or a command's word is never broken, so that it can be copied."""
+    text = search.text(60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert " ".join(text.split()) == " ".join(search.text().split())
+    long = align_labels([("report", f"a page at {REPORT}"), ("", "x")], 20)
+    assert long == f"report  a page at\n        {REPORT}\n        x"
 
 
 def test_a_terminal_gets_colours_and_links_and_a_file_neither(

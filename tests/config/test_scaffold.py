@@ -60,9 +60,7 @@ def load_new_study(data: Path | str, **options: Any) -> StudyConfig:
 def test_a_new_study_of_images_runs() -> None:
     new_study = write_new_study(str(write_images()))
     assert new_study.path == "studies/my-photos.toml"
-    assert (
-        "240 grey pictures of 8x8 in 2 classes: 153 to train, 39 to validate, 48" in new_study.data
-    )
+    assert "240 grey images of 8x8 in 2 classes: 153 to train, 39 to validate, 48" in new_study.data
     assert new_study.text().endswith("harness run-study my-photos")
     overrides = ["train.epochs=2", "confirm.seeds=0"]
     result = run_study(new_study.study, trials=2, workers=0, device="cpu", overrides=overrides)
@@ -91,9 +89,9 @@ def test_a_few_color_images_among_grey_ones_are_reported() -> None:
         stray[index % 8, 0] = (200, index, 0)
         Image.fromarray(stray).save(folder / "dark" / f"stray{index}.png")
     new_study = write_new_study(str(folder), Path("colour.toml"))
-    assert "249 colour pictures" in new_study.data
+    assert "249 colour images" in new_study.data
     (line,) = (each for each in Path("colour.toml").read_text().splitlines() if "in colour" in each)
-    assert re.match("# of the pictures to train on [1-9] are in colour, all others grey", line)
+    assert re.match("# [1-9] of the training images are in colour, all others grey", line)
 
 
 def test_the_task_is_guessed_from_the_target() -> None:
@@ -123,7 +121,7 @@ def test_useless_columns_are_left_out() -> None:
     text = Path(config.source).read_text()
     assert "# Id numbers the rows, name has another text in every row, nothing is empty\n" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
-    assert 'task = "regression" # guessed: its numbers are many' in text
+    assert 'task = "regression" # guessed from the target: it has' in text
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert other.notes[0] == (
         'ignore = ["kind", "Id", "name", "nothing"]: Id numbers the rows, name has another text in '
@@ -147,12 +145,13 @@ def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
     new_study = write_new_study("houses.xlsx", Path("x.toml"), target="price")
     assert new_study.notes[:2] == (
         "sheet = \"Sold\": the first visible one with the column 'price', not 'About'; "
-        'for another, give --set data.sheet="..."',
-        'task = "regression": guessed: its numbers are many, or not whole; or give --task classes',
+        "to read another sheet, add --set 'data.sheet=NAME'",
+        'task = "regression": guessed from the target: it has many different numbers, or '
+        "fractions; to predict classes, add --task classes",
     )
     folder = write_images(200, 100)
     note = write_new_study(str(folder), Path("p.toml")).notes[0]
-    assert note.endswith("; for another size, give --set 'data.size=[HEIGHT,WIDTH]'")
+    assert note.endswith("; to resize to another size, add --set 'data.size=[HEIGHT,WIDTH]'")
 
 
 def test_a_validation_set_of_the_data_is_used_unless_a_fraction_is_chosen() -> None:
@@ -164,13 +163,13 @@ def test_a_validation_set_of_the_data_is_used_unless_a_fraction_is_chosen() -> N
     assert "validation = 0" not in config.text
     assert "192 to train, 240 to validate, 48 to test, held out" in new_study.data
     assert new_study.notes[0] == (
-        "own_validation = true: the data comes with a validation set; to split anew, give --set "
-        "data.validation=0.2"
+        "own_validation = true: the data comes with a validation set; to split the data anew, add "
+        "--set data.validation=0.2"
     )
     other = write_new_study("split", Path("o.toml"), overrides=["data.validation=0.25"])
     assert not load(other.path).data.own_validation
     assert (
-        "to validate on its own validation set, give --set data.own_validation=true"
+        "to validate on its own validation set, add --set data.own_validation=true"
         in (other.notes[0])
     )
     rng = np.random.default_rng(0)
@@ -257,6 +256,7 @@ def test_an_existing_file_is_not_replaced() -> None:
         (["hauses.csv", "--target", "price"], "[data] name: no file or folder"),
         (["digts"], "no dataset 'digts'; did you mean 'digits'?; for custom data, give its path"),
         (["notes.txt"], "notes.txt: .txt files are not supported; save it as one of .npz, .csv, "),
+        (["few.tar.gz"], "few.tar.gz: is an archive; unpack it, and give what is in it"),
         (["./few"], "./few: a file without an ending is not supported; save it as one of .npz, "),
         (["digits", "--target", "x"], "--target: is for custom data"),
         (
@@ -273,6 +273,7 @@ def test_each_error_is_one_line(arguments: list[str], message: str) -> None:
     Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
     Path("notes.txt").write_text("hello")
     Path("few").write_text("hello")
+    Path("few.tar.gz").write_text("hello")
     Path("few.csv").write_text("area,kind\n1,hut\n7,hut\n3,villa\n5,villa\n")
     done = CliRunner().invoke(app, ["new-study", *arguments])
     assert done.exit_code == 2

@@ -153,7 +153,7 @@ def test_light_drawings_are_laid_on_black(tmp_path: Path, ink: int) -> None:
     folder = image_folder.ImageFolder(({"class": [tmp_path / "it.png"]},), ())
     (note,) = image_folder.decode(folder, "photos", ()).notes
     background = "black" if ink else "white"
-    assert note.startswith(f"photos: transparent pictures are laid on {background}; for another")
+    assert note.startswith(f"photos: transparent images are laid on {background}; for another")
 
 
 def test_an_animation_is_its_first_frame(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_an_animation_is_its_first_frame(tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0.5, np.nan]], np.float32)).save(tmp_path / "it.tif")
-    with pytest.raises(DataError, match=r"it.tif: not a readable picture \(it has values that are"):
+    with pytest.raises(DataError, match=r"it.tif: not a readable image \(it has values that are"):
         read(tmp_path / "it.tif")
     with pytest.raises(DataError, match="not finite"):
         open_image(tmp_path / "it.tif")

@@ -115,7 +115,7 @@ def test_set(work: Path, place: str, name: str) -> None:
         work, "run-study", "tiny.toml", "--dry-run", "--set", place.replace("KEY", value)
     )
     # `..` as a dataset's name is an existing folder, which is read as data.
-    assert "--set" in line or "[data]" in line or "no picture" in line
+    assert "--set" in line or "[data]" in line or "no image" in line
     assert list_files(work.parent) == before
 
 

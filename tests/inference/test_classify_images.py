@@ -133,7 +133,7 @@ def test_the_text_output_is_a_table(
     status, output, _ = run_predict(workspace, monkeypatch, str(drawings / "003-3.png"), str(odd))
     assert status == 0
     head, first, second, empty, model, preparation = output.splitlines()
-    assert head.split() == ["picture", "class", "or"]
+    assert head.split() == ["image", "class", "or"]
     assert first.split()[:2] == [str(drawings / "003-3.png"), "3"]
     assert first.count("%") == 3
     assert "\x1b" not in second
@@ -141,7 +141,7 @@ def test_the_text_output_is_a_table(
     assert len({line.find("%", 30) for line in (first, second)}) == 1, "aligned"
     assert not empty
     assert model.startswith("model  small/")
-    assert preparation.startswith("seen   each picture was prepared as NIST's forms were")
+    assert preparation.startswith("input  each image was prepared as NIST's forms were")
 
 
 def test_the_json_output_is_one_document(
@@ -222,8 +222,8 @@ def test_an_unreadable_image_does_not_stop_the_others(
         str(tmp_path / "a.png"),
         str(tmp_path / "blank.png"),
     ]
-    assert "3 of 4 pictures: " in errors
-    assert "not a readable picture" in errors
+    assert "3 of 4 images: " in errors
+    assert "not a readable image" in errors
     assert "blank.png: nothing is drawn" in errors
     assert len(errors.splitlines()) == 1
 

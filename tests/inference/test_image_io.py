@@ -54,12 +54,12 @@ def test_the_error_names_a_file_that_is_not_an_image(
     HALVES.resize((300, 300)).save(tmp_path / "large.png")
     content = (tmp_path / "large.png").read_bytes()
     wrong = {
-        "text.png": (b"not a picture", "not a readable picture"),
-        "empty.jpg": (b"", "not a readable picture"),
-        "cut.png": (content[: len(content) // 2], "not a readable picture .*truncated"),
+        "text.png": (b"not a picture", "not a readable image"),
+        "empty.jpg": (b"", "not a readable image"),
+        "cut.png": (content[: len(content) // 2], "not a readable image .*truncated"),
         "drawing.eps": (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-            "EPS pictures are not supported",
+            "EPS images are not supported",
         ),
     }
     for name, (damaged, message) in wrong.items():
@@ -81,7 +81,7 @@ def test_a_folder_is_replaced_by_the_images_in_it(tmp_path: Path) -> None:
     for error, message in zip(
         errors,
         (
-            "deeper: there is no picture in this folder",
+            "deeper: there is no image in this folder",
             "absent.png: cannot be read (No such file",
             "cannot be read (embedded null byte)",
         ),

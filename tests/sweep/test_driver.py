@@ -20,6 +20,7 @@ from harness.executors.base import Event, Executor, Setup
 from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
 from harness.results import Outcome
+from harness.search.fixed_trials import ConfirmationRun, ConfirmationSearch
 from harness.search.open_study import open_search
 from harness.search.study import Search
 from harness.sweep.driver import Driver
@@ -27,7 +28,7 @@ from harness.sweep.progress import Progress
 from harness.system.signals import StopFlag, graceful_shutdown
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import State, StudyRecord, StudyRun
-from harness.trial import Trial
+from harness.trial import Trial, TrialSpec
 
 CPU = Setup("val/accuracy", "cpu")
 STUDY = """
@@ -329,3 +330,19 @@ def test_runs_in_a_thread_too(config: StudyConfig, digits: PreparedDataset, tmp_
             thread.join(60)
     assert endings == ["done"]
     assert time.monotonic() - started < 60
+
+
+def test_no_single_seed_of_a_confirmation_is_the_best(
+    config: StudyConfig, digits: PreparedDataset, tmp_path: Path
+) -> None:
+    """The mean over its seeds decides, so a display names no best one."""
+    with open_search(config, tmp_path) as search:
+        tracker = opened(config, search)
+    runs = [ConfirmationRun(3, TrialSpec(hidden=(8,), epochs=1, seed=seed), 0) for seed in (1, 2)]
+    source, bests = ConfirmationSearch(search.uid, runs, "val/accuracy"), list[object]()
+    watched = Watched(lambda progress: bests.append(progress.best))
+    with InlineExecutor(digits.training, CPU) as executor:
+        Driver(
+            source, executor, tracker, watched, target=2, objective="val/accuracy", noun="run"
+        ).run(StopFlag())
+    assert (watched.states, bests) == (["COMPLETE"] * 2, [None] * 2)

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, TextIO
 from harness.analysis.formatting import format_count
 from harness.cli.progress import wording
 from harness.metrics import format_objective
-from harness.results import Outcome, TrialResult
+from harness.results import Outcome
 
 if TYPE_CHECKING:
     from harness.sweep.progress import Progress
     from harness.tracking.types import State
     from harness.trial import Trial
 
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+MAX_LENGTH = 79
+"""Characters of a trial's line, which with its date has 100 columns; longer settings are cut."""
+MIN_PART = 12
+"""Room for fewer characters of the settings or of the remaining time is not used."""
 QUIET_SECONDS = 30.0
 """A line is printed after this time without one."""
 QUIET_SECONDS_OF_ONE = 5.0
@@ -27,17 +32,17 @@ class Plain:
         self._stream = stream or sys.stderr
         self._written_at = 0.0
         self._is_stopping = False
+        self._stage = ""
 
     def message(self, text: str) -> None:
         self._written_at = time.monotonic()
-        print(
-            f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(map(str.strip, text.splitlines()))}",
-            file=self._stream,
-            flush=True,
-        )
+        line = " ".join(map(str.strip, text.splitlines()))
+        print(f"{time.strftime(DATE_FORMAT)}  {line}", file=self._stream, flush=True)
 
     def stage(self, text: str) -> None:
-        self.message(text)
+        if text != self._stage:
+            self.message(text)
+        self._stage = text
 
     def refresh(self, progress: Progress) -> None:
         quiet = QUIET_SECONDS if progress.target > 1 else QUIET_SECONDS_OF_ONE
@@ -46,7 +51,7 @@ class Plain:
         parts = [wording.format_done(progress)]
         running = progress.running_trials
         if progress.target > 1:
-            parts += [text for text, _ in wording.format_counts(progress)]
+            parts += [f"{len(running)} running"] if running else []
             parts += [
                 f"{each.trial.label} at epoch {wording.format_epoch(each)}" for each in running[:1]
             ]
@@ -69,10 +74,13 @@ class Plain:
             return
         text = f"{progress.counts.done}/{progress.target}  {trial.label}: "
         text += wording.format_outcome(state, outcome, reason, progress)
-        if progress.best and isinstance(outcome, TrialResult):
+        if progress.best and state == "COMPLETE":
             is_best = progress.best.label == trial.label
             best = format_objective(progress.best.value, progress.objective)
             text += " (best)" if is_best else f" (best {best})"
-        if left := wording.format_time_left(progress):
-            text += f", {left}"
-        self.message(text if trial.name else f"{text}, {trial.spec.describe()}")
+        settings = "" if trial.name or trial.confirms is not None else trial.spec.describe()
+        for part in (settings, wording.format_time_left(progress)):
+            room = MAX_LENGTH - len(text) - len(", ")
+            if part and room >= min(MIN_PART, len(part)):
+                text += f", {part if len(part) <= room else part[: room - 3] + '...'}"
+        self.message(text)
