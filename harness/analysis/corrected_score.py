@@ -107,18 +107,18 @@ def compute_corrected_score(
 ) -> CorrectedScore | None:
     """Correct the champion's score for selection; None if it was not confirmed on new splits."""
     settings = rank_confirmed_settings(study)
-    own = next((each for each in settings if each.trial.uid == champion.uid), None)
-    if own is None or not study.is_resampled:
+    winner = next((each for each in settings if each.trial.uid == champion.uid), None)
+    if winner is None or not study.is_resampled:
         return None
-    splits = sorted({run.split for run in own.runs})
-    others = [each for each in settings if each is not own and _has_splits(each, splits)]
+    splits = sorted({run.split for run in winner.runs})
+    others = [each for each in settings if each is not winner and _has_splits(each, splits)]
     files = tracker.read_files(
-        [run.run_id for each in (own, *others) for run in each.runs], EPOCH_PREDICTIONS_FILE
+        [run.run_id for each in (winner, *others) for run in each.runs], EPOCH_PREDICTIONS_FILE
     )
     read = {each.trial.uid: _read_runs(study.objective, each, splits, files) for each in settings}
     if not read[champion.uid]:
         return None
-    trials = [each.trial for each in (own, *others) if read[each.trial.uid]]
+    trials = [each.trial for each in (winner, *others) if read[each.trial.uid]]
     scores = correct_for_selection([read[trial.uid] for trial in trials])
     return _build_score(study, trials, scores)
 

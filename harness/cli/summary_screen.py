@@ -96,11 +96,12 @@ def _align(facts: Sequence[Fact], links: dict[str, str] | None = None) -> Table:
 
 
 def _list_best_trials(summary: Summary, width: int, trials: int) -> Table:
-    """Return the best trials of a search, with their scores over fresh seeds."""
+    """Return the best trials of a search, with the plain means of their confirmation runs."""
     study, score = summary.study, summary.study.score
     confirmed = {each.trial.uid: each.validation for each in rank_confirmed_settings(study)}
     shows_seeds = bool(confirmed) and width >= NARROW
-    table = _open_table("trial", "validation", *(["over seeds"] if shows_seeds else []))
+    repeated = "new splits" if summary.corrected_score else "over seeds"
+    table = _open_table("trial", "validation", *([repeated] if shows_seeds else []))
     table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
     for run in study.rank_trials()[:trials]:
         cells = [str(run.number), score.format_value(run.score)]

@@ -65,11 +65,11 @@ def add_redrawn_splits(
 
     Raises DataError.
     """
-    root, own = files.inputs.parent.parent, files.train_rows.parent
+    root, split_folder = files.inputs.parent.parent, files.train_rows.parent
     meta = read_meta(root, {"scale", "by_feature", "indicators", "classes"})
     redrawn = []
     for index in range(count):
-        folder = own.with_name(f"{own.name}-redrawn-{short_hash(seed, index)}")
+        folder = split_folder.with_name(f"{split_folder.name}-redrawn-{short_hash(seed, index)}")
         create_folder(folder, partial(_write, files, meta, index, seed, test))
         read = read_meta(folder, set(STATISTICS))
         mean, std = read_statistics(read, None if normalize else meta["scale"])

@@ -13,7 +13,14 @@ from harness.doctor.snapshot import Snapshot
 from harness.metrics import is_higher_better, read_score
 from harness.models import export
 from harness.tracking.raw_types import REBUILT_TAG
-from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, RunRecord, State, StudyRun
+from harness.tracking.types import (
+    CONFIRM_FACT,
+    UNCONFIRMED,
+    RunRecord,
+    State,
+    StudyRun,
+    parse_split,
+)
 from harness.trial import TrialSpec
 
 
@@ -83,6 +90,7 @@ def _build_confirmation_runs(snapshot: Snapshot) -> tuple[RunRecord, ...]:
                 state=cast(State, runs[0].state),
                 spec=TrialSpec.from_dict(json.loads(runs[0].tags["harness.spec"])),
                 metrics={k: v for k, v in runs[0].metrics.items() if k.startswith("best/")},
+                split=parse_split(runs[0].tags),
             )
         )
     return tuple(records)

@@ -10,8 +10,10 @@ from harness.doctor.check_metrics import compare_with_document
 from harness.doctor.check_runs import STATUS
 from harness.doctor.findings import DIED, DeleteRun, Finding, RestoreRun, UpdateRun
 from harness.doctor.snapshot import Snapshot
+from harness.errors import StoreError
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.raw_types import RawRun
-from harness.tracking.types import CONFIRM_INFIX
+from harness.tracking.types import CONFIRM_INFIX, SPLIT_TAG, parse_split
 from harness.trial import TrialSpec
 
 
@@ -75,7 +77,10 @@ def check_nothing_running(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_settings(snapshot: Snapshot) -> Iterator[Finding]:
-    """Check invariant 5: a confirmation run has its trial's settings and another seed."""
+    """Check invariant 5: a confirmation run has its trial's settings and another seed.
+
+    On a new split it also has its predictions after every epoch.
+    """
     journal = snapshot.journal
     for uid, runs in snapshot.confirmation_runs.items() if journal else ():
         assert journal is not None
@@ -95,6 +100,27 @@ def check_settings(snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding(
                 5, _format_uid(uid), f"does not have the settings of trial {number} with a new seed"
             )
+        yield from _check_split(uid, _pick_most_complete(runs))
+
+
+def _check_split(uid: str, run: RawRun) -> Iterator[Finding]:
+    """Check the file of a run on a new split, from which its score is corrected."""
+    try:
+        split = parse_split(run.tags)
+    except ValueError:
+        yield Finding(5, _format_uid(uid), f"its tag {SPLIT_TAG} is not a number")
+        return
+    if not split or run.state != "COMPLETE":
+        return
+    content = run.file_content(EPOCH_PREDICTIONS_FILE)
+    problem = f"it has no {EPOCH_PREDICTIONS_FILE}, so the champion's score cannot be corrected"
+    if content:
+        try:
+            EpochPredictions.from_bytes(content)
+            return
+        except StoreError as error:
+            problem = str(error).partition(";")[0]
+    yield Finding(5, _format_uid(uid), problem)
 
 
 def _pick_most_complete(runs: Sequence[RawRun]) -> RawRun:

@@ -1,4 +1,4 @@
-"""The section on confirmation runs: the best settings, trained again with fresh seeds."""
+"""The section on confirmation runs: the best settings, trained again on new splits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from harness.analysis.confirmation import ConfirmedSetting, rank_confirmed_setti
 from harness.analysis.summary import Summary
 from harness.reports.page import Section, TrialRow, TrialTable
 from harness.reports.plots.registry import build_section_plots
+from harness.tracking.types import CONFIRM_INFIX, RunRecord
 
 
 def build_confirmation_sections(summary: Summary) -> list[Section]:
@@ -14,16 +15,24 @@ def build_confirmation_sections(summary: Summary) -> list[Section]:
     if not settings:
         return []
     paragraphs = [_describe_winner(summary, settings)]
+    if (corrected := summary.corrected_score) is not None:
+        paragraphs.append(
+            f"Corrected for selection, the champion's settings reach {corrected.format_value()} on "
+            f"new examples ({corrected.examples:,} validation examples). The interval covers the "
+            "chance in examples, splits and seeds."
+        )
+    if summary.contenders is not None:
+        paragraphs += [
+            f"{_capitalize(line)}." for line in summary.contenders.describe().split("\n")
+        ]
     if summary.selection_bias is not None:
         bias = summary.selection_bias.describe(summary.study.test_name)
         paragraphs.append(f"Selection bias: {bias}.")
     return [
         Section(
             name="confirm",
-            title="Confirmation with fresh seeds",
-            text="Choosing the best of many scores also selects for luck. Therefore the best "
-            "settings were trained again on the same examples, with seeds that had no part in the "
-            "choice.",
+            title=f"Confirmation {_name_repetitions(summary)}",
+            text=_describe_method(summary),
             template="trial_table",
             values={"paragraphs": paragraphs, "table": _build_table(summary, settings)},
             plots=build_section_plots("confirm", summary),
@@ -42,11 +51,40 @@ def _build_table(summary: Summary, settings: list[ConfirmedSetting]) -> TrialTab
             str(setting.validation),
             f"{count}{failed}",
             f"{trial.parameters:,}",
-            f"seed {model_run.spec.seed}" if model_run.number == trial.number else "",
+            _name_model(model_run) if model_run.number == trial.number else "",
         )
         rows.append(TrialRow((trial.number,), cells))
-    columns = ("trial", "in the search", "over fresh seeds", "seeds", "parameters", "kept model")
+    mean = "mean, not corrected" if summary.corrected_score else "over fresh seeds"
+    columns = ("trial", "in the search", mean, "seeds", "parameters", "kept model")
     return TrialTable(columns, tuple(rows))
+
+
+def _name_repetitions(summary: Summary) -> str:
+    return "on new splits" if summary.corrected_score else "with fresh seeds"
+
+
+def _describe_method(summary: Summary) -> str:
+    if summary.corrected_score:
+        return (
+            "Choosing the best of many scores also selects for luck. Therefore the best settings "
+            "were trained again, each time with another seed and another validation set, drawn "
+            "from examples that had no part in the choice."
+        )
+    return (
+        "Choosing the best of many scores also selects for luck. Therefore the best settings were "
+        "trained again on the same examples, with seeds that had no part in the choice. The "
+        "examples did have a part in it, so these scores are still too good."
+    )
+
+
+def _name_model(run: RunRecord) -> str:
+    if CONFIRM_INFIX not in run.uid:
+        return "from the search"
+    return f"split {run.split}" if run.split else f"seed {run.spec.seed}"
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _describe_winner(summary: Summary, settings: list[ConfirmedSetting]) -> str:

@@ -49,9 +49,10 @@ def _describe_choice(summary: Summary) -> str:
     if complete == 1:
         return "Only one trial is complete, so there was no choice between trials."
     if confirmed:
+        repeated = "on new splits" if summary.corrected_score else "over fresh seeds"
         best = "setting" if len(confirmed) == 1 else f"{len(confirmed)} settings"
         return (
-            f"The champion has the best mean over fresh seeds, among the best {best} of {complete} "
+            f"The champion has the best mean {repeated}, among the best {best} of {complete} "
             "complete trials. The plot shows the scores of the search, which are optimistic: the "
             "best of many scores is partly luck (selection bias)."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from harness.analysis.corrected_score import CorrectedScore
 from harness.analysis.formatting import find_hardest_class, format_count, format_percent
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
@@ -78,6 +79,8 @@ def _build_best_baseline(summary: Summary) -> Figure:
 
 def _build_validation_figure(summary: Summary) -> Figure:
     confirmation, score = summary.confirmation, summary.study.score
+    if (corrected := summary.corrected_score) is not None:
+        return _build_corrected_figure(corrected)
     assert summary.model_run.best is not None
     if confirmation is None:
         run, mae = summary.model_run, summary.model_run.best.val_mae
@@ -90,6 +93,19 @@ def _build_validation_figure(summary: Summary) -> Figure:
         "label": f"validation {score.full_name}",
         "note": f"mean{' ± standard deviation' if std else ''} over {seeds}",
     }
+
+
+def _build_corrected_figure(corrected: CorrectedScore) -> Figure:
+    score, note = corrected.score, f"corrected for selection, {corrected.splits} new splits"
+    value = score.format_value(corrected.value)
+    if score.task == "classes":
+        value = f"{100 * corrected.value:.2f} %"
+    if corrected.interval and score.task == "classes":
+        low, high = corrected.interval
+        note = f"95 %: {100 * low:.2f} to {100 * high:.2f} %; {note}"
+    elif corrected.interval:
+        note = f"95 %: {score.format_range(corrected.interval)}; {note}"
+    return {"value": value, "label": f"validation {score.full_name}", "note": note}
 
 
 def _build_score_figure(

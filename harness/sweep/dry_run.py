@@ -79,6 +79,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "dropped": prepared.data_quality.dropped,
         "seconds_a_trial": trial_seconds / gain,
         "confirming": confirmation_runs,
+        "redrawn_splits": config.redrawn_splits,
         "seconds": trial_seconds / gain * math.ceil((trials + confirmation_runs) / at_once),
     }
 
@@ -109,7 +110,8 @@ def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
         lines.append(f"{TRIAL_TABLE:<8} {name}: {values or 'as is'}")
     runs = resolved["confirming"]
     if sampler not in GRID_OR_LIST:
-        more = f"{format_count(runs, 'more run')}, over fresh seeds" if runs else "no"
+        over = "on new splits" if resolved["redrawn_splits"] else "over fresh seeds"
+        more = f"{format_count(runs, 'more run')}, {over}" if runs else "no"
         lines.append(f"confirm  {more}")
     trial_time = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
     time_text = format_duration(resolved["seconds"])

@@ -29,6 +29,8 @@ MODEL_FOLDER_FACT = "model_folder"
 """The fact that holds the folder of a study's custom models, relative to where it was started."""
 ORIGIN_FACTS = ("user", "host", "folder")
 """The facts that tell who started a study, and in which folder."""
+SPLIT_TAG = "harness.redrawn_split"
+"""The tag of a confirmation run's `Trial.split`; missing on the study's own split."""
 CONFIRM_INFIX = "/confirm/"
 """The part of a confirmation run's uid between the study's uid and the run's own name."""
 
@@ -304,3 +306,8 @@ class StudyRun:
 def parse_interval(values: Sequence[float] | None) -> tuple[float, float] | None:
     """Read an interval from JSON."""
     return None if values is None else (float(values[0]), float(values[1]))
+
+
+def parse_split(tags: Mapping[str, str]) -> int:
+    """Read `Trial.split` from a run's tags. Raises ValueError."""
+    return int(tags.get(SPLIT_TAG, "0"))

@@ -1,4 +1,4 @@
-"""Confirmation: a search's best settings over fresh seeds; the best mean wins."""
+"""Confirmation: a search's best settings on new splits; the best mean wins."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 from harness.analysis.confirmation import (
     find_champion,
     find_model_run,
+    find_small_candidate,
     list_missing_seeds,
     rank_confirmed_settings,
 )
@@ -30,9 +32,17 @@ from harness.results import EpochMetrics
 from harness.sweep.dry_run import dry_run, format_dry_run
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
+from harness.sweep.progress import Silent
+from harness.sweep.replay import replay
 from harness.sweep.run import StudyResult, run_study
 from harness.test_set.selection import freeze_selection, hash_selection
-from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
+from harness.tracking.predictions import (
+    PREDICTIONS_FILE,
+    TEST_PREDICTIONS_FILE,
+    Predictions,
+    TestPredictions,
+)
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun, TestReading
 from harness.trial import TrialSpec
@@ -95,7 +105,43 @@ def test_the_best_settings_are_trained_over_seeds_that_the_search_did_not_use(
     assert len(curves) == 6, "another seed is another training"
 
 
-def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
+def test_each_seed_has_a_new_split(folder: Path, result: StudyResult) -> None:
+    study = result.summary.study
+    assert all(run.split == run.spec.seed for run in study.confirmation_runs)
+    tracker = Workspace(folder / "mlruns").open_tracker()
+    prepared = prepare(
+        "digits", validation=0.2, test=0.2, split_seed=0, normalize=True, redrawn=3
+    ).training
+    labels = np.load(prepared.labels)
+    rows = {split: np.load(prepared.select_split(split).validation_rows) for split in range(4)}
+    for run in study.confirmation_runs:
+        file = tracker.read_file(run.run_id, EPOCH_PREDICTIONS_FILE)
+        assert file is not None
+        predictions = EpochPredictions.from_bytes(file)
+        assert predictions.true.tolist() == labels[rows[run.split]].tolist()
+        assert predictions.epochs.tolist() == [1, 2, 3]
+        right = (predictions.predicted == predictions.true).mean(1)
+        assert right.tolist() == pytest.approx([epoch.val_accuracy for epoch in run.epochs])
+        recorded = tracker.read_file(run.run_id, PREDICTIONS_FILE)
+        assert recorded is not None
+        best = Predictions.from_bytes(recorded)
+        assert best is not None
+        assert best.true == predictions.true.tobytes(), "its own labels, not the study's"
+        assert run.best is not None
+        assert best.predicted == predictions.predicted[run.best.epoch - 1].tobytes()
+    seen = np.concatenate(list(rows.values()))
+    assert len(set(seen.tolist())) == len(seen), "no example is validated on twice"
+
+
+def test_a_confirmation_run_is_replayed_on_its_split(folder: Path, result: StudyResult) -> None:
+    run = next(run for run in result.summary.study.confirmation_runs if run.split == 2)
+    replayed = replay(
+        Workspace(folder / "mlruns"), run.run_id, watcher=Silent(), device="cpu", inline=True
+    )
+    assert replayed.agreement == "bitwise"
+
+
+def test_the_best_mean_wins_and_its_trial_is_the_kept_model(
     folder: Path, result: StudyResult
 ) -> None:
     study, summary = result.summary.study, result.summary
@@ -105,9 +151,7 @@ def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
         scores.setdefault(run.number, []).append(run.best.val_accuracy)
     means = {number: statistics.fmean(values) for number, values in scores.items()}
     assert means[summary.champion.number] == max(means.values())
-    assert summary.model_run.best is not None
-    assert summary.model_run.best.val_accuracy == max(scores[summary.champion.number])
-    assert summary.model_run in study.confirmation_runs
+    assert summary.model_run == summary.champion, "other splits cannot be compared with its own"
     tracker = Workspace(folder / "mlruns").open_tracker()
     weights = tracker.read_file(summary.model_run.run_id, WEIGHTS_FILE)
     assert weights is not None
@@ -125,19 +169,28 @@ def test_the_summary_reports_the_confirmation(result: StudyResult) -> None:
     setting = summary.confirmation
     assert setting is not None
     text = summary.text()
+    corrected = summary.corrected_score
+    assert corrected is not None
+    assert corrected.interval is not None
+    low, high = corrected.interval
+    assert 0 < low < corrected.value < setting.validation.mean, "lower than the plain mean"
     spread = f"{setting.validation.mean:.4f} ± {setting.validation.std:.4f}"
     line = dict(summary.lines)["validation"]
-    assert line.startswith(f"accuracy {spread} over 3 fresh seeds")
-    assert f"the model of seed {summary.model_run.spec.seed}" in text
+    assert line.startswith(f"accuracy {corrected.value:.4f} (95 %: {low:.4f} to {high:.4f}), ")
+    assert line.endswith(f"which is too good, is {spread}")
+    assert f"the model of trial {summary.champion.number} in the search" in text
     first = summary.study.rank_trials()[0]
     assert first.best is not None
     assert f"the search's best was {first.best.val_accuracy:.4f} (trial {first.number})" in text
     document = json.loads(json.dumps(summary.to_dict()))
     assert document["confirmed"][0]["trial"] == summary.champion.number
-    assert document["optimism"]["over_test"] == pytest.approx(
-        first.best.val_accuracy - document["test"]["accuracy"]
-    )
-    assert spread in summary.markdown()
+    assert document["optimism"]["over_corrected"] == first.best.val_accuracy - corrected.value
+    assert document["validation"]["corrected"]["value"] == corrected.value
+    assert corrected.format_value() in summary.markdown()
+    contenders = summary.contenders
+    assert contenders is not None
+    assert len(contenders.others) == 1
+    assert contenders.probability + contenders.others[0].probability == pytest.approx(1)
 
 
 def test_confirmation_runs_have_their_own_parent_run_in_mlflow(
@@ -157,13 +210,16 @@ def test_confirmation_runs_have_their_own_parent_run_in_mlflow(
     assert metrics["confirm/val_accuracy_mean"] == result.summary.confirmation.validation.mean
     assert metrics["confirm/seeds"] == 3
     assert metrics["test/look"] == 1
-    assert "optimism/over_test" in metrics
+    corrected = result.summary.corrected_score
+    assert corrected is not None
+    assert metrics["confirm/val_accuracy_corrected"] == corrected.value
+    assert metrics["optimism/over_corrected"] == metrics["optimism/reported"] - corrected.value
     starred = [
         run.info.run_id
         for run in client.search_runs([study.experiment_id])
         if str(run.info.run_name).startswith("★ ")
     ]
-    assert sorted(starred) == sorted([result.champion.run_id, result.summary.model_run.run_id])
+    assert starred == [result.champion.run_id]
     version = client.get_model_version_by_alias("tiny", "champion")
     assert version.tags["harness.trial_run"] == result.summary.model_run.run_id
 
@@ -180,7 +236,8 @@ def test_the_frozen_selection_names_the_confirmation_runs(
     assert document["confirming"] == sorted(run.uid for run in study.confirmation_runs)
     assert document["model"] == result.summary.model_run.uid
     assert hash_selection(document) == document["hash"] == reading.selection
-    assert hash_selection(document | {"model": document["champion"]}) != document["hash"]
+    assert document["rule"].startswith("best mean val/accuracy over new splits")
+    assert hash_selection(document | {"model": document["confirming"][0]}) != document["hash"]
 
 
 def test_a_study_name_means_its_confirmed_model(folder: Path, result: StudyResult) -> None:
@@ -196,8 +253,9 @@ def test_a_study_name_means_its_confirmed_model(folder: Path, result: StudyResul
         result.summary.reading.accuracy
     )  # type: ignore[union-attr]
     assert read_test_predictions(workspace, "tiny", None, 1).total == len(predictions.true)
+    other = next(run.number for run in study.trials if run.uid != result.champion.uid)
     with pytest.raises(StudyError, match=r"was not read for tiny/.*; it was for tiny"):
-        read_test_predictions(workspace, f"tiny/{result.champion.number}", None, 1)
+        read_test_predictions(workspace, f"tiny/{other}", None, 1)
 
 
 def test_the_doctor_finds_nothing_wrong(folder: Path, result: StudyResult) -> None:
@@ -207,7 +265,7 @@ def test_the_doctor_finds_nothing_wrong(folder: Path, result: StudyResult) -> No
 
 def test_the_report_has_a_section_on_confirmation(result: StudyResult) -> None:
     page = result.report.read_text()
-    assert "Confirmation with fresh seeds" in page
+    assert "Confirmation on new splits" in page
 
 
 @pytest.mark.slow
@@ -221,12 +279,11 @@ def test_without_confirmation_the_best_score_wins_and_the_summary_says_so(tmp_pa
     assert result.test is not None
     assert result.test.run == result.champion.uid
     before = result.test.look
-    # Confirmed later, another model is chosen: that is another look.
     later = sweep(tmp_path)
     assert len(later.summary.study.confirmation_runs) == 6
     assert later.test is not None
-    assert later.test.look == before + 1
-    assert len(later.summary.study.readings) == 2
+    is_another = later.champion.uid != result.champion.uid
+    assert later.test.look == before + is_another, "the same model's test set is not opened again"
     report = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
     assert report.healthy, report.text()
 
@@ -306,6 +363,46 @@ def test_the_best_mean_beats_the_best_single_score() -> None:
     assert freeze_selection(example).rule.startswith("best mean val/accuracy over fresh seeds")
 
 
+def test_new_splits_keep_the_champions_own_model() -> None:
+    trials = [record(number, 0.99 - number / 100) for number in range(7)]
+    runs = [record(number, 0.9 + number / 100, 1) for number in (0, 6)]
+    example = study(trials, [replace(run, split=1) for run in runs])
+    champion = find_champion(example)
+    assert champion is not None
+    assert champion.number == 6
+    assert find_model_run(example, champion).uid == "s/confirm/6.1", "its weights are not kept"
+    best = replace(example, confirmation_runs=example.confirmation_runs[:1])
+    assert find_model_run(best, trials[0]) == trials[0]
+    assert freeze_selection(example).rule.startswith("best mean val/accuracy over new splits")
+
+
+@pytest.mark.parametrize(("examples", "smaller"), [(900, False), (1100, True)])
+def test_the_smallest_near_network_is_confirmed_too(examples: int, smaller: bool) -> None:
+    """If the examples can show that it is within the margin."""
+    sizes = [1000, 900, 800, 10, 20, 5]
+    scores = [0.9, 0.89, 0.88, 0.70, 0.87, 0.5]
+    trials = [
+        replace(record(number, score), parameters=size, confusion=build_confusion(score))
+        for number, (score, size) in enumerate(zip(scores, sizes, strict=True))
+    ]
+    missing = list_missing_seeds(study(trials, []), 3, 1, examples)
+    assert [run.number for run, _ in missing] == ([0, 1, 2, 4] if smaller else [0, 1, 2])
+    near = find_small_candidate(study(trials[:3], []), 3)
+    assert near is None, "it is one of the best already"
+
+
+def build_confusion(score: float) -> tuple[tuple[int, ...], ...]:
+    correct = round(100 * score)
+    return ((correct, 100 - correct), (100 - correct, correct))
+
+
+def test_a_study_on_one_split_stays_on_it() -> None:
+    """As version 0.1.0 confirmed it."""
+    example = study([record(0, 0.99)], [record(0, 0.9, 1)])
+    assert not example.is_resampled
+    assert study([record(0, 0.99)], []).is_resampled
+
+
 def test_selection_bias_is_measured_against_fresh_seeds_and_the_test_set() -> None:
     example = study(
         [record(0, 0.99), record(1, 0.95)],
@@ -316,10 +413,13 @@ def test_selection_bias_is_measured_against_fresh_seeds_and_the_test_set() -> No
     bias = compute_selection_bias(example, reading)
     assert bias is not None
     assert bias.describe() == (
-        "the search's best was 0.9900 (trial 0): 6.00 points above its mean over 2 fresh seeds, "
-        "4.00 points above the test accuracy"
-    )
-    assert bias.metrics() == {
+        "the search's best was 0.9900 (trial 0): 6.00 points above its mean over 2 fresh seeds"
+    ), "the test set was read for another trial's model"
+    same = replace(reading, number=0)
+    tested = compute_selection_bias(replace(example, readings=(same,)), same)
+    assert tested is not None
+    assert tested.describe().endswith("fresh seeds, 4.00 points above the test accuracy")
+    assert tested.metrics() == {
         "optimism/reported": 0.99,
         "optimism/over_fresh_seeds": pytest.approx(0.06),
         "optimism/over_test": pytest.approx(0.04),
@@ -364,5 +464,5 @@ def test_a_dry_run_counts_the_confirmation_runs(tmp_path: Path) -> None:
     with_them = dry_run(make_plan(path, RunOptions(**options)))  # type: ignore[arg-type]
     without = dry_run(make_plan(path, RunOptions(**options, confirm=False)))  # type: ignore[arg-type]
     assert (with_them["confirming"], without["confirming"]) == (6, 0)
-    assert "6 more runs, over fresh seeds" in format_dry_run(with_them)
+    assert "6 more runs, on new splits" in format_dry_run(with_them)
     assert "confirm  no" in format_dry_run(without)

@@ -1,4 +1,4 @@
-"""The confirmation runs: each of the best settings' score in the search and with fresh seeds."""
+"""The confirmation runs: each of the best settings' score in the search and in its new runs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def build_plots(summary: Summary) -> list[Plot]:
     settings = rank_confirmed_settings(summary.study)
     if not settings:
         return []
-    title = f"Validation {summary.study.score.name} of every seed"
+    title = f"Validation {summary.study.score.name} of every confirmation run"
     return [Plot("confirm", title, draw_confirmation(settings), wide=True)]
 
 
 def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
-    """Draw one row per setting: its score in the search, its fresh seeds and their mean."""
+    """Draw one row per setting: its score in the search, its confirmation runs and their mean."""
     figure, score = go.Figure(), settings[0].validation.score
     value = f"%{{x:{score.plotly_hover}}}<extra></extra>"
     seeds = [(run, row) for row, each in enumerate(settings) for run in each.runs if run.best]
@@ -40,17 +40,20 @@ def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
             x=[run.best.score for run, _ in seeds if run.best],
             y=[row for _, row in seeds],
             customdata=[run.number for run, _ in seeds],
-            text=[f"seed {run.spec.seed}" for run, _ in seeds],
+            text=[
+                f"new split {run.split}" if run.split else f"seed {run.spec.seed}"
+                for run, _ in seeds
+            ],
             mode="markers",
             marker={"color": NEUTRAL, "size": 8, "opacity": 0.7},
-            name="fresh seed",
+            name="new split" if seeds[0][0].split else "fresh seed",
             hovertemplate="trial %{customdata}, %{text}: " + value,
         )
     )
     means = [each.validation.mean for each in settings]
     in_search = [each.trial.best.score if each.trial.best else None for each in settings]
     for name, values, symbol, colour in (
-        ("mean over fresh seeds", means, "line-ns", COLOURS[0]),
+        ("mean of these", means, "line-ns", COLOURS[0]),
         ("in the search", in_search, "diamond-open", COLOURS[1]),
     ):
         figure.add_trace(

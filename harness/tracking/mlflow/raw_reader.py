@@ -27,6 +27,7 @@ from harness.system.addresses import (
     format_sqlite_uri,
     parse_sqlite_path,
 )
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE
 from harness.tracking.mlflow import naming
 from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
@@ -45,6 +46,9 @@ from harness.tracking.raw_types import (
     StoredFile,
 )
 from harness.tracking.types import NameHolder
+
+KEPT_FILES = (TEST_PREDICTIONS_FILE, EPOCH_PREDICTIONS_FILE, CONFUSION_FILE)
+"""The files that are checked by content, apart from JSON."""
 
 
 class MlflowRawReader:
@@ -222,7 +226,7 @@ class MlflowRawReader:
                 content = self._store.read_artifact(run, name)
         except Exception as error:
             return StoredFile("", error=str(error))
-        keep = name.endswith(".json") or name in (TEST_PREDICTIONS_FILE, CONFUSION_FILE)
+        keep = name.endswith(".json") or name in KEPT_FILES
         return StoredFile(
             hashlib.sha256(content).hexdigest(),
             content=content if keep else None,

@@ -16,7 +16,7 @@ from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.naming import join_tags
 from harness.tracking.trial_document import parse_trial_document
-from harness.tracking.types import RunRecord, State
+from harness.tracking.types import RunRecord, State, parse_split
 from harness.trial import TrialSpec
 
 
@@ -64,5 +64,5 @@ def parse_tags(run: Run) -> RunRecord:
             metrics=run.data.metrics,
             environment=json.loads(tags.get("harness.environment", "{}")),
             replay=tags.get("harness.replay", ""),
-            split=int(tags.get("harness.redrawn_split", "0")),
+            split=parse_split(tags),
         )

@@ -12,7 +12,7 @@ from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.deleted_runs import build_deleted_error, find_deleted_studies
 from harness.tracking.mlflow.experiments import claim_experiment
 from harness.tracking.mlflow.naming import list_stale_parts
-from harness.tracking.types import CONFIRM_INFIX, StudyRecord
+from harness.tracking.types import CONFIRM_INFIX, SPLIT_TAG, StudyRecord
 from harness.trial import Trial
 
 
@@ -27,7 +27,7 @@ def trial_tags(trial: Trial, is_single: bool) -> dict[str, str]:
         "harness.state": "RUNNING",
         "harness.spec": json.dumps(trial.spec.to_dict()),
     }
-    return tags | ({"harness.redrawn_split": str(trial.split)} if trial.split else {})
+    return tags | ({SPLIT_TAG: str(trial.split)} if trial.split else {})
 
 
 def trial_run_name(trial: Trial) -> str:
