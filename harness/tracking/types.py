@@ -132,6 +132,10 @@ class TestReading:
     """That of the MAE; None in older records."""
     foretold: int = 0
     """The number of examples."""
+    overlap: tuple[str, ...] = ()
+    """What was seen of the examples before in this folder, in sentences."""
+    copies: int = 0
+    """The examples that are copies of other ones; intervals count each once."""
 
     @property
     def score(self) -> float:
@@ -166,7 +170,8 @@ class TestReading:
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
         intervals = {key: parse_interval(values.get(key)) for key in ("interval", "mae_interval")}
-        return cls(**values | {"confusion": confusion} | intervals)
+        overlap = tuple(map(str, values.get("overlap", ())))
+        return cls(**values | {"confusion": confusion, "overlap": overlap} | intervals)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,10 @@ from PIL import Image
 
 from harness.config.loader import load
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
 from harness.search.open_study import open_search
+from harness.test_set.sealed import SealedTest
 
 CLASSES = ("bar", "dot", "nothing at all")
 COUNT = 12

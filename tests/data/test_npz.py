@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
+from harness.test_set.sealed import SealedTest
 
 Arrays = dict[str, npt.NDArray[Any]]
 N = 60

@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader
 from harness.data import builtin
 from harness.data.builtin import MD5, find_dataset
 from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.torch_datasets import load_splits
 from harness.errors import DataError, HarnessError
+from harness.test_set.sealed import SealedTest
 from tests.support import tiny_mnist
 
 Mnist = Callable[..., PreparedDataset]

@@ -19,11 +19,12 @@ from torch.utils.data import DataLoader
 from harness.data.builtin import find_dataset
 from harness.data.leakage import hash_examples
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import SealedTest, Split, load_splits
+from harness.data.torch_datasets import Split, load_splits
 from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
+from harness.test_set.sealed import SealedTest
 from harness.tracking.mlflow.naming import escape_class_names
 
 ROWS = 200

@@ -21,7 +21,6 @@ from harness.analysis.selection_bias import compute_selection_bias
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
 from harness.inference.test_examples import read_test_predictions
@@ -31,6 +30,7 @@ from harness.sweep.dry_run import dry_run, format_dry_run
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.run import StudyResult, run_study
+from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import freeze_selection, hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.raw_types import WEIGHTS_FILE

@@ -19,7 +19,6 @@ from mlflow import MlflowClient
 from harness.analysis.data_quality import read_data_quality
 from harness.cli.studies_table import format_studies, list_studies
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.errors import ConfigError, StoreError, StudyError
 from harness.reports.study_page import write_study_page
 from harness.search.study import Search
@@ -29,6 +28,7 @@ from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
+from harness.test_set.sealed import SealedTest
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support.digits_study import STUDY

@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 
 from harness.cli.run_commands import open_test as cli_open_test
 from harness.cli.studies_table import format_studies, list_studies
-from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
@@ -18,6 +17,7 @@ from harness.reports.study_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.sealed_study import SealedStudyResult, open_sealed_test_set
+from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import freeze_selection
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.raw_types import selection_file
@@ -74,7 +74,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def sealed(path: Path) -> StudyResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
+        patch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened"))
         return run(path, test=False)
 
 
@@ -137,7 +137,7 @@ def test_the_test_set_is_opened_once_with_the_result_of_an_unsealed_run(
     workspace = Workspace(path.parent / "mlruns")
     assert check_studies(workspace, None).healthy
 
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened again"))
     again = open_test(path)
     assert again.was_open
     assert again.summary.reading == opened.summary.reading

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
 from harness.errors import StoreError
 from harness.sweep.options import RunOptions
@@ -20,6 +19,7 @@ from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.test_set.opening import read_test_set
+from harness.test_set.sealed import SealedTest
 from harness.tracking.types import TestReading
 from harness.workspace import Workspace
 
