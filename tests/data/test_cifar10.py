@@ -25,7 +25,7 @@ from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
 from harness.sweep.run import run_study
-from tests.support.sealed_labels import read_test_labels
+from tests.support.sealed_test_set import read_test_labels
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 COUNT = 20

@@ -16,7 +16,7 @@ from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
 from harness.search.open_study import open_search
-from harness.test_set.sealed import SealedTest
+from tests.support.sealed_test_set import open_test_set
 
 CLASSES = ("bar", "dot", "nothing at all")
 COUNT = 12
@@ -43,7 +43,7 @@ def make(path: Path | str, cache: Path, **changes: Any) -> PreparedDataset:
 
 def list_examples(prepared: PreparedDataset) -> list[tuple[bytes, int]]:
     """Return (input, label) of the training, validation and test set."""
-    files, test = prepared.training, SealedTest.of(prepared).open()
+    files, test = prepared.training, open_test_set(prepared)
     inputs, labels = np.load(files.inputs), np.load(files.labels)
     examples = [*zip(inputs, labels, strict=True)]
     examples += [*zip(test.inputs.numpy(), test.labels.numpy(), strict=True)]
@@ -115,7 +115,7 @@ def test_a_test_folder_is_the_test_set(tmp_path: Path) -> None:
     prepared = make(photos, tmp_path / "cache")
     assert prepared.sizes == {"train": 31, "validation": 11, "test": 6}
     assert prepared.data_quality.parts["test"].by_class == (3, 3, 0)
-    test = SealedTest.of(prepared).open()
+    test = open_test_set(prepared)
     assert test.inputs[3].numpy().tobytes() == make_image(100).tobytes()
     assert make(photos, tmp_path / "cache", own_test=False).sizes["test"] == 11
     (photos / "test" / "new").mkdir()

@@ -27,7 +27,7 @@ from harness.sweep.dry_run import dry_run, format_dry_run
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from tests.support import tiny_mnist
-from tests.support.sealed_labels import read_test_labels
+from tests.support.sealed_test_set import read_test_labels
 from tests.support.tiny_mnist import Array, Splits
 
 NONE = Duplicates(0, 0)

@@ -20,7 +20,7 @@ from harness.sweep.run import run_study
 from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.workspace import Workspace
-from tests.support.sealed_labels import read_test_labels
+from tests.support.sealed_test_set import read_test_labels
 
 STUDY = """
 [study]

@@ -30,13 +30,13 @@ from harness.sweep.dry_run import dry_run, format_dry_run
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.run import StudyResult, run_study
-from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import freeze_selection, hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun, TestReading
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
+from tests.support.sealed_test_set import open_test_set
 
 STUDY = """
 [study]
@@ -113,7 +113,7 @@ def test_the_best_mean_wins_and_the_best_seed_of_it_is_kept(
     assert weights is not None
     model = load_model(summary.model_run.spec, 10, weights)
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
-    part = SealedTest.of(prepared).open()
+    part = open_test_set(prepared)
     right = (model(part.inputs).argmax(1) == part.labels).float().mean().item()
     assert summary.reading is not None
     assert summary.reading.accuracy == pytest.approx(right)

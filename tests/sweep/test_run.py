@@ -32,6 +32,7 @@ from harness.test_set.sealed import SealedTest
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support.digits_study import STUDY
+from tests.support.sealed_test_set import open_test_set
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def test_the_champion_loads_without_harness_and_gives_the_logged_accuracy(
 @pytest.fixture(scope="module")
 def digits_test(isolated: Path) -> tuple[np.ndarray, np.ndarray]:
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
-    part = SealedTest.of(prepared).open()
+    part = open_test_set(prepared)
     return part.inputs.numpy(), part.labels.numpy()
 
 
