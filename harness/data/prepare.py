@@ -199,8 +199,8 @@ def prepare(
         return arrays if own_test else hold_out_test(arrays, test, split_seed, key)
 
     sealed = choose_sealed_folder(cache, folder.name)
-    create_folder(sealed, lambda new: write_sealed(new, *_get_test_set(decode())))
     create_folder(folder, lambda new: _write_decoded(new, decode()))
+    create_folder(sealed, lambda new: write_sealed(new, *_get_test_set(decode())))
     meta = read_meta(folder, set(META))
     split_key = short_hash(validation, split_seed, *(["unique"] if drop_duplicates else []))
     split_folder = folder / f"split-{split_key}"

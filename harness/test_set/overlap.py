@@ -160,7 +160,8 @@ def describe_overlaps(overlaps: Sequence[Overlap]) -> tuple[str, ...]:
     ranked = sorted(overlaps, key=lambda each: (-each.is_repeated, -each.test, -each.training))
     sentences = [each.describe() for each in ranked[:MAX_SENTENCES]]
     if more := len(ranked) - len(sentences):
-        sentences.append(f"{more} other split{'s' if more > 1 else ''} of this folder overlap too")
+        others = "1 other split overlaps" if more == 1 else f"{more} other splits overlap"
+        sentences.append(f"{others} too")
     return tuple(sentences)
 
 

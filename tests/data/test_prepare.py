@@ -381,11 +381,14 @@ def test_selected_classes_are_numbered_in_their_order(
     full, two = mnist(), mnist(classes=["7", "2"])
     assert two.training.classes == ("7", "2")
     assert two.sizes["test"] == 20
-    for files, full_files in ((two.training, full.training), (two.test, full.test)):
-        labels, images = np.load(full_files.labels), np.load(full_files.inputs)
-        selected = np.isin(labels, [2, 7])
-        np.testing.assert_array_equal(np.load(files.inputs), images[selected])
-        np.testing.assert_array_equal(np.load(files.labels), (labels[selected] == 2).astype(int))
+    for part, labels, all_labels in (
+        ("training", np.load(two.training.labels), np.load(full.training.labels)),
+        ("test", read_test_labels(two), read_test_labels(full)),
+    ):
+        images = [np.load(getattr(prepared, part).inputs) for prepared in (two, full)]
+        selected = np.isin(all_labels, [2, 7])
+        np.testing.assert_array_equal(images[0], images[1][selected])
+        np.testing.assert_array_equal(labels, (all_labels[selected] == 2).astype(int))
     with pytest.raises(
         DataError, match=r"\[data\] classes: mnist has no class 'seven'; known: 0, 1"
     ):

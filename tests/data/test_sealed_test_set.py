@@ -63,7 +63,7 @@ def list_arrays(folder: Path) -> Iterator[np.ndarray[Any, Any]]:
     for path in folder.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
-            with contextlib.suppress(ValueError, EOFError, OSError):
+            with contextlib.suppress(ValueError, EOFError, OSError, pickle.UnpicklingError):
                 yield np.load(path, allow_pickle=True)
             for dtype in ("<i8", "<f4", "u1"):
                 size = np.dtype(dtype).itemsize
@@ -81,7 +81,8 @@ def test_a_model_that_searches_the_cache_has_no_labels(tmp_path: Path) -> None:
         flat = array.ravel()
         for part in (flat[: len(true)], flat[-len(true) :]):
             if len(part) == len(true):
-                best = max(best, float((part == true).mean()))
+                with np.errstate(invalid="ignore"):
+                    best = max(best, float((part == true).mean()))
     assert best < 0.3, "chance is 0.1"
     assert not list(digits.training.inputs.parents[1].rglob("*test*/*")), "nor a folder beside it"
 

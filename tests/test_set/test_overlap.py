@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ VARIANTS: dict[str, tuple[Arrays, str]] = {
     "another type": (change(IMAGES, lambda x: x.astype(np.float64), "x", "x_test"), "all"),
     "one pixel": (change(IMAGES, alter_pixel, "x_test"), "all"),
     "a pixel of each": (change(IMAGES, alter_pixel_of_each, "x_test"), "all"),
-    "noise": (change(IMAGES, add_noise, "x", "x_test"), "all"),
+    "noise": (change(IMAGES, add_noise, "x", "x_test"), "9[5-9] %"),
     "another range": (change(IMAGES, lambda x: x / 255, "x", "x_test"), "all"),
     "one less": (change(IMAGES, lambda a: a[1:], *TEST), "all"),
     "one more": (change(IMAGES, lambda a: np.concatenate([a, a[:1] + 1]), *TEST), "over 99 %"),
@@ -100,10 +101,8 @@ def test_the_same_examples_in_another_form_are_a_second_opening(
     arrays, share = VARIANTS[variant]
     second = folder.open(arrays, "b")
     assert second.look == 2
-    share = "99 %" if variant == "one more" else share
-    assert second.overlap[0].startswith(
-        f"{share} of these test examples were in the test set that 'a' opened on 20"
-    )
+    expected = f"{share} of these test examples were in the test set that 'a' opened on 20"
+    assert re.match(expected, second.overlap[0])
     assert "training" not in second.overlap[0]
 
 
@@ -111,7 +110,7 @@ def test_the_same_examples_in_another_form_are_a_second_opening(
     ("options", "test", "training"),
     [
         ({"split_seed": 1}, 20, 80),
-        ({"test": 0.21}, 20, 80),
+        ({"test": 0.21}, 95, 5),  # scikit-learn draws the same rows, and some more
         ({"test": 0.5, "split_seed": 3}, 20, 80),
     ],
 )
@@ -202,7 +201,7 @@ def test_small_shares_count_together(folder: Folder) -> None:
     opening = folder.open(rest | {"x_test": np.concatenate(pieces)}, "b")
     assert opening.look == 2
     assert len(opening.overlap) == 4
-    assert opening.overlap[-1] == "1 other split of this folder overlaps too"
+    assert opening.overlap[-1] == "1 other split overlaps too"
 
 
 def test_copies_are_counted_where_rows_do_not_repeat_by_nature(folder: Folder) -> None:
