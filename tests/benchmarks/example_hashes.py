@@ -2,8 +2,8 @@
 
     python tests/benchmarks/example_hashes.py fashion-mnist mnist digits
 
-It needs HARNESS_DATA_DIR, or downloads. Results on one core of an AMD EPYC (Zen 5), n = 1; the share
-is that of the test images that have a near-duplicate in the training and validation set:
+It needs HARNESS_DATA_DIR, or downloads. Results on one core of an AMD EPYC (Zen 5), n = 1; `near`
+is the share of the test images that have a near-duplicate in the training and validation set:
 
     dataset        examples    identify    compare       files   equal      near
     fashion-mnist    70,000      0.41 s     0.25 s      5.4 MB   0.00%     0.35%
