@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,13 @@ def choose_sealed_folder(cache: Path, decoded: str) -> Path:
 
 
 def write_sealed(folder: Path, inputs: Array, labels: Array) -> None:
-    """Write the inputs [N, ...], and the labels [N] masked by a new key."""
+    """Write the inputs [N, ...], and the labels [N] masked by a new key.
+
+    Version 0.1.0 kept the labels of test sets in the cache as they are. No later version reads
+    those folders of decoded data, and they are removed.
+    """
+    for old in folder.parent.parent.glob("decoded/*/sealed-test/labels.npy"):
+        shutil.rmtree(old.parents[1], ignore_errors=True)
     files, nonce, stream = TestFiles.in_folder(folder), os.urandom(NONCE_LENGTH), io.BytesIO()
     np.save(files.inputs, np.ascontiguousarray(inputs))
     np.save(stream, labels, allow_pickle=False)

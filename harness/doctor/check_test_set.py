@@ -104,7 +104,7 @@ def check_log(snapshot: Snapshot) -> Iterator[Finding]:
             problem = f"was opening number {reading.look} of this test set, but the log {recorded}"
             yield Finding(6, f"reading of trial {reading.number}", problem, remedy=restore)
     for number in log.list_broken_lines():
-        problem = f"line {number} does not follow line {number - 1}: a line was removed or changed"
+        problem = f"line {number} does not follow the line before: a line was removed or changed"
         yield Finding(6, str(log.path), problem, remedy=restore)
     names = {str(line[part]) for line in log.read_lines() for part in PARTS if part in line}
     for name in sorted(names):

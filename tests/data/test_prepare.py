@@ -134,6 +134,15 @@ def test_an_opening_is_in_the_log_before_a_label_is_read(
     assert len(line["key"]) == 32
 
 
+def test_readable_labels_of_an_earlier_version_are_removed(tmp_path: Path) -> None:
+    kept, other = make(tmp_path), tmp_path / "decoded" / "digits-0123456789ab"
+    (other / "sealed-test").mkdir(parents=True)
+    np.save(other / "sealed-test" / "labels.npy", np.arange(3))
+    make(tmp_path, split_seed=1)
+    assert not other.exists()
+    assert kept.training.inputs.is_file()
+
+
 def test_a_test_set_that_was_changed_is_refused(tmp_path: Path) -> None:
     changed, log = make(tmp_path), TestSetLog(tmp_path / "log.jsonl")
     np.save(changed.test.inputs, np.load(changed.test.inputs) + 1)

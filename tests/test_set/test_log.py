@@ -158,4 +158,4 @@ def test_the_doctor_compares_studies_with_the_log(tmp_path: Path) -> None:
     path.write_text("\n".join([lines[0].replace('"look": 1', '"look": 2'), *lines[1:]]) + "\n")
     text = check_studies(workspace, "tiny", None).text()
     assert "but the log has it as number 2" in text
-    assert "line 2 does not follow line 1: a line was removed or changed" in text
+    assert "line 2 does not follow the line before: a line was removed or changed" in text

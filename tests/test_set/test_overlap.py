@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from harness.analysis.test_set_facts import REUSED, describe_overlap
+from harness.data.example_hashes import find_first_rows
 from harness.data.prepare import PreparedDataset, prepare
+from harness.metrics import Score
+from harness.stats.proportions import compute_interval
 from harness.test_set.log import Opening, TestSetLog
 from harness.test_set.sealed import SealedTest, identify_parts
+from harness.tracking.types import TestReading
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -204,6 +210,23 @@ def test_small_shares_count_together(folder: Folder) -> None:
     assert opening.overlap[-1] == "1 other split overlaps too"
 
 
+def test_intervals_and_the_summary_count_copies_once(folder: Folder) -> None:
+    confusion = ((45, 5), (5, 45))
+    reading = TestReading(selection="s", number=0, time=1.0, loss=0.5, confusion=confusion, look=1)
+    copied = replace(reading, copies=50)
+    assert Score().compute_interval(copied) == compute_interval(45, 50)
+    assert Score().compute_interval(reading) == compute_interval(90, 100)
+    assert describe_overlap(reading) == []
+    assert describe_overlap(copied) == [
+        "50 of 100 test examples are copies of another one; the interval counts each once"
+    ]
+    assert TestReading.from_dict(json.loads(json.dumps(copied.to_dict()))) == copied
+    again = replace(reading, look=2, overlap=("20 % of these were seen",))
+    assert describe_overlap(again) == ["20 % of these were seen", REUSED]
+    assert TestReading.from_dict(json.loads(json.dumps(again.to_dict()))) == again
+    assert find_first_rows(np.array([[1, 2], [0, 0], [1, 2], [-0.0, 0]])).tolist() == [0, 1]
+
+
 def test_copies_are_counted_where_rows_do_not_repeat_by_nature(folder: Folder) -> None:
     doubled = change(IMAGES, lambda a: np.concatenate([a, a[:30]]), *TEST)
     assert identify_parts(folder.prepare(doubled)).copies == 30
@@ -223,10 +246,25 @@ def test_a_log_of_an_earlier_version_counts(folder: Folder) -> None:
     assert not log.list_broken_lines()
 
 
+def test_a_line_that_was_removed_or_changed_is_noticed(folder: Folder) -> None:
+    for study in "abc":
+        folder.open(IMAGES, study)
+    (path,) = (folder.path / "test-sets").glob("*.jsonl")
+    log, lines = TestSetLog(path), path.read_text().splitlines(keepends=True)
+    assert log.list_broken_lines() == []
+    path.write_text(lines[0] + lines[2])
+    assert log.list_broken_lines() == [2]
+    path.write_text("".join([lines[0], lines[1].replace('"b"', '"x"'), lines[2]]))
+    assert log.list_broken_lines() == [3]
+    path.write_text("".join(lines[1:]))
+    assert log.list_broken_lines() == [1]
+
+
 def test_hashes_that_are_missing_are_reported_and_do_not_stop_an_opening(folder: Folder) -> None:
     folder.open(IMAGES)
     for file in (folder.path / "test-sets").glob("*.npz"):
         file.unlink()
     second = folder.open(change(IMAGES, alter_pixel, "x_test"), "b")
+    assert second.look == 1
     assert second.overlap[0].startswith("not compared with the split of 'a' (20")
     assert "No such file" in second.overlap[0]
