@@ -99,7 +99,10 @@ class Score:
     def compute_interval(self, result: HasScore) -> tuple[float, float] | None:
         """The 95 % confidence interval; None if there is none."""
         correct, n = count_correct(result.confusion)
-        return compute_interval(correct, n) if n else result.interval
+        if not n:
+            return result.interval
+        copies = getattr(result, "copies", 0)  # of a test set
+        return compute_interval(correct * (1 - copies / n) if copies else correct, n - copies)
 
     def format_interval(self, result: HasScore) -> str:
         """` (95 %: 0.9034 to 0.9178)`, or an empty string."""

@@ -26,7 +26,10 @@ def data_quality_to_facts(quality: DataQuality) -> dict[str, str]:
     balance = _to_compact_json({name: split.by_class for name, split in splits})
     if len(balance) > MAX_TAG_LENGTH:
         balance = _to_compact_json(
-            {name: (min(split.by_class), max(split.by_class)) for name, split in splits}
+            {
+                name: (min(split.by_class), max(split.by_class)) if split.by_class else ()
+                for name, split in splits
+            }
         )
     duplicates = {
         name: (counts.examples, counts.conflicting) for name, counts in quality.duplicates.items()
@@ -52,7 +55,7 @@ def read_data_quality(study: StudyRun) -> DataQuality | None:
         )
         quality = DataQuality(
             {
-                name: SplitContents(int(examples), tuple(map(int, balance[name])), str(digest))
+                name: SplitContents(int(examples), _read_balance(study, balance, name), str(digest))
                 for name in SPLITS
                 for examples, digest in [splits[name]]
             },
@@ -65,8 +68,25 @@ def read_data_quality(study: StudyRun) -> DataQuality | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    is_valid = all(bool(split.by_class) == bool(study.classes) for split in quality.parts.values())
+    is_valid = all(
+        bool(split.by_class) == bool(study.classes)
+        for name, split in quality.parts.items()
+        if name != "test"  # its classes are counted when it is opened
+    )
     return quality if is_valid else None
+
+
+def _read_balance(study: StudyRun, balance: dict[str, list[int]], name: str) -> tuple[int, ...]:
+    """Return the class counts of a split. Those of the test set are known from its reading.
+
+    Earlier versions recorded them before the opening.
+    """
+    counts = tuple(map(int, balance[name]))
+    if name == "test" and study.classes and not counts and study.readings:
+        counts = tuple(sum(row) for row in study.readings[0].confusion)
+        if len(balance["train"]) < len(counts):
+            return min(counts), max(counts)
+    return counts
 
 
 def compute_data_metrics(study: StudyRun) -> dict[str, float]:

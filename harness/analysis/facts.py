@@ -22,6 +22,7 @@ from harness.analysis.seed_variance import (
 from harness.analysis.test_set_facts import (
     build_baseline_facts,
     build_class_fact,
+    build_overlap_fact,
     build_test_fact,
 )
 from harness.config.schema import find_varied_fields
@@ -41,6 +42,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
     return (
         Fact("study", value=study.name),
         build_test_fact(summary),
+        build_overlap_fact(summary),
         _build_validation(summary),
         _build_confirmation(summary),
         _build_champion(summary),

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
 
+REUSED = (
+    "the interval holds only if no earlier result influenced the choice; else the score is "
+    "optimistic"
+)
+"""What an interval means after the test set, or a part of it, was seen."""
+
+
 def build_test_fact(summary: Summary) -> Fact:
     study, reading, score = summary.study, summary.reading, summary.study.score
     if reading is None:
@@ -35,17 +42,51 @@ def build_test_fact(summary: Summary) -> Fact:
         **reading.figures,
         "looks": study.test_set_openings,
         "look": reading.look or None,
+        "overlap": list(reading.overlap),
+        "copies": reading.copies,
     }
     if hardest := find_hardest_class(study.classes, reading.confusion):
         value |= hardest.to_dict()
     mae = "" if reading.mae is None else f"; {score.format_mae(reading, reading.mae)}"
+    looks = _count_looks(study)
     short = (
         f"{score.format_value(reading.score)}{score.format_interval(reading)}{mae}, {examples}, "
-        f"read {format_times(_count_looks(study))}"
+        f"read {format_times(looks)}"
     )
+    if looks > 1:
+        short += " in this folder; the interval is that of a first reading"
     if study.is_grid_or_list and len(study.readings) > 1:
         short += f" for {len(study.readings)} trials"
     return Fact("test", study.test_name, text, short, value)
+
+
+def build_overlap_fact(summary: Summary) -> Fact:
+    """Return what was seen of the test examples before; empty for the first opening of new ones."""
+    sentences = describe_overlap(summary.reading) if summary.reading else []
+    short = ""
+    if summary.reading and (overlap := summary.reading.overlap):
+        more = f"; {len(overlap) - 1} more: --verbose" if len(overlap) > 1 else ""
+        short = f"{overlap[0]}{more}"
+    return Fact("test_overlap", "test overlap", "\n".join(sentences), short or "".join(sentences))
+
+
+def describe_overlap(reading: TestReading) -> list[str]:
+    """Return in sentences what was seen before, copies, and what the interval then means."""
+    sentences = list(reading.overlap)
+    if reading.copies:
+        sentences.append(
+            f"{reading.copies:,} of {format_count(reading.examples, 'test example')} "
+            f"{'is a copy' if reading.copies == 1 else 'are copies'} of another one; the interval "
+            "counts each once"
+        )
+    if reading.look > 1 or reading.overlap:
+        sentences.append(REUSED)
+    return sentences
+
+
+def format_opening(reading: TestReading) -> str:
+    """`2nd opening of this test set in this folder`."""
+    return f"{format_ordinal(reading.look)} opening of this test set in this folder"
 
 
 def build_class_fact(summary: Summary) -> Fact:

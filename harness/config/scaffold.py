@@ -20,7 +20,8 @@ from harness.config.study_files import is_shipped
 from harness.config.study_tables import StudyTable
 from harness.data import builtin, custom
 from harness.data.cache import map_array
-from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
+from harness.data.prepare import PreparedDataset, prepare
+from harness.data.training_files import TrainingFiles
 from harness.errors import ConfigError, DataError
 from harness.metrics import OBJECTIVES
 from harness.results import Task

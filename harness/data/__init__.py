@@ -20,8 +20,11 @@ split_files     writes a split: row numbers, statistics, duplicates
 redrawn_splits  splits drawn again from training and validation, for confirmation runs
 split_notes     notes on a split: its validation set, features without an effect
 leakage         counts duplicates between the splits, and classes
+example_hashes  identifies examples one by one, whatever their order, label, type and split
+seal            the folder of the sealed test set, and its labels as masked bytes
 cache           the cache folder: atomic writes, checked reads
+training_files  the files of a training and validation set, as workers get them
 prepare         all of the above: find, decode, split and cache a dataset
-torch_datasets  the cached splits as torch Datasets; the sealed test set
+torch_datasets  the cached splits as torch Datasets
 types           what these modules pass to each other
 """

@@ -1,7 +1,7 @@
 """Data leakage between training, validation and test set: duplicates, class counts, digests.
 
 Two examples are duplicates if their inputs are equal byte for byte. Of the test set, only counts
-and hashes leave this module: no input, no label, and not which example has a duplicate.
+and hashes leave this module: no input and no label. Its classes are counted after the opening.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SplitContents:
 
     examples: int
     by_class: tuple[int, ...]
-    """Number of examples of each class; empty for a regression."""
+    """Number of examples of each class; empty for a regression and a sealed test set."""
     digest: str
     """SHA-256 of the inputs and labels, in order."""
 
@@ -90,6 +90,20 @@ class GroupedExamples:
         return GroupedExamples(self.groups[rows], self.labels[rows])
 
 
+@dataclass(frozen=True)
+class TestCopies:
+    """How often each training example occurs in the test set, counted when that was sealed."""
+
+    __test__ = False  # pytest would collect it as a test class
+
+    copies: Array
+    """int64 [N]: the test examples whose inputs equal those of this training example."""
+    agreeing: Array
+    """int64 [N]: those of them that have its label."""
+    examples: int
+    """The size of the test set."""
+
+
 def hash_examples(inputs: Array, labels: Array) -> str:
     """Return the SHA-256 of examples, in order: the bytes of their inputs, then of their labels.
 
@@ -121,17 +135,42 @@ def find_copies(split: GroupedExamples, *others: GroupedExamples) -> Array:
     return np.isin(split.groups, np.concatenate([other.groups for other in others]))
 
 
-def measure_data_quality(
-    splits: Mapping[str, GroupedExamples], digests: Mapping[str, str], classes: int, dropped: int
-) -> DataQuality:
-    """Count the duplicates and the classes of `splits`, by SPLITS.
+def count_test_copies(training: GroupedExamples, test: GroupedExamples) -> TestCopies:
+    """Count how often each training example occurs in the test set."""
+    order = np.lexsort((test.labels, test.groups))
+    groups, labels = test.groups[order], test.labels[order]
+    copies = np.searchsorted(groups, training.groups, "right")
+    copies -= np.searchsorted(groups, training.groups, "left")
+    numbers = np.unique(np.concatenate([labels, training.labels]), return_inverse=True)[1]
+    pairs = groups * (len(numbers) + 1) + numbers[: len(labels)]
+    wanted = training.groups * (len(numbers) + 1) + numbers[len(labels) :]
+    agreeing = np.searchsorted(pairs, wanted, "right") - np.searchsorted(pairs, wanted, "left")
+    return TestCopies(copies.astype(np.int64), agreeing.astype(np.int64), len(test.labels))
 
-    `classes` is the number of classes, 0 for a regression; `digests` are those of `hash_examples`.
+
+def measure_data_quality(
+    examples: GroupedExamples,
+    rows: Mapping[str, Array],
+    test: TestCopies,
+    digests: Mapping[str, str],
+    classes: int,
+    dropped: int,
+) -> DataQuality:
+    """Count the duplicates and the classes of the splits.
+
+    Args:
+        examples: Those of the training and the validation set.
+        rows: The row numbers of `train` and `validation`.
+        test: What was counted of the test set, for each of `examples`.
+        digests: By SPLITS, those of `hash_examples`.
+        classes: The number of classes, 0 for a regression.
+        dropped: The number of training examples that were dropped.
     """
+    splits = {name: examples[which] for name, which in rows.items()}
     duplicates = {
-        pair: _count_shared(splits[first], splits[second])
-        for pair in PAIRS
-        for first, second in [pair.split("_")]
+        "train_test": _count_in_test(examples, rows["train"], test),
+        "validation_test": _count_in_test(examples, rows["validation"], test),
+        "train_validation": _count_shared(splits["train"], splits["validation"]),
     }
     contents = {
         name: SplitContents(
@@ -141,7 +180,19 @@ def measure_data_quality(
         )
         for name, split in splits.items()
     }
+    contents["test"] = SplitContents(test.examples, (), digests["test"])
     return DataQuality(contents, duplicates | {"train": _count_repeated(splits["train"])}, dropped)
+
+
+def _count_in_test(examples: GroupedExamples, rows: Array, test: TestCopies) -> Duplicates:
+    """Count the test examples that also occur in those rows."""
+    split = examples[rows]
+    first = np.unique(split.groups, return_index=True)[1]
+    low, high = _label_ranges(split, 1 + int(split.groups.max(initial=0)))
+    groups, chosen = split.groups[first], rows[first]
+    agreeing = np.where(low[groups] == high[groups], test.agreeing[chosen], 0)
+    copies = int(test.copies[chosen].sum())
+    return Duplicates(copies, copies - int(agreeing.sum()))
 
 
 def _count_shared(first: GroupedExamples, second: GroupedExamples) -> Duplicates:

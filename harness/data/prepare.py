@@ -2,19 +2,22 @@
 
     <cache>/decoded/<name>-<key>/
         training/{inputs,labels,groups}.npy  training and validation set
-        sealed-test/{inputs,labels,groups}.npy
         split-<key>/{train,validation}.npy   row numbers into training/
+        test-copies.npy                      how often each of them occurs in the test set
         meta.json
+
+The test set is elsewhere, see `harness.data.seal`.
 
 This module uses numpy only, so the driver need not import torch.
 
-`groups` has the same number for examples whose inputs are equal. Duplicates are counted and splits
-are hashed when a split is written; only counts and hashes of the test set leave it. After that,
-`SealedTest` alone reads the test set, and `harness predict` its images.
+`groups` has the same number for examples whose inputs are equal. The copies of test examples are
+counted when the test set is sealed, and of its labels nothing else is kept but a hash. After that,
+`harness.test_set.sealed` alone reads the test set, and `harness predict` its images.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -33,8 +36,15 @@ from harness.data.cache import (
     slugify,
     user_cache,
 )
-from harness.data.leakage import DataQuality, group_examples, hash_examples
+from harness.data.leakage import (
+    DataQuality,
+    GroupedExamples,
+    count_test_copies,
+    group_examples,
+    hash_examples,
+)
 from harness.data.redrawn_splits import add_redrawn_splits, can_redraw
+from harness.data.seal import TestFiles, choose_sealed_folder, write_sealed
 from harness.data.split import (
     check_dataset,
     hold_out_test,
@@ -44,9 +54,10 @@ from harness.data.split import (
 )
 from harness.data.split_files import (
     SPLIT_META,
+    TEST_COPIES_FILE,
     read_data_quality,
-    read_groups,
     read_statistics,
+    read_test_copies,
     write_split,
 )
 from harness.data.split_notes import (
@@ -54,76 +65,19 @@ from harness.data.split_notes import (
     describe_small_validation,
     describe_validation,
 )
+from harness.data.training_files import TrainingFiles
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError
-from harness.results import Task
 
-FORMAT = 6
+FORMAT = 7
 """Version of these files: increase it when their layout or meaning changes."""
 EARLIER_VALUES = ("integers 0 to 65535", "transparent on white")
 """`DatasetArrays.values` that version 0.1.0 converted to the same bits: the split's hash stays."""
 META = (
     "classes", "shape", "dtype", "scale", "columns", "indicators", "by_feature", "target",
-    "test_rows", "test_digest", "notes", "values",
+    "test_rows", "test_examples", "test_digest", "notes", "values",
 )  # fmt: skip
 """The keys of the decoded data's meta.json."""
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """The training and validation set, as workers get them: without a path to the test set."""
-
-    inputs: Path
-    labels: Path
-    train_rows: Path
-    validation_rows: Path
-    classes: tuple[str, ...]
-    shape: tuple[int, ...]
-    """Shape of one example."""
-    mean: float | tuple[float, ...]
-    """Mean of the training values, in raw units (0..255 for images); one a feature of a table."""
-    std: float | tuple[float, ...]
-    """Their standard deviation; 0 if all values are equal. A feature with 0 has no effect."""
-    task: Task = "classes"
-    target: str = ""
-    """The name of a regression's labels."""
-    target_mean: float = 0.0
-    """Mean of the training set's targets, in their units; for a regression."""
-    target_std: float = 1.0
-    dtype: str = "uint8"
-    """Type of the inputs: float32 for features."""
-    columns: tuple[str, ...] = ()
-    """The names of a table's features."""
-    redrawn: tuple[TrainingFiles, ...] = ()
-    """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that training reads."""
-        rows = [path for each in (self, *self.redrawn) for path in each.row_paths]
-        return self.inputs, self.labels, *rows
-
-    @property
-    def row_paths(self) -> tuple[Path, Path]:
-        return self.train_rows, self.validation_rows
-
-    def select_split(self, number: int) -> TrainingFiles:
-        """Return the files of a split: 0 for the study's own, 1 for the first in `redrawn`."""
-        return self.redrawn[number - 1] if number else self
-
-    def validation_labels(self) -> bytes:
-        """Return the labels of the validation set in its order: uint8 classes, or float32 targets
-        of a regression."""
-        labels: Array = map_array(self.labels)[map_array(self.validation_rows)]
-        return labels.astype(np.float32 if self.task == "regression" else np.uint8).tobytes()
-
-
-@dataclass(frozen=True)
-class TestFiles:
-    """The sealed test set; only `harness.data.torch_datasets.SealedTest` opens it."""
-
-    inputs: Path
-    labels: Path
 
 
 @dataclass(frozen=True)
@@ -206,6 +160,7 @@ def prepare(
     )
     folder = cache / "decoded" / f"{slugify(name)}-{decoded_key}"
 
+    @functools.cache
     def decode() -> DatasetArrays:
         arrays = source.decode()
         arrays = check_dataset(select_classes(arrays, classes, name) if classes else arrays, name)
@@ -213,7 +168,9 @@ def prepare(
         key = f"{name}: [data] test = {test}"
         return arrays if own_test else hold_out_test(arrays, test, split_seed, key)
 
+    sealed = choose_sealed_folder(cache, folder.name)
     create_folder(folder, lambda new: _write_decoded(new, decode()))
+    create_folder(sealed, lambda new: write_sealed(new, *_get_test_set(decode())))
     meta = read_meta(folder, set(META))
     split_key = short_hash(validation, split_seed, *(["unique"] if drop_duplicates else []))
     split_folder = folder / f"split-{split_key}"
@@ -226,11 +183,17 @@ def prepare(
             labels, validation, split_seed, f"{name}: [data] validation = {validation}"
         )
 
-    training_folder, test_folder = folder / "training", folder / "sealed-test"
+    training_folder = folder / "training"
+    decode.cache_clear()
     create_folder(
         split_folder,
         lambda new: write_split(
-            new, meta, training_folder, read_groups(test_folder), choose_rows, drop_duplicates
+            new,
+            meta,
+            training_folder,
+            read_test_copies(folder, meta["test_examples"]),
+            choose_rows,
+            drop_duplicates,
         ),
     )
     split_meta = read_meta(split_folder, set(SPLIT_META))
@@ -254,9 +217,7 @@ def prepare(
         columns=tuple(meta["columns"]),
     )
     if redrawn and can_redraw(training):
-        copies = read_groups(test_folder) if drop_duplicates else None
-        training = add_redrawn_splits(training, redrawn, split_seed, normalize, copies)
-    sealed = TestFiles(test_folder / "inputs.npy", test_folder / "labels.npy")
+        training = add_redrawn_splits(training, redrawn, split_seed, normalize, drop_duplicates)
     identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
     identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)
     digest = hashlib.sha256(identity.encode())
@@ -268,7 +229,7 @@ def prepare(
         sizes={split: contents.examples for split, contents in data_quality.parts.items()},
         own_test=own_test,
         training=training,
-        test=sealed,
+        test=TestFiles.in_folder(sealed),
         test_digest=meta["test_digest"],
         data_quality=data_quality,
         notes=(
@@ -284,22 +245,29 @@ def prepare(
 
 
 def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
-    assert arrays.test is not None
-    groups = group_examples(arrays.inputs, arrays.test[0])
-    for name, inputs, labels, numbers in (
-        ("training", arrays.inputs, arrays.labels, groups[0]),
-        ("sealed-test", *arrays.test, groups[1]),
-    ):
-        (folder / name).mkdir()
-        np.save(folder / name / "inputs.npy", np.ascontiguousarray(inputs))
-        np.save(folder / name / "labels.npy", labels)
-        np.save(folder / name / "groups.npy", numbers)
+    test_inputs, test_labels = _get_test_set(arrays)
+    groups, test_groups = group_examples(arrays.inputs, test_inputs)
+    training = folder / "training"
+    training.mkdir()
+    np.save(training / "inputs.npy", np.ascontiguousarray(arrays.inputs))
+    np.save(training / "labels.npy", arrays.labels)
+    np.save(training / "groups.npy", groups)
     if arrays.is_validation is not None:
-        np.save(folder / "training" / "validation.npy", np.flatnonzero(arrays.is_validation))
+        np.save(training / "validation.npy", np.flatnonzero(arrays.is_validation))
+    copies = count_test_copies(
+        GroupedExamples(groups, arrays.labels), GroupedExamples(test_groups, test_labels)
+    )
+    np.save(folder / TEST_COPIES_FILE, np.stack([copies.copies, copies.agreeing]))
     meta = {key: getattr(arrays, key) for key in META if hasattr(arrays, key)} | {
         "shape": arrays.inputs.shape[1:],
         "dtype": str(arrays.inputs.dtype),
         "by_feature": arrays.has_feature_statistics,
-        "test_digest": hash_examples(*arrays.test),
+        "test_examples": len(test_labels),
+        "test_digest": hash_examples(test_inputs, test_labels),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _get_test_set(arrays: DatasetArrays) -> tuple[Array, Array]:
+    assert arrays.test is not None
+    return arrays.test

@@ -12,18 +12,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from harness.data.cache import create_folder, map_array, read_meta, short_hash
-from harness.data.leakage import GroupedExamples
 from harness.data.split import drop_copies
-from harness.data.split_files import STATISTICS, describe_rows, read_groups, read_statistics
+from harness.data.split_files import (
+    STATISTICS,
+    describe_rows,
+    read_groups,
+    read_statistics,
+    read_test_copies,
+)
+from harness.data.training_files import TrainingFiles
 from harness.data.types import Array
-
-if TYPE_CHECKING:
-    from harness.data.prepare import TrainingFiles
 
 
 def draw_validation(labels: Array, size: int, index: int, seed: int) -> Array:
@@ -55,22 +58,18 @@ def can_redraw(files: TrainingFiles) -> bool:
 
 
 def add_redrawn_splits(
-    files: TrainingFiles, count: int, seed: int, normalize: bool, test: GroupedExamples | None
+    files: TrainingFiles, count: int, seed: int, normalize: bool, drop_duplicates: bool
 ) -> TrainingFiles:
     """Return the files with `count` splits in `redrawn`, which are written where they are missing.
 
-    Args:
-        test: The test set's examples, whose copies are left out of the training sets; None for no
-            such rule.
-
-    Raises DataError.
+    `drop_duplicates` is that of `prepare`. Raises DataError.
     """
     root, split_folder = files.inputs.parent.parent, files.train_rows.parent
-    meta = read_meta(root, {"scale", "by_feature", "indicators", "classes"})
+    meta = read_meta(root, {"scale", "by_feature", "indicators", "classes", "test_examples"})
     redrawn = []
     for index in range(count):
         folder = split_folder.with_name(f"{split_folder.name}-redrawn-{short_hash(seed, index)}")
-        create_folder(folder, partial(_write, files, meta, index, seed, test))
+        create_folder(folder, partial(_write, files, meta, index, seed, drop_duplicates))
         read = read_meta(folder, set(STATISTICS))
         mean, std = read_statistics(read, None if normalize else meta["scale"])
         redrawn.append(
@@ -92,7 +91,7 @@ def _write(
     meta: Mapping[str, Any],
     index: int,
     seed: int,
-    test: GroupedExamples | None,
+    drop_duplicates: bool,
     folder: Path,
 ) -> None:
     examples = read_groups(files.inputs.parent)
@@ -100,8 +99,9 @@ def _write(
     picked = draw_validation(examples.labels[train], len(old), index, seed)
     validation = train[picked]
     rest = np.sort(np.concatenate([np.delete(train, picked), old]))
-    if test is not None:
-        rest = drop_copies(rest, examples, (examples[validation], test), meta["classes"])
+    if drop_duplicates:
+        in_test = read_test_copies(files.inputs.parent.parent, meta["test_examples"]).copies > 0
+        rest = drop_copies(rest, examples, examples[validation], in_test, meta["classes"])
     np.save(folder / "train.npy", rest)
     np.save(folder / "validation.npy", validation)
     statistics = describe_rows(meta, map_array(files.inputs)[rest], examples.labels[rest])

@@ -134,14 +134,17 @@ def hold_out_test(arrays: DatasetArrays, fraction: float, seed: int, key: str) -
 def drop_copies(
     rows: Array,
     examples: GroupedExamples,
-    others: Sequence[GroupedExamples],
+    validation: GroupedExamples,
+    in_test: Array,
     classes: Sequence[str],
 ) -> Array:
     """Return those of the training `rows` whose examples occur in none of the other splits.
 
+    `in_test` says which of the examples also occur in the test set, bool [N].
+
     Raises DataError if no example of a class remains.
     """
-    remaining = rows[~find_copies(examples[rows], *others)]
+    remaining = rows[~(find_copies(examples[rows], validation) | in_test[rows])]
     if not len(remaining):
         raise DataError(
             "[data] drop_duplicates: every training example also occurs in the validation or test "

@@ -13,6 +13,7 @@ from harness.data.cache import map_array, unreadable_error
 from harness.data.leakage import (
     DataQuality,
     GroupedExamples,
+    TestCopies,
     hash_examples,
     measure_data_quality,
 )
@@ -23,13 +24,15 @@ STATISTICS = ("mean", "std", "target_mean", "target_std")
 """The keys of a split's meta.json that `describe_rows` computes."""
 SPLIT_META = (*STATISTICS, "rows", "fairness")
 """The keys of a split's meta.json."""
+TEST_COPIES_FILE = "test-copies.npy"
+"""The arrays of `TestCopies`, int64 [2, N], in the folder of the decoded data."""
 
 
 def write_split(
     folder: Path,
     meta: Mapping[str, Any],
     training: Path,
-    test: GroupedExamples,
+    test: TestCopies,
     choose_rows: Callable[[Array], tuple[Array, Array]],
     drop_duplicates: bool,
 ) -> None:
@@ -39,7 +42,7 @@ def write_split(
         folder: The folder of the split.
         meta: The decoded data's meta.json.
         training: The folder of the decoded training set.
-        test: The test set's examples, to count duplicates.
+        test: What was counted of the test set when it was sealed.
         choose_rows: labels -> the row numbers of the training and of the validation set.
         drop_duplicates: See `prepare`.
 
@@ -49,7 +52,7 @@ def write_split(
     train, validation = choose_rows(examples.labels)
     count = len(train)
     if drop_duplicates:
-        train = drop_copies(train, examples, (examples[validation], test), meta["classes"])
+        train = drop_copies(train, examples, examples[validation], test.copies > 0, meta["classes"])
     np.save(folder / "train.npy", train)
     np.save(folder / "validation.npy", validation)
     train_inputs, labels = inputs[train], examples.labels
@@ -58,11 +61,13 @@ def write_split(
         "validation": hash_examples(inputs[validation], labels[validation]),
         "test": meta["test_digest"],
     }
-    splits = {"train": examples[train], "validation": examples[validation], "test": test}
+    rows = {"train": train, "validation": validation}
     dropped = count - len(train)
     split_meta = describe_rows(meta, train_inputs, labels[train]) | {
         "rows": hash_rows(train, validation),
-        "fairness": measure_data_quality(splits, digests, len(meta["classes"]), dropped).to_dict(),
+        "fairness": measure_data_quality(
+            examples, rows, test, digests, len(meta["classes"]), dropped
+        ).to_dict(),
     }
     (folder / "meta.json").write_text(json.dumps(split_meta))
 
@@ -103,6 +108,12 @@ def read_data_quality(folder: Path, meta: dict[str, Any]) -> DataQuality:
         return DataQuality.from_dict(meta["fairness"])
     except (KeyError, TypeError, ValueError) as error:
         raise unreadable_error(folder, f"fairness in its meta.json: {error!r}") from None
+
+
+def read_test_copies(folder: Path, examples: int) -> TestCopies:
+    """Read what was counted of the test set, which has that many examples."""
+    copies, agreeing = map_array(folder / TEST_COPIES_FILE)
+    return TestCopies(copies, agreeing, examples)
 
 
 def read_groups(folder: Path) -> GroupedExamples:

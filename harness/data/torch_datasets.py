@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from harness.data.cache import map_array
-from harness.data.prepare import PreparedDataset, TestFiles, TrainingFiles
-from harness.errors import HarnessError
+from harness.data.training_files import TrainingFiles
 from harness.results import Task
 
 Statistic = float | Tensor
@@ -64,25 +63,6 @@ class Splits:
     target_std: float = 1.0
 
 
-class SealedTest:
-    """The test set, sealed: it can be opened once, and only by `harness.test_set.opening`."""
-
-    def __init__(self, files: TestFiles, mean: Statistic, std: Statistic) -> None:
-        self._files, self._mean, self._std = files, mean, std
-        self.opened = False
-
-    @classmethod
-    def of(cls, prepared: PreparedDataset) -> SealedTest:
-        return cls(prepared.test, *_read_statistics(prepared.training))
-
-    def open(self) -> Split:
-        if self.opened:
-            raise HarnessError("the test set was already opened for this selection")
-        self.opened = True
-        inputs, labels = _map_tensor(self._files.inputs), _map_tensor(self._files.labels)
-        return Split(inputs, labels, torch.arange(len(labels)), self._mean, self._std)
-
-
 def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = None) -> Splits:
     """Map the training and validation set. Raises DataError for a file that is cut off.
 
@@ -90,7 +70,7 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
     """
     read = read or _map_tensor
     inputs, labels = read(files.inputs), read(files.labels)
-    mean, std = _read_statistics(files)
+    mean, std = read_input_statistics(files)
     train, validation = (
         Split(inputs, labels, read(rows), mean, std)
         for rows in (files.train_rows, files.validation_rows)
@@ -109,7 +89,7 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
     )
 
 
-def _read_statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
+def read_input_statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
     """Return mean and standard deviation of the inputs.
 
     Infinity instead of a feature's deviation of 0 makes the feature 0 whatever its value; 1 instead

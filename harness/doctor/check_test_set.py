@@ -15,8 +15,9 @@ from harness.doctor.check_best_trial import build_study_run, compute_champion, g
 from harness.doctor.check_trial_counts import build_latest_point
 from harness.doctor.findings import AddPoints, Finding, format_metric
 from harness.doctor.snapshot import Snapshot
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
 from harness.stats.regression import compute_regression_metrics
+from harness.test_set.example_files import load_examples
 from harness.test_set.selection import freeze_selection, hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.raw_types import (
@@ -28,6 +29,8 @@ from harness.tracking.raw_types import (
 from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun, TestReading
 
 RESTORE_FILE = "restore the file from a backup"
+PARTS = ("test", "training")
+"""The fields of a line of the test-set log that name a file of examples."""
 
 
 def check_readings(snapshot: Snapshot) -> Iterator[Finding]:
@@ -89,19 +92,27 @@ def load_selections(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
 
 
 def check_log(snapshot: Snapshot) -> Iterator[Finding]:
-    """Check that the test-set log has every opening at its recorded position."""
-    if snapshot.test_set_log is None:
+    """Check that the test-set log is complete, and has every opening with its recorded number."""
+    log = snapshot.test_set_log
+    if log is None:
         return
-    known = snapshot.test_set_log.list_selections()
+    restore = f"restore {log.path} from a backup"
     for reading in snapshot.readings or ():
-        place = known.index(reading.selection) + 1 if reading.selection in known else 0
-        if reading.look and place != reading.look:
-            recorded = f"has it as number {place}" if place else "does not have it"
+        opening = log.find_opening(reading.selection)
+        if reading.look and (opening is None or opening.look != reading.look):
+            recorded = f"has it as number {opening.look}" if opening else "does not have it"
             problem = f"was opening number {reading.look} of this test set, but the log {recorded}"
-            location = f"reading of trial {reading.number}"
-            yield Finding(
-                6, location, problem, remedy=f"restore {snapshot.test_set_log.path} from a backup"
-            )
+            yield Finding(6, f"reading of trial {reading.number}", problem, remedy=restore)
+    for number in log.list_broken_lines():
+        problem = f"line {number} does not follow the line before: a line was removed or changed"
+        yield Finding(6, str(log.path), problem, remedy=restore)
+    names = {str(line[part]) for line in log.read_lines() for part in PARTS if part in line}
+    for name in sorted(names):
+        try:
+            load_examples(log.path.parent, name)
+        except StoreError as error:
+            place, _, problem = str(error).partition(": ")
+            yield Finding(6, place, problem.partition(";")[0], remedy=RESTORE_FILE)
 
 
 def _get_model_uid(selection: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from harness.doctor.snapshot import Snapshot, check_database, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
 from harness.system.addresses import parse_sqlite_path
 from harness.system.terminal import align_labels
-from harness.tracking.types import NameHolder
+from harness.tracking.name_holder import NameHolder
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ from harness.sweep.check_name import has_copy
 from harness.sweep.environment import collect_origin
 from harness.system import addresses
 from harness.test_set.log import TestSetLog
+from harness.tracking.name_holder import NameHolder
 from harness.tracking.outbox import SUFFIX, RefusedWrites, read_refused
 from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
 from harness.tracking.trial_document import parse_trial_document
-from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, NameHolder, TestReading
+from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading
 from harness.workspace import Workspace
 
 WORKER = re.compile(rb"multiprocessing\.forkserver.*harness\.executors", re.DOTALL)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.data.prepare import TrainingFiles
+from harness.data.training_files import TrainingFiles
 from harness.engine import cost_model
 from harness.executors.base import Setup
 from harness.executors.hang_detection import HangDetector

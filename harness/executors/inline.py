@@ -9,8 +9,8 @@ from typing import Self
 
 import torch
 
-from harness.data.prepare import TrainingFiles
 from harness.data.torch_datasets import load_splits
+from harness.data.training_files import TrainingFiles
 from harness.executors.base import EpochEnded, Event, Setup
 from harness.executors.trial_runner import TrialRunner, create_trainer
 from harness.trial import Trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Sequence
 
-from harness.data.prepare import TrainingFiles
+from harness.data.training_files import TrainingFiles
 from harness.errors import ConfigError
 from harness.executors.worker_process import WorkerStarter
 from harness.trial import TrialSpec

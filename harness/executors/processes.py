@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Self
 
-from harness.data.prepare import TrainingFiles
+from harness.data.training_files import TrainingFiles
 from harness.errors import HarnessError
 from harness.executors.assignment import TrialQueue
 from harness.executors.base import LEAVING, READY, EpochEnded, Event, Setup, TrialLost

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.data.cache import map_array
-from harness.data.prepare import TrainingFiles
+from harness.data.training_files import TrainingFiles
 from harness.errors import HarnessError
 from harness.executors.assignment import TrialQueue, WorkerLoad
 from harness.executors.base import EpochEnded, Event, Setup, TrialLost

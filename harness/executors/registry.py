@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.data.prepare import TrainingFiles
+from harness.data.training_files import TrainingFiles
 from harness.executors.base import Executor, Setup
 from harness.executors.hang_detection import HUNG_AFTER
 

@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from harness.data.prepare import TrainingFiles
 from harness.data.torch_datasets import load_splits
+from harness.data.training_files import TrainingFiles
 from harness.executors.base import LEAVING, READY, Setup, TrialEnded
 from harness.executors.trial_runner import TrialRunner, create_trainer
 from harness.trial import Trial

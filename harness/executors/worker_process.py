@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from harness.data.prepare import TrainingFiles
+from harness.data.training_files import TrainingFiles
 from harness.executors.assignment import WorkerLoad
 from harness.executors.base import Setup
 from harness.executors.fork_server import block_sigint, explain_death, start_fork_server

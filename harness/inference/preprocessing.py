@@ -28,7 +28,7 @@ from harness.inference.image_io import to_grey
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from harness.data.prepare import TrainingFiles
+    from harness.data.training_files import TrainingFiles
 
 Kind = Literal["handwriting", "fitted", "as-is"]
 SAMPLE = 1000

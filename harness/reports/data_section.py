@@ -69,12 +69,15 @@ def build_data_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
     names = {"test": study.test_name}
     rows = []
     for name, part in quality.parts.items():
-        ends = [min(part.by_class), max(part.by_class)] if study.classes else []
+        ends = [min(part.by_class), max(part.by_class)] if part.by_class else []
         rows.append(
             [
                 names.get(name, name),
                 f"{part.examples:,}",
-                *(_format_class(study.classes, part, count) for count in ends),
+                *(
+                    [_format_class(study.classes, part, n) for n in ends]
+                    or ["sealed"] * len(classes)
+                ),
                 part.digest,
             ]
         )

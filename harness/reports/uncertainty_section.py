@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.analysis.confirmation import rank_confirmed_settings
-from harness.analysis.formatting import format_ordinal
 from harness.analysis.summary import Summary
+from harness.analysis.test_set_facts import describe_overlap, format_opening
 from harness.analysis.tied_trials import TiedTrials
 from harness.reports.page import Section
 from harness.reports.plots.registry import build_section_plots
@@ -126,12 +126,10 @@ def _describe_test_use(summary: Summary) -> str:
         )
     if reading is None:
         return ""
-    if reading.look > 1:
-        return (
-            "The test set was opened after the choice. It was the "
-            f"{format_ordinal(reading.look)} opening of this test set in this folder, and the "
-            "earlier results may have influenced the choice."
-        )
+    seen = [f"{text[0].upper()}{text[1:]}." for text in describe_overlap(reading)]
+    if reading.look > 1 or seen:
+        times = "" if reading.look <= 1 else f" It was the {format_opening(reading)}."
+        return " ".join([f"The test set was opened after the choice.{times}", *seen])
     return "The test set was opened after the choice and had no influence on it."
 
 

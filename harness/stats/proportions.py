@@ -20,7 +20,7 @@ SIGNIFICANCE_LEVEL = 0.05
 """A difference with a smaller p-value is significant."""
 
 
-def compute_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def compute_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the Wilson score interval of the proportion `successes` / `n`; (0, 1) if n is 0.
 
     It covers the chance in drawing these n examples. It does not cover selection bias, which

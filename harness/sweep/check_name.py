@@ -24,7 +24,7 @@ from harness.sweep.environment import collect_origin
 from harness.sweep.plan import Plan
 from harness.system.addresses import parse_sqlite_path
 from harness.tracking.mlflow.name_holders import may_hold_name
-from harness.tracking.types import NameHolder
+from harness.tracking.name_holder import NameHolder
 from harness.workspace import Workspace
 
 TIMEOUT = 5.0

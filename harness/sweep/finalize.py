@@ -69,7 +69,7 @@ def finalize_study(
                 plan.workspace, prepared, tracker, selection, study, watcher, stop
             )
         else:
-            record_sealed_selection(prepared, tracker, selection, study)
+            record_sealed_selection(plan.workspace, prepared, tracker, selection, study)
     uri = plan.resolved_tracking_uri
     return close_finished_study(plan.workspace, uri, tracker, study, selection, watcher)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.formatting import format_ordinal
 from harness.analysis.lookup import find_study
 from harness.analysis.summary import Summary, load_summary
+from harness.analysis.test_set_facts import format_opening
 from harness.data.prepare import PreparedDataset
 from harness.errors import StudyError
 from harness.models.user_code import importable_from
@@ -43,7 +43,7 @@ class SealedStudyResult:
         """Return that the test set was opened already, and its result."""
         reading, study = self.summary.reading, self.summary.study
         assert reading is not None
-        look = f" ({format_ordinal(reading.look)} opening of this test set)" if reading.look else ""
+        look = f" ({format_opening(reading)})" if reading.look else ""
         return (
             f"the test set was already opened for '{study.name}'{look} and is not read again: "
             f"{study.score.format_score(reading, full=True)}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.torch_datasets import load_splits
 from harness.errors import Interruption
 from harness.models import baselines
 from harness.models.custom import CustomModel
@@ -18,6 +18,7 @@ from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.test_set.opening import read_test_set
+from harness.test_set.sealed import SealedTest, identify_parts
 from harness.test_set.selection import Selection, list_unread_runs
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import selection_file
@@ -74,9 +75,15 @@ def open_test_set(
 
 
 def record_sealed_selection(
-    prepared: PreparedDataset, tracker: Tracker, selection: Selection, study: StudyRun
+    workspace: Workspace,
+    prepared: PreparedDataset,
+    tracker: Tracker,
+    selection: Selection,
+    study: StudyRun,
 ) -> None:
-    """Record the frozen selection of a study whose test set stays sealed."""
+    """Record the frozen selection of a study whose test set stays sealed, and its training set."""
+    log = workspace.test_set_log(prepared.test_digest)
+    log.record_training(study.name, study.uid, identify_parts(prepared))
     if not study.classes:
         _, validation = _fit_baselines(prepared)
         tracker.log_file(study.uid, baselines.BASELINES_FILE, validation.to_json())

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.analysis.formatting import (
     format_class_accuracies,
-    format_ordinal,
     score_to_dict,
 )
+from harness.analysis.test_set_facts import describe_overlap, format_opening
 from harness.config.search_space import SearchSpace
 from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError, HarnessError, Interruption
@@ -52,9 +52,10 @@ class TrainResult:
             ("validation", f"{metrics} ({at})"),
         ]
         if reading is not None:
-            look = f"{format_ordinal(reading.look)} opening of this test set"
+            look = format_opening(reading)
             more = score.format_other_metrics(reading, reading.loss, reading.mae, reading.r2)
             lines.append(("test", f"{score.format_score(reading)}, {more} ({look})"))
+            lines += [("overlap", text) for text in describe_overlap(reading)]
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
         if self.classes:
             lines.append(("classes", f"on {part}: {format_class_accuracies(self.classes, matrix)}"))
@@ -73,7 +74,10 @@ class TrainResult:
             "best": self.result.best.to_dict(),
             "spec": self.spec.to_dict(),
             "validation": score_to_dict(self.score, self.classes, self.result),
-            "test": reading and score_to_dict(self.score, self.classes, reading) | reading.figures,
+            "test": reading
+            and score_to_dict(self.score, self.classes, reading)
+            | reading.figures
+            | {"look": reading.look, "overlap": list(reading.overlap), "copies": reading.copies},
         }
 
 
@@ -126,9 +130,9 @@ def _train_planned(
         reading = None
         if test:
             watcher.stage("opening the test set")
-            from harness.data.torch_datasets import SealedTest
             from harness.models.mlp import load_model
             from harness.test_set.opening import read_test_set
+            from harness.test_set.sealed import SealedTest
 
             model = load_model(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)

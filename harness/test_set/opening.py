@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from harness.data.torch_datasets import SealedTest, Split
+from harness.data.example_hashes import find_first_rows
+from harness.data.torch_datasets import Split
 from harness.engine.losses import compute_example_losses, compute_probabilities
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP
@@ -22,6 +23,7 @@ from harness.stats.regression import (
     compute_rmse_interval,
 )
 from harness.test_set.log import TestSetLog
+from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.types import TestReading
 from harness.trial import Loss
@@ -47,30 +49,39 @@ def read_test_set(
         trained: (uid, number, loss, model) of each run.
         evaluate_also: called with the test set first, to evaluate baselines in the same opening.
     """
-    look = log.record_opening(selection, *study)
-    test = sealed.open()
+    test = sealed.open(log, selection, study)
+    assert sealed.opening is not None
+    assert sealed.parts is not None
+    opening, copies = sealed.opening, sealed.parts.copies
     if evaluate_also is not None:
         evaluate_also(test)
     for uid, number, loss, model in trained:
         if model.is_regression:
-            metrics, predictions = _evaluate_regression(model, test)
+            metrics, predictions = _evaluate_regression(model, test, copies)
         else:
             metrics, predictions = _evaluate_classifier(model, loss, test)
         reading = TestReading(
-            selection=selection, number=number, time=time.time(), run=uid, look=look, **metrics
-        )
+            selection=selection, number=number, time=time.time(), run=uid,
+            look=opening.look, overlap=opening.overlap, copies=copies, **metrics,
+        )  # fmt: skip
         log.record_reading(reading)
         yield reading, predictions
 
 
-def _evaluate_regression(model: Model, test: Split) -> tuple[dict[str, Any], TestPredictions]:
-    """Return the fields of a TestReading that depend on the task, and the predictions."""
+def _evaluate_regression(
+    model: Model, test: Split, copies: int
+) -> tuple[dict[str, Any], TestPredictions]:
+    """Return the fields of a TestReading that depend on the task, and the predictions.
+
+    With copies among the examples, intervals are those of the first of each.
+    """
     true, values = test.labels[test.rows], predict_values(model, test)
+    once = find_first_rows(test.inputs.numpy()) if copies else slice(None)
     metrics = {
         "loss": float(((values - true) / model.target_std).square().mean()),
         "confusion": (),
-        "interval": compute_rmse_interval(values.numpy(), true.numpy()),
-        "mae_interval": compute_mae_interval(values.numpy(), true.numpy()),
+        "interval": compute_rmse_interval(values.numpy()[once], true.numpy()[once]),
+        "mae_interval": compute_mae_interval(values.numpy()[once], true.numpy()[once]),
         "foretold": len(true),
         **compute_regression_metrics(values, true),
     }

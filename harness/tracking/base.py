@@ -15,15 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from harness.results import EpochMetrics, Outcome
-from harness.tracking.types import (
-    Curve,
-    NameHolder,
-    RunRecord,
-    State,
-    StudyRecord,
-    StudyRun,
-    TestReading,
-)
+from harness.tracking.name_holder import NameHolder
+from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.trial import Trial
 
 

@@ -11,11 +11,11 @@ from harness.errors import Refused, StoreError, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.tracking.base import ignore
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
+from harness.tracking.name_holder import NameHolder
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.types import (
     CONFIRM_INFIX,
     Curve,
-    NameHolder,
     RunRecord,
     State,
     StudyRecord,

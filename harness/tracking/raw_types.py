@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
-from harness.tracking.types import NameHolder
+from harness.tracking.name_holder import NameHolder
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 """The state of a run in the store."""

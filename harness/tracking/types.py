@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from harness.config.schema import GRID_OR_LIST
@@ -81,33 +80,6 @@ class StudyRecord:
         return {name: self.facts[name] for name in ENVIRONMENT_FACTS if name in self.facts}
 
 
-@dataclass(frozen=True)
-class NameHolder:
-    """The studies that hold a name in the store, and where they were run."""
-
-    uids: frozenset[str] = frozenset()
-    """Empty if no study holds the name; several only in records of earlier versions."""
-    origin: Mapping[str, str] = field(default_factory=dict)
-    """ORIGIN_FACTS of the last driver; empty in records of earlier versions."""
-    artifacts: str = ""
-    """The address of the experiment's files."""
-    is_running: bool = False
-    """Whether a study is recorded as running. A driver that was killed leaves it so."""
-
-    def is_from(self, origin: Mapping[str, str], artifacts: Path | None) -> bool:
-        """Whether it was run in this folder, as far as is on record.
-
-        Args:
-            origin: ORIGIN_FACTS of this folder.
-            artifacts: the folder of a local store's files. MLflow's record of it follows a move.
-        """
-        if artifacts is not None and self.artifacts.startswith(f"{artifacts.as_uri()}/"):
-            return True
-        if self.origin:
-            return all(self.origin.get(key) == origin.get(key) for key in ORIGIN_FACTS)
-        return artifacts is None
-
-
 @dataclass(frozen=True, kw_only=True)
 class TestReading:
     """One trial's result on the test set. Stored as JSON by field name."""
@@ -137,6 +109,10 @@ class TestReading:
     """That of the MAE; None in older records."""
     foretold: int = 0
     """The number of examples."""
+    overlap: tuple[str, ...] = ()
+    """What was seen of the examples before in this folder, in sentences."""
+    copies: int = 0
+    """The examples that are copies of other ones; intervals count each once."""
 
     @property
     def score(self) -> float:
@@ -171,7 +147,8 @@ class TestReading:
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
         intervals = {key: parse_interval(values.get(key)) for key in ("interval", "mae_interval")}
-        return cls(**values | {"confusion": confusion} | intervals)
+        overlap = tuple(map(str, values.get("overlap", ())))
+        return cls(**values | {"confusion": confusion, "overlap": overlap} | intervals)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,9 +37,23 @@ def record_quality(study: StudyRun, quality: DataQuality) -> StudyRun:
 def test_recorded_facts_are_read_back(study: StudyRun, digits: PreparedDataset) -> None:
     quality = synthetic_study.make_data_quality(10)
     assert read_data_quality(record_quality(study, quality)) == quality
-    assert (
-        read_data_quality(replace(study, facts=collect_environment(digits, "CPU", 1, 1)))
-        == digits.data_quality
+    sealed = replace(study, facts=collect_environment(digits, "CPU", 1, 1), readings=())
+    assert read_data_quality(sealed) == digits.data_quality
+
+
+def test_the_classes_of_the_test_set_are_counted_when_it_is_opened(
+    study: StudyRun, digits: PreparedDataset
+) -> None:
+    facts = collect_environment(digits, "CPU", 1, 1)
+    assert json.loads(facts["balance"])["test"] == []
+    sealed = read_data_quality(replace(study, facts=facts, readings=()))
+    opened = read_data_quality(replace(study, facts=facts))
+    assert sealed is not None
+    assert opened is not None
+    assert sealed.parts["test"].by_class == ()
+    assert opened.parts["test"].by_class == (1000,) * 10
+    assert "data/imbalance_test" not in compute_data_metrics(
+        replace(study, facts=facts, readings=())
     )
 
 

@@ -25,6 +25,7 @@ from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
 from harness.sweep.run import run_study
+from tests.support.sealed_test_set import read_test_labels
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 COUNT = 20
@@ -63,8 +64,11 @@ def test_every_record_is_decoded_with_its_label_and_its_channels(tmp_path: Path)
     prepared = make(tmp_path)
     assert prepared.sizes == {"train": 80, "validation": 20, "test": COUNT}
     assert (prepared.training.shape, prepared.training.classes) == ((3, 32, 32), tuple(NAMES))
-    for files, numbers in ((prepared.training, range(5)), (prepared.test, [5])):
-        inputs, labels = np.load(files.inputs), np.load(files.labels)
+    training, test_labels = prepared.training, read_test_labels(prepared)
+    for inputs, labels, numbers in (
+        (np.load(training.inputs), np.load(training.labels), range(5)),
+        (np.load(prepared.test.inputs), test_labels, [5]),
+    ):
         assert (inputs.dtype, labels.dtype) == (np.uint8, np.int64)
         assert labels.tolist() == [row % 10 for _ in numbers for row in range(COUNT)]
         for index, image in enumerate(inputs):

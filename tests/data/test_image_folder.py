@@ -13,9 +13,10 @@ from PIL import Image
 
 from harness.config.loader import load
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
 from harness.search.open_study import open_search
+from tests.support.sealed_test_set import open_test_set, read_test_labels
 
 CLASSES = ("bar", "dot", "nothing at all")
 COUNT = 12
@@ -42,7 +43,7 @@ def make(path: Path | str, cache: Path, **changes: Any) -> PreparedDataset:
 
 def list_examples(prepared: PreparedDataset) -> list[tuple[bytes, int]]:
     """Return (input, label) of the training, validation and test set."""
-    files, test = prepared.training, SealedTest.of(prepared).open()
+    files, test = prepared.training, open_test_set(prepared)
     inputs, labels = np.load(files.inputs), np.load(files.labels)
     examples = [*zip(inputs, labels, strict=True)]
     examples += [*zip(test.inputs.numpy(), test.labels.numpy(), strict=True)]
@@ -67,7 +68,7 @@ def test_a_class_is_a_folder_and_every_image_is_read(photos: Path, tmp_path: Pat
         for index in range(COUNT)
     ]
     assert sorted(list_examples(prepared)) == sorted(expected)
-    assert prepared.data_quality.parts["test"].by_class == (3, 3, 3)
+    assert np.bincount(read_test_labels(prepared)).tolist() == [3, 3, 3]
     splits = load_splits(prepared.training)
     assert splits.mean.unique().numel() == 1, "one mean for all of a picture"
 
@@ -113,8 +114,8 @@ def test_a_test_folder_is_the_test_set(tmp_path: Path) -> None:
     shutil.rmtree(fill(photos / "test", 3) / "nothing at all")
     prepared = make(photos, tmp_path / "cache")
     assert prepared.sizes == {"train": 31, "validation": 11, "test": 6}
-    assert prepared.data_quality.parts["test"].by_class == (3, 3, 0)
-    test = SealedTest.of(prepared).open()
+    assert np.bincount(read_test_labels(prepared), minlength=3).tolist() == [3, 3, 0]
+    test = open_test_set(prepared)
     assert test.inputs[3].numpy().tobytes() == make_image(100).tobytes()
     assert make(photos, tmp_path / "cache", own_test=False).sizes["test"] == 11
     (photos / "test" / "new").mkdir()

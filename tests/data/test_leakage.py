@@ -15,6 +15,8 @@ from harness.data import builtin
 from harness.data.leakage import (
     Duplicates,
     GroupedExamples,
+    SplitContents,
+    count_test_copies,
     group_examples,
     hash_examples,
     measure_data_quality,
@@ -25,6 +27,7 @@ from harness.sweep.dry_run import dry_run, format_dry_run
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import Plan, make_plan
 from tests.support import tiny_mnist
+from tests.support.sealed_test_set import read_test_labels
 from tests.support.tiny_mnist import Array, Splits
 
 NONE = Duplicates(0, 0)
@@ -60,7 +63,7 @@ def read_examples(prepared: PreparedDataset) -> dict[str, Examples]:
     inputs, labels = np.load(files.inputs), np.load(files.labels)
     rows = {"train": np.load(files.train_rows), "validation": np.load(files.validation_rows)}
     parts = {name: (inputs[which], labels[which]) for name, which in rows.items()}
-    parts["test"] = np.load(prepared.test.inputs), np.load(prepared.test.labels)
+    parts["test"] = np.load(prepared.test.inputs), read_test_labels(prepared)
     return {
         name: [(image.tobytes(), int(label)) for image, label in zip(*part, strict=True)]
         for name, part in parts.items()
@@ -88,7 +91,15 @@ def test_duplicates_are_counted_as_by_hand() -> None:
         "validation": group([1, 1, 4], [1, 2, 4]),
         "test": group([0, 0, 2, 2, 4, 9], [5, 6, 2, 7, 4, 9]),
     }
-    quality = measure_data_quality(splits, {"train": "a", "validation": "b", "test": "c"}, 10, 3)
+    train, validation, test = splits.values()
+    examples = GroupedExamples(
+        np.concatenate([train.groups, validation.groups]),
+        np.concatenate([train.labels, validation.labels]),
+    )
+    rows = {"train": np.arange(7), "validation": np.arange(7, 10)}
+    copies = count_test_copies(examples, test)
+    digests = {"train": "a", "validation": "b", "test": "c"}
+    quality = measure_data_quality(examples, rows, copies, digests, 10, 3)
     assert quality.duplicates == {
         "train_test": Duplicates(4, 3),  # training has the first image as 5 and as 6
         "validation_test": Duplicates(1, 0),
@@ -98,7 +109,7 @@ def test_duplicates_are_counted_as_by_hand() -> None:
         ),  # two more copies of the first image, which has two labels; one of another
     }
     assert quality.parts["train"].by_class == (0, 1, 2, 1, 0, 2, 1, 0, 0, 0)
-    assert (quality.parts["test"].examples, quality.parts["test"].digest) == (6, "c")
+    assert quality.parts["test"] == SplitContents(6, (), "c"), "its classes are counted later"
     assert quality.dropped == 3
 
 
@@ -117,7 +128,7 @@ def test_planted_copies_are_found(planted: Path) -> None:
     assert 0 < quality.duplicates["train"].conflicting < quality.duplicates["train"].examples
     for name, split in splits.items():
         counts = np.bincount([label for _, label in split], minlength=10)
-        assert quality.parts[name].by_class == tuple(counts)
+        assert quality.parts[name].by_class == (() if name == "test" else tuple(counts))
         assert quality.parts[name].examples == prepared.sizes[name] == len(split)
 
 

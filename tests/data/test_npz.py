@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
+from tests.support.sealed_test_set import open_test_set
 
 Arrays = dict[str, npt.NDArray[Any]]
 N = 60
@@ -61,7 +62,7 @@ def test_arrays_have_the_names_that_others_use(tmp_path: Path, how: str) -> None
     inputs, labels = np.load(prepared.training.inputs), np.load(prepared.training.labels)
     pairs = {(x.tobytes(), int(y)) for x, y in zip(IMAGES, LABELS, strict=True)}
     assert {(x.tobytes(), int(y)) for x, y in zip(inputs, labels, strict=True)} <= pairs
-    test = SealedTest.of(prepared).open()
+    test = open_test_set(prepared)
     if test_count < 12:
         np.testing.assert_array_equal(test.inputs.numpy(), IMAGES[:test_count])
         np.testing.assert_array_equal(test.labels.numpy(), LABELS[:test_count])
@@ -138,7 +139,7 @@ def test_targets_of_a_regression_are_kept_as_they_are(tmp_path: Path) -> None:
     splits = load_splits(prepared.training)
     assert (splits.task, splits.target, splits.classes) == ("regression", "metres", ())
     assert splits.train.labels.dtype == torch.float32
-    np.testing.assert_array_equal(SealedTest.of(prepared).open().labels, y[:5].astype(np.float32))
+    np.testing.assert_array_equal(open_test_set(prepared).labels, y[:5].astype(np.float32))
 
 
 WRONG: dict[str, tuple[Arrays, str]] = {

@@ -19,10 +19,14 @@ from torch.utils.data import DataLoader
 
 from harness.data import builtin
 from harness.data.builtin import MD5, find_dataset
-from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
-from harness.data.torch_datasets import SealedTest, load_splits
+from harness.data.prepare import PreparedDataset, prepare
+from harness.data.torch_datasets import load_splits
+from harness.data.training_files import TrainingFiles
 from harness.errors import DataError, HarnessError
+from harness.test_set.log import TestSetLog
+from harness.test_set.sealed import SealedTest
 from tests.support import tiny_mnist
+from tests.support.sealed_test_set import read_test_labels
 
 Mnist = Callable[..., PreparedDataset]
 
@@ -89,15 +93,67 @@ def test_workers_get_no_path_to_the_test_set(digits: PreparedDataset) -> None:
     paths = [value for value in vars(digits.training).values() if isinstance(value, Path)]
     assert isinstance(digits.training, TrainingFiles)
     assert paths
-    assert not any("sealed" in str(path) for path in paths)
+    assert not any(path.is_relative_to(digits.test.inputs.parent) for path in paths)
     assert len(np.load(digits.training.inputs)) == 1797 - digits.sizes["test"]
 
 
-def test_the_sealed_test_set_opens_once(digits: PreparedDataset) -> None:
+def test_the_sealed_test_set_opens_once(digits: PreparedDataset, tmp_path: Path) -> None:
+    log = TestSetLog(tmp_path / "log.jsonl")
     sealed = SealedTest.of(digits)
-    assert len(sealed.open()) == 360
+    assert len(sealed.open(log)) == 360
     with pytest.raises(HarnessError, match="already opened"):
-        sealed.open()
+        sealed.open(log)
+    assert len(log.list_selections()) == 1
+
+
+def test_each_opening_from_python_is_in_the_log(
+    digits: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        test = SealedTest.of(digits).open()
+    assert test.labels.tolist() == read_test_labels(digits).tolist()
+    (path,) = tmp_path.glob("mlruns/test-sets/*.jsonl")
+    first, second = TestSetLog(path).read_lines()
+    assert (first["study"], first["look"], second["look"]) == ("Python", 1, 2)
+    assert first["key"] == second["key"]
+    assert second["overlap"][0].startswith("all of these test examples were in the test set")
+
+
+def test_an_opening_is_in_the_log_before_a_label_is_read(
+    digits: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = TestSetLog(tmp_path / "log.jsonl")
+
+    def unmask(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.test_set.sealed.unmask_labels", unmask)
+    with pytest.raises(KeyboardInterrupt):
+        SealedTest.of(digits).open(log)
+    (line,) = log.read_lines()
+    assert len(line["key"]) == 32
+
+
+def test_readable_labels_of_an_earlier_version_are_removed(tmp_path: Path) -> None:
+    kept, other = make(tmp_path), tmp_path / "decoded" / "digits-0123456789ab"
+    (other / "sealed-test").mkdir(parents=True)
+    np.save(other / "sealed-test" / "labels.npy", np.arange(3))
+    make(tmp_path, split_seed=1)
+    assert not other.exists()
+    assert kept.training.inputs.is_file()
+
+
+def test_a_test_set_that_was_changed_is_refused(tmp_path: Path) -> None:
+    changed, log = make(tmp_path), TestSetLog(tmp_path / "log.jsonl")
+    np.save(changed.test.inputs, np.load(changed.test.inputs) + 1)
+    with pytest.raises(DataError, match=r"the sealed test set in .* was changed"):
+        SealedTest.of(changed).open(log)
+    changed.test.labels.write_bytes(changed.test.labels.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"labels\.masked cannot be read"):
+        SealedTest.of(changed).open(log)
+    shutil.rmtree(changed.test.inputs.parent)
+    assert len(SealedTest.of(make(tmp_path)).open(log)) == changed.sizes["test"], "made again"
 
 
 def test_a_stray_write_changes_neither_the_file_nor_other_mappings(digits: PreparedDataset) -> None:
@@ -335,11 +391,14 @@ def test_selected_classes_are_numbered_in_their_order(
     full, two = mnist(), mnist(classes=["7", "2"])
     assert two.training.classes == ("7", "2")
     assert two.sizes["test"] == 20
-    for files, full_files in ((two.training, full.training), (two.test, full.test)):
-        labels, images = np.load(full_files.labels), np.load(full_files.inputs)
-        selected = np.isin(labels, [2, 7])
-        np.testing.assert_array_equal(np.load(files.inputs), images[selected])
-        np.testing.assert_array_equal(np.load(files.labels), (labels[selected] == 2).astype(int))
+    for part, labels, all_labels in (
+        ("training", np.load(two.training.labels), np.load(full.training.labels)),
+        ("test", read_test_labels(two), read_test_labels(full)),
+    ):
+        images = [np.load(getattr(prepared, part).inputs) for prepared in (two, full)]
+        selected = np.isin(all_labels, [2, 7])
+        np.testing.assert_array_equal(images[0], images[1][selected])
+        np.testing.assert_array_equal(labels, (all_labels[selected] == 2).astype(int))
     with pytest.raises(
         DataError, match=r"\[data\] classes: mnist has no class 'seven'; known: 0, 1"
     ):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.data.prepare import PreparedDataset
+from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError
 from harness.executors.base import EpochEnded, Setup
 from harness.executors.processes import ProcessExecutor
@@ -22,6 +24,7 @@ from harness.sweep.run import StudyResult, run_study
 from harness.tracking.types import StudyRun
 from harness.trial import Trial, TrialSpec
 from harness.workspace import Workspace
+from tests.support.sealed_test_set import read_test_labels
 
 STUDY = """
 [study]
@@ -53,6 +56,35 @@ def test_what_workers_get_names_no_file_of_the_sealed_test_set(digits: PreparedD
     known = {bytes(image) for image in np.load(digits.training.inputs)}
     assert len(known) == digits.sizes["train"] + digits.sizes["validation"]
     assert not known & {bytes(image) for image in np.load(digits.test.inputs)}
+
+
+def list_arrays(folder: Path) -> Iterator[np.ndarray[Any, Any]]:
+    """Read every file below a folder as an array: as .npy, or its bytes as numbers."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            with contextlib.suppress(ValueError, EOFError, OSError, pickle.UnpicklingError):
+                yield np.load(path, allow_pickle=True)
+            for dtype in ("<i8", "<f4", "u1"):
+                size = np.dtype(dtype).itemsize
+                yield np.frombuffer(content[len(content) % size :], dtype)
+
+
+def test_a_model_that_searches_the_cache_has_no_labels(tmp_path: Path) -> None:
+    """It walks up from the files of the training set, as a worker's model can."""
+    digits = prepare(
+        "digits", validation=0.2, test=0.2, split_seed=0, normalize=True, cache=tmp_path
+    )
+    true = read_test_labels(digits)
+    best = 0.0
+    for array in list_arrays(digits.training.inputs.parents[3]):
+        flat = array.ravel()
+        for part in (flat[: len(true)], flat[-len(true) :]):
+            if len(part) == len(true):
+                with np.errstate(invalid="ignore"):
+                    best = max(best, float((part == true).mean()))
+    assert best < 0.3, "chance is 0.1"
+    assert not list(digits.training.inputs.parents[1].rglob("*test*/*")), "nor a folder beside it"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -109,7 +141,7 @@ def test_a_sweep_trains_though_the_sealed_part_is_poison(
         return study
 
     with poisoned(sealed):
-        with pytest.raises(DataError, match=r"sealed-test/inputs\.npy cannot be read"):
+        with pytest.raises(DataError, match=r"labels\.masked cannot be read"):
             sweep()
         stopped = read_study()
         assert [run.state for run in stopped.trials] == ["COMPLETE"] * 3
@@ -118,8 +150,8 @@ def test_a_sweep_trains_though_the_sealed_part_is_poison(
         assert list((home / "artifacts").rglob("selection-*.json")), (
             "chosen before the test set was opened"
         )
-        assert "sealed-test" not in "".join(stopped.facts.values())
-        with pytest.raises(DataError, match=r"sealed-test/inputs\.npy cannot be read"):
+        assert sealed.name not in "".join(stopped.facts.values())
+        with pytest.raises(DataError, match=r"labels\.masked cannot be read"):
             sweep()
     with monkeypatch.context() as patch:
         patch.setattr(Search, "ask", None)  # nothing is left to train

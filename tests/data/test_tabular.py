@@ -19,12 +19,13 @@ from torch.utils.data import DataLoader
 from harness.data.builtin import find_dataset
 from harness.data.leakage import hash_examples
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.torch_datasets import SealedTest, Split, load_splits
+from harness.data.torch_datasets import Split, load_splits
 from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.tracking.mlflow.naming import escape_class_names
+from tests.support.sealed_test_set import open_test_set
 
 ROWS = 200
 AMES = Path("ames/AmesHousing.xlsx")
@@ -87,7 +88,7 @@ def test_what_never_changes_in_training_has_no_effect_elsewhere(
     """A category or a number that only the test set has comes with a weight never trained."""
     path = write(tmp_path / "houses.csv", make_houses())
     plain = make(path, ignore=["kind"], normalize=normalize)
-    test = SealedTest.of(plain).open()
+    test = open_test_set(plain)
     rows = np.isin(make_houses()["price"], test.labels.numpy())  # no price occurs twice
     houses = make_houses()
     houses["street"] = np.where(rows, "cobbled", houses["street"])
@@ -95,7 +96,7 @@ def test_what_never_changes_in_training_has_no_effect_elsewhere(
     changed = make(write(tmp_path / "changed.csv", houses), ignore=["kind"], normalize=normalize)
     names = ["street=cobbled", "floors"]
     where = [changed.training.columns.index(name) for name in names]
-    splits, sealed = load_splits(changed.training), SealedTest.of(changed).open()
+    splits, sealed = load_splits(changed.training), open_test_set(changed)
     assert sealed.inputs[:, where].tolist() == [[1, 500]] * len(sealed)
     assert splits.inv_std[where].tolist() == [0, 0]
     x = torch.stack([x for x, _ in sealed])
@@ -135,7 +136,7 @@ def test_splits_follow_from_the_seed_and_share_no_row(table: Path) -> None:
     assert one.split_hash == same.split_hash != other.split_hash
     splits = load_splits(one.training)
     assert not {*splits.train.rows.tolist()} & {*splits.validation.rows.tolist()}
-    test = SealedTest.of(one).open()
+    test = open_test_set(one)
     assert len(test) == 40
     prices = [*splits.train.labels.tolist(), *test.labels.tolist()]
     assert sorted(prices) == sorted(np.float32(make_houses()["price"]).tolist())
@@ -350,7 +351,7 @@ def describe(path: Path, **changes: Any) -> tuple[PreparedDataset, str]:
 def rows_of(prepared: PreparedDataset, column: str) -> list[float]:
     """Return a feature of all examples, sorted."""
     index = prepared.training.columns.index(column)
-    splits, test = load_splits(prepared.training), SealedTest.of(prepared).open()
+    splits, test = load_splits(prepared.training), open_test_set(prepared)
     return sorted([*splits.train.inputs[:, index].tolist(), *test.inputs[:, index].tolist()])
 
 

@@ -205,7 +205,7 @@ def test_a_pickle_in_the_cache(
 
 def test_a_pickle_as_the_cached_test_images(folder: Path, canary: Path, isolated: Path) -> None:
     """The predictions are shown without the images."""
-    (path,) = isolated.glob("harness/decoded/digits-*/sealed-test/inputs.npy")
+    path = prepare(**SPLIT, cache=isolated / "harness").test.inputs  # type: ignore[arg-type]
     for content in make_traps(canary).values():
         with replace_content(path, content):
             status, output = run_command(folder, "predict", "tiny", "--test", "1")

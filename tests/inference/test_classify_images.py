@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.data import builtin
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import SealedTest
 from harness.errors import DataError, StudyError
 from harness.inference.classify_images import ImagePredictions, classify_images
 from harness.inference.preprocessing import PixelStatistics, Preprocessing
@@ -23,6 +22,7 @@ from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.run import run_study
 from harness.sweep.train_once import train_once
+from harness.test_set.sealed import SealedTest
 from harness.workspace import Workspace
 from tests.conftest import REAL_DATA
 from tests.support.handwritten_digits import draw_digit, photograph_digit
@@ -80,7 +80,7 @@ def compute_accuracy(result: ImagePredictions) -> float:
 def test_most_drawings_are_recognized_by_a_model_of_the_bundled_digits(
     workspace: Workspace, drawings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("the test set was opened"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("the test set was opened"))
     monkeypatch.setattr(builtin, "find_dataset", lambda *_: pytest.fail("a dataset was opened"))
     result = classify_images(workspace, "small", [str(drawings)], None)
     assert [prediction.file.name for prediction in result.predictions] == sorted(

@@ -12,14 +12,15 @@ import torch
 from rich.console import Console
 
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.errors import StudyError, UserError
 from harness.inference.terminal_image import print_predictions, render_image
 from harness.inference.test_examples import ExamplePredictions, read_test_predictions
 from harness.models.mlp import load_model
 from harness.sweep.run import run_study
+from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.workspace import Workspace
+from tests.support.sealed_test_set import read_test_labels
 
 STUDY = """
 [study]
@@ -47,7 +48,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture
 def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("the test set was opened"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("the test set was opened"))
 
 
 def champion(workspace: Workspace) -> int:
@@ -75,8 +76,8 @@ def test_each_example_has_its_class_and_the_models_prediction(
     assert [int(example.predicted) for example in examples] == likeliest.indices.tolist()
     probabilities = [example.probability for example in examples]
     assert probabilities == pytest.approx(likeliest.values.tolist())
-    labels = np.load(
-        prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True).test.labels
+    labels = read_test_labels(
+        prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     )
     assert [int(example.true) for example in examples] == labels.tolist()
     assert result.right == sum(example.is_right for example in examples)

@@ -12,7 +12,7 @@ from harness.errors import StudyError
 from harness.search.open_study import open_search, read_uid
 from harness.sweep.check_name import _check_copy
 from harness.sweep.environment import collect_origin
-from harness.tracking.types import NameHolder
+from harness.tracking.name_holder import NameHolder
 from harness.workspace import Workspace
 from tests.support.digits_study import STUDY
 

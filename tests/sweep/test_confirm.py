@@ -23,7 +23,6 @@ from harness.analysis.selection_bias import compute_selection_bias
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
 from harness.inference.test_examples import read_test_predictions
@@ -47,6 +46,7 @@ from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun, TestReading
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
+from tests.support.sealed_test_set import open_test_set
 
 STUDY = """
 [study]
@@ -157,7 +157,7 @@ def test_the_best_mean_wins_and_its_trial_is_the_kept_model(
     assert weights is not None
     model = load_model(summary.model_run.spec, 10, weights)
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
-    part = SealedTest.of(prepared).open()
+    part = open_test_set(prepared)
     right = (model(part.inputs).argmax(1) == part.labels).float().mean().item()
     assert summary.reading is not None
     assert summary.reading.accuracy == pytest.approx(right)

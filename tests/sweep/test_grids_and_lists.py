@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 
 from harness.analysis.seed_variance import SeedScores, describe_setting, rank_settings
 from harness.cli.studies_table import list_studies
-from harness.data.torch_datasets import SealedTest
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
 from harness.results import count_correct
@@ -23,6 +22,7 @@ from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
+from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import Selection, freeze_selection
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
@@ -124,7 +124,7 @@ def test_the_summary_says_that_nothing_was_selected(path: Path, study: StudyRun)
 def test_a_finished_list_does_not_open_the_test_set_again(
     path: Path, study: StudyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened again"))
     assert sweep(path).summary.study.readings == study.readings
 
 
@@ -205,7 +205,7 @@ def test_missing_weights_are_an_error_before_the_test_set_is_opened(
             self, trial, state, keep=keep and trial.number > 0, **more
         ),
     )
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened"))
     with pytest.raises(StoreError, match=r"weights\.safetensors"):
         sweep(path, overrides=["study.seeds=1"])
 
@@ -365,7 +365,7 @@ def test_a_tested_study_that_was_not_closed_is_closed_by_the_next_run(
         patched.setattr(MlflowTracker, "close_study", crash)
         with pytest.raises(StoreError):
             sweep(path, overrides=["study.seeds=1"])
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened again"))
     sweep(path, overrides=["study.seeds=1"])
     study = Workspace(path.parent / "mlruns").open_tracker(None, reading=True).read_study("list")
     assert study is not None

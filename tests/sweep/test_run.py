@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -19,7 +20,6 @@ from mlflow import MlflowClient
 from harness.analysis.data_quality import read_data_quality
 from harness.cli.studies_table import format_studies, list_studies
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.errors import ConfigError, StoreError, StudyError
 from harness.reports.study_page import write_study_page
 from harness.search.study import Search
@@ -29,9 +29,11 @@ from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
+from harness.test_set.sealed import SealedTest
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support.digits_study import STUDY
+from tests.support.sealed_test_set import open_test_set, read_test_labels
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,12 @@ def test_the_parent_run_holds_what_a_reader_needs(
     assert len(tags["harness.split_hash"]) == 64
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
     assert json.loads(tags["harness.splits"])["test"] == [360, prepared.test_digest]
-    assert read_data_quality(result.summary.study) == prepared.data_quality
+    assert json.loads(tags["harness.balance"])["test"] == [], "recorded before the opening"
+    quality = read_data_quality(result.summary.study)
+    assert quality is not None
+    test_part = replace(quality.parts["test"], by_class=())
+    assert replace(quality, parts={**quality.parts, "test": test_part}) == prepared.data_quality
+    assert quality.parts["test"].by_class == tuple(np.bincount(read_test_labels(prepared)))
     assert f"torch {torch.__version__.split('+')[0]}" in tags["harness.versions"]
     assert tags["harness.device"].startswith("CPU")
     assert tags["harness.git_commit"] == read_git_commit()
@@ -167,7 +174,7 @@ def test_the_champion_loads_without_harness_and_gives_the_logged_accuracy(
 @pytest.fixture(scope="module")
 def digits_test(isolated: Path) -> tuple[np.ndarray, np.ndarray]:
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
-    part = SealedTest.of(prepared).open()
+    part = open_test_set(prepared)
     return part.inputs.numpy(), part.labels.numpy()
 
 

@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 
 from harness.cli.run_commands import open_test as cli_open_test
 from harness.cli.studies_table import format_studies, list_studies
-from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
@@ -18,6 +17,8 @@ from harness.reports.study_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.sealed_study import SealedStudyResult, open_sealed_test_set
+from harness.test_set.log import TestSetLog
+from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import freeze_selection
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.raw_types import selection_file
@@ -53,6 +54,14 @@ def open_test(path: Path) -> SealedStudyResult:
     return open_sealed_test_set(Workspace(path.parent / "mlruns"), path.stem, watcher=Silent())
 
 
+def check_nothing_opened(path: Path) -> None:
+    """Check that the log has what the study was trained on, once, and no opening."""
+    (log,) = (path.parent / "mlruns").glob("test-sets/*.jsonl")
+    (line,) = TestSetLog(log).read_lines()
+    assert line["study"] == path.stem
+    assert "trained" in line
+
+
 def read_metrics(folder: Path, result: StudyResult | SealedStudyResult) -> dict[str, float]:
     """Return the metrics of the study's run in MLflow."""
     uri = Workspace(folder / "mlruns").local_uri
@@ -74,13 +83,13 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def sealed(path: Path) -> StudyResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SealedTest, "open", lambda _: pytest.fail("opened"))
+        patch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened"))
         return run(path, test=False)
 
 
 def test_without_the_test_nothing_of_it_is_read(path: Path, sealed: StudyResult) -> None:
     workspace, study = Workspace(path.parent / "mlruns"), sealed.summary.study
-    assert not list(workspace.root.glob("test-sets/*.jsonl"))
+    check_nothing_opened(path)
     assert sealed.test is None
     assert not study.readings
     assert "test" not in {name.partition("/")[0] for name in read_metrics(path.parent, sealed)}
@@ -108,7 +117,7 @@ def test_running_it_again_without_the_test_leaves_it_sealed(
 ) -> None:
     again = run(path, test=False)
     assert again.test is None
-    assert not list((path.parent / "mlruns").glob("test-sets/*.jsonl"))
+    check_nothing_opened(path)
 
 
 def test_the_test_set_is_opened_once_with_the_result_of_an_unsealed_run(
@@ -137,7 +146,7 @@ def test_the_test_set_is_opened_once_with_the_result_of_an_unsealed_run(
     workspace = Workspace(path.parent / "mlruns")
     assert check_studies(workspace, None).healthy
 
-    monkeypatch.setattr(SealedTest, "open", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(SealedTest, "open", lambda *_: pytest.fail("opened again"))
     again = open_test(path)
     assert again.was_open
     assert again.summary.reading == opened.summary.reading

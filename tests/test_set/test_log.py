@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.data.prepare import prepare
-from harness.data.torch_datasets import SealedTest
 from harness.doctor.report import check_studies
-from harness.errors import StoreError
+from harness.errors import DataError, StoreError
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
@@ -20,6 +19,7 @@ from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.test_set.opening import read_test_set
+from harness.test_set.sealed import SealedTest
 from harness.tracking.types import TestReading
 from harness.workspace import Workspace
 
@@ -53,14 +53,14 @@ def sweep(folder: Path, **options: object) -> StudyResult:
 
 
 def test_a_selection_is_one_look_however_often_it_is_recorded(log: TestSetLog) -> None:
-    assert log.record_opening("a", "one", "1") == 1
-    assert log.record_opening("b", "two", "2") == 2
-    assert log.record_opening("a", "one", "1") == 1
+    assert log.record_opening("a", "one", "1").look == 1
+    assert log.record_opening("b", "two", "2").look == 2
+    assert log.record_opening("a", "one", "1").look == 1
     log.record_reading(READING)
     log.record_reading(READING)
     assert log.list_selections() == ["a", "b"]
-    assert [line.get("read") for line in log.read_lines()] == [None, None, "a"]
-    first, _, read = log.read_lines()
+    first, _, again, read = log.read_lines()
+    assert (again["reopened"], read["read"]) == ("a", "a")
     assert first["study"] == "one"
     assert "@" in first["who"]
     assert read["accuracy"] == 0.75
@@ -72,7 +72,7 @@ def test_an_incomplete_last_line_is_removed(log: TestSetLog) -> None:
     for cut in range(1, len(content)):
         log.path.write_bytes(content + content[:cut].replace(b"\n", b""))
         assert log.list_selections() == ["a"] or cut == len(content) - 1
-        assert log.record_opening("b", "two", "2") == 2
+        assert log.record_opening("b", "two", "2").look == 2
     log.path.write_bytes(b"nonsense\n" + content)
     with pytest.raises(StoreError, match="line 1 is damaged and complete records follow it"):
         log.record_opening("c", "three", "3")
@@ -80,18 +80,19 @@ def test_an_incomplete_last_line_is_removed(log: TestSetLog) -> None:
 
 def test_concurrent_openings_get_different_numbers(log: TestSetLog) -> None:
     with ThreadPoolExecutor(8) as pool:
-        looks = list(pool.map(lambda n: log.record_opening(f"s{n}", "many", str(n)), range(40)))
+        looks = list(
+            pool.map(lambda n: log.record_opening(f"s{n}", "many", str(n)).look, range(40))
+        )
     assert sorted(looks) == list(range(1, 41))
 
 
 def test_an_opening_is_recorded_before_the_test_set_is_read(
-    log: TestSetLog, tmp_path: Path
+    log: TestSetLog,
 ) -> None:
     """So a crash in between leaves a recorded opening, and never an unrecorded one."""
     prepared = prepare("digits", validation=0.2, test=0.2, split_seed=0, normalize=True)
-    missing = replace(prepared.test, inputs=tmp_path / "missing.npy")
-    sealed = SealedTest.of(replace(prepared, test=missing))
-    with pytest.raises(Exception, match=r"missing\.npy"):
+    sealed = SealedTest.of(replace(prepared, test_digest="another"))
+    with pytest.raises(DataError, match=r"was changed"):
         list(read_test_set("s", ("tiny", "1"), sealed, log, []))
     assert log.list_selections() == ["s"]
 
@@ -127,11 +128,15 @@ def test_looks_count_over_names_fresh_starts_stores_and_single_runs(tmp_path: Pa
     single = train_once(planned, test=True, watcher=Silent())
     assert single.reading is not None
     assert single.reading.look == 5
-    assert "5th opening of this test set" in single.text()
+    assert "5th opening of this test set in this folder" in single.text()
     again = sweep(tmp_path)
     assert "3rd opening of this test set" in again.summary.text(), "it was not opened again"
     new_split = sweep(tmp_path, overrides=["study.name=split", "data.split_seed=1"])
-    assert "1st opening of this test set" in new_split.summary.text(), "those are other examples"
+    text = new_split.summary.text()
+    assert "6th opening of this test set" in text, "a fifth of it was in each of the others"
+    assert re.search(r"\d\d % of these test examples were in the test set that 'tiny' and \d", text)
+    assert re.search(r"8\d % were training examples of 'tiny'", text)
+    assert "the interval holds only if no earlier result influenced the choice" in text
 
 
 @pytest.mark.slow
@@ -140,11 +145,17 @@ def test_the_doctor_compares_studies_with_the_log(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "mlruns")
     assert check_studies(workspace, "tiny", None).healthy
     (path,) = workspace.test_set_folder.glob("*.jsonl")
+    (file, *_) = workspace.test_set_folder.glob("*.npz")
+    content = file.read_bytes()
+    file.write_bytes(content[:-5])
+    assert f"{file.name}: cannot be read" in check_studies(workspace, "tiny", None).text()
+    file.write_bytes(content)
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[1:]) + "\n")
     report = check_studies(workspace, "tiny", None)
     assert not report.healthy
     assert "was opening number 1 of this test set, but the log does not have it" in report.text()
-    other = json.dumps(json.loads(lines[0]) | {"opened": "other"})
-    path.write_text("\n".join([other, *lines]) + "\n")
-    assert "but the log has it as number 2" in check_studies(workspace, "tiny", None).text()
+    path.write_text("\n".join([lines[0].replace('"look": 1', '"look": 2'), *lines[1:]]) + "\n")
+    text = check_studies(workspace, "tiny", None).text()
+    assert "but the log has it as number 2" in text
+    assert "line 2 does not follow the line before: a line was removed or changed" in text

@@ -60,9 +60,13 @@ def build_plots(summary: Summary) -> list[Plot]:
 
 
 def compute_class_balance(study: StudyRun, quality: DataQuality) -> ClassBalance:
-    """Return the balance; it is empty if the record has no count for each class."""
+    """Return the balance; it is empty if the record has no count for each class.
+
+    The classes of a sealed test set are not counted.
+    """
     count = len(study.classes)
-    if any(len(part.by_class) != count for part in quality.parts.values()):
+    counted = {name: part for name, part in quality.parts.items() if part.by_class}
+    if not counted or any(len(part.by_class) != count for part in counted.values()):
         return ClassBalance((), (), count)
     indices = list(range(count))
     if count > MAX_CLASSES:
@@ -76,7 +80,7 @@ def compute_class_balance(study: StudyRun, quality: DataQuality) -> ClassBalance
                 tuple(part.by_class[index] for index in indices),
                 part.examples,
             )
-            for name, part in quality.parts.items()
+            for name, part in counted.items()
         ),
         count,
     )

@@ -22,7 +22,8 @@ from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.name_holders import UID_TAG, read_holder
-from harness.tracking.types import ORIGIN_FACTS, SET_ASIDE_REASON, NameHolder, StudyRecord
+from harness.tracking.name_holder import NameHolder
+from harness.tracking.types import ORIGIN_FACTS, SET_ASIDE_REASON, StudyRecord
 
 
 def find_or_create_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.system.addresses import format_read_only_uri
-from harness.tracking.types import ORIGIN_FACTS, NameHolder
+from harness.tracking.name_holder import NameHolder
+from harness.tracking.types import ORIGIN_FACTS
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run

@@ -33,6 +33,7 @@ from harness.tracking.mlflow.artifact_locations import find_old_folders, update_
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
 from harness.tracking.mlflow.name_holders import read_holders
 from harness.tracking.mlflow.reader import READER_THREADS
+from harness.tracking.name_holder import NameHolder
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
     CONFUSION_FILE,
@@ -45,7 +46,6 @@ from harness.tracking.raw_types import (
     Status,
     StoredFile,
 )
-from harness.tracking.types import NameHolder
 
 KEPT_FILES = (TEST_PREDICTIONS_FILE, EPOCH_PREDICTIONS_FILE, CONFUSION_FILE)
 """The files that are checked by content, apart from JSON."""

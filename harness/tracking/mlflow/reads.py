@@ -10,7 +10,8 @@ from harness.tracking.mlflow import model_registry, reader
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.experiments import find_experiment
 from harness.tracking.mlflow.name_holders import read_holder
-from harness.tracking.types import NameHolder, StudyRecord, StudyRun
+from harness.tracking.name_holder import NameHolder
+from harness.tracking.types import StudyRecord, StudyRun
 
 
 class MlflowReads:

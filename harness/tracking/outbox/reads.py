@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness.tracking.base import Tracker, ignore
-from harness.tracking.types import NameHolder, RunRecord, StudyRecord, StudyRun
+from harness.tracking.name_holder import NameHolder
+from harness.tracking.types import RunRecord, StudyRecord, StudyRun
 
 Result = TypeVar("Result")
 

@@ -1,0 +1,61 @@
+"""The files of a training and validation set, as workers get them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.cache import map_array
+from harness.data.types import Array
+from harness.results import Task
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """The training and validation set, without a path to the test set."""
+
+    inputs: Path
+    labels: Path
+    train_rows: Path
+    validation_rows: Path
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Shape of one example."""
+    mean: float | tuple[float, ...]
+    """Mean of the training values, in raw units (0..255 for images); one a feature of a table."""
+    std: float | tuple[float, ...]
+    """Their standard deviation; 0 if all values are equal. A feature with 0 has no effect."""
+    task: Task = "classes"
+    target: str = ""
+    """The name of a regression's labels."""
+    target_mean: float = 0.0
+    """Mean of the training set's targets, in their units; for a regression."""
+    target_std: float = 1.0
+    dtype: str = "uint8"
+    """Type of the inputs: float32 for features."""
+    columns: tuple[str, ...] = ()
+    """The names of a table's features."""
+    redrawn: tuple[TrainingFiles, ...] = ()
+    """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that training reads."""
+        rows = [path for each in (self, *self.redrawn) for path in each.row_paths]
+        return self.inputs, self.labels, *rows
+
+    @property
+    def row_paths(self) -> tuple[Path, Path]:
+        return self.train_rows, self.validation_rows
+
+    def select_split(self, number: int) -> TrainingFiles:
+        """Return the files of a split: 0 for the study's own, 1 for the first in `redrawn`."""
+        return self.redrawn[number - 1] if number else self
+
+    def validation_labels(self) -> bytes:
+        """Return the labels of the validation set in its order: uint8 classes, or float32 targets
+        of a regression."""
+        labels: Array = map_array(self.labels)[map_array(self.validation_rows)]
+        return labels.astype(np.float32 if self.task == "regression" else np.uint8).tobytes()
