@@ -1,0 +1,123 @@
+"""Scores without selection bias: their values on examples whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.stats.proportions import compute_interval, compute_interval_with_variance
+from harness.stats.regression import compute_rmse_interval, compute_root_mean_interval
+from harness.stats.selection import (
+    CorrectedScores,
+    ValidatedRun,
+    compute_best_probabilities,
+    compute_difference_interval,
+    correct_for_selection,
+    estimate_excess_variance,
+)
+
+N = 200
+
+
+def draw_runs(
+    seed: int, accuracies: tuple[float, ...], epochs: int = 15, n: int = N
+) -> list[list[ValidatedRun]]:
+    """Runs whose epochs are equally good, on 3 splits: all that differs is chance."""
+    rng = np.random.default_rng(seed)
+    runs = []
+    for accuracy in accuracies:
+        right = [(rng.random((epochs, n)) < accuracy).astype(np.float64) for _ in range(3)]
+        runs.append([ValidatedRun(1 - each, each) for each in right])
+    return runs
+
+
+def test_the_best_of_equal_settings_and_epochs_is_not_better() -> None:
+    plain, corrected = [], []
+    for seed in range(20):
+        runs = draw_runs(seed, (0.8, 0.8, 0.8))
+        plain.append(max(np.mean([run.scores.mean(1).max() for run in each]) for each in runs))
+        corrected.append(correct_for_selection(runs).chosen.mean())
+    assert np.mean(plain) > 0.84, "the plain score is too good by 4 points"
+    error = np.mean(corrected) - 0.8
+    assert abs(error) < 3 * np.std(corrected) / math.sqrt(20), "the corrected one is not"
+
+
+def test_a_much_better_setting_keeps_its_score() -> None:
+    scores = correct_for_selection(draw_runs(0, (0.9, 0.5), epochs=1, n=2000))
+    assert scores.chosen == pytest.approx(scores.settings[0]), "it is chosen in every resample"
+    assert scores.chosen.mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_choice_is_by_cost_and_the_result_is_the_score() -> None:
+    right = np.array([[1.0, 1, 1, 0], [0, 0, 0, 1.0]])
+    losses = np.array([[2.0, 2, 2, 2], [1, 1, 1, 1.0]])
+    scores = correct_for_selection([[ValidatedRun(losses, right)]])
+    assert scores.chosen.tolist() == [[0, 0, 0, 1]], "the epoch with the lowest loss"
+
+
+def test_the_same_runs_give_the_same_result() -> None:
+    runs = draw_runs(1, (0.7, 0.75))
+    assert np.array_equal(correct_for_selection(runs).chosen, correct_for_selection(runs).chosen)
+
+
+def test_the_seeds_variance_is_what_the_examples_do_not_explain() -> None:
+    rng = np.random.default_rng(0)
+    level = 0.7 + 0.1 * rng.standard_normal((2000, 3, 1))  # a seed's own accuracy
+    scores = (rng.random((2000, 3, 400)) < level).astype(np.float64)
+    assert estimate_excess_variance(scores) == pytest.approx(0.01, rel=0.1)
+    equal = (rng.random((2000, 3, 400)) < 0.7).astype(np.float64)
+    assert estimate_excess_variance(equal) < 1e-4
+    assert estimate_excess_variance(scores[:, :1]) == 0, "one split shows no variance"
+
+
+def test_the_interval_of_a_difference_is_agresti_and_mins() -> None:
+    differences = np.array([[1.0] * 12 + [-1.0] * 5 + [0.0] * 83])
+    mean, low, high = compute_difference_interval(differences, 0.0, is_proportion=True)
+    center = 7 / 102
+    half = 1.959964 * math.sqrt((13.0 + 5) - 102 * center**2) / 102
+    assert (mean, low, high) == pytest.approx((0.07, center - half, center + half))
+    wider = compute_difference_interval(differences, 0.01, is_proportion=True)
+    assert wider[1] < low < high < wider[2], "seeds widen it"
+    plain = compute_difference_interval(differences, 0.0, is_proportion=False)
+    half = 1.959964 * differences.std() / 10
+    assert plain == pytest.approx((0.07, 0.07 - half, 0.07 + half))
+
+
+def test_settings_that_agree_are_equally_likely_the_best() -> None:
+    right = (np.random.default_rng(0).random((1, 3, 100)) < 0.8).astype(np.float64)
+    same = np.repeat(right, 4, 0)
+    assert compute_best_probabilities(same) == pytest.approx([0.25] * 4, abs=0.03)
+    assert compute_best_probabilities(right) == [1.0]
+
+
+def test_a_clearly_better_setting_is_the_best() -> None:
+    rng = np.random.default_rng(0)
+    levels = np.array([0.9, 0.7, 0.6])[:, None, None]
+    scores = (rng.random((3, 3, 500)) < levels).astype(np.float64)
+    assert compute_best_probabilities(scores)[0] > 0.99
+    assert compute_best_probabilities(1e6 * scores) == compute_best_probabilities(scores)
+
+
+def test_an_interval_with_more_variance_is_wider() -> None:
+    plain = compute_interval_with_variance(0.9, 0.9 * 0.1 / 300, 300)
+    assert plain == pytest.approx(compute_interval(270, 300))
+    low, high = compute_interval_with_variance(0.9, 2 * 0.9 * 0.1 / 300, 300)
+    assert low < plain[0] < plain[1] < high
+    assert compute_interval_with_variance(1.0, 0.0, 300) == pytest.approx(
+        compute_interval(300, 300)
+    )
+
+
+def test_the_interval_of_an_rmse_takes_the_seeds_in() -> None:
+    errors = np.random.default_rng(0).standard_normal(400)
+    plain = compute_rmse_interval(errors, np.zeros(400))
+    assert compute_root_mean_interval(np.square(errors), 0.0) == pytest.approx(plain)
+    low, high = compute_root_mean_interval(np.square(errors), 0.05**2)
+    assert low < plain[0] < plain[1] < high
+
+
+def test_the_pooled_variance_is_that_of_the_settings() -> None:
+    scores = CorrectedScores(np.zeros((3, 10)), np.zeros((2, 3, 10)))
+    assert scores.seed_variance == 0
