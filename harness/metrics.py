@@ -101,8 +101,8 @@ class Score:
         correct, n = count_correct(result.confusion)
         if not n:
             return result.interval
-        copies = getattr(result, "copies", 0)  # of a test set
-        return compute_interval(correct * (1 - copies / n) if copies else correct, n - copies)
+        copies: int = getattr(result, "copies", 0)  # of a test set
+        return compute_interval(correct, n, copies=copies)
 
     def format_interval(self, result: HasScore) -> str:
         """` (95 %: 0.9034 to 0.9178)`, or an empty string."""

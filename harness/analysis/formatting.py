@@ -123,7 +123,7 @@ def score_to_dict(score: Score, classes: Sequence[str], result: HasScore) -> dic
     by_class = dict(zip(classes, count_correct_by_class(result.confusion), strict=False))
     return {
         "accuracy": correct / n if n else None,
-        "interval": compute_interval(correct, n) if n else None,
+        "interval": score.compute_interval(result),
         "class_accuracy": {
             name: correct / n if n else None for name, (correct, n) in by_class.items()
         },

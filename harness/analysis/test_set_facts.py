@@ -53,21 +53,23 @@ def build_test_fact(summary: Summary) -> Fact:
         f"{score.format_value(reading.score)}{score.format_interval(reading)}{mae}, {examples}, "
         f"read {format_times(looks)}"
     )
-    if looks > 1:
-        short += " in this folder; the interval is that of a first reading"
+    short += " in this folder" if looks > 1 else ""
     if study.is_grid_or_list and len(study.readings) > 1:
         short += f" for {len(study.readings)} trials"
+    if looks > 1:
+        short += "; the interval is that of a first reading"
     return Fact("test", study.test_name, text, short, value)
 
 
 def build_overlap_fact(summary: Summary) -> Fact:
     """Return what was seen of the test examples before; empty for the first opening of new ones."""
     sentences = describe_overlap(summary.reading) if summary.reading else []
-    short = ""
-    if summary.reading and (overlap := summary.reading.overlap):
-        more = f"; {len(overlap) - 1} more: --verbose" if len(overlap) > 1 else ""
-        short = f"{overlap[0]}{more}"
-    return Fact("test_overlap", "test overlap", "\n".join(sentences), short or "".join(sentences))
+    hidden = len(summary.reading.overlap) - 1 if summary.reading else 0
+    brief = sentences[:1] + sentences[1 + max(hidden, 0) :]
+    if hidden > 0:
+        brief.insert(1, f"{hidden} more: --verbose")
+    short = "; ".join(sentence for sentence in brief if sentence != REUSED)
+    return Fact("test_overlap", "test overlap", "\n".join(sentences), short)
 
 
 def describe_overlap(reading: TestReading) -> list[str]:

@@ -65,6 +65,8 @@ class ExamplePredictions:
     """`stand-in` if the study's test set is one."""
     only_wrong: bool = False
     """Whether `examples` are mistakes only."""
+    copies: int = 0
+    """The test images that are copies of another one."""
     missing_images: str = ""
     """Why there are no images; empty if there are."""
 
@@ -74,7 +76,7 @@ class ExamplePredictions:
         shown = f"{sum(example.is_right for example in self.examples)} of these {count} right"
         if self.only_wrong:
             shown = f"{count} of its {format_count(self.total - self.right, 'mistake')}"
-        low, high = compute_interval(self.right, self.total)
+        low, high = compute_interval(self.right, self.total, copies=self.copies)
         return (
             f"{self.name}: {shown}; {self.right:,} of all {self.total:,} {self.split} images are "
             f"right ({self.right / self.total:.4f}; 95 %: {low:.4f} to {high:.4f})"
@@ -139,8 +141,16 @@ def read_test_predictions(
     )
     seed = f" (seed {run.spec.seed})" if CONFIRM_INFIX in run.uid else ""
     trial = f"{study.name}/{run.number}{seed}"
+    reading = study.find_reading(run)
     return ExamplePredictions(
-        trial, examples, int(is_right.sum()), total, study.test_name, only_wrong, missing_images
+        trial,
+        examples,
+        int(is_right.sum()),
+        total,
+        study.test_name,
+        only_wrong,
+        reading.copies if reading else 0,
+        missing_images,
     )
 
 

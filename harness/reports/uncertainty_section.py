@@ -31,7 +31,8 @@ def build_uncertainty_section(summary: Summary) -> Section:
     ]
     if summary.runner_up is not None:
         sentences.append(f"The runner-up is {summary.runner_up.describe(study.score)}.")
-    sentences += [_describe_test_use(summary), _describe_replays(study)]
+    sentences += [_describe_test_use(summary), *_describe_overlap(summary)]
+    sentences.append(_describe_replays(study))
     return Section(
         name="sure",
         title="How certain it is",
@@ -126,11 +127,17 @@ def _describe_test_use(summary: Summary) -> str:
         )
     if reading is None:
         return ""
-    seen = [f"{text[0].upper()}{text[1:]}." for text in describe_overlap(reading)]
-    if reading.look > 1 or seen:
-        times = "" if reading.look <= 1 else f" It was the {format_opening(reading)}."
-        return " ".join([f"The test set was opened after the choice.{times}", *seen])
+    if reading.look > 1:
+        return f"The test set was opened after the choice. It was the {format_opening(reading)}."
+    if reading.overlap:
+        return "The test set was opened after the choice."
     return "The test set was opened after the choice and had no influence on it."
+
+
+def _describe_overlap(summary: Summary) -> list[str]:
+    """Return what was seen of the test examples before, in sentences."""
+    texts = describe_overlap(summary.reading) if summary.reading else []
+    return [f"{text[0].upper()}{text[1:]}." for text in texts]
 
 
 def _describe_replays(study: StudyRun) -> str:

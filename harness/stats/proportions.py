@@ -20,15 +20,19 @@ SIGNIFICANCE_LEVEL = 0.05
 """A difference with a smaller p-value is significant."""
 
 
-def compute_interval(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def compute_interval(
+    successes: int, n: int, confidence: float = 0.95, copies: int = 0
+) -> tuple[float, float]:
     """Return the Wilson score interval of the proportion `successes` / `n`; (0, 1) if n is 0.
+
+    `copies` of the examples repeat another one: the interval is as wide as without them.
 
     It covers the chance in drawing these n examples. It does not cover selection bias, which
     choosing the best of many trials adds.
     """
     if n == 0:
         return 0.0, 1.0
-    return _wilson_interval(successes / n, n, confidence)
+    return _wilson_interval(successes / n, n - copies, confidence)
 
 
 def compute_mean_interval(

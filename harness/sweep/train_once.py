@@ -55,7 +55,8 @@ class TrainResult:
             look = format_opening(reading)
             more = score.format_other_metrics(reading, reading.loss, reading.mae, reading.r2)
             lines.append(("test", f"{score.format_score(reading)}, {more} ({look})"))
-            lines += [("overlap", text) for text in describe_overlap(reading)]
+            sentences = describe_overlap(reading)
+            lines += [("" if n else "overlap", text) for n, text in enumerate(sentences)]
         part, matrix = ("test", reading.confusion) if reading else ("validation", result.confusion)
         if self.classes:
             lines.append(("classes", f"on {part}: {format_class_accuracies(self.classes, matrix)}"))
