@@ -63,7 +63,7 @@ def run_study(
     overrides: Set = None,
     no_confirm: Annotated[
         bool,
-        typer.Option("--no-confirm", help="Do not confirm the best settings over fresh seeds."),
+        typer.Option("--no-confirm", help="Do not confirm the best settings on new splits."),
     ] = False,
     no_test: Annotated[
         bool,
@@ -110,7 +110,7 @@ def run_study(
 ) -> None:
     """Run a study: search, confirm, test once, report.
 
-    Search the space, or run the grid or list. Confirm the winner over fresh seeds, read the test
+    Search the space, or run the grid or list. Confirm the winner on new splits, read the test
     set once, and write the report. Rerun the same command to continue a stopped study.
     After --no-test, the same command without --no-test opens the test set too.
     """

@@ -4,7 +4,7 @@ page                    sections, tables and plots as one self-contained HTML fi
 study_page              the page of a study: its sections in order
 winner_section          the key figures, the summary, commands to continue
 uncertainty_section     intervals, paired tests, how the champion was chosen
-confirmation_section    the best settings, trained again with fresh seeds
+confirmation_section    the best settings, trained again on new splits
 grid_or_list_sections   results by setting, and the cost of choosing on the test set
 regression_section      prediction errors, compared with simpler models
 data_section            duplicates across the sets, class balance, hashes

@@ -10,7 +10,7 @@ status        lines on how far a study is
 recovery      close the trials that a dead driver left running, and miss no run of a trial
 check_name    refuse a name that another study has in the store, and a study in a copied folder
 check_models  check, before the start, that custom models fit the data
-confirm       train the best settings again over fresh seeds
+confirm       train the best settings again on new splits
 finalize      freeze the choice, register the champion, read the test set, report
 test_opening  open the test set for the frozen choice, and record each result
 sealed_study  `harness test`: open the test set that --no-test left sealed

@@ -33,7 +33,7 @@ class RunOptions:
     overrides: Sequence[str] = ()
     """`TABLE.KEY=VALUE` each."""
     confirm: bool = True
-    """Whether a search's winner is trained again over fresh seeds."""
+    """Whether a search's winner is trained again on new splits."""
     test: bool = True
     """Whether the test set is opened for the winner; if not, `harness test` opens it later."""
     ray: str | None = None

@@ -110,7 +110,7 @@ def run_study(
     Args:
         device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
         overrides: settings that replace those of the study file, such as ["train.epochs=3"].
-        confirm: whether a search's best settings are trained again over fresh seeds.
+        confirm: whether a search's best settings are trained again on new splits.
         test: False leaves the test set sealed; `harness test STUDY` opens it later, once.
         home: the folder for all records.
         watcher: shows progress, such as `harness.cli.progress.plain.Plain()`; None shows nothing.

@@ -9,7 +9,7 @@ style                 colours, labels and layout
 scatter               trials as points
 
 top_trials            the best trials with their intervals
-confirmation          scores in the search and with fresh seeds
+confirmation          scores in the search and on new splits
 seed_variance         the settings of a grid or list over their seeds
 test_selection_bias   the cost of choosing on the test set
 learning_curves       loss and score by epoch
