@@ -155,6 +155,14 @@ def find_small_candidate(study: StudyRun, top: int) -> RunRecord | None:
     return None
 
 
+def can_show_margin(examples: int, margin: float) -> bool:
+    """Return whether so many validation examples may show that a network is within the margin.
+
+    `margin` is in points, or percent of an RMSE.
+    """
+    return examples * (margin / 100) ** 2 >= MIN_EXAMPLES_FOR_MARGIN
+
+
 def list_missing_seeds(
     study: StudyRun, top: int, seeds: int, examples: int = 0
 ) -> list[tuple[RunRecord, int]]:
@@ -165,7 +173,7 @@ def list_missing_seeds(
     is confirmed too.
     """
     trials = list(_select_top_trials(study, top))
-    if examples * (study.margin / 100) ** 2 >= MIN_EXAMPLES_FOR_MARGIN:
+    if can_show_margin(examples, study.margin):
         candidate = find_small_candidate(study, top)
         trials += [candidate] if candidate else []
     ended = {

@@ -64,8 +64,8 @@ def confirm_best_settings(
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
     redrawn = len({run.split for run in missing if run.split})
     seeds = format_count(len({run.spec.seed for run in missing}), "fresh seed")
-    over = format_count(redrawn, "new split") if redrawn else seeds
-    watcher.stage(f"confirming {what} over {over}")
+    over = f"on {format_count(redrawn, 'new split')}" if redrawn else f"over {seeds}"
+    watcher.stage(f"confirming {what} {over}")
     with (
         nullcontext(executor)
         if executor

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from harness.analysis.confirmation import can_show_margin
 from harness.analysis.formatting import format_count, format_duration
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE
 from harness.data.builtin import get_download_size
@@ -59,7 +60,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         slots = plan.count_slots(prepared)
         gain = plan.estimate_gain(prepared) if plan.devices[0] == "cpu" and slots > 1 else 1.0
     workers = len(plan.devices)
-    confirmation_runs = config.confirm.top * config.confirm.seeds if config.has_confirmation else 0
+    confirmation_runs = _count_confirmation_runs(plan, prepared)
     settings = config.count_settings()
     trials = config.study.trials if settings is None else min(config.study.trials, settings)
     at_once = min(workers, count_available_cores()) if plan.devices[0] == "cpu" else workers
@@ -82,6 +83,15 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "redrawn_splits": config.redrawn_splits,
         "seconds": trial_seconds / gain * math.ceil((trials + confirmation_runs) / at_once),
     }
+
+
+def _count_confirmation_runs(plan: Plan, prepared: PreparedDataset) -> int:
+    """Return the number of confirmation runs, with those of a smaller network if one is near."""
+    table = plan.config.confirm
+    if not plan.config.has_confirmation:
+        return 0
+    examples = plan.config.redrawn_splits * prepared.sizes["validation"]
+    return (table.top + can_show_margin(examples, table.margin)) * table.seeds
 
 
 def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
@@ -111,7 +121,7 @@ def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
     runs = resolved["confirming"]
     if sampler not in GRID_OR_LIST:
         over = "on new splits" if resolved["redrawn_splits"] else "over fresh seeds"
-        more = f"{format_count(runs, 'more run')}, {over}" if runs else "no"
+        more = f"up to {format_count(runs, 'more run')}, {over}" if runs else "no"
         lines.append(f"confirm  {more}")
     trial_time = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
     time_text = format_duration(resolved["seconds"])

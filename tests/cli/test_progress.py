@@ -67,7 +67,7 @@ ENDED: dict[State, Trial] = {
     state: replace(TRIAL, number=TRIAL.number + more) for more, state in enumerate(ENDINGS)
 }
 """The trials of the search that ended last."""
-CONFIRMING = "confirming the best 3 settings over 3 fresh seeds"
+CONFIRMING = "confirming the best 3 settings on 3 new splits"
 
 
 @pytest.fixture
@@ -104,7 +104,13 @@ def confirm(progress: Progress) -> dict[State, Trial]:
     progress.ended_trials = 2
     seeds = [
         [
-            Trial(number=seed, uid=f"{seed}", spec=replace(SPEC, seed=seed), confirms=number)
+            Trial(
+                number=seed,
+                uid=f"{seed}",
+                spec=replace(SPEC, seed=seed),
+                confirms=number,
+                split=seed,
+            )
             for seed in (1, 2, 3)
         ]
         for number in (9, 4)

@@ -185,7 +185,7 @@ def test_a_crash_while_the_winner_is_confirmed(
     passed = before if name == "driver.reported" else len(states)
     done = fork_server.run(folder, RUN, HARNESS_FAILPOINT=f"{name}:{passed + place}")
     assert done.status == -signal.SIGKILL, done.err
-    assert "over 3 fresh seeds" in done.err
+    assert "on 3 new splits" in done.err
     for again in ("confirm.closed", "spool.sent:2"):
         fork_server.run(folder, RUN, HARNESS_FAILPOINT=again)
     run_again(fork_server, folder)

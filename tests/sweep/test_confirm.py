@@ -289,6 +289,21 @@ def test_without_confirmation_the_best_score_wins_and_the_summary_says_so(tmp_pa
 
 
 @pytest.mark.slow
+def test_fresh_seeds_on_the_studys_own_split(tmp_path: Path) -> None:
+    written(tmp_path)
+    result = sweep(tmp_path, overrides=["confirm.resample=false"])
+    study = result.summary.study
+    assert {run.split for run in study.confirmation_runs} == {0}
+    assert result.summary.corrected_score is None
+    assert "over 3 fresh seeds" in dict(result.summary.lines)["validation"]
+    assert result.summary.model_run in study.confirmation_runs, "the best seed is kept"
+    more = sweep(tmp_path, overrides=["confirm.seeds=4"]).summary
+    assert {run.split for run in more.study.confirmation_runs} == {0}, "it stays on its split"
+    report = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
+    assert report.healthy, report.text()
+
+
+@pytest.mark.slow
 def test_confirmed_settings_are_not_trained_again(tmp_path: Path) -> None:
     written(tmp_path)
     first = sweep(tmp_path, trials=4).summary.study
@@ -464,5 +479,7 @@ def test_a_dry_run_counts_the_confirmation_runs(tmp_path: Path) -> None:
     with_them = dry_run(make_plan(path, RunOptions(**options)))  # type: ignore[arg-type]
     without = dry_run(make_plan(path, RunOptions(**options, confirm=False)))  # type: ignore[arg-type]
     assert (with_them["confirming"], without["confirming"]) == (6, 0)
-    assert "6 more runs, on new splits" in format_dry_run(with_them)
+    assert "up to 6 more runs, on new splits" in format_dry_run(with_them)
+    margin = RunOptions(**options, overrides=["confirm.margin=1"])  # type: ignore[arg-type]
+    assert dry_run(make_plan(path, margin))["confirming"] == 9, "a smaller network may be shown"
     assert "confirm  no" in format_dry_run(without)
