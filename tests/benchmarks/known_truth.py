@@ -68,7 +68,7 @@ class KnownTruth:
 
 def draw_dataset(kind: str, seed: int, data_dir: Path | None = None) -> KnownTruth:
     """Draw a dataset of a kind of `KINDS`. Raises DataError if its images are missing."""
-    rng = np.random.default_rng([seed, sorted(KINDS).index(kind)])
+    rng = np.random.default_rng([1, sorted(KINDS).index(kind), seed])
     return KINDS[kind](rng, seed, data_dir)
 
 
