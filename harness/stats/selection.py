@@ -91,7 +91,7 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
     reached = [np.mean([run.costs.mean(1).min() for run in row]) for row in runs]
     ranks = np.argsort(np.argsort(reached, kind="stable"))
     ranked = np.zeros((settings, splits, n))
-    own = np.zeros((settings, splits, n))
+    epoch_scores = np.zeros((settings, splits, n))
     for split, left in enumerate(left_out):
         scores = np.concatenate([row[split].scores for row in runs])  # [all epochs, n]
         size = float(np.abs(scores).max()) or 1.0
@@ -100,9 +100,9 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
         chosen = first[:, None] + epochs[:, split]  # the epochs' rows, [settings, resamples]
         by_rank = np.take_along_axis(chosen, order, 0)
         for setting, rank in enumerate(ranks):
-            own[setting, split] = size * _average_left_out(shares, chosen[setting], left)
+            epoch_scores[setting, split] = size * _average_left_out(shares, chosen[setting], left)
             ranked[setting, split] = size * _average_left_out(shares, by_rank[rank], left)
-    return CorrectedScores(ranked, own)
+    return CorrectedScores(ranked, epoch_scores)
 
 
 def _average_left_out(scores: Values, rows: Values, left: Values) -> Values:

@@ -231,9 +231,9 @@ def _compare(
         # "Clearly hardest" means below the other classes together.
         measured["clear"] = [hardest.is_clear, true < statistics.fmean(true_classes)]
     if (contenders := corrected.contenders) is not None:
-        sign, own = study.score.sign, of_setting[champion]
+        sign, best_truth = study.score.sign, of_setting[champion]
         leads = {
-            each.trial.number: sign * (of_setting[each.trial.number] - own)
+            each.trial.number: sign * (of_setting[each.trial.number] - best_truth)
             for each in contenders.others
         }
         measured["contenders"] = [
@@ -250,7 +250,7 @@ def _compare(
         ]
         if corrected.smaller is not None:
             loss = leads[corrected.smaller.trial.number]
-            measured["smaller"] = 100 * (loss if study.classes else loss / own)
+            measured["smaller"] = 100 * (loss if study.classes else loss / best_truth)
         elif corrected.unproven is not None:
             measured["unproven"] = True
     return measured

@@ -1,4 +1,4 @@
-"""Scores corrected for selection, on made scores whose truth is known."""
+"""The variance over seeds, intervals of a score, and leads without selection bias."""
 
 from __future__ import annotations
 
