@@ -159,12 +159,13 @@ def compare_settings(
     sign = -score.sign
     settings = sign * scores.settings
     probabilities = compute_best_probabilities(settings)
-    # The champion was chosen among them, so its lead is too large by this.
-    excess = float(settings[0].mean() - sign * scores.chosen.mean())
+    ranked = sign * scores.ranked
     others = []
     for index in range(1, len(trials)):
         lead = settings[0] - settings[index]
         mean, *bounds = compute_difference_interval(lead, seed_variance, is_proportion)
+        # The champion was chosen among them, so its lead is too large by this.
+        excess = mean - float((ranked[0] - ranked[index]).mean())
         largest = compute_difference_interval(lead, seed_variance, is_proportion, Z_ONE_SIDED)[2]
         scale, root = 1.0, 1.0
         if not is_proportion:

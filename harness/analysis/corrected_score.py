@@ -19,13 +19,12 @@ from harness.analysis.contenders import Contender, Contenders, compare_settings
 from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.results import Objective
-from harness.stats.proportions import compute_interval_with_variance
 from harness.stats.regression import compute_root_mean_interval
 from harness.stats.selection import (
     CorrectedScores,
     ValidatedRun,
+    compute_score_interval,
     correct_for_selection,
-    estimate_excess_variance,
 )
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.types import RunRecord, StudyRun
@@ -156,19 +155,17 @@ def _build_score(
     study: StudyRun, trials: Sequence[RunRecord], scores: CorrectedScores
 ) -> CorrectedScore:
     splits, size, mean = len(scores.chosen), scores.chosen.size, float(scores.chosen.mean())
-    seeds, interval = scores.seed_variance / splits, None
+    variance, interval = scores.seed_variance, None
     if study.score.task == "classes":
-        value, variance = mean, mean * (1 - mean) / size + seeds
+        value = mean
         if splits > 1:
-            interval = compute_interval_with_variance(mean, variance, size)
+            interval = compute_score_interval(scores.chosen, variance)
     else:
         value = math.sqrt(mean)
         if splits > 1:
-            spread = seeds / (2 * mean) ** 2 if mean else 0.0
+            spread = variance / splits / (2 * mean) ** 2 if mean else 0.0
             interval = compute_root_mean_interval(scores.chosen.ravel(), spread)
-    leads = scores.settings[0] - scores.settings[1:]
-    variance = estimate_excess_variance(leads) if len(leads) else 0.0
-    contenders = compare_settings(study.score, trials, scores, variance, has_seeds=splits > 1)
+    contenders = compare_settings(study.score, trials, scores, 2 * variance, has_seeds=splits > 1)
     return CorrectedScore(
         trials[0], value, interval, splits, size, contenders, study.margin, study.score
     )

@@ -58,18 +58,6 @@ def compute_mean_interval(
     return _wilson_interval(mean, effective, confidence)
 
 
-def compute_interval_with_variance(
-    mean: float, variance: float, limit: float
-) -> tuple[float, float]:
-    """Return the Wilson interval of a proportion whose estimate has this variance.
-
-    It is the interval for the number of examples that would give this variance, at most `limit`.
-    """
-    spread = mean * (1 - mean)
-    effective = min(limit, spread / variance) if variance and spread else limit
-    return _wilson_interval(mean, max(effective, 1.0), 0.95)
-
-
 @dataclass(frozen=True)
 class LowestProportion:
     """The lowest of several proportions, with statistics that allow for its selection."""

@@ -6,7 +6,8 @@ choice on resamples of the validation examples, and scores it on the examples th
 out.
 
 Sources: I. Tsamardinos, E. Greasidou and G. Borboudakis, Machine Learning 107, 2018 (BBC);
-A. Agresti and Y. Min, Statistics in Medicine 24, 2005 (the interval of a paired difference).
+A. Agresti and B. A. Coull, The American Statistician 52, 1998 (the interval of a mean); A. Agresti
+and Y. Min, Statistics in Medicine 24, 2005 (the interval of a paired difference).
 """
 
 from __future__ import annotations
@@ -44,19 +45,24 @@ class ValidatedRun:
 class CorrectedScores:
     """Scores of several settings, trained on the same splits, without selection bias."""
 
-    chosen: Values
-    """[splits, n] The score of each example, for the setting and epoch that a choice without this
-    example would take."""
+    ranked: Values
+    """[settings, splits, n] The score of each example, for the setting that gets this setting's
+    rank without the example, at the epoch that is chosen without it. So the lead of the best over
+    the second best is not too large."""
     settings: Values
-    """[settings, splits, n] The same for each setting, with the choice of its epoch alone."""
+    """[settings, splits, n] The same for each setting itself, with the choice of its epoch alone.
+    """
+
+    @property
+    def chosen(self) -> Values:
+        """[splits, n] The scores of the first setting, the champion's, as it was chosen."""
+        first: Values = self.ranked[0]
+        return first
 
     @property
     def seed_variance(self) -> float:
-        """Variance of a setting's mean score over splits and seeds, beyond that of the examples.
-
-        Pooled over the settings; 0 for a single split.
-        """
-        return estimate_excess_variance(self.settings)
+        """Variance of a setting's mean score over splits and seeds, beyond that of the examples."""
+        return estimate_seed_variance(self.settings)
 
 
 def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedScores:
@@ -66,8 +72,8 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
         runs: [settings][splits]; runs of one split have the same n examples, and so have all
             splits.
 
-    The setting with the lowest mean cost over the splits is chosen, each at its best epoch. The
-    result is the same at each call.
+    Settings are ranked by their mean cost over the splits, each at its best epoch. The result is
+    the same at each call.
     """
     settings, splits, n = len(runs), len(runs[0]), runs[0][0].costs.shape[1]
     rng = np.random.default_rng(0)
@@ -81,31 +87,84 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
             means = runs[setting][split].costs.astype(np.float32) @ times.T / n
             epochs[setting, split] = means.argmin(0)
             costs[setting, split] = means.min(0)
-    best = costs.mean(1).argmin(0)  # [resamples]
-    chosen = np.zeros((splits, n))
+    order = costs.mean(1).argsort(0, kind="stable")  # [ranks, resamples]
+    reached = [np.mean([run.costs.mean(1).min() for run in row]) for row in runs]
+    ranks = np.argsort(np.argsort(reached, kind="stable"))
+    ranked = np.zeros((settings, splits, n))
     epoch_scores = np.zeros((settings, splits, n))
     for split, left in enumerate(left_out):
-        total = np.maximum(left.sum(0), 1)
-        for setting in range(settings):
-            run = runs[setting][split]
-            picks = np.eye(len(run.scores), dtype=np.float32)[epochs[setting, split]]
-            # How often each epoch was chosen while an example was left out, [epochs, n].
-            epoch_scores[setting, split] = (picks.T @ left * run.scores).sum(0) / total
-            picks[best != setting] = 0
-            chosen[split] += (picks.T @ left * run.scores).sum(0) / total
-    return CorrectedScores(chosen, epoch_scores)
+        scores = np.concatenate([row[split].scores for row in runs])  # [all epochs, n]
+        size = float(np.abs(scores).max()) or 1.0
+        shares = (scores / size).astype(np.float32)
+        first = np.cumsum([0, *(len(row[split].scores) for row in runs[:-1])])
+        chosen = first[:, None] + epochs[:, split]  # the epochs' rows, [settings, resamples]
+        by_rank = np.take_along_axis(chosen, order, 0)
+        for setting, rank in enumerate(ranks):
+            epoch_scores[setting, split] = size * _average_left_out(shares, chosen[setting], left)
+            ranked[setting, split] = size * _average_left_out(shares, by_rank[rank], left)
+    return CorrectedScores(ranked, epoch_scores)
 
 
-def estimate_excess_variance(scores: Values) -> float:
-    """Return the variance of means over splits beyond what n examples explain, 0 or more.
+def _average_left_out(scores: Values, rows: Values, left: Values) -> Values:
+    """Return each example's mean score over the resamples that left it out, [n].
 
-    `scores` is [settings, splits, n]; the variance is pooled over the settings.
+    Args:
+        scores: float32 [rows, n]
+        rows: The row of `scores` that each resample chose.
+        left: float32 [resamples, n], 1 where the resample left the example out.
     """
-    if scores.shape[1] < 2:
+    sums: Values = np.einsum("rn,rn->n", scores[rows], left).astype(np.float64)
+    means: Values = sums / np.maximum(left.sum(0), 1)
+    return means
+
+
+def estimate_seed_variance(settings: Values) -> float:
+    """Return the variance of a setting's mean score over seeds and splits, 0 for a single split.
+
+    Args:
+        settings: [settings, splits, n]
+
+    Several settings are compared with their mean, because that cancels the chance of the examples.
+    What is left is the variance between splits beyond that of n examples. Few splits estimate it so
+    roughly that it is often below 0, where it is never. So it is the mean of the values from 0 on
+    that the estimate and its standard error allow: of the truncated normal distribution.
+    """
+    count, splits, n = map(int, settings.shape)
+    if splits < 2:
         return 0.0
-    between = scores.mean(2).var(1, ddof=1)
-    within = scores.var(2).mean(1) / scores.shape[2]
-    return max(0.0, float((between - within).mean()))
+    centred = settings - settings.mean(0) if count > 1 else settings
+    others = max(1, count - 1)
+    between = float(centred.mean(2).var(1, ddof=1).sum()) / others
+    within = float(centred.var(2).mean(1).sum()) / (n * others)
+    excess = between - within
+    if count == 1:
+        return max(0.0, excess)
+    error = max(between, within) * math.sqrt(2 / (others * (splits - 1)))
+    return excess + error * _compute_mills_ratio(excess / error) if error else 0.0
+
+
+def _compute_mills_ratio(x: float) -> float:
+    """Return the normal density at x over its integral up to x."""
+    from scipy.special import log_ndtr
+
+    return math.exp(-x * x / 2 - math.log(2 * math.pi) / 2 - float(log_ndtr(x)))
+
+
+def compute_score_interval(scores: Values, seed_variance: float) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of scores from 0 to 1, as Agresti and Coull's.
+
+    Args:
+        scores: [splits, n]; means over epochs, so their variance is below that of a proportion.
+        seed_variance: Variance of a split's mean beyond that of its examples.
+
+    Two scores of 0 and two of 1 are added, so that it keeps a width where all scores are equal.
+    """
+    count = scores.size + 4
+    center = (float(scores.sum()) + 2) / count
+    squares = float(np.square(scores).sum()) + 2
+    variance = max(0.0, squares / count - center**2) / count
+    half = Z_95 * math.sqrt(variance + seed_variance / len(scores))
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def compute_difference_interval(
@@ -143,11 +202,10 @@ def compute_best_probabilities(scores: Values) -> list[float]:
     if settings == 1:
         return [1.0]
     # Only differences between the settings count, and on the same examples these vary less.
-    centred = scores - scores.mean(0)
-    flat = centred.reshape(settings, -1)
+    flat = (scores - scores.mean(0)).reshape(settings, -1)
     means = flat.mean(1)
     covariance = np.cov(flat) / flat.shape[1]
-    seeds = estimate_excess_variance(centred) / splits
+    seeds = estimate_seed_variance(scores) / splits
     covariance += (np.eye(settings) - 1 / settings) * seeds
     noise, spread = float(np.trace(covariance)) / (settings - 1), float(means.var(ddof=1))
     kept = max(0.5, 1 - noise / spread) if spread else 0.5

@@ -26,7 +26,7 @@ def trial(number: int, parameters: int = 100) -> RunRecord:
 def compare(score: Score, *settings: np.ndarray, sizes: tuple[int, ...] = ()) -> Contenders:
     stacked = np.stack(settings)
     trials = [trial(n, size) for n, size in enumerate(sizes or [100] * len(settings))]
-    contenders = compare_settings(score, trials, CorrectedScores(stacked[0], stacked), 0.0)
+    contenders = compare_settings(score, trials, CorrectedScores(stacked, stacked), 0.0)
     assert contenders is not None
     return contenders
 
@@ -61,9 +61,9 @@ def test_a_close_setting_may_be_better_and_the_visible_difference_is_told() -> N
 
 def test_the_champions_lead_is_corrected_for_its_choice() -> None:
     settings = np.stack([right(50), right(60)])
-    chosen = right(55)  # choosing is worth half of the lead
+    ranked = np.stack([right(53), right(58)])  # choosing is worth half of the lead
     contenders = compare_settings(
-        ACCURACY, [trial(0), trial(1)], CorrectedScores(chosen, settings), 0.0
+        ACCURACY, [trial(0), trial(1)], CorrectedScores(ranked, settings), 0.0
     )
     assert contenders is not None
     assert contenders.others[0].difference == pytest.approx(0.005)
@@ -99,5 +99,5 @@ def test_a_smaller_network_needs_evidence(extra_wrong: int, n: int, proven: bool
 
 
 def test_one_setting_has_no_contenders() -> None:
-    alone = CorrectedScores(right(1), right(1)[None])
+    alone = CorrectedScores(right(1)[None], right(1)[None])
     assert compare_settings(ACCURACY, [trial(0)], alone, 0.0) is None

@@ -7,15 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from harness.stats.proportions import compute_interval, compute_interval_with_variance
 from harness.stats.regression import compute_rmse_interval, compute_root_mean_interval
 from harness.stats.selection import (
-    CorrectedScores,
     ValidatedRun,
     compute_best_probabilities,
     compute_difference_interval,
     correct_for_selection,
-    estimate_excess_variance,
 )
 
 N = 200
@@ -62,16 +59,6 @@ def test_the_same_runs_give_the_same_result() -> None:
     assert np.array_equal(correct_for_selection(runs).chosen, correct_for_selection(runs).chosen)
 
 
-def test_the_seeds_variance_is_what_the_examples_do_not_explain() -> None:
-    rng = np.random.default_rng(0)
-    level = 0.7 + 0.1 * rng.standard_normal((2000, 3, 1))  # a seed's own accuracy
-    scores = (rng.random((2000, 3, 400)) < level).astype(np.float64)
-    assert estimate_excess_variance(scores) == pytest.approx(0.01, rel=0.1)
-    equal = (rng.random((2000, 3, 400)) < 0.7).astype(np.float64)
-    assert estimate_excess_variance(equal) < 1e-4
-    assert estimate_excess_variance(scores[:, :1]) == 0, "one split shows no variance"
-
-
 def test_the_interval_of_a_difference_is_agresti_and_mins() -> None:
     differences = np.array([[1.0] * 12 + [-1.0] * 5 + [0.0] * 83])
     mean, low, high = compute_difference_interval(differences, 0.0, is_proportion=True)
@@ -100,24 +87,9 @@ def test_a_clearly_better_setting_is_the_best() -> None:
     assert compute_best_probabilities(1e6 * scores) == compute_best_probabilities(scores)
 
 
-def test_an_interval_with_more_variance_is_wider() -> None:
-    plain = compute_interval_with_variance(0.9, 0.9 * 0.1 / 300, 300)
-    assert plain == pytest.approx(compute_interval(270, 300))
-    low, high = compute_interval_with_variance(0.9, 2 * 0.9 * 0.1 / 300, 300)
-    assert low < plain[0] < plain[1] < high
-    assert compute_interval_with_variance(1.0, 0.0, 300) == pytest.approx(
-        compute_interval(300, 300)
-    )
-
-
 def test_the_interval_of_an_rmse_takes_the_seeds_in() -> None:
     errors = np.random.default_rng(0).standard_normal(400)
     plain = compute_rmse_interval(errors, np.zeros(400))
     assert compute_root_mean_interval(np.square(errors), 0.0) == pytest.approx(plain)
     low, high = compute_root_mean_interval(np.square(errors), 0.05**2)
     assert low < plain[0] < plain[1] < high
-
-
-def test_the_pooled_variance_is_that_of_the_settings() -> None:
-    scores = CorrectedScores(np.zeros((3, 10)), np.zeros((2, 3, 10)))
-    assert scores.seed_variance == 0
