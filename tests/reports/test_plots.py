@@ -18,9 +18,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from harness.analysis.tied_trials import TiedTrials
+from harness.analysis.contenders import Contender, Contenders
+from harness.analysis.corrected_score import CorrectedScore
 from harness.config import loader
 from harness.config.search_space import Range
+from harness.metrics import ACCURACY
 from harness.reports import parameter_axes, ranges, recommendations
 from harness.reports.commands import (
     build_changed_command,
@@ -793,24 +795,28 @@ def test_overfitting_leads_to_advice_to_sample_regularization() -> None:
     )
 
 
-def test_a_smaller_indistinguishable_trial_is_recommended() -> None:
+def test_a_smaller_network_is_recommended_with_evidence() -> None:
     champion, other = (
         make_mid_range_run(0, 0.998, parameters=4100),
         make_mid_range_run(2, 0.996, parameters=1000),
     )
-    ties = TiedTrials(champion, (champion, other), (5, 6, 7, 8), 1000, {2: 0.625})
-    (recommendation,) = recommendations.recommend(make_study([champion, other]), champion, ties)
+
+    def build(loss: float, run: RunRecord = other) -> CorrectedScore:
+        contender = Contender(run, 0.001, (-0.002, 0.004), 0.4, largest_loss=loss)
+        contenders = Contenders(0.6, (contender,), 9000, ACCURACY)
+        return CorrectedScore(champion, 0.99, None, 3, 9000, contenders, margin=0.5, score=ACCURACY)
+
+    study = make_study([champion, other])
+    (recommendation,) = recommendations.recommend(study, champion, build(0.004))
     assert recommendation.title == "Consider trial 2: 4.1 times fewer parameters"
     assert (
-        "On the same 1,000 examples they are statistically indistinguishable (McNemar p = 0.62, "
-        "adjusted by Holm for 5 trials)" in recommendation.why
+        "trial 2 is between 0.40 points worse and 0.20 better (95 %). A non-inferiority test at "
+        "5 % excludes that it is worse by more than 0.5 points." in recommendation.why
     )
+    assert recommendations.recommend(study, champion, build(0.006)) == (), "not shown"
     half = replace(other, parameters=2050)
-    ties = replace(ties, members=(champion, half))
-    assert recommendations.recommend(make_study([champion, half]), champion, ties) == (), (
-        "too small a saving"
-    )
-    assert list_titles(make_study([champion, other])) == [], "no recommendation without the test"
+    assert recommendations.recommend(study, champion, build(0.004, half)) == (), "a small saving"
+    assert list_titles(study) == [], "no recommendation without the test"
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,9 @@ class LiveDisplay:
                 break
             rows.append(row)
         is_confirmation = any(each.trial.confirms is not None for each in running)
+        run = "split" if any(each.trial.split for each in running) else "seed"
         table = TrialTable(
-            header="trial, seed" if is_confirmation else progress.noun,
+            header=f"trial, {run}" if is_confirmation else progress.noun,
             rows=rows,
             has_names=any(each.trial.name for each in running),
             shows_settings=self._console.width >= (WIDE if is_confirmation else NARROW),
