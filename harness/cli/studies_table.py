@@ -38,7 +38,10 @@ def list_studies(
         tested = study.find_reading(find_model_run(study, champion)) if champion else None
         settings = rank_confirmed_settings(study) if is_whole else []
         best = None
-        if settings:
+        corrected = study.metrics.get(f"confirm/{study.score.field_name}_corrected")
+        if corrected is not None and study.state == "COMPLETE" and settings:
+            best = corrected
+        elif settings:
             best = settings[0].mean_objective
         elif champion:
             best = champion.objective_value(study.objective)
@@ -50,7 +53,7 @@ def list_studies(
                 "done": counts["COMPLETE"] + counts["PRUNED"] + counts["FAILED"] + deleted,
                 "best": best,
                 "seeds": len(settings[0].runs) if settings else 0,
-                "objective": study.objective,
+                "objective": study.score.metric if best == corrected else study.objective,
                 "test": tested.score if tested else None,
                 "sealed": study.state == "COMPLETE" and champion is not None and tested is None,
                 "started": study.started,

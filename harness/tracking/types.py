@@ -218,6 +218,8 @@ class StudyRun:
     trials: Sequence[RunRecord] = field(default_factory=tuple)
     confirmation_runs: Sequence[RunRecord] = field(default_factory=tuple)
     """The best trials' settings trained with new seeds; every attempt."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last value of each metric of its parent run."""
     deleted: tuple[str, ...] = ()
     """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3` or
     `a fresh seed of trial 3`; not the interrupted ones."""

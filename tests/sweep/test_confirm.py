@@ -20,6 +20,7 @@ from harness.analysis.confirmation import (
 )
 from harness.analysis.lookup import find_trial
 from harness.analysis.selection_bias import compute_selection_bias
+from harness.cli.studies_table import list_studies
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.data.prepare import prepare
@@ -266,6 +267,13 @@ def test_the_doctor_finds_nothing_wrong(folder: Path, result: StudyResult) -> No
 def test_the_report_has_a_section_on_confirmation(result: StudyResult) -> None:
     page = result.report.read_text()
     assert "Confirmation on new splits" in page
+
+
+def test_the_list_of_studies_shows_the_corrected_score(folder: Path, result: StudyResult) -> None:
+    (row,) = list_studies(Workspace(folder / "mlruns"), None, pytest.fail)
+    corrected = result.summary.corrected_score
+    assert corrected is not None
+    assert row["best"] == corrected.value
 
 
 @pytest.mark.slow

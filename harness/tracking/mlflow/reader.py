@@ -189,6 +189,7 @@ def _build_study(
         ended=parent.info.end_time / 1000 if parent.info.end_time else None,
         trials=tuple(trials),
         confirmation_runs=tuple(confirmations),
+        metrics=parent.data.metrics,
         deleted=describe_deleted(store, parent.info.experiment_id, uid),
     )
 
