@@ -120,9 +120,13 @@ def _build_champion_settings(summary: Summary) -> Fact:
 def _build_validation(summary: Summary) -> Fact:
     run, confirmation, score = summary.model_run, summary.confirmation, summary.study.score
     assert run.best is not None
-    text = _describe_model_score(summary, full=True)
+    complete = len(summary.study.rank_trials())
+    text = _describe_model_score(summary, full=True, has_interval=complete == 1)
     mae = "" if run.best.val_mae is None else f"; {score.format_mae(run, run.best.val_mae)}"
     short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
+    if complete > 1:
+        chosen = f"the best of {format_count(complete, 'trial')}, not corrected for selection"
+        text, short = f"{text}; {chosen}", f"{score.format_value(run.score)}, {chosen}"
     seeds_of_setting = find_setting(summary.study, summary.champion)
     if seeds_of_setting and len(seeds_of_setting.runs) > 1:
         n = len(seeds_of_setting.runs)
@@ -130,14 +134,14 @@ def _build_validation(summary: Summary) -> Fact:
         short += score.format_value(run.score)
     if (corrected := summary.corrected_score) is not None:
         text = f"{score.full_name} {corrected.describe()}; {_describe_plain_mean(summary)}"
-        short = corrected.describe()
+        short = f"{corrected.format_value()}, corrected for selection"
     elif confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
         text = f"{score.full_name} {confirmation.validation} over {seeds}"
         short = f"{confirmation.validation} over {format_count(n, 'fresh seed')}"
         if n > 1:
-            short += " (mean ± sd)"
+            short += " (mean ± sd), not corrected for selection"
         if confirmation.failed:
             text += f"; training failed with {confirmation.failed} more"
     metrics = run.best.best_metrics.items()
@@ -206,7 +210,7 @@ def _build_confirmation(summary: Summary) -> Fact:
         for setting in rank_confirmed_settings(summary.study)
     ]
     if summary.confirmation is not None:
-        text = _describe_model_score(summary, full=False)
+        text = _describe_model_score(summary, full=False, has_interval=False)
         run, label = summary.model_run, "best seed"
         model = f"the model of seed {run.spec.seed}"
         if summary.corrected_score is not None:
@@ -218,11 +222,17 @@ def _build_confirmation(summary: Summary) -> Fact:
     return Fact("confirmed", "confirmed", text, value=value)
 
 
-def _describe_model_score(summary: Summary, full: bool) -> str:
-    """`accuracy 0.9444 (95 %: 0.9117 to 0.9655), loss 0.1840 (epoch 3 of 3)`."""
+def _describe_model_score(summary: Summary, full: bool, has_interval: bool = True) -> str:
+    """`accuracy 0.9444 (95 %: 0.9117 to 0.9655), loss 0.1840 (epoch 3 of 3)`.
+
+    A score that was chosen among many has no interval that covers.
+    """
     run, score = summary.model_run, summary.study.score
     assert run.best is not None
-    metrics = f"{score.format_score(run, full=full)}, {score.format_epoch(run, run.best)}"
+    text = score.format_score(run, full=full)
+    name = score.full_name if full else score.name
+    text = text if has_interval else f"{name} {score.format_value(run.score)}"
+    metrics = f"{text}, {score.format_epoch(run, run.best)}"
     return f"{metrics} (epoch {run.best.epoch} of {run.epochs[-1].epoch})"
 
 

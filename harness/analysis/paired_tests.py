@@ -72,7 +72,8 @@ class RunnerUp:
 
     def describe(self, score: Score) -> str:
         """Return its score, and whether it differs significantly from the champion."""
-        text, test = f"trial {self.run.number}, {score.format_score(self.run)}", self.test
+        value = score.format_value(self.run.score)  # no interval: it is one of the best of many
+        text, test = f"trial {self.run.number}, {score.name} {value}", self.test
         if test is None:
             return text
         conclusion = "no significant difference"

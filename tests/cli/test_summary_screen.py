@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.confirmation import require_champion
+from harness.analysis.contenders import Contender, Contenders
+from harness.analysis.corrected_score import CorrectedScore
 from harness.analysis.summary import Summary, load_summary
 from harness.cli.summary_screen import MAX_LINES, print_summary
+from harness.metrics import ACCURACY
 from harness.system.terminal import align_labels
 from harness.tracking.in_memory import InMemoryTracker
-from harness.tracking.types import StudyRun
+from harness.tracking.types import CONFIRM_FACT, StudyRun
 from tests.cli.screens import assert_screen
 from tests.reports.list_study import make_list_study
 from tests.support.synthetic_study import make_study
@@ -46,6 +49,30 @@ def test_a_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) 
     screen = render(search, monkeypatch, width)
     assert max(map(len, screen.splitlines())) <= width
     assert_screen(f"summary_of_a_search_{width}", screen)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_confirmed_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    study = search.study
+    first, second, third = study.rank_trials()[:3]
+    runs = [
+        replace(trial, uid=f"{study.uid}/confirm/{trial.number}.{split}", split=split)
+        for trial in (first, second, third)
+        for split in (1, 2, 3)
+    ]
+    facts = study.facts | {CONFIRM_FACT: "the best 3 settings over 3 seeds"}
+    summary = make_summary(replace(study, confirmation_runs=runs, facts=facts))
+    others = (
+        Contender(second, 0.003, (-0.002, 0.008), 0.3, 0.007),
+        Contender(third, 0.01, (0.004, 0.015), 0.02, 0.015),
+    )
+    contenders = Contenders(0.68, others, 15000, ACCURACY)
+    corrected = CorrectedScore(
+        first, 0.9071, (0.9012, 0.9127), 3, 15000, contenders, margin=0.5, score=ACCURACY
+    )
+    screen = render(replace(summary, corrected_score=corrected), monkeypatch, width)
+    assert max(map(len, screen.splitlines())) <= width
+    assert_screen(f"summary_of_a_confirmed_search_{width}", screen)
 
 
 @pytest.mark.parametrize("width", [40, 80])

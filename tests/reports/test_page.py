@@ -343,7 +343,8 @@ def test_the_lines_of_the_summary(study: StudyRun) -> None:
     assert lines["champion"].startswith("trial 2: 32-16")
     assert (
         lines["validation"]
-        == "accuracy 0.8000 (95 %: 0.5907 to 0.8821), loss 0.7000 (epoch 2 of 2)"
+        == "accuracy 0.8000, loss 0.7000 (epoch 2 of 2); the best of 2 trials, not corrected for "
+        "selection"
     )
     assert lines["test"] == (
         "accuracy 0.8667 (95 %: 0.7032 to 0.9469), loss 0.5000 (30 examples, read once)"
