@@ -107,7 +107,8 @@ class Contenders:
             for each in self.others
         ]
         seeds = "" if self.has_seeds else "; each setting has one seed, whose chance is not in this"
-        lines.append(f"{self._describe_visible()}{seeds}")
+        visible = self._describe_visible("differences between settings")
+        lines.append(f"{visible}{seeds}")
         return "\n".join(lines)
 
     def describe_briefly(self) -> str:
@@ -132,9 +133,9 @@ class Contenders:
             "others": [each.to_dict() for each in self.others],
         }
 
-    def _describe_visible(self) -> str:
+    def _describe_visible(self, what: str = "differences") -> str:
         smallest = self.score.format_difference(self.visible_difference)
-        return f"differences under {smallest} cannot be seen on {self.examples:,} examples"
+        return f"{what} under {smallest} cannot be seen on {self.examples:,} examples"
 
 
 def compare_settings(

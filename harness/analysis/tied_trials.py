@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from harness.tracking.base import Tracker
 
 
+MODELS = "differences between two models"
+
+
 @dataclass(frozen=True)
 class TiedTrials:
     """The champion and the trials that tie with it."""
@@ -84,7 +87,7 @@ class TiedTrials:
         numbers = join_numbers(run.number for run in self.others)
         return (
             f"{trials} statistically indistinguishable from the champion {examples}: {numbers}"
-            + (f"; {self._describe_visible()}" if self.visible_difference else "")
+            + (f"; {self._describe_visible(MODELS)}" if self.visible_difference else "")
         )
 
     def describe_briefly(self) -> str:
@@ -97,9 +100,9 @@ class TiedTrials:
         text = f"{ties} of {self.tested} others may be better or worse than it"
         return f"{text}: {self._describe_visible()}" if self.visible_difference else text
 
-    def _describe_visible(self) -> str:
+    def _describe_visible(self, what: str = "differences") -> str:
         smallest = self.score.format_difference(self.visible_difference or 0)
-        return f"differences under {smallest} cannot be seen on {self.examples:,} examples"
+        return f"{what} under {smallest} cannot be seen on {self.examples:,} examples"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""

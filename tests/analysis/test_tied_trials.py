@@ -212,7 +212,7 @@ def test_the_summary_lists_tied_trials(small_study: InMemoryTracker) -> None:
     assert dict(summary.lines)["ties"] == (
         "1 of 4 other trials is statistically indistinguishable from the champion on 40 examples "
         "(McNemar, adjusted by Holm, 5 %): 1; "
-        "differences under 9.08 points cannot be seen on 40 examples"
+        "differences between two models under 9.08 points cannot be seen on 40 examples"
     )
     assert summary.to_dict()["ties"]["trials"] == [1]
     assert len(TRUE) == summary.to_dict()["ties"]["examples"]
