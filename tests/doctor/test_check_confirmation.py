@@ -9,6 +9,8 @@ import pytest
 from mlflow.entities import Run
 
 from harness.sweep.run import run_study
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE
+from harness.tracking.types import SPLIT_TAG
 from tests.doctor.example_study import Record, copy_record
 
 pytestmark = pytest.mark.slow
@@ -126,19 +128,35 @@ def test_5_and_6_another_one_has_the_best_mean(record: Record) -> None:
     )
 
 
-def test_6_another_seed_is_the_best(record: Record) -> None:
+def test_6_on_one_split_the_best_seed_is_the_model(record: Record) -> None:
+    """As version 0.1.0 chose it: here the model is that of the search."""
     study = record.workspace.open_tracker(None, reading=True).read_study("tiny")
     assert study is not None
     (reading,) = study.readings
-    number, seed = reading.number, int(reading.run.rpartition(".")[2])
-    run_id = again(record, number, 3 - seed).info.run_id
+    for run in (again(record, number, seed) for number in (0, 1) for seed in (1, 2)):
+        record.client.delete_tag(run.info.run_id, SPLIT_TAG)
+    run_id = again(record, reading.number, 2).info.run_id
     record.client.log_metric(run_id, "best/val_accuracy", 1.0, step=1)
     findings = [str(each) for each in record.check_study().findings]
-    uid = f"{record.journal.uid}/confirm/{number}.{3 - seed}"
+    uid = f"{record.journal.uid}/confirm/{reading.number}.2"
     assert any(
         f"kept the model of {reading.run}, and the best is {uid}" in each for each in findings
     )
     assert any("names another run than the model's of trial" in each for each in findings)
+
+
+def test_5_what_a_run_on_a_new_split_needs(record: Record) -> None:
+    missing, damaged, unnumbered = (again(record, *each) for each in ((0, 1), (0, 2), (1, 1)))
+    record.file(missing, EPOCH_PREDICTIONS_FILE).unlink()
+    record.file(damaged, EPOCH_PREDICTIONS_FILE).write_bytes(b"PK")
+    record.client.set_tag(unnumbered.info.run_id, SPLIT_TAG, "two")
+    messages = [str(each) for each in record.check_study().findings]
+    for expected in (
+        f"confirm 0.1: it has no {EPOCH_PREDICTIONS_FILE}, so the champion's score cannot be",
+        f"confirm 0.2: {EPOCH_PREDICTIONS_FILE} of a run cannot be read",
+        f"confirm 1.1: its tag {SPLIT_TAG} is not a number",
+    ):
+        assert any(message.startswith(expected) for message in messages), messages
 
 
 def test_6_figures_on_the_test_set(record: Record) -> None:
