@@ -41,7 +41,8 @@ import torch
 from harness.analysis.confirmation import rank_confirmed_settings
 from harness.analysis.formatting import find_hardest_class
 from harness.analysis.summary import Summary, load_summary
-from harness.data.prepare import PreparedDataset, TrainingFiles, prepare
+from harness.data.prepare import PreparedDataset, prepare
+from harness.data.training_files import TrainingFiles
 from harness.executors.base import Setup
 from harness.executors.inline import InlineExecutor
 from harness.results import TrialResult
@@ -61,7 +62,7 @@ from harness.trial import TrialSpec
 from tests.benchmarks.coverage_table import format_table
 from tests.benchmarks.known_truth import KINDS, KnownTruth, draw_dataset
 
-STUDIES = {"made": 240, "mnist": 80, "fashion-mnist": 80, "regression": 210}
+STUDIES = {"made": 190, "mnist": 60, "fashion-mnist": 60, "regression": 170}
 """How many studies of each kind are repeated."""
 FRESH = 24
 """Models of a setting whose mean is its truth."""
