@@ -130,8 +130,8 @@ def _build_validation(summary: Summary) -> Fact:
     seeds_of_setting = find_setting(summary.study, summary.champion)
     if seeds_of_setting and len(seeds_of_setting.runs) > 1:
         n = len(seeds_of_setting.runs)
-        short = f"{seeds_of_setting.validation} over {n} seeds (mean ± sd); champion "
-        short += score.format_value(run.score)
+        settings = format_count(len(rank_settings(summary.study)), "setting")
+        short = f"{seeds_of_setting.validation} over {n} seeds (mean ± sd), the best of {settings}"
     if (corrected := summary.corrected_score) is not None:
         text = f"{score.full_name} {corrected.describe()}; {_describe_plain_mean(summary)}"
         short = f"{corrected.format_value()}, corrected for selection"
