@@ -22,14 +22,16 @@ from tests.support import regression_table, synthetic_study
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
 SECTIONS = (
     "verdict",
-    "sure",
     "leaderboard",
     "curves",
     "classes",
     "mistakes",
     "why",
     "course",
+    "sure",
     "data",
+    "next",
+    "use",
 )
 
 
@@ -92,7 +94,7 @@ def test_every_section_is_drawn_without_errors_or_requests(
     watched: WatchedPage, report_path: Path
 ) -> None:
     page = watched.open(report_path)
-    for name in (*SECTIONS, "next"):
+    for name in SECTIONS:
         expect(page.locator(f"section#{name} h2")).to_be_visible()
     plots = page.locator(".plot")
     names = page.evaluate("harness.plots.map(plot => plot.name)")
