@@ -428,7 +428,10 @@ def test_the_report_of_a_list_shows_and_selects_settings(
     row.click()
     assert page.evaluate("harness.selected") == ["1", "4", "7"]
     expect(row).to_have_attribute("aria-selected", "true")
-    page.wait_for_function("harness.plots.at(-1).element.data.some(t => t.meta?.selected === '7')")
+    page.wait_for_function(
+        """harness.plots.filter(p => ['settings', 'contenders', 'val-accuracy'].includes(p.name))
+             .every(p => p.element.data.some(t => t.meta?.selected === '7'))"""
+    )
     assert {"settings", "contenders", "history", "val-accuracy"} - find_highlighted_plots(
         page, 7
     ) == {"history"}
