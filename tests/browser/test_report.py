@@ -486,3 +486,30 @@ def test_the_report_of_a_regression_plots_predicted_against_true(
     page.locator("#filter").fill("")
     row.click()
     assert watched.messages == []
+
+
+def test_plots_and_tables_are_saved_and_an_axis_is_brushed(
+    watched: WatchedPage, report_path: Path, study: StudyRun
+) -> None:
+    page = watched.open(report_path)
+    figure = page.locator("figure", has=page.locator("#plot-history"))
+    figure.hover()
+    for name in ("PNG", "SVG", "CSV"):
+        with page.expect_download() as download:
+            figure.get_by_role("button", name=name).click()
+        assert download.value.suggested_filename == f"history.{name.lower()}"
+    for name, start in (("CSV", "trial,"), ("LaTeX", "% \\usepackage{booktabs}")):
+        with page.expect_download() as download:
+            page.locator("#leaderboard .save").get_by_role("button", name=name).first.click()
+        text = download.value.path().read_text()
+        assert text.startswith(start)
+        assert text.count("\n") > len(study.trials)
+    page.evaluate(
+        "brush(harness.plots.find(p => p.name === 'parallel'), {x: [-.1, .1], y: [0, .5]})"
+    )
+    expect(page.locator(".brushes")).to_contain_text("trials pass the brushed axes")
+    page.locator("[data-scale=log]").click()
+    page.wait_for_function(
+        "harness.plots.find(p => p.name === 'val-loss').element._fullLayout.yaxis.type === 'log'"
+    )
+    assert watched.messages == []
