@@ -8,7 +8,7 @@ from harness.analysis.data_quality import describe_overlap, read_data_quality
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.data.leakage import PAIRS, DataQuality, SplitContents
-from harness.reports.page import Section
+from harness.reports.page import Fold, Section
 from harness.reports.plots.registry import build_section_plots
 from harness.tracking.types import StudyRun
 
@@ -33,9 +33,26 @@ def build_data_sections(summary: Summary) -> list[Section]:
                 "paragraphs": describe_duplicates(study, quality),
                 "table": build_data_table(study, quality),
             },
-            plots=build_section_plots("data", summary),
+            folds=_build_folds(summary, quality),
         )
     ]
+
+
+def _build_folds(summary: Summary, quality: DataQuality) -> list[Fold]:
+    """Return the examples of each class, as a plot if they are few, and the hashes."""
+    plots = build_section_plots("data", summary)
+    table = [] if plots else build_class_table(summary.study, quality)
+    folds = []
+    if plots or table:
+        values = {"paragraphs": [], "table": table}
+        folds.append(
+            Fold(title="Examples of each class", template="table", values=values, plots=plots)
+        )
+    names = {"test": summary.study.test_name}
+    hashes = [["set", "SHA-256 of inputs and labels"]]
+    hashes += [[names.get(name, name), part.digest] for name, part in quality.parts.items()]
+    values = {"paragraphs": [], "table": hashes}
+    return [*folds, Fold(title="Hashes", template="table", values=values)]
 
 
 def describe_duplicates(study: StudyRun, quality: DataQuality) -> list[str]:
@@ -63,9 +80,9 @@ def describe_duplicates(study: StudyRun, quality: DataQuality) -> list[str]:
 
 
 def build_data_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
-    """Return a row per set: its size, its rarest and most common class, its hash."""
+    """Return a row per set: its size, its rarest and its most common class."""
     classes = ["rarest class", "most common class"] if study.classes else []
-    head = ["set", "examples", *classes, "SHA-256 of inputs and labels"]
+    head = ["set", "examples", *classes]
     names = {"test": study.test_name}
     rows = []
     for name, part in quality.parts.items():
@@ -78,10 +95,26 @@ def build_data_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
                     [_format_class(study.classes, part, n) for n in ends]
                     or ["sealed"] * len(classes)
                 ),
-                part.digest,
             ]
         )
     return [head, *rows]
+
+
+def build_class_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
+    """Return a row per class with its examples in each set, the rarest in the training set first.
+
+    Empty if the record has no count for each class. The classes of a sealed test set are not
+    counted.
+    """
+    counted = {name: part.by_class for name, part in quality.parts.items() if part.by_class}
+    if not counted or any(len(counts) != len(study.classes) for counts in counted.values()):
+        return []
+    names, columns = {"test": study.test_name}, list(counted.values())
+    rows = [
+        [name, *(f"{counts[index]:,}" for counts in columns)]
+        for index, name in sorted(enumerate(study.classes), key=lambda item: columns[0][item[0]])
+    ]
+    return [["class", *(names.get(name, name) for name in counted)], *rows]
 
 
 def _format_class(classes: Sequence[str], part: SplitContents, count: int) -> str:

@@ -22,14 +22,16 @@ from harness.reports.plots.seed_variance import (
 from harness.tracking.types import RunRecord, StudyRun
 
 
-def build_grid_or_list_sections(summary: Summary) -> list[Section]:
-    """Return both sections; none for a search."""
-    sections, overview = [], group_by_setting(summary.study)
-    if overview.settings:
-        sections.append(_build_settings_section(summary, overview))
-    if summary.test_selection_bias is not None:
-        sections.append(_build_selection_bias_section(summary, summary.test_selection_bias))
-    return sections
+def build_grid_or_list_sections(summary: Summary) -> tuple[list[Section], list[Section]]:
+    """Return the section on the settings and the one on the test set, each in a list.
+
+    Both lists are empty for a search.
+    """
+    overview, bias = group_by_setting(summary.study), summary.test_selection_bias
+    return (
+        [_build_settings_section(summary, overview)] if overview.settings else [],
+        [_build_selection_bias_section(summary, bias)] if bias is not None else [],
+    )
 
 
 def _build_settings_section(summary: Summary, overview: SettingsOverview) -> Section:

@@ -43,8 +43,19 @@ class TrialTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fold:
+    """A folded part of a section: a template's content, then plots."""
+
+    title: str
+    template: str = ""
+    """As in `Section`, as are `values` and `plots`."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    plots: Sequence[Plot] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
-    """One section of a page: an introduction, then a template's content, then plots."""
+    """One section of a page: an introduction, a template's content, plots, then folded parts."""
 
     name: str
     """The id of the section's element."""
@@ -55,6 +66,14 @@ class Section:
     values: Mapping[str, Any] = field(default_factory=dict)
     """The template's variables."""
     plots: Sequence[Plot] = ()
+    link: tuple[str, str, str] | None = None
+    """A line below the plots that leads to another section: (words, its name, the link's text)."""
+    folds: Sequence[Fold] = ()
+
+    @property
+    def all_plots(self) -> list[Plot]:
+        """The section's plots and those of its folded parts."""
+        return [*self.plots, *(plot for fold in self.folds for plot in fold.plots)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +101,7 @@ class Page:
 
     @property
     def _plots(self) -> list[Plot]:
-        return [plot for section in self.sections for plot in section.plots]
+        return [plot for section in self.sections for plot in section.all_plots]
 
     def _render(self, plotly: str) -> str:
         environment = Environment(
@@ -92,13 +111,11 @@ class Page:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        contents = {
-            section.name: Markup(
-                environment.get_template(f"{section.template}.html").render(section.values)
-            )
-            for section in self.sections
-            if section.template
-        }
+
+        def render(part: Section | Fold) -> Markup:
+            template = environment.get_template(f"{part.template}.html")
+            return Markup(template.render(part.values))
+
         page_data = {
             "colours": COLOURS,
             "trials": self.trials,
@@ -107,7 +124,7 @@ class Page:
         }
         return environment.get_template("page.html").render(
             page=self,
-            contents=contents,
+            render=render,
             plotly_file=PLOTLY if self._plots else "",
             plotly=Markup(plotly),
             page_data=Markup(embed_json(page_data)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,24 @@ from harness.reports.data_section import build_data_sections
 from harness.reports.grid_or_list_sections import build_grid_or_list_sections
 from harness.reports.leaderboard import build_leaderboard
 from harness.reports.page import Page, Section
+from harness.reports.plots.base import Plot
 from harness.reports.plots.registry import build_section_plots, join_notes
 from harness.reports.plots.seed_variance import name_trials
 from harness.reports.recommendations import MAX_RECOMMENDATIONS, recommend
 from harness.reports.regression_section import build_regression_sections
 from harness.reports.test_set_recommendations import recommend_from_test_set
 from harness.reports.uncertainty_section import build_uncertainty_section
-from harness.reports.winner_section import build_winner_section
+from harness.reports.winner_section import build_commands_section, build_winner_section
 from harness.test_set.selection import freeze_selection
 from harness.tracking.types import StudyRun
 from harness.workspace import Workspace
 
 INITIAL_SELECTION = 3
 """The number of best trials that are highlighted at first."""
+FIRST_PLOTS = (("val-accuracy", "val-rmse"), ("confirm", "settings", "contenders"))
+"""The plots of the first section: of each group, the first one that the page has."""
+MAX_FIRST_HEIGHT = 460
+"""A taller plot stays in its own section; in px."""
 
 
 def write_study_page(workspace: Workspace, name: str, tracking_uri: str | None) -> Path:
@@ -48,29 +54,59 @@ def build_study_page(summary: Summary) -> Page:
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
     facts = [study.definition["data"]["name"], started, study.facts.get("device", "")]
     names = name_trials(study)
-    return Page(
-        title=study.name,
-        subtitle=" · ".join(filter(None, facts)),
-        sections=[
-            build_winner_section(summary),
-            build_uncertainty_section(summary),
-            *build_confirmation_sections(summary),
-            *build_grid_or_list_sections(summary),
+    settings, bias = build_grid_or_list_sections(summary)
+    recommendations = _build_recommendations_section(summary)
+    next_steps = recommendations.values["recommendations"]
+    first_plots, sections = _take_first_plots(
+        [
+            *settings,
             _build_leaderboard_section(summary),
             _build_curves_section(summary),
             *(_build_class_sections(summary) if study.classes else ()),
             *(build_regression_sections(summary) if not study.classes else ()),
             _build_parameters_section(summary),
             _build_course_section(summary),
+            build_uncertainty_section(summary),
+            *build_confirmation_sections(summary),
+            *bias,
             *build_data_sections(summary),
-            _build_recommendations_section(summary),
+            recommendations,
+        ]
+    )
+    next_step = next_steps[0].title if next_steps else ""
+    best = [summary.champion, *study.rank_trials()]
+    return Page(
+        title=study.name,
+        subtitle=" · ".join(filter(None, facts)),
+        sections=[
+            build_winner_section(summary, next_step, first_plots),
+            *sections,
+            build_commands_section(summary),
         ],
         trials={
             run.number: f"{run.number} · {names.get(run.number) or run.spec.describe()}"
             for run in study.trials
         },
-        selected=[run.number for run in study.rank_trials()[:INITIAL_SELECTION]],
+        selected=list(dict.fromkeys(run.number for run in best))[:INITIAL_SELECTION],
     )
+
+
+def _take_first_plots(sections: list[Section]) -> tuple[list[Plot], list[Section]]:
+    """Return the plots of the first section, and the sections without them."""
+    plots = {
+        plot.name: plot
+        for section in sections
+        for plot in section.plots
+        if plot.figure.layout.height <= MAX_FIRST_HEIGHT
+    }
+    first = [next((plots[name] for name in group if name in plots), None) for group in FIRST_PLOTS]
+    taken = [plot for plot in first if plot is not None]
+    names = {plot.name for plot in taken}
+    rest = [
+        replace(section, plots=[plot for plot in section.plots if plot.name not in names])
+        for section in sections
+    ]
+    return [replace(plot, wide=False) for plot in taken], rest
 
 
 def _build_leaderboard_section(summary: Summary) -> Section:
@@ -95,7 +131,8 @@ def _build_curves_section(summary: Summary) -> Section:
         name="curves",
         title="Learning curves",
         text="All trials are grey, selected trials are coloured. The curve of a pruned trial ends "
-        "where it was pruned.",
+        "where it was pruned. The curves of the score are at the top of the page; both buttons "
+        "below change them too.",
         plots=build_section_plots("curves", summary),
     )
 

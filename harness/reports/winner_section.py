@@ -1,15 +1,23 @@
-"""The page's first section: the key figures, the summary, commands to continue, recorded facts."""
+"""The page's first section, with the key figures, and its last one, with commands."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from harness.analysis.corrected_score import CorrectedScore
-from harness.analysis.formatting import find_hardest_class, format_count, format_percent
+from harness.analysis.formatting import (
+    find_hardest_class,
+    format_count,
+    format_duration,
+    format_percent,
+)
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
 from harness.reports.commands import NO_TEST, build_train_command
-from harness.reports.page import Section
+from harness.reports.page import Fold, Section
+from harness.reports.plots.base import Plot
+from harness.reports.plots.seed_variance import name_trials
 from harness.results import count_correct
 
 HIDDEN_FACTS = ("settings", "report", "browse")
@@ -21,7 +29,10 @@ Figure = dict[str, str]
 """A key figure: `value`, `label` and `note`."""
 
 
-def build_winner_section(summary: Summary) -> Section:
+def build_winner_section(
+    summary: Summary, next_step: str = "", plots: Sequence[Plot] = ()
+) -> Section:
+    """Return the first section; `next_step` is the title of the first recommendation."""
     study, reading = summary.study, summary.reading
     test = {"value": "sealed", "label": "test set, not read", "note": ""}
     if reading is not None:
@@ -30,21 +41,50 @@ def build_winner_section(summary: Summary) -> Section:
     return Section(
         name="verdict",
         title="What won",
-        template="summary",
+        template="winner",
         values={
+            "champion": _name_champion(summary),
             "figures": [test, _build_validation_figure(summary), last],
-            "lines": [
-                line
-                for fact in summary.facts
-                if fact.key not in HIDDEN_FACTS
-                for line in fact.lines
-            ],
-            "commands": _build_commands(summary),
-            "records": sorted(
-                (name, text) for name, text in study.facts.items() if name not in HIDDEN_RECORDS
-            ),
+            "costs": _describe_costs(summary),
         },
+        plots=plots,
+        link=("Try next:", "next", next_step) if next_step else None,
+        folds=[Fold(title="All figures", template="facts", values={"lines": _list_lines(summary)})],
     )
+
+
+def build_commands_section(summary: Summary) -> Section:
+    """Return the section with the commands, and the versions and data that were recorded."""
+    records = [each for each in summary.study.facts.items() if each[0] not in HIDDEN_RECORDS]
+    fold = Fold(title="Versions, data, split", template="facts", values={"lines": sorted(records)})
+    return Section(
+        name="use",
+        title="Use the model",
+        template="commands",
+        values={"commands": _build_commands(summary)},
+        folds=[fold],
+    )
+
+
+def _name_champion(summary: Summary) -> str:
+    champion = summary.champion
+    name = name_trials(summary.study).get(champion.number) or champion.spec.describe()
+    return f"Trial {champion.number}: {name}"
+
+
+def _describe_costs(summary: Summary) -> str:
+    """Return the model's size and training time: `3,214 parameters, trained in 4 s`."""
+    run, costs = summary.model_run, []
+    if run.parameters:
+        costs.append(format_count(run.parameters, "parameter"))
+    if seconds := sum(epoch.seconds for epoch in run.epochs):
+        time = format_duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"
+        costs.append(f"trained in {time}")
+    return ", ".join(costs)
+
+
+def _list_lines(summary: Summary) -> list[tuple[str, str]]:
+    return [line for fact in summary.facts if fact.key not in HIDDEN_FACTS for line in fact.lines]
 
 
 def _build_hardest_class(summary: Summary) -> Figure:

@@ -22,14 +22,16 @@ from tests.support import regression_table, synthetic_study
 HOSTILE = "<b>bold</b></script><script>window.hacked = 1</script>\"'&" + "x" * 10_000
 SECTIONS = (
     "verdict",
-    "sure",
     "leaderboard",
     "curves",
     "classes",
     "mistakes",
     "why",
     "course",
+    "sure",
     "data",
+    "next",
+    "use",
 )
 
 
@@ -92,7 +94,7 @@ def test_every_section_is_drawn_without_errors_or_requests(
     watched: WatchedPage, report_path: Path
 ) -> None:
     page = watched.open(report_path)
-    for name in (*SECTIONS, "next"):
+    for name in SECTIONS:
         expect(page.locator(f"section#{name} h2")).to_be_visible()
     plots = page.locator(".plot")
     names = page.evaluate("harness.plots.map(plot => plot.name)")
@@ -426,7 +428,10 @@ def test_the_report_of_a_list_shows_and_selects_settings(
     row.click()
     assert page.evaluate("harness.selected") == ["1", "4", "7"]
     expect(row).to_have_attribute("aria-selected", "true")
-    page.wait_for_function("harness.plots.at(-1).element.data.some(t => t.meta?.selected === '7')")
+    page.wait_for_function(
+        """harness.plots.filter(p => ['settings', 'contenders', 'val-accuracy'].includes(p.name))
+             .every(p => p.element.data.some(t => t.meta?.selected === '7'))"""
+    )
     assert {"settings", "contenders", "history", "val-accuracy"} - find_highlighted_plots(
         page, 7
     ) == {"history"}
@@ -480,4 +485,31 @@ def test_the_report_of_a_regression_plots_predicted_against_true(
     row = page.locator(f"#leaderboard tr[data-key='{study.rank_trials()[-1].number}']")
     page.locator("#filter").fill("")
     row.click()
+    assert watched.messages == []
+
+
+def test_plots_and_tables_are_saved_and_an_axis_is_brushed(
+    watched: WatchedPage, report_path: Path, study: StudyRun
+) -> None:
+    page = watched.open(report_path)
+    figure = page.locator("figure", has=page.locator("#plot-history"))
+    figure.hover()
+    for name in ("PNG", "SVG", "CSV"):
+        with page.expect_download() as download:
+            figure.get_by_role("button", name=name).click()
+        assert download.value.suggested_filename == f"history.{name.lower()}"
+    for name, start in (("CSV", "trial,"), ("LaTeX", "% \\usepackage{booktabs}")):
+        with page.expect_download() as download:
+            page.locator("#leaderboard .save").get_by_role("button", name=name).first.click()
+        text = download.value.path().read_text()
+        assert text.startswith(start)
+        assert text.count("\n") > len(study.trials)
+    page.evaluate(
+        "brush(harness.plots.find(p => p.name === 'parallel'), {x: [-.1, .1], y: [0, .5]})"
+    )
+    expect(page.locator(".brushes")).to_contain_text("trials pass the brushed axes")
+    page.locator("[data-scale=log]").click()
+    page.wait_for_function(
+        "harness.plots.find(p => p.name === 'val-loss').element._fullLayout.yaxis.type === 'log'"
+    )
     assert watched.messages == []

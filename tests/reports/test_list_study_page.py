@@ -370,8 +370,22 @@ def test_the_page_of_a_list_has_its_sections_in_order(
 ) -> None:
     page = build_study_page(make_summary(*study_and_tracker))
     names = [section.name for section in page.sections]
-    assert names[:5] == ["verdict", "sure", "settings", "luck", "leaderboard"]
-    lines = dict(page.sections[0].values["lines"])
+    assert names == [
+        "verdict",
+        "settings",
+        "leaderboard",
+        "curves",
+        "classes",
+        "mistakes",
+        "why",
+        "course",
+        "sure",
+        "luck",
+        "next",
+        "use",
+    ]
+    assert [plot.name for plot in page.sections[0].plots] == ["val-accuracy", "settings"]
+    lines = dict(page.sections[0].folds[0].values["lines"])
     assert "by setting" not in lines, "there is a table"
     assert lines["settings"] == "deep (seed 2): hidden = [64, 32], batch_norm = before"
     assert page.trials[5] == "5 · deep, seed 1"
@@ -387,7 +401,7 @@ def test_hostile_names_are_escaped() -> None:
         {HOSTILE: {"hidden": [2]}, "b": {"hidden": [3]}, "c": {"hidden": [4]}}
     )
     for part in build_study_page(make_summary(study, tracker)).sections:
-        for plot in part.plots:
+        for plot in part.all_plots:
             assert "<b o" not in plot.figure.to_json(), plot.name
     assert (
         "<b o"

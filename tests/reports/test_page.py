@@ -395,6 +395,6 @@ def test_the_kept_model_is_trained_again_and_not_its_trial(study: StudyRun) -> N
     )
     summary = make_summary(replace(recorded, confirmation_runs=(kept,)))
     assert summary.model_run.spec.seed == 7
-    commands = winner_section.build_winner_section(summary).values["commands"]
+    commands = winner_section.build_commands_section(summary).values["commands"]
     (again,) = (each for each in commands if each["title"] == "Train the champion again")
     assert "--seed=7" in again["text"]

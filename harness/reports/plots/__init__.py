@@ -19,6 +19,7 @@ class_heatmap         accuracy by trial and class
 regression            predicted versus true values, residuals, errors
 importance            hyperparameter importance
 slice                 the objective by the value of one setting
+contour               the objective over the two most important settings
 parallel_coordinates  all settings and the objective
 pareto                the score by size and by training time
 optimization_history  the objective by trial, and the best so far

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 
 from harness.analysis.confirmation import ConfirmedSetting, rank_confirmed_settings
 from harness.reports.plots.base import Plot
+from harness.reports.plots.scatter import spread_coinciding
 from harness.reports.plots.style import (
-    COLOURS,
+    INK,
     LEGEND_ABOVE,
     NEUTRAL,
     apply_layout,
@@ -19,6 +20,12 @@ from harness.reports.plots.style import (
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
+
+
+SPREAD, MAX_SPREAD = 0.2, 0.2
+"""The distance of runs with the same score, and their largest distance from their row."""
+ABOVE = -0.32
+"""The place of the search's score, above its row."""
 
 
 def build_plots(summary: Summary) -> list[Plot]:
@@ -33,49 +40,56 @@ def build_plots(summary: Summary) -> list[Plot]:
 def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
     """Draw one row per setting: its score in the search, its confirmation runs and their mean."""
     figure, score = go.Figure(), settings[0].validation.score
-    value = f"%{{x:{score.plotly_hover}}}<extra></extra>"
-    seeds = [(run, row) for row, each in enumerate(settings) for run in each.runs if run.best]
+    template = f"%{{x:{score.plotly_hover}}}<extra></extra>"
+    seeds = [
+        (run, row, run.best.score)
+        for row, each in enumerate(settings)
+        for run in each.runs
+        if run.best
+    ]
+    scores = [value for _, _, value in seeds]
     figure.add_trace(
         go.Scatter(
-            x=[run.best.score for run, _ in seeds if run.best],
-            y=[row for _, row in seeds],
-            customdata=[run.number for run, _ in seeds],
+            x=scores,
+            y=spread_coinciding(scores, [row for _, row, _ in seeds], SPREAD, MAX_SPREAD),
+            customdata=[run.number for run, _, _ in seeds],
             text=[
                 f"new split {run.split}" if run.split else f"seed {run.spec.seed}"
-                for run, _ in seeds
+                for run, _, _ in seeds
             ],
             mode="markers",
             marker={"color": NEUTRAL, "size": 8, "opacity": 0.7},
             name="new split" if seeds[0][0].split else "fresh seed",
-            hovertemplate="trial %{customdata}, %{text}: " + value,
+            hovertemplate="trial %{customdata}, %{text}: " + template,
         )
     )
     means = [each.validation.mean for each in settings]
     in_search = [each.trial.best.score if each.trial.best else None for each in settings]
-    for name, values, symbol, colour in (
-        ("mean of these", means, "line-ns", COLOURS[0]),
-        ("in the search", in_search, "diamond-open", COLOURS[1]),
+    # Neutral colours: the others belong to the selected trials.
+    for name, values, symbol, shift in (
+        ("mean of these", means, "line-ns", 0.0),
+        ("in the search", in_search, "diamond-open", ABOVE),
     ):
         figure.add_trace(
             go.Scatter(
                 x=values,
-                y=list(range(len(settings))),
+                y=[row + shift for row in range(len(settings))],
                 customdata=[each.trial.number for each in settings],
                 text=[escape_label(each.trial.spec.describe()) for each in settings],
                 mode="markers",
                 marker={
-                    "color": colour,
+                    "color": INK,
                     "size": 12,
                     "symbol": symbol,
-                    "line": {"width": 2, "color": colour},
+                    "line": {"width": 2, "color": INK},
                 },
                 name=name,
-                hovertemplate=f"trial %{{customdata}}, %{{text}}<br>{name}: {value}",
+                hovertemplate=f"trial %{{customdata}}, %{{text}}<br>{name}: {template}",
             )
         )
     apply_layout(
         figure,
-        130 + 34 * len(settings),
+        130 + 44 * len(settings),
         showlegend=True,
         legend=LEGEND_ABOVE,
         margin={"t": 34},

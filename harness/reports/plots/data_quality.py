@@ -22,8 +22,8 @@ from harness.tracking.types import StudyRun
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
-MAX_CLASSES = 30
-"""With more classes, only the rarest and the most common ones are shown."""
+MAX_CLASSES = 20
+"""With more classes, the page has a table instead."""
 MAX_LETTERS = 24
 """Of a class name."""
 
@@ -34,56 +34,38 @@ class SplitBalance:
     examples: tuple[int, ...]
     """By class, in the order of `ClassBalance.names`."""
     total: int
-    """All examples of the split, of shown classes or not."""
 
 
 @dataclass(frozen=True)
 class ClassBalance:
-    names: tuple[str, ...]
-    """The classes shown."""
-    splits: tuple[SplitBalance, ...]
-    classes: int
-    """The number of all classes."""
+    names: tuple[str, ...] = ()
+    splits: tuple[SplitBalance, ...] = ()
 
 
 def build_plots(summary: Summary) -> list[Plot]:
-    """Return the balance of a classification study; older records have none."""
+    """Return the balance of a study of few classes; older records have none."""
     quality = read_data_quality(summary.study)
     balance = compute_class_balance(summary.study, quality) if quality else None
     if balance is None or not balance.names:
         return []
     title = "Class balance: share of each set's examples"
-    if balance.classes > len(balance.names):
-        half = MAX_CLASSES // 2
-        title += f", the {half} rarest and the {half} most common classes of the training set"
     return [Plot("balance", title, draw_class_balance(balance), wide=True)]
 
 
 def compute_class_balance(study: StudyRun, quality: DataQuality) -> ClassBalance:
-    """Return the balance; it is empty if the record has no count for each class.
+    """Return the balance; it is empty with many classes or if the record has no counts by class.
 
     The classes of a sealed test set are not counted.
     """
-    count = len(study.classes)
     counted = {name: part for name, part in quality.parts.items() if part.by_class}
-    if not counted or any(len(part.by_class) != count for part in counted.values()):
-        return ClassBalance((), (), count)
-    indices = list(range(count))
-    if count > MAX_CLASSES:
-        ranked = sorted(indices, key=lambda index: quality.parts["train"].by_class[index])
-        indices = ranked[: MAX_CLASSES // 2] + ranked[-(MAX_CLASSES // 2) :]
-    return ClassBalance(
-        tuple(study.classes[index] for index in indices),
-        tuple(
-            SplitBalance(
-                study.test_name if name == "test" else name,
-                tuple(part.by_class[index] for index in indices),
-                part.examples,
-            )
-            for name, part in counted.items()
-        ),
-        count,
+    is_counted = all(len(part.by_class) == len(study.classes) for part in counted.values())
+    if not counted or not is_counted or len(study.classes) > MAX_CLASSES:
+        return ClassBalance()
+    splits = (
+        SplitBalance(study.test_name if name == "test" else name, part.by_class, part.examples)
+        for name, part in counted.items()
     )
+    return ClassBalance(tuple(study.classes), tuple(splits))
 
 
 def draw_class_balance(balance: ClassBalance) -> go.Figure:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from harness.reports.plots.base import Plot
-from harness.reports.plots.style import FAINT, apply_layout
+from harness.reports.plots.style import FAINT, LEGEND_ABOVE, apply_layout
 from harness.tracking.types import RunRecord
 
 if TYPE_CHECKING:
@@ -67,10 +67,26 @@ def compute_learning_curves(runs: Sequence[tuple[int | str, RunRecord]]) -> tupl
 def build_curve_plots(curves: Sequence[Curve], key_prefix: str = "trial ") -> list[Plot]:
     """Return one panel per metric; `key_prefix` precedes a curve's key in the hover text."""
     metrics = curves[0].values if curves else dict.fromkeys(list(PANELS)[:2])
-    return [
-        Plot(name.replace("_", "-"), PANELS[name], _draw_curves(curves, name, key_prefix))
+    plots = [
+        Plot(
+            name.replace("_", "-"),
+            _capitalize(PANELS[name]),
+            _draw_curves(curves, name, key_prefix),
+        )
         for name in metrics
     ]
+    first = plots[0].figure  # names the selected trials
+    first.update_layout(
+        showlegend=True,
+        legend=LEGEND_ABOVE,
+        margin={"t": 34},
+        meta={**first.layout.meta, "legend": key_prefix},
+    )
+    return plots
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _draw_curves(curves: Sequence[Curve], metric: str, key_prefix: str) -> go.Figure:
@@ -94,10 +110,13 @@ def _draw_curves(curves: Sequence[Curve], metric: str, key_prefix: str) -> go.Fi
             # A single epoch would be invisible as a line.
             mode="lines" if any(len(curve.epochs) > 1 for curve in curves) else "markers",
             line={"color": FAINT, "width": 1},
+            name="all trials",
+            showlegend=bool(key_prefix),
             hovertemplate=f"{key_prefix}%{{customdata}}: %{{y:{number_format}}}<extra></extra>",
         )
     )
-    apply_layout(figure, 300, meta={"axes": {"epoch": "epoch", "seconds": "seconds of training"}})
+    axes = {"epoch": "epoch", "seconds": "seconds of training"}
+    apply_layout(figure, 300, meta={"axes": axes, "log": metric in LOWER_IS_BETTER})
     figure.update_xaxes(title_text="epoch")
     if low_high := _compute_axis_range(curves, metric):
         figure.update_yaxes(range=low_high)

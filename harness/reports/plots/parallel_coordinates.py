@@ -123,7 +123,9 @@ def draw_parallel_coordinates(data: ParallelCoordinates) -> go.Figure:
                 hovertemplate="trial %{customdata}: %{text}<extra></extra>",
             )
         )
-    meta = {"hidden": [{"trace": 0, **_build_columns(hidden)}]} if hidden else None
+    meta: dict[str, Any] = {"brush": len(data.axes)}
+    if hidden:
+        meta["hidden"] = [{"trace": 0, **_build_columns(hidden)}]
     last = max(1, len(data.axes) - 1)
     apply_layout(
         figure,

@@ -26,6 +26,8 @@ BEST_DRAWN = 100
 """The best trials among those drawn."""
 AXIS_REACH = 3
 """The length of an axis, in distances between the best and the median complete trial."""
+SAME_SHARE = 0.004
+"""Points that are this share of the axis apart are on top of each other."""
 SCORES = dict.fromkeys(("val/rmse", "val/mae"), Score("regression"))
 
 T = TypeVar("T")
@@ -147,6 +149,29 @@ def add_points(
             hidden_columns.append({"trace": len(figure.data) - 1, **_build_columns(others)})
     if hidden_columns:
         figure.update_layout(meta={"hidden": hidden_columns})
+
+
+def spread_coinciding(
+    x: Sequence[float], rows: Sequence[float], step: float, reach: float
+) -> list[float]:
+    """Return the y of points in rows, in which points with the same x lie beside each other.
+
+    They are `step` rows apart, and at most `reach` rows from their row. Points closer than
+    SAME_SHARE of the whole span count as the same.
+    """
+    tolerance, places = SAME_SHARE * (max(x, default=0.0) - min(x, default=0.0)), [*rows]
+    order = sorted(range(len(x)), key=lambda index: (rows[index], x[index], index))
+    groups: list[list[int]] = []
+    for index in order:
+        last = groups[-1][-1] if groups else None
+        if last is None or rows[last] != rows[index] or x[index] - x[groups[-1][0]] > tolerance:
+            groups.append([])
+        groups[-1].append(index)
+    for group in groups:
+        distance = min(step, 2 * reach / max(1, len(group) - 1))
+        for place, index in enumerate(group):
+            places[index] += distance * (place - (len(group) - 1) / 2)
+    return places
 
 
 def list_measured_trials(study: StudyRun) -> list[tuple[RunRecord, float]]:

@@ -16,6 +16,7 @@ from harness.config.schema import TRIAL_TABLE, find_varied_fields
 from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import format_setting, get_setting, list_ended_trials
 from harness.reports.plots.base import Plot
+from harness.reports.plots.scatter import spread_coinciding
 from harness.reports.plots.style import (
     COLOURS,
     INK,
@@ -42,6 +43,8 @@ MIN_IN_RANGE = 3
 """Settings that are always inside the axis."""
 MAX_LETTERS = 24
 """Of a setting's name on the axis."""
+SPREAD, MAX_SPREAD = 0.12, 0.15
+"""The distance of seeds with the same score, and their largest distance from their row."""
 LINE_LETTERS, MAX_LINES = 60, 6
 """Of a setting's name in the hover text."""
 
@@ -205,6 +208,7 @@ def _add_split(
     ]
     bounds, y, numbers, texts = zip(*points, strict=True)
     x, low, high = zip(*bounds, strict=True)
+    y = tuple(spread_coinciding(x, y, SPREAD, MAX_SPREAD))
     has_one_seed = all(len(scores.values) == 1 for _, _, scores, _ in rows)
     figure.add_trace(
         go.Scatter(

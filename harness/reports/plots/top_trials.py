@@ -65,7 +65,9 @@ def build_plots(summary: Summary) -> list[Plot]:
     top = rank_top_trials(summary.study, summary.reading, summary.tied_trials)
     if not top.trials:
         return []
-    return [Plot("contenders", "The best trials", draw_top_trials(top), wide=True)]
+    return [
+        Plot("contenders", "The best trials, with 95 % intervals", draw_top_trials(top), wide=True)
+    ]
 
 
 def rank_top_trials(

@@ -2,7 +2,7 @@
 // The behaviour of the page. A trial has a key. A scatter trace of trials has their keys in
 // `customdata`, a heat map whose rows are trials has them in `meta.rows`, and points that a figure
 // does not draw are in `layout.meta.hidden`. With these the page finds a selected trial in every
-// plot and draws it again on top, in its colour.
+// plot and draws it again on top, in its colour. A figure with `layout.meta.legend` names them.
 
 const pageData = JSON.parse(document.getElementById("page-data").textContent);
 const colours = new Map();  // selected key -> colour, in the order of selection
@@ -74,8 +74,8 @@ function findPlaces(plot) {
   return places;
 }
 
-function overlay({trace, points, indices}, key, colour) {
-  const ink = style("--ink"), common = {type: "scatter", showlegend: false, name: "selected", meta: {selected: key}, hovertemplate: trace.hovertemplate};
+function overlay({trace, points, indices}, key, colour, legend) {
+  const ink = style("--ink"), common = {type: "scatter", showlegend: legend !== undefined, name: (legend || "") + pageData.trials[key].split(" · ")[0], meta: {selected: key}, hovertemplate: trace.hovertemplate};
   if (trace.type === "heatmap") {
     const y = trace.y[indices[0]], right = trace.x.length - .5;  // a frame around the row
     return {...common, x: [-.5, right, right, -.5, -.5], y: [y - .5, y - .5, y + .5, y + .5, y - .5], mode: "lines", line: {color: colour, width: 2.5}, hoverinfo: "skip", hovertemplate: null};
@@ -88,16 +88,17 @@ function overlay({trace, points, indices}, key, colour) {
     text.push(texts ? texts[index] : null);
   });
   const lines = (trace.mode || "").includes("lines") && x.length > 1, symbol = (trace.marker || {}).symbol;
+  const isOutline = /-open|^line-/.test(symbol);  // such a symbol has only its line's colour
   return {...common, x, y, text, customdata, mode: lines ? "lines" : "markers",
     line: {color: colour, width: Math.max(2.5, (trace.line || {}).width || 0), shape: (trace.line || {}).shape},
-    marker: {color: colour, size: 11, symbol: symbol && symbol !== "x-thin" ? symbol : "circle", line: {color: ink, width: 1.5}}};
+    marker: {color: colour, size: isOutline ? 13 : 11, symbol: symbol && symbol !== "x-thin" ? symbol : "circle", line: {color: isOutline ? colour : ink, width: isOutline ? 2.5 : 1.5}}};
 }
 
 function style(name) { return getComputedStyle(root).getPropertyValue(name).trim(); }
 
 function applyTheme(layout) {
   const ink = style("--soft"), grid = style("--grid");
-  const result = {uirevision: "kept", ...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+  const result = {uirevision: "kept", ...layout, font: {...layout.font, color: ink}, dragmode: matchMedia("(pointer: coarse)").matches ? false : (layout.meta || {}).brush ? "select" : "zoom",
     hoverlabel: {bgcolor: style("--tint"), bordercolor: grid, font: {color: style("--ink")}}};
   for (const name of Object.keys(result)) if (/^[xy]axis/.test(name)) result[name] = {...result[name], gridcolor: grid, zerolinecolor: grid};
   return result;
@@ -115,11 +116,25 @@ function extendAxis(layout, selected) {
   return {...layout, yaxis: {...layout.yaxis, range: newRange}};
 }
 
+function logAxis(plot, layout) {
+  if (!plot.isLog) return layout;
+  const range = (layout.yaxis || {}).range, isPositive = range && Math.min(...range) > 0;
+  return {...layout, yaxis: {...layout.yaxis, type: "log", range: isPositive ? range.map(Math.log10) : null, autorange: !isPositive, uirevision: "log"}};
+}
+
+// The first section's plots fill the space beside the key figures on a wide screen.
+function fitHeight(plot, layout) {
+  const isWide = plot.element.closest("#verdict") && matchMedia("(min-width: 1200px)").matches;
+  return isWide ? {...layout, height: Math.max(400, layout.height)} : layout;
+}
+
 async function drawOne(plot) {
   plot.places = plot.places || findPlaces(plot);
-  const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map(place => overlay(place, key, colour)));
-  const themedData = plot.data.map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
-  await Plotly.react(plot.element, [...themedData, ...selected], applyTheme(extendAxis(plot.layout, selected)), {responsive: true, displaylogo: false, displayModeBar: false});
+  const {legend} = plot.layout.meta || {}, brushed = isBrushed(plot);
+  const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map((place, index) => overlay(place, key, colour, index ? undefined : legend)));
+  const themedData = (brushed ? brushTraces(plot) : plot.data).map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
+  const layout = fitHeight(plot, logAxis(plot, extendAxis(plot.layout, selected)));
+  await Plotly.react(plot.element, [...themedData, ...selected], applyTheme(plot.brushes ? brushLayout(plot, layout) : layout), {responsive: true, displaylogo: false, displayModeBar: false});
   if (plot.isDrawn) return;
   plot.isDrawn = true;
   plot.element.on("plotly_click", event => {
@@ -127,6 +142,8 @@ async function drawOne(plot) {
     const key = lines ? lines[point.pointIndex ? point.pointIndex[0] : point.pointNumber[0]] : point.customdata;
     if (key !== undefined && key !== null && !Array.isArray(key)) toggle(key);
   });
+  addPlotDownloads(plot);
+  if ((plot.layout.meta || {}).brush) addBrushing(plot);
 }
 
 // Draw visible plots first; a newer call replaces an older one.
@@ -135,6 +152,7 @@ async function draw() {
   const current = ++latest, distance = plot => Math.abs(plot.element.getBoundingClientRect().top - innerHeight / 3);
   for (const plot of [...plots].sort((a, b) => distance(a) - distance(b))) {
     if (current !== latest) return;
+    if (!harness.firstScreenAt && distance(plot) > innerHeight) harness.firstScreenAt = performance.now();
     try { await drawOne(plot); } catch (error) { console.error(plot.name, error); }
     await new Promise(resolve => setTimeout(resolve));  // so that the page stays responsive
   }
@@ -161,24 +179,26 @@ addEventListener("afterprint", () => {
   draw().then(() => dispatchEvent(new Event("resize")));  // so that Plotly measures its width again
 });
 
-// --- the x axis of a section's plots
+// --- the axes of the learning curves; the buttons are in the last section that has some
 
-for (const section of document.querySelectorAll("section")) {
-  const sectionPlots = plots.filter(plot => section.contains(plot.element) && (plot.layout.meta || {}).axes);
-  if (!sectionPlots.length) continue;
-  const bar = document.createElement("p");
+const curves = plots.filter(plot => (plot.layout.meta || {}).axes), losses = curves.filter(plot => plot.layout.meta.log);
+if (curves.length) {
+  const bar = document.createElement("p"), axes = curves[0].layout.meta.axes;
   bar.className = "tools axes";
-  bar.append("x axis");
-  for (const [axis, title] of Object.entries(sectionPlots[0].layout.meta.axes)) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = title;
-    button.dataset.axis = axis;
-    button.onclick = () => { sectionPlots.forEach(plot => setAxis(plot, axis, title)); press(bar, button); draw(); };
-    bar.append(button);
+  addSwitch(bar, "x axis", axes, "axis", axis => curves.forEach(plot => setAxis(plot, axis, axes[axis])));
+  if (losses.length) addSwitch(bar, "losses", {linear: "linear", log: "log"}, "scale", scale => losses.forEach(plot => { plot.isLog = scale === "log"; }));
+  curves.at(-1).element.closest(".plots").before(bar);
+}
+
+function addSwitch(bar, title, options, name, set) {
+  const group = document.createElement("span");
+  group.append(title);
+  for (const [option, text] of Object.entries(options)) {
+    addButtons(group, [text, "", event => { set(option); press(group, event.currentTarget); draw(); }]);
+    group.lastChild.dataset[name] = option;
   }
-  press(bar, bar.querySelector("button"));
-  section.querySelector(".plots").before(bar);
+  press(group, group.querySelector("button"));
+  bar.append(group);
 }
 
 function press(bar, pressed) {
@@ -262,6 +282,35 @@ function applyFilter() {
   document.getElementById("shown").textContent = `${count} of ${rows.length}${unknown.join("")}`;
 }
 if (filter) { filter.oninput = applyFilter; applyFilter(); }
+
+document.querySelectorAll(".scroll table").forEach(addTableDownloads);
+
+// --- the contents follow the scroll; a folded plot gets its width when it is shown
+
+const links = new Map([...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
+function markSection() {
+  const sections = [...document.querySelectorAll("section")].filter(section => links.has(section.id));
+  const atEnd = scrollY + innerHeight >= root.scrollHeight - 2;
+  const current = atEnd && scrollY > 0 ? sections.at(-1) : sections.filter(section => section.getBoundingClientRect().top < innerHeight / 3).at(-1) || sections[0];
+  for (const [id, link] of links) {
+    if (id !== current.id) link.removeAttribute("aria-current");
+    else if (!link.hasAttribute("aria-current")) {
+      link.setAttribute("aria-current", "true");
+      const nav = link.parentElement;
+      nav.scrollTo({left: link.offsetLeft - nav.offsetLeft - nav.clientWidth / 3, top: link.offsetTop - nav.offsetTop - nav.clientHeight / 3});
+    }
+  }
+}
+if (links.size) {
+  let isWaiting = false;
+  const follow = () => { if (!isWaiting) { isWaiting = true; requestAnimationFrame(() => { isWaiting = false; markSection(); }); } };
+  addEventListener("scroll", follow, {passive: true});
+  addEventListener("resize", follow);
+  markSection();
+}
+for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", () => {
+  for (const plot of plots) if (details.open && plot.isDrawn && details.contains(plot.element)) Plotly.Plots.resize(plot.element);
+});
 
 // --- copying
 
