@@ -314,7 +314,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data_dir = os.environ.get("HARNESS_DATA_DIR")
     kinds = arguments.kind or list(STUDIES)
-    if not data_dir and arguments.kind is None:
+    if not data_dir and arguments.kind is None and not arguments.table:
         print("without HARNESS_DATA_DIR, MNIST and FashionMNIST are left out")
         kinds = [kind for kind in kinds if "mnist" not in kind]
     counts = {kind: arguments.studies or STUDIES[kind] for kind in kinds}
