@@ -9,20 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy.typing as npt
 
 from harness.metrics import Score
+from harness.stats.proportions import SIGNIFICANCE_LEVEL
 from harness.stats.selection import (
     CorrectedScores,
     compute_best_probabilities,
     compute_difference_interval,
 )
 from harness.tracking.types import RunRecord
-
-Z_ONE_SIDED = 1.644854
-"""Quantile of a one-sided test at 5 %."""
 
 Values = npt.NDArray[Any]
 
@@ -40,9 +39,9 @@ class Contender:
     probability: float
     """That this setting is the best of those compared."""
     largest_loss: float
-    """The upper end of the one-sided 95 % interval of how much worse this setting is, as a share of
-    the examples, or of the champion's RMSE. Not corrected for selection, which favours the
-    champion."""
+    """The upper end of a one-sided 95 % interval of how much worse this setting is, as a share of
+    the examples, or of the champion's RMSE. It is adjusted for the number of smaller networks, and
+    not corrected for selection, which favours the champion."""
     name: str = ""
     """Of a setting of a grid or list."""
 
@@ -52,7 +51,7 @@ class Contender:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval: a smaller difference could not have been seen."""
+        """Half of the interval: a smaller difference is not significant."""
         return (self.interval[1] - self.interval[0]) / 2
 
     def is_within(self, margin: float) -> bool:
@@ -95,28 +94,32 @@ class Contenders:
 
     @property
     def visible_difference(self) -> float:
-        """The smallest difference to the champion that could have been seen."""
-        return min(each.half_width for each in self.others)
+        """Observed differences to the champion below this are not significant."""
+        return max(each.half_width for each in self.others)
 
     def describe(self) -> str:
         """Return one line for each of the others, and what could have been seen at all."""
-        best = f"the champion's setting is the best of {len(self.others) + 1} with a probability of"
+        compared = f"the {len(self.others) + 1} compared"
+        best = f"the champion's setting is the best of {compared} with a probability of"
         lines = [f"{best} {_format_probability(self.probability)}"]
         lines += [
             f"{each.describe(self.score)}; the best with {_format_probability(each.probability)}"
             for each in self.others
         ]
         seeds = "" if self.has_seeds else "; each setting has one seed, whose chance is not in this"
-        visible = self._describe_visible("differences between settings")
-        lines.append(f"{visible}{seeds}")
+        lines.append(f"{self._describe_visible()}{seeds}")
         return "\n".join(lines)
 
     def describe_briefly(self) -> str:
         """Return one or two short sentences for the terminal."""
-        closest = max(self.others, key=lambda each: each.probability)
-        if closest.interval[0] > 0:
-            return f"none: {closest.describe(self.score)}"
-        return f"{closest.describe(self.score)}; {self._describe_visible()}"
+        near = [each for each in self.others if each.interval[0] <= 0]
+        count = len(self.others)
+        closest = max(near or self.others, key=lambda each: each.probability)
+        if not near:
+            who = f"none of {count} other settings" if count > 1 else "not the other setting"
+            return f"{who}: {closest.describe(self.score)}"
+        who = f"{len(near)} of {count} other settings" if count > 1 else "the other setting"
+        return f"{who} may be as good: {closest.describe(self.score)}"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""
@@ -133,9 +136,12 @@ class Contenders:
             "others": [each.to_dict() for each in self.others],
         }
 
-    def _describe_visible(self, what: str = "differences") -> str:
+    def _describe_visible(self) -> str:
         smallest = self.score.format_difference(self.visible_difference)
-        return f"{what} under {smallest} cannot be seen on {self.examples:,} examples"
+        return (
+            f"differences between settings under {smallest} are within chance on "
+            f"{self.examples:,} examples"
+        )
 
 
 def compare_settings(
@@ -159,7 +165,11 @@ def compare_settings(
     is_proportion = score.task == "classes"
     sign = -score.sign
     settings = sign * scores.settings
-    probabilities = compute_best_probabilities(settings)
+    probabilities = compute_best_probabilities(settings, seed_variance / 2)
+    size = trials[0].parameters
+    smaller = sum(0 < trial.parameters < size for trial in trials[1:])
+    # One-sided 5 %, adjusted (Bonferroni) for the number of smaller networks that are tested.
+    z_one_sided = NormalDist().inv_cdf(1 - SIGNIFICANCE_LEVEL / max(1, smaller))
     ranked = sign * scores.ranked
     others = []
     for index in range(1, len(trials)):
@@ -167,7 +177,7 @@ def compare_settings(
         mean, *bounds = compute_difference_interval(lead, seed_variance, is_proportion)
         # The champion was chosen among them, so its lead is too large by this.
         excess = mean - float((ranked[0] - ranked[index]).mean())
-        largest = compute_difference_interval(lead, seed_variance, is_proportion, Z_ONE_SIDED)[2]
+        largest = compute_difference_interval(lead, seed_variance, is_proportion, z_one_sided)[2]
         scale, root = 1.0, 1.0
         if not is_proportion:
             scale, root = _compute_root_scale(scores.settings[0], scores.settings[index])
@@ -181,8 +191,7 @@ def compare_settings(
                 names[index] if names else "",
             )
         )
-    size = scores.chosen.size
-    return Contenders(probabilities[0], tuple(others), size, score, has_seeds)
+    return Contenders(probabilities[0], tuple(others), scores.chosen.size, score, has_seeds)
 
 
 def _compute_root_scale(first: Values, second: Values) -> tuple[float, float]:

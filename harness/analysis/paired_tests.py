@@ -13,7 +13,6 @@ from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.stats.proportions import SIGNIFICANCE_LEVEL, compute_mcnemar_p_value
 from harness.stats.regression import compute_paired_p_values
-from harness.stats.selection import compute_difference_interval
 from harness.tracking.predictions import (
     PREDICTIONS_FILE,
     TEST_PREDICTIONS_FILE,
@@ -44,8 +43,6 @@ class PairedTest:
     p_value: float
     mean_squared_errors: tuple[float, float] | None = None
     """Of both trials, for a regression."""
-    half_width: float = 0.0
-    """Half of the 95 % interval of the difference: a share of the examples, or of RMSEs."""
 
     @property
     def is_significant(self) -> bool:
@@ -156,9 +153,7 @@ def _compare_classes(first: Predictions) -> Callable[[Predictions], PairedTest]:
         only_first = int(np.count_nonzero((one == true) & (other != true)))
         only_second = int(np.count_nonzero((other == true) & (one != true)))
         p_value = compute_mcnemar_p_value(only_first, only_second)
-        leads = (one == true) * 1.0 - (other == true)
-        half_width = _compute_half_width(leads, is_proportion=True)
-        return PairedTest(len(true), only_first, only_second, p_value, half_width=half_width)
+        return PairedTest(len(true), only_first, only_second, p_value)
 
     return compare
 
@@ -170,11 +165,4 @@ def _compare_errors(first: Predictions, others: Sequence[Predictions]) -> Iterat
     for other, p_value in zip(many, compute_paired_p_values(one - many), strict=True):
         nearer = int(np.count_nonzero(one < other)), int(np.count_nonzero(other < one))
         errors = float(one.mean()), float(other.mean())
-        roots = float(np.sqrt(errors).sum()) or 1.0  # from squared errors to RMSEs
-        half_width = _compute_half_width(other - one, is_proportion=False) / roots
-        yield PairedTest(len(true), *nearer, p_value, errors, half_width)
-
-
-def _compute_half_width(leads: Values, is_proportion: bool) -> float:
-    _, low, high = compute_difference_interval(leads[None], 0.0, is_proportion)
-    return (high - low) / 2
+        yield PairedTest(len(true), *nearer, p_value, errors)

@@ -4,7 +4,7 @@ Each complete trial is tested against the champion on the same validation exampl
 McNemar's exact test, regressions by a bootstrap-t test of their squared errors, with the p-values
 adjusted for the number of trials. A trial without a significant difference at 5 % ties with the
 champion. That is no proof that it is as good: the fewer the examples and the more the trials, the
-less can be distinguished, so the smallest difference that could have been seen is told too. And the
+less can be distinguished, so the smallest difference that can be significant is told too. And the
 champion was chosen on these very examples, which favours it. See harness.analysis.contenders for
 what confirmation runs add.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import format_count, join_numbers
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from harness.tracking.base import Tracker
 
 
-MODELS = "differences between two models"
-
-
 @dataclass(frozen=True)
 class TiedTrials:
     """The champion and the trials that tie with it."""
@@ -53,9 +51,6 @@ class TiedTrials:
     p_values: Mapping[int, float]
     """Adjusted p-values of the members other than the champion, by trial number."""
     score: Score = ACCURACY
-    visible_difference: float | None = None
-    """The smallest difference to the champion that could have been seen: half of the interval of
-    the closest member. None without another member."""
 
     @property
     def others(self) -> tuple[RunRecord, ...]:
@@ -87,7 +82,7 @@ class TiedTrials:
         numbers = join_numbers(run.number for run in self.others)
         return (
             f"{trials} statistically indistinguishable from the champion {examples}: {numbers}"
-            + (f"; {self._describe_visible(MODELS)}" if self.visible_difference else "")
+            + (f"; {self._describe_visible()}" if self.visible_difference else "")
         )
 
     def describe_briefly(self) -> str:
@@ -100,9 +95,21 @@ class TiedTrials:
         text = f"{ties} of {self.tested} others may be better or worse than it"
         return f"{text}: {self._describe_visible()}" if self.visible_difference else text
 
-    def _describe_visible(self, what: str = "differences") -> str:
+    @property
+    def visible_difference(self) -> float | None:
+        """The least share of examples by which a trial must be worse to be told from the champion.
+
+        With a smaller one, even the most favourable result of McNemar's exact test, adjusted by
+        Holm's first step, is not significant. None for a regression.
+        """
+        if self.score.task != "classes":
+            return None
+        wrong = next(k for k in count(1) if 2 * 0.5**k < SIGNIFICANCE_LEVEL / max(1, self.tested))
+        return wrong / self.examples
+
+    def _describe_visible(self) -> str:
         smallest = self.score.format_difference(self.visible_difference or 0)
-        return f"{what} under {smallest} cannot be seen on {self.examples:,} examples"
+        return f"only one that is {smallest} worse or more can be told apart"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""
@@ -158,7 +165,6 @@ def find_tied_trials(tracker: Tracker, study: StudyRun, champion: RunRecord) -> 
         examples=reference.to_array().shape[1],
         p_values=tied,
         score=study.score,
-        visible_difference=min((tests[number].half_width for number in tied), default=None),
     )
 
 

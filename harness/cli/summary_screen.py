@@ -100,8 +100,10 @@ def _list_best_trials(summary: Summary, width: int, trials: int) -> Table:
     study, score = summary.study, summary.study.score
     confirmed = {each.trial.uid: each.validation for each in rank_confirmed_settings(study)}
     shows_seeds = bool(confirmed) and width >= NARROW
-    repeated = "new splits" if summary.corrected_score else "over seeds"
-    table = _open_table("trial", "validation", *([repeated] if shows_seeds else []))
+    first, repeated = "validation", "over seeds"
+    if summary.corrected_score:
+        first, repeated = "in search", "splits, uncorrected"
+    table = _open_table("trial", first, *([repeated] if shows_seeds else []))
     table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
     for run in study.rank_trials()[:trials]:
         cells = [str(run.number), score.format_value(run.score)]

@@ -128,8 +128,8 @@ class ConfirmTable(Table):
     """Number of seeds that the search did not use; 0 for no confirmation runs."""
     resample: bool = True
     """Whether each of these seeds also gets a new split of the training and validation examples, so
-    that the score is corrected for selection. Not done with `own_validation`, or if the validation
-    set is larger than the training set."""
+    that the score is corrected for selection. New validation sets do not overlap, so there
+    are at most as many as the training set has room for. Not done with `own_validation`."""
     margin: float = Field(default=0.5, gt=0, le=100)
     """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
     a regression percent of the RMSE."""

@@ -43,7 +43,7 @@ from harness.data.leakage import (
     group_examples,
     hash_examples,
 )
-from harness.data.redrawn_splits import add_redrawn_splits, can_redraw
+from harness.data.redrawn_splits import add_redrawn_splits, count_disjoint_splits
 from harness.data.seal import TestFiles, choose_sealed_folder, write_sealed
 from harness.data.split import (
     check_dataset,
@@ -139,8 +139,8 @@ def prepare(
         data_dir: The folder of the datasets, instead of $HARNESS_DATA_DIR.
         cache: The cache folder, instead of the user's.
         download: Whether missing files may be downloaded.
-        redrawn: Number of splits to draw again from the training and validation examples; none if
-            the validation set is the larger one.
+        redrawn: Number of splits to draw again from the training and validation examples, at most
+            as many as the training set has room for.
         reading: The fields of `DataOptions`.
 
     Raises DataError.
@@ -216,7 +216,8 @@ def prepare(
         dtype=meta["dtype"],
         columns=tuple(meta["columns"]),
     )
-    if redrawn and can_redraw(training):
+    redrawn = min(redrawn, count_disjoint_splits(training))
+    if redrawn:
         training = add_redrawn_splits(training, redrawn, split_seed, normalize, drop_duplicates)
     identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
     identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)

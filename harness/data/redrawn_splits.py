@@ -1,8 +1,8 @@
 """Splits that are drawn again from the training and validation examples, for confirmation runs.
 
 Each has another validation set: a part of the study's own training set. The study's own validation
-set, on which the settings were chosen, becomes training data. The parts do not overlap, as long as
-the training set has enough examples for that.
+set, on which the settings were chosen, becomes training data. The parts do not overlap, so
+that their examples are independent.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ def draw_validation(labels: Array, size: int, index: int, seed: int) -> Array:
     Args:
         labels: [N] int64 classes, which are stratified, or float32 targets, which are not.
         size: Number of examples, at most N.
-        index: Which one, counted from 0. The first N // size do not overlap.
+        index: Which one of the N // size that do not overlap, counted from 0.
         seed: Determines all of them.
     """
-    parts = len(labels) // size
-    rng = np.random.default_rng([seed, index // parts])
+    rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     if labels.dtype.kind != "f":
         # Sorted by each example's place within its class, every part has all classes' shares.
@@ -48,13 +47,15 @@ def draw_validation(labels: Array, size: int, index: int, seed: int) -> Array:
             rows = order[labels[order] == number]
             place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
         order = np.argsort(place, kind="stable")
-    start = index % parts * size
-    return np.sort(order[start : start + size])
+    return np.sort(order[index * size : (index + 1) * size])
 
 
-def can_redraw(files: TrainingFiles) -> bool:
-    """Return whether the training set is at least as large as the validation set."""
-    return len(map_array(files.train_rows)) >= len(map_array(files.validation_rows))
+def count_disjoint_splits(files: TrainingFiles) -> int:
+    """Return how many validation sets the training set has room for, without an example twice.
+
+    More would show the variance of seeds, but no new examples.
+    """
+    return len(map_array(files.train_rows)) // len(map_array(files.validation_rows))
 
 
 def add_redrawn_splits(

@@ -189,11 +189,12 @@ def compute_difference_interval(
     return mean, center - half, center + half
 
 
-def compute_best_probabilities(scores: Values) -> list[float]:
+def compute_best_probabilities(scores: Values, seed_variance: float) -> list[float]:
     """Return each setting's probability to be the best of them.
 
     Args:
         scores: [settings, splits, n]; higher is better.
+        seed_variance: Of a setting's mean on one split, beyond that of its examples.
 
     The settings' means are drawn with the chance that examples, seeds and splits give them, and
     shrunk towards their common mean, by how much of their spread is chance, but by half at most.
@@ -205,7 +206,7 @@ def compute_best_probabilities(scores: Values) -> list[float]:
     flat = (scores - scores.mean(0)).reshape(settings, -1)
     means = flat.mean(1)
     covariance = np.cov(flat) / flat.shape[1]
-    seeds = estimate_seed_variance(scores) / splits
+    seeds = seed_variance / splits
     covariance += (np.eye(settings) - 1 / settings) * seeds
     noise, spread = float(np.trace(covariance)) / (settings - 1), float(means.var(ddof=1))
     kept = max(0.5, 1 - noise / spread) if spread else 0.5

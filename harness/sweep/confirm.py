@@ -64,6 +64,12 @@ def confirm_best_settings(
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
     redrawn = len({run.split for run in missing if run.split})
     seeds = format_count(len({run.spec.seed for run in missing}), "fresh seed")
+    if redrawn and len(prepared.training.redrawn) < plan.config.confirm.seeds:
+        watcher.message(
+            f"[confirm] seeds = {plan.config.confirm.seeds}: the training set has room for only "
+            f"{format_count(len(prepared.training.redrawn), 'new validation set')}; use a smaller "
+            "[data] validation for more"
+        )
     over = f"on {format_count(redrawn, 'new split')}" if redrawn else f"over {seeds}"
     watcher.stage(f"confirming {what} {over}")
     with (
@@ -92,8 +98,8 @@ def list_missing_runs(
     if not plan.config.has_confirmation:
         return []
     table = plan.config.confirm
-    redraws = bool(prepared.training.redrawn) and study.is_resampled
-    examples = table.seeds * prepared.sizes["validation"] if redraws else 0
+    splits = len(prepared.training.redrawn) if study.is_resampled else 0
+    examples = splits * prepared.sizes["validation"]
     return [
         ConfirmationRun(
             trial.number,
@@ -102,7 +108,7 @@ def list_missing_runs(
                 (run.number, run.spec.seed) == (trial.number, seed)
                 for run in study.confirmation_runs
             ),
-            split=seed - trial.spec.seed if redraws else 0,
+            split=seed - trial.spec.seed if splits else 0,
         )
-        for trial, seed in list_missing_seeds(study, table.top, table.seeds, examples)
+        for trial, seed in list_missing_seeds(study, table.top, splits or table.seeds, examples)
     ]

@@ -90,8 +90,10 @@ def _count_confirmation_runs(plan: Plan, prepared: PreparedDataset) -> int:
     table = plan.config.confirm
     if not plan.config.has_confirmation:
         return 0
-    examples = plan.config.redrawn_splits * prepared.sizes["validation"]
-    return (table.top + can_show_margin(examples, table.margin)) * table.seeds
+    sizes = prepared.sizes
+    splits = min(plan.config.redrawn_splits, sizes["train"] // sizes["validation"])
+    candidates = can_show_margin(splits * sizes["validation"], table.margin)
+    return (table.top + candidates) * (splits or table.seeds)
 
 
 def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:

@@ -42,17 +42,17 @@ def test_a_worse_setting_is_said_to_be_worse() -> None:
     assert other.difference == pytest.approx(0.07)
     assert 0 < other.interval[0] < 0.07 < other.interval[1]
     assert contenders.probability > 0.99
-    assert contenders.describe_briefly().startswith("none: trial 1 is 5.")
+    assert contenders.describe_briefly().startswith("not the other setting: trial 1 is 5.")
     assert contenders.describe_briefly().endswith(" points worse (95 %)")
 
 
 def test_a_close_setting_may_be_better_and_the_visible_difference_is_told() -> None:
     contenders = compare(ACCURACY, right(50), np.roll(right(52), 500, 1), right(200))
     text = contenders.describe_briefly()
-    assert text.startswith("trial 1 is between ")
+    assert text.startswith("1 of 2 other settings may be as good: trial 1 is between ")
     assert " points worse and " in text
-    assert text.endswith("cannot be seen on 1,000 examples")
-    assert contenders.visible_difference == min(each.half_width for each in contenders.others)
+    assert contenders.visible_difference == max(each.half_width for each in contenders.others)
+    assert contenders.describe().endswith("are within chance on 1,000 examples")
     assert len(contenders.describe().splitlines()) == 4
     assert contenders.probability + sum(each.probability for each in contenders.others) == (
         pytest.approx(1)
@@ -101,3 +101,11 @@ def test_a_smaller_network_needs_evidence(extra_wrong: int, n: int, proven: bool
 def test_one_setting_has_no_contenders() -> None:
     alone = CorrectedScores(right(1)[None], right(1)[None])
     assert compare_settings(ACCURACY, [trial(0)], alone, 0.0) is None
+
+
+def test_more_smaller_networks_need_more_evidence() -> None:
+    settings = [right(50, 3000), *(np.roll(right(52, 3000), shift, 1) for shift in (900, 1800))]
+    one = compare(ACCURACY, *settings[:2], sizes=(900, 90)).others[0]
+    two = compare(ACCURACY, *settings, sizes=(900, 90, 80)).others[0]
+    larger = compare(ACCURACY, *settings, sizes=(900, 90, 1000)).others[0]
+    assert two.largest_loss > one.largest_loss == pytest.approx(larger.largest_loss)

@@ -75,16 +75,18 @@ def test_the_interval_of_a_difference_is_agresti_and_mins() -> None:
 def test_settings_that_agree_are_equally_likely_the_best() -> None:
     right = (np.random.default_rng(0).random((1, 3, 100)) < 0.8).astype(np.float64)
     same = np.repeat(right, 4, 0)
-    assert compute_best_probabilities(same) == pytest.approx([0.25] * 4, abs=0.03)
-    assert compute_best_probabilities(right) == [1.0]
+    assert compute_best_probabilities(same, 0.0) == pytest.approx([0.25] * 4, abs=0.03)
+    assert compute_best_probabilities(right, 0.0) == [1.0]
 
 
 def test_a_clearly_better_setting_is_the_best() -> None:
     rng = np.random.default_rng(0)
     levels = np.array([0.9, 0.7, 0.6])[:, None, None]
     scores = (rng.random((3, 3, 500)) < levels).astype(np.float64)
-    assert compute_best_probabilities(scores)[0] > 0.99
-    assert compute_best_probabilities(1e6 * scores) == compute_best_probabilities(scores)
+    assert compute_best_probabilities(scores, 0.0)[0] > 0.99
+    assert compute_best_probabilities(1e6 * scores, 0.0) == (
+        compute_best_probabilities(scores, 0.0)
+    )
 
 
 def test_the_interval_of_an_rmse_takes_the_seeds_in() -> None:
@@ -93,3 +95,13 @@ def test_the_interval_of_an_rmse_takes_the_seeds_in() -> None:
     assert compute_root_mean_interval(np.square(errors), 0.0) == pytest.approx(plain)
     low, high = compute_root_mean_interval(np.square(errors), 0.05**2)
     assert low < plain[0] < plain[1] < high
+
+
+def test_seeds_make_the_best_setting_less_certain() -> None:
+    """One split, whose scores are means over seeds, as of a grid."""
+    rng = np.random.default_rng(0)
+    levels = np.array([0.90, 0.88])[:, None, None]
+    scores = (rng.random((2, 1, 5000)) < levels).astype(np.float64)
+    certain = compute_best_probabilities(scores, 0.0)[0]
+    assert certain > 0.99
+    assert compute_best_probabilities(scores, 0.02**2)[0] < 0.85
