@@ -4,7 +4,7 @@ Each complete trial is tested against the champion on the same validation exampl
 McNemar's exact test, regressions by a bootstrap-t test of their squared errors, with the p-values
 adjusted for the number of trials. A trial without a significant difference at 5 % ties with the
 champion. That is no proof that it is as good: the fewer the examples and the more the trials, the
-less can be distinguished, so the smallest difference that can be significant is told too. And the
+less can be distinguished, so the smallest difference that can be significant is shown too. And the
 champion was chosen on these very examples, which favours it. See harness.analysis.contenders for
 what confirmation runs add.
 """
@@ -97,7 +97,7 @@ class TiedTrials:
 
     @property
     def visible_difference(self) -> float | None:
-        """The least share of examples by which a trial must be worse to be told from the champion.
+        """The least share of examples by which a trial must be worse to be distinguished from the champion.
 
         With a smaller one, even the most favourable result of McNemar's exact test, adjusted by
         Holm's first step, is not significant. None for a regression.
@@ -109,7 +109,7 @@ class TiedTrials:
 
     def _describe_visible(self) -> str:
         smallest = self.score.format_difference(self.visible_difference or 0)
-        return f"only one that is {smallest} worse or more can be told apart"
+        return f"only one that is {smallest} worse or more can be distinguished"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""

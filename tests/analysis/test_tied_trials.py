@@ -137,7 +137,7 @@ def test_what_can_be_told_apart_follows_from_the_test() -> None:
     assert more.metrics() == {"ties/trials": 2, "ties/tested": 2, "ties/visible_difference": 7 / 40}
     assert more.describe_briefly() == (
         "2 of 2 others may be better or worse than it: only one that is 17.50 points worse or more "
-        "can be told apart"
+        "can be distinguished"
     )
 
 
@@ -209,7 +209,7 @@ def test_the_summary_lists_tied_trials(small_study: InMemoryTracker) -> None:
     assert dict(summary.lines)["ties"] == (
         "1 of 4 other trials is statistically indistinguishable from the champion on 40 examples "
         "(McNemar, adjusted by Holm, 5 %): 1; "
-        "only one that is 20.00 points worse or more can be told apart"
+        "only one that is 20.00 points worse or more can be distinguished"
     )
     assert summary.to_dict()["ties"]["trials"] == [1]
     assert len(TRUE) == summary.to_dict()["ties"]["examples"]
