@@ -97,7 +97,7 @@ class TiedTrials:
 
     @property
     def visible_difference(self) -> float | None:
-        """The least share of examples by which a trial must be worse to be distinguished from the champion.
+        """The least share of examples by which a trial must be worse to be distinguishable.
 
         With a smaller one, even the most favourable result of McNemar's exact test, adjusted by
         Holm's first step, is not significant. None for a regression.
