@@ -71,5 +71,7 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
     assert sum(run.state in ("COMPLETE", "PRUNED") for run in study.trials) == TRIALS
     lanes = [worker for worker, *_ in timeline.compute_timeline(study).lanes]
     assert {worker.partition("/")[0] for worker in lanes} == {"node 0", "node 1"}
-    assert len([run for run in study.confirmation_runs if run.state == "COMPLETE"]) == 4
+    confirmed = [run for run in study.confirmation_runs if run.state == "COMPLETE"]
+    assert len(confirmed) in (4, 6), "2 settings on 2 new splits, and a smaller one if it is near"
+    assert {run.split for run in confirmed} == {1, 2}
     assert not list(Path("mlruns").rglob("*.journal"))
