@@ -72,8 +72,8 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
         runs: [settings][splits]; runs of one split have the same n examples, and so have all
             splits.
 
-    Settings are ranked by their mean cost over the splits, each at its best epoch. The result is
-    the same at each call.
+    Settings are ranked by their mean cost over the splits, each at its best epoch; of equal ones
+    the first, so the champion is passed first. The result is the same at each call.
     """
     settings, splits, n = len(runs), len(runs[0]), runs[0][0].costs.shape[1]
     rng = np.random.default_rng(0)
@@ -87,9 +87,9 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
             means = runs[setting][split].costs.astype(np.float32) @ times.T / n
             epochs[setting, split] = means.argmin(0)
             costs[setting, split] = means.min(0)
-    order = costs.mean(1).argsort(0, kind="stable")  # [ranks, resamples]
-    reached = [np.mean([run.costs.mean(1).min() for run in row]) for row in runs]
-    ranks = np.argsort(np.argsort(reached, kind="stable"))
+    order = _rank_costs(costs.mean(1), digits=5)  # [ranks, resamples]
+    reached = np.array([np.mean([run.costs.mean(1).min() for run in row]) for row in runs])
+    ranks = np.argsort(_rank_costs(reached, digits=9))
     ranked = np.zeros((settings, splits, n))
     epoch_scores = np.zeros((settings, splits, n))
     for split, left in enumerate(left_out):
@@ -103,6 +103,16 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
             epoch_scores[setting, split] = size * _average_left_out(shares, chosen[setting], left)
             ranked[setting, split] = size * _average_left_out(shares, by_rank[rank], left)
     return CorrectedScores(ranked, epoch_scores)
+
+
+def _rank_costs(costs: Values, digits: int) -> Values:
+    """Return the settings by cost, the lowest first; rounding decides no tie.
+
+    `costs` is [settings, ...]. Of settings that are equal to so many digits, the first is first.
+    """
+    scale = float(np.abs(costs).max()) or 1.0
+    order: Values = np.round(costs / scale, digits).argsort(0, kind="stable")
+    return order
 
 
 def _average_left_out(scores: Values, rows: Values, left: Values) -> Values:

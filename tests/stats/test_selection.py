@@ -105,3 +105,15 @@ def test_seeds_make_the_best_setting_less_certain() -> None:
     certain = compute_best_probabilities(scores, 0.0)[0]
     assert certain > 0.99
     assert compute_best_probabilities(scores, 0.02**2)[0] < 0.85
+
+
+def test_rounding_does_not_decide_which_of_equal_settings_is_the_champion() -> None:
+    """3 + 3 + 4 and 1 + 6 + 3 errors in 288 differ by rounding alone."""
+
+    def draw(errors: tuple[int, ...]) -> list[ValidatedRun]:
+        wrong = [(np.arange(288) < count).astype(np.float64)[None] for count in errors]
+        return [ValidatedRun(each, 1 - each) for each in wrong]
+
+    for first, second in [((3, 3, 4), (1, 6, 3)), ((1, 6, 3), (3, 3, 4))]:
+        scores = correct_for_selection([draw(first), draw(second)])
+        assert scores.chosen.mean() < 1 - 10 / (3 * 288), "not above the plain mean"
