@@ -1,8 +1,8 @@
 """Choose the champion: the settings that win, and the run whose model is registered.
 
 The best of many validation scores is partly luck. So a search trains its best settings again, with
-fresh seeds and on new splits, which had no part in the selection, and the champion is chosen by the
-mean of these confirmation runs. Among them is a small network that may be as good.
+fresh seeds and on new splits, on which nothing was selected, and the champion is chosen by the mean
+of these confirmation runs. Among them is a small network that may be as good.
 """
 
 from __future__ import annotations

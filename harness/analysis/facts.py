@@ -135,6 +135,8 @@ def _build_validation(summary: Summary) -> Fact:
     if (corrected := summary.corrected_score) is not None:
         text = f"{score.full_name} {corrected.describe()}; {_describe_plain_mean(summary)}"
         short = f"{corrected.format_value()}, corrected for selection"
+        if confirmation is not None and confirmation.failed:
+            short += f"; training failed on {format_count(confirmation.failed, 'more split')}"
     elif confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
@@ -159,7 +161,9 @@ def _describe_plain_mean(summary: Summary) -> str:
     confirmation = summary.confirmation
     assert confirmation is not None
     failed = (
-        f"; training failed on {confirmation.failed} more splits" if confirmation.failed else ""
+        f"; training failed on {format_count(confirmation.failed, 'more split')}"
+        if confirmation.failed
+        else ""
     )
     return (
         "the plain mean ± standard deviation of these runs at their best epochs, which is too "

@@ -30,6 +30,8 @@ class SelectionBias:
     score: Score = ACCURACY
     corrected: float | None = None
     """The score of the champion's settings, corrected for selection."""
+    interval: tuple[float, float] | None = None
+    """Of the corrected score, 95 %."""
 
     def describe(self, test_name: str = "test") -> str:
         """`the search's best was 0.8962 (trial 31): 0.34 points above the test accuracy`."""
@@ -38,7 +40,8 @@ class SelectionBias:
         parts = []
         if self.corrected is not None:
             excess = self._format_excess(self.reported_score - self.corrected)
-            parts.append(f"{excess} the corrected {self.score.name}")
+            interval = f" (95 %: {self._format_bias_range()})" if self.interval else ""
+            parts.append(f"{excess} the corrected {self.score.name}{interval}")
         elif self.confirmation is not None:
             reference = f"its mean over {format_count(len(self.confirmation.values), 'fresh seed')}"
             excess = self._format_excess(self.reported_score - self.confirmation.mean)
@@ -56,7 +59,8 @@ class SelectionBias:
             bias = self.score.format_difference(excess)
             if excess <= 0 or not _is_visible(bias):
                 return f"none is visible: the search's best was {best}"
-            return f"the search's best, {best}, was too good by {bias}"
+            interval = f" (95 %: {self._format_bias_range()})" if self.interval else ""
+            return f"the search's best, {best}, was too good by {bias}{interval}"
         references = []
         if self.confirmation is not None:
             references.append((self.confirmation.mean, "its mean over fresh seeds"))
@@ -85,6 +89,20 @@ class SelectionBias:
             "over_fresh_seeds": metrics.get("optimism/over_fresh_seeds"),
             "over_test": metrics.get("optimism/over_test"),
         }
+
+    def _format_bias_range(self) -> str:
+        """`0.32 to 2.01`, or `-0.16 to 1.20` where the search's best may have been right.
+
+        The search's best is a known number, so the bias is as uncertain as the corrected score.
+        """
+        sign = self.score.sign
+        ends = sorted(sign * (end - self.reported_score) for end in self.interval or ())
+        texts = [self.score.format_difference(end).removesuffix(" points") for end in ends]
+        signs = [
+            "-" if end < 0 and _is_visible(text) else ""
+            for end, text in zip(ends, texts, strict=True)
+        ]
+        return " to ".join(map("".join, zip(signs, texts, strict=True)))
 
     def _compare_with(self, reference: float) -> str:
         """`0.34 points better than`, in the direction of the score."""
@@ -124,4 +142,5 @@ def compute_selection_bias(
         reading.score if reading and is_tested else None,
         study.score,
         corrected.value if corrected else None,
+        corrected.interval if corrected else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def compare_recorded_settings(tracker: Tracker, study: StudyRun) -> Contenders |
     """Compare the settings over all of their seeds; None for a search, or without predictions.
 
     All seeds share one validation set. The choice of the best epochs is not corrected: it favours
-    every setting alike.
+    every setting alike, if their curves are equally noisy and have as many epochs.
     """
     settings = rank_settings(study) if study.is_grid_or_list else []
     files = tracker.read_files(
@@ -44,16 +45,34 @@ def compare_recorded_settings(tracker: Tracker, study: StudyRun) -> Contenders |
     sign = -study.score.sign
     means = [rows.mean(0)[None] for rows in by_seed]  # [1, n]
     scores = correct_for_selection([[ValidatedRun(-sign * mean, mean)] for mean in means])
-    variances = [rows.mean(1).var(ddof=1) / len(rows) for rows in by_seed if len(rows) > 1]
-    has_seeds = len(variances) == len(by_seed)
+    variance = _estimate_lead_variance([rows.mean(1) for rows in by_seed])
     return compare_settings(
         study.score,
         [setting.runs[0] for setting in read],
         scores,
-        2 * float(np.mean(variances)) if has_seeds else 0.0,
+        variance or 0.0,
         [setting.name for setting in read],
-        has_seeds,
+        has_seeds=variance is not None,
     )
+
+
+def _estimate_lead_variance(means: Sequence[Values]) -> float | None:
+    """Return what seeds add to the variance of the first setting's lead over another.
+
+    None if every setting has one seed.
+
+    Args:
+        means: Of each setting, the mean score of each seed.
+
+    The variance of one seed is pooled over all settings with several, so that a setting of which
+    one seed is left is compared too. Where settings differ in their number of seeds, the smallest
+    number counts.
+    """
+    degrees = sum(len(each) - 1 for each in means)
+    if not degrees:
+        return None
+    pooled = sum(float(np.square(each - each.mean()).sum()) for each in means) / degrees
+    return pooled * (1 / len(means[0]) + 1 / min(len(each) for each in means[1:]))
 
 
 def _score_examples(predictions: Predictions) -> Values:

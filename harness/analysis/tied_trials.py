@@ -99,12 +99,15 @@ class TiedTrials:
     def visible_difference(self) -> float | None:
         """The least share of examples by which a trial must be worse to be distinguishable.
 
-        With a smaller one, even the most favourable result of McNemar's exact test, adjusted by
-        Holm's first step, is not significant. None for a regression.
+        With a smaller one, even the most favourable result of McNemar's exact test is not
+        significant, adjusted by the step at which Holm's method stopped: that of the trials that
+        tie. None for a regression.
         """
         if self.score.task != "classes":
             return None
-        wrong = next(k for k in count(1) if 2 * 0.5**k < SIGNIFICANCE_LEVEL / max(1, self.tested))
+        wrong = next(
+            k for k in count(1) if 2 * 0.5**k < SIGNIFICANCE_LEVEL / max(1, len(self.others))
+        )
         return wrong / self.examples
 
     def _describe_visible(self) -> str:

@@ -68,7 +68,7 @@ def _describe_method(summary: Summary) -> str:
         return (
             "Choosing the best of many scores also selects for luck. Therefore the best settings "
             "were trained again, each time with another seed and another validation set, drawn "
-            "from examples that had no part in the choice."
+            "from the training set, by which nothing was chosen."
         )
     return (
         "Choosing the best of many scores also selects for luck. Therefore the best settings were "

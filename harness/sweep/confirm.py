@@ -1,8 +1,8 @@
 """Confirmation: train a search's best settings again, with fresh seeds and on new splits.
 
 One driver trains them, as it trained the search. Each seed has a split of its own, so that the
-settings are measured on examples that had no part in their choice. A study that an earlier version
-confirmed on its own split goes on so.
+settings are measured on examples that were only trained on until then. A study that an earlier
+version confirmed on its own split goes on so.
 
 The record says which runs are missing. After a crash, ended runs stay, and runs that were
 interrupted are trained again.

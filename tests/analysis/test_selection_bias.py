@@ -30,3 +30,21 @@ def test_the_direction_is_that_of_the_score(
 
 def test_nothing_is_compared_with_nothing() -> None:
     assert SelectionBias(0, 0.9, None, None).describe_briefly() == ""
+
+
+@pytest.mark.parametrize(
+    ("score", "best", "corrected", "interval", "text"),
+    [
+        (ACCURACY, 0.99, 0.98, (0.97, 0.985), "was too good by 1.00 points (95 %: 0.50 to 2.00)"),
+        (ACCURACY, 0.99, 0.98, (0.96, 0.995), "was too good by 1.00 points (95 %: -0.50 to 3.00)"),
+        (RMSE, 50.0, 60.0, (45.0, 70.0), "was too good by 10.00 (95 %: -5.000 to 20.00)"),
+        (ACCURACY, 0.99, 0.98, None, "was too good by 1.00 points"),
+        (ACCURACY, 0.98, 0.99, (0.97, 1.0), "none is visible: the search's best was 0.9800"),
+    ],
+)
+def test_a_bias_is_as_uncertain_as_the_corrected_score(
+    score: Score, best: float, corrected: float, interval: tuple[float, float] | None, text: str
+) -> None:
+    bias = SelectionBias(0, best, None, None, score, corrected, interval)
+    assert bias.describe_briefly().endswith(text)
+    assert bias.describe().count("95 %") == (interval is not None)

@@ -119,6 +119,17 @@ def test_ties_equal_those_of_tests_of_all_trials() -> None:
     assert ties.tested == len(others)
 
 
+@pytest.mark.parametrize(("wrong", "is_tied"), [(5, True), (6, False)])
+def test_a_trial_that_is_worse_by_the_visible_difference_is_distinguished(
+    small_study: InMemoryTracker, wrong: int, is_tied: bool
+) -> None:
+    """Seven wrong of 40 are distinguished there, so the visible difference cannot be eight."""
+    visible = find_ties(small_study).visible_difference
+    finish(small_study, "u1", 1, wrong_at(*range(wrong)), 8, parameters=400)
+    assert [run.number for run in find_ties(small_study).others] == [1] * is_tied
+    assert visible == 6 / 40
+
+
 def list_numbers(runs: Sequence[RunRecord]) -> list[int]:
     return [run.number for run in runs]
 
@@ -209,7 +220,7 @@ def test_the_summary_lists_tied_trials(small_study: InMemoryTracker) -> None:
     assert dict(summary.lines)["ties"] == (
         "1 of 4 other trials is statistically indistinguishable from the champion on 40 examples "
         "(McNemar, adjusted by Holm, 5 %): 1; "
-        "only one that is 20.00 points worse or more can be distinguished"
+        "only one that is 15.00 points worse or more can be distinguished"
     )
     assert summary.to_dict()["ties"]["trials"] == [1]
     assert len(TRUE) == summary.to_dict()["ties"]["examples"]

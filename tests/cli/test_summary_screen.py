@@ -51,14 +51,19 @@ def test_a_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) 
     assert_screen(f"summary_of_a_search_{width}", screen)
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_a_confirmed_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def confirm(search: Summary, failed: int = 0) -> Summary:
+    """Confirm the best three trials over three new splits, with more splits that fail."""
     study = search.study
     first, second, third = study.rank_trials()[:3]
     runs = [
         replace(trial, uid=f"{study.uid}/confirm/{trial.number}.{split}", split=split)
         for trial in (first, second, third)
         for split in (1, 2, 3)
+    ]
+    runs += [
+        replace(run, uid=f"{run.uid}.{each}", state="FAILED")
+        for run in runs[::3]
+        for each in range(failed)
     ]
     facts = study.facts | {CONFIRM_FACT: "the best 3 settings over 3 seeds"}
     summary = make_summary(replace(study, confirmation_runs=runs, facts=facts))
@@ -70,9 +75,21 @@ def test_a_confirmed_search(search: Summary, monkeypatch: pytest.MonkeyPatch, wi
     corrected = CorrectedScore(
         first, 0.9071, (0.9012, 0.9127), 3, 15000, contenders, margin=0.5, score=ACCURACY
     )
-    screen = render(replace(summary, corrected_score=corrected), monkeypatch, width)
+    return replace(summary, corrected_score=corrected)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_confirmed_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    screen = render(confirm(search), monkeypatch, width)
     assert max(map(len, screen.splitlines())) <= width
     assert_screen(f"summary_of_a_confirmed_search_{width}", screen)
+
+
+@pytest.mark.parametrize(("failed", "splits"), [(1, "1 more split"), (2, "2 more splits")])
+def test_failed_confirmation_runs_are_counted(search: Summary, failed: int, splits: str) -> None:
+    validation = next(fact for fact in confirm(search, failed).facts if fact.key == "validation")
+    assert validation.short.endswith(f"corrected for selection; training failed on {splits}")
+    assert validation.text.endswith(f"; training failed on {splits}")
 
 
 @pytest.mark.parametrize("width", [40, 80])
