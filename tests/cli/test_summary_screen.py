@@ -75,6 +75,20 @@ def test_a_confirmed_search(search: Summary, monkeypatch: pytest.MonkeyPatch, wi
     assert_screen(f"summary_of_a_confirmed_search_{width}", screen)
 
 
+def test_a_search_whose_confirmation_failed_says_so(
+    search: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = search.study
+    runs = [
+        replace(search.champion, uid=f"{study.uid}/confirm/0.{split}", split=split, state="FAILED")
+        for split in (1, 2, 3)
+    ]
+    facts = study.facts | {CONFIRM_FACT: "the best setting over 3 seeds"}
+    summary = make_summary(replace(study, confirmation_runs=runs, facts=facts))
+    screen = render(summary, monkeypatch, 120)
+    assert "not corrected for selection: 3 confirmation runs failed" in screen
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_list(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     screen = render(make_summary(*make_list_study()), monkeypatch, width)
