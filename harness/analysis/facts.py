@@ -126,6 +126,9 @@ def _build_validation(summary: Summary) -> Fact:
     short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
     if complete > 1:
         chosen = f"the best of {format_count(complete, 'trial')}, not corrected for selection"
+        runs = summary.study.confirmation_runs
+        if failed := sum(each.state == "FAILED" for each in runs):  # if one did not, see below
+            chosen += f": {format_count(failed, 'confirmation run')} failed"
         text, short = f"{text}; {chosen}", f"{score.format_value(run.score)}, {chosen}"
     seeds_of_setting = find_setting(summary.study, summary.champion)
     if seeds_of_setting and len(seeds_of_setting.runs) > 1:

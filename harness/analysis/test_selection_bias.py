@@ -81,8 +81,8 @@ class TestSelectionBias:
         """Return one short sentence for the terminal."""
         here, there = self.best_on_half.means
         return (
-            f"a choice on half of the {test_name} set loses {100 * (here - there):.2f} points on "
-            "the other half"
+            f"choosing on half of the {test_name} set would have cost {100 * (here - there):.2f} "
+            "points on the other half"
         )
 
     def metrics(self) -> dict[str, float]:

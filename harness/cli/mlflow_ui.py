@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import signal
@@ -74,7 +75,7 @@ def serve(
     elif not 1 <= port <= 65535:
         raise UserError(f"--port {port}: a port is a number from 1 to 65535")
     elif problem := _find_port_problem(port):
-        raise UserError(f"port {port} cannot be used ({problem}); choose another with --port")
+        raise UserError(f"port {port} {problem}; choose another with --port")
     from harness.tracking.mlflow.error_mapping import mask_secrets
 
     base = f"http://127.0.0.1:{port}"
@@ -133,14 +134,16 @@ def _choose_port() -> int:
 
 
 def _find_port_problem(port: int) -> str:
-    """Return why a server cannot listen on the port; empty if it can."""
+    """Return why a server cannot listen on the port, as a predicate; empty if it can."""
     with socket.socket() as probe:
         # Without this option a port stays in use for a minute after a server on it has ended.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            return error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE:
+                return "is in use"
+            return f"cannot be used ({error.strerror or error})"
     return ""
 
 

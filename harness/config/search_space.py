@@ -213,7 +213,8 @@ class SearchSpace:
 
 def _parse_dimension(name: str, value: Any) -> Range | Choice:
     if name == "seed":
-        raise ValueError("seed: cannot be sampled; all trials share the seed of [study]")
+        remedy = "to repeat each setting of a grid, set seeds = 3 in [study]"
+        raise ValueError(f"seed: cannot be sampled; {remedy}")
     if name == ARGUMENT_PREFIX.rstrip("."):
         raise ValueError(f"{name}: must be a table such as {{ channels = [8, 16] }}, not {value!r}")
     if name not in SAMPLED_KEYS and not name.startswith(ARGUMENT_PREFIX):

@@ -6,6 +6,7 @@ begins in the working directory, else in the folder of the built-in datasets.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -66,9 +67,19 @@ def locate(name: str, root: Path) -> Path:
             return target if target.suffix == suffix else candidate.absolute()
     searched = f"{path.absolute()}" + ("" if path.is_absolute() else f" nor {root / path}")
     raise DataError(
-        f"[data] name: no file or folder {searched}; a relative path begins in the working "
-        "directory"
+        f"[data] name: no file or folder {searched}"
+        f"{_suggest_name(path) or '; a relative path begins in the working directory'}"
     )
+
+
+def _suggest_name(path: Path) -> str:
+    """`; did you mean 'wine.csv'?`, for a similar name beside `path`; else empty."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return ""
+    matches = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean '{path.with_name(matches[0])}'?" if matches else ""
 
 
 def is_missing(name: str, root: Path) -> bool:

@@ -172,15 +172,18 @@ class TestSetLog:
         return broken
 
     def _list_splits(self, uid: str) -> list[EarlierSplit]:
-        """Return the splits that the logs of the folder name, each once."""
+        """Return the splits that the logs of the folder name, each once.
+
+        A split that was opened names the studies that opened it, another one those trained on it.
+        """
         splits: dict[tuple[str, str, str], EarlierSplit] = {}
-        studies: dict[tuple[str, str, str], set[str]] = {}
+        studies: dict[tuple[str, str, str, bool], set[str]] = {}
         for path in sorted(self.path.parent.glob("*.jsonl")):
             for line in TestSetLog(path).read_lines():
-                if "training" not in line:
+                if "training" not in line or line.get("trained") == uid:
                     continue
                 key = (str(line["test"]), str(line["training"]), path.stem)
-                who = "this study" if uid in (line.get("uid"), line.get("trained")) else ""
+                who = "this study" if uid == line.get("uid") else ""
                 split = EarlierSplit(
                     test=key[0],
                     training=key[1],
@@ -191,12 +194,13 @@ class TestSetLog:
                     log=path.stem,
                 )
                 known = splits.setdefault(key, split)
-                studies.setdefault(key, set()).add(split.study)
-                opened = int("opened" in line)
+                opened = "opened" in line
                 if opened and not known.openings:  # name the study that opened it
                     known = replace(known, study=split.study, time=split.time)
-                others = len(studies[key]) - 1
-                splits[key] = replace(known, openings=known.openings + opened, others=others)
+                openings = known.openings + opened
+                studies.setdefault((*key, opened), set()).add(split.study)
+                others = len(studies[*key, openings > 0]) - 1
+                splits[key] = replace(known, openings=openings, others=others)
         return list(splits.values())
 
     def _store_parts(self, parts: DatasetParts) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class EarlierSplit:
     openings: int
     """0 if its test set was never opened."""
     others: int = 0
-    """The number of other studies."""
+    """The number of other studies that opened it; if none did, that were trained on it."""
     log: str = ""
     """The name of its log."""
 

@@ -197,6 +197,17 @@ def test_examples_that_an_unopened_study_was_trained_on_are_named(folder: Folder
     assert second.overlap[0].endswith("of these test examples were training examples of 'a'")
 
 
+def test_only_studies_that_opened_the_test_set_are_named(folder: Folder) -> None:
+    folder.open(IMAGES)
+    prepared = folder.prepare(IMAGES)
+    log = TestSetLog.for_test_set(folder.path / "test-sets", prepared.test_digest)
+    for sealed in ("b", "c"):
+        log.record_training(sealed, f"uid-{sealed}", identify_parts(prepared))
+    second, third = folder.open(IMAGES, "b"), folder.open(IMAGES, "d")
+    assert "test set that 'a' opened" in second.overlap[0]
+    assert "test set that 'a' and 1 other opened" in third.overlap[0]
+
+
 def test_small_shares_count_together(folder: Folder) -> None:
     """A test set of pieces of 4 others, 8 % each."""
     sets = [make_images() for _ in range(4)]

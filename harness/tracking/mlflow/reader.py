@@ -123,7 +123,8 @@ def list_studies(store: Store, skip: Callable[[str, str], None]) -> list[StudyRu
 
 
 def _read_without_curves(store: Store, name: str, parent: Run) -> StudyRun:
-    trials = [parse_tags(run) for run in _trial_runs(store, parent)]
+    # As with curves: of settings with equal scores, the one of the earlier trial is the champion.
+    trials = sorted(map(parse_tags, _trial_runs(store, parent)), key=lambda run: run.number)
     runs = _confirmation_runs(store, parent) if _has_confirmation(parent) else []
     return _build_study(store, name, parent, trials, [parse_tags(run) for run in runs])
 
