@@ -85,13 +85,13 @@ def test_a_confirmed_search(search: Summary, monkeypatch: pytest.MonkeyPatch, wi
     assert_screen(f"summary_of_a_confirmed_search_{width}", screen)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(("failed", "splits"), [(1, "1 more split"), (2, "2 more splits")])
 def test_failed_confirmation_runs_are_counted(search: Summary, failed: int, splits: str) -> None:
     validation = next(fact for fact in confirm(search, failed).facts if fact.key == "validation")
     assert validation.short.endswith(f"corrected for selection; training failed on {splits}")
     assert validation.text.endswith(f"; training failed on {splits}")
-=======
+
+
 def test_a_search_whose_confirmation_failed_says_so(
     search: Summary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +104,6 @@ def test_a_search_whose_confirmation_failed_says_so(
     summary = make_summary(replace(study, confirmation_runs=runs, facts=facts))
     screen = render(summary, monkeypatch, 120)
     assert "not corrected for selection: 3 confirmation runs failed" in screen
->>>>>>> b7eab13822bd9ab6ccd3c7af5b599c80f0cf1d85
 
 
 @pytest.mark.parametrize("width", [40, 80])
