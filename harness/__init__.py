@@ -2,13 +2,17 @@
 
     import harness
 
-    result = harness.run_study("quickstart", trials=20)
-    print(result.champion.spec, result.test.accuracy)
-    result.trials.sort_values("best_val_accuracy")  # a pandas DataFrame
+    study = harness.Study("wine", "wine.csv", target="cultivar", trials=20,
+                          space={"hidden": [[32], [64, 32]],
+                                 "learning_rate": harness.Range(1e-4, 1e-1, log=True)})
+    result = study.run()
+    result.champion.settings, result.test.accuracy
+    result.plot("val-accuracy").show()
+    result.predict(rows)
 
-`run_study` runs a study file, or continues it, and returns a `StudyResult`. A `TrialSpec` has the
-settings of one trial. `UserError` means that an input must be changed; `HarnessError` is the base
-of all errors that harness raises on purpose.
+`run_study` runs a study, or continues it. `load` reads one from the record. The other functions
+are the commands of the same name. `UserError` means that an input must be changed; `HarnessError`
+is the base of all errors that harness raises on purpose.
 """
 
 from __future__ import annotations
@@ -16,21 +20,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.api.recorded import (
+        compare,
+        doctor,
+        load,
+        open_test_set,
+        predict,
+        replay,
+        report,
+        train,
+    )
+    from harness.api.result import StudyResult
+    from harness.api.run import run_study
+    from harness.api.space import Choice, Range
+    from harness.api.study import Study, load_study
     from harness.errors import HarnessError, UserError
-    from harness.sweep.run import StudyResult, run_study
     from harness.trial import TrialSpec
 
 __version__ = "0.1.0"
 
-__all__ = ["HarnessError", "StudyResult", "TrialSpec", "UserError", "run_study"]
-
 _LOCATIONS = {
+    "Choice": "harness.api.space",
     "HarnessError": "harness.errors",
-    "StudyResult": "harness.sweep.run",
+    "Range": "harness.api.space",
+    "Study": "harness.api.study",
+    "StudyResult": "harness.api.result",
     "TrialSpec": "harness.trial",
     "UserError": "harness.errors",
-    "run_study": "harness.sweep.run",
+    "compare": "harness.api.recorded",
+    "doctor": "harness.api.recorded",
+    "load": "harness.api.recorded",
+    "load_study": "harness.api.study",
+    "open_test_set": "harness.api.recorded",
+    "predict": "harness.api.recorded",
+    "replay": "harness.api.recorded",
+    "report": "harness.api.recorded",
+    "run_study": "harness.api.run",
+    "train": "harness.api.recorded",
 }
+
+__all__ = [
+    "Choice",
+    "HarnessError",
+    "Range",
+    "Study",
+    "StudyResult",
+    "TrialSpec",
+    "UserError",
+    "compare",
+    "doctor",
+    "load",
+    "load_study",
+    "open_test_set",
+    "predict",
+    "replay",
+    "report",
+    "run_study",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -40,3 +87,7 @@ def __getattr__(name: str) -> object:
     import importlib
 
     return getattr(importlib.import_module(_LOCATIONS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

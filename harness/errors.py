@@ -34,6 +34,10 @@ class UserError(HarnessError):
 
     exit_status = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of the traceback: the user's mistake, in one line."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(UserError):
     """A study file or an option is wrong; the message names the file, the table and the key."""

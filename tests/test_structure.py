@@ -205,12 +205,25 @@ def test_files_stay_small_enough_to_hold_in_the_head() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(harness.__all__) == [
+        "Choice",
         "HarnessError",
+        "Range",
+        "Study",
         "StudyResult",
         "TrialSpec",
         "UserError",
+        "compare",
+        "doctor",
+        "load",
+        "load_study",
+        "open_test_set",
+        "predict",
+        "replay",
+        "report",
         "run_study",
+        "train",
     ]
+    assert set(harness.__all__) < set(dir(harness))
     for name in harness.__all__:
         assert getattr(harness, name).__name__ == name
     with pytest.raises(AttributeError, match="nothing_such"):

@@ -1,4 +1,4 @@
-"""The command line: commands, their options and the progress displays.
+"""The command line: commands and their options.
 
 main           `harness` and the subcommands that keep the records
 run_commands   the subcommands that prepare, run and test studies
@@ -12,5 +12,4 @@ studies_table  `harness studies`: the studies on record
 ready_studies  `harness studies`: the studies that can be run
 summary_screen the summary at the end of `harness run-study`
 mlflow_ui      `harness ui`
-progress/      what a sweep shows while it runs
 """

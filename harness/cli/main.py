@@ -115,7 +115,7 @@ def doctor(
     """
     with report_errors():
         with show_stage("checking the records"):
-            from harness.doctor.report import check_studies
+            from harness.checks.report import check_studies
             from harness.workspace import Workspace, resolve_storage
 
             workspace = Workspace(Path("mlruns"), resolve_storage(storage))

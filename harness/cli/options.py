@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -127,44 +127,30 @@ def open_display(
         stage: the first stage.
         events: whether JSON output is lines of events, and not one document.
     """
-    from harness.sweep.progress import Silent
-
-    display: ProgressDisplay
     if output is Format.json:
-        from harness.cli.progress.jsonlines import JsonLines
+        from harness.progress.jsonlines import JsonLines
+        from harness.sweep.progress import Silent
 
-        display = JsonLines() if events else Silent()
-    elif not is_live_terminal(sys.stderr):
-        from harness.cli.progress.plain import Plain
-
-        display = Plain()
-    else:
-        from rich.console import Console
-
-        from harness.cli.progress.live import LiveDisplay
-
-        # The stream itself: sys.stderr is replaced while the display is open.
-        console = Console(file=sys.stderr, force_terminal=True, highlight=False)
-        with LiveDisplay(console, stage) as live:
-            yield live
+        display: ProgressDisplay = JsonLines() if events else Silent()
+        display.stage(stage)
+        yield display
         return
-    display.stage(stage)
-    yield display
+    from harness.progress.choose import open_progress
+
+    with open_progress(stage=stage) as display:
+        yield display
 
 
 @contextmanager
 def show_stage(stage: str) -> Iterator[None]:
     """Show a stage and its seconds in a terminal until the body ends; nothing elsewhere."""
+    from harness.progress.choose import is_live_terminal
+
     if not is_live_terminal(sys.stderr):
         yield
         return
     with open_display(Format.text, stage):
         yield
-
-
-def is_live_terminal(stream: TextIO) -> bool:
-    """Whether the stream is a terminal whose cursor can be moved."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
 def get_wrap_width() -> int | None:

@@ -148,20 +148,20 @@ def run_study(
             else:
                 from harness.sweep.run import execute_plan
 
-                result = execute_plan(plan, fresh=fresh, watcher=watcher)
+                summary = execute_plan(plan, fresh=fresh, watcher=watcher)
         if dry_run:
             if output is Format.json:
                 print(json.dumps(resolved))
             else:
                 print(format_dry_run(resolved, get_wrap_width()))
         elif output is Format.json:
-            print(json.dumps({"event": "verdict"} | result.summary.to_dict()))
+            print(json.dumps({"event": "verdict"} | summary.to_dict()))
         elif verbose:
-            print(f"\n{result.summary.text(get_wrap_width())}")
+            print(f"\n{summary.text(get_wrap_width())}")
         else:
             from harness.cli.summary_screen import print_summary
 
-            print_summary(result.summary)
+            print_summary(summary)
 
 
 @run_commands.command(

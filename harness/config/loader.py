@@ -38,7 +38,18 @@ def load(
         ConfigError: the file or an override is wrong.
         StudyError: there is no such study.
     """
-    file = _read(find_study(study))
+    path = find_study(study)
+    return load_text(_read(path), str(path), overrides, options)
+
+
+def load_text(
+    text: str, source: str, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> StudyConfig:
+    """Load a study from the text of a study file; `source` names it in errors.
+
+    Without a name in [study], the study has that of the file `source`. See `load`.
+    """
+    file = _parse(text, source)
     for override in overrides:
         file.origins[apply_override(override, file.tables, file.trials)] = f"--set {override}"
     file.tables["study"] |= options or {}
@@ -81,34 +92,38 @@ def _explain_line(text: str, error: str) -> str:
     return f"; {advice}" if advice else ""
 
 
-def _read(path: Path) -> _StudyFile:
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
-        tables = tomllib.loads(text)
+        return path.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read as TOML: save the file as UTF-8") from None
+
+
+def _parse(text: str, source: str) -> _StudyFile:
+    try:
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            f"{path}: cannot be read as TOML: {error}{_explain_line(text, str(error))}"
+            f"{source}: cannot be read as TOML: {error}{_explain_line(text, str(error))}"
         ) from None
     for name, table in tables.items():
         if name == TRIAL_TABLE:
             is_list = isinstance(table, list) and table
             if not is_list or not all(isinstance(each, dict) for each in table):
                 raise ConfigError(
-                    f"{path}: {TRIAL_TABLE}: must be an array of tables; write [[trial]]"
+                    f"{source}: {TRIAL_TABLE}: must be an array of tables; write [[trial]]"
                 )
         elif name not in TABLES:
             known = did_you_mean(name, (*TABLES, TRIAL_TABLE))
-            raise ConfigError(f"{path}: [{name}]: unknown table{known}")
+            raise ConfigError(f"{source}: [{name}]: unknown table{known}")
         elif not isinstance(table, dict):
-            raise ConfigError(f"{path}: {name}: must be a table; write [{name}]")
+            raise ConfigError(f"{source}: {name}: must be a table; write [{name}]")
     trials = [flatten_arguments(table) for table in tables.get(TRIAL_TABLE, [])]
     tables = {name: flatten_arguments(tables.get(name, {})) for name in TABLES}
-    tables["study"].setdefault("name", path.stem)
-    return _StudyFile(str(path), text, tables, trials)
+    tables["study"].setdefault("name", Path(source).stem)
+    return _StudyFile(source, text, tables, trials)
 
 
 def _resolve(file: _StudyFile) -> StudyConfig:

@@ -5,6 +5,7 @@ image_io             find and open image files
 preprocessing        turn any image into an input of the network
 foreground           separate what is drawn from its background
 digit_normalization  normalize a handwritten digit as MNIST or NIST did
+recorded_model       a recorded model's predictions for arrays
 test_examples        recorded predictions for test examples, one by one
 terminal_image       print images in a terminal
 """

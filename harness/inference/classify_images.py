@@ -19,13 +19,13 @@ from harness.analysis.lookup import find_trial
 from harness.errors import DataError, StudyError
 from harness.inference.image_io import find_images, open_image
 from harness.inference.preprocessing import Preprocessing
+from harness.inference.recorded_model import read_weights
 from harness.system.terminal import align_labels, escape
-from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun
+from harness.tracking.types import CONFIRM_INFIX, RunRecord
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
-    from harness.tracking.base import Tracker
+    pass
 
 BATCH_SIZE = 500
 """Images in memory at once, which go through the model together."""
@@ -162,9 +162,7 @@ def classify_images(
         )
     preprocessing = Preprocessing.of(study.name, study.facts, dataset)
     preprocessing = preprocessing.with_options(as_is=as_is, handwriting=handwriting)
-    weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
-    if weights is None:
-        raise _missing_weights_error(tracker, study, run)
+    weights = read_weights(tracker, study, run)
     predictions: list[ImagePrediction] = []
     for start in range(0, len(files), BATCH_SIZE):
         batch: list[tuple[Path, npt.NDArray[Any], bool]] = []
@@ -222,13 +220,6 @@ def _predict(
     with torch.inference_mode():
         result = compute_probabilities(run.spec.loss, model(torch.from_numpy(inputs)))
     return result.double().numpy()
-
-
-def _missing_weights_error(tracker: Tracker, study: StudyRun, run: RunRecord) -> StudyError:
-    files = tracker.read_files([each.run_id for each in study.trials], WEIGHTS_FILE)
-    numbers = [str(each.number) for each in study.trials if each.run_id in files]
-    known = f"; they are of {', '.join(numbers[:8])}" if numbers else ""
-    return StudyError(f"the weights of {study.name}/{run.number} were not kept{known}")
 
 
 def format_percent(share: float) -> str:

@@ -33,24 +33,29 @@ def build_winner_section(
     summary: Summary, next_step: str = "", plots: Sequence[Plot] = ()
 ) -> Section:
     """Return the first section; `next_step` is the title of the first recommendation."""
-    study, reading = summary.study, summary.reading
-    test = {"value": "sealed", "label": "test set, not read", "note": ""}
-    if reading is not None:
-        test = _build_score_figure(study.score, study.test_name, reading, reading.mae)
-    last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)
     return Section(
         name="verdict",
         title="What won",
         template="winner",
         values={
             "champion": _name_champion(summary),
-            "figures": [test, _build_validation_figure(summary), last],
+            "figures": list_figures(summary),
             "costs": _describe_costs(summary),
         },
         plots=plots,
         link=("Try next:", "next", next_step) if next_step else None,
         folds=[Fold(title="All figures", template="facts", values={"lines": _list_lines(summary)})],
     )
+
+
+def list_figures(summary: Summary) -> list[Figure]:
+    """Return the key figures: test, validation, and the hardest class or the best baseline."""
+    study, reading = summary.study, summary.reading
+    test = {"value": "sealed", "label": "test set, not read", "note": ""}
+    if reading is not None:
+        test = _build_score_figure(study.score, study.test_name, reading, reading.mae)
+    last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)
+    return [test, _build_validation_figure(summary), last]
 
 
 def build_commands_section(summary: Summary) -> Section:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+from optuna import Study as Study
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FixedTrial as FixedTrial
 from optuna.trial import FrozenTrial as FrozenTrial
@@ -51,6 +52,21 @@ def read_records(records: Sequence[dict[str, Any]]) -> OptunaStudy:
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
         return OptunaStudy(study.study_name, study.user_attrs, tuple(trials))
     return OptunaStudy()
+
+
+def copy_optuna_study(studies: StudyStorage, name: str) -> optuna.Study:
+    """Return a copy in memory of a recorded study, for Optuna's own functions."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage, memory = studies.get_storage(name), optuna.storages.InMemoryStorage()
+    (recorded,) = [
+        each.study_name
+        for each in storage.get_all_studies()
+        if each.user_attrs.get("name", each.study_name) == name
+    ]
+    optuna.copy_study(
+        from_study_name=recorded, from_storage=storage, to_storage=memory, to_study_name=name
+    )
+    return optuna.load_study(study_name=name, storage=memory)
 
 
 def read_database(database: PostgresStorage, name: str) -> OptunaStudy:

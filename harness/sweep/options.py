@@ -53,7 +53,7 @@ class RunOptions:
         _check_number("seed", self.seed, 0, MAX_SEED)
         if self.timeout is not None:
             try:
-                parse_duration(self.timeout)
+                parse_duration(str(self.timeout))
             except ValueError as error:
                 raise ConfigError(f"--timeout: {error}") from None
         if self.cpus_per_worker is not None and self.ray is None:
@@ -90,7 +90,7 @@ class RunOptions:
 def _check_number(name: str, value: int | None, least: int, most: int) -> None:
     if value is None:
         return
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(f"--{name}: must be a whole number, not {value!r}")
     if value < least:
         raise ConfigError(f"--{name}: must be at least {least}, not {value}")

@@ -104,7 +104,7 @@ class Progress:
 
 
 class ProgressDisplay(Protocol):
-    """Shows the progress of a sweep; see harness.cli.progress."""
+    """Shows the progress of a sweep; see harness.progress."""
 
     def stage(self, text: str) -> None:
         """Begin a stage, such as `exporting the model`; it ends the stage before it."""

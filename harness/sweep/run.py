@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.analysis.confirmation import MODELS_KEPT
 from harness.analysis.formatting import format_count
@@ -16,130 +14,24 @@ from harness.config.study_tables import parse_duration
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption, Unsent
 from harness.executors.base import Executor
-from harness.executors.devices import DeviceOption
 from harness.search.open_study import open_search
 from harness.search.study import Search
 from harness.sweep.check_models import check_models, log_model_code
 from harness.sweep.check_name import check_name
 from harness.sweep.driver import Driver
-from harness.sweep.options import RunOptions
-from harness.sweep.plan import Plan, make_plan
+from harness.sweep.plan import Plan
 from harness.sweep.process_state import use_process
-from harness.sweep.progress import ProgressDisplay, Silent
+from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
 from harness.sweep.status import find_best, format_best, format_done, format_start
 from harness.system.signals import StopFlag
-from harness.tracking.types import RunRecord, TestReading
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from harness.tracking.outbox import OutboxTracker
 
 
-@dataclass(frozen=True)
-class StudyResult:
-    """The result of `run_study`."""
-
-    summary: Summary
-    """What the command prints: `summary.text()`."""
-
-    @property
-    def verdict(self) -> Summary:
-        """The name that version 0.1.0 had for `summary`."""
-        return self.summary
-
-    @property
-    def champion(self) -> RunRecord:
-        """The run whose model is kept; `champion.spec` has its settings."""
-        return self.summary.champion
-
-    @property
-    def test(self) -> TestReading | None:
-        """The results on the test set, such as `test.accuracy`; None if it was not read."""
-        return self.summary.reading
-
-    @property
-    def report(self) -> Path:
-        """Path of the report's page."""
-        return self.summary.report_path
-
-    @property
-    def model(self) -> str:
-        """URI of the champion's model, for `mlflow.pytorch.load_model`."""
-        return self.summary.model_uri
-
-    @property
-    def trials(self) -> pd.DataFrame:
-        """One row for each trial, indexed by number: its settings, state and best epoch."""
-        import pandas as pd
-
-        rows = []
-        for run in self.summary.study.trials:
-            row: dict[str, Any] = {"number": run.number, "state": run.state, "reason": run.reason}
-            if run.best is not None:
-                row |= {f"best_{name}": value for name, value in run.best.to_dict().items()}
-            rows.append(row | {"parameters": run.parameters} | run.spec.to_dict())
-        return pd.DataFrame(rows).set_index("number")
-
-
-def run_study(
-    study: str | Path = "fashion-mnist",
-    *,
-    trials: int | None = None,
-    device: DeviceOption = None,
-    workers: int | None = None,
-    timeout: str | None = None,
-    seed: int | None = None,
-    data_dir: str | Path | None = None,
-    tracking_uri: str | None = None,
-    overrides: Sequence[str] = (),
-    confirm: bool = True,
-    test: bool = True,
-    ray: str | None = None,
-    cpus_per_worker: int | None = None,
-    storage: str | None = None,
-    home: str | Path = "mlruns",
-    fresh: bool = False,
-    watcher: ProgressDisplay | None = None,
-) -> StudyResult:
-    """Run a study to its end, or resume it where it stopped.
-
-    The arguments are the options of `harness run-study`.
-
-    Args:
-        device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
-        overrides: settings that replace those of the study file, such as ["train.epochs=3"].
-        confirm: whether a search's best settings are trained again on new splits.
-        test: False leaves the test set sealed; `harness test STUDY` opens it later, once.
-        home: the folder for all records.
-        watcher: shows progress, such as `harness.cli.progress.plain.Plain()`; None shows nothing.
-
-    Raises:
-        HarnessError: the study cannot be run, or was interrupted.
-    """
-    options = RunOptions(
-        trials=trials,
-        device=device,
-        workers=workers,
-        timeout=timeout,
-        seed=seed,
-        data_dir=data_dir,
-        tracking_uri=tracking_uri,
-        overrides=overrides,
-        confirm=confirm,
-        test=test,
-        ray=ray,
-        cpus_per_worker=cpus_per_worker,
-        storage=storage,
-        home=home,
-    )
-    plan = make_plan(study, options)
-    return execute_plan(plan, fresh=fresh, watcher=watcher or Silent())
-
-
-def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyResult:
-    """Run a planned study. Raises HarnessError."""
+def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summary:
+    """Run a planned study to its end, or resume it. Raises HarnessError."""
     config, workspace = plan.config, plan.workspace
     with use_process() as stop, plan.join_cluster() as plan:
         watcher.stage(f"preparing the data: {config.data.name}")
@@ -175,8 +67,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> StudyR
                         name, plan.tracking_uri, watcher.message, stop
                     ) as tracker,
                 ):
-                    summary = _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
-    return StudyResult(summary)
+                    return _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
 
 
 def _run_stages(

@@ -185,6 +185,11 @@ class RunRecord:
     """The split that it was trained on; see `Trial.split`. 0 in older records."""
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The trial's settings as plain values, such as `settings["hidden"]`."""
+        return self.spec.to_dict()
+
+    @property
     def class_accuracy(self) -> tuple[float, ...]:
         return compute_class_accuracies(self.confusion)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from harness.sweep.run import StudyResult, run_study
+from harness.api.result import StudyResult
+from harness.api.run import run_study
 
 pytestmark = pytest.mark.slow
 TIMEOUT = 60_000

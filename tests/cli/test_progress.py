@@ -18,12 +18,12 @@ import pytest
 from rich.console import Console
 from tqdm import tqdm
 
-from harness.cli.options import is_live_terminal
-from harness.cli.progress.jsonlines import JsonLines
-from harness.cli.progress.live import LiveDisplay
-from harness.cli.progress.plain import Plain
-from harness.cli.progress.wording import format_time_left
 from harness.config.loader import load
+from harness.progress.choose import is_live_terminal
+from harness.progress.jsonlines import JsonLines
+from harness.progress.live import LiveDisplay
+from harness.progress.plain import Plain
+from harness.progress.wording import format_time_left
 from harness.results import EpochMetrics, Outcome, TrialFailure, TrialResult
 from harness.search.open_study import open_search
 from harness.search.study import Counts
@@ -134,7 +134,7 @@ def draw(
         file=stream, width=width, height=height, force_terminal=True, color_system=None
     )
     display = LiveDisplay(console)
-    display._stage = stage
+    display._view._stage = stage
     if progress is not None:
         if progress.target > 1:
             end_trials(display, progress, ended)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from harness.api.run import run_study
 from harness.cli.main import app
 from harness.config.loader import load
 from harness.config.scaffold import write_new_study
@@ -21,7 +22,6 @@ from harness.config.schema import StudyConfig
 from harness.errors import ConfigError, DataError
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
-from harness.sweep.run import run_study
 
 N = 240
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from harness.analysis.seed_variance import rank_settings
+from harness.api.run import run_study
 from harness.config.loader import load
 from harness.data import builtin
-from harness.sweep.run import run_study
 from tests.data.test_cifar10 import write_files as write_cifar10
 from tests.support import tiny_mnist
 from tests.support.regression_table import make_table

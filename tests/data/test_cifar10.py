@@ -19,12 +19,12 @@ import pytest
 import torch
 from PIL import Image
 
+from harness.api.run import run_study
 from harness.data import cifar10
 from harness.data.builtin import find_dataset
 from harness.data.prepare import PreparedDataset, prepare
 from harness.data.torch_datasets import load_splits
 from harness.errors import DataError
-from harness.sweep.run import run_study
 from tests.support.sealed_test_set import read_test_labels
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.api.result import StudyResult
+from harness.api.run import run_study
 from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError
 from harness.executors.base import EpochEnded, Setup
@@ -20,7 +22,6 @@ from harness.executors.processes import ProcessExecutor
 from harness.search.study import Search
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
-from harness.sweep.run import StudyResult, run_study
 from harness.tracking.types import StudyRun
 from harness.trial import Trial, TrialSpec
 from harness.workspace import Workspace

@@ -18,13 +18,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
-from harness.doctor.journal_reader import Journal, read_journal
-from harness.doctor.report import StudyReport, check_studies
+from harness.api.run import run_study
+from harness.checks.journal_reader import Journal, read_journal
+from harness.checks.report import StudyReport, check_studies
 from harness.errors import Interruption
 from harness.results import Outcome
 from harness.search.storage.journal import JournalFolder
 from harness.sweep.progress import Progress
-from harness.sweep.run import run_study
 from harness.tracking.types import State
 from harness.trial import Trial
 from harness.workspace import Workspace
@@ -87,7 +87,7 @@ def run_example_study(folder: Path) -> Path:
     home, watcher = folder / "mlruns", InterruptOnce()
 
     def drive() -> None:
-        run_study(folder / "tiny.toml", home=home, device="cpu", workers=0, watcher=watcher)
+        run_study(folder / "tiny.toml", home=home, device="cpu", workers=0, progress=watcher)
 
     with pytest.raises(Interruption):
         drive()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from harness.sweep.run import run_study
+from harness.api.run import run_study
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE
 from harness.tracking.types import SPLIT_TAG
 from tests.doctor.example_study import Record, copy_record

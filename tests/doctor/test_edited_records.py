@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.doctor.report import check_studies
+from harness.checks.report import check_studies
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, Record
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,12 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from harness.doctor.findings import SendOutbox
-from harness.doctor.repair import apply_fix
-from harness.doctor.report import check_studies
-from harness.doctor.snapshot import take_snapshot
+from harness.api.run import run_study
+from harness.checks.findings import SendOutbox
+from harness.checks.repair import apply_fix
+from harness.checks.report import check_studies
+from harness.checks.snapshot import take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError
-from harness.sweep.run import run_study
 from harness.tracking.mlflow.raw_reader import MlflowRawReader
 from harness.tracking.outbox.messages import LogFile, OpenStudy
 from harness.tracking.outbox.queue import Outbox

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sweep.run import run_study
+from harness.api.run import run_study
 from tests.doctor.example_study import STUDY, Record
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ def test_a_killed_drivers_record_is_mended(tmp_path: Path, place: str, done: int
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
     code = (
-        "import sys; from harness.sweep.run import run_study; "
+        "import sys; from harness.api.run import run_study; "
         "run_study(sys.argv[1], home=sys.argv[2], device='cpu', workers=0)"
     )
     killed = subprocess.run(

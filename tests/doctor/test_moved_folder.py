@@ -14,13 +14,13 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.cli.studies_table import list_studies
-from harness.doctor.report import check_studies
 from harness.errors import Unavailable
 from harness.reports.study_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
-from harness.sweep.run import run_study
 from harness.tracking.mlflow import artifact_locations
 from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.model_registry import _set_global_store

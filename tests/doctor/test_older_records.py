@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness.api.run import run_study
 from harness.config.schema import default_values
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
-from harness.sweep.run import run_study
 from tests.doctor.example_study import CHAMPION, COMPLETE, STUDY, Record
 
 DATA_KEYS = ("test", "split_seed", "normalize")

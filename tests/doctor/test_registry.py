@@ -6,18 +6,18 @@ import importlib
 import inspect
 import pkgutil
 
-import harness.doctor
-from harness.doctor.registry import CHECKS
-from harness.doctor.snapshot import Snapshot
+import harness.checks
+from harness.checks.registry import CHECKS
+from harness.checks.snapshot import Snapshot
 
 
 def test_every_check_is_registered() -> None:
     registered = {check for _, checks in CHECKS.values() for check in checks}
     written = {
         function
-        for module in pkgutil.iter_modules(harness.doctor.__path__)
+        for module in pkgutil.iter_modules(harness.checks.__path__)
         if module.name.startswith("check_")
-        for name, function in vars(importlib.import_module(f"harness.doctor.{module.name}")).items()
+        for name, function in vars(importlib.import_module(f"harness.checks.{module.name}")).items()
         if name.startswith("check_")
         and inspect.isfunction(function)
         and list(inspect.signature(function).parameters) == ["snapshot"]

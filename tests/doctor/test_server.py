@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from mlflow import MlflowClient
 
-from harness.doctor.report import check_studies
+from harness.checks.report import check_studies
 from tests.doctor.example_study import COMPLETE, PATH_COLUMNS, Record
 from tests.tracking.test_mlflow_server import find_free_port, wait_for_url
 

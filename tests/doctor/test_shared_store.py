@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from harness.doctor.report import check_studies
+from harness.checks.report import check_studies
 from harness.sweep.environment import collect_origin
 from harness.workspace import Workspace
 from tests.doctor.example_study import PATH_COLUMNS, Record

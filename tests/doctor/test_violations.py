@@ -13,7 +13,7 @@ import pytest
 from mlflow.entities import Metric, ViewType
 from optuna.storages.journal import JournalFileBackend
 
-from harness.doctor.report import check_studies
+from harness.checks.report import check_studies
 from harness.errors import StoreError
 from harness.reports.study_page import write_study_page
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record

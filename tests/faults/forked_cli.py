@@ -92,14 +92,14 @@ def main() -> None:
 
 def _warm_up() -> None:
     """Run a study in this process, so that its imports and slow first steps are done."""
-    from harness.sweep.run import run_study
+    from harness.api.run import run_study
 
     with tempfile.TemporaryDirectory() as name:
         study = Path(name) / "warm.toml"
         study.write_text('[study]\ntrials = 1\n[data]\nname = "digits"\n[train]\nepochs = 1\n')
         run_study(study, workers=0, device="cpu", home=study.parent / "mlruns")
     importlib.import_module("harness.cli.main")
-    importlib.import_module("harness.doctor.report")
+    importlib.import_module("harness.checks.report")
     assert threading.active_count() == 1  # a fork would lose the others
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from harness.api.run import run_study
 from harness.cli.main import app
-from harness.sweep.run import run_study
 from harness.workspace import Workspace
 
 STUDY = """

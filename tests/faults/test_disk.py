@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sweep.run import run_study
+from harness.api.run import run_study
 from tests.faults.forked_cli import ForkServer
 from tests.faults.recorded_study import (
     PROGRESS_LINE,

@@ -20,11 +20,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from harness.doctor.report import check_studies
+from harness.api.result import StudyResult
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.errors import Unsent
 from harness.results import Outcome
 from harness.sweep.progress import Progress, Silent
-from harness.sweep.run import StudyResult, run_study
 from harness.tracking.types import State
 from harness.trial import Trial
 from harness.workspace import Workspace

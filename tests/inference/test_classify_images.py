@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from harness.api.run import run_study
 from harness.cli.main import app
 from harness.data import builtin
 from harness.data.prepare import PreparedDataset
@@ -20,7 +21,6 @@ from harness.inference.preprocessing import PixelStatistics, Preprocessing
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
-from harness.sweep.run import run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.sealed import SealedTest
 from harness.workspace import Workspace

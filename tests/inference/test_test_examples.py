@@ -11,12 +11,12 @@ import pytest
 import torch
 from rich.console import Console
 
+from harness.api.run import run_study
 from harness.data.prepare import prepare
 from harness.errors import StudyError, UserError
 from harness.inference.terminal_image import print_predictions, render_image
 from harness.inference.test_examples import ExamplePredictions, read_test_predictions
 from harness.models.mlp import load_model
-from harness.sweep.run import run_study
 from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.workspace import Workspace

@@ -14,10 +14,12 @@ import torch
 from mlflow import MlflowClient
 
 from harness.analysis.comparison import compare
+from harness.api.result import StudyResult
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.config.loader import load
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
-from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
 from harness.executors.model_check import find_problem
 from harness.models.user_code import hash_model_files, importable_from, load_class
@@ -28,7 +30,6 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
-from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.trial import TrialSpec
 from harness.workspace import Workspace

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.doctor.report import check_studies
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.reports.plots import timeline
 from harness.sweep.progress import Progress, Silent
-from harness.sweep.run import run_study
 from harness.workspace import Workspace
 from tests.faults.mlflow_server import MlflowServer
 from tests.support.postgres import Postgres

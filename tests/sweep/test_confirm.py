@@ -20,11 +20,13 @@ from harness.analysis.confirmation import (
 )
 from harness.analysis.lookup import find_trial
 from harness.analysis.selection_bias import compute_selection_bias
+from harness.api.result import StudyResult
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.cli.studies_table import list_studies
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.data.prepare import prepare
-from harness.doctor.report import check_studies
 from harness.errors import ConfigError, StudyError
 from harness.inference.test_examples import read_test_predictions
 from harness.models.mlp import load_model
@@ -34,7 +36,6 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
-from harness.sweep.run import StudyResult, run_study
 from harness.test_set.selection import freeze_selection, hash_selection
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.predictions import (

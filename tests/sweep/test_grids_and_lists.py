@@ -13,6 +13,8 @@ import pytest
 from mlflow import MlflowClient
 
 from harness.analysis.seed_variance import SeedScores, describe_setting, rank_settings
+from harness.api.result import StudyResult
+from harness.api.run import run_study
 from harness.cli.studies_table import list_studies
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
@@ -20,7 +22,6 @@ from harness.results import count_correct
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
-from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import Selection, freeze_selection

@@ -16,10 +16,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from harness.analysis.comparison import compare
+from harness.api.result import StudyResult
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.cli.studies_table import format_studies, list_studies
 from harness.config.loader import load
 from harness.data.torch_datasets import load_splits
-from harness.doctor.report import check_studies
 from harness.errors import ConfigError, UserError
 from harness.inference.test_examples import read_test_predictions
 from harness.metrics import Score, format_number
@@ -31,7 +33,6 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
-from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.tracking.mlflow.model_registry import _set_global_store

@@ -15,9 +15,10 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from harness.analysis.replay_result import ReplayResult
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.cli.main import app
 from harness.data.prepare import PreparedDataset
-from harness.doctor.report import check_studies
 from harness.errors import DataError, StoreError, StudyError, Unavailable
 from harness.reports.study_page import write_study_page
 from harness.sweep.environment import list_replay_caveats
@@ -25,7 +26,6 @@ from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
-from harness.sweep.run import run_study
 from harness.sweep.train_once import train_once
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.outbox.queue import Outbox

@@ -18,6 +18,8 @@ import torch
 from mlflow import MlflowClient
 
 from harness.analysis.data_quality import read_data_quality
+from harness.api.result import StudyResult
+from harness.api.run import run_study
 from harness.cli.studies_table import format_studies, list_studies
 from harness.data.prepare import prepare
 from harness.errors import ConfigError, StoreError, StudyError
@@ -27,7 +29,6 @@ from harness.sweep.environment import read_git_commit
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
-from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.sealed import SealedTest
 from harness.trial import TrialSpec
@@ -239,12 +240,12 @@ def test_a_finished_study_does_nothing_and_more_trials_resume_it(
     with monkeypatch.context() as patch:
         patch.setattr(Search, "ask", None)  # nothing may be asked
         patch.setattr(SealedTest, "open", None)  # nor the test set opened
-        repeated = sweep(folder, watcher=Listening())
+        repeated = sweep(folder, progress=Listening())
     assert messages == ["tiny: 6 of 6 trials are done, nothing to train"]
     assert repeated.champion.uid == result.champion.uid
     assert repeated.test == result.test
 
-    more = sweep(folder, trials=8, watcher=Listening())
+    more = sweep(folder, trials=8, progress=Listening())
     assert messages[1].startswith("tiny: resuming after 6 of 8 trials")
     states = [run.state for run in more.summary.study.trials]
     assert states == ["COMPLETE"] * 8

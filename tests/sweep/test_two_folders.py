@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.result import StudyResult
+from harness.api.run import run_study
 from harness.errors import StudyError
-from harness.sweep.run import StudyResult, run_study
 from tests.support.digits_study import STUDY
 
 pytestmark = pytest.mark.slow

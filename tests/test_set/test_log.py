@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.api.result import StudyResult
+from harness.api.run import run_study
+from harness.checks.report import check_studies
 from harness.data.prepare import prepare
-from harness.doctor.report import check_studies
 from harness.errors import DataError, StoreError
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.sweep.progress import Silent
-from harness.sweep.run import StudyResult, run_study
 from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.test_set.opening import read_test_set

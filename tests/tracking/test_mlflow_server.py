@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from harness.sweep.run import run_study
+from harness.api.run import run_study
 from tests.faults.mlflow_server import MlflowServer, find_free_port, wait_for_url
 
 pytestmark = pytest.mark.slow

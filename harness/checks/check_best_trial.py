@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import cast
 
 from harness.analysis.confirmation import MODELS_KEPT, find_champion, find_model_run
-from harness.doctor.check_trial_counts import build_latest_point
-from harness.doctor.findings import AddPoints, Finding, MoveAlias, UpdateRun, format_metric
-from harness.doctor.snapshot import Snapshot
+from harness.checks.check_trial_counts import build_latest_point
+from harness.checks.findings import AddPoints, Finding, MoveAlias, UpdateRun, format_metric
+from harness.checks.snapshot import Snapshot
 from harness.metrics import is_higher_better, read_score
 from harness.models import export
 from harness.tracking.raw_types import REBUILT_TAG

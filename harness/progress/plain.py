@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from harness.analysis.formatting import format_count
-from harness.cli.progress import wording
 from harness.metrics import format_objective
+from harness.progress import wording
 from harness.results import Outcome
 
 if TYPE_CHECKING:

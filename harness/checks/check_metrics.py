@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from harness.doctor.findings import AddPoints, Finding
-from harness.doctor.snapshot import Snapshot
+from harness.checks.findings import AddPoints, Finding
+from harness.checks.snapshot import Snapshot
 from harness.metrics import UNMEASURED_FIELDS
 from harness.results import EpochMetrics
 from harness.tracking.raw_types import REBUILT_TAG, Point, RawRun

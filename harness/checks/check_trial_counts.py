@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.analysis.formatting import format_count
-from harness.doctor.findings import AddPoints, Finding, format_metric
-from harness.doctor.journal_reader import Journal
-from harness.doctor.snapshot import Snapshot
+from harness.checks.findings import AddPoints, Finding, format_metric
+from harness.checks.journal_reader import Journal
+from harness.checks.snapshot import Snapshot
 from harness.search.frozen_trial import get_sampled_params
 from harness.search.read_only import FrozenTrial
 from harness.search.study import ATTEMPTS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.doctor.check_best_trial import find_trials_with_weights
-from harness.doctor.findings import Finding, TruncateJournal, UpdateLocations
-from harness.doctor.snapshot import Snapshot
+from harness.checks.check_best_trial import find_trials_with_weights
+from harness.checks.findings import Finding, TruncateJournal, UpdateLocations
+from harness.checks.snapshot import Snapshot
 from harness.tracking.raw_types import DIGEST_TAG, DOCUMENT_FILE, REBUILT_TAG, WEIGHTS_FILE, RawRun
 
 RESTORE = "restore it from a backup"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harness.doctor import (
+from harness.checks import (
     check_best_trial,
     check_confirmation,
     check_files,
@@ -18,8 +18,8 @@ from harness.doctor import (
     check_test_set,
     check_trial_counts,
 )
-from harness.doctor.findings import Finding
-from harness.doctor.snapshot import Snapshot
+from harness.checks.findings import Finding
+from harness.checks.snapshot import Snapshot
 
 Check = Callable[[Snapshot], Iterable[Finding]]
 CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {

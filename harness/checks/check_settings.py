@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+from harness.checks.findings import Finding, UpdateRun
+from harness.checks.snapshot import Snapshot
 from harness.config.schema import fill_defaults
-from harness.doctor.findings import Finding, UpdateRun
-from harness.doctor.snapshot import Snapshot
 from harness.tracking.raw_types import WEIGHTS_FILE, RawRun
 from harness.trial import TrialSpec
 

@@ -6,8 +6,8 @@ import csv
 import json
 from collections.abc import Iterator
 
-from harness.doctor.findings import Finding, UpdateRun
-from harness.doctor.snapshot import Snapshot
+from harness.checks.findings import Finding, UpdateRun
+from harness.checks.snapshot import Snapshot
 from harness.tracking.raw_types import CONFUSION_FILE
 
 CLASSES_TAG, DEFINITION_TAG = "harness.classes", "harness.definition"

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.doctor.journal_reader import Journal, read_journal
+from harness.checks.journal_reader import Journal, read_journal
 from harness.errors import StoreError
 from harness.search.storage.journal import JournalFolder
 from harness.sweep.check_name import has_copy

@@ -1,26 +1,18 @@
-"""The progress of a sweep in a terminal: the stage, a bar, the best trial, the running trials.
-
-A thread draws it, so that it moves while the main thread imports libraries or waits.
-"""
+"""What a display shows now: the stage, a bar, the best trial, the running and the ended trials."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
-from contextlib import ExitStack, redirect_stderr
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.progress import wording
-from harness.cli.progress.captured_stderr import CapturedStderr
-from harness.cli.progress.trial_table import TrialRow, TrialTable
+from harness.progress import wording
+from harness.progress.trial_table import TrialRow, TrialTable
 from harness.results import Outcome, TrialResult
 
 if TYPE_CHECKING:
@@ -29,7 +21,6 @@ if TYPE_CHECKING:
     from harness.tracking.types import State
     from harness.trial import Trial
 
-DRAWS_A_SECOND = 6
 SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 ENDED_LINES = 5
 """The most ended trials that are shown below the running ones."""
@@ -48,8 +39,8 @@ STATES = {
 """The words and colours of ended trials."""
 
 
-class LiveDisplay:
-    """Shows the current stage and its trials; leaving the context removes them from the screen."""
+class ProgressView:
+    """The state of a sweep that a display draws."""
 
     def __init__(self, console: Console, stage: str = "") -> None:
         self._console = console
@@ -58,44 +49,14 @@ class LiveDisplay:
         self._ended: deque[TrialRow] = deque(maxlen=ENDED_LINES)
         """The trials that ended last, the latest first."""
         self._draws = 0
-        self._stderr = CapturedStderr(sys.stderr, self.message)
-        self._context = ExitStack()
-        self._live = Live(
-            console=console,
-            get_renderable=self.draw,
-            refresh_per_second=DRAWS_A_SECOND,
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),
-            redirect_stderr=False,
-        )
-
-    def __enter__(self) -> Self:
-        self._live.start(refresh=True)
-        self._context.enter_context(redirect_stderr(self._stderr))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._context.close()
-        self._live.stop()
 
     def stage(self, text: str) -> None:
         self._stage, self._stage_started = text, time.monotonic()
         self._progress = None
         self._ended.clear()
-        self._live.refresh()
-
-    def message(self, text: str) -> None:
-        for line in text.split("\n"):
-            is_command = line.startswith("  ")  # a wrapped command could not be copied
-            self._console.print(Text(line), soft_wrap=is_command)
 
     def refresh(self, progress: Progress) -> None:
-        self._progress = progress  # the thread draws it
+        self._progress = progress
 
     def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
@@ -114,15 +75,18 @@ class LiveDisplay:
         )
         self._ended.appendleft(row)
 
-    def draw(self) -> RenderableType:
-        """Return what is on the screen now, the most important lines first."""
+    def draw(self, captured: str = "") -> RenderableType:
+        """Return what to show now, the most important lines first.
+
+        `captured` is what a library writes to stderr, such as the bar of a download.
+        """
         self._draws += 1
         progress = self._progress
         if progress is None:
-            return Group(self._draw_header(), *self._draw_captured())
+            return Group(self._draw_header(), *_draw_captured(captured))
         above = Group(
             self._draw_header(),
-            *self._draw_captured(),
+            *_draw_captured(captured),
             _draw_bar(progress),
             *_draw_figures(progress, self._console.width),
             Text(),
@@ -142,11 +106,6 @@ class LiveDisplay:
             Text(f" {seconds // 60}:{seconds % 60:02} elapsed", "dim"),
         )
         return header
-
-    def _draw_captured(self) -> list[Text]:
-        """What a library writes, such as the bar of a download."""
-        partial = self._stderr.partial
-        return [Text(f"  {partial}", "dim", no_wrap=True, overflow="ellipsis")] if partial else []
 
     def _draw_trials(self, progress: Progress, height: int) -> list[RenderableType]:
         """Draw the running trials, and the last ones that ended, as far as there is room."""
@@ -172,6 +131,10 @@ class LiveDisplay:
         )
         hidden = len(running) - len(shown)
         return [table, *([Text(f"and {hidden} more running", style="dim")] if hidden else [])]
+
+
+def _draw_captured(text: str) -> list[Text]:
+    return [Text(f"  {text}", "dim", no_wrap=True, overflow="ellipsis")] if text else []
 
 
 def _make_row(running: RunningTrial, is_wide: bool) -> TrialRow:

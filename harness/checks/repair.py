@@ -6,8 +6,8 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 
-from harness.doctor.check_runs import build_expected_run
-from harness.doctor.findings import (
+from harness.checks.check_runs import build_expected_run
+from harness.checks.findings import (
     DIED,
     AddPoints,
     CloseStaleTrials,
@@ -24,8 +24,8 @@ from harness.doctor.findings import (
     UpdateLocations,
     UpdateRun,
 )
-from harness.doctor.registry import run_checks
-from harness.doctor.snapshot import Snapshot, take_snapshot
+from harness.checks.registry import run_checks
+from harness.checks.snapshot import Snapshot, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError
 from harness.metrics import UNMEASURED_FIELDS, get_sort_sign
 from harness.results import EpochMetrics

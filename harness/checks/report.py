@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.confirmation import describe_no_champion
 from harness.analysis.formatting import format_count
-from harness.doctor.check_best_trial import get_study_command
-from harness.doctor.check_files import count_files_without_digest
-from harness.doctor.check_trial_counts import count_final_states
-from harness.doctor.findings import Finding
-from harness.doctor.registry import CHECKS, STORE_CHECKS, run_checks
-from harness.doctor.repair import repair_study as fix
-from harness.doctor.snapshot import Snapshot, check_database, take_snapshot
+from harness.checks.check_best_trial import get_study_command
+from harness.checks.check_files import count_files_without_digest
+from harness.checks.check_trial_counts import count_final_states
+from harness.checks.findings import Finding
+from harness.checks.registry import CHECKS, STORE_CHECKS, run_checks
+from harness.checks.repair import repair_study as fix
+from harness.checks.snapshot import Snapshot, check_database, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
 from harness.system.addresses import parse_sqlite_path
 from harness.system.terminal import align_labels

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from harness.analysis.confirmation import find_champion, find_model_run
-from harness.doctor.check_best_trial import build_study_run, compute_champion, get_study_command
-from harness.doctor.check_trial_counts import build_latest_point
-from harness.doctor.findings import AddPoints, Finding, format_metric
-from harness.doctor.snapshot import Snapshot
+from harness.checks.check_best_trial import build_study_run, compute_champion, get_study_command
+from harness.checks.check_trial_counts import build_latest_point
+from harness.checks.findings import AddPoints, Finding, format_metric
+from harness.checks.snapshot import Snapshot
 from harness.errors import HarnessError, StoreError
 from harness.stats.regression import compute_regression_metrics
 from harness.test_set.example_files import load_examples

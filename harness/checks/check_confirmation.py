@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.doctor.check_metrics import compare_with_document
-from harness.doctor.check_runs import STATUS
-from harness.doctor.findings import DIED, DeleteRun, Finding, RestoreRun, UpdateRun
-from harness.doctor.snapshot import Snapshot
+from harness.checks.check_metrics import compare_with_document
+from harness.checks.check_runs import STATUS
+from harness.checks.findings import DIED, DeleteRun, Finding, RestoreRun, UpdateRun
+from harness.checks.snapshot import Snapshot
 from harness.errors import StoreError
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.raw_types import RawRun

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.analysis.formatting import format_count
-from harness.doctor.findings import (
+from harness.checks.findings import (
     DIED,
     CloseStaleTrials,
     DeleteRun,
@@ -18,7 +18,7 @@ from harness.doctor.findings import (
     SendOutbox,
     UpdateRun,
 )
-from harness.doctor.snapshot import Snapshot
+from harness.checks.snapshot import Snapshot
 from harness.search.read_only import FrozenTrial, TrialState
 from harness.tracking.raw_types import DOCUMENT_FILE, RawRun, Status
 from harness.tracking.types import State

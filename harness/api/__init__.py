@@ -1,0 +1,13 @@
+"""The Python API: what `import harness` offers.
+
+study           a study as an object, from arguments or from a file
+study_keys      the keys of [study] and [data] as keyword arguments
+space           ranges and choices of a search space
+memory_data     frames, arrays, tensors and datasets as the files that a study reads
+model_source    a model class as a name that a worker can import
+arguments       check the types of arguments
+run             run a study
+result          the result of a study
+result_html     the same in a notebook
+recorded        load a study on record; predict, test, report, compare, replay, doctor, train
+"""

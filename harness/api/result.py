@@ -1,0 +1,154 @@
+"""The result of a study: its numbers, plots and models."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis.summary import Summary
+from harness.errors import ConfigError, StudyError, did_you_mean
+from harness.tracking.types import RunRecord, TestReading
+from harness.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from torch import nn
+
+    from harness.reports.plots.base import Plot
+    from harness.search.read_only import Study as OptunaStudy
+
+
+@dataclass(frozen=True, repr=False)
+class StudyResult:
+    """A finished study: the result of `run_study` and `load`.
+
+    Example:
+        >>> result.champion.settings["hidden"]
+        [64, 32]
+        >>> result.plot("val-accuracy").show()
+    """
+
+    summary: Summary
+    """All that the command prints: `print(result.summary.text())`."""
+    workspace: Workspace
+    tracking_uri: str
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.summary.study.name
+
+    @property
+    def champion(self) -> RunRecord:
+        """The trial that won: `champion.settings` is a dict, `champion.number` its number."""
+        return self.summary.champion
+
+    @property
+    def test(self) -> TestReading | None:
+        """The results on the test set, such as `test.accuracy`; None if it was not read."""
+        return self.summary.reading
+
+    @property
+    def report(self) -> Path:
+        """Path of the report's page; `open_report` opens it."""
+        return self.summary.report_path
+
+    @property
+    def model(self) -> str:
+        """URI of the champion's model, for `mlflow.pytorch.load_model`."""
+        return self.summary.model_uri
+
+    @property
+    def mlflow_run_id(self) -> str:
+        """The id of the study's run in MLflow; each trial is a child run."""
+        return self.summary.study.run_id
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row for each trial, indexed by number: its settings, state and best epoch."""
+        import pandas as pd
+
+        rows = []
+        for run in self.summary.study.trials:
+            row: dict[str, Any] = {"number": run.number, "state": run.state, "reason": run.reason}
+            if run.best is not None:
+                row |= {f"best_{name}": value for name, value in run.best.to_dict().items()}
+            rows.append(row | {"parameters": run.parameters} | run.spec.to_dict())
+        return pd.DataFrame(rows).set_index("number")
+
+    @property
+    def optuna_study(self) -> OptunaStudy:
+        """A copy of the search in Optuna, for `optuna.visualization` and `optuna.importance`."""
+        from harness.search.read_only import copy_optuna_study
+
+        return copy_optuna_study(self.workspace.study_storage(self.tracking_uri), self.name)
+
+    @cached_property
+    def plots(self) -> tuple[str, ...]:
+        """The names of the report's plots, which `plot` takes."""
+        return tuple(self._plots)
+
+    def plot(self, name: str) -> go.Figure:
+        """Return a plot of the report as a Plotly figure. Raises ConfigError for another name.
+
+        Args:
+            name: one of `plots`, such as `"val-accuracy"`, or the name of a section of the
+                report, such as `"curves"`, for its first plot.
+        """
+        from harness.reports.plots.registry import build_section_plots
+
+        if name in self._plots:
+            return self._plots[name].figure
+        if section := build_section_plots(name, self.summary):
+            return section[0].figure
+        raise ConfigError(
+            f"no plot '{name}'{did_you_mean(name, self.plots)}; there are {', '.join(self.plots)}"
+        )
+
+    def load_model(self) -> nn.Module:
+        """Return the champion's network in eval mode.
+
+        It takes raw inputs [N, *shape], uint8 images or float32 features, and returns logits
+        [N, classes], or for a regression numbers [N, 1] in the target's units.
+        """
+        from harness.inference.recorded_model import load_recorded_model
+
+        return load_recorded_model(self.workspace, self.tracking_uri, self.name).module
+
+    def predict(self, inputs: Any) -> Any:
+        """Return the champion's predictions; see `harness.predict`."""
+        from harness.inference.recorded_model import load_recorded_model
+
+        return load_recorded_model(self.workspace, self.tracking_uri, self.name).predict(inputs)
+
+    def open_report(self) -> None:
+        """Open the report's page in a browser."""
+        if not self.report.exists():
+            raise StudyError(f"{self.report} is not there; write it with: harness report")
+        webbrowser.open(self.report.resolve().as_uri())
+
+    def __repr__(self) -> str:
+        score, lines = self.summary.study.score, [f"StudyResult '{self.name}'"]
+        run, reading = self.champion, self.test
+        lines.append(f"  champion    trial {run.number}: {run.spec.describe()}")
+        lines.append(f"  validation  {score.format_score(run, full=True)}")
+        test = score.format_score(reading, full=True) if reading else "sealed, not read"
+        lines += [f"  test        {test}", f"  report      {self.report}"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from harness.api.result_html import format_result
+
+        return format_result(self.summary)
+
+    @cached_property
+    def _plots(self) -> dict[str, Plot]:
+        from harness.reports.plots.registry import PLOT_KINDS
+
+        plots: Sequence[Plot] = [plot for kind in PLOT_KINDS for plot in kind.build(self.summary)]
+        return {plot.name: plot for plot in plots}

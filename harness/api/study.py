@@ -1,0 +1,206 @@
+"""A study as an object: the same keys, checks and errors as a study file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from harness.api.arguments import format_seconds
+from harness.api.memory_data import read_memory
+from harness.api.model_source import ModelSource, find_model_source
+from harness.api.space import Choice, to_toml
+from harness.api.study_keys import StudyKeys
+from harness.config.loader import load, load_text
+from harness.config.schema import StudyConfig
+from harness.config.study_files import find_study
+from harness.config.study_tables import DataTable, StudyTable
+from harness.errors import ConfigError, did_you_mean
+from harness.workspace import private_files
+
+if TYPE_CHECKING:
+    from harness.api.result import StudyResult
+    from harness.api.run import RunKeys
+
+STUDIES_FOLDER = "studies"
+"""The folder in `mlruns` for the files of studies that are objects."""
+DURATIONS = ("timeout", "hung_after")
+
+
+class Study:
+    """A study from Python: the data, what is fixed, and what is sampled.
+
+    The keyword arguments are the keys of a study file, with the same defaults, checks and errors.
+    Before it runs, the study is written to `mlruns/studies/NAME/`: a study file, and the data and
+    the model if they are in memory. So it can also be run from a terminal.
+
+    Args:
+        name: the study's name in the record.
+        data: a built-in dataset, a path, a pandas DataFrame, (x, y) or (x, y, x_test, y_test) as
+            arrays, tensors or lists, a dict of such arrays by the names of an `.npz`, or a torch
+            Dataset of (input, label) pairs.
+        model: a `torch.nn.Module` class or `"package.module:Class"`; by default an MLP.
+        train: what all trials share: the keys of [train].
+        space: what is sampled: a `Range`, a `Choice`, or a list or dict as in a study file.
+        settings: the [[trial]] tables of a list.
+        confirm: the keys of [confirm].
+        keys: the keys of [study] and [data], such as `trials`, `timeout`, `target`, `task`.
+
+    Raises:
+        ConfigError: an argument is wrong.
+        DataError: the data is of an unknown type.
+
+    Example:
+        >>> study = harness.Study(
+        ...     "wine", frame, target="cultivar", trials=20,
+        ...     train={"epochs": 30},
+        ...     space={"hidden": [[32], [64, 32]],
+        ...            "learning_rate": harness.Range(1e-4, 1e-1, log=True)},
+        ... )
+        >>> result = study.run()
+    """
+
+    def __init__(
+        self,
+        name: str,
+        data: Any,
+        *,
+        model: type | str | None = None,
+        train: Mapping[str, Any] | None = None,
+        space: Mapping[str, Any] | None = None,
+        settings: Sequence[Mapping[str, Any]] = (),
+        confirm: Mapping[str, Any] | None = None,
+        **keys: Unpack[StudyKeys],
+    ) -> None:
+        self.name = name
+        self._file: Path | None = None
+        self._memory = read_memory(data)
+        self._models: list[ModelSource] = []
+        study, data_keys = _sort_keys(keys)
+        if self._memory is not None and self._memory.target:
+            data_keys.setdefault("target", self._memory.target)
+        self._data = None if self._memory is not None else str(data)
+        fixed = _check_table("train", train)
+        if model is not None:
+            if "model" in fixed:
+                raise ConfigError("Study: model is also in train; leave out one of them")
+            fixed["model"] = model
+        tables: dict[str, Any] = {
+            "study": {"name": name, **study},
+            "data": data_keys,
+            "train": fixed,
+            "space": _check_table("space", space),
+            "confirm": _check_table("confirm", confirm),
+            "trial": [_check_table("settings", each) for each in settings],
+        }
+        self._tables = to_toml(self._name_models(tables))
+        self.config  # noqa: B018 - raises the errors of a study file now
+
+    @classmethod
+    def _from_file(cls, path: Path) -> Study:
+        study = cls.__new__(cls)
+        study._file, study._memory, study._models = path, None, []
+        study.name = study.config.study.name
+        return study
+
+    @cached_property
+    def config(self) -> StudyConfig:
+        """The checked study."""
+        if self._file is not None:
+            return load(self._file)
+        return load_text(self.to_toml(), f"Study '{self.name}'")
+
+    def to_toml(self, home: str | Path = "mlruns") -> str:
+        """Return the study as the text of a study file; `home` is where its data is written."""
+        if self._file is not None:
+            return self.config.text
+        import tomli_w
+
+        tables = {**self._tables}
+        tables["data"] = {"name": self._data_name(Path(home)), **tables["data"]}
+        try:
+            return tomli_w.dumps({name: table for name, table in tables.items() if table})
+        except TypeError as error:
+            raise ConfigError(f"Study '{self.name}': {error}; give plain values") from None
+
+    def write(self, home: str | Path = "mlruns") -> Path:
+        """Write the study file, and the data and the model of memory beside it; return its path.
+
+        A study from a file is not written again.
+        """
+        if self._file is not None:
+            return self._file
+        folder = self._folder(Path(home))
+        with private_files():
+            folder.mkdir(parents=True, exist_ok=True)
+            if self._memory is not None:
+                self._memory.write(folder)
+            for model in self._models:
+                model.write(folder)
+            path = folder / f"{self.name}.toml"
+            path.write_text(self.to_toml(home), encoding="utf-8")
+        return path
+
+    def run(self, **options: Unpack[RunKeys]) -> StudyResult:
+        """Run the study, or resume it. The options are those of `harness.run_study`."""
+        from harness.api.run import run_study
+
+        return run_study(self, **options)
+
+    def __repr__(self) -> str:
+        config = self.config
+        parts = [repr(self.name), repr(config.data.name), f"trials={config.study.trials}"]
+        sampled = ", ".join(config.space.dimensions)
+        return f"Study({', '.join(parts)}{f', space: {sampled}' if sampled else ''})"
+
+    def _folder(self, home: Path) -> Path:
+        return home / STUDIES_FOLDER / self.name
+
+    def _data_name(self, home: Path) -> str:
+        if self._memory is None:
+            return str(self._data)
+        return (self._folder(home) / self._memory.file_name).as_posix()
+
+    def _name_models(self, value: Any) -> Any:
+        """Replace model classes by their names, and keep their sources to be written."""
+        if isinstance(value, type):
+            source = find_model_source(value)
+            self._models.append(source)
+            return source.name
+        if isinstance(value, Choice):
+            value = value.values
+        if isinstance(value, Mapping):
+            return {key: self._name_models(each) for key, each in value.items() if each is not None}
+        if isinstance(value, list | tuple):
+            return [self._name_models(each) for each in value]
+        return value
+
+
+def load_study(study: str | Path) -> Study:
+    """Load a study file by its name or path. Raises StudyError and ConfigError.
+
+    Example:
+        >>> harness.load_study("fashion-mnist").config.study.trials
+        50
+    """
+    return Study._from_file(find_study(study))
+
+
+def _sort_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the keys of [study] and those of [data]. Raises ConfigError for an unknown key."""
+    tables: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for key, value in keys.items():
+        fields = [table.model_fields.keys() - {"name"} for table in (StudyTable, DataTable)]
+        index = next((n for n, names in enumerate(fields) if key in names), None)
+        if index is None:
+            known = (*fields[0], *fields[1], "model", "train", "space", "settings", "confirm")
+            raise ConfigError(f"Study: unknown argument '{key}'{did_you_mean(key, known)}")
+        tables[index][key] = format_seconds(value) if key in DURATIONS else value
+    return tables
+
+
+def _check_table(name: str, table: Mapping[str, Any] | None) -> dict[str, Any]:
+    if table is not None and not isinstance(table, Mapping):
+        raise ConfigError(f"Study: {name} must be a dict, not {table!r}")
+    return dict(table or {})

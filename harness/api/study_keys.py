@@ -1,0 +1,38 @@
+"""The keys of [study] and [data] in a study file, as keyword arguments of `harness.Study`."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from harness.results import Objective, Task
+
+
+class StudyKeys(TypedDict, total=False):
+    """The keys of [study] and [data], apart from `name`. See the reference of study files."""
+
+    description: str
+    minutes: float
+    trials: int
+    objective: Objective
+    sampler: Literal["tpe", "random", "cmaes", "grid", "list"]
+    seeds: int
+    seed: int
+    pruner: Literal["median", "none"]
+    timeout: str | float
+    hung_after: str | float
+    task: Task
+    target: str
+    ignore: list[str]
+    size: list[int]
+    sheet: str
+    decimal: Literal["", ".", ","]
+    missing: list[str]
+    max_categories: int
+    validation: float
+    test: float
+    own_test: bool
+    own_validation: bool
+    classes: list[str]
+    drop_duplicates: bool
+    split_seed: int
+    normalize: bool

@@ -1,0 +1,129 @@
+"""A recorded model, and its predictions for arrays, frames and image files."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.analysis.lookup import find_trial
+from harness.data.types import Array
+from harness.errors import DataError, StudyError
+from harness.tracking.raw_types import WEIGHTS_FILE
+from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, StudyRun
+from harness.workspace import Workspace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from harness.tracking.base import Tracker
+
+BATCH_SIZE = 1000
+"""Examples that go through the network together."""
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """A network with its recorded weights, in eval mode."""
+
+    study: StudyRun
+    run: RunRecord
+    module: nn.Module
+    """Takes raw inputs [N, *shape]; returns logits [N, classes] or numbers [N, 1]."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        _, _, shape = self.study.facts.get("input", "").partition(" ")
+        return tuple(json.loads(shape)) if shape else tuple(self.module.mean.shape)  # type: ignore[arg-type]
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether it takes images as uint8, not float32 features."""
+        return self.study.facts.get("input", "").startswith("uint8")
+
+    def compute_outputs(self, inputs: Any) -> npt.NDArray[np.float32]:
+        """Return the network's outputs [N, classes] for raw inputs. Raises DataError."""
+        import torch
+
+        examples = self._check_inputs(inputs)
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(examples), BATCH_SIZE):
+                batch = torch.from_numpy(examples[start : start + BATCH_SIZE])
+                parts.append(self.module(batch).numpy())
+        outputs = len(self.study.classes) or 1
+        return np.concatenate(parts) if parts else np.zeros((0, outputs), np.float32)
+
+    def predict(self, inputs: Any) -> Array:
+        """Return the class names [N], or the numbers [N] of a regression. Raises DataError."""
+        outputs = self.compute_outputs(inputs)
+        if not self.study.classes:
+            return outputs[:, 0]
+        names: Array = np.array(self.study.classes)
+        chosen: Array = names[outputs.argmax(1)]
+        return chosen
+
+    def predict_probabilities(self, inputs: Any) -> npt.NDArray[np.float64]:
+        """Return the probability of each class [N, classes]. Raises StudyError for a regression."""
+        if not self.study.classes:
+            raise StudyError(f"'{self.study.name}' predicts a number, which has no probabilities")
+        import torch
+
+        from harness.engine.losses import compute_probabilities
+
+        logits = torch.from_numpy(self.compute_outputs(inputs)).double()
+        return compute_probabilities(self.run.spec.loss, logits).numpy()
+
+    def _check_inputs(self, inputs: Any) -> Array:
+        """Return inputs as an array of examples. Raises DataError."""
+        if callable(getattr(inputs, "detach", None)):
+            inputs = inputs.detach().cpu().numpy()
+        array: Array = np.asarray(inputs)
+        name, shape = self.study.name, self.shape
+        if array.dtype.kind not in "buif":
+            raise DataError(f"inputs are of type {array.dtype}; '{name}' takes numbers")
+        if len(shape) == 3 and array.shape[1:] == (*shape[1:], shape[0]):
+            array = np.moveaxis(array, -1, 1)  # channels last
+        if math.prod(array.shape[1:]) != math.prod(shape) or array.ndim < 2:
+            wanted = ", ".join(map(str, shape))
+            raise DataError(f"inputs are {list(array.shape)}; '{name}' takes [N, {wanted}]")
+        array = array.reshape(-1, *shape)
+        if not self.takes_bytes:
+            return np.ascontiguousarray(array, np.float32)
+        pixels = array.astype(np.uint8)
+        if (pixels != array).any():
+            raise DataError(f"inputs are not whole numbers from 0 to 255, which '{name}' takes")
+        return np.ascontiguousarray(pixels)
+
+
+def load_recorded_model(workspace: Workspace, tracking_uri: str | None, name: str) -> RecordedModel:
+    """Load the model of a study, a trial `STUDY/12`, a run id or `models:/NAME@champion`.
+
+    Raises StudyError, StoreError.
+    """
+    from harness.models.mlp import load_model
+    from harness.models.user_code import importable_from
+
+    tracker = workspace.open_tracker(tracking_uri, reading=True)
+    study, run = find_trial(tracker, name)
+    folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
+    with importable_from(folder, Path.cwd()):
+        module = load_model(run.spec, len(study.classes), read_weights(tracker, study, run))
+    return RecordedModel(study, run, module)
+
+
+def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:
+    """Read a run's recorded weights. Raises StudyError if they were not kept."""
+    weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
+    if weights is not None:
+        return weights
+    files = tracker.read_files([each.run_id for each in study.trials], WEIGHTS_FILE)
+    numbers = [str(each.number) for each in study.trials if each.run_id in files]
+    known = f"; they are of {', '.join(numbers[:8])}" if numbers else ""
+    raise StudyError(f"the weights of {study.name}/{run.number} were not kept{known}")
