@@ -172,7 +172,7 @@ def new_study(
         str,
         typer.Argument(
             metavar="PATH|DATASET",
-            help="Folder of images by class; .npz, .csv, .tsv or .xlsx file; built-in dataset.",
+            help="Folder of images by class; .csv, .xlsx, .parquet, ... or .npz; built-in dataset.",
         ),
     ],
     target: Annotated[

@@ -10,7 +10,11 @@ image_values    decodes images to 8 bits
 image_folder    a folder of images by class
 float32         numbers as float32, and what it cannot hold
 npz             an .npz of arrays
-table_files     the cells of a CSV or Excel file
+table           the cells of a table
+text_files      reads a CSV or TSV file
+excel_files     reads a sheet of an Excel file
+arrow_files     reads a Parquet or Feather file
+table_files     reads any of these, and checks the columns' names
 column_types    numbers, money, dates and times in columns of texts
 similar_names   names that differ only in spaces, case or a final dot
 tabular         a CSV or Excel table as features and labels

@@ -1,7 +1,7 @@
 """Custom data: find the folder of images or the file at a path, and hash its content.
 
-It is a folder of images by class, an `.npz` of arrays, or a CSV or Excel table. A relative path
-begins in the working directory, else in the folder of the built-in datasets.
+It is a folder of images by class, an `.npz` of arrays, or a CSV, Excel, Parquet or Feather table.
+A relative path begins in the working directory, else in the folder of the built-in datasets.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import json
 import os
 from pathlib import Path
 
+from harness.data.arrow_files import ARROW_SUFFIXES
 from harness.data.image_files import is_archive
 from harness.data.types import MISSING_TEXTS, DataOptions, Source
 from harness.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx")
+TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", *ARROW_SUFFIXES)
 TABLE_KEYS = ("sheet", "decimal", "missing", "max_categories")
 """The keys of [data] that only a table has."""
 FILE_SUFFIXES = (".npz", *TABLE_SUFFIXES)
@@ -119,8 +120,11 @@ def _find_file(name: str, path: Path, options: DataOptions) -> Source:
 
     digest = _hash_options(_hash_file(path), options)
     _refuse_keys(name, "a file", options, ("size",))
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        if path.suffix.lower() != ".xlsx":
+    suffix = path.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        if suffix in ARROW_SUFFIXES:
+            _refuse_keys(name, f"a {suffix} file", options, ("sheet", "decimal"))
+        elif suffix != ".xlsx":
             _refuse_keys(name, "a text file", options, ("sheet",))
         return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, options))
     _refuse_keys(name, "an .npz", options, ("ignore", *TABLE_KEYS))

@@ -23,7 +23,8 @@ from harness.data.column_types import (
 )
 from harness.data.float32 import check_targets, find_offset, to_finite_float32
 from harness.data.similar_names import describe_similar_names
-from harness.data.table_files import Table, format_toml_list, read_table
+from harness.data.table import Table, format_toml_list
+from harness.data.table_files import read_table
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
 

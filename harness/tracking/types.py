@@ -80,7 +80,7 @@ class StudyRecord:
         return {name: self.facts[name] for name in ENVIRONMENT_FACTS if name in self.facts}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TestReading:
     """One trial's result on the test set. Stored as JSON by field name."""
 
@@ -143,6 +143,10 @@ class TestReading:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name}={value:.6g}" for name, value in self.figures.items())
+        return f"TestReading({figures}, examples={self.examples})"
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
@@ -151,7 +155,7 @@ class TestReading:
         return cls(**values | {"confusion": confusion, "overlap": overlap} | intervals)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RunRecord:
     """The run of a trial, or a confirmation run, as it is read from the store."""
 
@@ -198,6 +202,10 @@ class RunRecord:
         """The validation accuracy or RMSE of the best epoch, which the trial must have."""
         assert self.best is not None
         return self.best.score
+
+    def __repr__(self) -> str:
+        score = "" if self.best is None else f", best epoch {self.best.epoch}: {self.score:.6g}"
+        return f"RunRecord(trial {self.number}: {self.spec.describe()}{score})"
 
     def objective_value(self, objective: Objective) -> float | None:
         """Return the objective at the best epoch; None for a run without one."""

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -572,3 +573,36 @@ def test_newer_keys_change_neither_the_digest_nor_the_definition(table: Path) ->
         not {"max_categories", "sheet", "missing", "own_validation"}
         & load("quickstart", keys).definition()["data"].keys()
     )
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+def test_a_parquet_or_feather_file_keeps_its_types(tmp_path: Path, suffix: str) -> None:
+    frame = pd.DataFrame(make_houses())
+    frame["street"] = frame["street"].astype("category")
+    frame["tax"] = [Decimal(number) / 10 for number in range(ROWS)]
+    path = tmp_path / f"houses{suffix}"
+    save = frame.to_parquet if suffix == ".parquet" else frame.to_feather
+    save(path)
+    files = make(path, ignore=["kind"]).training
+    csv = write(tmp_path / "houses.csv", frame.to_dict("series"))
+    expected = make(csv, ignore=["kind"]).training
+    assert files.columns == expected.columns
+    assert np.array_equal(np.load(files.inputs), np.load(expected.inputs))
+    assert np.array_equal(np.load(files.labels), np.load(expected.labels))
+    with pytest.raises(DataError, match=r"sheet: .* is a \.\w+ file, which has none"):
+        make(path, ignore=["kind"], sheet="x")
+
+
+def test_a_parquet_file_with_an_index_or_with_lists(tmp_path: Path) -> None:
+    path = tmp_path / "houses.parquet"
+    frame = pd.DataFrame(make_houses()).set_index("area").drop(columns="kind")
+    frame.to_parquet(path)
+    assert make(path).training.columns[0] == "area"
+    frame["rooms"] = [["kitchen"]] * ROWS
+    frame.to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'rooms' holds list<.*leave it out by"):
+        make(path)
+    assert "rooms" not in make(path, ignore=["rooms"]).training.columns
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"houses\.parquet: cannot be read as a table"):
+        make(path)
