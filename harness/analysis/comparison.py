@@ -13,8 +13,9 @@ from harness.analysis.paired_tests import PairedTest, read_predictions, run_pair
 from harness.errors import UserError
 from harness.results import EpochMetrics
 from harness.stats.proportions import SIGNIFICANCE_LEVEL, adjust_p_values
-from harness.system.terminal import escape
-from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun, TestReading
+from harness.system.terminal import align_labels, escape
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -60,7 +61,7 @@ class Side:
         return trial | data | {"split": self.study.facts.get("split_hash", "unknown")[:12]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The result of `compare`: each trial but the first is tested against the first."""
 
@@ -113,6 +114,9 @@ class Comparison:
             counts = f"A is nearer on {test.only_first}, {letter} on {test.only_second}"
         examples = format_count(test.examples, "example")
         return f"{conclusion} on {examples}: {counts} ({test.test_name} p = {p:.2g})"
+
+    def __repr__(self) -> str:
+        return align_labels(self.lines)
 
     def to_dict(self) -> dict[str, Any]:
         return {

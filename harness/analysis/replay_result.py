@@ -27,7 +27,7 @@ from harness.tracking.types import RunRecord, StudyRun
 Agreement = Literal["bitwise", "within spread", "differs"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReplayResult:
     """A trial that was trained again, compared with its record."""
 
@@ -166,6 +166,9 @@ class ReplayResult:
             "library was changed without a new version, variables of PyTorch or MKL are set, or "
             "memory is faulty"
         ]
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def to_dict(self) -> dict[str, Any]:
         return {

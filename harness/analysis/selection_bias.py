@@ -13,7 +13,8 @@ from harness.analysis.corrected_score import CorrectedScore
 from harness.analysis.formatting import format_count
 from harness.analysis.seed_variance import SeedScores
 from harness.metrics import ACCURACY, Score
-from harness.tracking.types import StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import StudyRun
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ from harness.models.baselines import BASELINES_FILE, Baselines
 from harness.models.export import read_export_problem
 from harness.system.terminal import align_labels
 from harness.tracking.mlflow import saved_view
-from harness.tracking.types import RunRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker

@@ -14,7 +14,8 @@ from harness.analysis.formatting import (
     format_times,
     score_to_dict,
 )
-from harness.tracking.types import StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import StudyRun
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary

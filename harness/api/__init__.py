@@ -3,6 +3,7 @@
 study           a study as an object, from arguments or from a file
 study_keys      the keys of [study] and [data] as keyword arguments
 space           ranges and choices of a search space
+toml            the text of a study file
 memory_data     frames, arrays, tensors and datasets as the files that a study reads
 model_source    a model class as a name that a worker can import
 arguments       check the types of arguments

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.summary import Summary
 from harness.errors import ConfigError, StudyError, did_you_mean
-from harness.tracking.types import RunRecord, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import RunRecord
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class Range:
     zero: float = 0.0
     """Probability of exactly 0; needs `log`."""
 
-    def to_toml(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """Return the range as a study file has it."""
         options = {"log": self.log, "zero": self.zero}
         return {"low": self.low, "high": self.high} | {k: v for k, v in options.items() if v}
@@ -40,19 +40,6 @@ class Choice:
 
     values: Sequence[Any]
 
-    def to_toml(self) -> list[Any]:
+    def to_plain(self) -> list[Any]:
         """Return the choice as a study file has it."""
         return list(self.values)
-
-
-def to_toml(value: Any) -> Any:
-    """Return a value as a study file has it: plain numbers, strings, lists and tables."""
-    if isinstance(value, Range | Choice):
-        value = value.to_toml()
-    if isinstance(value, Mapping):
-        return {str(key): to_toml(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | range):
-        return [to_toml(each) for each in value]
-    if callable(getattr(value, "tolist", None)):  # NumPy's numbers and arrays
-        return value.tolist()
-    return value

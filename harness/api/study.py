@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from harness.api.arguments import format_seconds
 from harness.api.memory_data import read_memory
 from harness.api.model_source import ModelSource, find_model_source
-from harness.api.space import Choice, to_toml
+from harness.api.space import Choice
 from harness.api.study_keys import StudyKeys
+from harness.api.toml import format_toml, to_plain
 from harness.config.loader import load, load_text
 from harness.config.schema import StudyConfig
 from harness.config.study_files import find_study
@@ -94,7 +95,10 @@ class Study:
             "confirm": _check_table("confirm", confirm),
             "trial": [_check_table("settings", each) for each in settings],
         }
-        self._tables = to_toml(self._name_models(tables))
+        try:
+            self._tables = to_plain(self._name_models(tables))
+        except ValueError as error:
+            raise ConfigError(f"Study '{name}': {error}") from None
         self.config  # noqa: B018 - raises the errors of a study file now
 
     @classmethod
@@ -115,14 +119,9 @@ class Study:
         """Return the study as the text of a study file; `home` is where its data is written."""
         if self._file is not None:
             return self.config.text
-        import tomli_w
-
         tables = {**self._tables}
         tables["data"] = {"name": self._data_name(Path(home)), **tables["data"]}
-        try:
-            return tomli_w.dumps({name: table for name, table in tables.items() if table})
-        except TypeError as error:
-            raise ConfigError(f"Study '{self.name}': {error}; give plain values") from None
+        return format_toml(tables)
 
     def write(self, home: str | Path = "mlruns") -> Path:
         """Write the study file, and the data and the model of memory beside it; return its path.

@@ -26,7 +26,8 @@ from harness.tracking.raw_types import (
     Point,
     selection_file,
 )
-from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun
 
 RESTORE_FILE = "restore the file from a backup"
 PARTS = ("test", "training")

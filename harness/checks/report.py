@@ -97,7 +97,7 @@ class StudyReport:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DoctorReport:
     """The findings of all checked studies."""
 
@@ -112,6 +112,9 @@ class DoctorReport:
         if not self.studies:
             return "no studies yet; start one with: harness run-study quickstart"
         return "\n".join(align_labels(study.lines) for study in self.studies)
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def to_dict(self) -> dict[str, Any]:
         return {"healthy": self.healthy, "studies": [each.to_dict() for each in self.studies]}

@@ -21,8 +21,9 @@ from harness.test_set.log import TestSetLog
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.outbox import SUFFIX, RefusedWrites, read_refused
 from harness.tracking.raw_types import DOCUMENT_FILE, READINGS_FILE, RawReader, RawRun, RawStudy
+from harness.tracking.test_reading import TestReading
 from harness.tracking.trial_document import parse_trial_document
-from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT, TestReading
+from harness.tracking.types import CONFIRM_INFIX, TEST_SET_FACT
 from harness.workspace import Workspace
 
 WORKER = re.compile(rb"multiprocessing\.forkserver.*harness\.executors", re.DOTALL)

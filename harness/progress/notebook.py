@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 from IPython.display import HTML, DisplayHandle
@@ -49,6 +50,9 @@ class NotebookDisplay:
         self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
+        with warnings.catch_warnings():  # it asks for widgets, which are not needed here
+            warnings.simplefilter("ignore")
+            import tqdm.auto  # noqa: F401
         self._handle.display(self._render(self._view.draw()))  # type: ignore[no-untyped-call]
         return self
 

@@ -25,11 +25,11 @@ from harness.sweep.progress import ProgressDisplay
 from harness.system.signals import StopFlag
 from harness.system.terminal import align_labels
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 from harness.trial import TrialSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
     """The result of `train_once`."""
 
@@ -65,6 +65,9 @@ class TrainResult:
             lines.append(("examples", f"harness predict {self.run_id} --test 12"))
         lines.append(("browse", f"harness ui {self.experiment}"))
         return align_labels(lines, width)
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values, for --format json."""

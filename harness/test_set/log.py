@@ -44,7 +44,7 @@ from harness.test_set.overlap import (
     describe_overlaps,
     find_overlaps,
 )
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 
 NAME_LENGTH = 16
 """Hex digits of the hash in the file name."""

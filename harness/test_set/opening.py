@@ -25,7 +25,7 @@ from harness.stats.regression import (
 from harness.test_set.log import TestSetLog
 from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TestPredictions
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 from harness.trial import Loss
 
 BATCH = 500

@@ -2,6 +2,7 @@
 
 base            the Tracker protocol
 types           the values that trackers write and read
+test_reading    a result on the test set
 name_holder     who holds a study's name in a store
 trial_document  `trial.json`: settings and learning curves of a trial
 predictions     the files of a trial's predictions

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from harness.results import EpochMetrics, Outcome
 from harness.tracking.name_holder import NameHolder
-from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun
 from harness.trial import Trial
 
 

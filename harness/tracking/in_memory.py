@@ -13,15 +13,8 @@ from harness.tracking.base import ignore
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
-from harness.tracking.types import (
-    CONFIRM_INFIX,
-    Curve,
-    RunRecord,
-    State,
-    StudyRecord,
-    StudyRun,
-    TestReading,
-)
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import CONFIRM_INFIX, Curve, RunRecord, State, StudyRecord, StudyRun
 from harness.trial import Trial
 
 

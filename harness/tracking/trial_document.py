@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.results import EpochMetrics, TrialResult
-from harness.tracking.types import parse_interval
+from harness.tracking.test_reading import parse_interval
 from harness.trial import TrialSpec
 
 

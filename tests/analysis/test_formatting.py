@@ -20,7 +20,7 @@ from harness.stats.proportions import (
     compute_mean_interval,
     compute_simultaneous_interval,
 )
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 
 CLASSES = ("Bag", "Shirt", "Hat", "Coat")
 CONFUSION = ((95, 5, 0, 0), (20, 70, 0, 10), (0, 0, 0, 0), (1, 2, 0, 17))

@@ -11,7 +11,8 @@ import numpy as np
 from harness.results import EpochMetrics
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
-from harness.tracking.types import RunRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
 
 SETTINGS: dict[str, dict[str, Any]] = {

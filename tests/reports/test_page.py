@@ -28,14 +28,8 @@ from harness.reports.uncertainty_section import build_uncertainty_section
 from harness.results import EpochMetrics
 from harness.stats.proportions import compute_simultaneous_interval
 from harness.tracking.in_memory import InMemoryTracker
-from harness.tracking.types import (
-    CONFIRM_FACT,
-    CONFIRM_INFIX,
-    RunRecord,
-    State,
-    StudyRun,
-    TestReading,
-)
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import CONFIRM_FACT, CONFIRM_INFIX, RunRecord, State, StudyRun
 from harness.trial import TrialSpec
 
 HOSTILE = "</script><script>alert('x')</script>\"'&"

@@ -20,7 +20,8 @@ from harness.reports.recommendations import MAX_RECOMMENDATIONS
 from harness.reports.study_page import build_study_page
 from harness.reports.test_set_recommendations import recommend_from_test_set
 from harness.tracking.in_memory import InMemoryTracker
-from harness.tracking.types import RunRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import RunRecord, StudyRun
 from tests.support.synthetic_study import make_study
 
 

@@ -23,7 +23,8 @@ from harness.config.loader import load
 from harness.data.leakage import DataQuality, Duplicates, SplitContents
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.tracking.base import Tracker
-from harness.tracking.types import RunRecord, State, StudyRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import RunRecord, State, StudyRecord, StudyRun
 from harness.trial import Trial, TrialSpec
 
 FASHION = (

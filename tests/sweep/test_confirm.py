@@ -45,7 +45,8 @@ from harness.tracking.predictions import (
     TestPredictions,
 )
 from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support.sealed_test_set import open_test_set

@@ -27,7 +27,8 @@ from harness.test_set.sealed import SealedTest
 from harness.test_set.selection import Selection, freeze_selection
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
-from harness.tracking.types import State, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import State, StudyRun
 from harness.workspace import Workspace
 from tests.support.list_study import LIST, write
 

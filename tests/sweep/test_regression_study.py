@@ -37,8 +37,8 @@ from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
+from harness.tracking.test_reading import TestReading
 from harness.tracking.trial_document import build_trial_document, parse_trial_document
-from harness.tracking.types import TestReading
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support import regression_table

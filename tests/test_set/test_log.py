@@ -21,7 +21,7 @@ from harness.sweep.train_once import train_once
 from harness.test_set.log import TestSetLog
 from harness.test_set.opening import read_test_set
 from harness.test_set.sealed import SealedTest
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 from harness.workspace import Workspace
 
 STUDY = """

@@ -20,7 +20,7 @@ from harness.metrics import Score
 from harness.stats.proportions import compute_interval
 from harness.test_set.log import Opening, TestSetLog
 from harness.test_set.sealed import SealedTest, identify_parts
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]

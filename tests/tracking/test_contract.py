@@ -20,7 +20,8 @@ from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.outbox import OutboxTracker
 from harness.tracking.predictions import Predictions
-from harness.tracking.types import StudyRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import StudyRecord, StudyRun
 from harness.trial import Trial, TrialSpec
 
 RECORD = StudyRecord(

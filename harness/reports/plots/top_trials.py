@@ -19,7 +19,8 @@ from harness.reports.plots.style import (
     escape_label,
 )
 from harness.results import count_correct
-from harness.tracking.types import RunRecord, StudyRun, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.results import EpochMetrics, TrialResult
 from harness.tracking.raw_types import DIGEST_TAG
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 
 
 def curve_metrics(epoch: EpochMetrics) -> dict[str, float]:

@@ -8,7 +8,7 @@ from mlflow.entities import Metric, Run
 
 from harness.results import EpochMetrics, TrialResult
 from harness.tracking.mlflow.naming import curve_metrics, reading_metrics, trial_metrics
-from harness.tracking.types import TestReading
+from harness.tracking.test_reading import TestReading
 
 
 def curve_points(epochs: Sequence[EpochMetrics]) -> list[Metric]:

@@ -25,6 +25,7 @@ from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.naming import CLASSES_TAG, DEFINITION_TAG, join_tags
 from harness.tracking.mlflow.run_records import damage_as_store_error, parse_tags, read_record
 from harness.tracking.raw_types import READINGS_FILE
+from harness.tracking.test_reading import TestReading
 from harness.tracking.types import (
     CONFIRM_FACT,
     CONFIRM_INFIX,
@@ -32,7 +33,6 @@ from harness.tracking.types import (
     RunRecord,
     State,
     StudyRun,
-    TestReading,
 )
 
 READER_THREADS = 8

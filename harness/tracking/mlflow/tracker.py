@@ -40,14 +40,9 @@ from harness.tracking.mlflow.runs import (
     trial_tags,
 )
 from harness.tracking.raw_types import READINGS_FILE, STUDY_FILE, WEIGHTS_FILE, selection_file
+from harness.tracking.test_reading import TestReading
 from harness.tracking.trial_document import build_trial_document
-from harness.tracking.types import (
-    Curve,
-    RunRecord,
-    State,
-    StudyRecord,
-    TestReading,
-)
+from harness.tracking.types import Curve, RunRecord, State, StudyRecord
 from harness.trial import Trial
 
 STATUS = {

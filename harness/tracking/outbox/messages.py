@@ -16,7 +16,8 @@ from pydantic import Base64Bytes, ConfigDict, Field, TypeAdapter
 
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.tracking.base import Tracker
-from harness.tracking.types import Curve, State, StudyRecord, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import Curve, State, StudyRecord
 from harness.trial import Trial
 
 

@@ -24,7 +24,8 @@ from harness.tracking.outbox.reads import Result, StoreReads
 from harness.tracking.outbox.refused import RefusedWrites
 from harness.tracking.outbox.restoring import restore_refused
 from harness.tracking.outbox.sender import Sender
-from harness.tracking.types import Curve, State, StudyRecord, TestReading
+from harness.tracking.test_reading import TestReading
+from harness.tracking.types import Curve, State, StudyRecord
 from harness.trial import Trial
 
 MAX_PAUSE = 5.0

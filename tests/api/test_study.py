@@ -1,0 +1,259 @@
+"""`harness.Study`: the same keys, checks and bits as a study file; data and models of memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import Dataset, TensorDataset
+
+import harness
+from harness.api.memory_data import read_memory
+from harness.api.study_keys import StudyKeys
+from harness.config.loader import load
+from harness.config.study_tables import DataTable, StudyTable
+from harness.errors import ConfigError, DataError
+from tests.support.digits_study import STUDY
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(60, 4)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int64)
+
+
+def test_the_arguments_are_the_keys_of_a_study_file() -> None:
+    keys = (StudyTable.model_fields.keys() | DataTable.model_fields.keys()) - {"name"}
+    assert get_type_hints(StudyKeys).keys() == keys
+
+
+def test_a_study_is_the_same_as_its_file(tmp_path: Path) -> None:
+    study = harness.Study(
+        "digits-7",
+        "digits",
+        trials=7,
+        timeout=90,
+        validation=0.2,
+        train={"epochs": np.int64(3), "optimizer": "adam"},
+        space={
+            "depth": harness.Range(1, 2),
+            "width": harness.Choice([16, 32]),
+            "learning_rate": harness.Range(1e-4, 1e-1, log=True),
+            "l2": {"low": 1e-6, "high": 1e-3, "log": True, "zero": 0.5},
+        },
+        confirm={"seeds": 2},
+    )
+    path = tmp_path / "digits-7.toml"
+    path.write_text(
+        textwrap.dedent("""
+        [study]
+        trials = 7
+        timeout = "90s"
+        [data]
+        name = "digits"
+        validation = 0.2
+        [train]
+        epochs = 3
+        optimizer = "adam"
+        [space]
+        depth = { low = 1, high = 2 }
+        width = [16, 32]
+        learning_rate = { low = 1e-4, high = 1e-1, log = true }
+        l2 = { low = 1e-6, high = 1e-3, log = true, zero = 0.5 }
+        [confirm]
+        seeds = 2
+        """)
+    )
+    assert study.config.definition() == load(path).definition()
+    written = study.write(tmp_path / "mlruns")
+    assert load(written).definition() == load(path).definition()
+
+
+def test_a_study_file_becomes_an_object_and_keeps_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    study = harness.load_study(path)
+    assert study.to_toml() == STUDY
+    assert study.write(tmp_path / "mlruns") == path
+    assert harness.load_study("quickstart").config.study.trials == 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trails": 5}, "Study: unknown argument 'trails'; did you mean 'trials'?"),
+        ({"trials": "5"}, "Study 'x': [study] trials: input should be a valid integer, not '5'"),
+        ({"train": {"epocs": 1}}, "Study 'x': [train] epocs: unknown key; did you mean 'epochs'?"),
+        ({"train": ["epochs"]}, "Study: train must be a dict, not ['epochs']"),
+        (
+            {"space": {"learning_rate": harness.Range(1, 0.1)}},
+            "Study 'x': [space] learning_rate: low = 1 must be below high = 0.1",
+        ),
+        ({"timeout": "soon"}, "[study] timeout: 'soon' is not a duration; write 90s, 10m or 2h"),
+        ({"model": torch.nn.Linear, "train": {"model": "a:B"}}, "model is also in train"),
+        ({"task": "regression", "classes": ["a", "b"]}, "classes: a regression has none"),
+        ({"train": {"epochs": {1, 2}}}, "Study 'x': {1, 2} is not a number, a string, a list"),
+    ],
+)
+def test_mistakes_are_one_line_when_the_study_is_made(arguments: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        harness.Study("x", "digits", **arguments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (5, "data: int is not supported; give a name, a path"),
+        ((X,), "data: 1 parts instead of 2 or 4"),
+        ((X, [{}] * 60), "data: y holds Python objects such as {}"),
+        ((pd.DataFrame(X), Y[:9]), "data: 60 rows, but labels of shape [9]"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are named 'a'; rename one"),
+        (([[1], [1, 2]], [0, 1]), "data: x is not an array"),
+    ],
+)
+def test_data_that_cannot_be_used_is_one_line(data: Any, message: str) -> None:
+    with pytest.raises(DataError) as error:
+        harness.Study("x", data)
+    assert message in str(error.value)
+
+
+class Pairs(Dataset[Any]):
+    def __len__(self) -> int:
+        return len(Y)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(X[index]), int(Y[index])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (X, Y),
+        {"x": X, "y": Y},
+        (torch.from_numpy(X), torch.from_numpy(Y)),
+        (X.tolist(), Y.tolist()),
+        Pairs(),
+        TensorDataset(torch.from_numpy(X), torch.from_numpy(Y)),
+    ],
+    ids=["arrays", "dict", "tensors", "lists", "dataset", "tensor dataset"],
+)
+def test_all_kinds_of_arrays_are_the_same_data(data: Any, tmp_path: Path) -> None:
+    memory = read_memory(data)
+    assert memory is not None
+    with np.load(memory.write(tmp_path)) as file:
+        np.testing.assert_array_equal(file["x"].astype(np.float32), X)
+        np.testing.assert_array_equal(file["y"], Y)
+
+
+def test_a_frame_keeps_its_types_and_its_labels(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"size": [1.5, None, 3.0], "kind": ["a", None, "b"], 7: [True, False, True]},
+        index=[5, 6, 7],
+    )
+    memory = read_memory((frame, pd.Series(["x", "y", "x"], name="label")))
+    assert memory is not None
+    assert memory.target == "label"
+    read = pd.read_parquet(memory.write(tmp_path))
+    assert list(read.columns) == ["size", "kind", "7", "label"]
+    assert read["7"].dtype == bool
+    assert read["size"].isna().tolist() == [False, True, False]
+
+
+def test_the_file_of_other_data_has_another_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": ["1", "2"], "b": [1, 2]})
+    names = {
+        read_memory(each).file_name  # type: ignore[union-attr]
+        for each in (frame, frame.assign(b=[1, 3]), frame.assign(a=[1, 2]), (X, Y), (X, 1 - Y))
+    }
+    assert len(names) == 5
+    assert read_memory(frame.copy()).file_name in names  # type: ignore[union-attr]
+
+
+def test_a_column_of_mixed_values_is_one_line(tmp_path: Path) -> None:
+    memory = read_memory(pd.DataFrame({"a": [1, "b"]}))
+    assert memory is not None
+    with pytest.raises(DataError, match=r"the frame cannot be stored .* column a"):
+        memory.write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+SCRIPT = """
+import functools
+import math as mathematics
+import torch
+import torch.nn as nn
+from torch.nn.functional import relu
+import harness
+
+WIDTH, GAIN = 24, mathematics.sqrt(2)
+frame = object()
+
+def twice(function):
+    return function
+
+class Base(nn.Module):
+    def forward(self, x):
+        frame = relu(self.body(x))  # a local name, not the variable above
+        return self.head(frame * GAIN)
+
+class Net(Base):
+    @twice
+    def __init__(self, inputs: int, classes: int, width: int = WIDTH):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width))
+        self.head = nn.Linear(width, classes)
+
+study = harness.Study("net", "digits", model=Net, trials=2, train={"epochs": 1},
+                      space={"learning_rate": harness.Range(1e-3, 1e-1, log=True)},
+                      confirm={"seeds": 0})
+"""
+
+
+def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(text)
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_source_of_a_model_in_a_script_is_stored_with_what_it_uses(tmp_path: Path) -> None:
+    done = run_script(tmp_path, SCRIPT + "study.write()")
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "mlruns" / "studies" / "net").glob("net_*.py")
+    code = f"import {file.stem} as m; print(m.Net(64, 10)(__import__('torch').ones(2, 64)).shape)"
+    alone = subprocess.run(
+        [sys.executable, "-c", code], cwd=file.parent, capture_output=True, text=True, check=True
+    )
+    assert alone.stdout == "torch.Size([2, 10])\n"
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_trains_its_own_model(tmp_path: Path) -> None:
+    """Two workers import the stored source; the script itself runs once."""
+    done = run_script(tmp_path, SCRIPT + "print('once'); print(study.run(workers=2))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("once") == 1
+    assert "champion    trial" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("GAIN = torch.ones(2)", "model: Net uses the variable 'GAIN' (a Tensor), which cannot be"),
+        ("exec('class Net(nn.Module):\\n def forward(self, x): ...')", "source of Net cannot be"),
+        ("def f():\n    class Net(Base): ...\n    return Net\nNet = f()", "defined inside f"),
+    ],
+    ids=["tensor", "no source", "local"],
+)
+def test_a_model_whose_source_cannot_be_stored_is_one_line(
+    tmp_path: Path, change: str, message: str
+) -> None:
+    done = run_script(tmp_path, SCRIPT.replace("study = ", f"{change}\nstudy = "))
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
