@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.api.estimators import SweepClassifier, SweepRegressor
     from harness.api.recorded import (
         compare,
         doctor,
@@ -44,6 +45,8 @@ _LOCATIONS = {
     "HarnessError": "harness.errors",
     "Range": "harness.api.space",
     "Study": "harness.api.study",
+    "SweepClassifier": "harness.api.estimators",
+    "SweepRegressor": "harness.api.estimators",
     "StudyResult": "harness.api.result",
     "TrialSpec": "harness.trial",
     "UserError": "harness.errors",
@@ -65,6 +68,8 @@ __all__ = [
     "Range",
     "Study",
     "StudyResult",
+    "SweepClassifier",
+    "SweepRegressor",
     "TrialSpec",
     "UserError",
     "compare",

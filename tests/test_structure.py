@@ -210,6 +210,8 @@ def test_the_public_names_are_these() -> None:
         "Range",
         "Study",
         "StudyResult",
+        "SweepClassifier",
+        "SweepRegressor",
         "TrialSpec",
         "UserError",
         "compare",

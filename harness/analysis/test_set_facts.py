@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
 
+NO_TEST_SET = "none held out: [data] test = 0"
 REUSED = (
     "the interval holds only if no earlier result influenced the choice; else the score is "
     "optimistic"
@@ -30,6 +31,8 @@ REUSED = (
 
 def build_test_fact(summary: Summary) -> Fact:
     study, reading, score = summary.study, summary.reading, summary.study.score
+    if reading is None and not study.has_test_set:
+        return Fact("test", "test set", NO_TEST_SET, NO_TEST_SET, None)
     if reading is None:
         sealed = f"sealed; open it once with: {summary.test_command}"
         return Fact("test", f"{study.test_name} set", sealed, sealed, None)

@@ -10,5 +10,6 @@ arguments       check the types of arguments
 run             run a study
 result          the result of a study
 result_html     the same in a notebook
+estimators      scikit-learn's interface
 recorded        load a study on record; predict, test, report, compare, replay, doctor, train
 """

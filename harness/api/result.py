@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from torch import nn
 
+    from harness.inference.recorded_model import RecordedModel
     from harness.reports.plots.base import Plot
     from harness.search.read_only import Study as OptunaStudy
 
@@ -117,15 +118,17 @@ class StudyResult:
         It takes raw inputs [N, *shape], uint8 images or float32 features, and returns logits
         [N, classes], or for a regression numbers [N, 1] in the target's units.
         """
+        return self.load_recorded_model().module
+
+    def load_recorded_model(self) -> RecordedModel:
+        """Return the champion's network with its classes and the shape of its input."""
         from harness.inference.recorded_model import load_recorded_model
 
-        return load_recorded_model(self.workspace, self.tracking_uri, self.name).module
+        return load_recorded_model(self.workspace, self.tracking_uri, self.name)
 
     def predict(self, inputs: Any) -> Any:
         """Return the champion's predictions; see `harness.predict`."""
-        from harness.inference.recorded_model import load_recorded_model
-
-        return load_recorded_model(self.workspace, self.tracking_uri, self.name).predict(inputs)
+        return self.load_recorded_model().predict(inputs)
 
     def open_report(self) -> None:
         """Open the report's page in a browser."""
@@ -138,7 +141,8 @@ class StudyResult:
         run, reading = self.champion, self.test
         lines.append(f"  champion    trial {run.number}: {run.spec.describe()}")
         lines.append(f"  validation  {score.format_score(run, full=True)}")
-        test = score.format_score(reading, full=True) if reading else "sealed, not read"
+        test = "sealed, not read" if self.summary.study.has_test_set else "no test set"
+        test = score.format_score(reading, full=True) if reading else test
         lines += [f"  test        {test}", f"  report      {self.report}"]
         return "\n".join(lines)
 

@@ -55,7 +55,10 @@ def list_studies(
                 "seeds": len(settings[0].runs) if settings else 0,
                 "objective": study.score.metric if best == corrected else study.objective,
                 "test": tested.score if tested else None,
-                "sealed": study.state == "COMPLETE" and champion is not None and tested is None,
+                "sealed": study.state == "COMPLETE"
+                and study.has_test_set
+                and champion is not None
+                and tested is None,
                 "started": study.started,
                 "recorded": True,
             }

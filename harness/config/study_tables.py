@@ -83,8 +83,9 @@ class DataTable(Table):
     """The most categories of a text column; by default 50, and at most half of the rows."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the training data held out as the validation set."""
-    test: float = Field(default=0.2, gt=0, lt=1)
-    """Fraction of all data held out as the test set, if the dataset has no test set."""
+    test: float = Field(default=0.2, ge=0, lt=1)
+    """Fraction of all data held out as the test set, if the dataset has no test set; 0 holds out
+    none, where the model is tested elsewhere."""
     own_test: bool = True
     """False does not use the dataset's test set: `test` of the training data is held out
     instead."""

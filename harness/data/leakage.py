@@ -7,6 +7,7 @@ and hashes leave this module: no input and no label. Its classes are counted aft
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -123,8 +124,8 @@ def group_examples(*arrays: Array) -> list[Array]:
     """
     digests = bytearray()
     for inputs in arrays:
-        rows = np.ascontiguousarray(inputs).reshape(len(inputs), -1).view(np.uint8)
-        for row in rows:
+        rows = np.ascontiguousarray(inputs).reshape(len(inputs), math.prod(inputs.shape[1:]))
+        for row in rows.view(np.uint8):
             digests += hashlib.blake2b(row.data, digest_size=16).digest()
     numbers = np.unique(np.frombuffer(digests, "S16"), return_inverse=True)[1].astype(np.int64)
     return np.split(numbers, np.cumsum([len(inputs) for inputs in arrays])[:-1])

@@ -113,11 +113,14 @@ def take_validation(
 
 
 def hold_out_test(arrays: DatasetArrays, fraction: float, seed: int, key: str) -> DatasetArrays:
-    """Return the dataset with a test set that is held out of its training set by `split_rows`.
+    """Return the dataset with a test set that is held out of its training set by `split_rows`;
+    an empty one if `fraction` is 0.
 
     A test set that it came with is dropped; its validation set stays whole. Raises DataError.
     """
     inputs, labels, is_validation = arrays.inputs, arrays.labels, arrays.is_validation
+    if not fraction:
+        return replace(arrays, test=(inputs[:0], labels[:0]), test_rows=hash_rows(np.arange(0)))
     rows = np.arange(len(labels)) if is_validation is None else np.flatnonzero(~is_validation)
     held_out = rows[split_rows(labels[rows], fraction, seed, key)[1]]
     rest = np.setdiff1d(np.arange(len(labels)), held_out)

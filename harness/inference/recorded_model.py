@@ -47,7 +47,7 @@ class RecordedModel:
         """Whether it takes images as uint8, not float32 features."""
         return self.study.facts.get("input", "").startswith("uint8")
 
-    def compute_outputs(self, inputs: Any) -> npt.NDArray[np.float32]:
+    def compute_outputs(self, inputs: Any) -> npt.NDArray[np.floating[Any]]:
         """Return the network's outputs [N, classes] for raw inputs. Raises DataError."""
         import torch
 
@@ -95,7 +95,7 @@ class RecordedModel:
             raise DataError(f"inputs are {list(array.shape)}; '{name}' takes [N, {wanted}]")
         array = array.reshape(-1, *shape)
         if not self.takes_bytes:
-            return np.ascontiguousarray(array, np.float32)
+            return np.require(array, np.float32, ["C", "W"])
         pixels = array.astype(np.uint8)
         if (pixels != array).any():
             raise DataError(f"inputs are not whole numbers from 0 to 255, which '{name}' takes")

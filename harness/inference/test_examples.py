@@ -166,7 +166,9 @@ def _not_read_error(study: StudyRun, run: RunRecord) -> StudyError:
     read = [study.name] if len(numbers) < len(study.readings) else []  # the study's final model
     read += [f"{study.name}/{number}" for number in numbers[:8]]
     known = f"; it was for {', '.join(read)}" if read else ""
-    if not study.readings:
+    if not study.has_test_set:
+        known = "; [data] test = 0 held out none"
+    elif not study.readings:
         known = f"; it is sealed, and is opened once with: harness test {study.name}"
     return StudyError(f"the test set was not read for {trial}{known}")
 

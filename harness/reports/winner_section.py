@@ -52,6 +52,8 @@ def list_figures(summary: Summary) -> list[Figure]:
     """Return the key figures: test, validation, and the hardest class or the best baseline."""
     study, reading = summary.study, summary.reading
     test = {"value": "sealed", "label": "test set, not read", "note": ""}
+    if not study.has_test_set:
+        test = {"value": "none", "label": "test set", "note": "[data] test = 0"}
     if reading is not None:
         test = _build_score_figure(study.score, study.test_name, reading, reading.mae)
     last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)

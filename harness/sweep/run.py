@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.analysis.confirmation import MODELS_KEPT
@@ -36,6 +37,8 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
     with use_process() as stop, plan.join_cluster() as plan:
         watcher.stage(f"preparing the data: {config.data.name}")
         prepared = plan.prepare(redraw=True)
+        if not prepared.sizes["test"]:
+            plan = replace(plan, opens_test_set=False)
         check_name(plan, prepared, fresh, watcher.message)
         with (
             check_models(plan, prepared) as plan,

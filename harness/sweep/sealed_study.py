@@ -74,6 +74,8 @@ def open_sealed_test_set(
     uri = workspace.resolve_tracking_uri(tracking_uri)
     reader = workspace.open_tracker(uri, reading=True)
     study = find_study(reader, name)
+    if not study.has_test_set:
+        raise StudyError(f"study '{study.name}' has no test set: its [data] has test = 0")
     selection = freeze_selection(study)
     if not list_unread_runs(study, selection):
         path, store = workspace.report_path(study.name, uri), workspace.format_uri(uri)

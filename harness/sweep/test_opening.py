@@ -82,8 +82,9 @@ def record_sealed_selection(
     study: StudyRun,
 ) -> None:
     """Record the frozen selection of a study whose test set stays sealed, and its training set."""
-    log = workspace.test_set_log(prepared.test_digest)
-    log.record_training(study.name, study.uid, identify_parts(prepared))
+    if prepared.sizes["test"]:
+        log = workspace.test_set_log(prepared.test_digest)
+        log.record_training(study.name, study.uid, identify_parts(prepared))
     if not study.classes:
         _, validation = _fit_baselines(prepared)
         tracker.log_file(study.uid, baselines.BASELINES_FILE, validation.to_json())

@@ -100,6 +100,8 @@ def train_once(plan: Plan, *, test: bool, watcher: ProgressDisplay) -> TrainResu
         raise ConfigError(f"{config.source}: [train] {error}") from None
     watcher.stage(f"preparing the data: {config.data.name}")
     prepared = plan.prepare()
+    if test and not prepared.sizes["test"]:
+        raise ConfigError(f"{config.source}: [data] test = 0 holds out no test set to open")
     with use_process() as stop, check_models(plan, prepared) as plan:
         return _train_planned(plan, prepared, test, watcher, stop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -182,6 +183,12 @@ class StudyRun:
         """`test`, or `stand-in` if the examples were held out of the training set instead."""
         has_test_set = self.definition.get("data", {}).get("own_test", True)
         return "test" if has_test_set else "stand-in"
+
+    @property
+    def has_test_set(self) -> bool:
+        """Whether examples were held out to test on; `[data] test = 0` holds out none."""
+        splits = json.loads(self.facts.get("splits", "{}"))
+        return bool(splits.get("test", [True])[0])
 
     @property
     def test_set_openings(self) -> int:
