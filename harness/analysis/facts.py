@@ -154,6 +154,7 @@ def _build_validation(summary: Summary) -> Fact:
         **score_to_dict(score, summary.study.classes, run),
         **{name.removeprefix("best/val_"): metric for name, metric in metrics},
         "seed": run.spec.seed,
+        "corrected_interval": corrected.interval if corrected else None,
         "corrected": corrected.to_dict() if corrected else None,
     }
     return Fact("validation", "validation", text, short, value)
@@ -175,11 +176,12 @@ def _describe_plain_mean(summary: Summary) -> str:
 
 
 def _build_contenders(summary: Summary) -> Fact:
-    contenders = summary.contenders
-    if contenders is None:
-        return Fact("contenders", value=None)
-    text, short = contenders.describe(), contenders.describe_briefly()
-    return Fact("contenders", "contenders", text, short, contenders.to_dict())
+    contenders, corrected = summary.contenders, summary.corrected_score
+    left_out = corrected.describe_left_out() if corrected else ""
+    text = "\n".join(filter(None, [contenders.describe() if contenders else "", left_out]))
+    short = "; ".join(filter(None, [contenders.describe_briefly() if contenders else "", left_out]))
+    value = contenders.to_dict() if contenders else None
+    return Fact("contenders", "contenders", text, short, value)
 
 
 def _build_smaller(summary: Summary) -> Fact:

@@ -187,6 +187,8 @@ def test_the_summary_reports_the_confirmation(result: StudyResult) -> None:
     assert document["confirmed"][0]["trial"] == summary.champion.number
     assert document["optimism"]["over_corrected"] == first.best.val_accuracy - corrected.value
     assert document["validation"]["corrected"]["value"] == corrected.value
+    assert document["validation"]["corrected_interval"] == [low, high]
+    assert document["validation"]["interval"] != [low, high], "that of the kept model alone"
     assert corrected.format_value() in summary.markdown()
     contenders = summary.contenders
     assert contenders is not None
