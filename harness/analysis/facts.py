@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
@@ -126,9 +126,8 @@ def _build_validation(summary: Summary) -> Fact:
     short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
     if complete > 1:
         chosen = f"the best of {format_count(complete, 'trial')}, not corrected for selection"
-        runs = summary.study.confirmation_runs
-        if failed := sum(each.state == "FAILED" for each in runs):  # if one did not, see below
-            chosen += f": {format_count(failed, 'confirmation run')} failed"
+        if failed := len(list_failed_runs(summary.study)):  # if one did not, see below
+            chosen += f": {format_count(failed, 'confirmation run')} failed; to retry, rerun"
         text, short = f"{text}; {chosen}", f"{score.format_value(run.score)}, {chosen}"
     seeds_of_setting = find_setting(summary.study, summary.champion)
     if seeds_of_setting and len(seeds_of_setting.runs) > 1:
