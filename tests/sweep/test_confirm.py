@@ -551,7 +551,11 @@ def test_a_dry_run_counts_the_confirmation_runs(tmp_path: Path) -> None:
     with_them = dry_run(make_plan(path, RunOptions(**options)))  # type: ignore[arg-type]
     without = dry_run(make_plan(path, RunOptions(**options, confirm=False)))  # type: ignore[arg-type]
     assert (with_them["confirming"], without["confirming"]) == (6, 0)
-    assert "up to 6 more runs, on new splits" in format_dry_run(with_them)
+    text = format_dry_run(with_them)
+    assert "up to 6 more runs, on new splits" in text
+    assert with_them["split_hash"] not in text
+    assert "as slow as the slowest of 8 random settings, timed now" in text
+    assert 0 < with_them["free_share"] <= 1
     margin = RunOptions(**options, overrides=["confirm.margin=1"])  # type: ignore[arg-type]
     assert dry_run(make_plan(path, margin))["confirming"] == 9, "a smaller network may be shown"
     assert "confirm  no" in format_dry_run(without)
