@@ -18,7 +18,6 @@ from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 from harness.trial import TrialSpec
 
-ENDED_STATES = ("COMPLETE", "FAILED")
 MODELS_KEPT = 5
 """The number of a search's best trials whose weights are kept."""
 MIN_EXAMPLES_FOR_MARGIN = 1.645**2 * 0.01
@@ -168,7 +167,9 @@ def list_missing_seeds(
 ) -> list[tuple[RunRecord, int]]:
     """Return (trial, seed) of the confirmation runs still to be trained, for the `top` settings.
 
-    A run that ended is not trained again, even if it failed. If the runs have so many `examples` of
+    A run that failed is trained again if none is complete: then nothing was confirmed, as after an
+    error in the network's code. Else it shows that training may fail, and ranks its setting lower.
+    If the runs have so many `examples` of
     new splits that a smaller network may be shown to be within the margin, the smallest candidate
     is confirmed too.
     """
@@ -176,15 +177,26 @@ def list_missing_seeds(
     if can_show_margin(examples, study.margin):
         candidate = find_small_candidate(study, top)
         trials += [candidate] if candidate else []
-    ended = {
-        (run.number, run.spec.seed) for run in study.confirmation_runs if run.state in ENDED_STATES
-    }
+    failed = list_failed_runs(study)
+    complete = [run for run in study.confirmation_runs if run.state == "COMPLETE"]
+    ended = {(run.number, run.spec.seed) for run in (*complete, *(failed if complete else ()))}
     return [
         (trial, seed)
         for trial in trials
         for seed in range(trial.spec.seed + 1, trial.spec.seed + 1 + seeds)
         if (trial.number, seed) not in ended
     ]
+
+
+def list_failed_runs(study: StudyRun) -> list[RunRecord]:
+    """Return the confirmation runs that failed, one for each trial and seed without a complete one.
+
+    A run that was trained again has several records.
+    """
+    runs = study.confirmation_runs
+    complete = {(run.number, run.spec.seed) for run in runs if run.state == "COMPLETE"}
+    failed = {(run.number, run.spec.seed): run for run in runs if run.state == "FAILED"}
+    return [run for key, run in failed.items() if key not in complete]
 
 
 def _select_top_trials(study: StudyRun, top: int) -> Iterator[RunRecord]:
@@ -204,7 +216,7 @@ def _build_confirmed_setting(study: StudyRun, trial: RunRecord) -> ConfirmedSett
     return ConfirmedSetting(
         trial,
         runs,
-        failed=sum(run.state == "FAILED" for run in confirmation_runs),
+        failed=sum(run.number == trial.number for run in list_failed_runs(study)),
         validation=SeedScores(
             tuple(_read_objective(study.score.metric, run) for run in runs), study.score
         ),

@@ -44,6 +44,10 @@ class Contender:
     not corrected for selection, which favours the champion."""
     name: str = ""
     """Of a setting of a grid or list."""
+    is_identical: bool = False
+    """Whether it has the champion's score on every example."""
+    has_seeds: bool = True
+    """Whether the interval includes the chance of seeds."""
 
     @property
     def title(self) -> str:
@@ -62,11 +66,16 @@ class Contender:
     def describe(self, score: Score) -> str:
         """`trial 7 is between 1.92 points worse and 1.10 better (95 %)`."""
         low, high = self.interval
+        level = "95 %" if self.has_seeds else "95 %, without seed variance"
+        if self.is_identical:
+            apart = score.format_difference(self.half_width)
+            same = f"{self.title} has the champion's score on every example"
+            return f"{same}; the two may differ by up to {apart} on others ({level})"
         if low > 0:
             least = score.format_difference(low).removesuffix(" points")
-            return f"{self.title} is {least} to {_format_end(score, high)} (95 %)"
+            return f"{self.title} is {least} to {_format_end(score, high)} ({level})"
         worse, better = _format_end(score, high), _format_end(score, low, unit=False)
-        return f"{self.title} is between {worse} and {better} (95 %)"
+        return f"{self.title} is between {worse} and {better} ({level})"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -75,6 +84,7 @@ class Contender:
             "interval": self.interval,
             "probability": self.probability,
             "largest_loss": self.largest_loss,
+            "includes_seeds": self.has_seeds,
         }
 
 
@@ -189,6 +199,8 @@ def compare_settings(
                 probabilities[index],
                 largest * scale / root,
                 names[index] if names else "",
+                is_identical=not lead.any(),
+                has_seeds=has_seeds,
             )
         )
     return Contenders(probabilities[0], tuple(others), scores.chosen.size, score, has_seeds)

@@ -1,7 +1,8 @@
 """The score of a search's confirmed settings, corrected for selection, with one interval.
 
-The confirmation runs have new splits, so their validation examples had no part in the search. What
-is left to correct is the choice of the best epoch of each run, and of the best of these settings:
+The confirmation runs have new splits. Their validation examples were training examples in the
+search, so no trial was scored on them, and they did not choose these settings. What is left to
+correct is the choice of the best epoch of each run, and of the best of these settings:
 `harness.stats.selection` repeats both on resamples.
 """
 
@@ -49,10 +50,17 @@ class CorrectedScore:
     margin: float
     """See `[confirm] margin`."""
     score: Score
+    left_out: int = 0
+    """Confirmed settings that are not compared, because they lack a complete run on a split."""
 
     @property
     def smaller(self) -> Contender | None:
-        """The smallest network that is shown to be within the margin; None if none is."""
+        """The smallest network that is shown to be within the margin; None if none is.
+
+        A single split shows nothing: the seed variance is unknown.
+        """
+        if self.interval is None:
+            return None
         proven = [each for each in self._list_smaller() if each.is_within(self.margin)]
         return min(proven, key=lambda each: each.trial.parameters, default=None)
 
@@ -76,6 +84,15 @@ class CorrectedScore:
         """`0.5 points`, or for a regression `0.5 %`."""
         return f"{self.margin:g} {'points' if self.score.task == 'classes' else '%'}"
 
+    def describe_left_out(self) -> str:
+        """`1 other setting is not compared: no complete run on one of its splits`, or empty."""
+        if not self.left_out:
+            return ""
+        are = "is" if self.left_out == 1 else "are"
+        of = "one of its splits" if self.left_out == 1 else "some of their splits"
+        count = format_count(self.left_out, "other setting")
+        return f"{count} {are} not compared: no complete run on {of}"
+
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""
         name = self.score.field_name
@@ -92,6 +109,7 @@ class CorrectedScore:
             "interval": self.interval,
             "splits": self.splits,
             "examples": self.examples,
+            "left_out": self.left_out,
             "margin": self.margin,
             "smaller": smaller.trial.number if smaller else None,
         }
@@ -118,8 +136,10 @@ def compute_corrected_score(
     if not read[champion.uid]:
         return None
     trials = [each.trial for each in (winner, *others) if read[each.trial.uid]]
-    scores = correct_for_selection([read[trial.uid] for trial in trials])
-    return _build_score(study, trials, scores)
+    scores = correct_for_selection(
+        [read[trial.uid] for trial in trials], root=study.objective == "val/rmse"
+    )
+    return _build_score(study, trials, scores, left_out=len(settings) - len(trials))
 
 
 def _has_splits(setting: ConfirmedSetting, splits: Sequence[int]) -> bool:
@@ -152,7 +172,7 @@ def _to_validated_run(objective: Objective, predictions: EpochPredictions) -> Va
 
 
 def _build_score(
-    study: StudyRun, trials: Sequence[RunRecord], scores: CorrectedScores
+    study: StudyRun, trials: Sequence[RunRecord], scores: CorrectedScores, left_out: int
 ) -> CorrectedScore:
     splits, size, mean = len(scores.chosen), scores.chosen.size, float(scores.chosen.mean())
     variance, interval = scores.seed_variance, None
@@ -167,5 +187,5 @@ def _build_score(
             interval = compute_root_mean_interval(scores.chosen.ravel(), spread)
     contenders = compare_settings(study.score, trials, scores, 2 * variance, has_seeds=splits > 1)
     return CorrectedScore(
-        trials[0], value, interval, splits, size, contenders, study.margin, study.score
+        trials[0], value, interval, splits, size, contenders, study.margin, study.score, left_out
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
@@ -126,9 +126,8 @@ def _build_validation(summary: Summary) -> Fact:
     short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
     if complete > 1:
         chosen = f"the best of {format_count(complete, 'trial')}, not corrected for selection"
-        runs = summary.study.confirmation_runs
-        if failed := sum(each.state == "FAILED" for each in runs):  # if one did not, see below
-            chosen += f": {format_count(failed, 'confirmation run')} failed"
+        if failed := len(list_failed_runs(summary.study)):  # if one did not, see below
+            chosen += f": {format_count(failed, 'confirmation run')} failed; to retry, rerun"
         text, short = f"{text}; {chosen}", f"{score.format_value(run.score)}, {chosen}"
     seeds_of_setting = find_setting(summary.study, summary.champion)
     if seeds_of_setting and len(seeds_of_setting.runs) > 1:
@@ -154,6 +153,7 @@ def _build_validation(summary: Summary) -> Fact:
         **score_to_dict(score, summary.study.classes, run),
         **{name.removeprefix("best/val_"): metric for name, metric in metrics},
         "seed": run.spec.seed,
+        "corrected_interval": corrected.interval if corrected else None,
         "corrected": corrected.to_dict() if corrected else None,
     }
     return Fact("validation", "validation", text, short, value)
@@ -175,11 +175,12 @@ def _describe_plain_mean(summary: Summary) -> str:
 
 
 def _build_contenders(summary: Summary) -> Fact:
-    contenders = summary.contenders
-    if contenders is None:
-        return Fact("contenders", value=None)
-    text, short = contenders.describe(), contenders.describe_briefly()
-    return Fact("contenders", "contenders", text, short, contenders.to_dict())
+    contenders, corrected = summary.contenders, summary.corrected_score
+    left_out = corrected.describe_left_out() if corrected else ""
+    text = "\n".join(filter(None, [contenders.describe() if contenders else "", left_out]))
+    short = "; ".join(filter(None, [contenders.describe_briefly() if contenders else "", left_out]))
+    value = contenders.to_dict() if contenders else None
+    return Fact("contenders", "contenders", text, short, value)
 
 
 def _build_smaller(summary: Summary) -> Fact:

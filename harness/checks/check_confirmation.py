@@ -13,7 +13,13 @@ from harness.checks.snapshot import Snapshot
 from harness.errors import StoreError
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.raw_types import RawRun
-from harness.tracking.types import CONFIRM_INFIX, SPLIT_TAG, parse_split
+from harness.tracking.types import (
+    CONFIRM_FACT,
+    CONFIRM_INFIX,
+    SPLIT_TAG,
+    UNCONFIRMED,
+    parse_split,
+)
 from harness.trial import TrialSpec
 
 
@@ -74,6 +80,24 @@ def check_nothing_running(snapshot: Snapshot) -> Iterator[Finding]:
                 tags = {"harness.state": "INTERRUPTED", "harness.reason": DIED}
                 fix = UpdateRun(run.run_id, "KILLED", tags)
                 yield Finding(3, _format_uid(uid), f"its run {run.run_id} is RUNNING", fix)
+
+
+def check_any_complete(snapshot: Snapshot) -> Iterator[Finding]:
+    """Check invariant 5: of the runs that should confirm the champion, one or more is complete."""
+    tags = snapshot.study_run.tags if snapshot.study_run else {}
+    if not snapshot.is_finished or tags.get(f"harness.{CONFIRM_FACT}", UNCONFIRMED) == UNCONFIRMED:
+        return
+    runs = [_pick_most_complete(each) for each in snapshot.confirmation_runs.values()]
+    failed = [run for run in runs if run.state == "FAILED"]
+    if failed and not any(run.state == "COMPLETE" for run in runs):
+        reason = failed[-1].tags.get("harness.reason", "")
+        because = f" (the last: {reason})" if reason else ""
+        yield Finding(
+            5,
+            "the confirmation",
+            f"all of its runs failed{because}, so the champion's score is not corrected",
+            remedy="rerun the study to train them again, or with --no-confirm to accept this",
+        )
 
 
 def check_settings(snapshot: Snapshot) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
             check_settings.check_settings,
             check_best_trial.check_best_trial,
             check_confirmation.check_settings,
+            check_confirmation.check_any_complete,
         ),
     ),
     6: ("test set", (check_test_set.check_readings, check_test_set.check_log)),

@@ -88,7 +88,7 @@ class ConfirmationRun:
     spec: TrialSpec
     """With the new seed."""
     attempts: int
-    """Recorded attempts; all of them were interrupted."""
+    """Recorded attempts, interrupted or failed."""
     split: int = 0
     """See `Trial.split`."""
 

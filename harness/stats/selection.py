@@ -65,12 +65,15 @@ class CorrectedScores:
         return estimate_seed_variance(self.settings)
 
 
-def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedScores:
+def correct_for_selection(
+    runs: Sequence[Sequence[ValidatedRun]], root: bool = False
+) -> CorrectedScores:
     """Repeat the choice of setting and epoch on resamples of each validation set.
 
     Args:
         runs: [settings][splits]; runs of one split have the same n examples, and so have all
             splits.
+        root: Whether a split's cost is the root of its examples' mean, as an RMSE is.
 
     Settings are ranked by their mean cost over the splits, each at its best epoch; of equal ones
     the first, so the champion is passed first. The result is the same at each call.
@@ -86,9 +89,11 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
         for setting in range(settings):
             means = runs[setting][split].costs.astype(np.float32) @ times.T / n
             epochs[setting, split] = means.argmin(0)
-            costs[setting, split] = means.min(0)
+            costs[setting, split] = _compute_cost(means.min(0), root)
     order = _rank_costs(costs.mean(1), digits=5)  # [ranks, resamples]
-    reached = np.array([np.mean([run.costs.mean(1).min() for run in row]) for row in runs])
+    reached = np.array(
+        [np.mean([_compute_cost(run.costs.mean(1).min(), root) for run in row]) for row in runs]
+    )
     ranks = np.argsort(_rank_costs(reached, digits=9))
     ranked = np.zeros((settings, splits, n))
     epoch_scores = np.zeros((settings, splits, n))
@@ -103,6 +108,12 @@ def correct_for_selection(runs: Sequence[Sequence[ValidatedRun]]) -> CorrectedSc
             epoch_scores[setting, split] = size * _average_left_out(shares, chosen[setting], left)
             ranked[setting, split] = size * _average_left_out(shares, by_rank[rank], left)
     return CorrectedScores(ranked, epoch_scores)
+
+
+def _compute_cost(means: Values, root: bool) -> Values:
+    """Return what a split costs: the examples' mean, or its root."""
+    costs: Values = np.sqrt(means) if root else means
+    return costs
 
 
 def _rank_costs(costs: Values, digits: int) -> Values:

@@ -15,7 +15,8 @@ finalize      freeze the choice, register the champion, read the test set, repor
 test_opening  open the test set for the frozen choice, and record each result
 sealed_study  `harness test`: open the test set that --no-test left sealed
 recorded_inputs  the data and model code of a recorded study, checked against the record
-dry_run       `--dry-run`: what a study would do, and an estimate of its time
+dry_run       `--dry-run`: what a study would do, and how long
+time_estimate how long a study trains, from a few settings and the free share of the cores
 train_once    `harness train`: one run with fixed settings
 replay        `harness replay`: train a trial again and compare it with the record
 sync          `harness sync`: send the outboxes to the tracking store

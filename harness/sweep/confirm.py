@@ -5,7 +5,7 @@ settings are measured on examples that were only trained on until then. A study 
 version confirmed on its own split goes on so.
 
 The record says which runs are missing. After a crash, ended runs stay, and runs that were
-interrupted are trained again.
+interrupted are trained again; so are failed ones where all failed.
 """
 
 from __future__ import annotations

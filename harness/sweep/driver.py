@@ -238,7 +238,9 @@ class Driver:
     def _stop_if_most_failed(self) -> None:
         counts = self._source.counts
         if counts.done >= MIN_ENDED_TRIALS and counts.failed >= MAX_FAILED_SHARE * counts.done:
-            raise HarnessError(
-                f"{counts.failed} of {counts.done} trials failed; see their reasons in the record, "
-                "change the settings (a lower learning_rate first) and start over with --fresh"
-            )
+            failed = f"{counts.failed} of {counts.done} trials failed"
+            remedy = "change the settings (a lower learning_rate first) and start over with --fresh"
+            if self.progress.noun == "run":
+                failed = f"{counts.failed} of {counts.done} confirmation runs failed"
+                remedy = "rerun the study to retry, or with --no-confirm to finish without them"
+            raise HarnessError(f"{failed}; see their reasons in the record, {remedy}")

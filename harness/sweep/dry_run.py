@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness.analysis.confirmation import can_show_margin
-from harness.analysis.formatting import format_count, format_duration
+from harness.analysis.formatting import format_count
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE
 from harness.data.builtin import get_download_size
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import load_splits
-from harness.engine.device_data import DeviceData
-from harness.engine.placement import build_group
-from harness.engine.trial_state import TrialState
 from harness.errors import ConfigError, DataError
-from harness.executors.devices import count_available_cores
-from harness.search.samplers import sample_random_specs
 from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
+from harness.sweep.time_estimate import describe_basis, describe_time, estimate_time
 from harness.system.terminal import align_labels
-from harness.trial import TrialSpec
-
-RANDOM_SETTINGS = 8
-"""The number of random settings that are timed."""
-WARM_UP_STEPS, TIMED_STEPS = 3, 20
-"""Training steps before the timing, and in it."""
 
 
 def dry_run(plan: Plan) -> dict[str, Any]:
@@ -55,22 +39,20 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         )
     with tempfile.TemporaryDirectory() as cache:
         prepared = plan.prepare(cache=Path(cache), download=False)
-        with check_models(plan, prepared) as checked:
-            trial_seconds = _measure_trial_seconds(checked, prepared)
         slots = plan.count_slots(prepared)
-        gain = plan.estimate_gain(prepared) if plan.devices[0] == "cpu" and slots > 1 else 1.0
-    workers = len(plan.devices)
+        with check_models(plan, prepared) as checked:
+            estimate = estimate_time(checked, prepared, slots)
     confirmation_runs = _count_confirmation_runs(plan, prepared)
     settings = config.count_settings()
     trials = config.study.trials if settings is None else min(config.study.trials, settings)
-    at_once = min(workers, count_available_cores()) if plan.devices[0] == "cpu" else workers
+    runs = trials + confirmation_runs
     return config.definition() | {
         "name": config.study.name,
         "file": config.source,
         "trials": trials,
         "few_settings": config.describe_few_settings(),
         "device": plan.device,
-        "workers": workers,
+        "workers": len(plan.devices),
         "trials_a_worker": slots,
         "data_from": prepared.location,
         "sizes": prepared.sizes,
@@ -78,10 +60,12 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "split_hash": prepared.split_hash,
         "notes": list(prepared.notes),
         "dropped": prepared.data_quality.dropped,
-        "seconds_a_trial": trial_seconds / gain,
+        "seconds_a_trial": estimate.seconds_a_trial,
+        "free_share": estimate.free_share,
         "confirming": confirmation_runs,
         "redrawn_splits": config.redrawn_splits,
-        "seconds": trial_seconds / gain * math.ceil((trials + confirmation_runs) / at_once),
+        "seconds": estimate.compute_seconds(runs),
+        "seconds_at_most": estimate.compute_most_seconds(runs),
     }
 
 
@@ -107,7 +91,6 @@ def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
         f"data     {data['name']}{_format_data_options(data, resolved['dropped'])} "
         f"from {resolved['data_from']}: {sizes}",
         *(f"note     {note}" for note in resolved["notes"]),
-        f"split    {resolved['split_hash']}",
     ]
     if resolved["few_settings"]:
         lines.append(f"trials   {resolved['few_settings']}")
@@ -125,14 +108,14 @@ def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
         over = "on new splits" if resolved["redrawn_splits"] else "over fresh seeds"
         more = f"up to {format_count(runs, 'more run')}, {over}" if runs else "no"
         lines.append(f"confirm  {more}")
-    trial_time = f"{resolved['seconds_a_trial']:.1f} s a trial, measured now"
-    time_text = format_duration(resolved["seconds"])
-    settings = "these settings" if sampler in GRID_OR_LIST else "random settings"
-    lines.append(f"time     about {time_text} of training for {settings}, unpruned ({trial_time})")
-    if not resolved["device"].startswith("CPU"):
-        lines.append("         each timed alone; trials that share the device take less")
-    elif sampler not in GRID_OR_LIST:
-        lines.append("         a search that favours large networks takes longer")
+    is_search = sampler not in GRID_OR_LIST
+    seconds, most = resolved["seconds"], resolved["seconds_at_most"]
+    alone, device, share = (resolved[key] for key in ("seconds_a_trial", "device", "free_share"))
+    lines += [
+        f"time     {describe_time(seconds, most, is_search)}",
+        f"         {describe_basis(alone, device, resolved['workers'], share)}",
+        "         start-up, recording and the report come on top",
+    ]
     title, *rest = lines
     column = len("device ")
     return f"{title}\n{align_labels([(each[:column], each[column + 2 :]) for each in rest], width)}"
@@ -155,38 +138,3 @@ def _format_value(value: Any) -> str:
     text = f"{value['low']:g} to {value['high']:g}"
     text += ", log" if value.get("log") else ""
     return text + (f", {value['zero']:.0%} zeros" if value.get("zero") else "")
-
-
-def _measure_trial_seconds(plan: Plan, prepared: PreparedDataset) -> float:
-    """Return the mean time of random settings: a few steps of each, alone, extrapolated."""
-    device = plan.devices[0]
-    threads = torch.get_num_threads()
-    try:
-        if device == "cpu":
-            torch.set_num_threads(1)
-        data = DeviceData(load_splits(prepared.training), device)
-        specs = sample_random_specs(plan.config, RANDOM_SETTINGS)
-        return statistics.fmean(spec.epochs * _measure_epoch_seconds(spec, data) for spec in specs)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _measure_epoch_seconds(spec: TrialSpec, data: DeviceData) -> float:
-    group = build_group([TrialState.create("", spec, data)], data)
-    group.begin_epoch()
-    group.train_steps(min(WARM_UP_STEPS, group.steps))
-    started = _synchronized_time(data)
-    group.begin_epoch()
-    steps = min(TIMED_STEPS, group.steps)
-    group.train_steps(steps)
-    trained = _synchronized_time(data)
-    group.validate()
-    evaluated = (_synchronized_time(data) - trained) / spec.evaluate_every
-    return (trained - started) / steps * group.steps + evaluated
-
-
-def _synchronized_time(data: DeviceData) -> float:
-    """Wait for the device, then return the time in seconds."""
-    if data.device.type == "cuda":
-        torch.cuda.synchronize(data.device)
-    return time.perf_counter()

@@ -89,7 +89,7 @@ def test_a_smaller_network_needs_evidence(extra_wrong: int, n: int, proven: bool
     first, second = right(50, n), right(50 + extra_wrong, n)
     contenders = compare(ACCURACY, first, second, right(n, n), sizes=(900, 90, 9))
     corrected = CorrectedScore(
-        trial(0, 900), 0.9, None, 1, n, contenders, margin=0.5, score=ACCURACY
+        trial(0, 900), 0.9, (0.8, 0.95), 3, n, contenders, margin=0.5, score=ACCURACY
     )
     smaller = corrected.smaller
     assert (smaller is not None and smaller.trial.number == 1) == proven

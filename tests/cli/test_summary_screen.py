@@ -61,7 +61,12 @@ def confirm(search: Summary, failed: int = 0) -> Summary:
         for split in (1, 2, 3)
     ]
     runs += [
-        replace(run, uid=f"{run.uid}.{each}", state="FAILED")
+        replace(
+            run,
+            uid=f"{run.uid}.{each}",
+            spec=replace(run.spec, seed=10 + each),
+            state="FAILED",
+        )
         for run in runs[::3]
         for each in range(failed)
     ]
@@ -97,13 +102,19 @@ def test_a_search_whose_confirmation_failed_says_so(
 ) -> None:
     study = search.study
     runs = [
-        replace(search.champion, uid=f"{study.uid}/confirm/0.{split}", split=split, state="FAILED")
+        replace(
+            search.champion,
+            uid=f"{study.uid}/confirm/0.{split}",
+            spec=replace(search.champion.spec, seed=split),
+            split=split,
+            state="FAILED",
+        )
         for split in (1, 2, 3)
     ]
     facts = study.facts | {CONFIRM_FACT: "the best setting over 3 seeds"}
     summary = make_summary(replace(study, confirmation_runs=runs, facts=facts))
     screen = render(summary, monkeypatch, 120)
-    assert "not corrected for selection: 3 confirmation runs failed" in screen
+    assert "not corrected for selection: 3 confirmation runs failed; to retry, rerun" in screen
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -804,7 +804,9 @@ def test_a_smaller_network_is_recommended_with_evidence() -> None:
     def build(loss: float, run: RunRecord = other) -> CorrectedScore:
         contender = Contender(run, 0.001, (-0.002, 0.004), 0.4, largest_loss=loss)
         contenders = Contenders(0.6, (contender,), 9000, ACCURACY)
-        return CorrectedScore(champion, 0.99, None, 3, 9000, contenders, margin=0.5, score=ACCURACY)
+        return CorrectedScore(
+            champion, 0.99, (0.98, 0.995), 3, 9000, contenders, margin=0.5, score=ACCURACY
+        )
 
     study = make_study([champion, other])
     (recommendation,) = recommendations.recommend(study, champion, build(0.004))

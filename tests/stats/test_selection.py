@@ -117,3 +117,18 @@ def test_rounding_does_not_decide_which_of_equal_settings_is_the_champion() -> N
     for first, second in [((3, 3, 4), (1, 6, 3)), ((1, 6, 3), (3, 3, 4))]:
         scores = correct_for_selection([draw(first), draw(second)])
         assert scores.chosen.mean() < 1 - 10 / (3 * 288), "not above the plain mean"
+
+
+def test_settings_are_ranked_by_the_mean_root_of_each_split_as_the_champion_is() -> None:
+    """RMSEs of 2 and 6 have the mean of 4 and 4, and a higher mean square."""
+    rng = np.random.default_rng(0)
+
+    def draw(roots: tuple[float, ...]) -> list[ValidatedRun]:
+        squares = [root**2 * (1 + 0.1 * rng.standard_normal((1, 50))) for root in roots]
+        return [ValidatedRun(each, each) for each in squares]
+
+    runs = [draw((2, 6)), draw((4, 4))]
+    by_mean_square, by_mean_root = correct_for_selection(runs), correct_for_selection(runs, True)
+    assert by_mean_square.chosen == pytest.approx(by_mean_square.settings[0]), "always the second"
+    changed = np.abs(by_mean_root.chosen - by_mean_root.settings[0]).mean(1)
+    assert (changed > 1).all(), "either may be the champion"

@@ -189,6 +189,8 @@ def test_the_summary_reports_the_confirmation(result: StudyResult) -> None:
     assert document["confirmed"][0]["trial"] == summary.champion.number
     assert document["optimism"]["over_corrected"] == first.best.val_accuracy - corrected.value
     assert document["validation"]["corrected"]["value"] == corrected.value
+    assert document["validation"]["corrected_interval"] == [low, high]
+    assert document["validation"]["interval"] != [low, high], "that of the kept model alone"
     assert corrected.format_value() in summary.markdown()
     contenders = summary.contenders
     assert contenders is not None
@@ -472,6 +474,68 @@ def test_a_setting_that_fails_with_a_seed_ranks_last() -> None:
     assert list_missing_seeds(example, 2, 2) == [], "failed runs are not retried"
 
 
+def test_if_all_confirmation_runs_failed_they_are_retried() -> None:
+    failed = [record(0, 0.1, seed, "FAILED") for seed in (1, 2)]
+    example = study([record(0, 0.99)], failed)
+    assert [(run.number, seed) for run, seed in list_missing_seeds(example, 1, 2)] == [
+        (0, 1), (0, 2)
+    ]  # fmt: skip
+    again = [replace(record(0, 0.9, 1), uid="s/confirm/0.1.2")]
+    retried = replace(example, confirmation_runs=[*failed, *again])
+    (setting,) = rank_confirmed_settings(retried)
+    assert (len(setting.runs), setting.failed) == (1, 1), "seed 1 is complete now"
+    assert list_missing_seeds(retried, 1, 2) == []
+
+
+BREAKABLE = """
+import os
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(inputs, classes))
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += 1
+        if self.training and self.steps > 5 and os.path.exists(os.environ["BREAK"]):
+            raise RuntimeError("out of luck")
+        return self.layers(x)
+"""
+
+
+@pytest.mark.slow
+def test_a_confirmation_of_which_all_runs_failed_is_named_and_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "breakable.py").write_text(BREAKABLE)
+    switch = tmp_path / "break"
+    monkeypatch.setenv("BREAK", str(switch))
+    space = "learning_rate = { low = 1e-3, high = 1e-1, log = true }\n"
+    train = '[train]\nmodel = "breakable:Net"\nepochs = 2\n[space]\n' + space
+    written(tmp_path, STUDY.partition("[train]")[0] + train)
+    sweep(tmp_path, trials=2, confirm=False)
+    switch.touch()
+    for _ in range(2):
+        summary = sweep(tmp_path, trials=2).summary
+        assert dict(summary.lines)["validation"].endswith(
+            "6 confirmation runs failed; to retry, rerun"
+        ), "each is counted once"
+        report = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
+        assert "all of its runs failed (the last: RuntimeError: out of luck)" in report.text()
+        assert "rerun the study to train them again" in report.text()
+    sweep(tmp_path, trials=2, confirm=False)
+    report = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
+    assert report.healthy, "accepted without a confirmation"
+    switch.unlink()
+    summary = sweep(tmp_path, trials=2).summary
+    assert summary.corrected_score is not None
+    assert summary.corrected_score.splits == 3
+    report = check_studies(Workspace(tmp_path / "mlruns"), "tiny", None)
+    assert report.healthy, report.text()
+
+
 def test_equal_settings_count_once_and_interrupted_runs_are_retried() -> None:
     twin = replace(record(2, 0.97), spec=record(0, 0).spec)
     example = study(
@@ -489,7 +553,11 @@ def test_a_dry_run_counts_the_confirmation_runs(tmp_path: Path) -> None:
     with_them = dry_run(make_plan(path, RunOptions(**options)))  # type: ignore[arg-type]
     without = dry_run(make_plan(path, RunOptions(**options, confirm=False)))  # type: ignore[arg-type]
     assert (with_them["confirming"], without["confirming"]) == (6, 0)
-    assert "up to 6 more runs, on new splits" in format_dry_run(with_them)
+    text = format_dry_run(with_them)
+    assert "up to 6 more runs, on new splits" in text
+    assert with_them["split_hash"] not in text
+    assert "as slow as the slowest of 8 random settings, timed now" in text
+    assert 0 < with_them["free_share"] <= 1
     margin = RunOptions(**options, overrides=["confirm.margin=1"])  # type: ignore[arg-type]
     assert dry_run(make_plan(path, margin))["confirming"] == 9, "a smaller network may be shown"
     assert "confirm  no" in format_dry_run(without)
