@@ -30,7 +30,7 @@ Figure = dict[str, str]
 
 
 def build_winner_section(
-    summary: Summary, next_step: str = "", plots: Sequence[Plot] = ()
+    summary: Summary, next_step: str = "", plots: Sequence[Plot] = (), *, is_finished: bool = True
 ) -> Section:
     """Return the first section; `next_step` is the title of the first recommendation."""
     study, reading = summary.study, summary.reading
@@ -40,7 +40,7 @@ def build_winner_section(
     last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)
     return Section(
         name="verdict",
-        title="What won",
+        title="What won" if is_finished else "Best so far",
         template="winner",
         values={
             "champion": _name_champion(summary),
@@ -53,15 +53,15 @@ def build_winner_section(
     )
 
 
-def build_commands_section(summary: Summary) -> Section:
+def build_commands_section(summary: Summary, *, is_finished: bool = True) -> Section:
     """Return the section with the commands, and the versions and data that were recorded."""
     records = [each for each in summary.study.facts.items() if each[0] not in HIDDEN_RECORDS]
     fold = Fold(title="Versions, data, split", template="facts", values={"lines": sorted(records)})
     return Section(
         name="use",
-        title="Use the model",
+        title="Use the model" if is_finished else "Repeat it",
         template="commands",
-        values={"commands": _build_commands(summary)},
+        values={"commands": _build_commands(summary, is_finished)},
         folds=[fold],
     )
 
@@ -165,9 +165,10 @@ def _build_score_figure(
     return {"value": value, "label": f"{split} {score.full_name}", "note": note}
 
 
-def _build_commands(summary: Summary) -> list[dict[str, str]]:
+def _build_commands(summary: Summary, is_finished: bool) -> list[dict[str, str]]:
     """Return what to type to use the model and to repeat the study: `title`, `text`, `note`."""
-    commands = [] if summary.export_problem else [_build_load_code(summary)]
+    is_registered = is_finished and not summary.export_problem
+    commands = [_build_load_code(summary)] if is_registered else []
     command = summary.study.facts.get("command", "")
     if command:
         commands += [

@@ -10,7 +10,7 @@ from mlflow.entities import ViewType
 from harness.analysis.lookup import find_trial
 from harness.cli.studies_table import list_studies
 from harness.errors import StudyError
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.run import run_study
 from tests.doctor.example_study import (
     CHAMPION,

@@ -17,7 +17,7 @@ import pytest
 from harness.cli.studies_table import list_studies
 from harness.doctor.report import check_studies
 from harness.errors import Unavailable
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
 from harness.sweep.run import run_study

@@ -19,7 +19,7 @@ from harness.cli.main import app
 from harness.data.prepare import PreparedDataset
 from harness.doctor.report import check_studies
 from harness.errors import DataError, StoreError, StudyError, Unavailable
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.environment import list_replay_caveats
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan

@@ -13,7 +13,7 @@ from harness.cli.studies_table import format_studies, list_studies
 from harness.doctor.report import check_studies
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.run import StudyResult, run_study
 from harness.sweep.sealed_study import SealedStudyResult, open_sealed_test_set
