@@ -180,10 +180,22 @@ def _build_commands(summary: Summary, is_finished: bool) -> list[dict[str, str]]
             {
                 "title": "Train the champion again",
                 "text": build_train_command(summary.study, summary.model_run),
-                "note": "",
+                "note": _describe_kept_model(summary),
             },
         ]
     return commands
+
+
+def _describe_kept_model(summary: Summary) -> str:
+    """Return which model is kept, and whether `harness train` repeats it."""
+    run = summary.model_run
+    model = f"The kept model is that of trial {run.number} with seed {run.spec.seed}"
+    if not run.split:
+        return f"{model}."
+    return (
+        f"{model}, trained on new split {run.split}. This command trains on the study's own split; "
+        f"harness replay {run.run_id} repeats it on the new one."
+    )
 
 
 def _build_load_code(summary: Summary) -> dict[str, str]:

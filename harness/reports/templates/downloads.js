@@ -78,7 +78,7 @@ function tabulate({data, layout}) {
       return array ? [value - (arrayminus || array)[i], value + array[i]] : [null, null];
     })]);
   });
-  const x = axisTitle(layout.xaxis, "x"), y = axisTitle(layout.yaxis, "y");
+  const x = axisTitle(layout.xaxis, "x") + ((layout.meta || {}).spread ? " (as drawn)" : ""), y = axisTitle(layout.yaxis, "y");
   const head = ["series", "trial", `${x}: name`, x, `${y}: name`, y, "text", "low", "high", "low", "high"];
   const used = head.map((_, column) => rows.some(row => ![null, undefined, ""].includes(row[column])));
   return [head, ...rows].map(row => row.filter((_, column) => used[column]));

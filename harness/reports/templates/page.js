@@ -54,7 +54,9 @@ function show() {
     button.onclick = () => toggle(key);
     return button;
   }));
-  document.getElementById("selection").hidden = colours.size === 0;
+  const bar = document.getElementById("selection");
+  bar.hidden = colours.size === 0;
+  bar.classList.toggle("default", isDefaultSelection);
   harness.selected = [...colours.keys()];
   return draw().then(() => { harness.highlightedAt = performance.now(); });
 }
@@ -128,6 +130,14 @@ function logAxis(plot, layout) {
   return {...layout, yaxis: {...layout.yaxis, type: "log", range: isPositive ? range.map(Math.log10) : null, autorange: !isPositive, uirevision: "log"}};
 }
 
+// Name selected trials in their colour where the rows of a plot are trials.
+function colourRows(layout) {
+  const keys = (layout.meta || {}).rows;
+  if (!keys) return layout;
+  const ticktext = layout.yaxis.ticktext.map((text, row) => colours.has(String(keys[row])) ? `<b style="color: ${colours.get(String(keys[row]))}">${text}</b>` : text);
+  return {...layout, yaxis: {...layout.yaxis, ticktext}};
+}
+
 // The first section's plots fill the space beside the key figures on a wide screen.
 function fitHeight(plot, layout) {
   const isWide = plot.element.closest("#verdict") && matchMedia("(min-width: 1200px)").matches;
@@ -140,7 +150,7 @@ async function drawOne(plot) {
   const {legend} = plot.layout.meta || {}, brushed = isBrushed(plot);
   const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map((place, index) => overlay(place, key, colour, index ? undefined : legend)));
   const themedData = (brushed ? brushTraces(plot) : plot.data).map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
-  const layout = fitHeight(plot, logAxis(plot, extendAxis(plot.layout, selected)));
+  const layout = fitHeight(plot, colourRows(logAxis(plot, extendAxis(plot.layout, selected))));
   await Plotly.react(plot.element, [...themedData, ...selected], applyTheme(plot.brushes ? brushLayout(plot, layout) : layout), {responsive: true, displaylogo: false, displayModeBar: false});
   if (plot.isDrawn) return;
   plot.isDrawn = true;
