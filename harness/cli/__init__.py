@@ -12,4 +12,5 @@ studies_table  `harness studies`: the studies on record
 ready_studies  `harness studies`: the studies that can be run
 summary_screen the summary at the end of `harness run-study`
 mlflow_ui      `harness ui`
+open_report    `harness report --open`: the report in a browser, updated while the study runs
 """

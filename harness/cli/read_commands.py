@@ -29,15 +29,35 @@ from harness.cli.options import (
 read_commands = Commands()
 
 
-@read_commands.command(rich_help_panel=READ, epilog="Example: harness report fashion-mnist")
-def report(study: RecordedStudy, tracking_uri: TrackingUri = None) -> None:
-    """Write a study's report again from the record in MLflow."""
-    with report_errors():
-        with show_stage("writing the report"):
-            from harness.reports.study_page import write_study_page
-            from harness.workspace import Workspace
+@read_commands.command(rich_help_panel=READ, epilog="Example: harness report fashion-mnist --open")
+def report(
+    study: RecordedStudy,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Open the report in a browser, and update it while the study runs."
+        ),
+    ] = False,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Write a study's report again from the record in MLflow.
 
-            path = write_study_page(Workspace(Path("mlruns")), study, tracking_uri)
+    A running study's report shows no result of the test set. With --open, it is updated every few
+    seconds until the study ends, or until Ctrl-C.
+    """
+    with report_errors():
+        if show:
+            from harness.cli.open_report import open_report
+
+            open_report(study, tracking_uri)
+            return
+        with show_stage("writing the report"):
+            from harness.reports.live_page import write_study_page
+            from harness.workspace import Workspace, resolve_storage
+
+            path = write_study_page(
+                Workspace(Path("mlruns"), resolve_storage()), study, tracking_uri
+            )
         print(path)
 
 

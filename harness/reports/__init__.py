@@ -1,6 +1,7 @@
 """The HTML pages on a study, a comparison of trials and image predictions.
 
 page                    sections, tables and plots as one self-contained HTML file; templates/
+live_page               writes the page of a recorded study, and updates it while the study runs
 study_page              the page of a study: its sections in order
 winner_section          the key figures, the summary, commands to continue
 uncertainty_section     intervals, paired tests, how the champion was chosen

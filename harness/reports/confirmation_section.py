@@ -31,7 +31,7 @@ def build_confirmation_sections(summary: Summary) -> list[Section]:
     return [
         Section(
             name="confirm",
-            title=f"Confirmation {_name_repetitions(summary)}",
+            title=name_confirmation(summary),
             text=_describe_method(summary),
             template="trial_table",
             values={"paragraphs": paragraphs, "table": _build_table(summary, settings)},
@@ -59,19 +59,20 @@ def _build_table(summary: Summary, settings: list[ConfirmedSetting]) -> TrialTab
     return TrialTable(columns, tuple(rows))
 
 
-def _name_repetitions(summary: Summary) -> str:
-    return "on new splits" if summary.corrected_score else "with fresh seeds"
+def name_confirmation(summary: Summary) -> str:
+    """Return the section's title."""
+    return f"Confirmation {'on new splits' if summary.corrected_score else 'with fresh seeds'}"
 
 
 def _describe_method(summary: Summary) -> str:
     if summary.corrected_score:
         return (
-            "Choosing the best of many scores also selects for luck. Therefore the best settings "
+            "The best of many scores is partly luck (selection bias). Therefore the best settings "
             "were trained again, each time with another seed and another validation set, drawn "
             "from the training set, by which nothing was chosen."
         )
     return (
-        "Choosing the best of many scores also selects for luck. Therefore the best settings were "
+        "The best of many scores is partly luck (selection bias). Therefore the best settings were "
         "trained again on the same examples, with seeds that had no part in the choice. The "
         "examples did have a part in it, so these scores are still too good."
     )

@@ -8,6 +8,7 @@ escapes every text. Scripts hold JSON that cannot end the script.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from harness.reports.plots.base import Plot
 from harness.reports.plots.style import COLOURS
 
 PLOTLY = "plotly.min.js"
+UPDATE = "live.js"
+"""The file beside a page that is updated: a script with the newest page."""
 
 
 @dataclass(frozen=True)
@@ -87,23 +90,32 @@ class Page:
     """Each trial's name by its key, which is also its key in the plots."""
     selected: Sequence[int | str]
     """Trials highlighted at first; at most as many as there are colours."""
+    status: str = ""
+    """How far an unfinished study is; shown below the title."""
 
-    def write(self, path: Path) -> None:
-        """Write the page atomically, with plotly.js in a file beside it."""
+    def write(self, path: Path, interval: float = 0.0) -> None:
+        """Write the page atomically, with plotly.js in a file beside it.
+
+        An open page updates itself to this one if it was written with an `interval` in seconds.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self._plots:
-            _write_atomically(path.with_name(PLOTLY), get_plotlyjs())
-        _write_atomically(path, self._render(""))
+        plotly, update = path.with_name(PLOTLY), path.with_name(UPDATE)
+        if self._plots or interval:
+            _write_atomically(plotly, read_plotly())
+        html = self._render("", interval)
+        _write_atomically(path, html)
+        if interval or update.exists():
+            _write_atomically(update, f"receivePage({json.dumps(html)});\n")
 
     def render_inline(self) -> str:
         """Return the page as a single file that contains plotly.js."""
-        return self._render(get_plotlyjs())
+        return self._render(read_plotly())
 
     @property
     def _plots(self) -> list[Plot]:
         return [plot for section in self.sections for plot in section.all_plots]
 
-    def _render(self, plotly: str) -> str:
+    def _render(self, plotly: str, interval: float = 0.0) -> str:
         environment = Environment(
             loader=PackageLoader("harness.reports", "templates"),
             autoescape=True,
@@ -125,10 +137,28 @@ class Page:
         return environment.get_template("page.html").render(
             page=self,
             render=render,
-            plotly_file=PLOTLY if self._plots else "",
+            plotly_file=PLOTLY if self._plots or interval else "",
             plotly=Markup(plotly),
+            update={"file": UPDATE, "interval": interval, "written": time.time()},
             page_data=Markup(embed_json(page_data)),
         )
+
+
+def read_plotly() -> str:
+    """Return plotly.js as a script that a browser compiles once.
+
+    It is one function, which a browser would first only scan and then compile when it is called,
+    0.15 s later. Browsers compile a function in parentheses at once.
+    """
+    text, start, end = (
+        str(get_plotlyjs()),
+        'self : this, () => {\n"use strict";',
+        "return Plotly;\n}));",
+    )
+    if text.count(start) != 1 or not text.endswith(end):  # of another release
+        return text
+    text = text.removesuffix(end).replace(start, start.replace("() =>", "(() =>"))
+    return text + end.replace("}))", "})))")
 
 
 def embed_json(values: Any) -> str:

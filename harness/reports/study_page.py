@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from harness.analysis.lookup import find_study
-from harness.analysis.summary import Summary, load_summary
+from harness.analysis.summary import Summary
 from harness.config.schema import TRIAL_TABLE
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
@@ -23,9 +21,7 @@ from harness.reports.regression_section import build_regression_sections
 from harness.reports.test_set_recommendations import recommend_from_test_set
 from harness.reports.uncertainty_section import build_uncertainty_section
 from harness.reports.winner_section import build_commands_section, build_winner_section
-from harness.test_set.selection import freeze_selection
 from harness.tracking.types import StudyRun
-from harness.workspace import Workspace
 
 INITIAL_SELECTION = 3
 """The number of best trials that are highlighted at first."""
@@ -35,34 +31,25 @@ MAX_FIRST_HEIGHT = 460
 """A taller plot stays in its own section; in px."""
 
 
-def write_study_page(workspace: Workspace, name: str, tracking_uri: str | None) -> Path:
-    """Write the page of a recorded study and return its path. Raises StudyError."""
-    tracker = workspace.open_tracker(tracking_uri, reading=True)
-    study = find_study(tracker, name)
-    champion = freeze_selection(study).champion
-    uri = workspace.resolve_tracking_uri(tracking_uri)
-    folder = name if name == study.name else f"{study.name}.{study.uid}"
-    path = workspace.report_path(folder, uri)
-    summary = load_summary(study, champion, tracker, path, workspace.format_uri(uri))
-    build_study_page(summary).write(path)
-    return path
+def build_study_page(summary: Summary, status: str = "") -> Page:
+    """Return the page of a study; `Page.write` and `Page.render_inline` make the file.
 
-
-def build_study_page(summary: Summary) -> Page:
-    """Return the page of a study; `Page.write` and `Page.render_inline` make the file."""
+    `status` describes how far an unfinished study is. Its page omits what only a finished study
+    has: recommendations, and how to load the model.
+    """
     study = summary.study
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(study.started))
     facts = [study.definition["data"]["name"], started, study.facts.get("device", "")]
     names = name_trials(study)
     settings, bias = build_grid_or_list_sections(summary)
-    recommendations = _build_recommendations_section(summary)
-    next_steps = recommendations.values["recommendations"]
+    recommendations = [] if status else [_build_recommendations_section(summary)]
+    next_steps = [step for each in recommendations for step in each.values["recommendations"]]
     first_plots, sections = _take_first_plots(
         [
             *settings,
             _build_leaderboard_section(summary),
             _build_curves_section(summary),
-            *(_build_class_sections(summary) if study.classes else ()),
+            *(_build_class_sections(summary, not status) if study.classes else ()),
             *(build_regression_sections(summary) if not study.classes else ()),
             _build_parameters_section(summary),
             _build_course_section(summary),
@@ -70,7 +57,7 @@ def build_study_page(summary: Summary) -> Page:
             *build_confirmation_sections(summary),
             *bias,
             *build_data_sections(summary),
-            recommendations,
+            *recommendations,
         ]
     )
     next_step = next_steps[0].title if next_steps else ""
@@ -79,15 +66,16 @@ def build_study_page(summary: Summary) -> Page:
         title=study.name,
         subtitle=" · ".join(filter(None, facts)),
         sections=[
-            build_winner_section(summary, next_step, first_plots),
+            build_winner_section(summary, next_step, first_plots, is_finished=not status),
             *sections,
-            build_commands_section(summary),
+            build_commands_section(summary, is_finished=not status),
         ],
         trials={
             run.number: f"{run.number} · {names.get(run.number) or run.spec.describe()}"
             for run in study.trials
         },
         selected=list(dict.fromkeys(run.number for run in best))[:INITIAL_SELECTION],
+        status=status,
     )
 
 
@@ -137,7 +125,7 @@ def _build_curves_section(summary: Summary) -> Section:
     )
 
 
-def _build_class_sections(summary: Summary) -> list[Section]:
+def _build_class_sections(summary: Summary, is_finished: bool) -> list[Section]:
     split = "test" if summary.reading is not None else "validation"
     classes = Section(
         name="classes",
@@ -147,7 +135,7 @@ def _build_class_sections(summary: Summary) -> list[Section]:
         "true class, a column the predicted class.",
         plots=build_section_plots("classes", summary),
     )
-    return [classes, _build_misclassified_section(summary)]
+    return [classes, *([_build_misclassified_section(summary)] if is_finished else [])]
 
 
 def _build_misclassified_section(summary: Summary) -> Section:

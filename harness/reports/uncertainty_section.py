@@ -6,6 +6,7 @@ from harness.analysis.confirmation import rank_confirmed_settings
 from harness.analysis.summary import Summary
 from harness.analysis.test_set_facts import describe_overlap, format_opening
 from harness.analysis.tied_trials import TiedTrials
+from harness.reports.confirmation_section import name_confirmation
 from harness.reports.page import Section
 from harness.reports.plots.registry import build_section_plots
 from harness.reports.plots.seed_variance import group_by_setting
@@ -50,12 +51,10 @@ def _describe_choice(summary: Summary) -> str:
     if complete == 1:
         return "Only one trial is complete, so there was no choice between trials."
     if confirmed:
-        repeated = "on new splits" if summary.corrected_score else "over fresh seeds"
         best = "setting" if len(confirmed) == 1 else f"{len(confirmed)} settings"
         return (
-            f"The champion has the best mean {repeated}, among the best {best} of {complete} "
-            "complete trials. The plot shows the scores of the search, which are optimistic: the "
-            "best of many scores is partly luck (selection bias)."
+            f"The champion was chosen among the best {best} of {complete} complete trials; see "
+            f"{name_confirmation(summary)}. The plot shows the scores of the search."
         )
     champion = f"the best of {complete} complete trials on the validation set"
     if study.is_grid_or_list and len({run.spec.seed for run in study.rank_trials()}) > 1:

@@ -30,12 +30,12 @@ Figure = dict[str, str]
 
 
 def build_winner_section(
-    summary: Summary, next_step: str = "", plots: Sequence[Plot] = ()
+    summary: Summary, next_step: str = "", plots: Sequence[Plot] = (), *, is_finished: bool = True
 ) -> Section:
     """Return the first section; `next_step` is the title of the first recommendation."""
     return Section(
         name="verdict",
-        title="What won",
+        title="What won" if is_finished else "Best so far",
         template="winner",
         values={
             "champion": _name_champion(summary),
@@ -60,15 +60,15 @@ def list_figures(summary: Summary) -> list[Figure]:
     return [test, _build_validation_figure(summary), last]
 
 
-def build_commands_section(summary: Summary) -> Section:
+def build_commands_section(summary: Summary, *, is_finished: bool = True) -> Section:
     """Return the section with the commands, and the versions and data that were recorded."""
     records = [each for each in summary.study.facts.items() if each[0] not in HIDDEN_RECORDS]
     fold = Fold(title="Versions, data, split", template="facts", values={"lines": sorted(records)})
     return Section(
         name="use",
-        title="Use the model",
+        title="Use the model" if is_finished else "Repeat it",
         template="commands",
-        values={"commands": _build_commands(summary)},
+        values={"commands": _build_commands(summary, is_finished)},
         folds=[fold],
     )
 
@@ -172,9 +172,10 @@ def _build_score_figure(
     return {"value": value, "label": f"{split} {score.full_name}", "note": note}
 
 
-def _build_commands(summary: Summary) -> list[dict[str, str]]:
+def _build_commands(summary: Summary, is_finished: bool) -> list[dict[str, str]]:
     """Return what to type to use the model and to repeat the study: `title`, `text`, `note`."""
-    commands = [] if summary.export_problem else [_build_load_code(summary)]
+    is_registered = is_finished and not summary.export_problem
+    commands = [_build_load_code(summary)] if is_registered else []
     command = summary.study.facts.get("command", "")
     if command:
         commands += [
@@ -186,10 +187,22 @@ def _build_commands(summary: Summary) -> list[dict[str, str]]:
             {
                 "title": "Train the champion again",
                 "text": build_train_command(summary.study, summary.model_run),
-                "note": "",
+                "note": _describe_kept_model(summary),
             },
         ]
     return commands
+
+
+def _describe_kept_model(summary: Summary) -> str:
+    """Return which model is kept, and whether `harness train` repeats it."""
+    run = summary.model_run
+    model = f"The kept model is that of trial {run.number} with seed {run.spec.seed}"
+    if not run.split:
+        return f"{model}."
+    return (
+        f"{model}, trained on new split {run.split}. This command trains on the study's own split; "
+        f"harness replay {run.run_id} repeats it on the new one."
+    )
 
 
 def _build_load_code(summary: Summary) -> dict[str, str]:

@@ -32,6 +32,7 @@ from harness.tracking.types import (
     CONFIRM_FACT,
     MARGIN_FACT,
     MODEL_FOLDER_FACT,
+    TARGET_FACT,
     TEST_SET_FACT,
     UNCONFIRMED,
     StudyRecord,
@@ -188,6 +189,7 @@ class Plan:
         facts["command"] = self.command
         facts[CONFIRM_FACT] = self.confirmation_rule
         facts[MARGIN_FACT] = f"{self.config.confirm.margin:g}"
+        facts[TARGET_FACT] = str(self.config.study.trials)
         facts[TEST_SET_FACT] = prepared.test_digest
         if self.config.models:
             facts[MODEL_FOLDER_FACT] = os.path.relpath(self.study_folder)

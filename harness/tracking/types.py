@@ -24,6 +24,8 @@ CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 MARGIN_FACT = "confirm_margin"
 """The fact with the largest loss at which a smaller network counts as good enough, in points of
 accuracy or percent of the RMSE."""
+TARGET_FACT = "trials"
+"""The fact with the number of trials that the study is to end with; missing in older records."""
 TEST_SET_FACT = "test_set"
 """The fact that identifies the test set: the SHA-256 of its content."""
 MODEL_FOLDER_FACT = "model_folder"

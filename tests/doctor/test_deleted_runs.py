@@ -11,7 +11,7 @@ from harness.analysis.lookup import find_trial
 from harness.api.run import run_study
 from harness.cli.studies_table import list_studies
 from harness.errors import StudyError
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from tests.doctor.example_study import (
     CHAMPION,
     COMPLETE,

@@ -18,7 +18,7 @@ from harness.api.run import run_study
 from harness.checks.report import check_studies
 from harness.cli.studies_table import list_studies
 from harness.errors import Unavailable
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
 from harness.tracking.mlflow import artifact_locations

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from harness.checks.report import check_studies
 from harness.errors import StoreError
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record
 
 pytestmark = pytest.mark.slow

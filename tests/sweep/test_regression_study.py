@@ -26,8 +26,9 @@ from harness.errors import ConfigError, UserError
 from harness.inference.test_examples import read_test_predictions
 from harness.metrics import Score, format_number
 from harness.models import baselines
+from harness.reports.live_page import write_study_page
 from harness.reports.plots import regression
-from harness.reports.study_page import build_study_page, write_study_page
+from harness.reports.study_page import build_study_page
 from harness.results import EpochMetrics
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan

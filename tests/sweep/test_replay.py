@@ -20,7 +20,7 @@ from harness.checks.report import check_studies
 from harness.cli.main import app
 from harness.data.prepare import PreparedDataset
 from harness.errors import DataError, StoreError, StudyError, Unavailable
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.environment import list_replay_caveats
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan

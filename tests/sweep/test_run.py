@@ -23,7 +23,7 @@ from harness.api.run import run_study
 from harness.cli.studies_table import format_studies, list_studies
 from harness.data.prepare import prepare
 from harness.errors import ConfigError, StoreError, StudyError
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.search.study import Search
 from harness.sweep.environment import read_git_commit
 from harness.sweep.options import RunOptions

@@ -15,7 +15,7 @@ from harness.cli.run_commands import open_test as cli_open_test
 from harness.cli.studies_table import format_studies, list_studies
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
-from harness.reports.study_page import write_study_page
+from harness.reports.live_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.sealed_study import SealedStudyResult, open_sealed_test_set
 from harness.test_set.log import TestSetLog

@@ -12,7 +12,6 @@ from harness.reports.plots.scatter import spread_coinciding
 from harness.reports.plots.style import (
     INK,
     LEGEND_ABOVE,
-    NEUTRAL,
     apply_layout,
     escape_label,
     label_rows,
@@ -58,7 +57,7 @@ def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
                 for run, _, _ in seeds
             ],
             mode="markers",
-            marker={"color": NEUTRAL, "size": 8, "opacity": 0.7},
+            marker={"color": INK, "size": 8},
             name="new split" if seeds[0][0].split else "fresh seed",
             hovertemplate="trial %{customdata}, %{text}: " + template,
         )
@@ -95,6 +94,7 @@ def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
         margin={"t": 34},
     )
     label_rows(figure, [str(each.trial.number) for each in settings])
+    figure.update_layout(meta={"rows": [each.trial.number for each in settings]})
     figure.update_yaxes(title_text="trial")
     figure.update_xaxes(title_text=f"validation {score.full_name}", **score.plotly_axis)
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -12,7 +12,13 @@ import plotly.graph_objects as go
 from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import compute_log_ticks
 from harness.reports.plots.base import Plot
-from harness.reports.plots.scatter import Point, add_points, compute_axis_range, sort_by_objective
+from harness.reports.plots.scatter import (
+    Point,
+    add_points,
+    compute_axis_range,
+    sort_by_objective,
+    spread_same_points,
+)
 from harness.reports.plots.style import INK, LEGEND_ABOVE, apply_layout
 from harness.tracking.types import RunRecord, StudyRun
 
@@ -59,12 +65,12 @@ def build_tradeoff_plots(tradeoffs: Tradeoffs) -> list[Plot]:
     name = tradeoffs.parameters.score.name
     name = f"{name[0].upper()}{name[1:]}"
     kinds = (
-        ("accuracy-parameters", f"{name} and size", "parameters", ",.0f", tradeoffs.parameters),
-        ("accuracy-seconds", f"{name} and time", "training seconds", ".3~g", tradeoffs.seconds),
+        ("accuracy-parameters", f"{name} and size", "parameters", tradeoffs.parameters),
+        ("accuracy-seconds", f"{name} and time", "training seconds", tradeoffs.seconds),
     )
     return [
-        Plot(name, title, _draw_tradeoff(tradeoff, cost, cost_format))
-        for name, title, cost, cost_format, tradeoff in kinds
+        Plot(name, title, _draw_tradeoff(tradeoff, cost))
+        for name, title, cost, tradeoff in kinds
         if tradeoff.points
     ]
 
@@ -82,7 +88,7 @@ def _compute_tradeoff(score: Score, costs: Iterable[tuple[RunRecord, float]]) ->
     return Tradeoff(tuple(sort_by_objective(points, score.metric)), tuple(front), score)
 
 
-def _draw_tradeoff(tradeoff: Tradeoff, cost: str, cost_format: str) -> go.Figure:
+def _draw_tradeoff(tradeoff: Tradeoff, cost: str) -> go.Figure:
     figure, score = go.Figure(), tradeoff.score
     front = tradeoff.front
     most_expensive = max(point.x for point in tradeoff.points)
@@ -96,12 +102,17 @@ def _draw_tradeoff(tradeoff: Tradeoff, cost: str, cost_format: str) -> go.Figure
             hoverinfo="skip",
         )
     )
+    named = [
+        replace(point, text=f"{point.text}, {_format_cost(point.x)} {cost}")
+        for point in tradeoff.points
+    ]
     add_points(
         figure,
-        tradeoff.points,
-        f"%{{text}}<br>{score.name} %{{y:{score.plotly_hover}}}<br>%{{x:{cost_format}}} {cost}",
+        spread_same_points(named),
+        f"%{{text}}<br>{score.name} %{{y:{score.plotly_hover}}}",
         always={point.number for point in front},
     )
+    figure.update_layout(meta={**(figure.layout.meta or {}), "spread": True})
     apply_layout(
         figure,
         320,
@@ -120,6 +131,11 @@ def _draw_tradeoff(tradeoff: Tradeoff, cost: str, cost_format: str) -> go.Figure
     )
     figure.update_yaxes(title_text=f"validation {score.full_name}", range=list(y_range))
     return figure
+
+
+def _format_cost(value: float) -> str:
+    """`31,436`, or `0.0213` for less than 100."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _format_count(value: float) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import plotly.graph_objects as go
@@ -28,6 +29,8 @@ AXIS_REACH = 3
 """The length of an axis, in distances between the best and the median complete trial."""
 SAME_SHARE = 0.004
 """Points that are this share of the axis apart are on top of each other."""
+SAME_STEP, MAX_SAME = 0.014, 9
+"""The distance of the same points as a share of the axis, and how many lie beside each other."""
 SCORES = dict.fromkeys(("val/rmse", "val/mae"), Score("regression"))
 
 T = TypeVar("T")
@@ -171,6 +174,28 @@ def spread_coinciding(
         distance = min(step, 2 * reach / max(1, len(group) - 1))
         for place, index in enumerate(group):
             places[index] += distance * (place - (len(group) - 1) / 2)
+    return places
+
+
+def spread_same_points(points: Sequence[Point]) -> list[Point]:
+    """Return points of a logarithmic x axis, in which the same points lie beside each other.
+
+    The first one of the same keeps its place. Points closer than SAME_SHARE of the axes are the
+    same.
+    """
+    spans = [
+        max(values) - min(values) or 1.0
+        for values in ([math.log10(point.x) for point in points], [point.y for point in points])
+    ]
+    step, counts, places = SAME_STEP * spans[0], Counter[tuple[int, int]](), []
+    for point in points:
+        x, y = math.log10(point.x), point.y
+        cell = (round(x / (SAME_SHARE * spans[0])), round(y / (SAME_SHARE * spans[1])))
+        place = counts[cell] % MAX_SAME
+        counts[cell] += 1
+        side = 1 if place % 2 else -1
+        shifted = 10 ** (x + side * step * ((place + 1) // 2))
+        places.append(replace(point, x=shifted if place else point.x))
     return places
 
 

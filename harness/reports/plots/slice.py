@@ -84,6 +84,7 @@ def _draw_slice(data: Slice) -> go.Figure:
         data.points,
         f"%{{text}}<br>{format_objective_hover(data.objective)}",
     )
+    figure.update_layout(meta={**(figure.layout.meta or {}), "spread": True})
     apply_layout(figure, 240, margin={"l": 52, "r": 12, "t": 8, "b": 40})
     margin = 0.0 if axis.spacing else 0.04 * (axis.high - axis.low)
     figure.update_xaxes(

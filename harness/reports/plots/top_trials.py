@@ -132,6 +132,7 @@ def draw_top_trials(top: TopTrials) -> go.Figure:
         )
     count = len(top.trials)
     apply_layout(figure, 110 + 22 * count, showlegend=True, legend=LEGEND_ABOVE, margin={"t": 34})
+    figure.update_layout(meta={"rows": [each.number for each in top.trials]})
     figure.update_yaxes(
         tickvals=list(range(count)),
         ticktext=[str(each.number) for each in top.trials],

@@ -9,6 +9,18 @@ function saveFile(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(link.href));
 }
 
+// MLflow shows a report in a frame that blocks downloads, without an error that a script can catch.
+const isSandboxed = window.parent !== window && origin === "null";
+function save(run) { return event => isSandboxed ? explainBlocked(event.currentTarget.closest(".save")) : run(); }
+function explainBlocked(tools) {
+  if (tools.querySelector(".blocked")) return;
+  const note = document.createElement("span");
+  note.className = "blocked";
+  note.setAttribute("role", "status");
+  note.textContent = "This frame blocks downloads. Download report.html and open the file.";
+  tools.append(note);
+}
+
 function addButtons(parent, ...buttons) {
   for (const [text, title, run] of buttons) {
     const button = document.createElement("button");
@@ -66,7 +78,7 @@ function tabulate({data, layout}) {
       return array ? [value - (arrayminus || array)[i], value + array[i]] : [null, null];
     })]);
   });
-  const x = axisTitle(layout.xaxis, "x"), y = axisTitle(layout.yaxis, "y");
+  const x = axisTitle(layout.xaxis, "x") + ((layout.meta || {}).spread ? " (as drawn)" : ""), y = axisTitle(layout.yaxis, "y");
   const head = ["series", "trial", `${x}: name`, x, `${y}: name`, y, "text", "low", "high", "low", "high"];
   const used = head.map((_, column) => rows.some(row => ![null, undefined, ""].includes(row[column])));
   return [head, ...rows].map(row => row.filter((_, column) => used[column]));
@@ -80,8 +92,8 @@ function savePlot(plot, format) {
 function addPlotDownloads(plot) {
   const tools = document.createElement("span");
   tools.className = "save";
-  addButtons(tools, ["PNG", "save the plot as PNG", () => savePlot(plot, "png")], ["SVG", "save the plot as SVG", () => savePlot(plot, "svg")],
-    ["CSV", "save the plot's data as CSV", () => saveFile(`${plot.name}.csv`, "text/csv", toCsv(tabulate(plot)))]);
+  addButtons(tools, ["PNG", "save the plot as PNG", save(() => savePlot(plot, "png"))], ["SVG", "save the plot as SVG", save(() => savePlot(plot, "svg"))],
+    ["CSV", "save the plot's data as CSV", save(() => saveFile(`${plot.name}.csv`, "text/csv", toCsv(tabulate(plot))))]);
   plot.element.closest("figure").querySelector("figcaption").append(tools);
 }
 
@@ -96,7 +108,7 @@ function readTable(table, exact) {
 function addTableDownloads(table) {
   const name = table.id || table.closest("section").id, tools = document.createElement("p");
   tools.className = "save";
-  addButtons(tools, ["CSV", "save the rows shown as CSV", () => saveFile(`${name}.csv`, "text/csv", toCsv(readTable(table, true)))],
-    ["LaTeX", "save the rows shown as a LaTeX table", () => saveFile(`${name}.tex`, "text/x-tex", toLatex(readTable(table, false)))]);
+  addButtons(tools, ["CSV", "save the rows shown as CSV", save(() => saveFile(`${name}.csv`, "text/csv", toCsv(readTable(table, true))))],
+    ["LaTeX", "save the rows shown as a LaTeX table", save(() => saveFile(`${name}.tex`, "text/x-tex", toLatex(readTable(table, false))))]);
   table.closest(".scroll").after(tools);
 }

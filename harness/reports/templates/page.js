@@ -4,13 +4,10 @@
 // does not draw are in `layout.meta.hidden`. With these the page finds a selected trial in every
 // plot and draws it again on top, in its colour. A figure with `layout.meta.legend` names them.
 
-const pageData = JSON.parse(document.getElementById("page-data").textContent);
-const colours = new Map();  // selected key -> colour, in the order of selection
-const plots = pageData.plots.map(plot => ({...plot, element: document.getElementById("plot-" + plot.name)}));
-const root = document.documentElement, rows = [...document.querySelectorAll("#leaderboard tbody tr")];
-const pickable = [...document.querySelectorAll("tr[data-key]")];  // a row of another table may have several trials
+const root = document.documentElement, colours = new Map();  // selected key -> colour, in the order of selection
+let pageData, plots = [], rows, heads, names, pickable;  // of the content that is shown; see `connect`
 const keysOf = row => row.dataset.key.split(" ").slice(0, pageData.colours.length);
-const harness = window.harness = {drawn: false, plots};  // for the tests
+const harness = window.harness = {drawn: false};  // for the tests
 
 // --- selecting
 
@@ -18,9 +15,18 @@ const harness = window.harness = {drawn: false, plots};  // for the tests
 function toggle(...trials) {
   const keys = trials.map(String).filter(key => key in pageData.trials), allSelected = keys.every(key => colours.has(key));
   if (!keys.length) return;
+  isDefaultSelection = false;
   for (const key of keys) colours.delete(key);
   if (!allSelected) keys.forEach(add);
   show();
+}
+
+let isDefaultSelection = true;
+// Select the best trials, until the reader has selected others.
+function selectPresent() {
+  if (!isDefaultSelection) return;
+  colours.clear();
+  pageData.selected.forEach((key, index) => colours.set(String(key), pageData.colours[index]));
 }
 
 function add(key) {
@@ -48,7 +54,9 @@ function show() {
     button.onclick = () => toggle(key);
     return button;
   }));
-  document.getElementById("selection").hidden = colours.size === 0;
+  const bar = document.getElementById("selection");
+  bar.hidden = colours.size === 0;
+  bar.classList.toggle("default", isDefaultSelection);
   harness.selected = [...colours.keys()];
   return draw().then(() => { harness.highlightedAt = performance.now(); });
 }
@@ -122,6 +130,14 @@ function logAxis(plot, layout) {
   return {...layout, yaxis: {...layout.yaxis, type: "log", range: isPositive ? range.map(Math.log10) : null, autorange: !isPositive, uirevision: "log"}};
 }
 
+// Name selected trials in their colour where the rows of a plot are trials.
+function colourRows(layout) {
+  const keys = (layout.meta || {}).rows;
+  if (!keys) return layout;
+  const ticktext = layout.yaxis.ticktext.map((text, row) => colours.has(String(keys[row])) ? `<b style="color: ${colours.get(String(keys[row]))}">${text}</b>` : text);
+  return {...layout, yaxis: {...layout.yaxis, ticktext}};
+}
+
 // The first section's plots fill the space beside the key figures on a wide screen.
 function fitHeight(plot, layout) {
   const isWide = plot.element.closest("#verdict") && matchMedia("(min-width: 1200px)").matches;
@@ -130,10 +146,11 @@ function fitHeight(plot, layout) {
 
 async function drawOne(plot) {
   plot.places = plot.places || findPlaces(plot);
+  plot.isStale = false;
   const {legend} = plot.layout.meta || {}, brushed = isBrushed(plot);
   const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map((place, index) => overlay(place, key, colour, index ? undefined : legend)));
   const themedData = (brushed ? brushTraces(plot) : plot.data).map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
-  const layout = fitHeight(plot, logAxis(plot, extendAxis(plot.layout, selected)));
+  const layout = fitHeight(plot, colourRows(logAxis(plot, extendAxis(plot.layout, selected))));
   await Plotly.react(plot.element, [...themedData, ...selected], applyTheme(plot.brushes ? brushLayout(plot, layout) : layout), {responsive: true, displaylogo: false, displayModeBar: false});
   if (plot.isDrawn) return;
   plot.isDrawn = true;
@@ -146,16 +163,37 @@ async function drawOne(plot) {
   if ((plot.layout.meta || {}).brush) addBrushing(plot);
 }
 
-// Draw visible plots first; a newer call replaces an older one.
+// Draw the plots in the window first; a newer call replaces an older one. While the study runs, the
+// plots far from the window wait until they come near it.
 let latest = 0;
 async function draw() {
-  const current = ++latest, distance = plot => Math.abs(plot.element.getBoundingClientRect().top - innerHeight / 3);
-  for (const plot of [...plots].sort((a, b) => distance(a) - distance(b))) {
+  const current = ++latest, isRunning = Boolean(root.dataset.interval);
+  for (const plot of plots) plot.isStale = true;
+  for (const [plot, distance] of plots.map(plot => [plot, measureDistance(plot)]).sort(([, a], [, b]) => a - b)) {
     if (current !== latest) return;
-    if (!harness.firstScreenAt && distance(plot) > innerHeight) harness.firstScreenAt = performance.now();
-    try { await drawOne(plot); } catch (error) { console.error(plot.name, error); }
+    if (distance > 0) endLoading();
+    if (isRunning && distance > innerHeight) break;
+    if (plot.isStale) await tryToDraw(plot);
     await new Promise(resolve => setTimeout(resolve));  // so that the page stays responsive
   }
+  endLoading();
+}
+
+async function tryToDraw(plot) {
+  try { await drawOne(plot); } catch (error) { console.error(plot.name, error); }
+}
+
+// Return how far a plot is from the window, in px: 0 for a visible plot.
+function measureDistance({element}) {
+  const {top, bottom, height} = element.closest("figure").getBoundingClientRect();
+  return height ? Math.max(0, top - innerHeight, -bottom) : Infinity;
+}
+
+// Show all rows of the leaderboard once the first screen is drawn: many rows take long to lay out.
+function endLoading() {
+  if (!("loading" in root.dataset)) return;
+  harness.firstScreenAt = performance.now();
+  delete root.dataset.loading;
 }
 
 // --- light and dark, on screen and on paper
@@ -181,8 +219,10 @@ addEventListener("afterprint", () => {
 
 // --- the axes of the learning curves; the buttons are in the last section that has some
 
-const curves = plots.filter(plot => (plot.layout.meta || {}).axes), losses = curves.filter(plot => plot.layout.meta.log);
-if (curves.length) {
+const chosen = {};  // the option of each switch that the reader has pressed
+function addCurveSwitches() {
+  const curves = plots.filter(plot => (plot.layout.meta || {}).axes), losses = curves.filter(plot => plot.layout.meta.log);
+  if (!curves.length) return;
   const bar = document.createElement("p"), axes = curves[0].layout.meta.axes;
   bar.className = "tools axes";
   addSwitch(bar, "x axis", axes, "axis", axis => curves.forEach(plot => setAxis(plot, axis, axes[axis])));
@@ -194,10 +234,11 @@ function addSwitch(bar, title, options, name, set) {
   const group = document.createElement("span");
   group.append(title);
   for (const [option, text] of Object.entries(options)) {
-    addButtons(group, [text, "", event => { set(option); press(group, event.currentTarget); draw(); }]);
+    addButtons(group, [text, "", event => { chosen[name] = option; set(option); press(group, event.currentTarget); draw(); }]);
     group.lastChild.dataset[name] = option;
   }
-  press(group, group.querySelector("button"));
+  if (chosen[name]) set(chosen[name]);
+  press(group, group.querySelector(chosen[name] ? `[data-${name}=${chosen[name]}]` : "button"));
   bar.append(group);
 }
 
@@ -216,16 +257,18 @@ function setAxis(plot, axis, title) {
 
 // --- the tables
 
-for (const row of pickable) {
-  row.onclick = () => { if (!String(getSelection())) toggle(...keysOf(row)); };
-  row.onkeydown = event => {
-    const next = {ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling"}[event.key];
-    if (event.key === "Enter" || event.key === " ") toggle(...keysOf(row));
-    else if (next) step(row, next);
-    else return;
-    event.preventDefault();
-  };
-}
+document.addEventListener("click", event => {
+  const row = event.target.closest("tr[data-key]");
+  if (row && !String(getSelection())) toggle(...keysOf(row));
+});
+document.addEventListener("keydown", event => {
+  if (!event.target.matches("tr[data-key]")) return;
+  const row = event.target, next = {ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling"}[event.key];
+  if (event.key === "Enter" || event.key === " ") toggle(...keysOf(row));
+  else if (next) step(row, next);
+  else return;
+  event.preventDefault();
+});
 
 function step(row, next) {  // skip rows that the filter hides
   let target = row[next];
@@ -233,24 +276,29 @@ function step(row, next) {  // skip rows that the filter hides
   if (target) target.focus();
 }
 
-const heads = [...document.querySelectorAll("#leaderboard th")];
-const names = heads.map(head => head.textContent.trim().replaceAll(" ", "_"));
 function value(row, column) {
   const cell = row.cells[column], text = (cell.dataset.value ?? cell.textContent).trim();
   return text === "" ? null : isNaN(text) ? text : Number(text);
 }
 
+let order = null;  // the column that the reader has sorted by: {name, down}
 function sort(column) {
   const head = heads[column], sorted = head.getAttribute("aria-sort");
   const down = sorted ? sorted === "ascending" : ["val_accuracy", "val_r2"].includes(names[column]);  // the best first
+  order = {name: names[column], down};
+  applyOrder();
+}
+
+function applyOrder() {
+  const column = order ? names.indexOf(order.name) : -1;
+  if (column < 0) return;
   heads.forEach(each => each.removeAttribute("aria-sort"));
-  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  heads[column].setAttribute("aria-sort", order.down ? "descending" : "ascending");
   const keyed = rows.map(row => [value(row, column), row]);
   keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null)
-    : (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b))) * (down ? -1 : 1));
+    : (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b))) * (order.down ? -1 : 1));
   document.querySelector("#leaderboard tbody").append(...keyed.map(([, row]) => row));
 }
-heads.forEach((head, column) => { head.onclick = () => sort(column); });
 
 // All words must occur in the row. `name<number`, `name>number` and `name=text` test one column,
 // whose name may be shortened: `val_acc>0.9`.
@@ -271,9 +319,9 @@ function matches(row, terms) {
     return {"<": cell < number, ">": cell > number, "<=": cell <= number, ">=": cell >= number}[sign];
   });
 }
-const filter = document.getElementById("filter");
+let filterText = "";
 function applyFilter() {
-  const text = filter.value.toLowerCase().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1");
+  const text = filterText.toLowerCase().replace(/\s*(<=|>=|<|>|=)\s*/g, "$1");
   const terms = names.reduce((text, name) => text.replaceAll(name.replaceAll("_", " "), name), text).split(/\s+/).filter(Boolean);
   let count = 0;
   for (const row of rows) { row.hidden = !matches(row, terms); count += !row.hidden; }
@@ -281,17 +329,18 @@ function applyFilter() {
   const unknown = columns.filter(name => columnOf(name) < 0).map(name => `, no column ${name}`);
   document.getElementById("shown").textContent = `${count} of ${rows.length}${unknown.join("")}`;
 }
-if (filter) { filter.oninput = applyFilter; applyFilter(); }
-
-document.querySelectorAll(".scroll table").forEach(addTableDownloads);
 
 // --- the contents follow the scroll; a folded plot gets its width when it is shown
 
-const links = new Map([...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
-function markSection() {
+let links = new Map();
+function currentSection() {
   const sections = [...document.querySelectorAll("section")].filter(section => links.has(section.id));
   const atEnd = scrollY + innerHeight >= root.scrollHeight - 2;
-  const current = atEnd && scrollY > 0 ? sections.at(-1) : sections.filter(section => section.getBoundingClientRect().top < innerHeight / 3).at(-1) || sections[0];
+  return atEnd && scrollY > 0 ? sections.at(-1) : sections.filter(section => section.getBoundingClientRect().top < innerHeight / 3).at(-1) || sections[0];
+}
+
+function markSection() {
+  const current = currentSection();
   for (const [id, link] of links) {
     if (id !== current.id) link.removeAttribute("aria-current");
     else if (!link.hasAttribute("aria-current")) {
@@ -301,35 +350,72 @@ function markSection() {
     }
   }
 }
-if (links.size) {
-  let isWaiting = false;
-  const follow = () => { if (!isWaiting) { isWaiting = true; requestAnimationFrame(() => { isWaiting = false; markSection(); }); } };
-  addEventListener("scroll", follow, {passive: true});
-  addEventListener("resize", follow);
-  markSection();
+let isWaiting = false;
+const follow = () => { if (!isWaiting) { isWaiting = true; requestAnimationFrame(() => { isWaiting = false; markSection(); }); } };
+addEventListener("scroll", follow, {passive: true});
+addEventListener("resize", follow);
+
+async function showFold(details) {
+  for (const plot of plots) if (details.open && details.contains(plot.element)) {
+    if (plot.isStale || !plot.isDrawn) await tryToDraw(plot);
+    else Plotly.Plots.resize(plot.element);
+  }
 }
-for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", () => {
-  for (const plot of plots) if (details.open && plot.isDrawn && details.contains(plot.element)) Plotly.Plots.resize(plot.element);
-});
 
 // --- copying
 
-for (const copy of document.querySelectorAll(".copy")) {
-  const button = copy.querySelector("button"), text = copy.querySelector("pre");
-  button.onclick = async () => {
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "copied";
-    } catch {  // not allowed in this frame: select the text for Ctrl-C
-      getSelection().selectAllChildren(text);
-      button.textContent = "Ctrl-C";
-    }
-    setTimeout(() => { button.textContent = "copy"; }, 2000);
-  };
+async function copy(button, text) {
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "copied";
+  } catch {  // not allowed in this frame: select the text for Ctrl-C
+    getSelection().selectAllChildren(text);
+    button.textContent = "Ctrl-C";
+  }
+  setTimeout(() => { button.textContent = "copy"; }, 2000);
 }
 
-function clear() { colours.clear(); show(); }
+// --- the content: connect it with the functions above
+
+// Plots that are shown already keep their element and what the reader set in them.
+function readPlots() {
+  const earlier = new Map(plots.map(plot => [plot.name, plot]));
+  return pageData.plots.map(plot => Object.assign(earlier.get(plot.name) || {}, plot, {element: document.getElementById("plot-" + plot.name), places: null, lines: null}));
+}
+
+let observer = null;
+function connect() {
+  pageData = JSON.parse(document.getElementById("page-data").textContent);
+  plots = harness.plots = readPlots();
+  rows = [...document.querySelectorAll("#leaderboard tbody tr")];
+  pickable = [...document.querySelectorAll("tr[data-key]")];  // a row of another table may have several trials
+  heads = [...document.querySelectorAll("#leaderboard th")];
+  names = heads.map(head => head.textContent.trim().replaceAll(" ", "_"));
+  heads.forEach((head, column) => { head.onclick = () => sort(column); });
+  applyOrder();
+  const filter = document.getElementById("filter");
+  if (filter) {
+    filter.value = filterText;
+    filter.oninput = () => { filterText = filter.value; applyFilter(); };
+    applyFilter();
+  }
+  addCurveSwitches();
+  document.querySelectorAll(".scroll table").forEach(addTableDownloads);
+  links = new Map([...document.querySelectorAll("nav a")].map(link => [link.hash.slice(1), link]));
+  if (links.size) markSection();
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", () => showFold(details));
+  for (const box of document.querySelectorAll(".copy")) box.querySelector("button").onclick = event => copy(event.currentTarget, box.querySelector("pre"));
+  if (observer) observer.disconnect();
+  if (!root.dataset.interval) return;
+  observer = new IntersectionObserver(entries => {
+    for (const plot of plots) if (plot.isStale && entries.some(entry => entry.isIntersecting && entry.target === plot.element)) tryToDraw(plot);
+  }, {rootMargin: "50%"});
+  for (const plot of plots) observer.observe(plot.element);
+}
+
+function clear() { isDefaultSelection = false; colours.clear(); show(); }
 document.getElementById("clear").onclick = clear;
 addEventListener("keydown", event => { if (event.key === "Escape" && colours.size) clear(); });
-pageData.selected.forEach((key, index) => colours.set(String(key), pageData.colours[index]));
+connect();
+selectPresent();
 show().then(() => { harness.drawn = true; harness.drawnAt = performance.now(); });

@@ -27,12 +27,18 @@ function brush(plot, {x, y}) {
 }
 
 function showBrushes(plot) {
-  plot.lines = plot.lines || readLines(plot);
-  const passes = heights => [...plot.brushes].every(([axis, [low, high]]) => low <= heights[axis] && heights[axis] <= high);
-  plot.passing = new Set([...plot.lines].filter(([, heights]) => passes(heights)).map(([key]) => key));
-  plot.note.textContent = isBrushed(plot) ? `${plot.passing.size} of ${plot.lines.size} trials pass the brushed axes` : "Drag along an axis to keep the trials that pass there.";
+  plot.note.textContent = "Drag along an axis to keep the trials that pass there.";
   plot.clear.hidden = !isBrushed(plot);
   return drawOne(plot);
+}
+
+// Return the trials that pass all brushes, and show their number.
+function findPassing(plot) {
+  plot.lines = plot.lines || readLines(plot);
+  const passes = heights => [...plot.brushes].every(([axis, [low, high]]) => low <= heights[axis] && heights[axis] <= high);
+  const passing = new Set([...plot.lines].filter(([, heights]) => passes(heights)).map(([key]) => key));
+  plot.note.textContent = `${passing.size} of ${plot.lines.size} trials pass the brushed axes`;
+  return passing;
 }
 
 // Return the traces with only the trials that pass; the other lines are faint.
@@ -41,7 +47,7 @@ function brushTraces(plot) {
     const keep = points.x.map((_, index) => isKept(points.customdata[index]));
     return Object.fromEntries(["x", "y", "customdata", "text"].map(name => [name, points[name].filter((_, index) => keep[index])]));
   };
-  const passes = key => key === null || plot.passing.has(key), hidden = (plot.layout.meta || {}).hidden || [];
+  const passing = findPassing(plot), passes = key => key === null || passing.has(key), hidden = (plot.layout.meta || {}).hidden || [];
   const faint = plot.data.map(trace => ({...trace, ...select(trace, key => !passes(key) || key === null), opacity: .06, hoverinfo: "skip", hovertemplate: null}));
   const strong = [...plot.data.map(trace => ({...trace, ...select(trace, passes)})), ...hidden.map(points => ({...plot.data[points.trace], ...select(points, passes)}))];
   return [...faint, ...strong.map(trace => ({...trace, opacity: Math.max(.5, trace.opacity || 0)}))];
