@@ -13,6 +13,7 @@ Everything here reads records and trains nothing.
     seed_variance         the settings of a grid or list, compared over their seeds
     paired_tests          two trials on the same examples: is the difference significant?
     tied_trials           the trials that are statistically indistinguishable from the champion
+    trial_ranks           the order of a finished study's trials in MLflow's UI
     expected_best         the expected best of n trials: how many were worth running
     selection_bias        by how much the best score of a search is too good
     test_selection_bias   what choosing on the test set would have cost

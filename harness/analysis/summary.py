@@ -144,13 +144,14 @@ class Summary:
             value = str(self.confirmation.validation)
         value = value if self.study.classes else f"{score.full_name} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
+        mode = saved_view.MODE
         test = ""
         if self.reading is not None:
             test = f", {self.study.test_name} {score.format_value(self.reading.score)}"
         head = (
             f"**Trial {self.champion.number}: {self.champion.spec.describe()}** · "
-            f"validation {value}{test} · [report]({run}/artifacts/report.html) "
-            f"· [study]({run}) · [model](#/models/{urllib.parse.quote(name)})"
+            f"validation {value}{test} · [report]({run}/artifacts/report.html?{mode}) "
+            f"· [study]({run}?{mode}) · [model](#/models/{urllib.parse.quote(name)}?{mode})"
         )
         facts = [fact for fact in self.facts if fact.key not in ("report", "browse")]
         rows = "\n".join(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, StudyError, UserError, did_you_mean, mask_credentials
 from harness.system.signals import graceful_shutdown
-from harness.tracking.mlflow import saved_view
+from harness.tracking.mlflow import saved_view, ui_app
 from harness.workspace import Workspace
 
 START_SECONDS = 90
@@ -86,6 +86,7 @@ def serve(
                 *(sys.executable, "-m", "mlflow", "server"),
                 *("--default-artifact-root", workspace.artifacts.as_uri()),
                 *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+                *ui_app.list_server_options(),
             ],
             # In the environment, not on the command line, because it may contain a password.
             env=_build_environment(uri),

@@ -11,6 +11,7 @@ from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
 from harness.analysis.facts import count_states
 from harness.analysis.summary import Summary, load_summary
+from harness.analysis.trial_ranks import compute_rank_metrics
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
@@ -102,7 +103,14 @@ def close_finished_study(
     expected_best = summary.expected_best
     curves = {expected_best.metric_name: expected_best.curve} if expected_best else {}
     note = summary.markdown()
-    tracker.close_study(study.uid, "COMPLETE", note=note, metrics=metrics, curves=curves)
+    tracker.close_study(
+        study.uid,
+        "COMPLETE",
+        note=note,
+        metrics=metrics,
+        curves=curves,
+        trial_metrics=compute_rank_metrics(study, selection.champion),
+    )
     failpoint("conclude.closed")
     return summary
 

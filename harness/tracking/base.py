@@ -120,6 +120,7 @@ class Tracker(Protocol):
         note: str = "",
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Curve] | None = None,
+        trial_metrics: Mapping[str, Mapping[str, float]] | None = None,
         at: float | None = None,
     ) -> None:
         """End the parent run.
@@ -127,6 +128,7 @@ class Tracker(Protocol):
         Args:
             note: Its description in markdown.
             curves: Metrics with steps.
+            trial_metrics: Metrics of trials by their uid; they replace older values.
         """
 
     def check_name(self, record: StudyRecord) -> NameHolder:

@@ -157,9 +157,13 @@ class InMemoryTracker:
         note: str = "",
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Curve] | None = None,
+        trial_metrics: Mapping[str, Mapping[str, float]] | None = None,
         at: float | None = None,
     ) -> None:
         self.end_states[uid] = (state, reason)
+        for trial, values in (trial_metrics or {}).items():
+            run = self.runs[trial]
+            self.runs[trial] = replace(run, metrics={**run.metrics, **values})
 
     def check_name(self, record: StudyRecord) -> NameHolder:
         older = self.records.get(record.name)

@@ -37,6 +37,9 @@ SPLIT_TAG = "harness.redrawn_split"
 CONFIRM_INFIX = "/confirm/"
 """The part of a confirmation run's uid between the study's uid and the run's own name."""
 
+RANK_METRIC = "rank/val"
+"""The metric of a finished study's trials by which MLflow's UI sorts them: 1 is the champion."""
+
 Curve = tuple[tuple[int, float], ...]
 """(step, value) pairs, 1,000 at most."""
 ENVIRONMENT_FACTS = ("device", "slots", "cpu", "platform", "versions", "split_hash")

@@ -20,6 +20,7 @@ model_registry  log and register the best model
 points          metrics as MLflow's points
 naming          the names of metrics, tags and parameters
 saved_view      the saved view of a study in MLflow's UI
+ui_app          MLflow's server with the UI's defaults for model training
 client          an MLflow client whose errors are one line and that finds runs by uid
 environment     MLflow's process-wide settings
 error_mapping   errors of one line, and whether a retry may succeed

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
-from harness.config.schema import GRID_OR_LIST, find_varied_fields
 from harness.errors import StoreError, StudyError, mask_credentials
-from harness.metrics import read_score
 from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow import saved_view
@@ -90,17 +90,17 @@ def claim_experiment(store: Store, experiment_id: str, record: StudyRecord, run_
     store.client.set_experiment_tag(experiment_id, UID_TAG, record.uid)
 
 
+def set_view(
+    store: Store, experiment_id: str, definition: Mapping[str, Any], metrics: Collection[str] = ()
+) -> None:
+    """Update the saved view of a study; `metrics` were recorded on its trials when it ended."""
+    for key, value in saved_view.build_view_tags(definition, "study", metrics).items():
+        store.client.set_experiment_tag(experiment_id, key, value)
+
+
 def _create_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -> Experiment:
     location = (artifacts / record.name).as_uri() if artifacts else None
-    definition = record.definition
-    sampled = find_varied_fields(definition) or list(saved_view.DEFAULT_COLUMNS)
-    if definition["study"].get("sampler") in GRID_OR_LIST:
-        sampled.append("seed")
-    network = "model" if definition.get("code") else "hidden"
-    score = read_score(definition)
-    tags = saved_view.view_tags(
-        definition["study"]["objective"], record.kind, sampled, network, score
-    )
+    tags = saved_view.build_view_tags(record.definition, record.kind)
     if record.kind == "study":
         facts = {key: record.facts[key] for key in ORIGIN_FACTS if key in record.facts}
         tags |= {UID_TAG: record.uid, **{f"harness.{key}": facts[key] for key in facts}}

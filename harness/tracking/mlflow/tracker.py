@@ -20,7 +20,7 @@ from harness.errors import Refused, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
-from harness.tracking.mlflow import model_registry, points, reader
+from harness.tracking.mlflow import experiments, model_registry, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.experiments import find_experiment, find_or_create_experiment
@@ -66,6 +66,7 @@ class MlflowTracker(MlflowReads):
         self._validation_labels = b""
         self._facts: dict[str, str] = {}
         self._environment = ""
+        self._definition: dict[str, Any] = {}
         self._parent = ""
         """The study's run id; empty for `train`, whose run has no parent."""
         self._started: set[str] = set()
@@ -80,6 +81,9 @@ class MlflowTracker(MlflowReads):
             run_id = find_or_create_study_run(
                 self._store, self._experiment_id, record, self._facts, _to_milliseconds(at)
             )
+            if record.continued:
+                # Its new trials have no rank yet.
+                experiments.set_view(self._store, self._experiment_id, record.definition)
             self._store.log_file(run_id, STUDY_FILE, record.text.encode())
             self._store.client.log_inputs(run_id, [build_dataset_input(record)])
             self._parent = run_id
@@ -99,6 +103,7 @@ class MlflowTracker(MlflowReads):
 
     def _remember_study(self, record: StudyRecord) -> None:
         self._classes, self._validation_labels = record.classes, record.validation_labels
+        self._definition = record.definition
         self._facts = {
             **{f"harness.{key}": value for key, value in record.facts.items()},
             CLASSES_TAG: json.dumps(record.classes),
@@ -249,6 +254,7 @@ class MlflowTracker(MlflowReads):
         note: str = "",
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Curve] | None = None,
+        trial_metrics: Mapping[str, Mapping[str, float]] | None = None,
         at: float | None = None,
     ) -> None:
         run_id, now = self.find_run_id(uid), _to_milliseconds(at)
@@ -262,11 +268,21 @@ class MlflowTracker(MlflowReads):
             )
             for key, curve in (curves or {}).items():
                 self._store.log(run_id, [Metric(key, value, now, step) for step, value in curve])
+            self._log_trial_metrics(trial_metrics or {}, now)
             if note:
                 note = shorten(note, MAX_TAG_LENGTH)
                 self._store.client.set_tag(run_id, NOTE, note)
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
+
+    def _log_trial_metrics(self, metrics: Mapping[str, Mapping[str, float]], when: int) -> None:
+        """Log metrics of trials, and show them in the saved view."""
+        for uid, values in metrics.items():
+            run = self._store.client.get_run(self.find_run_id(uid))
+            self._store.log(run.info.run_id, points.later_points(run, values, when))
+        names = {name for values in metrics.values() for name in values}
+        if names:
+            experiments.set_view(self._store, self._experiment_id, self._definition, names)
 
     def find_run_id(self, uid: str) -> str:
         run_id = self._store.find_run_id(uid, self._experiment_id)

@@ -175,6 +175,7 @@ class CloseStudy:
     at: float
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    trial_metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     kind: Literal["close"] = "close"
 
     def send(self, tracker: Tracker) -> None:
@@ -185,6 +186,7 @@ class CloseStudy:
             note=self.note,
             metrics=self.metrics,
             curves=self.curves,
+            trial_metrics=self.trial_metrics,
             at=self.at,
         )
 

@@ -159,6 +159,7 @@ class OutboxTracker(StoreReads):
         note: str = "",
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Curve] | None = None,
+        trial_metrics: Mapping[str, Mapping[str, float]] | None = None,
         at: float | None = None,
     ) -> None:
         self._write(
@@ -169,6 +170,7 @@ class OutboxTracker(StoreReads):
                 note=note,
                 metrics=dict(metrics or {}),
                 curves=dict(curves or {}),
+                trial_metrics={key: dict(each) for key, each in (trial_metrics or {}).items()},
                 at=at or time.time(),
             )
         )
