@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ORDER = [
     "errors",
+    "scoring",
     "stats",
     "system",
     "results",

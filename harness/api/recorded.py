@@ -123,7 +123,7 @@ def predict(
 
 def report(study: str, *, tracking_uri: str | None = None, home: Place = "mlruns") -> Path:
     """Write a study's report again from the record, and return its path. Raises StudyError."""
-    from harness.reports.study_page import write_study_page
+    from harness.reports.live_page import write_study_page
 
     return write_study_page(_open_workspace(home), study, tracking_uri)
 

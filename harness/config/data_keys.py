@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,9 +48,10 @@ def choose_data_keys(
         keys = {"size": list(size)} if size else {}
         comments = {"size": f"all images are resized to this height and width; {odd}"}
     elif path.suffix.lower() in custom.TABLE_SUFFIXES:
-        from harness.data.column_types import join_names, replace_columns
+        from harness.data.column_types import join_names
         from harness.data.table_files import read_table
         from harness.data.table_guesses import find_useless_columns, guess_task
+        from harness.data.tabular import plan_columns
 
         known = {key: value for key, value in more.items() if key in custom.TABLE_KEYS}
         options = DataOptions.of(target=target, ignore=list(ignore), **known)
@@ -62,10 +64,10 @@ def choose_data_keys(
                 if target
                 else f"--target: {data} is a table; name the column to predict{names}"
             )
-        columns = [str(each) for each in frame if each != target or task != "classes"]
-        numbers = table.recognise_numbers(columns, options.decimal)
-        frame = replace_columns(frame, numbers)
-        useless = find_useless_columns(frame.drop(columns=target), options)
+        goal: Task = "classes" if task == "classes" else "regression"
+        plans, table = plan_columns(table, data, replace(options, task=goal))
+        frame = table.frame
+        useless = find_useless_columns(frame, plans, options)
         keys = {"ignore": [*ignore, *useless]} if ignore or useless else {}
         reasons = [f"{name} {what}" for name, what in useless.items()]
         if len(useless) == len(frame.columns) - 1:

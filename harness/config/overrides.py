@@ -23,8 +23,14 @@ def apply_override(
     """Write the value into its table, and return the table's name and the key.
 
     A field set in [train] is no longer sampled, nor varied by the [[trial]] tables; one set in
-    [space] is no longer fixed. Raises ConfigError.
+    [space] is no longer fixed. The kind of a table's column is set by `data.columns.NAME=KIND`.
+    Raises ConfigError.
     """
+    if column := re.fullmatch(r"data\.columns\.(.+)=([\w-]+|\"[\w-]+\")", override, re.DOTALL):
+        kinds = tables["data"].get("columns")
+        kinds = kinds if isinstance(kinds, dict) else {}
+        tables["data"]["columns"] = kinds | {column[1].strip('"'): column[2].strip('"')}
+        return "data", "columns"
     match = re.fullmatch(r"([a-z]+)\.((?:arguments\.)?\w+)=(.*)", override, re.DOTALL)
     if not match or match[1] not in TABLES:
         raise ConfigError(

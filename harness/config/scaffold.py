@@ -11,11 +11,11 @@ import re
 import shlex
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from harness.config.data_keys import choose_data_keys, parse_data_overrides
+from harness.config.new_study import NewStudy
 from harness.config.study_files import is_shipped
 from harness.config.study_tables import StudyTable
 from harness.data import builtin, custom
@@ -25,14 +25,13 @@ from harness.data.training_files import TrainingFiles
 from harness.errors import ConfigError, DataError
 from harness.metrics import OBJECTIVES
 from harness.results import Task
-from harness.system.terminal import align_labels, escape
 from harness.trial import AugmentName
 
 LARGE = 20_000
 """From this many examples on, a tenth is enough as the validation set; of fewer it is a fifth."""
 MAX_NAMES = 10
 """Classes or features listed in a comment."""
-KEYS = "(sheet|decimal|missing|max_categories|own_validation|validation|test)"
+KEYS = "(sheet|decimal|missing|max_categories|own_validation|validation|test|group|time|stratify)"
 """The keys of [data] that are set by --set."""
 OVERRULE = {
     "ignore": "to keep a column, delete its name in {path}",
@@ -44,34 +43,6 @@ OVERRULE = {
 """How to overrule each key that is guessed."""
 CHUNK = 1000
 """Images in memory at a time."""
-
-
-@dataclass(frozen=True)
-class NewStudy:
-    """The study file that was written."""
-
-    path: str
-    study: str
-    """What `harness run-study` takes."""
-    data: str
-    """A description of the data."""
-    task: Task
-    notes: tuple[str, ...] = ()
-    """What was guessed or left out of the data."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def text(self, width: int | None = None) -> str:
-        """Return the result for people, wrapped to `width` columns."""
-        lines = [
-            ("wrote", self.path),
-            ("data", self.data),
-            *(("note", note) for note in self.notes),
-            ("estimate", f"harness run-study {self.study} --dry-run"),
-            ("run", f"harness run-study {self.study}"),
-        ]
-        return align_labels([(label, escape(text)) for label, text in lines], width)
 
 
 def write_new_study(
@@ -138,7 +109,7 @@ def write_new_study(
         if key in keys
     )
     notes = (*chosen, *map(_rewrite_as_options, prepared.notes))
-    return NewStudy(str(path), study, description, prepared.training.task, notes)
+    return NewStudy(str(path), study, description, prepared.training.task, notes, prepared.report)
 
 
 def describe_data(prepared: PreparedDataset) -> str:
@@ -176,6 +147,8 @@ def _rewrite_as_options(message: str) -> str:
     for columns in re.findall(r"\[data\] ignore = (\[.*?\])", message):
         options = " ".join(f"--ignore {shlex.quote(each)}" for each in json.loads(columns))
         message = message.replace(f"[data] ignore = {columns}", options)
+    kinds = r'(set )?\[data\.columns\] ("?)([^"=]+)\2 = "([\w-]+)"'
+    message = re.sub(kinds, lambda each: _format_kind(each[3], each[4]), message)
     message = re.sub(r'(\[data\] )?task = "(\w+)"', r"--task \2", message)
     keys = r"(set )?\[data\] " + KEYS + r' = (\[\]|[\d.]+|true|"([^"]*)")'
 
@@ -187,6 +160,10 @@ def _rewrite_as_options(message: str) -> str:
     message = message.replace("leave out [data] task for", "add --task classes for")
     message = re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
     return re.sub(rf"\[data\] {KEYS}\b", r"--set data.\1", message)
+
+
+def _format_kind(column: str, kind: str) -> str:
+    return f"--set {shlex.quote(f'data.columns.{column}={kind}')}"
 
 
 def _template_values(

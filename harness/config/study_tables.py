@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.data.types import MISSING_TEXTS
+from harness.data.types import MISSING_TEXTS, ColumnKind
+from harness.errors import did_you_mean
 from harness.results import Objective, Task
 
 MAX_TRIALS = 1_000_000
@@ -80,7 +81,20 @@ class DataTable(Table):
     """The strings of a table that count as missing; an empty cell always does. With [], the string
     NA is a category."""
     max_categories: int = Field(default=0, ge=0)
-    """The most categories of a text column; by default 50, and at most half of the rows."""
+    """The most categories of a text column that become features; of more, the others are one
+    feature. By default 50, and at most half of the rows."""
+    columns: dict[str, ColumnKind] = {}
+    """The kinds of a table's columns that are not to be guessed, as `zip = "category"`: `number`,
+    `category`, `boolean`, `date`, `date-dmy` or `date-mdy` for the day or the month first, `time`,
+    or `ignore`."""
+    group: str = ""
+    """A column of a table: rows with the same value stay together in the training, validation or
+    test set. It becomes no feature."""
+    time: str = ""
+    """A column of numbers or dates: the test set has the last rows, and the validation set those
+    before them."""
+    stratify: bool = False
+    """For a regression: give each set the same share of low and high targets."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Fraction of the training data held out as the validation set."""
     test: float = Field(default=0.2, ge=0, lt=1)
@@ -107,6 +121,30 @@ class DataTable(Table):
     def _is_size(cls, value: list[int]) -> list[int]:
         if value and (len(value) != 2 or min(value) < 1):
             raise ValueError(f"must be [height, width], such as [28, 28], not {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_rule(self) -> DataTable:
+        if self.group and self.time:
+            raise ValueError("group: excludes time; leave out one of them")
+        if self.stratify and (self.group or self.time):
+            raise ValueError("stratify: excludes group and time; leave it out")
+        if self.stratify and self.task == "classes":
+            raise ValueError("stratify: classes always have equal shares; leave it out")
+        if self.own_validation and (self.group or self.time):
+            raise ValueError("own_validation: excludes group and time; leave out one of them")
+        return self
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _are_kinds(cls, value: object) -> object:
+        known = get_args(ColumnKind)
+        for column, kind in value.items() if isinstance(value, dict) else ():
+            if kind not in known:
+                raise ValueError(
+                    f"'{column}' is one of {', '.join(known)}, not {kind!r}"
+                    f"{did_you_mean(str(kind), known)}"
+                )
         return value
 
     @field_validator("classes")

@@ -17,8 +17,14 @@ arrow_files     reads a Parquet or Feather file
 table_files     reads any of these, and checks the columns' names
 column_types    numbers, money, dates and times in columns of texts
 similar_names   names that differ only in spaces, case or a final dot
-tabular         a CSV or Excel table as features and labels
+column_kinds    the kind of each column, and whether it is left out
+tabular         a table as cells and labels
+table_labels    the column to predict
+table_features  cells as features, fitted on the training rows of each split
+table_notes     what became of the columns, for people
+split_columns   the columns that splits are made by: groups and times
 table_guesses   the task and the useless columns of a table, for a new study file
+split_rule      what a split respects: equal shares of classes, groups or time
 split           splits rows into training, validation and test set
 split_files     writes a split: row numbers, statistics, duplicates
 redrawn_splits  splits drawn again from training and validation, for confirmation runs
@@ -27,6 +33,7 @@ leakage         counts duplicates between the splits, and classes
 example_hashes  identifies examples one by one, whatever their order, label, type and split
 seal            the folder of the sealed test set, and its labels as masked bytes
 cache           the cache folder: atomic writes, checked reads
+decoded_files   writes decoded data
 training_files  the files of a training and validation set, as workers get them
 prepare         all of the above: find, decode, split and cache a dataset
 torch_datasets  the cached splits as torch Datasets

@@ -8,7 +8,6 @@ $1,234   12 EUR   (50)     money: one currency a column; parentheses are negativ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,37 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError
+from harness.scoring.date_texts import DATE_OR_TIME
+from harness.scoring.number_texts import (
+    NUMBER,
+    THOUSANDS,
+    clean_spaces,
+    join_digits,
+    parse_number,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Mark = Literal[".", ","]
-CODES = (
-    "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BRL|MXN|ZAR|KRW|SGD|HKD|"
-    "TRY|RUB|ILS|THB"
-)
-UNIT = rf"(?:US\$|R\$|[$€£¥₹₽₩₺฿₫₴₪%]|kr\.?|zł|Kč|Ft|(?:{CODES}))"
-NUMBER = re.compile(
-    rf"(?P<open>\()?(?P<sign>[-+−]?)(?P<before>{UNIT})?(?P<inner>[-+−]?)"
-    rf"(?P<digits>\d[\d.,'’ ]*|[.,]\d+)(?P<exponent>[eE][-+]?\d+)?(?P<after>{UNIT})?(?P<close>\))?"
-)
-HOUR = r"(?:[01]?\d|2[0-4])"
-TIME = (
-    rf"(?:{HOUR}:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?|{HOUR}\.[0-5]\d\.[0-5]\d)(?: ?[AaPp]\.?[Mm]\.?)?"
-)
-MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-DATE = (
-    rf"(?:\d{{4}}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2(?:\d{{4}}|\d\d)"
-    rf"|\d\d?\.?[ -]{MONTH}[ ,-]*(?:\d{{4}}|\d\d)|{MONTH} \d\d?,? \d{{4}})"
-)
-DATE_OR_TIME = re.compile(
-    rf"{DATE}(?:[T ,]+{TIME}(?: ?(?:Z|UTC|[-+]\d\d:?\d\d))?)?|{TIME}", re.IGNORECASE
-)
-THOUSANDS = {mark: re.compile(rf"\d{{1,3}}({re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}")
-             for mark in (".", ",")}  # fmt: skip
 SHOWN_COLUMNS = 8
 """How many columns an error lists."""
-SPACES = str.maketrans(dict.fromkeys("\u00a0\u202f\u2009\t", " "))
 
 
 @dataclass(frozen=True)
@@ -66,7 +49,7 @@ class Numbers:
     @property
     def description(self) -> str:
         """`'1.234,50 €' is 1234.5`."""
-        value = float(_parse([self.example], self.mark)[self.example])
+        value = parse_number(self.example, self.mark)
         return f"'{self.example}' is {value:.10g}"
 
 
@@ -113,9 +96,9 @@ def look_like_values(names: Sequence[str]) -> bool:
 
 def have_grouped_digits(values: pd.Series) -> bool:
     """Whether all texts with a dot may have it between thousands: `1.234`."""
-    with_dot = [text for text in _list_texts(values) if "." in text]
+    with_dot = [text for text in list_texts(values) if "." in text]
     return bool(with_dot) and all(
-        THOUSANDS["."].fullmatch(_clean(text).lstrip("+-")) for text in with_dot
+        THOUSANDS["."].fullmatch(clean_spaces(text).lstrip("+-")) for text in with_dot
     )
 
 
@@ -146,8 +129,8 @@ def join_names(items: list[str]) -> str:
 
 def are_dates_or_times(values: pd.Series) -> bool:
     """Whether all texts of a column are dates or times."""
-    texts = _list_texts(values)
-    return bool(texts) and all(DATE_OR_TIME.fullmatch(_clean(text)) for text in texts)
+    texts = list_texts(values)
+    return bool(texts) and all(DATE_OR_TIME.fullmatch(clean_spaces(text)) for text in texts)
 
 
 def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers | None:
@@ -158,9 +141,9 @@ def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers |
         separator: What separates the file's columns. In a file with another separator, commas that
             may be of either kind are decimal commas, unless the unit is a dollar or the like.
     """
-    texts = _list_texts(values)
-    matches = [NUMBER.fullmatch(_join(text)) for text in texts]
-    if not texts or not all(matches) or DATE_OR_TIME.fullmatch(_clean(texts[0])):
+    texts = list_texts(values)
+    matches = [NUMBER.fullmatch(join_digits(text)) for text in texts]
+    if not texts or not all(matches) or DATE_OR_TIME.fullmatch(clean_spaces(texts[0])):
         return None
     found_units = {each["before"] or each["after"] or "" for each in matches if each}
     if len(found_units) > 1:
@@ -168,7 +151,7 @@ def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers |
     marks: list[Mark] = [mark] if mark in (".", ",") else guess_marks(texts, separator)  # type: ignore[list-item]
     for each in marks:
         try:
-            numbers = _parse(texts, each)
+            numbers = {text: parse_number(text, each) for text in texts}
         except ValueError:
             continue
         parsed = np.array([numbers.get(str(text), np.nan) for text in values], np.float64)
@@ -178,7 +161,9 @@ def recognise_numbers(values: pd.Series, mark: str, separator: str) -> Numbers |
 
 def guess_marks(texts: Iterable[str], separator: str) -> list[Mark]:
     """Return the decimal marks to try, the likelier one first."""
-    digits = [match["digits"].strip() for text in texts if (match := NUMBER.fullmatch(_join(text)))]
+    digits = [
+        match["digits"].strip() for text in texts if (match := NUMBER.fullmatch(join_digits(text)))
+    ]
     for one in digits:
         if "," in one and "." in one:
             return [","] if one.rindex(",") > one.rindex(".") else ["."]
@@ -192,25 +177,6 @@ def guess_marks(texts: Iterable[str], separator: str) -> list[Mark]:
     return [".", ","]
 
 
-def _parse(texts: Iterable[str], mark: Mark) -> dict[str, float]:
-    """Return the number of each text. Raises ValueError if the decimal mark is another."""
-    other: Mark = "," if mark == "." else "."
-    numbers = {}
-    for text in texts:
-        match = NUMBER.fullmatch(_join(text))
-        if match is None or (match["open"] is None) != (match["close"] is None):
-            raise ValueError(text)
-        whole, point, fraction = re.sub("['’ ]", "", match["digits"]).partition(mark)
-        if other in whole:
-            if not THOUSANDS[other].fullmatch(whole):
-                raise ValueError(text)
-            whole = whole.replace(other, "")
-        value = float(f"{whole or 0}{'.' if point else ''}{fraction}{match['exponent'] or ''}")
-        is_negative = {match["sign"], match["inner"]} & {"-", "−"} or match["open"]
-        numbers[text] = -value if is_negative else value
-    return numbers
-
-
 def _is_plain(text: str) -> bool:
     try:
         float(text)
@@ -220,18 +186,9 @@ def _is_plain(text: str) -> bool:
 
 
 def _find_example(values: pd.Series) -> str:
-    texts = _list_texts(values)
+    texts = list_texts(values)
     return next((text for text in texts if not _is_plain(text)), texts[0])
 
 
-def _list_texts(values: pd.Series) -> list[str]:
+def list_texts(values: pd.Series) -> list[str]:
     return [str(each) for each in values.dropna().unique()]
-
-
-def _clean(text: str) -> str:
-    return text.translate(SPACES).strip()
-
-
-def _join(text: str) -> str:
-    """Return a text without the spaces around its digits, which may stand before a unit."""
-    return re.sub(r"(?<=[^\d]) | (?=[^\d])", "", _clean(text))

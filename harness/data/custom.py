@@ -18,7 +18,7 @@ from harness.data.types import MISSING_TEXTS, DataOptions, Source
 from harness.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", *ARROW_SUFFIXES)
-TABLE_KEYS = ("sheet", "decimal", "missing", "max_categories")
+TABLE_KEYS = ("sheet", "decimal", "missing", "max_categories", "columns", "group", "time")
 """The keys of [data] that only a table has."""
 FILE_SUFFIXES = (".npz", *TABLE_SUFFIXES)
 PATH_RULE = f"a path has a / in it or ends in {', '.join(FILE_SUFFIXES)}"
@@ -153,6 +153,9 @@ def _hash_options(content: str, options: DataOptions) -> str:
     values: list[object] = [f"{key}={value}" for key, value in newer.items() if value]
     if options.missing != MISSING_TEXTS:
         values.append(["missing", *options.missing])
+    for key in ("columns", "group", "time"):
+        if value := getattr(options, key):
+            values.append([key, value])
     return hashlib.sha256(json.dumps([content, *first, *values]).encode()).hexdigest()
 
 

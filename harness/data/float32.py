@@ -6,11 +6,11 @@ import numpy as np
 
 from harness.data.types import Array
 from harness.errors import DataError
+from harness.scoring.column_features import find_offset
 
-MAX_ROUNDING = 1e-3
-"""The rounding to float32, as a fraction of a column's standard deviation."""
 MAX_TARGET_ROUNDING = 0.05
-"""The same for the target of a regression, which is refused above it."""
+"""The rounding of a regression's target to float32, as a fraction of its standard deviation, above
+which it is refused."""
 
 
 def to_finite_float32(values: Array, name: str, what: str, first: int = 0) -> Array:
@@ -28,21 +28,6 @@ def to_finite_float32(values: Array, name: str, what: str, first: int = 0) -> Ar
             "rows out"
         )
     return converted
-
-
-def find_offset(numbers: Array, limit: float = MAX_ROUNDING) -> float:
-    """Return a number to subtract in float64 before the conversion to float32; mostly 0.
-
-    float32 has 24 bits: seconds since 1970 become multiples of 128. A number is returned only if
-    the rounding is more than `limit` standard deviations.
-    """
-    values = numbers.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = float(values.std())
-        error = float(np.abs(values.astype(np.float32) - values).max())
-    if not np.isfinite([spread, error]).all():
-        return 0.0
-    return float(np.floor(values.min())) if error > limit * spread else 0.0
 
 
 def describe_offsets(inputs: Array, name: str) -> list[str]:

@@ -19,13 +19,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from harness.data.builtin import find_dataset
 from harness.data.cache import (
@@ -36,12 +33,9 @@ from harness.data.cache import (
     slugify,
     user_cache,
 )
+from harness.data.decoded_files import META, get_test_set, write_decoded
 from harness.data.leakage import (
     DataQuality,
-    GroupedExamples,
-    count_test_copies,
-    group_examples,
-    hash_examples,
 )
 from harness.data.redrawn_splits import add_redrawn_splits, count_disjoint_splits
 from harness.data.seal import TestFiles, choose_sealed_folder, write_sealed
@@ -54,7 +48,6 @@ from harness.data.split import (
 )
 from harness.data.split_files import (
     SPLIT_META,
-    TEST_COPIES_FILE,
     read_data_quality,
     read_statistics,
     read_test_copies,
@@ -65,19 +58,17 @@ from harness.data.split_notes import (
     describe_small_validation,
     describe_validation,
 )
-from harness.data.training_files import TrainingFiles
+from harness.data.split_rule import SplitRule
+from harness.data.table_features import is_plain, read_layout
+from harness.data.training_files import TrainingFiles, select_features
 from harness.data.types import Array, DataOptions, DatasetArrays
 from harness.errors import DataError
+from harness.scoring.table_transform import TableTransform
 
-FORMAT = 7
+FORMAT = 8
 """Version of these files: increase it when their layout or meaning changes."""
 EARLIER_VALUES = ("integers 0 to 65535", "transparent on white")
 """`DatasetArrays.values` that version 0.1.0 converted to the same bits: the split's hash stays."""
-META = (
-    "classes", "shape", "dtype", "scale", "columns", "indicators", "by_feature", "target",
-    "test_rows", "test_examples", "test_digest", "notes", "values",
-)  # fmt: skip
-"""The keys of the decoded data's meta.json."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +92,10 @@ class PreparedDataset:
     notes: tuple[str, ...] = ()
     """See `DatasetArrays`, as for `values`."""
     values: tuple[str, ...] = ()
+    report: tuple[dict[str, Any], ...] = ()
+    """What became of each column of a table; see `harness.data.table_notes`."""
+    table: TableTransform | None = None
+    """See `DatasetArrays`."""
 
 
 def prepare(
@@ -114,6 +109,7 @@ def prepare(
     own_validation: bool = False,
     classes: Sequence[str] = (),
     drop_duplicates: bool = False,
+    stratify: bool = False,
     data_dir: Path | None = None,
     cache: Path | None = None,
     download: bool = True,
@@ -136,6 +132,7 @@ def prepare(
         classes: The classes to use; all if empty.
         drop_duplicates: Whether to remove training examples that also occur in the validation or
             test set.
+        stratify: Whether low and high targets of a regression get equal shares in each set.
         data_dir: The folder of the datasets, instead of $HARNESS_DATA_DIR.
         cache: The cache folder, instead of the user's.
         download: Whether missing files may be downloaded.
@@ -157,6 +154,8 @@ def prepare(
         *(() if own_test else (test, split_seed)),
         *([classes] if classes else []),
         *(["own validation"] if own_validation else []),
+        *(["stratify"] if stratify and not own_test else []),
+        *([options.max_categories] if options.max_categories else []),
     )
     folder = cache / "decoded" / f"{slugify(name)}-{decoded_key}"
 
@@ -166,24 +165,31 @@ def prepare(
         arrays = check_dataset(select_classes(arrays, classes, name) if classes else arrays, name)
         arrays = arrays if own_validation else replace(arrays, is_validation=None)
         key = f"{name}: [data] test = {test}"
-        return arrays if own_test else hold_out_test(arrays, test, split_seed, key)
+        if own_test:
+            return arrays
+        return hold_out_test(arrays, test, split_seed, key, stratify)
 
     sealed = choose_sealed_folder(cache, folder.name)
-    create_folder(folder, lambda new: _write_decoded(new, decode()))
-    create_folder(sealed, lambda new: write_sealed(new, *_get_test_set(decode())))
+    create_folder(folder, lambda new: write_decoded(new, decode()))
+    create_folder(sealed, lambda new: write_sealed(new, *get_test_set(decode())))
     meta = read_meta(folder, set(META))
-    split_key = short_hash(validation, split_seed, *(["unique"] if drop_duplicates else []))
+    split_key = short_hash(
+        validation,
+        split_seed,
+        *(["unique"] if drop_duplicates else []),
+        *(["stratify"] if stratify else []),
+    )
     split_folder = folder / f"split-{split_key}"
 
     def choose_rows(labels: Array) -> tuple[Array, Array]:
         if own_validation:
             rows = map_array(folder / "training" / "validation.npy")
             return take_validation(labels, rows, meta["classes"], name)
-        return split_rows(
-            labels, validation, split_seed, f"{name}: [data] validation = {validation}"
-        )
+        key = f"{name}: [data] validation = {validation}"
+        return split_rows(labels, validation, split_seed, key, rule)
 
     training_folder = folder / "training"
+    rule = SplitRule.read(training_folder, stratify)
     decode.cache_clear()
     create_folder(
         split_folder,
@@ -216,11 +222,18 @@ def prepare(
         dtype=meta["dtype"],
         columns=tuple(meta["columns"]),
     )
-    redrawn = min(redrawn, count_disjoint_splits(training))
+    table = read_layout(meta)
+    if table is not None:
+        training = replace(training, dtype="float32", **select_features(training, split_folder))
+    redrawn = min(redrawn, count_disjoint_splits(training, rule))
     if redrawn:
-        training = add_redrawn_splits(training, redrawn, split_seed, normalize, drop_duplicates)
+        training = add_redrawn_splits(
+            training, redrawn, split_seed, normalize, drop_duplicates, rule
+        )
     identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
     identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)
+    if table is not None and is_plain(table) and len(table.names) != training.shape[0]:
+        identity += " levels of the training set"  # earlier versions had those of all rows
     digest = hashlib.sha256(identity.encode())
     return PreparedDataset(
         name=name,
@@ -236,39 +249,12 @@ def prepare(
         notes=(
             *meta["notes"],
             *([describe_validation(name, own_validation)] if source.has_validation else []),
-            *describe_constant(name, constant, meta["columns"]),
+            *describe_constant(name, constant, training.columns),
             *describe_small_validation(
                 name, data_quality.parts["validation"].examples, options.task, own_validation
             ),
         ),
         values=tuple(meta["values"]),
+        report=tuple(meta["report"]),
+        table=table,
     )
-
-
-def _write_decoded(folder: Path, arrays: DatasetArrays) -> None:
-    test_inputs, test_labels = _get_test_set(arrays)
-    groups, test_groups = group_examples(arrays.inputs, test_inputs)
-    training = folder / "training"
-    training.mkdir()
-    np.save(training / "inputs.npy", np.ascontiguousarray(arrays.inputs))
-    np.save(training / "labels.npy", arrays.labels)
-    np.save(training / "groups.npy", groups)
-    if arrays.is_validation is not None:
-        np.save(training / "validation.npy", np.flatnonzero(arrays.is_validation))
-    copies = count_test_copies(
-        GroupedExamples(groups, arrays.labels), GroupedExamples(test_groups, test_labels)
-    )
-    np.save(folder / TEST_COPIES_FILE, np.stack([copies.copies, copies.agreeing]))
-    meta = {key: getattr(arrays, key) for key in META if hasattr(arrays, key)} | {
-        "shape": arrays.inputs.shape[1:],
-        "dtype": str(arrays.inputs.dtype),
-        "by_feature": arrays.has_feature_statistics,
-        "test_examples": len(test_labels),
-        "test_digest": hash_examples(test_inputs, test_labels),
-    }
-    (folder / "meta.json").write_text(json.dumps(meta))
-
-
-def _get_test_set(arrays: DatasetArrays) -> tuple[Array, Array]:
-    assert arrays.test is not None
-    return arrays.test

@@ -11,9 +11,17 @@ import numpy as np
 
 from harness.data.leakage import GroupedExamples, find_copies
 from harness.data.similar_names import describe_similar_names
+from harness.data.split_rule import (
+    SplitRule,
+    check_classes,
+    get_strata,
+    split_by_group,
+    split_by_time,
+)
 from harness.data.types import Array, DatasetArrays
 from harness.errors import DataError, did_you_mean
 
+PLAIN = SplitRule()
 MAX_CLASSES = 256
 """Predictions are recorded as one byte each."""
 MAX_CLASS_NAME = 100
@@ -57,17 +65,26 @@ def check_dataset(arrays: DatasetArrays, name: str) -> DatasetArrays:
     return replace(arrays, notes=(*arrays.notes, *describe_similar_names(classes, name, "classes")))
 
 
-def split_rows(labels: Array, fraction: float, seed: int, key: str) -> tuple[Array, Array]:
+def split_rows(
+    labels: Array, fraction: float, seed: int, key: str, rule: SplitRule = PLAIN
+) -> tuple[Array, Array]:
     """Split row numbers into (rest, held out), both sorted, with scikit-learn.
 
-    Classes are stratified; the targets of a regression are not. `key` names the dataset and the
-    key of [data] in errors. Raises DataError.
+    Classes are stratified; the targets of a regression only if the rule says so. `key` names the
+    dataset and the key of [data] in errors. Raises DataError.
     """
     from sklearn.model_selection import train_test_split
 
-    classes = labels if labels.dtype.kind != "f" else None
+    if rule.groups is not None or rule.times is not None:
+        if rule.times is not None:
+            parts = split_by_time(rule.times, fraction, key)
+        elif rule.groups is not None:
+            parts = split_by_group(labels, rule.groups, fraction, seed, key)
+        check_classes(labels, parts, key, len(np.unique(labels)))
+        return parts
     held_out_count, needed = math.ceil(fraction * len(labels)), 1
-    if classes is not None:
+    classes = get_strata(labels, rule, held_out_count)
+    if classes is not None and labels.dtype.kind != "f":
         counts = np.unique(classes, return_counts=True)[1]
         needed = len(counts)
         if counts.min() < 2:
@@ -112,23 +129,28 @@ def take_validation(
     return train, validation
 
 
-def hold_out_test(arrays: DatasetArrays, fraction: float, seed: int, key: str) -> DatasetArrays:
-    """Return the dataset with a test set that is held out of its training set by `split_rows`;
-    an empty one if `fraction` is 0.
+def hold_out_test(
+    arrays: DatasetArrays, fraction: float, seed: int, key: str, stratify: bool = False
+) -> DatasetArrays:
+    """Return the dataset with a test set that is held out of its training set by `split_rows`.
 
-    A test set that it came with is dropped; its validation set stays whole. Raises DataError.
+    It is empty if `fraction` is 0. A test set that the dataset came with is dropped; its validation
+    set stays whole. Raises DataError.
     """
     inputs, labels, is_validation = arrays.inputs, arrays.labels, arrays.is_validation
     if not fraction:
         return replace(arrays, test=(inputs[:0], labels[:0]), test_rows=hash_rows(np.arange(0)))
     rows = np.arange(len(labels)) if is_validation is None else np.flatnonzero(~is_validation)
-    held_out = rows[split_rows(labels[rows], fraction, seed, key)[1]]
+    rule = SplitRule(arrays.groups, arrays.times, stratify)
+    held_out = rows[split_rows(labels[rows], fraction, seed, key, rule[rows])[1]]
     rest = np.setdiff1d(np.arange(len(labels)), held_out)
     return replace(
         arrays,
         inputs=inputs[rest],
         labels=labels[rest],
         is_validation=is_validation[rest] if is_validation is not None else None,
+        groups=None if rule.groups is None else rule.groups[rest],
+        times=None if rule.times is None else rule.times[rest],
         test=(inputs[held_out], labels[held_out]),
         test_rows=hash_rows(held_out),
     )
@@ -179,13 +201,15 @@ def select_classes(arrays: DatasetArrays, classes: Sequence[str], name: str) -> 
         rows = numbers[labels] >= 0
         return inputs[rows], numbers[labels[rows]]
 
-    part = arrays.is_validation
+    part, rows = arrays.is_validation, numbers[arrays.labels] >= 0
     inputs, labels = select(arrays.inputs, arrays.labels)
     return replace(
         arrays,
         inputs=inputs,
         labels=labels,
-        is_validation=part[numbers[arrays.labels] >= 0] if part is not None else None,
+        is_validation=part[rows] if part is not None else None,
+        groups=arrays.groups[rows] if arrays.groups is not None else None,
+        times=arrays.times[rows] if arrays.times is not None else None,
         test=select(*arrays.test) if arrays.test else None,
         classes=tuple(classes),
     )
@@ -202,7 +226,7 @@ def compute_statistics(inputs: Array, indicators: Sequence[int] | None) -> tuple
     if indicators is None:
         return np.array(inputs.mean(dtype=np.float64)), np.array(inputs.std(dtype=np.float64))
     mean, std = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
-    mean[indicators], std[indicators] = 0, 1
+    mean[list(indicators)], std[list(indicators)] = 0, 1
     std[inputs.min(0) == inputs.max(0)] = 0  # rounding may have left a tiny deviation
     return mean, std
 

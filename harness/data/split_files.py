@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.data.leakage import (
     measure_data_quality,
 )
 from harness.data.split import compute_statistics, drop_copies, hash_rows
+from harness.data.table_features import identify_inputs, read_layout, write_features
 from harness.data.types import Array
 
 STATISTICS = ("mean", "std", "target_mean", "target_std")
@@ -49,21 +50,26 @@ def write_split(
     Raises DataError.
     """
     inputs, examples = map_array(training / "inputs.npy"), read_groups(training)
+    table = read_layout(meta)
     train, validation = choose_rows(examples.labels)
     count = len(train)
     if drop_duplicates:
         train = drop_copies(train, examples, examples[validation], test.copies > 0, meta["classes"])
     np.save(folder / "train.npy", train)
     np.save(folder / "validation.npy", validation)
-    train_inputs, labels = inputs[train], examples.labels
-    digests = {
-        "train": hash_examples(train_inputs, labels[train]),
-        "validation": hash_examples(inputs[validation], labels[validation]),
-        "test": meta["test_digest"],
-    }
+    labels = examples.labels
     rows = {"train": train, "validation": validation}
-    dropped = count - len(train)
-    split_meta = describe_rows(meta, train_inputs, labels[train]) | {
+    digests = {
+        part: hash_examples(identify_inputs(inputs[chosen], table), labels[chosen])
+        for part, chosen in rows.items()
+    } | {"test": meta["test_digest"]}
+    dropped, indicators = count - len(train), meta["indicators"]
+    if table is not None:
+        inputs, transform = write_features(folder, inputs, table, train)
+        indicators = transform.indicators
+    if not meta["by_feature"]:
+        indicators = None
+    split_meta = describe_rows(indicators, inputs[train], labels[train]) | {
         "rows": hash_rows(train, validation),
         "fairness": measure_data_quality(
             examples, rows, test, digests, len(meta["classes"]), dropped
@@ -72,9 +78,11 @@ def write_split(
     (folder / "meta.json").write_text(json.dumps(split_meta))
 
 
-def describe_rows(meta: Mapping[str, Any], inputs: Array, labels: Array) -> dict[str, Any]:
-    """Return the statistics of a training set, by the names of STATISTICS."""
-    indicators = meta["indicators"] if meta["by_feature"] else None
+def describe_rows(indicators: Sequence[int] | None, inputs: Array, labels: Array) -> dict[str, Any]:
+    """Return the statistics of a training set, by the names of STATISTICS.
+
+    `indicators`: see `compute_statistics`.
+    """
     mean, std = compute_statistics(inputs, indicators)
     targets = labels if labels.dtype.kind == "f" else np.array([-1.0, 1.0])
     return {

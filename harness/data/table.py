@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from harness.data.column_types import (
     recognise_columns,
     recognise_numbers,
 )
+from harness.data.types import DataOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +40,16 @@ class Table:
     """Why it was chosen, for people."""
     path: Path = Path()
     encoding: str = ""
+    ignored: pd.DataFrame | None = None
+    """The columns that are left out because [data] ignore names them."""
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    """The columns of texts that were read as numbers."""
+
+    def read_numbers(self, target: str, options: DataOptions) -> Numbers | None:
+        """Return the numbers that the texts of a classification's target are, if all are."""
+        if options.task != "classes":
+            return None
+        return self.recognise_numbers([target], options.decimal).get(target)
 
     def recognise_numbers(self, columns: Sequence[str], mark: str) -> dict[str, Numbers]:
         """Return those of the columns whose texts are numbers. `mark`: see `DataOptions.decimal`.
@@ -68,3 +80,10 @@ class Table:
 
 def format_toml_list(*columns: object) -> str:
     return json.dumps(list(map(str, columns)), ensure_ascii=False)
+
+
+def format_toml_key(column: object) -> str:
+    """Return a column's name as a key of TOML, in quotes where it needs them."""
+    text = str(column)
+    plain = re.fullmatch(r"[A-Za-z0-9_-]+", text)
+    return text if plain else json.dumps(text, ensure_ascii=False)

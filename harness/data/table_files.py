@@ -64,6 +64,7 @@ def read_table(path: Path, name: str, options: DataOptions, strict: bool = True)
                 f"[data] ignore: {name} has no column '{column}'"
                 f"{did_you_mean(column, frame.columns)}"
             )
+    ignored = frame.loc[:, frame.columns.isin(ignore)]
     kept = frame.loc[:, ~frame.columns.isin(ignore)]
     notes, values = list(table.notes), list(table.values)
     if look_like_values(names):
@@ -73,6 +74,10 @@ def read_table(path: Path, name: str, options: DataOptions, strict: bool = True)
         count = names.count(column)
         notes.append(f"{name}: left out {count} columns called '{column}'")
         values.append(f"without {count} columns '{column}'")
+    first = str(kept.columns[0]) if len(kept.columns) else ""
+    if strict and re.fullmatch(UNNAMED, first) and numbers_rows(kept[first]):
+        kept, ignored = kept.drop(columns=first), ignored.join(kept[[first]])
+        notes.append(f"{name}: left out the first column, which has no name and numbers the rows")
     for column in kept.columns:
         if strict and re.fullmatch(UNNAMED, column):
             number = int(column.removeprefix("Unnamed: ")) + 1
@@ -80,7 +85,15 @@ def read_table(path: Path, name: str, options: DataOptions, strict: bool = True)
                 f"{name}: column {number} has no name; name it, or "
                 f"leave it out by [data] ignore = {format_toml_list(column)}"
             )
-    return replace(table, frame=kept, notes=tuple(notes), values=tuple(values))
+    return replace(table, frame=kept, notes=tuple(notes), values=tuple(values), ignored=ignored)
+
+
+def numbers_rows(values: pd.Series) -> bool:
+    """Whether the values are whole numbers, each one more than the last."""
+    from pandas.api import types
+
+    is_integer = types.is_integer_dtype(values) and len(values) > 1
+    return bool(is_integer and (values.diff()[1:] == 1).all())
 
 
 def _counts_rows(frame: pd.DataFrame) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data.column_types import are_dates_or_times
-from harness.data.table_files import UNNAMED
-from harness.data.tabular import MAX_CATEGORIES, MAX_FEW
+from harness.data.column_kinds import MAX_FEW, ColumnPlan
+from harness.data.table_files import UNNAMED, numbers_rows
 from harness.data.types import DataOptions
 from harness.results import Task
 
@@ -28,28 +28,22 @@ def guess_task(values: pd.Series) -> Task:
     return "classes" if are_whole and known.nunique() <= MAX_FEW else "regression"
 
 
-def find_useless_columns(table: pd.DataFrame, options: DataOptions) -> dict[str, str]:
+def find_useless_columns(
+    frame: pd.DataFrame, plans: Sequence[ColumnPlan], options: DataOptions
+) -> dict[str, str]:
     """Return the columns to leave out, and why: they carry no information or cannot be read."""
-    from pandas.api import types
-
+    kept = {options.group, options.time, *dict(options.columns)}
     reasons = {}
-    for column in table.columns:
-        values = table[column]
-        texts = values.nunique() if not types.is_numeric_dtype(values) else 0
-        if values.isna().all():
-            reasons[column] = "is empty"
-        elif re.fullmatch(UNNAMED, column):
-            reasons[column] = "has no name"
-        elif types.is_datetime64_any_dtype(values):
-            reasons[column] = "holds dates"
-        elif types.is_integer_dtype(values) and len(values) > 2 and (values.diff()[1:] == 1).all():
-            reasons[column] = "numbers the rows"
-        elif options.max_categories:
+    for plan in plans:
+        values = frame[plan.name]
+        if plan.name in kept:
             continue
-        elif texts > MAX_FEW and are_dates_or_times(values):
-            reasons[column] = "holds dates or times"
-        elif texts == len(values) > MAX_FEW:
-            reasons[column] = "has another text in every row"
-        elif texts > max(MAX_FEW, min(MAX_CATEGORIES, len(values) // 2)):
-            reasons[column] = f"has {texts:,} different texts"
+        if plan.kind == "empty":
+            reasons[plan.name] = plan.reason
+        elif re.fullmatch(UNNAMED, plan.name):
+            reasons[plan.name] = "has no name"
+        elif len(values) > 2 and numbers_rows(values):
+            reasons[plan.name] = "numbers the rows"
+        elif plan.column is None:
+            reasons[plan.name] = plan.reason
     return reasons

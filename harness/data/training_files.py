@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.data.cache import map_array
+from harness.data.table_features import TRANSFORM_FILE, read_transform
 from harness.data.types import Array
 from harness.results import Task
 
@@ -37,6 +39,8 @@ class TrainingFiles:
     """Type of the inputs: float32 for features."""
     columns: tuple[str, ...] = ()
     """The names of a table's features."""
+    transform: Path | None = None
+    """Of a table, the parameters of the transform that made its features."""
     redrawn: tuple[TrainingFiles, ...] = ()
     """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
 
@@ -44,7 +48,8 @@ class TrainingFiles:
     def paths(self) -> tuple[Path, ...]:
         """The files that training reads."""
         rows = [path for each in (self, *self.redrawn) for path in each.row_paths]
-        return self.inputs, self.labels, *rows
+        inputs = dict.fromkeys(each.inputs for each in (self, *self.redrawn))
+        return *inputs, self.labels, *rows
 
     @property
     def row_paths(self) -> tuple[Path, Path]:
@@ -59,3 +64,15 @@ class TrainingFiles:
         of a regression."""
         labels: Array = map_array(self.labels)[map_array(self.validation_rows)]
         return labels.astype(np.float32 if self.task == "regression" else np.uint8).tobytes()
+
+
+def select_features(files: TrainingFiles, folder: Path) -> dict[str, Any]:
+    """Return the fields of a table's `files` that are other ones in another split's folder."""
+    transform = read_transform(folder / TRANSFORM_FILE)
+    inputs = folder / "inputs.npy"
+    return {
+        "inputs": inputs if inputs.exists() else files.inputs,
+        "transform": folder / TRANSFORM_FILE,
+        "shape": (len(transform.names),),
+        "columns": transform.names,
+    }

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.results import Task
 
+if TYPE_CHECKING:
+    from harness.scoring.table_transform import TableTransform
+
 Array = npt.NDArray[Any]
 DigitStyle = Literal["mnist", "nist"]
 """How handwritten digits were normalized; see `harness.inference.digit_normalization`."""
 
+
+ColumnKind = Literal[
+    "number", "category", "boolean", "date", "date-dmy", "date-mdy", "time", "ignore"
+]
+"""The kinds of columns that [data.columns] takes."""
 
 MISSING_TEXTS = (
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
@@ -41,14 +49,23 @@ class DataOptions:
     missing: tuple[str, ...] = MISSING_TEXTS
     """The texts of a table that count as missing; an empty cell always does."""
     max_categories: int = 0
-    """The most categories of a column of texts; 0 for 50, and for half of the rows."""
+    """The most categories of a column of texts that become features; 0 for 50, and for half of the
+    rows."""
+
+    columns: tuple[tuple[str, str], ...] = ()
+    """The kinds of a table's columns that are not guessed, by the columns' names."""
+    group: str = ""
+    """The column of a table whose rows stay together in one split."""
+    time: str = ""
+    """The column of a table by which the splits are ordered."""
 
     @classmethod
     def of(cls, **values: Any) -> DataOptions:
-        """Create the options from a table of a study file, whose lists become tuples."""
-        frozen: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
+        """Create the options from a table of a study file; lists and tables become tuples."""
+        frozen: dict[str, Any] = {}
+        for key, value in values.items():
+            items = value.items() if isinstance(value, Mapping) else value
+            frozen[key] = value if isinstance(value, (str, int)) else tuple(items)
         return cls(**frozen)
 
 
@@ -56,7 +73,8 @@ class DataOptions:
 class DatasetArrays:
     """A dataset in memory.
 
-    Inputs [N, *shape]: uint8 for images, float32 [N, D] for features. Labels [N]: int64 in
+    Inputs [N, *shape]: uint8 for images, float32 [N, D] for features, float64 [N, C] for the cells
+    of a table. Labels [N]: int64 in
     0..C-1, or for a regression float32 in the target's units, without classes.
     """
 
@@ -81,11 +99,21 @@ class DatasetArrays:
     """What was guessed or left out, one line each, for people."""
     values: tuple[str, ...] = ()
     """How unusual values were converted, which `harness predict` has to repeat."""
+    table: TableTransform | None = None
+    """Of a table, whose inputs are cells: the features as fitted to all rows. They identify
+    examples; what trials train on is fitted on training rows."""
+    report: tuple[dict[str, Any], ...] = ()
+    """What became of each column of a table, see `table_notes`."""
+    groups: Array | None = None
+    """The group of each input that must not be split, int64 [N]."""
+    times: Array | None = None
+    """By what the splits are ordered, float64 [N]."""
 
     @property
     def has_feature_statistics(self) -> bool:
         """Whether each feature has its own mean and standard deviation; images share one."""
-        return self.inputs.ndim == 2 and self.inputs.dtype == np.float32
+        is_features = self.inputs.ndim == 2 and self.inputs.dtype == np.float32
+        return is_features or self.table is not None
 
 
 @dataclass(frozen=True)

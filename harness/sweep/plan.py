@@ -31,6 +31,7 @@ from harness.sweep.options import RunOptions
 from harness.tracking.types import (
     CONFIRM_FACT,
     MARGIN_FACT,
+    MAX_CATEGORIES_FACT,
     MODEL_FOLDER_FACT,
     TARGET_FACT,
     TEST_SET_FACT,
@@ -191,6 +192,8 @@ class Plan:
         facts[MARGIN_FACT] = f"{self.config.confirm.margin:g}"
         facts[TARGET_FACT] = str(self.config.study.trials)
         facts[TEST_SET_FACT] = prepared.test_digest
+        if self.config.data.max_categories:
+            facts[MAX_CATEGORIES_FACT] = str(self.config.data.max_categories)
         if self.config.models:
             facts[MODEL_FOLDER_FACT] = os.path.relpath(self.study_folder)
         record = StudyRecord(

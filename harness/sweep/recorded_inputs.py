@@ -12,7 +12,7 @@ from harness.data.custom import TABLE_SUFFIXES
 from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import DataError, StudyError
 from harness.models.user_code import fingerprint, hash_model_files
-from harness.tracking.types import StudyRun
+from harness.tracking.types import MAX_CATEGORIES_FACT, StudyRun
 from harness.trial import TrialSpec
 
 
@@ -31,10 +31,14 @@ def prepare_recorded_data(
     """
     split_hash = environment.get("split_hash")
     options = fill_defaults("data", study.definition.get("data", {}))
-    if str(options.get("name")).lower().endswith(TABLE_SUFFIXES):
-        options["max_categories"] = sys.maxsize  # the study has trained on them
+    options["max_categories"] = int(study.facts.get(MAX_CATEGORIES_FACT, 0))
     try:
         prepared = prepare(**options, data_dir=data_dir, redrawn=split)
+        is_table = str(options.get("name")).lower().endswith(TABLE_SUFFIXES)
+        if is_table and prepared.split_hash != split_hash:
+            # An earlier version did not record it, and trained on all categories.
+            options["max_categories"] = sys.maxsize
+            prepared = prepare(**options, data_dir=data_dir, redrawn=split)
     except TypeError as error:
         raise StudyError(
             f"[data] of '{study.name}' cannot be prepared by this version of harness ({error}); "

@@ -12,6 +12,7 @@ from harness.data.example_hashes import identify_examples
 from harness.data.leakage import hash_examples
 from harness.data.prepare import PreparedDataset
 from harness.data.seal import read_key, unmask_labels
+from harness.data.table_features import identify_inputs, read_transform
 from harness.data.torch_datasets import Split, read_input_statistics
 from harness.errors import DataError, HarnessError
 from harness.test_set.log import DEFAULT_FOLDER, Opening, TestSetLog
@@ -66,13 +67,17 @@ class SealedTest:
     def _unmask(self, key: str) -> Split:
         """Return the test set. Raises DataError if it is not what was sealed."""
         files = self._prepared.test
+        prepared = self._prepared
         inputs, labels = map_array(files.inputs, "c"), unmask_labels(files, key)
-        if hash_examples(inputs, labels) != self._prepared.test_digest:
+        if hash_examples(identify_inputs(inputs, prepared.table), labels) != prepared.test_digest:
             raise DataError(
                 f"the sealed test set in {files.inputs.parent} was changed; delete that folder, "
                 "the next run creates it again"
             )
-        mean, std = read_input_statistics(self._prepared.training)
+        training = prepared.training
+        if prepared.table is not None and training.transform is not None:
+            inputs = read_transform(training.transform).apply(np.asarray(inputs), prepared.table)
+        mean, std = read_input_statistics(training)
         return Split(
             torch.from_numpy(inputs), torch.from_numpy(labels), torch.arange(len(labels)), mean, std
         )
@@ -82,8 +87,10 @@ def identify_parts(prepared: PreparedDataset) -> DatasetParts:
     """Return the hashes of the examples that are tested and trained on; no label is read."""
     training = prepared.training
     rows = [map_array(training.train_rows), map_array(training.validation_rows)]
+    files = (prepared.test.inputs, training.labels.parent / "inputs.npy")
+    tests, trained = (identify_inputs(map_array(file), prepared.table) for file in files)
     return DatasetParts(
-        identify_examples(map_array(prepared.test.inputs)),
-        identify_examples(map_array(training.inputs), np.sort(np.concatenate(rows))),
+        identify_examples(tests),
+        identify_examples(trained, np.sort(np.concatenate(rows))),
         prepared.digest,
     )

@@ -28,6 +28,8 @@ TARGET_FACT = "trials"
 """The fact with the number of trials that the study is to end with; missing in older records."""
 TEST_SET_FACT = "test_set"
 """The fact that identifies the test set: the SHA-256 of its content."""
+MAX_CATEGORIES_FACT = "max_categories"
+"""The fact with `[data] max_categories`, where it is set."""
 MODEL_FOLDER_FACT = "model_folder"
 """The fact that holds the folder of a study's custom models, relative to where it was started."""
 ORIGIN_FACTS = ("user", "host", "folder")

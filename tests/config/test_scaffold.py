@@ -179,12 +179,12 @@ def test_a_validation_set_of_the_data_is_used_unless_a_fraction_is_chosen() -> N
 
 
 def test_columns_that_are_left_out_are_named_if_none_remains() -> None:
-    table = write_table(sold=pd.date_range("2024-01-01", periods=N).strftime("%d.%m.%Y"))
+    table = write_table(name=[f"house {number}" for number in range(N)])
     with pytest.raises(DataError) as caught:
         write_new_study(str(table), target="price", ignore=["kind", "area"])
     assert str(caught.value) == (
-        "houses.csv: no column is left except the target 'price': sold holds dates or times, "
-        "kind is left out by --ignore, area is left out by --ignore"
+        "houses.csv: no column is left except the target 'price': name has another text in "
+        "every row, kind is left out by --ignore, area is left out by --ignore"
     )
     pd.read_csv(table)[["price"]].to_csv(table, index=False)
     with pytest.raises(DataError, match="except the target 'price': it has no other"):
@@ -265,13 +265,18 @@ def test_an_existing_file_is_not_replaced() -> None:
             "--ignore: houses.csv has no col",
         ),
         (["houses.csv", "--target", "price", "--task", "classes"], "them by --task regression"),
-        (["holes.csv", "--target", "price"], "leave columns out by --ignore area --ignore 'a b'"),
+        (
+            ["gaps.csv", "--target", "price"],
+            "as missing by --set 'data.columns.a b=number', or leave the column out by "
+            "--ignore 'a b'",
+        ),
         (["few.csv", "--target", "kind"], "0.2 cannot be held out: 1 of 4 examples cannot hold"),
     ],
 )
 def test_each_error_is_one_line(arguments: list[str], message: str) -> None:
     write_table()
-    Path("holes.csv").write_text("area,a b,price\n1,,2.5\n,,3\n,3,4\n")
+    gaps = [f"{number},{number % 25 or '?'},{number}.5\n" for number in range(100)]
+    Path("gaps.csv").write_text("area,a b,price\n" + "".join(gaps))
     Path("notes.txt").write_text("hello")
     Path("few").write_text("hello")
     Path("few.tar.gz").write_text("hello")
