@@ -23,6 +23,10 @@ class StudyKeys(TypedDict, total=False):
     task: Task
     target: str
     ignore: list[str]
+    columns: dict[str, str]
+    group: str
+    time: str
+    stratify: bool
     size: list[int]
     sheet: str
     decimal: Literal["", ".", ","]
