@@ -101,6 +101,8 @@ class PreparedDataset:
     notes: tuple[str, ...] = ()
     """See `DatasetArrays`, as for `values`."""
     values: tuple[str, ...] = ()
+    size_note: str = ""
+    """A warning of a small validation set; empty for none."""
 
 
 def prepare(
@@ -237,9 +239,9 @@ def prepare(
             *meta["notes"],
             *([describe_validation(name, own_validation)] if source.has_validation else []),
             *describe_constant(name, constant, meta["columns"]),
-            *describe_small_validation(
-                name, data_quality.parts["validation"].examples, options.task, own_validation
-            ),
+        ),
+        size_note=describe_small_validation(
+            name, data_quality.parts["validation"].examples, options.task
         ),
         values=tuple(meta["values"]),
     )
