@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -164,18 +164,22 @@ class TrialSpec:
             return (self.bias,) * (len(self.hidden) + 1)
         return (self.batch_norm != "before",) * len(self.hidden) + (True,)
 
-    def describe(self) -> str:
-        """A short name, such as `256-128 · bn before · adam 0.003` or `SmallConv() · sgd 0.1`."""
+    def describe(self, more: Collection[str] = ()) -> str:
+        """A short name, such as `256-128 · bn before · adam 0.003` or `SmallConv() · sgd 0.1`.
+
+        Further settings in `more` are added: `64 · adam 0.003 · dropout=0.2`.
+        """
         parts = ["-".join(map(str, self.hidden)) or "linear"]
         if self.model:
             parts = [describe_model(self.model, self.arguments)]
         if self.batch_norm != "none":
             parts.append(f"bn {self.batch_norm}")
-        if self.loss != "cross-entropy":
-            parts.append(f"{self.loss} loss")
         if self.augment:
             parts.append("+".join(self.augment))
         parts.append(f"{self.optimizer} {self.learning_rate:.3g}")
+        for name, value in self.to_dict().items():
+            if name in more and name not in DESCRIBED and not name.startswith(ARGUMENT_PREFIX):
+                parts.append(f"{name}={f'{value:.3g}' if isinstance(value, float) else value}")
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -216,6 +220,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     name: get_args(hint) for name, hint in FIELD_TYPES.items() if get_origin(hint) is Literal
 }
 """The possible values of each field that has a finite set of them."""
+DESCRIBED = ("model", "hidden", "batch_norm", "augment", "optimizer", "learning_rate")
+"""The fields in each description."""
 LIST_FIELDS = ("hidden", "augment")
 """Fields that are lists in JSON and TOML, tuples in a TrialSpec."""
 

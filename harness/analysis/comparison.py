@@ -106,13 +106,16 @@ class Comparison:
         )
         if test is None or p is None:
             return "not tested: not validated on the same examples, or predictions not recorded"
+        examples = format_count(test.examples, "example")
+        if test.only_first == test.only_second == 0:
+            same = "are equally near on each" if test.mean_squared_errors else "have the same right"
+            return f"no difference on {examples}: A and {letter} {same}"
         conclusion = (
             "a significant difference" if p < SIGNIFICANCE_LEVEL else "no significant difference"
         )
         counts = f"A alone has {test.only_first} right, {letter} alone {test.only_second}"
         if test.mean_squared_errors is not None:
             counts = f"A is nearer on {test.only_first}, {letter} on {test.only_second}"
-        examples = format_count(test.examples, "example")
         return f"{conclusion} on {examples}: {counts} ({test.test_name} p = {p:.2g})"
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
@@ -46,7 +46,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_validation(summary),
         _build_confirmation(summary),
         _build_champion(summary),
-        _build_champion_settings(summary),
+        _build_champion_setting(summary),
         _build_contenders(summary),
         Fact(
             "ties",
@@ -96,25 +96,22 @@ def count_states(study: StudyRun) -> dict[str, int]:
 
 
 def _build_champion(summary: Summary) -> Fact:
-    champion = summary.champion
-    text = f"trial {champion.number}: {champion.spec.describe()}"
+    """Return the champion's trial, with the value of everything that was varied in a search."""
+    champion, study = summary.champion, summary.study
+    varied = () if study.is_grid_or_list else find_varied_fields(study.definition)
+    text = f"trial {champion.number}: {champion.spec.describe(varied)}"
+    short = "" if study.is_grid_or_list else text
     value = {"trial": champion.number, "spec": champion.spec.to_dict()}
-    return Fact("champion", "champion", text, value=value)
+    return Fact("champion", "champion", text, short, value)
 
 
-def _build_champion_settings(summary: Summary) -> Fact:
-    """Return the champion's value of everything that was varied."""
-    study, champion = summary.study, summary.champion
-    if study.is_grid_or_list:
-        text = describe_setting(study, champion)
-        short = f"trial {champion.number}: {text}"
-        return Fact("champion_settings", "settings", text, short)
-    varied, values = find_varied_fields(study.definition), champion.spec.to_dict()
-    pairs = [(name, _format_value(values[name])) for name in values if name in varied]
-    text = ", ".join(f"{name} = {value}" for name, value in pairs) or "nothing was sampled"
-    # Without spaces inside, a line never ends between a name and its value.
-    short = ", ".join(f"{name}={value.replace(' ', '')}" for name, value in pairs) or text
-    return Fact("champion_settings", "settings", text, f"trial {champion.number}: {short}")
+def _build_champion_setting(summary: Summary) -> Fact:
+    """Return the champion's setting of a grid or list."""
+    if not summary.study.is_grid_or_list:
+        return Fact("champion_settings")
+    text = describe_setting(summary.study, summary.champion)
+    short = f"trial {summary.champion.number}: {text}"
+    return Fact("champion_settings", "settings", text, short)
 
 
 def _build_validation(summary: Summary) -> Fact:
@@ -288,7 +285,3 @@ def _build_locations(summary: Summary) -> list[Fact]:
         Fact("model", "model", model, model, uri),
         Fact("browse", "browse", command, command, command),
     ]
-
-
-def _format_value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -61,7 +61,7 @@ def build_test_fact(summary: Summary) -> Fact:
     if study.is_grid_or_list and len(study.readings) > 1:
         short += f" for {len(study.readings)} trials"
     if looks > 1:
-        short += "; the interval is that of a first reading"
+        short += "; the interval assumes a single reading"
     return Fact("test", study.test_name, text, short, value)
 
 

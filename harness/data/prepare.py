@@ -96,6 +96,8 @@ class PreparedDataset:
     """What became of each column of a table; see `harness.data.table_notes`."""
     table: TableTransform | None = None
     """See `DatasetArrays`."""
+    size_note: str = ""
+    """A warning of a small validation set; empty for none."""
 
 
 def prepare(
@@ -250,9 +252,9 @@ def prepare(
             *meta["notes"],
             *([describe_validation(name, own_validation)] if source.has_validation else []),
             *describe_constant(name, constant, training.columns),
-            *describe_small_validation(
-                name, data_quality.parts["validation"].examples, options.task, own_validation
-            ),
+        ),
+        size_note=describe_small_validation(
+            name, data_quality.parts["validation"].examples, options.task
         ),
         values=tuple(meta["values"]),
         report=tuple(meta["report"]),

@@ -10,6 +10,8 @@ from harness.stats.proportions import compute_interval
 
 SMALL = 100
 """With fewer validation examples, a note warns of what their scores cannot show."""
+ADVICE = "docs/questions.md"
+"""The page that says how many examples are enough."""
 EXAMPLE_ACCURACY = 0.9
 """The accuracy whose interval the note shows."""
 
@@ -27,27 +29,19 @@ def describe_validation(name: str, own_validation: bool) -> str:
     )
 
 
-def describe_small_validation(
-    name: str, examples: int, task: Task, own_validation: bool
-) -> list[str]:
-    """Warn of a validation set that can hardly separate two trials; an empty list for no warning.
+def describe_small_validation(name: str, examples: int, task: Task) -> str:
+    """Warn of a validation set that can hardly separate two trials; empty for no warning.
 
-    For a classifier with the smallest step of the accuracy, and half the width of its interval.
+    For a classifier with half the width of an accuracy's interval.
     """
     if examples >= SMALL:
-        return []
+        return ""
     effect = "a few of them decide the score"
     if task == "classes":
         low, high = compute_interval(round(EXAMPLE_ACCURACY * examples), examples)
-        effect = (
-            f"each is {100 / examples:.1f} points of accuracy, and a 95 % interval near "
-            f"{100 * EXAMPLE_ACCURACY:.0f} % is ± {50 * (high - low):.0f} points"
-        )
-    remedy = "" if own_validation else ", or validate on more of them ([data] validation),"
-    return [
-        f"{name}: only {examples} examples to validate: {effect}; add examples{remedy} to "
-        "compare trials"
-    ]
+        accuracy = f"{100 * EXAMPLE_ACCURACY:.0f} %"
+        effect = f"an accuracy near {accuracy} is ± {50 * (high - low):.0f} points"
+    return f"{name}: only {examples} examples to validate: {effect} ({ADVICE})"
 
 
 def describe_constant(name: str, features: Sequence[int], columns: Sequence[str]) -> list[str]:

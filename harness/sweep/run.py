@@ -52,9 +52,12 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
             if few := plan.config.describe_few_settings():
                 watcher.message(f"{config.study.name}: {few}")
             watcher.message(format_start(plan, search))
-            for note in prepared.notes:
-                watcher.message(note)
             todo = search.target - search.counts.done
+            if todo > 0:
+                for note in prepared.notes:
+                    watcher.message(note)
+            if prepared.size_note and search.counts.done == 0:
+                watcher.message(prepared.size_note)
             workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
                 # Start the workers first: their fork server imports torch while this process

@@ -120,7 +120,7 @@ def _train_planned(
         plan.workspace.open_outbox(name, plan.tracking_uri, watcher.message, stop) as tracker,
     ):
         tracker.ended_cleanly = True  # this run is never resumed
-        for note in prepared.notes:
+        for note in filter(None, (*prepared.notes, prepared.size_note)):
             watcher.message(note)
         tracker.open_study(
             plan.build_record(prepared, source.uid, slots=1, name=experiment, kind="train")

@@ -52,6 +52,13 @@ def test_a_study_name_selects_its_champion(tracker: InMemoryTracker) -> None:
     assert "a significant difference on 40 examples" in comparison.describe_test(0)
 
 
+def test_equal_predictions_are_called_so(tracker: InMemoryTracker) -> None:
+    tracker.open_study(RECORD)
+    finish(tracker, "u1", 3, wrong_at(0), 32)
+    same = compare(tracker, ["one/1", "one/3"]).describe_test(0)
+    assert same == "no difference on 40 examples: A and B have the same right"
+
+
 def test_trial_names_and_run_ids_select_trials(tracker: InMemoryTracker) -> None:
     run_id = "0123456789abcdef" * 2
     tracker.runs["u2/0"] = replace(tracker.runs["u2/0"], run_id=run_id)

@@ -44,7 +44,7 @@ def test_a_first_opening_of_new_examples_has_no_overlap() -> None:
 def test_a_later_opening_shows_what_was_seen_and_whose_interval_it_is() -> None:
     summary = make_summary(look=3, overlap=OVERLAP, copies=2)
     score, short, text = read_facts(summary)
-    assert score.endswith("read 3 times in this folder; the interval is that of a first reading")
+    assert score.endswith("read 3 times in this folder; the interval assumes a single reading")
     copies = "2 of 10,000 test examples are copies of another one; the interval counts each once"
     assert short == f"20 % of these were tested; 2 more: --verbose; {copies}"
     assert text.splitlines() == [*OVERLAP, copies, REUSED]

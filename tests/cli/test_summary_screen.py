@@ -117,6 +117,14 @@ def test_a_search_whose_confirmation_failed_says_so(
     assert "not corrected for selection: 3 confirmation runs failed; to retry, rerun" in screen
 
 
+def test_the_champion_has_the_notation_of_the_table(
+    search: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [line for line in render(search, monkeypatch, 120).splitlines() if "818-541-32" in line]
+    assert len(rows) == 2
+    assert rows[0].split(": ")[1].startswith(rows[1].split("  ")[-1].strip()), "and adds the rest"
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_list(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     screen = render(make_summary(*make_list_study()), monkeypatch, width)

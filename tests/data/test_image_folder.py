@@ -310,11 +310,9 @@ def test_builtin_datasets_refuse_the_keys_of_custom_data(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", [".ipynb_checkpoints", "@eaDir", "__MACOSX", ".git/objects"])
 def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, name: str) -> None:
     before = make(photos, tmp_path / "cache")
-    (few,) = before.notes
-    assert few.endswith(
-        ": only 7 examples to validate: each is 14.3 points of accuracy, and a 95 % interval near "
-        "90 % is ± 24 points; add examples, or validate on more of them "
-        "([data] validation), to compare trials"
+    assert before.notes == ()
+    assert before.size_note.endswith(
+        ": only 7 examples to validate: an accuracy near 90 % is ± 24 points (docs/questions.md)"
     )
     for folder in (photos / "dot" / name, photos / "dot" / "deeper" / name, photos / name):
         folder.mkdir(parents=True)
@@ -323,7 +321,7 @@ def test_hidden_and_system_folders_are_left_out(photos: Path, tmp_path: Path, na
         (photos / "dot" / file).write_bytes(b"of the system")
     after = make(photos, tmp_path / "cache2")
     assert (after.sizes, after.split_hash) == (before.sizes, before.split_hash)
-    note, _ = after.notes  # the other one: there are few validation examples
+    (note,) = after.notes
     assert re.search(r"left out 3 images in hidden or system folders, such as dot/", note)
 
 
@@ -337,7 +335,7 @@ def test_linked_folders_are_left_out_by_name(photos: Path, tmp_path: Path) -> No
     (photos / "bar" / "more").symlink_to(elsewhere)
     after = make(photos, tmp_path / "cache2")
     assert (after.sizes, after.split_hash) == (before.sizes, before.split_hash)
-    note, _ = after.notes  # the other one: there are few validation examples
+    (note,) = after.notes
     assert note.startswith("photos: left out 4 links to folders or to nothing, such as everything;")
     (photos / "everything").unlink()
     (photos / "ring").symlink_to(elsewhere)
@@ -352,7 +350,7 @@ def test_images_are_recognised_by_their_content(photos: Path, tmp_path: Path) ->
     (photos / "dot" / "labels.csv").write_text("a,b\n1,2\n")
     after = make(photos, tmp_path / "cache2")
     assert after.sizes == before.sizes
-    note, _ = after.notes  # the other one: there are few validation examples
+    (note,) = after.notes
     assert note.endswith("left out 2 files of no image format, such as dot/labels.csv")
     jpeg = photos / "bar" / "0.png"  # a JPEG by another name
     Image.fromarray(make_image(0)).save(jpeg, "JPEG")
@@ -364,7 +362,7 @@ def test_splits_are_read_beside_other_folders(tmp_path: Path) -> None:
     for part, count in (("Train", 8), ("test", 3), ("val", 2)):
         fill(photos / part, count)
     plain = make(photos, tmp_path / "cache")
-    assert len(plain.notes) == 2, "about the validation set and its size"
+    assert len(plain.notes) == 1, "about the validation set"
     (photos / "notes").mkdir()
     Image.fromarray(make_image(1)).save(photos / "notes" / "example.png")
     prepared = make(photos, tmp_path / "cache2")
