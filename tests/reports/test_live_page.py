@@ -114,7 +114,7 @@ def test_ctrl_c_leaves_a_page_that_is_not_updated(
 def test_a_study_without_a_result_has_a_page_while_it_runs(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(HarnessError, match="no trial is complete.*a bad day"):
+    with pytest.raises(HarnessError, match=r"no trial is complete.*a bad day"):
         follow(workspace, FAILED_STUDY, monkeypatch)
     path = workspace.report_path(FAILED_STUDY, workspace.local_uri)
     text = path.read_text()
