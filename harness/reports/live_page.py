@@ -65,6 +65,10 @@ def follow_study(
                 failures += 1
                 if not is_shown or failures == MAX_FAILURES:
                     raise
+            except StudyError:  # the driver ended before it recorded anything
+                if is_shown:
+                    page.write_empty(None, is_running=False)
+                raise
             if not is_shown:
                 show(written.path, written.is_running)
                 is_shown = True
@@ -114,12 +118,16 @@ class _StudyPage:
         if study is not None and is_running:
             study = hide_test_results(study)
         if study is None or (follow and find_champion(study) is None):
-            page = _build_empty_page(study, self._name, is_running)
+            self.write_empty(study, is_running, interval)
         else:
-            page = self._build(study, path, is_running)
-        page.write(path, interval)
+            self._build(study, path, is_running).write(path, interval)
         self.seconds = time.monotonic() - started
         return _Written(path, is_running, study is not None and find_champion(study) is not None)
+
+    def write_empty(self, study: StudyRun | None, is_running: bool, interval: float = 0.0) -> None:
+        """Write the page of a study without a complete trial."""
+        page = _build_empty_page(study, self._name, is_running)
+        page.write(self._get_path(study), interval)
 
     def _build(self, study: StudyRun, path: Path, is_running: bool) -> Page:
         assert self._tracker is not None
@@ -169,11 +177,13 @@ def describe_progress(study: StudyRun, is_running: bool) -> str:
     confirmed = sum(run.state == "COMPLETE" for run in study.confirmation_runs)
     if confirmed:
         parts.append(format_count(confirmed, "confirmation run"))
-    return f"{'running' if is_running else 'not finished'}: {', '.join(parts)}, {_tell_time()}"
+    return f"{'running' if is_running else 'not finished'}: {', '.join(parts)}, {_format_time()}"
 
 
 def _build_empty_page(study: StudyRun | None, name: str, is_running: bool) -> Page:
-    status = f"running, {_tell_time()}" if study is None else describe_progress(study, is_running)
+    status = f"{'running' if is_running else 'not finished'}, {_format_time()}"
+    if study is not None:
+        status = describe_progress(study, is_running)
     text = "The study has ended, and no trial is complete."
     if is_running:
         text = "No trial is complete yet. The page shows the results as soon as there are some."
@@ -190,5 +200,5 @@ def _build_empty_page(study: StudyRun | None, name: str, is_running: bool) -> Pa
     )
 
 
-def _tell_time() -> str:
+def _format_time() -> str:
     return f"updated {time.strftime('%H:%M:%S')}"

@@ -164,7 +164,7 @@ def make_study(
     return replace(study, readings=readings)
 
 
-def record_study(study: StudyRun, tracker: Tracker) -> None:
+def record_study(study: StudyRun, tracker: Tracker, *, is_finished: bool = True) -> None:
     """Record a study as the driver does. The store sets the times of its runs."""
     tracker.open_study(
         StudyRecord(
@@ -197,7 +197,8 @@ def record_study(study: StudyRun, tracker: Tracker) -> None:
         )
     for reading in study.readings:
         tracker.log_test(study.uid, reading)
-    tracker.close_study(study.uid, "COMPLETE")
+    if is_finished:
+        tracker.close_study(study.uid, "COMPLETE")
 
 
 def make_data_quality(classes: int) -> DataQuality:

@@ -51,7 +51,8 @@ def build_plots(summary: Summary) -> list[Plot]:
     if not summary.study.classes:
         return []
     accuracy = compute_class_accuracy(summary.study.classes, get_confusions(summary))
-    return [Plot("classes", "The champion's accuracy by class", draw_class_accuracy(accuracy))]
+    figure = draw_class_accuracy(accuracy)
+    return [Plot("classes", "The champion's accuracy by class", figure, wide=True)]
 
 
 def get_confusions(summary: Summary) -> dict[str, ConfusionMatrix]:

@@ -37,8 +37,12 @@ def build_plots(summary: Summary) -> list[Plot]:
     shares = [[f"{100 * n:.0f}" if n else "" for n in row] for row in confusion.shares]
     texts = [[str(n) if n else "" for n in row] for row in confusion.counts]
     return [
-        Plot("confusion-counts", "examples", draw_confusion(confusion, texts)),
-        Plot("confusion-shares", "per cent of the true class", draw_confusion(confusion, shares)),
+        Plot("confusion-counts", "Confusion matrix: examples", draw_confusion(confusion, texts)),
+        Plot(
+            "confusion-shares",
+            "Confusion matrix: % of the true class",
+            draw_confusion(confusion, shares),
+        ),
     ]
 
 

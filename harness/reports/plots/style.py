@@ -78,7 +78,7 @@ def apply_layout(figure: go.Figure, height: int, **options: Any) -> go.Figure:
     )
     figure.update_layout(**options)
     figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True, title_standoff=10)
     return figure
 
 

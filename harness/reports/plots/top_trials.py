@@ -11,7 +11,7 @@ from harness.analysis.tied_trials import TiedTrials
 from harness.metrics import ACCURACY, Score
 from harness.reports.plots.base import Plot
 from harness.reports.plots.style import (
-    COLOURS,
+    INK,
     LEGEND_ABOVE,
     NEUTRAL,
     apply_layout,
@@ -124,8 +124,9 @@ def draw_top_trials(top: TopTrials) -> go.Figure:
                 x=[top.test.score],
                 y=[numbers.index(top.test.number) + 0.3],  # below the trial that was tested
                 error_x=build_error_bars([top.test.score], [top.test.low], [top.test.high]),
+                customdata=[top.test.number],
                 mode="markers",
-                marker={"color": COLOURS[1], "size": 8, "symbol": "diamond"},
+                marker={"color": INK, "size": 10, "symbol": "diamond"},
                 name="on the test set",
                 hovertemplate=f"test: %{{x:{score.plotly_hover}}}<extra></extra>",
             )

@@ -85,8 +85,8 @@ function findPlaces(plot) {
 function overlay({trace, points, indices}, key, colour, legend) {
   const ink = style("--ink"), common = {type: "scatter", showlegend: legend !== undefined, name: (legend || "") + pageData.trials[key].split(" · ")[0], meta: {selected: key}, hovertemplate: trace.hovertemplate};
   if (trace.type === "heatmap") {
-    const y = trace.y[indices[0]], right = trace.x.length - .5;  // a frame around the row
-    return {...common, x: [-.5, right, right, -.5, -.5], y: [y - .5, y - .5, y + .5, y + .5, y - .5], mode: "lines", line: {color: colour, width: 2.5}, hoverinfo: "skip", hovertemplate: null};
+    const y = trace.y[indices[0]], right = trace.x.length - .54;  // a frame around the row, inside of its neighbours'
+    return {...common, x: [-.46, right, right, -.46, -.46], y: [y - .4, y - .4, y + .4, y + .4, y - .4], mode: "lines", line: {color: colour, width: 2.5}, hoverinfo: "skip", hovertemplate: null};
   }
   const x = [], y = [], text = [], customdata = [];
   indices.forEach((index, place) => {
