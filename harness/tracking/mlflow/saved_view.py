@@ -34,7 +34,7 @@ SECTIONS = {
 By default MLflow sorts them by name, with the learning curves at the bottom."""
 TABLE_WIDTH = 1150
 """Pixels of the table in a window of 1400, without MLflow's assistant."""
-NAME_WIDTHS = {2: 320, 7: 200}
+NAME_WIDTHS = {2: 320, 7: 170}
 """Width of a run's name, which describes its settings, by how many settings have a column."""
 MIN_NAME_WIDTH = 120
 MIN_WIDTH, MAX_WIDTH = 56, 150
@@ -46,7 +46,7 @@ COLUMN_WIDTHS = {
     "duration": 80,
 }
 """Widths in pixels by the column ids of MLflow's table."""
-LEADING_WIDTH, OTHER_WIDTH = 115, 110
+LEADING_WIDTH, OTHER_WIDTH = 100, 110
 """Widths of the best value of the objective, and of the columns after the settings."""
 MEAN_WIDTH = 165
 

@@ -1,7 +1,6 @@
 """A Tracker that writes to the outbox at once and sends to the store in the background.
 
-Training does not wait for the store, which may be slow, restart or be unreachable for the whole
-study. A read waits until all earlier writes were sent.
+Training never waits for the store. A read waits until all earlier writes were sent.
 """
 
 from __future__ import annotations
