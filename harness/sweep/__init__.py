@@ -17,6 +17,7 @@ sealed_study  `harness test`: open the test set that --no-test left sealed
 recorded_inputs  the data and model code of a recorded study, checked against the record
 dry_run       `--dry-run`: what a study would do, and an estimate of its time
 train_once    `harness train`: one run with fixed settings
+table_record  record how a table's rows become features
 replay        `harness replay`: train a trial again and compare it with the record
 sync          `harness sync`: send the outboxes to the tracking store
 environment   versions, code, machine and data of a run, and what breaks equal bits

@@ -12,12 +12,15 @@ Unavailable means that a retry may succeed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.results import EpochMetrics, Outcome
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun, TestReading
 from harness.trial import Trial
+
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 def ignore(name: str, reason: str) -> None:
@@ -101,10 +104,12 @@ class Tracker(Protocol):
         run: RunRecord,
         note: str,
         metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
         """Store the best model, register it as `name`, and return the address that loads it.
 
-        `metadata` is stored with the model.
+        `metadata` is stored with the model. `scoring`: the files of `harness.scoring.champion` for
+        a model of a table, which then takes raw rows.
         """
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
