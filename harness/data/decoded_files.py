@@ -16,6 +16,7 @@ from harness.data.types import Array, DatasetArrays
 META = (
     "classes", "shape", "dtype", "scale", "columns", "indicators", "by_feature", "target",
     "test_rows", "test_examples", "test_digest", "notes", "values", "table", "report",
+    "label_type",
 )  # fmt: skip
 """The keys of the decoded data's meta.json."""
 

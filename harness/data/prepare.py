@@ -61,7 +61,7 @@ from harness.data.split_notes import (
 from harness.data.split_rule import SplitRule
 from harness.data.table_features import is_plain, read_layout
 from harness.data.training_files import TrainingFiles, select_features
-from harness.data.types import Array, DataOptions, DatasetArrays
+from harness.data.types import Array, DataOptions, DatasetArrays, LabelType
 from harness.errors import DataError
 from harness.scoring.table_transform import TableTransform
 
@@ -98,6 +98,7 @@ class PreparedDataset:
     """See `DatasetArrays`."""
     size_note: str = ""
     """A warning of a small validation set; empty for none."""
+    label_type: LabelType = "text"
 
 
 def prepare(
@@ -259,4 +260,5 @@ def prepare(
         values=tuple(meta["values"]),
         report=tuple(meta["report"]),
         table=table,
+        label_type=meta["label_type"],
     )

@@ -9,7 +9,7 @@ import numpy as np
 from harness.data.column_kinds import MAX_FEW
 from harness.data.column_types import Numbers
 from harness.data.float32 import check_targets, to_finite_float32
-from harness.data.types import Array, DataOptions
+from harness.data.types import Array, DataOptions, LabelType
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,6 +59,15 @@ def encode_labels(
             _refuse_fractions(target, texts, name)
     classes, labels = np.unique(values.to_numpy(), return_inverse=True)
     return labels.astype(np.int64), tuple(map(str, classes))
+
+
+def find_label_type(values: pd.Series) -> LabelType:
+    """Return what the values of the target are."""
+    from pandas.api import types
+
+    if types.is_bool_dtype(values.dropna()) or types.is_bool_dtype(values.dropna().infer_objects()):
+        return "boolean"
+    return "integer" if types.is_numeric_dtype(values) else "text"
 
 
 def _refuse_fractions(target: str, numbers: Numbers | None, name: str) -> None:

@@ -24,7 +24,7 @@ from harness.data.column_types import (
 from harness.data.split_columns import read_groups, read_times
 from harness.data.table import Table
 from harness.data.table_files import read_table
-from harness.data.table_labels import encode_labels
+from harness.data.table_labels import encode_labels, find_label_type
 from harness.data.table_notes import build_report, describe_columns, list_shifts
 from harness.data.types import DataOptions, DatasetArrays
 from harness.errors import DataError, did_you_mean
@@ -78,6 +78,7 @@ def decode_table(
         notes=tuple(notes),
         values=(*table.values, *map(shorten_description, marks), *list_shifts(layout), *pooled),
         table=layout,
+        label_type=find_label_type(table.frame[target]),
         report=build_report(replace(table, frame=frame), plans, layout, options),
         groups=read_groups(frame[known], name, options),
         times=read_times(frame[known], name, options),

@@ -31,6 +31,9 @@ MISSING_TEXTS = (
 """The texts that count as missing by default, as in pandas."""
 
 
+LabelType = Literal["text", "integer", "boolean"]
+
+
 @dataclass(frozen=True)
 class DataOptions:
     """The keys of [data] about how custom data is read."""
@@ -104,6 +107,8 @@ class DatasetArrays:
     examples; what trials train on is fitted on training rows."""
     report: tuple[dict[str, Any], ...] = ()
     """What became of each column of a table, see `table_notes`."""
+    label_type: LabelType = "text"
+    """What the classes of a table were before they became texts."""
     groups: Array | None = None
     """The group of each input that must not be split, int64 [N]."""
     times: Array | None = None

@@ -18,6 +18,7 @@ recorded_inputs  the data and model code of a recorded study, checked against th
 dry_run       `--dry-run`: what a study would do, and how long
 time_estimate how long a study trains, from a few settings and the free share of the cores
 train_once    `harness train`: one run with fixed settings
+table_record  record how a table's rows become features
 replay        `harness replay`: train a trial again and compare it with the record
 sync          `harness sync`: send the outboxes to the tracking store
 environment   versions, code, machine and data of a run, and what breaks equal bits

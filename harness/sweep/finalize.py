@@ -23,6 +23,7 @@ from harness.sweep.confirm import list_missing_runs
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import read_own_study, require_own_study
+from harness.sweep.table_record import build_scoring
 from harness.sweep.test_opening import (
     check_not_interrupted,
     is_frozen,
@@ -164,6 +165,8 @@ def _register_champion(
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
     takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
+    if prepared.table is not None:
+        takes = f"raw rows by mlflow.pyfunc, features {takes} by mlflow.pytorch"
     gives = f"logits for {', '.join(classes)}" if classes else f"{score.target} in its own units"
     note = (
         f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
@@ -182,7 +185,8 @@ def _register_champion(
         )
         if files.columns:
             metadata["columns"] = list(files.columns)
-        tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata)
+        scoring = build_scoring(prepared, tracker, kept)
+        tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata, scoring)
     mistakes = misclassified.Mistakes(kept.number, 0, ())
     if classes:
         validation = load_splits(files).validation

@@ -25,6 +25,7 @@ from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
 from harness.sweep.status import find_best, format_best, format_done, format_start
+from harness.sweep.table_record import log_table
 from harness.system.signals import StopFlag
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def _run_stages(
             with suppress(Unsent):
                 read_own_study(tracker, search)  # a lost run is reported before anything is trained
         log_model_code(plan, tracker, search.uid)
+        log_table(prepared, tracker, search.uid)
         recover_trials(search, tracker)
         if executor is not None:
             is_search = plan.config.study.sampler not in GRID_OR_LIST

@@ -22,6 +22,7 @@ from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
+from harness.sweep.table_record import log_table
 from harness.system.signals import StopFlag
 from harness.system.terminal import align_labels
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
@@ -133,6 +134,7 @@ def _train_planned(
         if isinstance(outcome, TrialFailure):
             raise HarnessError(f"the training failed: {outcome.reason}")
         log_model_code(plan, tracker, source.uid)
+        log_table(prepared, tracker, source.uid)
         reading = None
         if test:
             watcher.stage("opening the test set")

@@ -12,6 +12,7 @@ Unavailable means that a retry may succeed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.results import EpochMetrics, Outcome
@@ -19,6 +20,8 @@ from harness.tracking.name_holder import NameHolder
 from harness.tracking.test_reading import TestReading
 from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun
 from harness.trial import Trial
+
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 def ignore(name: str, reason: str) -> None:
@@ -102,10 +105,12 @@ class Tracker(Protocol):
         run: RunRecord,
         note: str,
         metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
         """Store the best model, register it as `name`, and return the address that loads it.
 
-        `metadata` is stored with the model.
+        `metadata` is stored with the model. `scoring`: the files of `harness.scoring.champion` for
+        a model of a table, which then takes raw rows.
         """
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:

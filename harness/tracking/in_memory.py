@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import Refused, StoreError, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
-from harness.tracking.base import ignore
+from harness.tracking.base import NO_FILES, ignore
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
@@ -140,6 +140,7 @@ class InMemoryTracker:
         run: RunRecord,
         note: str,
         metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
         self.models[name] = model
         self.model_runs[name] = run.run_id

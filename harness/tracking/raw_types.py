@@ -25,6 +25,13 @@ STUDY_FILE = "study.toml"
 DOCUMENT_FILE = "trial.json"
 CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
+TABLE_FILE = "table.json"
+"""On a study's run: the target and the labels of its table."""
+
+
+def transform_file(split: int) -> str:
+    """Return the name of the file with the features of a table, as fitted for that split."""
+    return f"transform-{split}.json" if split else "transform.json"
 
 
 def selection_file(digest: str) -> str:

@@ -17,6 +17,7 @@ run_records     a trial's run, read as a RunRecord
 deleted_runs    the runs that somebody deleted in MLflow
 artifacts       the files of a trial's run, the dataset of a study's run
 model_registry  log and register the best model
+table_flavor    a model that takes raw rows of a table, and needs no harness
 points          metrics as MLflow's points
 naming          the names of metrics, tags and parameters
 saved_view      the saved view of a study in MLflow's UI

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness.errors import StoreError, Unavailable
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.naming import MAX_DESCRIPTION_LENGTH, shorten
+from harness.tracking.mlflow.table_flavor import TableFlavor
 from harness.tracking.types import CONFIRM_INFIX
 
 CHAMPION_PREFIX = "★ "
@@ -36,6 +37,7 @@ def log_champion(
     note: str,
     tags: dict[str, str],
     metadata: dict[str, Any],
+    scoring: Mapping[str, str],
 ) -> str:
     """Log a model on the run `parent`, register it as `name`, and return the address that loads it.
 
@@ -48,12 +50,15 @@ def log_champion(
         classes: The number of outputs.
         metadata: Stored with the model; read it with
             `mlflow.models.get_model_info(address).metadata`.
+        scoring: The files that make a table's model take raw rows, see `harness.scoring.champion`.
     """
     trial = store.client.get_run(tags["harness.trial_run"])
     with _set_global_store(store.uri):
         version = _find_version(store, name, trial)
         if version is None:
-            model_uri = _log_model(store, parent, model, example, classes, note, tags, metadata)
+            model_uri = _log_model(
+                store, parent, model, example, classes, note, tags, metadata, scoring
+            )
             failpoint("champion.logged")
             version = _create_version(store, parent, name, model_uri, note, tags)
             failpoint("champion.registered")
@@ -92,6 +97,7 @@ def _log_model(
     note: str,
     tags: dict[str, str],
     metadata: dict[str, Any],
+    scoring: Mapping[str, str],
 ) -> str:
     """Export and log the model; return its address by id. Needs `_set_global_store`."""
     import torch
@@ -114,7 +120,7 @@ def _log_model(
     info = Model.log(
         artifact_path=None,
         model_id=logged.model_id,
-        flavor=mlflow.pytorch,
+        flavor=TableFlavor.of(scoring) if scoring else mlflow.pytorch,
         run_id=parent,
         step=len(_logged_models(store.client.get_run(parent))),
         pytorch_model=model,

@@ -20,6 +20,7 @@ from harness.errors import Refused, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
+from harness.tracking.base import NO_FILES
 from harness.tracking.mlflow import experiments, model_registry, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
@@ -233,13 +234,15 @@ class MlflowTracker(MlflowReads):
         run: RunRecord,
         note: str,
         metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
         outputs, parent = len(self._classes) or 1, self._parent
         with self._store.map_errors():
             return model_registry.log_champion(
-                self._store, parent, name, model, example, outputs, note, tags, dict(metadata)
-            )
+                self._store, parent, name, model, example, outputs, note, tags, dict(metadata),
+                scoring,
+            )  # fmt: skip
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         with self._store.map_errors():

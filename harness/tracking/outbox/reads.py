@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from harness.tracking.base import Tracker, ignore
+from harness.tracking.base import NO_FILES, Tracker, ignore
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.types import RunRecord, StudyRecord, StudyRun
 
@@ -28,10 +28,11 @@ class StoreReads(ABC):
         run: RunRecord,
         note: str,
         metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
         """Write directly to the store: a model cannot be kept as JSON in the outbox."""
         return self._request(
-            lambda tracker: tracker.log_champion(name, model, example, run, note, metadata)
+            lambda tracker: tracker.log_champion(name, model, example, run, note, metadata, scoring)
         )
 
     def attach_study(self, record: StudyRecord) -> None:

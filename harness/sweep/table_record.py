@@ -1,0 +1,70 @@
+"""What is recorded of a study's table, so that its models score raw rows without the data.
+
+The study's run has `transform.json`, the features of its own split, and `transform-1.json` and so
+on of the splits of its confirmation runs; and `table.json` with the labels as they are in the data.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from harness.data.prepare import PreparedDataset
+from harness.data.table_features import read_transform
+from harness.scoring.champion import CHAMPION_FILE, TRANSFORM_FILE
+from harness.stats.conformal import compute_half_width
+from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
+from harness.tracking.raw_types import TABLE_FILE, transform_file
+from harness.tracking.types import RunRecord
+
+if TYPE_CHECKING:
+    from harness.tracking.base import Tracker
+
+
+def log_table(prepared: PreparedDataset, tracker: Tracker, uid: str) -> None:
+    """Record the transform of each split on the run `uid`; nothing if the data is no table."""
+    if prepared.table is None:
+        return
+    training = prepared.training
+    for split, files in enumerate((training, *training.redrawn)):
+        if files.transform is not None:
+            content = read_transform(files.transform).to_json().encode()
+            tracker.log_file(uid, transform_file(split), content)
+    document = {"target": training.target, "labels": list_labels(prepared)}
+    tracker.log_file(uid, TABLE_FILE, json.dumps(document).encode())
+
+
+def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -> dict[str, str]:
+    """Return the files that make the model of a run take raw rows; none if the data is no table."""
+    transform = prepared.training.transform
+    if prepared.table is None or transform is None:
+        return {}
+    champion = {
+        "format": 1,
+        "target": prepared.training.target,
+        "labels": list_labels(prepared),
+        "loss": run.spec.loss,
+        "interval": measure_half_width(tracker, run),
+    }
+    transform_text = read_transform(transform).to_json()
+    return {TRANSFORM_FILE: transform_text, CHAMPION_FILE: json.dumps(champion)}
+
+
+def measure_half_width(tracker: Tracker, run: RunRecord) -> float | None:
+    """Return half the width of the 90 % interval of a regression's predictions, if it is known."""
+    content = tracker.read_file(run.run_id, PREDICTIONS_FILE)
+    predictions = Predictions.from_bytes(content) if content else None
+    if predictions is None or not predictions.is_regression:
+        return None
+    true, predicted = predictions.to_array()
+    return compute_half_width(true, predicted)
+
+
+def list_labels(prepared: PreparedDataset) -> list[Any]:
+    """Return the classes as they are in the data: texts, integers, or True and False."""
+    classes = prepared.training.classes
+    if prepared.label_type == "integer":
+        return [int(each) for each in classes]
+    if prepared.label_type == "boolean":
+        return [each == "True" for each in classes]
+    return list(classes)
