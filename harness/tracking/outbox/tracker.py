@@ -45,8 +45,7 @@ class OutboxTracker(StoreReads):
     """Use it as a context manager: its exit sends the remaining writes, or reports them.
 
     Args:
-        folder: Of the outbox files.
-        name: The study's; the file is `<name>.spool`.
+        folder, name: Of the file `folder/name.spool`; the name is the study's.
         connect: Creates the store's tracker.
         notify: Shows a message to the user.
         is_leaving: Returns true once the user wants to exit.
