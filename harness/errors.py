@@ -19,7 +19,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+
+MAX_NAMES, SIMILAR_NAMES = 30, 4
+"""How many known names an error lists: the first ones, or the most similar ones."""
+
+LIST_STUDIES = "harness studies"
+"""The command that lists all studies."""
 
 
 class HarnessError(Exception):
@@ -81,13 +87,24 @@ class Unsent(HarnessError):  # noqa: N818 - the work itself succeeded
     exit_status = 75  # sysexits.h's EX_TEMPFAIL: try again later
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'learning_rate'?` if a known name is similar, else the known names."""
-    names = sorted(known)
+def did_you_mean(name: str, known: Iterable[str], command: str = "") -> str:
+    """`; did you mean 'learning_rate'?` if a known name is similar, else the known names.
+
+    They are in the order of `known`; a set is sorted. Of many, the first are listed, or with the
+    `command` that lists them all, the most similar ones.
+    """
+    names = sorted(known) if isinstance(known, Set) else list(known)
     matches = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if matches:
         return f"; did you mean '{matches[0]}'?"
-    return f"; known: {', '.join(names)}" if names else ""
+    if not names:
+        return ""
+    if not command or len(names) <= SIMILAR_NAMES:
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        return f"; known: {', '.join(names[:MAX_NAMES])}{more}"
+    similar = difflib.get_close_matches(name, names, n=SIMILAR_NAMES, cutoff=0.0)
+    more = f"and {len(names) - SIMILAR_NAMES} more, see: {command}"
+    return f"; known: {', '.join(similar)} {more}"
 
 
 def mask_credentials(uri: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.analysis.confirmation import find_model_run, require_champion
-from harness.errors import StudyError, did_you_mean
+from harness.errors import LIST_STUDIES, StudyError, did_you_mean
 from harness.tracking.base import Tracker
 from harness.tracking.types import RunRecord, StudyRun
 
@@ -86,7 +86,7 @@ def _read_study(tracker: Tracker, name: str) -> StudyRun | None:
 
 def _unknown_study_error(tracker: Tracker, name: str) -> StudyError:
     known = [study.name for study in tracker.list_studies()]
-    return StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
+    return StudyError(f"no study '{name}' on record{did_you_mean(name, known, LIST_STUDIES)}")
 
 
 def _require_result(study: StudyRun, run: RunRecord) -> RunRecord:

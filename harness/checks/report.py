@@ -17,7 +17,7 @@ from harness.checks.findings import Finding
 from harness.checks.registry import CHECKS, STORE_CHECKS, run_checks
 from harness.checks.repair import repair_study as fix
 from harness.checks.snapshot import Snapshot, check_database, take_snapshot
-from harness.errors import HarnessError, StoreError, StudyError, did_you_mean
+from harness.errors import LIST_STUDIES, HarnessError, StoreError, StudyError, did_you_mean
 from harness.system.addresses import parse_sqlite_path
 from harness.system.terminal import align_labels
 from harness.tracking.name_holder import NameHolder
@@ -136,7 +136,7 @@ def check_studies(
         # A server may also hold studies of others, whose journals are elsewhere.
         known |= reader.read_holders().keys()
     if name is not None and name not in known:
-        raise StudyError(f"no study '{name}' on record{did_you_mean(name, known)}")
+        raise StudyError(f"no study '{name}' on record{did_you_mean(name, known, LIST_STUDIES)}")
     studies = []
     for each in sorted(known) if name is None else [name]:
         report, snapshot = _check_study(workspace, each, uri, reader, damage)

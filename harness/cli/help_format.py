@@ -105,7 +105,9 @@ def _list_params(command: Any, ctx: Any) -> Sections:
         if _is_argument(param):
             sections[ARGUMENTS].append((param.metavar, param.help or ""))
         elif (record := param.get_help_record(ctx)) is not None:
-            last = OUTPUT if param.name == "help" and sections[OUTPUT] else OPTIONS
+            # --help comes last, so where there are groups, it is in the last one.
+            is_grouped = any(sections[title] for title in (MACHINE, RECORDS, OUTPUT))
+            last = OUTPUT if param.name == "help" and is_grouped else OPTIONS
             sections[getattr(param, "rich_help_panel", None) or last].append(record)
     return sections
 

@@ -13,7 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.errors import HarnessError, StudyError, UserError, did_you_mean, mask_credentials
+from harness.errors import (
+    LIST_STUDIES,
+    HarnessError,
+    StudyError,
+    UserError,
+    did_you_mean,
+    mask_credentials,
+)
 from harness.system.signals import graceful_shutdown
 from harness.tracking.mlflow import saved_view, ui_app
 from harness.workspace import Workspace
@@ -63,7 +70,8 @@ def serve(
     experiments = workspace.open_tracker(uri, reading=True).list_experiments()
     if name is not None and name not in experiments:
         raise StudyError(
-            f"no study '{name}' in {workspace.format_uri(uri)}{did_you_mean(name, experiments)}"
+            f"no study '{name}' in {workspace.format_uri(uri)}"
+            f"{did_you_mean(name, experiments, LIST_STUDIES)}"
         )
     experiment = experiments[name] if name is not None else next(iter(experiments.values()), None)
     path = saved_view.view_path(experiment) if experiment else ""

@@ -158,6 +158,7 @@ def _rewrite_as_options(message: str) -> str:
 
     message = re.sub(keys, format_option, message)
     message = message.replace("leave out [data] task for", "add --task classes for")
+    message = message.replace("[data] name: ", "PATH|DATASET: ")  # as in `harness new-study --help`
     message = re.sub(r"\[data\] (target|ignore|task)\b", r"--\1", message)
     return re.sub(rf"\[data\] {KEYS}\b", r"--set data.\1", message)
 

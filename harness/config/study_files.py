@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StudyError, did_you_mean
+from harness.errors import LIST_STUDIES, StudyError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ def find_study(study: str | Path) -> Path:
     if isinstance(study, Path) or study.endswith(".toml") or "/" in study:
         path = Path(study)
         if not is_file(path):
-            raise StudyError(f"no study file {path}; give a path or one of the names: {_names()}")
+            names = did_you_mean(path.stem, list_study_names(), LIST_STUDIES)
+            raise StudyError(f"no study file {path}{names}")
         return path
     for folder in study_folders():
         if is_file(folder / f"{study}.toml"):
             return folder / f"{study}.toml"
-    raise StudyError(f"no study '{study}'{did_you_mean(study, _names().split(', '))}")
+    raise StudyError(f"no study '{study}'{did_you_mean(study, list_study_names(), LIST_STUDIES)}")
 
 
 def study_folders() -> list[Path]:
@@ -84,7 +85,3 @@ def read_study_info(path: Path) -> StudyInfo:
         minutes if isinstance(minutes, int | float) else None,
         trials if isinstance(trials, int) else None,
     )
-
-
-def _names() -> str:
-    return ", ".join(list_study_names())

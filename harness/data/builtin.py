@@ -114,9 +114,10 @@ def find_dataset(
     if name not in DATASETS:
         if custom.is_path(name):
             return custom.find_source(name, find_data_folder(data_dir)[0], options)
+        known = did_you_mean(name, sorted(DATASETS))
         raise DataError(
-            f"[data] name: no dataset '{name}'{did_you_mean(name, DATASETS)}; for custom data, "
-            f"give its path ({custom.PATH_RULE})"
+            f"[data] name: no dataset '{name}'{known}; for custom data, give its path "
+            f"({custom.PATH_RULE})"
         )
     for key, value in vars(options).items():
         if value != getattr(DataOptions(), key):

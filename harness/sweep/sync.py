@@ -6,7 +6,15 @@ import sys
 from pathlib import Path
 
 from harness.analysis.formatting import format_count
-from harness.errors import HarnessError, Refused, StoreError, StudyError, Unsent, did_you_mean
+from harness.errors import (
+    LIST_STUDIES,
+    HarnessError,
+    Refused,
+    StoreError,
+    StudyError,
+    Unsent,
+    did_you_mean,
+)
 from harness.sweep.process_state import use_process
 from harness.workspace import Workspace
 
@@ -68,7 +76,7 @@ def send_outboxes(
 def _check_study_exists(workspace: Workspace, uri: str, study: str) -> None:
     names = workspace.study_storage(uri).list_studies()
     if study not in names:
-        raise StudyError(f"no study {study!r} to send{did_you_mean(study, names)}")
+        raise StudyError(f"no study {study!r} to send{did_you_mean(study, names, LIST_STUDIES)}")
 
 
 def _format_other_stores(workspace: Workspace, folders: list[Path]) -> str:

@@ -57,6 +57,8 @@ def test_the_help_of_every_command_fits_and_is_whole(
     text = show_help(monkeypatch, width, name)
     assert max(map(len, text.splitlines())) <= width
     assert f"Usage: harness {name}" in text
+    *_, last = re.findall(r"\n  (--\S+)", text.partition("\n\nExample")[0])
+    assert last == "--help"
     assert not re.search(r"\.\.\.$|\[OPTIONS\]|<str>|\[required\]", text, re.MULTILINE)
     for line in text.partition("Example: ")[2].splitlines():
         assert "[" not in re.sub(r"'[^']*'", "", line), "zsh expands brackets that are not quoted"

@@ -235,7 +235,9 @@ def test_a_study_in_the_current_folder_is_found_before_a_shipped_one(
     assert shipped.is_file()
     with pytest.raises(StudyError, match=r"no study 'quikstart'; did you mean 'quickstart'\?"):
         find_study("quikstart")
-    with pytest.raises(StudyError, match=r"no study file elsewhere/mine\.toml"):
+    with pytest.raises(StudyError, match=r"no study 'x'; known: (\S+, ){3}\S+ and \d+ more, see"):
+        find_study("x")
+    with pytest.raises(StudyError, match=r"no study file elsewhere/mine\.toml; known: .* more"):
         find_study("elsewhere/mine.toml")
 
 

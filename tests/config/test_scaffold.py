@@ -255,7 +255,11 @@ def test_an_existing_file_is_not_replaced() -> None:
         (["houses.csv", "--target", "price", "--output", "x"], "a study file ends in .toml"),
         (["hauses.csv", "--target", "price"], "hauses.csv; did you mean 'houses.csv'?"),
         (["other/x.csv"], "other/x.csv; a relative path begins in the working directory"),
-        (["digts"], "no dataset 'digts'; did you mean 'digits'?; for custom data, give its path"),
+        (["other/x.csv"], "PATH|DATASET: no file or folder"),
+        (
+            ["digts"],
+            "PATH|DATASET: no dataset 'digts'; did you mean 'digits'?; for custom data, give",
+        ),
         (["notes.txt"], "notes.txt: .txt files are not supported; save it as one of .npz, .csv, "),
         (["few.tar.gz"], "few.tar.gz: is an archive; unpack it, and give what is in it"),
         (["./few"], "./few: a file without an ending is not supported; save it as one of .npz, "),

@@ -209,7 +209,7 @@ def error_of(path: Path, **changes: Any) -> str:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such column": ({"target": "prize"}, "no column 'prize'; did you mean 'price'?"),
-    "no target": ({"target": ""}, "name the column to predict; known: area, floors, kind"),
+    "no target": ({"target": ""}, "name the column to predict; known: area, street, pool"),
     "nothing to leave out": ({"ignore": ["flors"]}, "ignore: .* did you mean 'floors'?"),
     "texts as numbers": ({"target": "kind"}, "'kind' .* holds texts, such as '(villa|hut)'"),
     "numbers as classes": (
