@@ -264,7 +264,7 @@ def _recommend_confused_pair(study: StudyRun, champion: RunRecord) -> Recommenda
     interval = format_percent_interval(*compute_simultaneous_interval(count, images, examined))
     return Recommendation(
         f"Look at {true} classified as {predicted}",
-        f"{true} is classified as {predicted} in {format_percent(share)} of its validation images "
-        f"({count} of {images}; {interval}), the largest share of all pairs of classes that were "
-        f"confused {MIN_CONFUSED} times or more. Could a person distinguish them?",
+        f"{true} is classified as {predicted} in {format_percent(share)} of its validation "
+        f"examples ({count} of {images}; {interval}), the largest share of all pairs of classes "
+        f"that were confused {MIN_CONFUSED} times or more. Could a person distinguish them?",
     )

@@ -135,7 +135,12 @@ def _build_class_sections(summary: Summary, is_finished: bool) -> list[Section]:
         "true class, a column the predicted class.",
         plots=build_section_plots("classes", summary),
     )
-    return [classes, *([_build_misclassified_section(summary)] if is_finished else [])]
+    mistakes = summary.mistakes
+    has_images = mistakes is None or mistakes.shown or not mistakes.total
+    return [
+        classes,
+        *([_build_misclassified_section(summary)] if is_finished and has_images else []),
+    ]
 
 
 def _build_misclassified_section(summary: Summary) -> Section:
@@ -152,7 +157,7 @@ def _build_misclassified_section(summary: Summary) -> Section:
     ]
     reason = "Not recorded for this champion."
     if mistakes:
-        reason = "No validation example was misclassified, or the examples are not images."
+        reason = "No validation example was misclassified."
     return Section(
         name="mistakes",
         title="Most confident mistakes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -379,6 +380,10 @@ def test_the_inlined_report_opens_in_a_sandboxed_frame(
     watched.page.goto((tmp_path / "frame.html").as_uri())
     frame = watched.page.frame_locator("iframe")
     expect(frame.locator("#plot-timeline .main-svg").first).to_be_visible(timeout=30_000)
+    tools = frame.locator("#leaderboard .save").first
+    for name in ("CSV", "LaTeX"):
+        tools.get_by_role("button", name=name).click()
+        expect(tools.get_by_role("status")).to_contain_text("This frame blocks downloads")
     assert watched.messages == []
 
 
@@ -513,3 +518,197 @@ def test_plots_and_tables_are_saved_and_an_axis_is_brushed(
         "harness.plots.find(p => p.name === 'val-loss').element._fullLayout.yaxis.type === 'log'"
     )
     assert watched.messages == []
+
+
+@pytest.mark.parametrize(("width", "height", "plots"), [(400, 800, 1), (1400, 900, 2)])
+def test_the_first_screen_shows_plots_that_nothing_covers(
+    chromium: Browser, report_path: Path, width: int, height: int, plots: int
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    page = WatchedPage(context.new_page()).open(report_path)
+    bottom = page.evaluate(
+        "(document.getElementById('selection').getBoundingClientRect().top || innerHeight)"
+    )
+    inside = page.evaluate(
+        """bottom => harness.plots.filter(plot => {
+             const box = plot.element.getBoundingClientRect();
+             return box.height && box.top >= 0 && box.bottom <= bottom;
+           }).map(plot => plot.name)""",
+        bottom,
+    )
+    assert len(inside) >= plots, inside
+    assert inside[0] == "val-accuracy"
+    context.close()
+
+
+def test_the_contents_follow_the_scroll(watched: WatchedPage, report_path: Path) -> None:
+    page = watched.open(report_path)
+    ids = page.evaluate("[...document.querySelectorAll('section')].map(section => section.id)")
+    links = page.locator("nav a")
+    assert [link.get_attribute("href") for link in links.all()] == [f"#{name}" for name in ids]
+    assert len({*ids}) == len(ids)
+    for name in (*ids[:-1], *reversed(ids[:-2])):
+        page.evaluate(f"document.getElementById('{name}').scrollIntoView()")
+        expect(page.locator("nav a[aria-current]")).to_have_attribute("href", f"#{name}")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("nav a[aria-current]")).to_have_attribute("href", f"#{ids[-1]}")
+    links.nth(3).click()
+    expect(page.locator("nav a[aria-current]")).to_have_attribute("href", f"#{ids[3]}")
+    identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+    assert len({*identifiers}) == len(identifiers), "each id is unique"
+
+
+def test_everything_is_operated_by_the_keyboard(watched: WatchedPage, report_path: Path) -> None:
+    """Tab reaches the contents, folds, switches, filter, columns, rows and downloads, in order."""
+    page = watched.open(report_path)
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "(e => e.id || e.dataset.key || e.textContent.trim())(document.activeElement)"
+            )
+        )
+    parts = ["theme", "Leaderboard", "PNG", "CSV", "All figures", "filter", "trial", "LaTeX"]
+    positions = [reached.index(part) for part in parts]
+    assert positions == sorted(positions), reached
+    page.locator("#verdict summary").press("Enter")
+    expect(page.locator("#verdict dl")).to_be_visible()
+    head = page.get_by_role("button", name="learning rate")
+    head.press("Enter")
+    expect(page.locator("#leaderboard th[aria-sort=ascending]")).to_have_text("learning rate")
+    page.locator("[data-axis=seconds]").press(" ")
+    expect(page.locator("[data-axis=seconds]")).to_have_attribute("aria-pressed", "true")
+    tools = page.locator("figure", has=page.locator("#plot-history")).locator(".save")
+    page.mouse.move(0, 0)
+    tools.get_by_role("button", name="CSV").focus()
+    expect(tools).to_have_css("opacity", "1")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "history.csv"
+    assert watched.messages == []
+
+
+def test_a_drag_along_an_axis_keeps_the_trials_that_pass_there(
+    watched: WatchedPage, report_path: Path
+) -> None:
+    page = watched.open(report_path)
+    plot = "harness.plots.find(plot => plot.name === 'parallel')"
+    page.locator("#plot-parallel").scroll_into_view_if_needed()
+    note = page.locator(".brushes")
+    expect(note).to_contain_text("Drag along an axis")
+
+    def drag(axis: int, low: float, high: float) -> None:
+        """Drag beside an axis, from and to heights as shares of the axis."""
+        x, start, end = page.evaluate(
+            f"""([axis, ...heights]) => {{
+                 const element = {plot}.element, {{xaxis, yaxis}} = element._fullLayout;
+                 const box = element.getBoundingClientRect();
+                 return [box.left + xaxis._offset + xaxis.d2p(axis),
+                         ...heights.map(y => box.top + yaxis._offset + yaxis.d2p(y))]; }}""",
+            [axis, low, high],
+        )
+        page.mouse.move(x - 4, start)
+        page.mouse.down()
+        page.mouse.move(x + 4, (start + end) / 2, steps=4)
+        page.mouse.move(x + 6, end, steps=4)
+        page.mouse.up()
+
+    def count_passing() -> int:
+        expect(note).to_contain_text("trials pass the brushed axes")
+        return int(note.inner_text().split(" of ")[0])
+
+    last = page.evaluate(f"{plot}.layout.meta.brush") - 1
+    drag(last, 0.5, 1.0)
+    first = count_passing()
+    expected = page.evaluate(
+        f"""axis => [...readLines({plot}).values()].filter(heights => {{
+             const [low, high] = {plot}.brushes.get(axis);
+             return low <= heights[axis] && heights[axis] <= high; }}).length""",
+        last,
+    )
+    assert 0 < first == expected < page.evaluate(f"readLines({plot}).size")
+    drag(0, 0.0, 0.4)
+    page.wait_for_function(f"{plot}.brushes.size === 2")
+    assert count_passing() < first
+    note.get_by_role("button", name="clear").click()
+    expect(note).to_contain_text("Drag along an axis")
+    assert watched.messages == []
+
+
+@pytest.mark.slow
+def test_each_plot_is_saved_as_png_svg_and_csv(watched: WatchedPage, report_path: Path) -> None:
+    page = watched.open(report_path)
+    for summary in page.locator("summary").all():
+        summary.click()
+    names = page.evaluate("harness.plots.map(plot => plot.name)")
+    for name in names:
+        figure = page.locator("figure", has=page.locator(f"#plot-{name}"))
+        figure.hover()
+        for kind in ("PNG", "SVG", "CSV"):
+            with page.expect_download() as download:
+                figure.get_by_role("button", name=kind, exact=True).click()
+            assert download.value.suggested_filename == f"{name}.{kind.lower()}"
+            content = download.value.path().read_bytes()
+            if kind == "PNG":
+                assert content.startswith(b"\x89PNG"), name
+                assert len(content) > 3_000, name
+            elif kind == "SVG":
+                assert content.startswith(b"<svg"), name
+                assert content.count(b"<path") > 3, name
+            else:
+                head, *rows = csv.reader(content.decode().splitlines())
+                assert rows, name
+                assert {len(row) for row in rows} == {len(head)}, name
+    assert watched.messages == []
+
+
+def test_the_contour_shows_two_settings_and_their_trials(
+    watched: WatchedPage, report_path: Path
+) -> None:
+    page = watched.open(report_path)
+    plot = "harness.plots.find(plot => plot.name === 'contour')"
+    titles = page.evaluate(f"['xaxis', 'yaxis'].map(a => {plot}.layout[a].title.text)")
+    assert len({*titles}) == 2
+    assert page.evaluate(f"{plot}.data.some(trace => trace.z)")
+    area = page.locator("#plot-contour .heatmaplayer image, #plot-contour .contourlayer path")
+    assert area.count() > 0
+    page.locator("#plot-contour").scroll_into_view_if_needed()
+    page.evaluate("clear()")
+    page.wait_for_function(f"!{plot}.element.data.some(trace => trace.meta?.selected)")
+    key, x, y = page.evaluate(
+        f"""(() => {{ const {{element}} = {plot}, box = element.getBoundingClientRect();
+             const trace = element.data.findLast(t => Array.isArray(t.customdata) && t.x.length);
+             const {{xaxis, yaxis}} = element._fullLayout;
+             return [String(trace.customdata[0]), box.left + xaxis._offset + xaxis.d2p(trace.x[0]),
+                     box.top + yaxis._offset + yaxis.d2p(trace.y[0])]; }})()"""
+    )
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    page.wait_for_function("harness.selected.length === 1")
+    assert page.evaluate("harness.selected") == [key]
+    assert watched.messages == []
+
+
+def test_equal_trials_do_not_hide_each_other(
+    watched: WatchedPage, study: StudyRun, tmp_path: Path
+) -> None:
+    """Four trials of one size and accuracy are four points in the plot of size."""
+    first, *others = study.rank_trials()
+    equal = {
+        run.number: replace(run, best=first.best, parameters=first.parameters) for run in others[:3]
+    }
+    same = replace(study, trials=tuple(equal.get(run.number, run) for run in study.trials))
+    page = watched.open(write_report(same, tmp_path / "index.html"))
+    places = page.evaluate(
+        """keys => { const {data} = harness.plots.find(p => p.name === 'accuracy-parameters');
+             return data.flatMap(trace => (trace.customdata || []).flatMap((key, i) =>
+               keys.includes(key) ? [[trace.x[i], trace.y[i]]] : [])); }""",
+        [first.number, *equal],
+    )
+    assert len(places) == 4
+    assert len({tuple(place) for place in places}) == 4
+    assert len({y for _, y in places}) == 1, "the accuracy is not changed"
+    x = [place[0] for place in places]
+    assert x[0] == first.parameters
+    assert max(x) / min(x) < 1.5

@@ -871,7 +871,7 @@ def test_the_most_confused_pair_of_classes_is_named() -> None:
     champion = replace(make_mid_range_run(0), confusion=((88, 12), (2, 98)))
     (recommendation,) = recommendations.recommend(make_study([champion]), champion, None)
     assert recommendation.why.startswith(
-        "Shirt is classified as Coat in 12.0 % of its validation images (12 of 100; 95 %: 5.8 to "
+        "Shirt is classified as Coat in 12.0 % of its validation examples (12 of 100; 95 %: 5.8 to "
         "21.2 %)"
     )
     rare = replace(champion, confusion=((98, 2), (2, 98)))

@@ -107,6 +107,7 @@ def draw_class_heatmap(data: ClassHeatmap) -> go.Figure:
         )
     )
     apply_layout(figure, 130 + 16 * len(data.numbers), margin={"t": 20, "r": 0})
+    figure.update_layout(meta={"narrow": [str(number) for number in data.numbers]})
     figure.update_yaxes(
         autorange="reversed",
         tickvals=list(range(len(data.numbers))),

@@ -18,7 +18,6 @@ from harness.reports.parameter_axes import format_setting, get_setting, list_end
 from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import spread_coinciding
 from harness.reports.plots.style import (
-    COLOURS,
     INK,
     LEGEND_ABOVE,
     NEUTRAL,
@@ -133,7 +132,7 @@ def draw_settings(overview: SettingsOverview) -> go.Figure:
     validation = [(entry.validation, entry.interval) for entry in entries]
     test = [(entry.test, entry.test_interval) for entry in entries]
     _add_split(figure, entries, "validation", validation, -shift, (NEUTRAL, INK), "circle")
-    _add_split(figure, entries, "test", test, shift, (COLOURS[1], COLOURS[1]), "diamond")
+    _add_split(figure, entries, "test", test, shift, (INK, INK), "diamond")
     apply_layout(
         figure,
         110 + 26 * len(entries),

@@ -4,6 +4,9 @@ A figure identifies its trials. A scatter trace of trials has each point's trial
 `customdata` (None in the gaps between lines). A heat map whose rows are trials has their numbers in
 `meta["rows"]`. With these the page finds a trial in every plot.
 
+`layout.meta` may have `rows`, the trials that the rows of the y axis are, and `narrow`, shorter
+names of these rows for a narrow page.
+
 A page may be light or dark, wide or narrow. So a figure has a transparent background and no fixed
 width; the page sets the colours of text and grid.
 """

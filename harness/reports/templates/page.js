@@ -132,10 +132,16 @@ function logAxis(plot, layout) {
 
 // Name selected trials in their colour where the rows of a plot are trials.
 function colourRows(layout) {
-  const keys = (layout.meta || {}).rows;
+  const {rows: keys} = layout.meta || {};
   if (!keys) return layout;
   const ticktext = layout.yaxis.ticktext.map((text, row) => colours.has(String(keys[row])) ? `<b style="color: ${colours.get(String(keys[row]))}">${text}</b>` : text);
   return {...layout, yaxis: {...layout.yaxis, ticktext}};
+}
+
+// Shorter names of the rows, so that a plot of many columns fits a phone.
+function shortenRows(plot, layout) {
+  const {narrow} = layout.meta || {};
+  return narrow && plot.element.clientWidth < 600 ? {...layout, yaxis: {...layout.yaxis, ticktext: narrow}} : layout;
 }
 
 // The first section's plots fill the space beside the key figures on a wide screen.
@@ -144,14 +150,21 @@ function fitHeight(plot, layout) {
   return isWide ? {...layout, height: Math.max(400, layout.height)} : layout;
 }
 
+// A legend of several lines takes its height from the plot below it: give it back.
+function addLegendHeight(plot, layout, traces) {
+  const names = layout.showlegend ? [...new Set(traces.filter(trace => trace.showlegend !== false && trace.name).map(trace => trace.name))] : [];
+  const columns = Math.floor((plot.element.clientWidth - 100) / (45 + 6.5 * Math.max(0, ...names.map(name => name.length)))), lines = Math.ceil(names.length / Math.max(1, columns));
+  return lines > 1 ? {...layout, height: layout.height + 19 * (lines - 1)} : layout;
+}
+
 async function drawOne(plot) {
   plot.places = plot.places || findPlaces(plot);
   plot.isStale = false;
   const {legend} = plot.layout.meta || {}, brushed = isBrushed(plot);
   const selected = [...colours].flatMap(([key, colour]) => (plot.places.get(key) || []).map((place, index) => overlay(place, key, colour, index ? undefined : legend)));
   const themedData = (brushed ? brushTraces(plot) : plot.data).map(trace => trace.texttemplate ? {...trace, textfont: {...trace.textfont, color: style("--ink")}} : trace);
-  const layout = fitHeight(plot, colourRows(logAxis(plot, extendAxis(plot.layout, selected))));
-  await Plotly.react(plot.element, [...themedData, ...selected], applyTheme(plot.brushes ? brushLayout(plot, layout) : layout), {responsive: true, displaylogo: false, displayModeBar: false});
+  const traces = [...themedData, ...selected], layout = addLegendHeight(plot, fitHeight(plot, colourRows(shortenRows(plot, logAxis(plot, extendAxis(plot.layout, selected))))), traces);
+  await Plotly.react(plot.element, traces, applyTheme(plot.brushes ? brushLayout(plot, layout) : layout), {responsive: true, displaylogo: false, displayModeBar: false});
   if (plot.isDrawn) return;
   plot.isDrawn = true;
   plot.element.on("plotly_click", event => {
@@ -336,7 +349,7 @@ let links = new Map();
 function currentSection() {
   const sections = [...document.querySelectorAll("section")].filter(section => links.has(section.id));
   const atEnd = scrollY + innerHeight >= root.scrollHeight - 2;
-  return atEnd && scrollY > 0 ? sections.at(-1) : sections.filter(section => section.getBoundingClientRect().top < innerHeight / 3).at(-1) || sections[0];
+  return atEnd && scrollY > 0 ? sections.at(-1) : sections.filter(section => section.getBoundingClientRect().top < 80).at(-1) || sections[0];
 }
 
 function markSection() {

@@ -67,6 +67,10 @@ function addBrushing(plot) {
   plot.clear.onclick = () => { plot.brushes.clear(); showBrushes(plot); };
   bar.append(plot.note, " ", plot.clear);
   plot.element.before(bar);
-  plot.element.on("plotly_selected", event => { if (event && event.range) brush(plot, event.range); });
+  // Plotly widens a drag that is nearly vertical to all axes, so the place comes from the pointer.
+  const place = event => { const {xaxis} = plot.element._fullLayout; return xaxis.p2d(event.clientX - plot.element.getBoundingClientRect().left - xaxis._offset); };
+  plot.element.addEventListener("pointerdown", event => { plot.drag = [place(event), place(event)]; }, true);
+  addEventListener("pointermove", event => { if (event.buttons && plot.drag) plot.drag[1] = place(event); }, true);
+  plot.element.on("plotly_selected", event => { if (event && event.range) brush(plot, {x: plot.drag || event.range.x, y: event.range.y}); });
   showBrushes(plot);
 }
