@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.outbox import OutboxTracker
 from harness.tracking.predictions import Predictions
 from harness.tracking.test_reading import TestReading
-from harness.tracking.types import StudyRecord, StudyRun
+from harness.tracking.types import RANK_METRIC, StudyRecord, StudyRun
 from harness.trial import Trial, TrialSpec
 
 RECORD = StudyRecord(
@@ -214,6 +216,36 @@ def test_confirmation_runs_are_read_apart_from_the_trials(reopen: Callable[[], T
     if isinstance(tracker, MlflowTracker):
         metrics = MlflowClient(tracker._store.uri).get_run(run.run_id).data.metrics
         assert metrics["test/accuracy"] == reading.accuracy
+
+
+def test_the_end_of_a_study_records_metrics_of_trials(reopen: Callable[[], Tracker]) -> None:
+    record = replace(RECORD, name="ranked", uid="ranked")
+    tracker, curve = reopen(), (epoch(1, 0.5),)
+    tracker.open_study(record)
+    for number in (0, 1):
+        tracker.start_trial(trial(number, "ranked"))
+        tracker.finish_trial(
+            trial(number, "ranked"), "COMPLETE", epochs=curve, outcome=result(curve[0])
+        )
+    for ranks in ((1, 2), (2, 1), (2, 1)):
+        metrics = {f"ranked/{number}": {RANK_METRIC: rank} for number, rank in enumerate(ranks)}
+        tracker.close_study("ranked", "COMPLETE", trial_metrics=metrics)
+        study = reopen().read_study("ranked")
+        assert study is not None
+        assert tuple(run.metrics[RANK_METRIC] for run in study.trials) == ranks
+        assert study.trials[0].metrics["best/val_accuracy"] == 0.5
+    if isinstance(tracker, MlflowTracker):
+        client = MlflowClient(tracker._store.uri)
+        assert read_view(client, study.experiment_id)["orderByKey"] == f"metrics.`{RANK_METRIC}`"
+        tracker.open_study(replace(record, continued=True))
+        view = read_view(client, study.experiment_id)
+        assert view["orderByKey"] == "metrics.`best/val_accuracy`", "new trials have no rank"
+
+
+def read_view(client: MlflowClient, experiment_id: str) -> dict[str, Any]:
+    tags = client.get_experiment(experiment_id).tags
+    view: dict[str, Any] = json.loads(tags["mlflow.sharedViewState.harness"])
+    return view
 
 
 def test_predictions_are_kept_with_the_true_classes(reopen: Callable[[], Tracker]) -> None:
