@@ -164,7 +164,7 @@ def classify_images(
     preprocessing = preprocessing.with_options(as_is=as_is, handwriting=handwriting)
     weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
     if weights is None:
-        raise _missing_weights_error(tracker, study, run)
+        raise missing_weights_error(tracker, study, run)
     predictions: list[ImagePrediction] = []
     for start in range(0, len(files), BATCH_SIZE):
         batch: list[tuple[Path, npt.NDArray[Any], bool]] = []
@@ -224,7 +224,7 @@ def _predict(
     return result.double().numpy()
 
 
-def _missing_weights_error(tracker: Tracker, study: StudyRun, run: RunRecord) -> StudyError:
+def missing_weights_error(tracker: Tracker, study: StudyRun, run: RunRecord) -> StudyError:
     files = tracker.read_files([each.run_id for each in study.trials], WEIGHTS_FILE)
     numbers = [str(each.number) for each in study.trials if each.run_id in files]
     known = f"; they are of {', '.join(numbers[:8])}" if numbers else ""
