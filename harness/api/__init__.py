@@ -11,5 +11,6 @@ run             run a study
 result          the result of a study
 result_html     the same in a notebook
 estimators      scikit-learn's interface
+predictions     predict arrays, frames, tables and image files
 recorded        load a study on record; predict, test, report, compare, replay, doctor, train
 """

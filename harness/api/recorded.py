@@ -98,8 +98,8 @@ def predict(
     Args:
         model: a study, for its champion; a trial `STUDY/12`; an MLflow run id; or a registered
             model `models:/NAME@champion`.
-        inputs: examples [N, *shape] as an array or tensor, in the units of the data; or image
-            files, as one path or a list of paths and folders.
+        inputs: examples [N, *shape] as an array or tensor, in the units of the data; or rows, as a
+            DataFrame or the path of a table; or image files, as a path or a list of paths.
         probabilities: return the probability of each class [N, classes] instead.
 
     Returns:
@@ -112,13 +112,9 @@ def predict(
         >>> harness.predict("quickstart", digits[:3])
         array(['0', '1', '2'], dtype='<U1')
     """
-    workspace = _open_workspace(home)
-    if _are_image_paths(inputs):
-        return _classify_images(workspace, model, inputs, probabilities, tracking_uri)
-    from harness.inference.recorded_model import load_recorded_model
+    from harness.api.predictions import predict_inputs
 
-    recorded = load_recorded_model(workspace, tracking_uri, model)
-    return recorded.predict_probabilities(inputs) if probabilities else recorded.predict(inputs)
+    return predict_inputs(_open_workspace(home), tracking_uri, model, inputs, probabilities)
 
 
 def report(study: str, *, tracking_uri: str | None = None, home: Place = "mlruns") -> Path:
@@ -233,24 +229,3 @@ def _open_workspace(home: Place, storage: str | None = None) -> Workspace:
 
 def _to_path(path: Place | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-def _are_image_paths(inputs: Any) -> bool:
-    """Whether the inputs are paths of image files: a path, or a list of them."""
-    if isinstance(inputs, str | Path):
-        return True
-    is_list = isinstance(inputs, list | tuple) and bool(inputs)
-    return is_list and all(isinstance(each, str | Path) for each in inputs)
-
-
-def _classify_images(
-    workspace: Workspace, model: str, inputs: Any, probabilities: bool, tracking_uri: str | None
-) -> Any:
-    import numpy as np
-
-    from harness.inference.classify_images import classify_images
-
-    paths = [inputs] if isinstance(inputs, str | Path) else inputs
-    predicted = classify_images(workspace, model, [str(path) for path in paths], tracking_uri)
-    rows = np.array([prediction.probabilities for prediction in predicted.predictions])
-    return rows if probabilities else np.array(predicted.classes)[rows.argmax(1)]

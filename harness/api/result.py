@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.summary import Summary
+from harness.data.types import Array
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.tracking.test_reading import TestReading
 from harness.tracking.types import RunRecord
@@ -126,9 +127,11 @@ class StudyResult:
 
         return load_recorded_model(self.workspace, self.tracking_uri, self.name)
 
-    def predict(self, inputs: Any) -> Any:
+    def predict(self, inputs: Any, *, probabilities: bool = False) -> Array:
         """Return the champion's predictions; see `harness.predict`."""
-        return self.load_recorded_model().predict(inputs)
+        from harness.api.predictions import predict_inputs
+
+        return predict_inputs(self.workspace, self.tracking_uri, self.name, inputs, probabilities)
 
     def open_report(self) -> None:
         """Open the report's page in a browser."""

@@ -4,6 +4,7 @@ main           `harness` and the subcommands that keep the records
 run_commands   the subcommands that prepare, run and test studies
 read_commands  the subcommands that read recorded studies
 predict_images `harness predict` on images
+predict_rows   `harness predict` on a table
 options        options that several commands share, the display, errors as one line
 help_format    the format of `--help`
 usage_errors   errors of the command line as one line

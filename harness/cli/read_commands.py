@@ -158,7 +158,17 @@ def predict(
     ],
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="IMAGE...", help="PNG, JPEG, ... files of any size, or folders."),
+        typer.Argument(
+            metavar="IMAGE...|TABLE",
+            help="PNG, JPEG, ... files of any size, or folders; or a table of rows: .csv, .xlsx, "
+            ".parquet, ...",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write the rows of TABLE with their predictions to FILE."
+        ),
     ] = None,
     show: Annotated[
         bool,
@@ -181,7 +191,10 @@ def predict(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Classify your own images with a trained model.
+    """Classify your own images, or predict rows of a table, with a trained model.
+
+    TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
+    the probability of each class, or a number with a 90 % interval.
 
     With --test N, show test images instead, one by one: the image, the true class and the model's
     prediction. The predictions are on record; the test set is not opened again.
@@ -192,16 +205,28 @@ def predict(
     with report_errors():
         workspace, paths = Workspace(Path("mlruns")), images or []
         if bool(paths) == (test is not None):
-            raise ConfigError("predict takes images (IMAGE...) or test images (--test N)")
+            raise ConfigError(
+                "predict takes images (IMAGE...), a table (TABLE) or test images (--test N)"
+            )
         if test is None:
             if start or wrong:
                 raise ConfigError("--from and --wrong choose test images; give --test N with them")
             from harness.cli.predict_images import predict_images
+            from harness.cli.predict_rows import has_table, predict_rows
 
+            if has_table(paths):
+                if show or as_is or handwriting:
+                    raise ConfigError("--show, --as-is and --handwriting are for IMAGE")
+                predict_rows(workspace, study, paths, out, data_dir, tracking_uri, output)
+                return
+            if out is not None:
+                raise ConfigError("--out is for a TABLE")
             predict_images(workspace, study, paths, show, as_is, handwriting, tracking_uri, output)
             return
-        if show or as_is or handwriting:
-            raise ConfigError("--show, --as-is and --handwriting are for IMAGE, not for --test")
+        if show or as_is or handwriting or out:
+            raise ConfigError(
+                "--show, --as-is, --handwriting and --out are for IMAGE and TABLE, not for --test"
+            )
         with show_stage("reading the record"):
             from harness.inference.test_examples import read_test_predictions
 

@@ -44,6 +44,7 @@ class NewStudy:
             return result
         from harness.data.table_notes import format_report
 
-        table = escape(format_report(self.columns, width or MAX_WIDTH))
+        shown = format_report(self.columns, width or MAX_WIDTH).splitlines()
+        table = "\n".join(map(escape, shown))
         hint = f'overrule a kind in {self.path}: columns = {{ NAME = "KIND" }} in [data]'
         return f"{table}\n\n{align_labels([('columns', escape(hint))], width)}\n{result}"

@@ -25,18 +25,23 @@ UNNAMED = r"Unnamed: \d+"
 """How pandas names a column without a name."""
 
 
-def read_table(path: Path, name: str, options: DataOptions, strict: bool = True) -> Table:
-    """Read a table without the columns to ignore; `strict` refuses a column without a name.
+def read_table(
+    path: Path, name: str, options: DataOptions, strict: bool = True, texts: bool = False
+) -> Table:
+    """Read a table without the columns to ignore.
+
+    `strict` refuses a column without a name. `texts` leaves the numbers of a text file as texts.
 
     Raises DataError.
     """
     try:
         suffix = path.suffix.lower()
         if suffix in ARROW_SUFFIXES:
-            read = read_arrow
+            names, table = read_arrow(path, name, options)
+        elif suffix == ".xlsx":
+            names, table = read_excel(path, name, options)
         else:
-            read = read_excel if suffix == ".xlsx" else read_text
-        names, table = read(path, name, options)
+            names, table = read_text(path, name, options, texts)
     except DataError:
         raise
     except Exception as error:  # openpyxl raises anything

@@ -9,6 +9,7 @@ from harness.data.column_kinds import ColumnPlan
 from harness.data.column_types import join_names
 from harness.data.similar_names import describe_similar_names
 from harness.data.table import Table, format_toml_key
+from harness.data.table_features import is_plain
 from harness.data.types import DataOptions
 from harness.scoring.table_transform import TableTransform
 
@@ -102,6 +103,9 @@ def describe_columns(
     ]
     if counts:
         used, features = len(columns), len(table.names)
+        if not is_plain(table):
+            notes.append(f"{name}: categories become a feature each ({join_names(counts)})")
+    if counts and is_plain(table):
         notes.append(
             f"{name}: {used} {'columns' if used > 1 else 'column'} became "
             f"{features:,} {'features' if features > 1 else 'feature'}, one for "
@@ -133,8 +137,8 @@ def list_shifts(table: TableTransform) -> list[str]:
 
 def _describe_pooled(name: str, table: TableTransform) -> list[str]:
     return [
-        f"{name}: column '{each.column.name}' has {len(each.column.levels):,} different texts; the "
-        f"{each.column.limit} most frequent of the training set become features and the others "
+        f"{name}: column '{each.column.name}' has {len(each.column.levels):,} different texts; at "
+        f"most {each.column.limit} that the training set repeats become features, and the others "
         "one (rare); for more, set [data] max_categories"
         for each in table.columns
         if each.is_pooled

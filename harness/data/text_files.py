@@ -20,7 +20,13 @@ SAMPLE = 200
 """Lines that the separator is chosen by."""
 
 
-def read_text(path: Path, name: str, options: DataOptions) -> tuple[list[str], Table]:
+def read_text(
+    path: Path, name: str, options: DataOptions, texts: bool = False
+) -> tuple[list[str], Table]:
+    """Return the columns' names and the table; with `texts`, numbers stay texts.
+
+    Raises DataError, and what pandas and the decoder raise.
+    """
     import pandas as pd
 
     with path.open("rb") as binary:
@@ -40,6 +46,7 @@ def read_text(path: Path, name: str, options: DataOptions) -> tuple[list[str], T
         low_memory=False,
         keep_default_na=False,
         na_values=["", *options.missing],
+        dtype=str if texts else {name: str for name, kind in options.columns if kind == "category"},
     )
     names = next(csv.reader(lines[skipped:], delimiter=separator), [])
     notes = []

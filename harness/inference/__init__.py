@@ -1,5 +1,8 @@
 """`harness predict`: a trained model's predictions for image files, and for test examples.
 
+score_rows           predict the rows of a table
+row_predictions      such predictions, for people and as a file
+prediction_interval  the interval of a predicted number
 classify_images      predict the classes of image files
 image_io             find and open image files
 preprocessing        turn any image into an input of the network

@@ -42,10 +42,11 @@ class ChampionModel:
         With `params={"details": True}`, return a frame: `prediction`, then `probability LABEL` of
         each class, or `low` and `high` of the 90 % interval of a number.
         """
-        frame = self._predict_frame(_to_frame(model_input, self._transform.inputs))
+        frame = self.predict_frame(_to_frame(model_input, self._transform.inputs))
         return frame if (params or {}).get(DETAILS) else frame["prediction"].to_numpy()
 
-    def _predict_frame(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def predict_frame(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the frame of `predict` with details."""
         import pandas as pd
 
         outputs = self._run(self._transform.read_features(rows))

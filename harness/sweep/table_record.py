@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.prepare import PreparedDataset
 from harness.data.table_features import read_transform
+from harness.inference.prediction_interval import measure_half_width
 from harness.scoring.champion import CHAMPION_FILE, TRANSFORM_FILE
-from harness.stats.conformal import compute_half_width
-from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.raw_types import TABLE_FILE, transform_file
 from harness.tracking.types import RunRecord
 
@@ -48,16 +47,6 @@ def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -
     }
     transform_text = read_transform(transform).to_json()
     return {TRANSFORM_FILE: transform_text, CHAMPION_FILE: json.dumps(champion)}
-
-
-def measure_half_width(tracker: Tracker, run: RunRecord) -> float | None:
-    """Return half the width of the 90 % interval of a regression's predictions, if it is known."""
-    content = tracker.read_file(run.run_id, PREDICTIONS_FILE)
-    predictions = Predictions.from_bytes(content) if content else None
-    if predictions is None or not predictions.is_regression:
-        return None
-    true, predicted = predictions.to_array()
-    return compute_half_width(true, predicted)
 
 
 def list_labels(prepared: PreparedDataset) -> list[Any]:
