@@ -27,7 +27,7 @@ from harness.analysis.test_set_facts import (
 )
 from harness.config.schema import find_varied_fields
 from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import StudyRun
+from harness.tracking.types import FIRST_TRIALS_FACT, StudyRun
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
@@ -56,6 +56,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
             ties and ties.to_dict(),
         ),
         _build_smaller(summary),
+        _build_first_trials(summary),
         Fact(
             "runner_up",
             "runner-up",
@@ -112,6 +113,11 @@ def _build_champion_setting(summary: Summary) -> Fact:
     text = describe_setting(summary.study, summary.champion)
     short = f"trial {summary.champion.number}: {text}"
     return Fact("champion_settings", "settings", text, short)
+
+
+def _build_first_trials(summary: Summary) -> Fact:
+    text = summary.study.facts.get(FIRST_TRIALS_FACT, "")
+    return Fact("first_trials", "warm start", text, text, text or None)
 
 
 def _build_validation(summary: Summary) -> Fact:

@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import ConfigError
 from harness.sweep.options import RunOptions
 
-TEXTS = ("tracking_uri", "storage", "ray")
+TEXTS = ("warm_start", "tracking_uri", "storage", "ray")
 PATHS = ("data_dir", "home")
 FLAGS = ("confirm", "test")
 

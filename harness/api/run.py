@@ -26,6 +26,7 @@ class RunKeys(TypedDict, total=False):
     workers: int | None
     timeout: str | float | None
     seed: int | None
+    warm_start: str | None
     data_dir: str | Path | None
     tracking_uri: str | None
     overrides: Sequence[str]
@@ -47,6 +48,7 @@ def run_study(
     workers: int | None = None,
     timeout: str | float | None = None,
     seed: int | None = None,
+    warm_start: str | None = None,
     data_dir: str | Path | None = None,
     tracking_uri: str | None = None,
     overrides: Sequence[str] = (),
@@ -69,6 +71,7 @@ def run_study(
         device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
         workers: number of worker processes; 0 trains in this process.
         timeout: start no more trials after this time: seconds, or `"90s"`, `"10m"`, `"2h"`.
+        warm_start: a recorded study whose best settings are tried first.
         overrides: settings that replace those of the study file, such as ["train.epochs=3"].
         confirm: whether a search's best settings are trained again on new splits.
         test: False leaves the test set sealed; `open_test_set` opens it later, once.
@@ -94,6 +97,7 @@ def run_study(
             workers=workers,
             timeout=timeout,
             seed=seed,
+            warm_start=warm_start,
             data_dir=data_dir,
             tracking_uri=tracking_uri,
             overrides=overrides,

@@ -18,6 +18,7 @@ class StudyKeys(TypedDict, total=False):
     seeds: int
     seed: int
     pruner: Literal["median", "none"]
+    warm_start: str
     timeout: str | float
     hung_after: str | float
     task: Task

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.completion import complete_study
+from harness.cli.completion import complete_recorded_study, complete_study
 from harness.cli.help_format import MACHINE, OUTPUT, RUN, Commands
 from harness.cli.options import (
     STUDY_HELP,
@@ -60,6 +60,14 @@ def run_study(
         typer.Option(metavar="TIME", help="Start no more trials after this time: 90s, 10m, 2h."),
     ] = None,
     seed: Seed = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Try the best settings of this recorded study first.",
+            autocompletion=complete_recorded_study,
+        ),
+    ] = None,
     overrides: Set = None,
     no_confirm: Annotated[
         bool,
@@ -131,6 +139,7 @@ def run_study(
                 seed=seed,
                 data_dir=data_dir,
                 tracking_uri=tracking_uri,
+                warm_start=warm_start,
                 overrides=overrides or (),
                 confirm=not no_confirm,
                 test=not no_test,

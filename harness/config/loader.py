@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.overrides import apply_override, explain_value
-from harness.config.schema import GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
+from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import Choice, SearchSpace
 from harness.config.study_files import find_study
 from harness.config.study_tables import ConfirmTable, DataTable, StudyTable
@@ -66,6 +66,8 @@ class _StudyFile:
     """Every table of TABLES, empty where the file does not have it."""
     trials: list[dict[str, Any]]
     """The [[trial]] tables."""
+    first: list[dict[str, Any]]
+    """The [[first]] tables."""
     origins: dict[tuple[str, str], str] = field(default_factory=dict)
     """The --set that gave a table's key, where one did: an error names it instead of the file."""
 
@@ -109,21 +111,22 @@ def _parse(text: str, source: str) -> _StudyFile:
             f"{source}: cannot be read as TOML: {error}{_explain_line(text, str(error))}"
         ) from None
     for name, table in tables.items():
-        if name == TRIAL_TABLE:
+        if name in (TRIAL_TABLE, FIRST_TABLE):
             is_list = isinstance(table, list) and table
             if not is_list or not all(isinstance(each, dict) for each in table):
-                raise ConfigError(
-                    f"{source}: {TRIAL_TABLE}: must be an array of tables; write [[trial]]"
-                )
+                raise ConfigError(f"{source}: {name}: must be an array of tables; write [[{name}]]")
         elif name not in TABLES:
-            known = did_you_mean(name, (*TABLES, TRIAL_TABLE))
+            known = did_you_mean(name, (*TABLES, TRIAL_TABLE, FIRST_TABLE))
             raise ConfigError(f"{source}: [{name}]: unknown table{known}")
         elif not isinstance(table, dict):
             raise ConfigError(f"{source}: {name}: must be a table; write [{name}]")
-    trials = [flatten_arguments(table) for table in tables.get(TRIAL_TABLE, [])]
+    trials, first = (
+        [flatten_arguments(table) for table in tables.get(name, [])]
+        for name in (TRIAL_TABLE, FIRST_TABLE)
+    )
     tables = {name: flatten_arguments(tables.get(name, {})) for name in TABLES}
     tables["study"].setdefault("name", Path(source).stem)
-    return _StudyFile(source, text, tables, trials)
+    return _StudyFile(source, text, tables, trials, first)
 
 
 def _resolve(file: _StudyFile) -> StudyConfig:
@@ -165,7 +168,36 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         raise file.error(table, message)
     with file.checking("study"):
         study = _count_trials(study, len(grid or settings), has_trials)
-    return StudyConfig(study, data, train, space, file.source, file.text, settings, confirm)
+    first = _parse_first(file, study, space, train)
+    return StudyConfig(study, data, train, space, file.source, file.text, settings, confirm, first)
+
+
+def _parse_first(
+    file: _StudyFile, study: StudyTable, space: SearchSpace, train: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Check the [[first]] tables: every value is one that [space] has."""
+    if study.sampler in GRID_OR_LIST:
+        with file.checking("study"):
+            if study.warm_start:
+                raise ValueError(f"warm_start: a {study.sampler} samples nothing; leave it out")
+        if file.first:
+            raise ConfigError(
+                f"{file.source}: [[{FIRST_TABLE}]]: a {study.sampler} samples nothing; leave it out"
+            )
+    parsed = []
+    for number, table in enumerate(file.first, 1):
+        try:
+            fields = parse_train(table, {})
+            if fixed := fields.keys() - space.sampled_fields:
+                name = min(fixed)
+                raise ValueError(f"{name}: is not sampled in [space]; leave it out")
+            space.find_params(fields)
+        except ValueError as error:
+            raise ConfigError(
+                f"{file.source}: [[{FIRST_TABLE}]] number {number}: {error}"
+            ) from None
+        parsed.append(fields)
+    return parsed
 
 
 def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> None:

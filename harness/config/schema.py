@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -17,6 +17,8 @@ TABLES = ("study", "data", "train", "space", "confirm")
 """The tables of a study file, apart from [[trial]]."""
 TRIAL_TABLE = "trial"
 """The name of the [[trial]] tables."""
+FIRST_TABLE = "first"
+"""The name of the [[first]] tables."""
 FIRST_DATA_KEYS = ("name", "validation", "test", "split_seed", "normalize")
 """Keys of [data] that every definition has; the others only where they differ from the default."""
 CHANGEABLE_KEYS = ("trials", "seeds", "timeout", "hung_after")
@@ -44,6 +46,8 @@ class StudyConfig:
     settings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """The [[trial]] tables by name: TrialSpec fields that replace those of [train]."""
     confirm: ConfirmTable = field(default_factory=ConfirmTable)
+    first: Sequence[dict[str, Any]] = ()
+    """The [[first]] tables: TrialSpec fields that the first trials of a search have."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The source files of each custom model, see TrialSpec.code."""
 
@@ -145,6 +149,8 @@ class StudyConfig:
         }
         if self.settings:
             tables[TRIAL_TABLE] = dict(self.settings)
+        if self.first:
+            tables[FIRST_TABLE] = {str(n): fields for n, fields in enumerate(self.first, 1)}
         if self.code:
             tables["code"] = dict(self.code)
         plain: dict[str, Any] = json.loads(json.dumps(tables))

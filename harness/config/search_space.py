@@ -150,6 +150,22 @@ class SearchSpace:
         value = trial.suggest_float(name, dimension.extended_low, dimension.high, log=dimension.log)
         return value if value >= dimension.low else 0.0
 
+    def find_params(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the Optuna parameters of these TrialSpec fields; other fields are left out.
+
+        Raises ValueError("key: what is wrong") for a value that this space does not have.
+        """
+        params: dict[str, Any] = {}
+        for name, dimension in self.dimensions.items():
+            if name == "depth" and "hidden" in fields:
+                widths = list(fields["hidden"])
+                params["depth"] = _find_param("depth", dimension, len(widths))
+                for layer, width in enumerate(widths, 1):
+                    params[f"width_{layer}"] = _find_param("width", self.dimensions["width"], width)
+            elif name not in LAYER_KEYS and name in fields:
+                params[name] = _find_param(name, dimension, fields[name])
+        return params
+
     def count_settings(self) -> int | None:
         """The number of different settings; None if a range of real numbers has no end of them."""
         count = 1
@@ -209,6 +225,22 @@ class SearchSpace:
             else dimension.model_dump(exclude_defaults=True)
             for name, dimension in self.dimensions.items()
         }
+
+
+def _find_param(name: str, dimension: Range | Choice, value: Any) -> Any:
+    """Return the value as Optuna stores it. Raises ValueError if the dimension does not have it."""
+    if isinstance(dimension, Choice):
+        values = [_as_scalar(each) for each in dimension.values]
+        if _as_scalar(value) in values:
+            return _as_scalar(value)
+        raise ValueError(f"{name}: {value!r} is not one of the values in [space]")
+    if dimension.zero and value == 0:
+        return dimension.extended_low
+    if not dimension.low <= value <= dimension.high:
+        raise ValueError(
+            f"{name}: {value:g} is outside {dimension.low:g} to {dimension.high:g} in [space]"
+        )
+    return value
 
 
 def _parse_dimension(name: str, value: Any) -> Range | Choice:

@@ -46,6 +46,9 @@ class StudyTable(Table):
     """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
     """How unpromising trials are stopped early; `none` by default for a grid or list."""
+    warm_start: str = ""
+    """The name of an earlier study on record: the first trials have its best settings, as far as
+    [space] has them."""
     timeout: str | None = None
     """Start no trial after this time: `90s`, `10m`, `2h`. No limit by default."""
     hung_after: str = "60s"

@@ -16,6 +16,7 @@ import optuna
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE, StudyConfig, fill_defaults
 from harness.errors import StoreError, StudyError
 from harness.metrics import is_higher_better
+from harness.search.first_settings import choose_first_params
 from harness.search.frozen_trial import is_started
 from harness.search.samplers import make_pruner
 from harness.search.storage.base import StudyStorage
@@ -108,6 +109,7 @@ def _create_study(
     config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str, older: str = ""
 ) -> None:
     """Create a new record as a draft, to be published."""
+    first = choose_first_params(config, studies)
     storage, name = studies.create_draft(config.study.name)
     study = optuna.create_study(
         storage=storage,
@@ -120,6 +122,8 @@ def _create_study(
     study.set_user_attr("set_aside", suffix)
     study.set_user_attr("set_aside_uid", older)
     study.set_user_attr("definition", config.definition())
+    if first:
+        study.set_user_attr("first", first)
     if split:
         study.set_user_attr("split", split)
     failpoint("search.defined")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Container
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
@@ -17,6 +18,7 @@ from harness.config.schema import GRID_OR_LIST, StudyConfig
 from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.search.distinct import DistinctSampler, SampledSettings
+from harness.search.first_settings import FirstSettingsSampler
 from harness.search.frozen_trial import find_ordinal, get_sampled_params, is_interrupted
 from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, make_sampler, untrainable_error
 from harness.system.failpoints import failpoint
@@ -80,6 +82,8 @@ class Search:
         """The suffix under which the study of this name before this one was archived."""
         self.set_aside_uid: str = study.user_attrs.get("set_aside_uid", "")
         """The uid of that study; empty if it is not on record."""
+        self.first: list[dict[str, Any]] = study.user_attrs.get("first", [])
+        """The parameters of the first trials, where the study file chose them."""
         self.replaced = False
         """Whether `open_search` archived a study that had trained nothing."""
         self._running: dict[int, optuna.Trial] = {}
@@ -135,7 +139,9 @@ class Search:
         ordinals = [trial.user_attrs["ordinal"] for trial in waiting]
         ordinal = min(ordinals, default=self._next_ordinal)
         sampler = make_sampler(self.config, ordinal, self._space)
-        if self.config.study.sampler not in GRID_OR_LIST:
+        if ordinal < len(self.first):
+            sampler = FirstSettingsSampler(self.first[ordinal])
+        elif self.config.study.sampler not in GRID_OR_LIST:
             sampler = DistinctSampler(sampler, self.config, ordinal, self._sampled)
         self._study.sampler = sampler
         trial = self._study.ask()

@@ -32,6 +32,8 @@ class RunOptions:
     tracking_uri: str | None = None
     overrides: Sequence[str] = ()
     """`TABLE.KEY=VALUE` each."""
+    warm_start: str | None = None
+    """The earlier study whose best settings are tried first."""
     confirm: bool = True
     """Whether a search's winner is trained again on new splits."""
     test: bool = True
@@ -62,7 +64,12 @@ class RunOptions:
     @property
     def study_values(self) -> dict[str, Any]:
         """Return the keys of the file's [study] that these options replace."""
-        values = {"trials": self.trials, "timeout": self.timeout, "seed": self.seed}
+        values = {
+            "trials": self.trials,
+            "timeout": self.timeout,
+            "seed": self.seed,
+            "warm_start": self.warm_start,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     def command_line(self, study: str | Path, paths: bool = False) -> list[str]:
@@ -79,7 +86,11 @@ class RunOptions:
             addresses = {"tracking-uri": self.tracking_uri, "storage": self.storage}
             masked = {name: mask_credentials(uri) for name, uri in addresses.items() if uri}
             values |= {"data-dir": self.data_dir} | masked
-        flags = [f"--{name}={value}" for name, value in values.items() if value is not None]
+        flags = [
+            f"--{name.replace('_', '-')}={value}"
+            for name, value in values.items()
+            if value is not None
+        ]
         flags += [f"--{self.device}"] if self.device else []
         flags += [] if self.confirm else ["--no-confirm"]
         flags += [] if self.test else ["--no-test"]

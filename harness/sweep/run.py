@@ -24,9 +24,16 @@ from harness.sweep.plan import Plan
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
-from harness.sweep.status import find_best, format_best, format_done, format_start
+from harness.sweep.status import (
+    describe_first_trials,
+    find_best,
+    format_best,
+    format_done,
+    format_start,
+)
 from harness.sweep.table_record import log_table
 from harness.system.signals import StopFlag
+from harness.tracking.types import FIRST_TRIALS_FACT
 
 if TYPE_CHECKING:
     from harness.tracking.outbox import OutboxTracker
@@ -103,6 +110,8 @@ def _run_stages(
         set_aside=search.set_aside,
         set_aside_uid=search.set_aside_uid,
     )
+    if first := describe_first_trials(search):
+        record = replace(record, facts=record.facts | {FIRST_TRIALS_FACT: first})
     with _keep_outbox_until_settled(tracker, search), close_on_error(tracker, search.uid, stop):
         tracker.open_study(record)
         if continued and not tracker.waiting:  # the store answers

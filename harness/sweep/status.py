@@ -30,6 +30,17 @@ def format_done(done: int, target: int) -> str:
     return f"{done} of {format_count(target, 'trial')} {verb} done"
 
 
+def describe_first_trials(search: Search) -> str:
+    """`the first 5 trials have settings of 'mnist' and of [[first]]`; empty if all are sampled."""
+    if not search.first:
+        return ""
+    config, count = search.config, len(search.first)
+    name = config.study.warm_start
+    origins = [f"'{name}'"] * bool(name) + ["[[first]]"] * bool(config.first)
+    trials = "trial has" if count == 1 else f"{count} trials have"
+    return f"the first {trials} settings of {' and '.join(origins)}"
+
+
 def format_start(plan: Plan, search: Search) -> str:
     """`quickstart: 50 trials on CPU, 2 cores (2 workers)`, or how a study is resumed."""
     name, target, done = plan.config.study.name, search.target, search.counts.done
@@ -38,6 +49,8 @@ def format_start(plan: Plan, search: Search) -> str:
         return f"{name}: {format_done(done, target)}, nothing to train"
     workers = "in this process" if plan.inline else format_count(len(plan.devices), "worker")
     where = f"on {plan.device} ({workers})"
+    if first := describe_first_trials(search):
+        where += f"; {first}"
     if done:
         return f"{name}: resuming after {done} of {trials}, {where}"
     return f"{name}: {trials} {where}"
