@@ -240,7 +240,7 @@ class StudyRun:
 
     @property
     def test_name(self) -> str:
-        """`test`, or `substitute test` if the examples were held out of the training set instead."""
+        """`test`, or `substitute test` if it was held out of the training set instead."""
         has_test_set = self.definition.get("data", {}).get("own_test", True)
         return "test" if has_test_set else "substitute test"
 
