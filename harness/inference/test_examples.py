@@ -62,7 +62,7 @@ class ExamplePredictions:
     right: int
     total: int
     split: str = "test"
-    """`stand-in` if the study's test set is one."""
+    """`substitute test` if the study's test set is one."""
     only_wrong: bool = False
     """Whether `examples` are mistakes only."""
     copies: int = 0

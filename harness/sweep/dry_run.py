@@ -125,7 +125,7 @@ def _format_data_options(table: Mapping[str, Any], dropped: int) -> str:
     """Format the options of [data] that are not the defaults."""
     text = f", {' and '.join(table['classes'])} only" if table.get("classes") else ""
     if not table.get("own_test", True):
-        text += ", with a stand-in for its test set,"
+        text += ", with a substitute test set,"
     if table.get("drop_duplicates"):
         text = f"{text.rstrip(',')}, without duplicates in training ({dropped:,} dropped),"
     return text

@@ -49,7 +49,7 @@ def open_test_set(
     trials = f"trial {selection.champion.number}"
     if study.is_grid_or_list:
         trials = f"{format_count(len(waiting), 'trial')}, in one opening"
-    part = "test set" if study.test_name == "test" else "stand-in for the test set"
+    part = f"{study.test_name} set"
     watcher.stage(f"opening the {part}{again} for {trials}")
     check_not_interrupted(stop)
     test_baselines = None if study.classes else _test_baselines(prepared, tracker, study)

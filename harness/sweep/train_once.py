@@ -25,6 +25,7 @@ from harness.sweep.progress import ProgressDisplay
 from harness.sweep.table_record import log_table
 from harness.system.signals import StopFlag
 from harness.system.terminal import align_labels
+from harness.test_set.sealed import SealedTest, identify_parts
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.test_reading import TestReading
 from harness.trial import TrialSpec
@@ -135,17 +136,17 @@ def _train_planned(
             raise HarnessError(f"the training failed: {outcome.reason}")
         log_model_code(plan, tracker, source.uid)
         log_table(prepared, tracker, source.uid)
-        reading = None
+        reading, log = None, plan.workspace.test_set_log(prepared.test_digest)
+        if not test and prepared.sizes["test"]:
+            log.record_training(experiment, source.uid, identify_parts(prepared))
         if test:
             watcher.stage("opening the test set")
             from harness.models.mlp import load_model
             from harness.test_set.opening import read_test_set
-            from harness.test_set.sealed import SealedTest
 
             model = load_model(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)
             settings = f"fixed settings {source.uid}"
-            log = plan.workspace.test_set_log(prepared.test_digest)
             trained = [(source.uid, 0, spec.loss, model)]
             study = (experiment, source.uid)
             ((reading, predictions),) = read_test_set(settings, study, sealed, log, trained)

@@ -189,9 +189,9 @@ class StudyRun:
 
     @property
     def test_name(self) -> str:
-        """`test`, or `stand-in` if the examples were held out of the training set instead."""
+        """`test`, or `substitute test` if it was held out of the training set instead."""
         has_test_set = self.definition.get("data", {}).get("own_test", True)
-        return "test" if has_test_set else "stand-in"
+        return "test" if has_test_set else "substitute test"
 
     @property
     def has_test_set(self) -> bool:

@@ -127,5 +127,5 @@ def test_the_description_in_the_summary(study: StudyRun) -> None:
     data = study.definition["data"] | {"own_test": False}
     stand_in = replace(study, definition=study.definition | {"data": data})
     assert describe_data_quality(stand_in).startswith(
-        "12 of 10,000 stand-in examples also occur in the training set"
+        "12 of 10,000 substitute test examples also occur in the training set"
     )

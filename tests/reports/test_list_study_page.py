@@ -217,8 +217,10 @@ def test_selection_bias_equals_a_direct_simulation() -> None:
     assert np.mean(bias.best_on_half.gaps) > 0.015
     assert test_selection_bias.simulate_halvings(right, 4) == bias, "seeded"
     points = 100 * np.mean(bias.best_on_half.gaps)
-    text = bias.describe("stand-in")
-    assert text.startswith(f"choosing on half of the stand-in set would have cost {points:.2f} p")
+    text = bias.describe("substitute test")
+    assert text.startswith(
+        f"choosing on half of the substitute test set would have cost {points:.2f} p"
+    )
     assert bias.metrics()["luck/chosen_on_test"] == pytest.approx(points / 100)
     assert bias.metrics()["luck/chosen_on_validation"] == pytest.approx(0, abs=0.002)
 

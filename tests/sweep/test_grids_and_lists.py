@@ -314,19 +314,21 @@ def test_a_setting_is_described_by_its_fields(study: StudyRun) -> None:
     assert describe_setting(study, study.trials[3]) == f"{NAMES[1]} (seed 6)"
 
 
-def test_a_stand_in_for_the_test_set_is_called_so(tmp_path: Path) -> None:
+def test_a_substitute_test_set_is_called_so(tmp_path: Path) -> None:
     path = write(tmp_path, LIST.replace("[train]", "own_test = false\n[train]"))
     summary = sweep(path, overrides=["study.seeds=1"]).summary
     lines = dict(summary.lines)
     assert "test" not in lines
-    assert "1 openings" not in lines["stand-in"]
-    assert lines["classes"].startswith("on stand-in: ")
-    assert ", stand-in 0." in summary.text()
+    assert "1 openings" not in lines["substitute test"]
+    assert lines["classes"].startswith("on substitute test: ")
+    assert ", substitute test 0." in summary.text()
     assert (
-        "stand-in images are right"
+        "substitute test images are right"
         in read_test_predictions(Workspace(path.parent / "mlruns"), "list", None, 1).summary
     )
-    assert "stand-in accuracy" in (path.parent / "mlruns/reports/list/index.html").read_text()
+    assert (
+        "substitute test accuracy" in (path.parent / "mlruns/reports/list/index.html").read_text()
+    )
 
 
 @pytest.mark.slow

@@ -299,10 +299,23 @@ def test_train_is_recorded_separately_and_opens_the_test_set_only_on_request(
     experiment = client.get_experiment_by_name("single-train")
     assert experiment is not None
     latest, first = client.search_runs([experiment.experiment_id])
+    study_run = client.get_run(result.summary.study.run_id)
+    study_dataset = study_run.inputs.dataset_inputs[0].dataset
     for run in (latest, first):
         assert (run.data.tags["harness.kind"], run.info.status) == ("train", "FINISHED")
         assert run.data.params["hidden"] == "[16]"
         assert "harness.split_hash" in run.data.tags
+        (dataset,) = run.inputs.dataset_inputs
+        assert dataset.dataset.name == "digits"
+        assert dataset.dataset.digest == study_dataset.digest, "as a study's"
+    (log,) = (folder / "mlruns" / "test-sets").glob("*.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (trained,) = [
+        line for line in lines if line.get("study") == "single-train" and "trained" in line
+    ]
+    (opened,) = [line for line in lines if line.get("study") == "single-train" and "opened" in line]
+    assert trained["training"] == opened["training"], "what it was trained on"
+    assert trained["trained"] == first.data.tags["harness.uid"]
     assert "test/accuracy" not in first.data.metrics
     assert math.isclose(latest.data.metrics["test/accuracy"], tested.reading.accuracy)
 

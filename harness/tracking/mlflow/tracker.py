@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param
+from mlflow.entities import DatasetInput, Metric, Param
 
 from harness.errors import Refused, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
@@ -66,6 +66,7 @@ class MlflowTracker(MlflowReads):
         self._classes: tuple[str, ...] = ()
         self._validation_labels = b""
         self._facts: dict[str, str] = {}
+        self._datasets: list[DatasetInput] = []
         self._environment = ""
         self._definition: dict[str, Any] = {}
         self._parent = ""
@@ -86,7 +87,7 @@ class MlflowTracker(MlflowReads):
                 # Its new trials have no rank yet.
                 experiments.set_view(self._store, self._experiment_id, record.definition)
             self._store.log_file(run_id, STUDY_FILE, record.text.encode())
-            self._store.client.log_inputs(run_id, [build_dataset_input(record)])
+            self._store.client.log_inputs(run_id, self._datasets)
             self._parent = run_id
 
     def attach_study(self, record: StudyRecord) -> None:
@@ -112,6 +113,7 @@ class MlflowTracker(MlflowReads):
             DEFINITION_TAG: json.dumps(record.definition),
         }
         self._environment = json.dumps(record.environment)
+        self._datasets = [build_dataset_input(record)]
 
     def start_trial(self, trial: Trial, at: float | None = None) -> None:
         tags = trial_tags(trial, is_single=not self._parent)
@@ -135,6 +137,8 @@ class MlflowTracker(MlflowReads):
                 )
                 failpoint("mlflow.created")
             self._store.log(run_id, params=params)
+            if not self._parent:
+                self._store.client.log_inputs(run_id, self._datasets)
             self._started.add(trial.uid)
 
     def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
