@@ -1,8 +1,11 @@
 """The command line: commands and their options.
 
 main           `harness` and the subcommands that keep the records
-run_commands   the subcommands that prepare, run and test studies
-read_commands  the subcommands that read recorded studies
+run_commands   `harness run-study` and `new-study`
+train_commands `harness train` and `test`
+read_commands  `harness report`, `compare` and `replay`
+predict_commands `harness predict`
+browse_commands `harness studies` and `ui`
 predict_images `harness predict` on images
 predict_rows   `harness predict` on a table
 options        options that several commands share, the display, errors as one line

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from harness.cli.browse_commands import browse_commands
 from harness.cli.completion import complete_recorded_study
 from harness.cli.help_format import KEEP, Commands, HelpGroup
 from harness.cli.options import (
@@ -23,8 +24,10 @@ from harness.cli.options import (
     report_errors,
     show_stage,
 )
+from harness.cli.predict_commands import predict_commands
 from harness.cli.read_commands import read_commands
 from harness.cli.run_commands import run_commands
+from harness.cli.train_commands import train_commands
 from harness.system.home_folder import provide_home
 
 app = Commands(
@@ -61,8 +64,14 @@ def main(
         raise typer.Exit(2)
 
 
-app.add_typer(run_commands)
-app.add_typer(read_commands)
+for commands in (
+    run_commands,
+    train_commands,
+    read_commands,
+    predict_commands,
+    browse_commands,
+):
+    app.add_typer(commands)
 
 
 @app.command(

@@ -1,8 +1,7 @@
 """The Tracker that writes to MLflow. Every write is synchronous and may be repeated.
 
-MLflow's asynchronous logging takes 50 times as long and drops batches after its retries. A write
-may be repeated because its answer can be lost: a run is looked up by its uid before it is created,
-points keep their time (MLflow drops exact duplicates), files are overwritten.
+MLflow's asynchronous logging takes 50 times as long and drops batches. A write is repeated if its
+answer is lost: a run is looked up by its uid before it is created, and points keep their time.
 """
 
 from __future__ import annotations
@@ -277,8 +276,7 @@ class MlflowTracker(MlflowReads):
                 self._store.log(run_id, [Metric(key, value, now, step) for step, value in curve])
             self._log_trial_metrics(trial_metrics or {}, now)
             if note:
-                note = shorten(note, MAX_TAG_LENGTH)
-                self._store.client.set_tag(run_id, NOTE, note)
+                self._store.client.set_tag(run_id, NOTE, note := shorten(note, MAX_TAG_LENGTH))
                 self._store.client.set_experiment_tag(self._experiment_id, NOTE, note)
             self._store.client.set_terminated(run_id, STATUS[state], now)
 
