@@ -38,8 +38,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="IMAGE...|TABLE",
-            help="PNG, JPEG, ... files of any size, or folders; or a table of rows: .csv, .xlsx, "
-            ".parquet, ...",
+            help="Image files of any size, folders of them, or a table of rows (.csv, .xlsx, "
+            ".parquet).",
         ),
     ] = None,
     out: Annotated[
@@ -69,7 +69,7 @@ def predict(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Classify your own images, or predict rows of a table, with a trained model.
+    """Classify images, or predict the rows of a table.
 
     TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
     the probability of each class, or a number with a 90 % interval.

@@ -4,6 +4,7 @@ open_study    create or continue a study; reject changes
 study         ask for trials, report epochs, tell results, requeue interrupted trials
 samplers      the samplers and pruners, by name
 whole_settings the base of samplers that choose all parameters of a trial at once
+first_settings  the settings that a search tries first
 distinct      samples no settings twice
 frozen_trial  what the attributes of a recorded trial mean
 fixed_trials  trials of fixed settings, without Optuna
