@@ -6,12 +6,8 @@ A new release of MLflow may show things differently; then these tests fail.
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from harness.analysis.confirmation import rank_confirmed_settings
 from harness.config.schema import find_varied_fields
 from harness.sweep.run import StudyResult, run_study
+from tests.support.browsers import serve_mlflow_ui
 
 pytestmark = pytest.mark.slow
 TIMEOUT = 60_000
@@ -49,20 +46,8 @@ def result(folder: Path) -> StudyResult:
 @pytest.fixture(scope="module")
 def address(folder: Path, result: StudyResult) -> Iterator[str]:
     """Return the address that `harness ui` prints; it is served until the tests end."""
-    with serve(folder, "quickstart") as printed:
+    with serve_mlflow_ui(folder, "quickstart") as printed:
         yield printed
-
-
-@contextmanager
-def serve(folder: Path, study: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "harness", "ui", study]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(30)
 
 
 @pytest.fixture
@@ -171,7 +156,7 @@ def test_a_mode_that_the_user_chose_stays(page: Page, address: str) -> None:
 def test_a_study_of_an_earlier_version_opens_with_its_trials(page: Page, tmp_path: Path) -> None:
     with tarfile.open(RECORDED) as archive:
         archive.extractall(tmp_path, filter="data")
-    with serve(tmp_path, "search") as printed:
+    with serve_mlflow_ui(tmp_path, "search") as printed:
         page.goto(printed)
         expect(page.locator(f".ag-row {ACCURACY}")).to_have_count(6, timeout=TIMEOUT)
         rows = [accuracy for _, accuracy in read_trials(page) if accuracy != "-"]
