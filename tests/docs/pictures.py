@@ -33,8 +33,8 @@ PICTURES = ("terminal.svg", "report.png", "mlflow-runs.png", "mlflow-charts.png"
 STUDY, COLUMNS = "quickstart", 80
 WIDTH, HEIGHT = 1400, 900
 """Of a window of the browser, in pixels."""
-COLOURS = 128
-"""Of a PNG; a third of the bytes of one with all colours."""
+COLOURS = 256
+"""Of a PNG; half the bytes of one with all colours."""
 TIMEOUT = 60_000
 """Milliseconds: MLflow's first page loads 10 MB of script."""
 DRAWING = 3_000
