@@ -145,13 +145,15 @@ class Summary:
         value = value if self.study.classes else f"{score.full_name} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
         mode = saved_view.MODE
+        trials = saved_view.view_path(self.study.experiment_id).removeprefix("/")
         test = ""
         if self.reading is not None:
             test = f", {self.study.test_name} {score.format_value(self.reading.score)}"
         head = (
             f"**Trial {self.champion.number}: {self.champion.spec.describe()}** · "
             f"validation {value}{test} · [report]({run}/artifacts/report.html?{mode}) "
-            f"· [study]({run}?{mode}) · [model](#/models/{urllib.parse.quote(name)}?{mode})"
+            f"· [study]({run}?{mode}) · [trials]({trials}) "
+            f"· [model](#/models/{urllib.parse.quote(name)}?{mode})"
         )
         facts = [fact for fact in self.facts if fact.key not in ("report", "browse")]
         rows = "\n".join(

@@ -1,9 +1,10 @@
-"""The pictures of README and docs: of the terminal and of the report, from one study of quickstart.
+"""The pictures of README and docs, from one study of quickstart: `make pictures`.
 
-    cd EMPTY_FOLDER && harness run-study quickstart
-    python tests/docs/pictures.py EMPTY_FOLDER
+It runs the study in an empty folder, or takes a folder where it was run:
 
-Needs chromium. The pictures of MLflow's UI are screenshots taken by hand.
+    python -m tests.docs.pictures [FOLDER]
+
+Needs Chromium. Look at each picture before you commit it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+from playwright.sync_api import Browser, Page
 from rich.console import Console
 
 from harness.analysis.lookup import find_study
@@ -23,11 +26,38 @@ from harness.analysis.summary import load_summary
 from harness.cli.summary_screen import render_summary
 from harness.test_set.selection import freeze_selection
 from harness.workspace import Workspace
+from tests.support.browsers import find_chromium, launch_chromium, serve_mlflow_ui
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-STUDY, WIDTH = "quickstart", 80
-SCREEN = 1100, 761
-"""Width and height of the picture of the report, in pixels."""
+PICTURES = ("terminal.svg", "report.png", "mlflow-runs.png", "mlflow-charts.png")
+STUDY, COLUMNS = "quickstart", 80
+WIDTH, HEIGHT = 1400, 900
+"""Of a window of the browser, in pixels."""
+COLOURS = 256
+"""Of a PNG; half the bytes of one with all colours."""
+TIMEOUT = 60_000
+"""Milliseconds: MLflow's first page loads 10 MB of script."""
+DRAWING = 3_000
+"""Milliseconds that plots may take after they are in the page."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as empty:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else empty).resolve()
+        os.chdir(folder)  # the summary shows paths relative to it
+        if not Path("mlruns").exists():
+            command = [sys.executable, "-m", "harness", "run-study", STUDY, "--cpu"]
+            subprocess.run(command, check=True)
+        write_terminal(Workspace(Path("mlruns")))
+        path = find_chromium()
+        if path is None:
+            sys.exit("no Chromium: apt-get install chromium")
+        with launch_chromium(path) as browser:
+            write_report(browser, folder)
+            write_mlflow(browser, folder)
+        os.chdir(IMAGES)
+    for name in PICTURES:
+        print(f"{IMAGES / name}: {(IMAGES / name).stat().st_size // 1000} kB")
 
 
 def write_terminal(workspace: Workspace) -> None:
@@ -39,31 +69,47 @@ def write_terminal(workspace: Workspace) -> None:
     path, store = workspace.report_path(STUDY, uri), workspace.format_uri(uri)
     summary = load_summary(study, champion, tracker, path, store)
     console = Console(
-        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, highlight=False
+        record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False
     )
     console.print(f"$ harness run-study {STUDY}\n")
-    console.print(render_summary(summary, WIDTH))
+    console.print(render_summary(summary, COLUMNS))
     svg = console.export_svg(title="harness")
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S).replace("Fira Code", "ui-monospace")
     (IMAGES / "terminal.svg").write_text(svg)
 
 
-def write_report(folder: Path) -> None:
-    """Write a screenshot of the report's first screen."""
-    page = (folder / "mlruns" / "reports" / STUDY / "index.html").resolve().as_uri()
-    size = ",".join(map(str, SCREEN))
-    with tempfile.TemporaryDirectory() as profile:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        options += [f"--user-data-dir={profile}", f"--window-size={size}"]
-        options += ["--virtual-time-budget=5000", f"--screenshot={IMAGES / 'report.png'}"]
-        subprocess.run(["chromium", *options, page], check=True, capture_output=True, timeout=60)
+def write_report(browser: Browser, folder: Path) -> None:
+    """Write the report's first screen."""
+    page = open_page(browser)
+    page.goto((folder / "mlruns" / "reports" / STUDY / "index.html").as_uri())
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    save(page, "report.png")
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
-    os.chdir(folder)  # the summary shows paths relative to it
-    write_terminal(Workspace(Path("mlruns")))
-    write_report(Path())
+def write_mlflow(browser: Browser, folder: Path) -> None:
+    """Write MLflow's table of trials, and its charts."""
+    with serve_mlflow_ui(folder, STUDY) as address:
+        page = open_page(browser)
+        page.goto(address)
+        page.locator(".ag-row").nth(10).wait_for()
+        save(page, "mlflow-runs.png")
+        page = open_page(browser)
+        page.goto(f"{address}&compareRunsMode=CHART")
+        page.locator(".scatterlayer path.js-line").nth(9).wait_for(state="attached")
+        save(page, "mlflow-charts.png")
+
+
+def open_page(browser: Browser) -> Page:
+    """Open a window of a fresh profile."""
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    context.set_default_timeout(TIMEOUT)
+    return context.new_page()
+
+
+def save(page: Page, name: str) -> None:
+    page.wait_for_timeout(DRAWING)
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        image.convert("RGB").quantize(COLOURS).save(IMAGES / name, optimize=True)
 
 
 if __name__ == "__main__":

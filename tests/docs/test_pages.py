@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.docs.examples import PAGES, ROOT
+from tests.docs.pictures import IMAGES, PICTURES
 
 README = ROOT / "README.md"
 STUDIES = ROOT / "studies" / "README.md"
@@ -68,6 +69,19 @@ def test_the_home_page_links_every_page() -> None:
     linked = {(home.parent / target).resolve() for target, _ in LINK.findall(home.read_text())}
     pages = {path for path in PAGES if path not in (README, home)}
     assert {str(page.relative_to(home.parent)) for page in pages - linked} == set()
+
+
+def test_every_picture_is_made_by_the_script_and_is_small() -> None:
+    """`make pictures` makes them."""
+    shown = {
+        Path(target).name
+        for page in {*TEXTS, *PAGES}
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]*)\)", page.read_text())
+        if not target.startswith("http")
+    }
+    assert shown == set(PICTURES)
+    assert {path.name for path in IMAGES.iterdir()} == set(PICTURES)
+    assert max(path.stat().st_size for path in IMAGES.iterdir()) < 300_000
 
 
 def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
