@@ -140,8 +140,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="IMAGE...|TABLE",
-            help="PNG, JPEG, ... files of any size, or folders; or a table of rows: .csv, .xlsx, "
-            ".parquet, ...",
+            help="PNG, JPEG, ... files of any size, or folders; or a table of rows, as a CSV, "
+            "Excel, Parquet or Feather file.",
         ),
     ] = None,
     out: Annotated[
@@ -171,7 +171,7 @@ def predict(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Classify your own images, or predict rows of a table, with a trained model.
+    """Predict your own images or rows of a table with a model.
 
     TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
     the probability of each class, or a number with a 90 % interval.

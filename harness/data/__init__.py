@@ -13,6 +13,7 @@ npz             an .npz of arrays
 table           the cells of a table
 text_files      reads a CSV or TSV file
 excel_files     reads a sheet of an Excel file
+excel_header    the rows of a sheet that name its columns
 arrow_files     reads a Parquet or Feather file
 table_files     reads any of these, and checks the columns' names
 column_types    numbers, money, dates and times in columns of texts
