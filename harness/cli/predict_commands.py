@@ -38,8 +38,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="IMAGE...|TABLE",
-            help="Image files of any size, folders of them, or a table of rows (.csv, .xlsx, "
-            ".parquet).",
+            help="PNG, JPEG, ... files of any size, or folders; or a table of rows, as a CSV, "
+            "Excel, Parquet or Feather file.",
         ),
     ] = None,
     out: Annotated[
@@ -69,7 +69,7 @@ def predict(
     tracking_uri: TrackingUri = None,
     output: Output = Format.text,
 ) -> None:
-    """Classify images, or predict the rows of a table.
+    """Predict your own images or rows of a table with a model.
 
     TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
     the probability of each class, or a number with a 90 % interval.

@@ -31,7 +31,10 @@ LARGE = 20_000
 """From this many examples on, a tenth is enough as the validation set; of fewer it is a fifth."""
 MAX_NAMES = 10
 """Classes or features listed in a comment."""
-KEYS = "(sheet|decimal|missing|max_categories|own_validation|validation|test|group|time|stratify)"
+KEYS = (
+    "(sheet|encoding|decimal|missing|max_categories|own_validation|validation|test|group|time|"
+    "stratify)"
+)
 """The keys of [data] that are set by --set."""
 OVERRULE = {
     "ignore": "to keep a column, delete its name in {path}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Literal, get_args
 
@@ -77,6 +78,9 @@ class DataTable(Table):
     """Resize the images of a folder to this height and width."""
     sheet: str = ""
     """The sheet of an Excel file; by default the first visible one that has the target."""
+    encoding: str = ""
+    """The encoding of a text file, such as `cp1250` or `shift_jis`; by default UTF-8, UTF-16, or
+    else Windows-1252."""
     decimal: Literal["", ".", ","] = ""
     """The decimal mark of numbers that are written as strings, such as `12,5` or `$1,234`; guessed
     by default."""
@@ -137,6 +141,15 @@ class DataTable(Table):
         if self.own_validation and (self.group or self.time):
             raise ValueError("own_validation: excludes group and time; leave out one of them")
         return self
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, value: str) -> str:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError:
+            raise ValueError(f"'{value}' is no encoding that Python knows") from None
+        return value
 
     @field_validator("columns", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ npz             an .npz of arrays
 table           the cells of a table
 text_files      reads a CSV or TSV file
 excel_files     reads a sheet of an Excel file
+excel_header    the rows of a sheet that name its columns
 arrow_files     reads a Parquet or Feather file
 table_files     reads any of these, and checks the columns' names
 column_types    numbers, money, dates and times in columns of texts
@@ -29,6 +30,7 @@ split           splits rows into training, validation and test set
 split_files     writes a split: row numbers, statistics, duplicates
 redrawn_splits  splits drawn again from training and validation, for confirmation runs
 split_notes     notes on a split: its validation set, features without an effect
+target_leaks    columns that predict the target nearly perfectly
 leakage         counts duplicates between the splits, and classes
 example_hashes  identifies examples one by one, whatever their order, label, type and split
 seal            the folder of the sealed test set, and its labels as masked bytes

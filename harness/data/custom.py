@@ -18,7 +18,16 @@ from harness.data.types import MISSING_TEXTS, DataOptions, Source
 from harness.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".xlsx", *ARROW_SUFFIXES)
-TABLE_KEYS = ("sheet", "decimal", "missing", "max_categories", "columns", "group", "time")
+TABLE_KEYS = (
+    "sheet",
+    "encoding",
+    "decimal",
+    "missing",
+    "max_categories",
+    "columns",
+    "group",
+    "time",
+)
 """The keys of [data] that only a table has."""
 FILE_SUFFIXES = (".npz", *TABLE_SUFFIXES)
 PATH_RULE = f"a path has a / in it or ends in {', '.join(FILE_SUFFIXES)}"
@@ -123,9 +132,11 @@ def _find_file(name: str, path: Path, options: DataOptions) -> Source:
     suffix = path.suffix.lower()
     if suffix in TABLE_SUFFIXES:
         if suffix in ARROW_SUFFIXES:
-            _refuse_keys(name, f"a {suffix} file", options, ("sheet", "decimal"))
+            _refuse_keys(name, f"a {suffix} file", options, ("sheet", "decimal", "encoding"))
         elif suffix != ".xlsx":
             _refuse_keys(name, "a text file", options, ("sheet",))
+        else:
+            _refuse_keys(name, "an Excel file", options, ("encoding",))
         return Source(name, str(path), digest, False, lambda: tabular.decode(path, name, options))
     _refuse_keys(name, "an .npz", options, ("ignore", *TABLE_KEYS))
     parts = npz.list_parts(path, name)
@@ -149,7 +160,7 @@ def _refuse_keys(name: str, kind: str, options: DataOptions, keys: tuple[str, ..
 def _hash_options(content: str, options: DataOptions) -> str:
     """Hash all options that change what is read; newer ones only if they are set."""
     first = [options.task, options.target, options.ignore, options.size]
-    newer = {"sheet": options.sheet, "decimal": options.decimal}
+    newer = {key: getattr(options, key) for key in ("sheet", "decimal", "encoding")}
     values: list[object] = [f"{key}={value}" for key, value in newer.items() if value]
     if options.missing != MISSING_TEXTS:
         values.append(["missing", *options.missing])

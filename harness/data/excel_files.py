@@ -6,12 +6,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from harness.data.excel_header import read_header
 from harness.data.table import Table
 from harness.data.types import DataOptions
 from harness.errors import DataError, did_you_mean
 
 
 def read_excel(path: Path, name: str, options: DataOptions) -> tuple[list[str], Table]:
+    """Return the columns' names and the table. Raises DataError, and what openpyxl raises."""
     import pandas as pd
 
     cells: dict[str, Any] = {"keep_default_na": False, "na_values": ["", *options.missing]}
@@ -19,23 +21,41 @@ def read_excel(path: Path, name: str, options: DataOptions) -> tuple[list[str], 
         warnings.simplefilter("ignore")  # openpyxl's, about colours and the like
         with pd.ExcelFile(path, engine="openpyxl") as book:
             sheets = {each.title: each.sheet_state == "visible" for each in book.book.worksheets}
-            heads = {
-                sheet: [str(each) for row in book.parse(sheet, header=None, nrows=1).values
-                        for each in row]
-                for sheet in sheets
-            }  # fmt: skip
+            headers = {sheet: read_header(book.book[sheet], path) for sheet in sheets}
+            heads = {sheet: header.names for sheet, header in headers.items()}
             sheet = _choose_sheet(name, sheets, heads, options)
-            frame = book.parse(sheet, **cells)
+            header = headers[sheet]
+            if header.is_plain:
+                frame = book.parse(sheet, **cells)
+            else:
+                below = header.row + header.rows
+                frame = book.parse(sheet, header=None, skiprows=below, **cells)
+                frame.columns = pd.Index(_make_distinct(header.names, frame.shape[1]))
+    notes = [f"{name}: {header.note}"] if header.note else []
+    first_row = 1 + header.row + header.rows
     if len(sheets) == 1:
-        return heads[sheet], Table(frame)
+        return heads[sheet], Table(frame, tuple(notes), first_row=first_row)
     others = ", ".join(
         f"'{each}'" + ("" if sheets[each] else " (hidden)") for each in sheets if each != sheet
     )
     values = (f"sheet '{sheet}'",) if sheet != next(iter(sheets)) else ()
     reason = f"the first visible one with the column '{options.target}', not {others}"
-    notes = [f"{name}: read sheet '{sheet}', {reason}; choose another by [data] sheet = \"...\""]
-    notes = [] if options.sheet else notes
-    return heads[sheet], Table(frame, tuple(notes), values, sheet=sheet, sheet_reason=reason)
+    chosen = [f"{name}: read sheet '{sheet}', {reason}; choose another by [data] sheet = \"...\""]
+    notes += [] if options.sheet else chosen
+    return heads[sheet], Table(
+        frame, tuple(notes), values, first_row=first_row, sheet=sheet, sheet_reason=reason
+    )
+
+
+def _make_distinct(names: list[str], width: int) -> list[str]:
+    """Return `width` names as pandas makes them: the second `id` is `id.1`."""
+    distinct: list[str] = []
+    for place in range(width):
+        name = names[place] if place < len(names) else "nan"
+        name = f"Unnamed: {place}" if name == "nan" else name
+        repeats = names[:place].count(name)
+        distinct.append(f"{name}.{repeats}" if repeats else name)
+    return distinct
 
 
 def _choose_sheet(

@@ -60,6 +60,7 @@ from harness.data.split_notes import (
 )
 from harness.data.split_rule import SplitRule
 from harness.data.table_features import is_plain, read_layout
+from harness.data.target_leaks import describe_target_leaks
 from harness.data.training_files import TrainingFiles, select_features
 from harness.data.types import Array, DataOptions, DatasetArrays, LabelType
 from harness.errors import DataError
@@ -253,6 +254,7 @@ def prepare(
             *meta["notes"],
             *([describe_validation(name, own_validation)] if source.has_validation else []),
             *describe_constant(name, constant, training.columns),
+            *describe_target_leaks(name, split_meta["leaks"], options.task == "regression"),
         ),
         size_note=describe_small_validation(
             name, data_quality.parts["validation"].examples, options.task

@@ -19,11 +19,12 @@ from harness.data.leakage import (
 )
 from harness.data.split import compute_statistics, drop_copies, hash_rows
 from harness.data.table_features import identify_inputs, read_layout, write_features
+from harness.data.target_leaks import find_target_leaks
 from harness.data.types import Array
 
 STATISTICS = ("mean", "std", "target_mean", "target_std")
 """The keys of a split's meta.json that `describe_rows` computes."""
-SPLIT_META = (*STATISTICS, "rows", "fairness")
+SPLIT_META = (*STATISTICS, "rows", "fairness", "leaks")
 """The keys of a split's meta.json."""
 TEST_COPIES_FILE = "test-copies.npy"
 """The arrays of `TestCopies`, int64 [2, N], in the folder of the decoded data."""
@@ -64,13 +65,16 @@ def write_split(
         for part, chosen in rows.items()
     } | {"test": meta["test_digest"]}
     dropped, indicators = count - len(train), meta["indicators"]
+    leaks: list[tuple[str, float]] = []
     if table is not None:
         inputs, transform = write_features(folder, inputs, table, train)
         indicators = transform.indicators
+        leaks = find_target_leaks(inputs[train], labels[train], transform)
     if not meta["by_feature"]:
         indicators = None
     split_meta = describe_rows(indicators, inputs[train], labels[train]) | {
         "rows": hash_rows(train, validation),
+        "leaks": leaks,
         "fairness": measure_data_quality(
             examples, rows, test, digests, len(meta["classes"]), dropped
         ).to_dict(),

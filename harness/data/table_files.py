@@ -46,6 +46,8 @@ def read_table(
         raise
     except Exception as error:  # openpyxl raises anything
         raise _explain(name, error) from None
+    table = _drop_empty(table, name)
+    names = _drop_unnamed(names, table)
     frame, ignore = table.frame, options.ignore
     if frame.empty:
         raise DataError(f"{name}: has no rows below its column names{_list_notes(table)}")
@@ -101,6 +103,36 @@ def numbers_rows(values: pd.Series) -> bool:
     return bool(is_integer and (values.diff()[1:] == 1).all())
 
 
+def _drop_empty(table: Table, name: str) -> Table:
+    """Return the table without empty rows, and without empty columns that have no name."""
+    frame, notes = table.frame, list(table.notes)
+    if not _counts_rows(frame):  # more values than names
+        return table
+    is_empty = frame.isna().all(axis=1)
+    if is_empty.any() and not is_empty.all():
+        count = int(is_empty.sum())
+        notes.append(f"{name}: left out {count:,} empty {'row' if count == 1 else 'rows'}")
+        frame = frame[~is_empty].reset_index(drop=True)
+    unused = [
+        column
+        for column in frame.columns
+        if re.fullmatch(UNNAMED, str(column)) and frame[column].isna().all()
+    ]
+    return replace(table, frame=frame.drop(columns=unused), notes=tuple(notes))
+
+
+def _drop_unnamed(names: list[str], table: Table) -> list[str]:
+    """Return the columns' names as they are in the file, without those of dropped columns."""
+    if len(names) == len(table.frame.columns):
+        return names
+    kept = {*map(str, table.frame.columns)}
+    return [
+        each
+        for place, each in enumerate(names)
+        if each not in ("", "nan") or f"Unnamed: {place}" in kept
+    ]
+
+
 def _counts_rows(frame: pd.DataFrame) -> bool:
     import pandas as pd
 
@@ -113,7 +145,10 @@ def _list_notes(table: Table) -> str:
 
 def _explain(name: str, error: Exception) -> DataError:
     if isinstance(error, UnicodeDecodeError):
-        return DataError(f'{name}: is not UTF-8 text; save it as "CSV UTF-8" or as .xlsx')
+        return DataError(
+            f'{name}: is not {error.encoding.upper()} text; save it as "CSV UTF-8" or as .xlsx, '
+            'or set [data] encoding = "..."'
+        )
     reason = " ".join(str(error).split()) or repr(error)
     if uneven := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
         expected, line, count = uneven.groups()

@@ -55,6 +55,8 @@ class DataOptions:
     """The most categories of a column of texts that become features; 0 for 50, and for half of the
     rows."""
 
+    encoding: str = ""
+    """The encoding of a text file; empty to guess it."""
     columns: tuple[tuple[str, str], ...] = ()
     """The kinds of a table's columns that are not guessed, by the columns' names."""
     group: str = ""

@@ -185,14 +185,17 @@ def test_the_page_shows_each_network_input(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "predict takes images (IMAGE...) or test images (--test N)"),
-        (["a.png", "--test", "3"], "predict takes images (IMAGE...) or test images"),
+        ([], "predict takes images (IMAGE...), a table (TABLE) or test images (--test N)"),
+        (
+            ["a.png", "--test", "3"],
+            "predict takes images (IMAGE...), a table (TABLE) or test images",
+        ),
         (["absent.png"], "absent.png: cannot be read (No such file or directory)"),
         (["a.html"], "a.html: is not an image; --show writes a page"),
         (["a.png", "b.html", "c.html", "--show"], "c.html: is not an image; --show writes a page"),
         (["b.html", "--show"], "b.html: is the page; add the images to show in it"),
         (["a.png", "--wrong"], "--from and --wrong choose test images"),
-        (["--test", "3", "--show"], "--show, --as-is and --handwriting are for IMAGE"),
+        (["--test", "3", "--show"], "--show, --as-is, --handwriting and --out are for IMAGE"),
         (["a.png", "--as-is", "--handwriting"], "exclude each other"),
     ],
     ids=str,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,4 +129,6 @@ def _save_example(model: Model, transform: TableTransform, folder: Path) -> None
         (folder / name).unlink(missing_ok=True)
     from mlflow.models.utils import _save_example as save
 
-    save(model, build_example(transform), str(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas', about how MLflow compares columns
+        save(model, build_example(transform), str(folder))
