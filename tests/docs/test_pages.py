@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import harness
 from tests.docs.examples import PAGES, ROOT
 
 README = ROOT / "README.md"
@@ -68,6 +69,21 @@ def test_the_home_page_links_every_page() -> None:
     linked = {(home.parent / target).resolve() for target, _ in LINK.findall(home.read_text())}
     pages = {path for path in PAGES if path not in (README, home)}
     assert {str(page.relative_to(home.parent)) for page in pages - linked} == set()
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "python-api.md").read_text()
+    assert sorted(re.findall(r"^::: harness\.(\w+)$", page, re.M)) == sorted(harness.__all__)
+    table = set(re.findall(r"\(#harness\.(\w+)\)", page))
+    assert table == {*harness.__all__} - {"TrialSpec"}, "TrialSpec's keys are on another page"
+
+
+@pytest.mark.parametrize("name", harness.__all__)
+def test_every_public_name_has_a_docstring_and_a_function_an_example(name: str) -> None:
+    value = getattr(harness, name)
+    assert value.__doc__
+    if not isinstance(value, type):
+        assert "Examples:\n" in value.__doc__, name
 
 
 def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
