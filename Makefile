@@ -8,7 +8,7 @@ TORCH ?=
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: study test test-slow check docs pictures clean
+.PHONY: study test test-slow check docs pictures notebooks clean
 
 study: .venv/.ready  ## 50 trials on the bundled digits: no network, no server, about a minute
 	$(BIN)/harness run-study quickstart
@@ -30,6 +30,10 @@ docs: .venv/.ready  ## the generated pages, and the site in site/; a broken link
 
 pictures: .venv/.ready  ## the pictures of README and docs, from a new study; needs Chromium
 	$(BIN)/python -m tests.docs.pictures
+
+notebooks: .venv/.ready  ## runs docs/tutorials/*.ipynb and stores their outputs; needs Chromium
+	$(BIN)/python -m tests.docs.notebooks
+	$(BIN)/python -m tests.docs.generated_pages
 
 # requirements.txt pins what was tried; pyproject.toml says what should work. As constraints, the
 # pins of CUDA's libraries count only where PyTorch asks for them.

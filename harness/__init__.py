@@ -29,10 +29,9 @@ if TYPE_CHECKING:
         predict,
         replay,
         report,
-        train,
     )
     from harness.api.result import StudyResult
-    from harness.api.run import run_study
+    from harness.api.run import run_study, train
     from harness.api.space import Choice, Range
     from harness.api.study import Study, load_study
     from harness.errors import HarnessError, UserError
@@ -59,7 +58,7 @@ _LOCATIONS = {
     "replay": "harness.api.recorded",
     "report": "harness.api.recorded",
     "run_study": "harness.api.run",
-    "train": "harness.api.recorded",
+    "train": "harness.api.run",
 }
 
 __all__ = [

@@ -7,10 +7,10 @@ toml            the text of a study file
 memory_data     frames, arrays, tensors and datasets as the files that a study reads
 model_source    a model class as a name that a worker can import
 arguments       check the types of arguments
-run             run a study
+run             run a study; train one model
 result          the result of a study
 result_html     the same in a notebook
 estimators      scikit-learn's interface
 predictions     predict arrays, frames, tables and image files
-recorded        load a study on record; predict, test, report, compare, replay, doctor, train
+recorded        load a study on record; predict, test, report, compare, replay, doctor
 """

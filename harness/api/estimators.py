@@ -159,7 +159,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]
 class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
     __doc__ = f"""{_Sweep.__doc__}    classes_: the labels, sorted.
 
-    Example:
+    Examples:
         >>> from sklearn.model_selection import cross_val_score
         >>> cross_val_score(harness.SweepClassifier(trials=10), x, y, cv=5).mean()
     """
@@ -194,7 +194,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
 
 class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
     __doc__ = f"""{_Sweep.__doc__}
-    Example:
+    Examples:
         >>> harness.SweepRegressor(trials=10).fit(x, y).predict(x_new)
     """
     _task = "regression"

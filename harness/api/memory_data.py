@@ -49,6 +49,14 @@ class MemoryData:
         suffix = "npz" if self.frame is None else "parquet"
         return f"data-{self._hash_content()[:12]}.{suffix}"
 
+    def describe(self) -> str:
+        """`DataFrame of 569 rows and 31 columns`, or `arrays x [1797, 8, 8], y [1797]`."""
+        if self.frame is not None:
+            rows, columns = self.frame.shape
+            return f"DataFrame of {rows:,} rows and {columns} columns"
+        shapes = (f"{name} {list(array.shape)}" for name, array in (self.arrays or {}).items())
+        return f"arrays {', '.join(shapes)}"
+
     def write(self, folder: Path) -> Path:
         """Write the file, unless it is there. Raises DataError for a column of mixed values."""
         path = folder / self.file_name

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api.arguments import make_options
 from harness.api.result import StudyResult
 from harness.errors import ConfigError
 from harness.progress.choose import open_progress
@@ -15,11 +13,9 @@ from harness.workspace import Workspace, resolve_storage
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison
     from harness.analysis.replay_result import ReplayResult
-    from harness.api.study import Study
     from harness.checks.report import DoctorReport
     from harness.executors.devices import DeviceOption
     from harness.sweep.progress import ProgressDisplay
-    from harness.sweep.train_once import TrainResult
 
 Place = str | Path
 
@@ -37,11 +33,12 @@ def load(
         study: the study's name.
         tracking_uri: an MLflow server or database; by default `$MLFLOW_TRACKING_URI`, else `home`.
         storage: PostgreSQL URL of Optuna's record, if it is not in `home`.
+        home: the folder of the records.
 
     Raises:
         StudyError: there is no such study, or it has no result yet.
 
-    Example:
+    Examples:
         >>> result = harness.load("quickstart")
         >>> result.trials.sort_values("best_val_accuracy").tail(3)
     """
@@ -69,7 +66,20 @@ def open_test_set(
 ) -> StudyResult:
     """Open the test set that `run_study(..., test=False)` left sealed, once.
 
-    If it is open already, it is not read again. Raises HarnessError.
+    If it is open already, it is not read again, and the result is the same.
+
+    Args:
+        study: the study's name.
+        data_dir: the folder of built-in datasets; by default `$HARNESS_DATA_DIR`, else a cache.
+
+    Raises:
+        HarnessError: there is no such study, or its data has changed.
+
+    Examples:
+        >>> study.run(test=False).test is None
+        True
+        >>> harness.open_test_set("quickstart").test.accuracy
+        0.9833
     """
     workspace = _open_workspace(home, storage)
     with open_progress(progress, "reading the record") as display:
@@ -108,7 +118,7 @@ def predict(
     Raises:
         UserError: there is no such model, or the inputs do not fit it.
 
-    Example:
+    Examples:
         >>> harness.predict("quickstart", digits[:3])
         array(['0', '1', '2'], dtype='<U1')
     """
@@ -118,7 +128,12 @@ def predict(
 
 
 def report(study: str, *, tracking_uri: str | None = None, home: Place = "mlruns") -> Path:
-    """Write a study's report again from the record, and return its path. Raises StudyError."""
+    """Write a study's report again from the record, and return its path. Raises StudyError.
+
+    Examples:
+        >>> harness.report("quickstart")
+        PosixPath('mlruns/reports/quickstart/index.html')
+    """
     from harness.reports.live_page import write_study_page
 
     return write_study_page(_open_workspace(home), study, tracking_uri)
@@ -132,6 +147,9 @@ def compare(*names: str, tracking_uri: str | None = None, home: Place = "mlruns"
 
     Raises:
         UserError: one of them is not on record, or there are fewer than two.
+
+    Examples:
+        >>> print(harness.compare("quickstart/3", "quickstart/7"))
     """
     from harness.analysis.comparison import compare as run
 
@@ -148,9 +166,20 @@ def replay(
     home: Place = "mlruns",
     progress: bool | ProgressDisplay = True,
 ) -> ReplayResult:
-    """Train a recorded trial again and compare it with the record; see `harness replay --help`.
+    """Train a recorded trial again, and compare the result with the record.
 
-    `result.is_reproduced` is the answer. Raises HarnessError.
+    The returned result's `is_reproduced` says whether they agree.
+
+    Args:
+        name: a trial `STUDY/12`, a study for its champion, or an MLflow run id.
+        device: "gpu" demands CUDA, "cpu" forbids it, None takes what the machine has.
+
+    Raises:
+        HarnessError: there is no such trial, or its data or model has changed.
+
+    Examples:
+        >>> harness.replay("quickstart/12").is_reproduced
+        True
     """
     with open_progress(progress, "reading the record") as display:
         from harness.sweep.replay import replay as run
@@ -175,50 +204,22 @@ def doctor(
 ) -> DoctorReport:
     """Check that all records of a study, or of all studies, agree.
 
-    `report.healthy` is the answer. Nothing is written without `repair`. Raises HarnessError.
+    The returned report's `healthy` says whether nothing is wrong, and `print` lists what is.
+
+    Args:
+        study: the study's name; by default all studies.
+        repair: repair what can be repaired. Without it, nothing is written.
+
+    Raises:
+        HarnessError: there is no such study, or the store cannot be read.
+
+    Examples:
+        >>> harness.doctor("quickstart").healthy
+        True
     """
     from harness.checks.report import check_studies
 
     return check_studies(_open_workspace(home, storage), study, tracking_uri, repair)
-
-
-def train(
-    study: Study | str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    test: bool = False,
-    device: DeviceOption = None,
-    seed: int | None = None,
-    data_dir: Place | None = None,
-    tracking_uri: str | None = None,
-    home: Place = "mlruns",
-    progress: bool | ProgressDisplay = True,
-) -> TrainResult:
-    """Train one model with the settings in [train], without a search.
-
-    Args:
-        study: a `Study`, or the name or path of a study file.
-        overrides: settings that replace those of the study, such as ["train.hidden=[300,100]"].
-        test: open the test set for this model after training.
-
-    Raises:
-        HarnessError: the model cannot be trained.
-    """
-    with open_progress(progress) as display:
-        from harness.api.run import find_file
-        from harness.sweep.plan import make_plan
-        from harness.sweep.train_once import train_once
-
-        options = make_options(
-            device=device,
-            seed=seed,
-            data_dir=data_dir,
-            tracking_uri=tracking_uri,
-            overrides=overrides,
-            home=home,
-        )
-        plan = make_plan(find_file(study, options), options)
-        return train_once(plan, test=test, watcher=display)
 
 
 def _open_workspace(home: Place, storage: str | None = None) -> Workspace:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import textwrap
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.summary import Summary
 from harness.data.types import Array
 from harness.errors import ConfigError, StudyError, did_you_mean
+from harness.system.terminal import align_labels
 from harness.tracking.test_reading import TestReading
 from harness.tracking.types import RunRecord
 from harness.workspace import Workspace
@@ -25,26 +28,36 @@ if TYPE_CHECKING:
     from harness.reports.plots.base import Plot
     from harness.search.read_only import Study as OptunaStudy
 
+TITLE_HEIGHT, HEIGHT = 40, 450
+"""Pixels of a plot's title, and of a plot without a height of its own (Plotly's)."""
+
 
 @dataclass(frozen=True, repr=False)
 class StudyResult:
     """A finished study: the result of `run_study` and `load`.
 
-    Example:
+    Examples:
         >>> result.champion.settings["hidden"]
         [64, 32]
         >>> result.plot("val-accuracy").show()
     """
 
     summary: Summary
-    """All that the command prints: `print(result.summary.text())`."""
+    """Everything that is reported: `print(result.summary.text())`."""
     workspace: Workspace
+    """The folder of the records."""
     tracking_uri: str
+    """The MLflow store of the record."""
 
     @property
     def name(self) -> str:
         """The study's name."""
         return self.summary.study.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the model's outputs; empty for a regression."""
+        return self.summary.study.classes
 
     @property
     def champion(self) -> RunRecord:
@@ -105,10 +118,9 @@ class StudyResult:
         """
         from harness.reports.plots.registry import build_section_plots
 
-        if name in self._plots:
-            return self._plots[name].figure
-        if section := build_section_plots(name, self.summary):
-            return section[0].figure
+        plot = self._plots.get(name) or next(iter(build_section_plots(name, self.summary)), None)
+        if plot is not None:
+            return _add_title(plot)
         raise ConfigError(
             f"no plot '{name}'{did_you_mean(name, self.plots)}; there are {', '.join(self.plots)}"
         )
@@ -117,7 +129,8 @@ class StudyResult:
         """Return the champion's network in eval mode.
 
         It takes raw inputs [N, *shape], uint8 images or float32 features, and returns logits
-        [N, classes], or for a regression numbers [N, 1] in the target's units.
+        [N, classes], or for a regression numbers [N, 1] in the target's units. A custom model is
+        its attribute `network`, which takes normalized inputs.
         """
         return self.load_recorded_model().module
 
@@ -128,26 +141,35 @@ class StudyResult:
         return load_recorded_model(self.workspace, self.tracking_uri, self.name)
 
     def predict(self, inputs: Any, *, probabilities: bool = False) -> Array:
-        """Return the champion's predictions; see `harness.predict`."""
+        """Return the champion's predictions for arrays, tensors, frames or image files.
+
+        They are class names, or numbers for a regression. `probabilities` returns the probability
+        of each of `classes` instead. See `harness.predict`. Raises DataError.
+        """
         from harness.api.predictions import predict_inputs
 
         return predict_inputs(self.workspace, self.tracking_uri, self.name, inputs, probabilities)
 
     def open_report(self) -> None:
-        """Open the report's page in a browser."""
+        """Open the report's page in a browser. Raises StudyError if it was not written."""
         if not self.report.exists():
             raise StudyError(f"{self.report} is not there; write it with: harness report")
         webbrowser.open(self.report.resolve().as_uri())
 
     def __repr__(self) -> str:
-        score, lines = self.summary.study.score, [f"StudyResult '{self.name}'"]
-        run, reading = self.champion, self.test
-        lines.append(f"  champion    trial {run.number}: {run.spec.describe()}")
-        lines.append(f"  validation  {score.format_score(run, full=True)}")
-        test = "sealed, not read" if self.summary.study.has_test_set else "no test set"
-        test = score.format_score(reading, full=True) if reading else test
-        lines += [f"  test        {test}", f"  report      {self.report}"]
-        return "\n".join(lines)
+        # The summary's figures: validation is corrected for selection.
+        facts = {fact.key: fact.short or fact.text for fact in self.summary.facts}
+        run, study = self.champion, self.summary.study
+        sealed = "sealed, not read" if study.has_test_set else "no test set"
+        lines = [
+            ("champion", f"trial {run.number}: {run.spec.describe()}"),
+            (f"{study.test_name} set", sealed),
+            ("validation", facts["validation"]),
+            ("report", str(self.report)),
+        ]
+        if self.test:
+            lines[1] = (f"{study.test_name} {study.score.name}", facts["test"])
+        return f"StudyResult '{self.name}'\n" + textwrap.indent(align_labels(lines), "  ")
 
     def _repr_html_(self) -> str:
         from harness.api.result_html import format_result
@@ -160,3 +182,11 @@ class StudyResult:
 
         plots: Sequence[Plot] = [plot for kind in PLOT_KINDS for plot in kind.build(self.summary)]
         return {plot.name: plot for plot in plots}
+
+
+def _add_title(plot: Plot) -> go.Figure:
+    """Return a plot's figure with its title, which the report shows above it."""
+    top = (plot.figure.layout.margin.t or 0) + TITLE_HEIGHT
+    height = (plot.figure.layout.height or HEIGHT) + TITLE_HEIGHT
+    figure: go.Figure = copy.deepcopy(plot.figure)
+    return figure.update_layout(title_text=plot.title, margin_t=top, height=height)

@@ -11,7 +11,7 @@ from typing import Any
 class Range:
     """A range of numbers to sample from, both ends included.
 
-    Example:
+    Examples:
         >>> harness.Range(1e-4, 1e-1, log=True)
         Range(low=0.0001, high=0.1, log=True, zero=0.0)
     """
@@ -33,7 +33,7 @@ class Range:
 class Choice:
     """A list of values to sample from.
 
-    Example:
+    Examples:
         >>> harness.Choice([32, 64, 128])
         Choice(values=[32, 64, 128])
     """

@@ -30,29 +30,30 @@ DURATIONS = ("timeout", "hung_after")
 
 
 class Study:
-    """A study from Python: the data, what is fixed, and what is sampled.
+    """A study as an object: the data, the fixed settings and the sampled ones.
 
     The keyword arguments are the keys of a study file, with the same defaults, checks and errors.
-    Before it runs, the study is written to `mlruns/studies/NAME/`: a study file, and the data and
-    the model if they are in memory. So it can also be run from a terminal.
+    A run writes the study to `mlruns/studies/NAME/`: a study file, and the data and the model if
+    they are in memory. So it can also be run from a terminal.
 
     Args:
         name: the study's name in the record.
         data: a built-in dataset, a path, a pandas DataFrame, (x, y) or (x, y, x_test, y_test) as
-            arrays, tensors or lists, a dict of such arrays by the names of an `.npz`, or a torch
-            Dataset of (input, label) pairs.
+            arrays, tensors or lists, a dict of such arrays by the names of an `.npz` (`x`, `y`,
+            `x_test`, `y_test`, `x_val`, `y_val`), or a torch Dataset of (input, label) pairs.
         model: a `torch.nn.Module` class or `"package.module:Class"`; by default an MLP.
-        train: what all trials share: the keys of [train].
-        space: what is sampled: a `Range`, a `Choice`, or a list or dict as in a study file.
-        settings: the [[trial]] tables of a list.
-        confirm: the keys of [confirm].
+        train: the settings that all trials share: the keys of [train].
+        space: the sampled settings: a list or `Choice` of values, a `Range`, or a dict as in a
+            study file.
+        settings: a list of settings to compare instead of a search: the [[trial]] tables.
+        confirm: how the best settings are trained again: the keys of [confirm].
         keys: the keys of [study] and [data], such as `trials`, `timeout`, `target`, `task`.
 
     Raises:
         ConfigError: an argument is wrong.
         DataError: the data is of an unknown type.
 
-    Example:
+    Examples:
         >>> study = harness.Study(
         ...     "wine", frame, target="cultivar", trials=20,
         ...     train={"epochs": 30},
@@ -149,7 +150,8 @@ class Study:
 
     def __repr__(self) -> str:
         config = self.config
-        parts = [repr(self.name), repr(config.data.name), f"trials={config.study.trials}"]
+        data = self._memory.describe() if self._memory else repr(config.data.name)
+        parts = [repr(self.name), data, f"trials={config.study.trials}"]
         sampled = ", ".join(config.space.dimensions)
         return f"Study({', '.join(parts)}{f', space: {sampled}' if sampled else ''})"
 
@@ -179,7 +181,7 @@ class Study:
 def load_study(study: str | Path) -> Study:
     """Load a study file by its name or path. Raises StudyError and ConfigError.
 
-    Example:
+    Examples:
         >>> harness.load_study("fashion-mnist").config.study.trials
         50
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,8 @@ def _format_table(values: Mapping[str, Any]) -> Any:
     import tomlkit
 
     table = tomlkit.table()
-    for key, value in values.items():
+    for name, value in values.items():
+        key = _format_key(name)
         if isinstance(value, Mapping):
             inline = tomlkit.inline_table()
             inline.update(value)
@@ -56,3 +58,12 @@ def _format_table(values: Mapping[str, Any]) -> Any:
         else:
             table.append(key, value)
     return table
+
+
+def _format_key(name: str) -> Any:
+    """`arguments.width` is a dotted key, as it is written by hand, not one in quotes."""
+    import tomlkit
+
+    parts = name.split(".")
+    is_dotted = len(parts) > 1 and all(re.fullmatch(r"[\w-]+", part, re.ASCII) for part in parts)
+    return tomlkit.key(parts) if is_dotted else name

@@ -55,8 +55,8 @@ class RecordedModel:
         parts = []
         with torch.no_grad():
             for start in range(0, len(examples), BATCH_SIZE):
-                batch = torch.from_numpy(examples[start : start + BATCH_SIZE])
-                parts.append(self.module(batch).numpy())
+                batch = np.require(examples[start : start + BATCH_SIZE], requirements="W")
+                parts.append(self.module(torch.from_numpy(batch)).numpy())
         outputs = len(self.study.classes) or 1
         return np.concatenate(parts) if parts else np.zeros((0, outputs), np.float32)
 

@@ -68,10 +68,22 @@ def test_what_a_notebook_shows_is_short_and_escaped(result: harness.StudyResult)
         assert len(repr(value)) < 200
 
 
+def test_the_text_has_the_score_that_is_corrected(result: harness.StudyResult) -> None:
+    """The best score of the search is too good, and the summary does not show it either."""
+    (validation,) = (fact for fact in result.summary.facts if fact.key == "validation")
+    lines = repr(result).splitlines()
+    assert lines[1].startswith(f"  champion       trial {result.champion.number}: ")
+    assert lines[2].startswith(f"  test accuracy  {result.test.accuracy:.4f} (95 %: ")  # type: ignore[union-attr]
+    assert lines[3] == f"  validation     {validation.short}"
+    assert "corrected for selection" in lines[3]
+
+
 def test_every_plot_has_a_name(result: harness.StudyResult) -> None:
     assert {"val-accuracy", "parallel", "history"} < set(result.plots)
     figure = result.plot("curves")
     assert figure.to_dict() == result.plot("val-accuracy").to_dict()
+    assert figure.layout.title.text == "Validation accuracy"
+    assert all(result.plot(name).layout.title.text for name in result.plots)
     with pytest.raises(ConfigError, match="no plot 'val-acuracy'; did you mean 'val-accuracy'"):
         result.plot("val-acuracy")
 
@@ -84,7 +96,11 @@ def test_the_model_predicts_what_is_recorded(result: harness.StudyResult, home: 
     predictions = result.predict(IMAGES)
     assert predictions.tolist() == [str(each) for each in logits.argmax(1).tolist()]
     assert (predictions == LABELS).mean() > 0.8
-    rows = harness.predict("tiny", IMAGES[:5], probabilities=True, home=home)
+    frozen = IMAGES[:5].copy()
+    frozen.flags.writeable = False  # as pandas' arrays are; torch would warn
+    rows = harness.predict("tiny", frozen, probabilities=True, home=home)
+    assert (result.predict(frozen, probabilities=True) == rows).all()
+    assert [result.classes[index] for index in rows.argmax(1)] == predictions[:5].tolist()
     assert rows.shape == (5, 10)
     np.testing.assert_allclose(rows, logits[:5].double().softmax(1).numpy(), atol=1e-6)
     flat = harness.predict("tiny", torch.from_numpy(IMAGES[:5]).reshape(5, 64).float(), home=home)

@@ -74,6 +74,29 @@ def test_a_study_is_the_same_as_its_file(tmp_path: Path) -> None:
     assert load(written).definition() == load(path).definition()
 
 
+def test_arguments_of_a_model_are_dotted_keys() -> None:
+    """As they are written by hand, not `"arguments.width"` in quotes."""
+    study = harness.Study(
+        "dotted",
+        "digits",
+        model="torch.nn:Linear",
+        train={"arguments.bias": False},
+        space={"arguments.width": [8, 16], "arguments.depth": harness.Range(1, 2)},
+    )
+    lines = study.to_toml().splitlines()
+    assert "arguments.bias = false" in lines
+    assert "arguments.width = [8, 16]" in lines
+    assert "arguments.depth = {low = 1, high = 2}" in lines
+    assert set(study.config.space.dimensions) == {"arguments.width", "arguments.depth"}
+
+
+def test_the_text_of_a_study_describes_data_of_memory() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    assert "DataFrame of 2 rows and 2 columns" in repr(harness.Study("f", frame, target="b"))
+    assert "arrays x [60, 4], y [60]" in repr(harness.Study("a", (X, Y)))
+    assert "'digits'" in repr(harness.Study("d", "digits"))
+
+
 def test_a_study_file_becomes_an_object_and_keeps_its_text(tmp_path: Path) -> None:
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
@@ -239,7 +262,7 @@ def test_a_script_without_a_main_guard_trains_its_own_model(tmp_path: Path) -> N
     done = run_script(tmp_path, SCRIPT + "print('once'); print(study.run(workers=2))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("once") == 1
-    assert "champion    trial" in done.stdout
+    assert "champion       trial" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pages of docs/ that are made from the code: the CLI, the study file and the tree of packages.
+"""Pages of docs/ that are made: the CLI, the study file, the tree of packages, the notebooks.
 
 `python -m tests.docs.generated_pages` writes them, and so does `make docs`;
 tests/docs/test_generated_pages.py fails if one of them is out of date.
@@ -23,6 +23,7 @@ from harness.cli.main import app
 from harness.config import study_tables
 from harness.data.builtin import DATASETS
 from harness.trial import TrialSpec
+from tests.docs.notebooks import NOTEBOOKS, build_notebook_page
 from tests.package_order import ORDER
 
 ROOT = Path(__file__).parents[2]
@@ -226,6 +227,10 @@ PAGES: dict[str, Callable[[str], str]] = {
     "explanation/architecture.md": replace_tree,
     "reference/cli.md": lambda _: build_cli_page(),
     "reference/study-file.md": lambda _: build_study_file_page(),
+    **{
+        f"tutorials/{path.stem}.md": lambda _, path=path: build_notebook_page(path)  # type: ignore[misc]
+        for path in NOTEBOOKS
+    },
 }
 """The generated pages: from a page's text to what it must be."""
 

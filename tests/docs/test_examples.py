@@ -16,6 +16,7 @@ from harness.cli.main import app
 from harness.config.loader import load
 from tests.docs.examples import (
     NOT_RUN,
+    NOTEBOOK_PAGES,
     PAGES,
     ROOT,
     Block,
@@ -25,9 +26,14 @@ from tests.docs.examples import (
     run_block,
 )
 
-READ_BY_BEGINNERS = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+READ_BY_BEGINNERS = [
+    ROOT / "README.md",
+    *(page for page in TUTORIALS if page not in NOTEBOOK_PAGES),
+]
 RUN_TOO = [
     ROOT / "docs" / "how-to" / "confirm.md",
+    ROOT / "docs" / "how-to" / "from-optuna-or-lightning.md",
     ROOT / "docs" / "how-to" / "open-later.md",
     ROOT / "docs" / "reference" / "python-api.md",
 ]
@@ -97,6 +103,11 @@ def test_what_is_not_run_is_still_written_somewhere() -> None:
         line for page in READ_BY_BEGINNERS for b in list_blocks(page, "sh") for line in b.lines
     ]
     assert all(any(line.startswith(start) for line in lines) for start in NOT_RUN)
+
+
+def test_blocks_of_missing_packages_are_few() -> None:
+    left_out = [str(block) for block in list_all_blocks("python") if block.needs_missing_package]
+    assert left_out == ["docs/how-to/from-optuna-or-lightning.md:3"]
 
 
 def test_new_study_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

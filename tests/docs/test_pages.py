@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import harness
 from tests.docs.examples import PAGES, ROOT
 from tests.docs.pictures import IMAGES, PICTURES
 
@@ -72,16 +73,32 @@ def test_the_home_page_links_every_page() -> None:
 
 
 def test_every_picture_is_made_by_the_script_and_is_small() -> None:
-    """`make pictures` makes them."""
+    """`make pictures` makes them, and `make notebooks` those of the notebooks."""
     shown = {
         Path(target).name
         for page in {*TEXTS, *PAGES}
         for target in re.findall(r"!\[[^\]]*\]\(([^)]*)\)", page.read_text())
         if not target.startswith("http")
     }
-    assert shown == set(PICTURES)
-    assert {path.name for path in IMAGES.iterdir()} == set(PICTURES)
+    notebooks = {f"{path.stem}-1.png" for path in (ROOT / "docs" / "tutorials").glob("*.ipynb")}
+    assert shown == {*PICTURES, *notebooks}
+    assert {path.name for path in IMAGES.iterdir()} == {*PICTURES, *notebooks}
     assert max(path.stat().st_size for path in IMAGES.iterdir()) < 300_000
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "python-api.md").read_text()
+    assert sorted(re.findall(r"^::: harness\.(\w+)$", page, re.M)) == sorted(harness.__all__)
+    table = set(re.findall(r"\(#harness\.(\w+)\)", page))
+    assert table == {*harness.__all__} - {"TrialSpec"}, "TrialSpec's keys are on another page"
+
+
+@pytest.mark.parametrize("name", harness.__all__)
+def test_every_public_name_has_a_docstring_and_a_function_an_example(name: str) -> None:
+    value = getattr(harness, name)
+    assert value.__doc__
+    if not isinstance(value, type):
+        assert "Examples:\n" in value.__doc__, name
 
 
 def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
