@@ -46,6 +46,7 @@ class Study:
         space: the sampled settings: a list or `Choice` of values, a `Range`, or a dict as in a
             study file.
         settings: a list of settings to compare instead of a search: the [[trial]] tables.
+        first: the [[first]] tables: settings that a search tries first.
         confirm: how the best settings are trained again: the keys of [confirm].
         keys: the keys of [study] and [data], such as `trials`, `timeout`, `target`, `task`.
 
@@ -72,6 +73,7 @@ class Study:
         train: Mapping[str, Any] | None = None,
         space: Mapping[str, Any] | None = None,
         settings: Sequence[Mapping[str, Any]] = (),
+        first: Sequence[Mapping[str, Any]] = (),
         confirm: Mapping[str, Any] | None = None,
         **keys: Unpack[StudyKeys],
     ) -> None:
@@ -95,6 +97,7 @@ class Study:
             "space": _check_table("space", space),
             "confirm": _check_table("confirm", confirm),
             "trial": [_check_table("settings", each) for each in settings],
+            "first": [_check_table("first", each) for each in first],
         }
         try:
             self._tables = to_plain(self._name_models(tables))
@@ -195,7 +198,16 @@ def _sort_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
         fields = [table.model_fields.keys() - {"name"} for table in (StudyTable, DataTable)]
         index = next((n for n, names in enumerate(fields) if key in names), None)
         if index is None:
-            known = (*fields[0], *fields[1], "model", "train", "space", "settings", "confirm")
+            known = (
+                *fields[0],
+                *fields[1],
+                "model",
+                "train",
+                "space",
+                "settings",
+                "first",
+                "confirm",
+            )
             raise ConfigError(f"Study: unknown argument '{key}'{did_you_mean(key, known)}")
         tables[index][key] = format_seconds(value) if key in DURATIONS else value
     return tables

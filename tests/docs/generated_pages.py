@@ -70,6 +70,13 @@ One table for each setting of a list. `name` is its name; the other keys are fie
 [`[train]`](#train) and replace those there. See
 [Compare known settings](../how-to/grids-and-lists.md).
 """
+FIRST = """
+## `[[first]]` { #first }
+
+One table for each setting that a search tries first, with values that `[space]` has. What a table
+leaves out is drawn at random. See
+[Start from settings that you know](../how-to/warm-start.md).
+"""
 
 
 def build_tree() -> str:
@@ -117,7 +124,7 @@ def build_study_file_page() -> str:
     parts.append(_format_train_table())
     parts.append(SPACE)
     parts.append(_format_model_table("confirm", study_tables.ConfirmTable))
-    parts.append(TRIAL)
+    parts += [TRIAL, FIRST]
     return NOTE + "".join(parts)
 
 

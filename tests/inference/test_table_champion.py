@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from harness.api.run import run_study
 from harness.cli.main import app
 from harness.config.scaffold import write_new_study
 from harness.errors import ConfigError, DataError, StudyError
@@ -29,7 +30,6 @@ from harness.inference.score_rows import score_rows
 from harness.scoring.champion import ChampionModel, describe_classes
 from harness.scoring.column import Column
 from harness.scoring.table_transform import fit_transform
-from harness.sweep.run import run_study
 from harness.workspace import Workspace
 
 BLOCKER = """
