@@ -30,6 +30,7 @@ class StudyKeys(TypedDict, total=False):
     stratify: bool
     size: list[int]
     sheet: str
+    encoding: str
     decimal: Literal["", ".", ","]
     missing: list[str]
     max_categories: int
