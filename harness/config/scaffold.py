@@ -251,10 +251,13 @@ def _spell_path(data: str) -> str:
 
 
 def _to_toml(value: Any) -> str:
-    """A string, an integer or a list on one line, with escapes for what is not printable.
+    """A string, an integer, a list or a table on one line, with escapes for what is not printable.
 
     JSON is TOML here; tomli_w would spread a list over lines.
     """
+    if isinstance(value, dict):
+        items = (f"{_to_toml(key)} = {_to_toml(each)}" for key, each in value.items())
+        return f"{{ {', '.join(items)} }}"
     text = json.dumps(value, ensure_ascii=False)
     hidden = {each for each in text if not each.isprintable()}
     for each in hidden:

@@ -158,8 +158,8 @@ def _describe_missing(name: str, table: TableTransform, texts: Sequence[str]) ->
         else ""
     )
     return [
-        f"{name}: missing values in {join_names(counts)}: a number is filled with the median of "
-        f"the training set, and a feature marks where{counted}"
+        f"{name}: missing values in {join_names(counts)}: a feature marks where, and numbers are "
+        f"filled with the median of the training set{counted}"
     ]
 
 

@@ -300,3 +300,39 @@ def test_the_command_reports_what_it_wrote() -> None:
     assert (report["path"], report["task"]) == ("deep/er/mine.toml", "regression")
     assert report["study"] == "deep/er/mine.toml", "the file is not in ./studies"
     assert load(report["study"]).data.target == "price"
+
+
+def test_the_columns_of_a_table_are_shown_with_what_becomes_of_them() -> None:
+    table = write_table(
+        sold=pd.date_range("2024-01-01", periods=N).strftime("%d.%m.%Y"),
+        name=[f"house {number}" for number in range(N)],
+        rooms=[None if number % 3 else number % 5 for number in range(N)],
+    )
+    new_study = write_new_study(
+        str(table), target="price", overrides=["data.columns.rooms=category", "data.time=sold"]
+    )
+    rows = {row["column"]: row for row in new_study.columns}
+    assert [rows[name]["kind"] for name in ("area", "kind", "price", "sold", "name", "rooms")] == [
+        "number", "category", "target", "date", "ignored", "category",
+    ]  # fmt: skip
+    assert rows["rooms"]["missing"] == sum(number % 3 > 0 for number in range(N))
+    text = new_study.text(80)
+    assert text.startswith("column  kind ")
+    assert max(map(len, text.partition("\n\n")[0].splitlines())) <= 80
+    config = load(new_study.path)
+    assert (config.data.columns, config.data.time) == ({"rooms": "category"}, "sold")
+    assert config.definition()["data"]["columns"] == {"rooms": "category"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.columns.area=numer", "'area' is one of number, .* did you mean 'number'"),
+        ("data.encoding=utf9", "'utf9' is no encoding that Python knows"),
+        ("data.stratify=true", "stratify: classes always have equal shares"),
+    ],
+)
+def test_a_wrong_key_about_a_table_is_one_line(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load("quickstart", [override])
+    assert "\n" not in str(caught.value)

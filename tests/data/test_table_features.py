@@ -91,7 +91,7 @@ def test_missing_values_are_filled_and_marked_by_the_training_rows(tmp_path: Pat
     assert np.load(files.inputs).dtype == np.float32
     notes = "\n".join(prepared.notes)
     assert (
-        "missing values in age, deck, alone, boarded: a number is filled with the median" in notes
+        "missing values in age, deck, alone, boarded: a feature marks where, and numbers" in notes
     )
     assert "left out name (has another text in every row); to use one, set [data.columns]" in notes
     kinds = {row["column"]: row["kind"] for row in prepared.report}
