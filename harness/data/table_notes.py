@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,12 @@ MAX_EXAMPLE = 24
 """Characters of an example on record."""
 MAX_NAME, MAX_SHOWN, MAX_ROWS = 20, 14, 60
 """Characters of a name and of an example in a terminal, and the columns that are shown there."""
+
+
+PLURALS = {
+    "number": "numbers", "boolean": "booleans", "category": "categories", "date": "dates",
+    "time": "times",
+}  # fmt: skip
 
 
 def build_report(
@@ -101,11 +108,14 @@ def describe_columns(
         for each in columns
         if each.column.kind == "category" and not each.is_pooled
     ]
-    if counts:
+    if not is_plain(table):
+        kinds = Counter(each.column.kind for each in columns)
+        listed = ", ".join(
+            f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in kinds.items()
+        )
+        notes.append(f"{name}: has {listed}; to overrule a column's kind, set [data.columns]")
+    elif counts:
         used, features = len(columns), len(table.names)
-        if not is_plain(table):
-            notes.append(f"{name}: categories become a feature each ({join_names(counts)})")
-    if counts and is_plain(table):
         notes.append(
             f"{name}: {used} {'columns' if used > 1 else 'column'} became "
             f"{features:,} {'features' if features > 1 else 'feature'}, one for "

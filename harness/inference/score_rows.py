@@ -7,6 +7,7 @@ dataset is opened. The rows need no target, and may have further columns.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,7 @@ def _fit_again(study: StudyRun, run: RunRecord, data_dir: Path | None) -> TableT
 
     advice = "its transform was not recorded by that version of harness"
     options = fill_defaults("data", study.definition["data"])
+    options["max_categories"] = sys.maxsize  # that version trained on all of them
     prepared = prepare(**options, data_dir=data_dir, download=False, redrawn=run.split)
     if prepared.split_hash != study.facts.get("split_hash"):
         raise StudyError(

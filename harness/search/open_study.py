@@ -178,11 +178,16 @@ def _reject_other_data(config: StudyConfig, before: str, now: str) -> None:
     """Raise StudyError if the SHA-256 of the data has changed; older records do not have it."""
     if before != now:
         name = config.study.name
+        older = (
+            ", or use the version of harness that started it if a category of the table has no "
+            "training row (this version reads such a table in another way)"
+        )
         raise StudyError(
             f"study '{name}' was started on other data: the split of '{config.data.name}' had the "
             f"SHA-256 {before[:16]}, now it is {now[:16]}. To continue the study, restore the "
-            f"files; for another study, choose a new name (--set study.name={name}-2); to start "
-            "over, use --fresh, which keeps the old study under another name"
+            f"files{older if config.data.target else ''}; for another study, choose a new name "
+            f"(--set study.name={name}-2); to start over, use --fresh, which keeps "
+            "the old study under another name"
         )
 
 

@@ -141,8 +141,9 @@ def test_the_exported_model_predicts_in_the_units_of_the_target(
     assert root_mean_squared_error(true, predicted) == pytest.approx(
         result.summary.model_run.score, rel=1e-5
     )
-    assert signature.inputs.inputs[0].type == np.dtype(np.float32)
-    assert signature.outputs.inputs[0].shape == (-1, 1)
+    assert signature.inputs.input_names() == list(prepared.training.columns)
+    assert not signature.inputs.required_input_names()
+    assert str(signature.outputs.inputs[0].type) == "DataType.double"
 
 
 def test_test_metrics_match_the_recorded_predictions(
