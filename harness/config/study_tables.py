@@ -12,6 +12,8 @@ from harness.data.types import MISSING_TEXTS, ColumnKind
 from harness.errors import did_you_mean
 from harness.results import Objective, Task
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""A study's name is also that of files."""
 MAX_TRIALS = 1_000_000
 """A larger number is a typing error, and a list of so many trials fills the memory."""
 MAX_SEED = 2**32 - 1
@@ -27,7 +29,7 @@ class Table(BaseModel):
 class StudyTable(Table):
     """[study]: how settings are chosen, and by which metric they are compared."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     """What the study is about, in one line, for `harness studies`."""
     minutes: float | None = Field(default=None, gt=0)

@@ -7,6 +7,7 @@ result of the test set.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from harness.analysis.facts import count_states
 from harness.analysis.formatting import format_count
 from harness.analysis.lookup import find_study
 from harness.analysis.summary import load_summary
+from harness.config.study_tables import NAME_PATTERN
 from harness.errors import StoreError, StudyError
 from harness.reports.page import Page, Section
 from harness.reports.study_page import build_study_page
@@ -154,6 +156,8 @@ class _StudyPage:
 
     def _is_running(self, name: str) -> bool:
         """Whether a driver on this machine, or with this Optuna storage, works on the study."""
+        if not re.match(NAME_PATTERN, name):
+            return False  # a run id, or the name of no study
         try:
             return self._workspace.study_storage(self._uri).is_locked(name)
         except StoreError:

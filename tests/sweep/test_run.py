@@ -366,7 +366,7 @@ def test_a_space_with_fewer_settings_than_trials_is_reported(folder: Path, tmp_p
     )
     result = run_study(
         tmp_path / "few.toml", home=tmp_path / "mlruns", device="cpu", workers=0, confirm=False,
-        watcher=Watcher(),
+        progress=Watcher(),
     )  # fmt: skip
     assert (
         "few: [space] has only 2 different settings, not 8; no setting is trained twice" in messages
