@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from harness.api.result import StudyResult
 from harness.api.run import run_study
 from harness.checks.report import check_studies
-from harness.cli.train_commands import open_test as cli_open_test
 from harness.cli.studies_table import format_studies, list_studies
+from harness.cli.train_commands import open_test as cli_open_test
 from harness.errors import Interruption, StoreError, StudyError
 from harness.inference.test_examples import read_test_predictions
 from harness.reports.live_page import write_study_page
