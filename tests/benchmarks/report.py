@@ -95,7 +95,7 @@ def open_page(chromium: str, page: Path) -> list[float]:
     server.timeout = TIMEOUT
     copy = page.with_name("measured.html")
     copy.write_text(page.read_text() + MEASURE.replace("PORT", str(server.server_port)))
-    with tempfile.TemporaryDirectory() as profile, server:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, server:
         options = ("--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,900")
         command = [chromium, *options, f"--user-data-dir={profile}", copy.as_uri()]
         browser = subprocess.Popen(command, stderr=subprocess.DEVNULL)
