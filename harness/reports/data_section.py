@@ -118,14 +118,14 @@ def build_class_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
 
 
 def _format_class(classes: Sequence[str], part: SplitContents, count: int) -> str:
-    """Return the class with that many examples, `892: 5`, and how many more have as many."""
+    """Return the class with that many examples, `5: 892`, and how many more have as many."""
     if len(part.by_class) != len(classes):
         return f"{count:,}"
     name, equal = classes[part.by_class.index(count)], part.by_class.count(count)
     if equal == len(classes):
-        return f"{count:,}: all"
+        return f"all: {count:,}"
     short = name if len(name) <= MAX_LETTERS else f"{name[: MAX_LETTERS - 1]}…"
-    return f"{count:,}: {short}" + (f" and {equal - 1} more" if equal > 1 else "")
+    return short + (f" and {equal - 1} more: {count:,} each" if equal > 1 else f": {count:,}")
 
 
 def _to_sentence(text: str) -> str:

@@ -64,6 +64,7 @@ class Section:
     """The id of the section's element."""
     title: str
     text: str = ""
+    """One paragraph a line."""
     template: str = ""
     """The name of a file in templates/, without `.html`."""
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from harness.reports.grid_or_list_sections import build_grid_or_list_sections
 from harness.reports.leaderboard import build_leaderboard
 from harness.reports.page import Page, Section
 from harness.reports.plots.base import Plot
-from harness.reports.plots.registry import build_section_plots, join_notes
+from harness.reports.plots.registry import build_section_plots
 from harness.reports.plots.seed_variance import name_trials
 from harness.reports.recommendations import MAX_RECOMMENDATIONS, recommend
 from harness.reports.regression_section import build_regression_sections
@@ -131,8 +131,9 @@ def _build_class_sections(summary: Summary, is_finished: bool) -> list[Section]:
         name="classes",
         title="Results by class",
         text="The class with the lowest accuracy is first. The 95 % intervals hold for all classes "
-        f"together. The confusion matrices are the champion's on the {split} set: a row is the "
-        "true class, a column the predicted class.",
+        f"together.\nThe confusion matrix is the champion's on the {split} set: a row is the true "
+        "class, a column the predicted class. The colour shows the share of the row; it is full "
+        "from 20 %, so that mistakes can be seen.",
         plots=build_section_plots("classes", summary),
     )
     mistakes = summary.mistakes
@@ -164,21 +165,28 @@ def _build_misclassified_section(summary: Summary) -> Section:
         template="misclassified",
         values={
             "examples": examples,
-            "total": mistakes.total if mistakes else 0,
+            "count": _count_mistakes(len(examples), mistakes.total) if mistakes else "",
             "number": summary.champion.number,
             "empty_reason": reason,
         },
     )
 
 
+def _count_mistakes(shown: int, total: int) -> str:
+    """Return which mistakes are shown, as the start of a sentence."""
+    if shown < total:
+        return f"The {shown} most confident of {total:,} mistakes"
+    return f"All {total} mistakes" if total > 1 else "The only mistake"
+
+
 def _build_parameters_section(summary: Summary) -> Section:
     plots = build_section_plots("why", summary)
     text = (
-        f"{join_notes(plots)} {_describe_settings_source(summary.study)} The axes show the good "
-        "trials; double-click a plot to show the others, or select one. Trials with the same value "
-        "are spread sideways so that they do not hide each other."
+        f"{_describe_settings_source(summary.study)}\nThe axes show the good trials; double-click "
+        "a plot to show the others, or select one. Trials with the same value are spread sideways "
+        "so that they do not hide each other."
     )
-    return Section(name="why", title="Why it won", text=text.strip(), plots=plots)
+    return Section(name="why", title="Why it won", text=text, plots=plots)
 
 
 def _describe_settings_source(study: StudyRun) -> str:
@@ -199,7 +207,7 @@ def _describe_settings_source(study: StudyRun) -> str:
 def _build_course_section(summary: Summary) -> Section:
     plots = build_section_plots("course", summary)
     title = "How the study ran" if summary.study.is_grid_or_list else "How the search went"
-    return Section(name="course", title=title, text=join_notes(plots), plots=plots)
+    return Section(name="course", title=title, plots=plots)
 
 
 def _build_recommendations_section(summary: Summary) -> Section:
@@ -212,7 +220,9 @@ def _build_recommendations_section(summary: Summary) -> Section:
         title="What to try next",
         text="Suggestions from this study's results, each with its evidence. The commands leave "
         "the test set sealed (--no-test). Open it once, for your final choice, with: harness test "
-        "STUDY.",
+        "STUDY."
+        if recommendations
+        else "",
         template="recommendations",
         values={"recommendations": recommendations},
     )

@@ -19,25 +19,34 @@ REPLAYS = {
     "differs": "did not give the recorded result",
 }
 """A replay's recorded outcome, in words."""
+SYMBOLS = (
+    "Filled marks are statistically indistinguishable from the champion, which does not prove that "
+    "they are as good.",
+    "Hollow circles are significantly different.",
+)
+"""What the plot's symbols mean."""
 
 
 def build_uncertainty_section(summary: Summary) -> Section:
     study, ties = summary.study, summary.tied_trials
-    sentences = [
+    choice = [
         _describe_choice(summary),
-        *(_describe_ties(ties) if ties is not None else []),
         *(_describe_settings(study) if study.is_grid_or_list else []),
+    ]
+    comparison = _describe_ties(ties) if ties is not None else []
+    if summary.runner_up is not None:
+        comparison.append(f"The runner-up is {summary.runner_up.describe(study.score)}.")
+    symbols = [
+        *(SYMBOLS if ties is not None and ties.others else []),
         "The bars are 95 % confidence intervals"
         + ("; they do not include seed variance." if study.is_grid_or_list else "."),
     ]
-    if summary.runner_up is not None:
-        sentences.append(f"The runner-up is {summary.runner_up.describe(study.score)}.")
-    sentences += [_describe_test_use(summary), *_describe_overlap(summary)]
-    sentences.append(_describe_replays(study))
+    test = [_describe_test_use(summary), *_describe_overlap(summary)]
+    paragraphs = (choice, comparison, symbols, test, [_describe_replays(study)])
     return Section(
         name="sure",
         title="How certain it is",
-        text=" ".join(filter(None, sentences)),
+        text="\n".join(filter(None, (" ".join(filter(None, each)) for each in paragraphs))),
         plots=build_section_plots("sure", summary),
     )
 
@@ -73,15 +82,8 @@ def _describe_choice(summary: Summary) -> str:
 
 
 def _describe_ties(ties: TiedTrials) -> list[str]:
-    """Return the result of the paired tests, and what the plot's symbols mean."""
-    text = f"Paired tests: {ties.describe().removeprefix('none: ')}."
-    if not ties.others:
-        return [text]
-    return [
-        text,
-        "Filled marks are statistically indistinguishable from the champion, which does not prove "
-        "that they are as good. Hollow circles are significantly different.",
-    ]
+    """Return the result of the paired tests."""
+    return [f"Paired tests: {ties.describe().removeprefix('none: ')}."]
 
 
 def _describe_settings(study: StudyRun) -> list[str]:

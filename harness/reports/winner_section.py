@@ -44,7 +44,7 @@ def build_winner_section(
         },
         plots=plots,
         link=("Try next:", "next", next_step) if next_step else None,
-        folds=[Fold(title="All figures", template="facts", values={"lines": _list_lines(summary)})],
+        folds=[Fold(title="All results", template="facts", values={"lines": _list_lines(summary)})],
     )
 
 
@@ -109,7 +109,7 @@ def _build_hardest_class(summary: Summary) -> Figure:
     if hardest.is_clear:
         return {"value": hardest.name, "label": "hardest class", "note": note}
     note = f"the lowest is {hardest.name}: {note}"
-    return {"value": "none clearly", "label": "hardest class", "note": note}
+    return {"value": "not clear", "label": "hardest class", "note": note}
 
 
 def _build_best_baseline(summary: Summary) -> Figure:
@@ -163,7 +163,7 @@ def _build_score_figure(
     if interval is not None:
         note = f"95 %: {score.format_range(interval)}"
     if mae is not None:
-        note = "; ".join(filter(None, (note, score.format_mae(scored, mae))))
+        note = ", ".join(filter(None, (note, f"MAE {score.format_value(mae)}")))
     if score.task == "classes":
         value = f"{100 * scored.score:.2f} %"
         if interval is not None:

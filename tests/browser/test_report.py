@@ -569,7 +569,7 @@ def test_everything_is_operated_by_the_keyboard(watched: WatchedPage, report_pat
                 "(e => e.id || e.dataset.key || e.textContent.trim())(document.activeElement)"
             )
         )
-    parts = ["theme", "Leaderboard", "PNG", "CSV", "All figures", "filter", "trial", "LaTeX"]
+    parts = ["theme", "Leaderboard", "PNG", "CSV", "All results", "filter", "trial", "LaTeX"]
     positions = [reached.index(part) for part in parts]
     assert positions == sorted(positions), reached
     page.locator("#verdict summary").press("Enter")

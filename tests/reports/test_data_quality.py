@@ -60,15 +60,15 @@ def test_the_table_has_one_row_per_split(study: StudyRun) -> None:
     assert quality is not None
     head, train, _, test = data_section.build_data_table(study, quality)
     assert head[0] == "set"
-    assert train[:4] == ["train", "54,000", "4,320: Ankle boot", "6,480: T-shirt/top"]
+    assert train[:4] == ["train", "54,000", "Ankle boot: 4,320", "T-shirt/top: 6,480"]
     assert len(test) == 4
 
     def format_counts(*by_class: int) -> list[str]:
         parts = dict(quality.parts) | {"test": SplitContents(30, by_class, "x")}
         return data_section.build_data_table(study, replace(quality, parts=parts))[3][2:4]
 
-    assert format_counts(*[3] * 10) == ["3: all", "3: all"]
-    assert format_counts(2, 2, 2, *[4] * 6, 5) == ["2: T-shirt/top and 2 more", "5: Ankle boot"]
+    assert format_counts(*[3] * 10) == ["all: 3", "all: 3"]
+    assert format_counts(2, 2, 2, *[4] * 6, 5) == ["T-shirt/top and 2 more: 2 each", "Ankle boot: 5"]
 
 
 def test_bars_are_the_class_shares_of_each_split(study: StudyRun) -> None:

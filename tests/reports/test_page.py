@@ -363,7 +363,7 @@ def test_the_lines_of_the_summary(study: StudyRun) -> None:
 def test_the_hardest_class_is_shown_unless_all_are_equal(study: StudyRun) -> None:
     read = replace(study, readings=(READING,))
     figures = winner_section.build_winner_section(make_summary(read)).values["figures"]
-    assert (figures[-1]["value"], figures[-1]["label"]) == ("none clearly", "hardest class")
+    assert (figures[-1]["value"], figures[-1]["label"]) == ("not clear", "hardest class")
     assert figures[-1]["note"].startswith(f"the lowest is {HOSTILE}: 70.0 % on test (95 %: ")
     clear = replace(READING, confusion=((99, 1, 0), (30, 70, 0), (0, 1, 99)))
     figures = winner_section.build_winner_section(

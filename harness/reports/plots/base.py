@@ -23,7 +23,7 @@ class Plot:
     wide: bool = False
     """Whether it takes the page's whole width instead of sharing a row with other plots."""
     note: str = ""
-    """What a reader must know about it; shown at the top of its section."""
+    """What a reader must know about it; shown below its title."""
 
 
 @dataclass(frozen=True)

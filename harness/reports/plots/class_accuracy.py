@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 
 from harness.reports.plots.base import Plot
 from harness.reports.plots.style import (
-    COLOURS,
     LEGEND_ABOVE,
+    SPLITS,
     apply_layout,
     build_error_bars,
     escape_label,
@@ -99,7 +99,8 @@ def compute_class_accuracy(
 def draw_class_accuracy(data: ClassAccuracy) -> go.Figure:
     figure = go.Figure()
     count = len(data.series)
-    for place, (series, colour) in enumerate(zip(data.series, COLOURS, strict=False)):
+    for place, (series, style) in enumerate(zip(data.series, SPLITS, strict=False)):
+        colour, symbol = style
         shift = 0.14 * (place - (count - 1) / 2)
         rows = [index for index, value in enumerate(series.accuracy) if value is not None]
         accuracy = [series.accuracy[index] or 0.0 for index in rows]
@@ -119,7 +120,7 @@ def draw_class_accuracy(data: ClassAccuracy) -> go.Figure:
                 ),
                 mode="markers",
                 name=escape_label(series.name),
-                marker={"color": colour, "size": 9},
+                marker={"color": colour, "size": 9, "symbol": symbol},
                 hovertemplate=f"{escape_label(series.name)}<br>%{{text}}<extra></extra>",
             )
         )

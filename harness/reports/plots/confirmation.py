@@ -32,7 +32,7 @@ def build_plots(summary: Summary) -> list[Plot]:
     settings = rank_confirmed_settings(summary.study)
     if not settings:
         return []
-    title = f"Validation {summary.study.score.name} of every confirmation run"
+    title = f"Best settings, trained again: validation {summary.study.score.name}"
     return [Plot("confirm", title, draw_confirmation(settings), wide=True)]
 
 

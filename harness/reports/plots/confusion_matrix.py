@@ -15,8 +15,10 @@ from harness.reports.plots.style import ACCENT, apply_layout, choose_tick_angle,
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
-MAX_LABELLED = 12
+MAX_LABELLED = 30
 """With more classes, the cells have no numbers written into them."""
+MAX_PAIRED = 12
+"""With more classes, one matrix takes the whole width, and the shares are in its hover texts."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,12 @@ def build_plots(summary: Summary) -> list[Plot]:
     confusion = compute_confusion(summary.study.classes, counts)
     shares = [[f"{100 * n:.0f}" if n else "" for n in row] for row in confusion.shares]
     texts = [[str(n) if n else "" for n in row] for row in confusion.counts]
+    figure, is_paired = draw_confusion(confusion, texts), len(confusion.names) <= MAX_PAIRED
+    first = Plot("confusion-counts", "Confusion matrix: examples", figure, wide=not is_paired)
+    if not is_paired:
+        return [first]
     return [
-        Plot("confusion-counts", "Confusion matrix: examples", draw_confusion(confusion, texts)),
+        first,
         Plot(
             "confusion-shares",
             "Confusion matrix: % of the true class",

@@ -12,7 +12,7 @@ from harness.metrics import get_sort_sign
 from harness.reports.plots.base import Plot
 from harness.reports.plots.scatter import (
     compute_axis_range,
-    format_objective_title,
+    get_objective_axis,
     get_objective_format,
 )
 from harness.reports.plots.style import ACCENT, FAINT, INK, LEGEND_ABOVE, NEUTRAL, apply_layout
@@ -104,8 +104,11 @@ def draw_expected_best(best: ExpectedBest) -> go.Figure:
         tickformat=",d",
     )
     means = [best.mean[n - 1] for n in ticks]
-    y_range = compute_axis_range([*means, best.best], [threshold], best.objective)
-    figure.update_yaxes(title_text=format_objective_title(best.objective), range=list(y_range))
+    shown = [threshold, best.mean[best.sufficient_trials - 1]]
+    bounds = (*compute_axis_range([*means, best.best], [threshold], best.objective), *shown)
+    margin = 0.06 * (max(bounds) - min(bounds))
+    y_range = [min(bounds) - margin, max(bounds) + margin]
+    figure.update_yaxes(range=y_range, **get_objective_axis(best.objective))
     return figure
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from harness.reports.plots.base import Plot
-from harness.reports.plots.style import FAINT, LEGEND_ABOVE, apply_layout
+from harness.reports.plots.style import FAINT, LEGEND_ABOVE, PERCENT, apply_layout
 from harness.tracking.types import RunRecord
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ TARGET_UNIT_METRICS = ("val_rmse", "train_rmse", "val_mae")
 LOWER_IS_BETTER = (*TARGET_UNIT_METRICS, "val_loss", "train_loss")
 MAX_POINTS = 40_000
 """Points of all curves in one panel; longer curves are thinned."""
+MAX_SINGLE_EPOCHS = 10
+"""With more epochs, not every one has its tick."""
 MIN_POINTS = 8
 """Points that a curve keeps, however many curves there are."""
 
@@ -117,7 +119,10 @@ def _draw_curves(curves: Sequence[Curve], metric: str, key_prefix: str) -> go.Fi
     )
     axes = {"epoch": "epoch", "seconds": "seconds of training"}
     apply_layout(figure, 300, meta={"axes": axes, "log": metric in LOWER_IS_BETTER})
-    figure.update_xaxes(title_text="epoch")
+    few = max((curve.epochs[-1] for curve in curves), default=0) <= MAX_SINGLE_EPOCHS
+    figure.update_xaxes(title_text="epoch", dtick=1 if few else None)
+    if metric in ("val_accuracy", "train_accuracy"):
+        figure.update_yaxes(tickformat=PERCENT)
     if low_high := _compute_axis_range(curves, metric):
         figure.update_yaxes(range=low_high)
     return figure

@@ -15,7 +15,7 @@ from harness.reports.plots.scatter import (
     add_points,
     compute_axis_range,
     format_objective_hover,
-    format_objective_title,
+    get_objective_axis,
     list_measured_trials,
     sort_by_objective,
 )
@@ -100,7 +100,5 @@ def draw_history(history: History) -> go.Figure:
     last = max((point.number for point in history.points), default=0)
     margin = 0.5 + 0.02 * last
     figure.update_xaxes(title_text="trial", range=[-margin, last + margin])
-    figure.update_yaxes(
-        title_text=format_objective_title(history.objective), range=list(history.range)
-    )
+    figure.update_yaxes(range=list(history.range), **get_objective_axis(history.objective))
     return figure

@@ -19,7 +19,7 @@ from harness.reports.plots.scatter import (
     sort_by_objective,
     spread_same_points,
 )
-from harness.reports.plots.style import INK, LEGEND_ABOVE, apply_layout
+from harness.reports.plots.style import INK, LEGEND_ABOVE, PERCENT, apply_layout
 from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
@@ -129,7 +129,11 @@ def _draw_tradeoff(tradeoff: Tradeoff, cost: str) -> go.Figure:
         tickvals=[10**position for position, _ in ticks],
         ticktext=[_format_count(10**position) for position, _ in ticks],
     )
-    figure.update_yaxes(title_text=f"validation {score.full_name}", range=list(y_range))
+    figure.update_yaxes(
+        title_text=f"validation {score.full_name}",
+        range=list(y_range),
+        tickformat=PERCENT if score.task == "classes" else None,
+    )
     return figure
 
 

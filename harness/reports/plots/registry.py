@@ -57,8 +57,3 @@ PLOT_KINDS = (
 def build_section_plots(section: str, summary: Summary) -> list[Plot]:
     """Return the plots of one section of a study's page."""
     return [plot for kind in PLOT_KINDS if kind.section == section for plot in kind.build(summary)]
-
-
-def join_notes(plots: list[Plot]) -> str:
-    """Return the notes of these plots as one paragraph."""
-    return " ".join(plot.note for plot in plots if plot.note)

@@ -13,10 +13,9 @@ from harness.analysis.formatting import format_percent
 from harness.metrics import format_number
 from harness.reports.plots.base import Plot
 from harness.reports.plots.style import (
-    COLOURS,
     INK,
     LEGEND_ABOVE,
-    NEUTRAL,
+    SPLITS,
     apply_layout,
     escape_label,
 )
@@ -117,7 +116,7 @@ def draw_predictions(splits: list[SplitPredictions], target: str) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    for split, colour in zip(splits, (NEUTRAL, COLOURS[1]), strict=False):
+    for split, (colour, _) in zip(splits, SPLITS, strict=False):
         _add_dots(figure, split, split.true, split.predicted, colour)
     apply_layout(figure, 460, showlegend=True, legend=LEGEND_ABOVE, margin={"t": 34})
     figure.update_xaxes(title_text=f"true {escape_label(target)}", tickformat=",.4~r")
@@ -127,7 +126,7 @@ def draw_predictions(splits: list[SplitPredictions], target: str) -> go.Figure:
 
 def draw_residuals(splits: list[SplitPredictions], target: str) -> go.Figure:
     figure = go.Figure()
-    for split, colour in zip(splits, (NEUTRAL, COLOURS[1]), strict=False):
+    for split, (colour, _) in zip(splits, SPLITS, strict=False):
         _add_dots(figure, split, split.predicted, split.errors, colour)
     figure.add_hline(y=0, line={"color": INK, "width": 1.5, "dash": "dot"})
     apply_layout(figure, 320, showlegend=len(splits) > 1, legend=LEGEND_ABOVE, margin={"t": 34})
@@ -141,7 +140,7 @@ def draw_error_histogram(splits: list[SplitPredictions]) -> go.Figure:
     figure = go.Figure()
     edges = np.histogram_bin_edges(np.concatenate([each.errors for each in splits]), BINS)
     middles = (edges[:-1] + edges[1:]) / 2
-    for split, colour in zip(splits, (NEUTRAL, COLOURS[1]), strict=False):
+    for split, (colour, _) in zip(splits, SPLITS, strict=False):
         counts = np.histogram(split.errors, edges)[0]
         figure.add_trace(
             go.Bar(

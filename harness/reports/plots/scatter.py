@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import plotly.graph_objects as go
 
 from harness.metrics import ACCURACY, OBJECTIVE_NAMES, Score, get_sort_sign
-from harness.reports.plots.style import STATES, escape_label
+from harness.reports.plots.style import PERCENT, STATES, escape_label
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
 
@@ -60,6 +60,15 @@ def get_objective_value(run: RunRecord, objective: Objective) -> float | None:
 def format_objective_title(objective: Objective) -> str:
     """Return an axis title."""
     return f"validation {OBJECTIVE_NAMES[objective]}"
+
+
+def get_objective_axis(objective: Objective) -> dict[str, Any]:
+    """Return options of a Plotly axis of the objective."""
+    is_share = objective == "val/accuracy"
+    return {
+        "title_text": format_objective_title(objective),
+        "tickformat": PERCENT if is_share else None,
+    }
 
 
 def get_objective_format(objective: Objective) -> str:

@@ -233,7 +233,9 @@ def _add_split(
                     for _, entry, scores in means
                 ],
                 mode="markers",
-                name=f"mean, {split}",
+                name="mean",
+                legendgroup="mean",
+                showlegend=split == "validation",
                 marker={
                     "symbol": "line-ns",
                     "size": 12,

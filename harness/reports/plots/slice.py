@@ -15,7 +15,7 @@ from harness.reports.plots.scatter import (
     add_points,
     compute_axis_range,
     format_objective_hover,
-    format_objective_title,
+    get_objective_axis,
     list_measured_trials,
     sort_by_objective,
 )
@@ -93,9 +93,7 @@ def _draw_slice(data: Slice) -> go.Figure:
         ticktext=[escape_label(text, 16) for _, text in axis.ticks],
         range=[axis.low - margin, axis.high + margin],
     )
-    figure.update_yaxes(
-        title_text=format_objective_title(data.objective), range=list(data.range), nticks=6
-    )
+    figure.update_yaxes(range=list(data.range), nticks=6, **get_objective_axis(data.objective))
     return figure
 
 

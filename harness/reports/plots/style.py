@@ -30,6 +30,8 @@ COLOURS = ("#2f81f7", "#e3742f", "#2da44e", "#c2509b", "#9a6dd7", "#b08800", "#1
 ACCENT = COLOURS[0]
 NEUTRAL = "#8c959f"
 """Trials that are not selected."""
+SPLITS = ((NEUTRAL, "circle"), (ACCENT, "diamond"))
+"""Colour and symbol of the champion's results: on the validation set, and on the test set."""
 STATES = {
     "COMPLETE": NEUTRAL,
     "PRUNED": "rgba(125, 133, 144, 0.65)",
@@ -37,6 +39,8 @@ STATES = {
     "INTERRUPTED": "#9a6dd7",
     "RUNNING": NEUTRAL,
 }
+PERCENT = "~%"
+"""Plotly's number format of an axis of shares: 90%, 98.5%."""
 LEGEND_ABOVE = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0}
 """A horizontal legend above the plot."""
 MAX_LETTERS = 40

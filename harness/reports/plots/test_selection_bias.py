@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from harness.analysis.test_selection_bias import Halves, TestSelectionBias
 from harness.reports.plots.base import Plot
-from harness.reports.plots.style import COLOURS, INK, LEGEND_ABOVE, NEUTRAL, apply_layout
+from harness.reports.plots.style import ACCENT, INK, LEGEND_ABOVE, NEUTRAL, apply_layout
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
@@ -31,8 +31,8 @@ def draw_gaps(bias: TestSelectionBias) -> go.Figure:
     figure = go.Figure()
     width, champion, best = count_gaps(bias)
     for name, halves, counts, colour in (
-        ("the champion, chosen on validation", bias.champion, champion, NEUTRAL),
-        ("the best on one half", bias.best_on_half, best, COLOURS[1]),
+        ("the champion, chosen on validation", bias.champion, champion, ACCENT),
+        ("the best on one half", bias.best_on_half, best, NEUTRAL),
     ):
         mean = 100 * (halves.means[0] - halves.means[1])
         figure.add_trace(

@@ -48,8 +48,10 @@ function show() {
     button.type = "button";
     const [name, ...rest] = pageData.trials[key].split(" · "), details = document.createElement("span");
     details.textContent = rest.length ? " · " + rest.join(" · ") : "";
-    button.append(name, details, " ×");
-    button.title = "deselect this trial";
+    const label = document.createElement("b");  // shortened if long; the cross stays visible
+    label.append(name, details);
+    button.append(label, "×");
+    button.title = `deselect trial ${pageData.trials[key]}`;
     button.style.setProperty("--colour", colour);
     button.onclick = () => toggle(key);
     return button;
@@ -265,7 +267,8 @@ function setAxis(plot, axis, title) {
     trace.meta.defaultX = trace.meta.defaultX || trace.x;
     trace.x = trace.meta[axis] || trace.meta.defaultX;
   }
-  plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, autorange: true, uirevision: axis}};
+  plot.epochTick = plot.epochTick || plot.layout.xaxis.dtick;  // one tick for each epoch is too many for seconds
+  plot.layout = {...plot.layout, xaxis: {...plot.layout.xaxis, title: {text: title}, dtick: axis === "epoch" ? plot.epochTick : null, autorange: true, uirevision: axis}};
 }
 
 // --- the tables
