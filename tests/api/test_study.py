@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,7 @@ from harness.api.study_keys import StudyKeys
 from harness.config.loader import load
 from harness.config.study_tables import DataTable, StudyTable
 from harness.errors import ConfigError, DataError
+from harness.sweep.progress import Silent
 from tests.support.digits_study import STUDY
 
 GENERATOR = np.random.default_rng(0)
@@ -120,6 +122,14 @@ def test_a_study_file_becomes_an_object_and_keeps_its_text(tmp_path: Path) -> No
         ({"timeout": "soon"}, "[study] timeout: 'soon' is not a duration; write 90s, 10m or 2h"),
         ({"model": torch.nn.Linear, "train": {"model": "a:B"}}, "model is also in train"),
         ({"task": "regression", "classes": ["a", "b"]}, "classes: a regression has none"),
+        (
+            {"model": torch.nn.Linear(2, 2)},
+            "Study 'x': model: an instance of Linear; give the class: model=Linear",
+        ),
+        (
+            {"model": torch.nn.Linear, "space": {"width": [8, 16]}},
+            "[space] width: is for the built-in network",
+        ),
         ({"train": {"epochs": {1, 2}}}, "Study 'x': {1, 2} is not a number, a string, a list"),
     ],
 )
@@ -145,6 +155,49 @@ def test_data_that_cannot_be_used_is_one_line(data: Any, message: str) -> None:
     with pytest.raises(DataError) as error:
         harness.Study("x", data)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("rents", "the frame has no column 'rents'; did you mean 'rent'?"),
+        ("", "name the column to predict; known: area, rent"),
+    ],
+)
+def test_the_target_of_a_frame_is_checked_when_the_study_is_made(target: str, message: str) -> None:
+    frame = pd.DataFrame({"area": [1.0, 2.0], "rent": [1.5, 2.5]})
+    with pytest.raises(DataError, match=re.escape(f"Study 'x': target: {message}")):
+        harness.Study("x", frame, target=target, task="regression")
+
+
+def test_messages_name_data_of_memory_without_its_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"area": np.arange(60.0), "rent": np.arange(60) + 0.5})
+    study = harness.Study("x", frame, target="rent")
+    with pytest.raises(DataError) as error:
+        study.run(home=tmp_path, progress=False)
+    assert str(error.value).startswith(
+        "Study 'x': [data] target: column 'rent' of the frame holds numbers such as 0.5"
+    )
+    display = Lines()
+    study = harness.Study(
+        "y", frame, target="rent", task="regression", trials=1,
+        train={"epochs": 1, "batch_size": 8},
+        space={"learning_rate": [0.1]},
+    )  # fmt: skip
+    study.run(home=tmp_path, workers=0, device="cpu", test=False, confirm=False, progress=display)
+    notes = [line for line in display.lines if "examples to validate" in line]
+    assert notes
+    assert all(line.startswith("the frame: only") for line in notes)
+
+
+class Lines(Silent):
+    """A display that keeps the messages."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
 
 
 class Pairs(Dataset[Any]):
