@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api.result import StudyResult
 from harness.api.study import Study
 from harness.errors import ConfigError
-from harness.progress.choose import open_progress
+from harness.progress.choose import is_notebook, open_progress
 from harness.workspace import Workspace, resolve_storage
 
 if TYPE_CHECKING:
@@ -243,6 +243,10 @@ def _check_names(**names: Any) -> None:
 def _open_workspace(home: Place, storage: str | None = None) -> Workspace:
     if not isinstance(home, str | Path):
         raise ConfigError(f"home: {home!r} is not a path")
+    if is_notebook():
+        from harness.progress.notebook import import_tqdm
+
+        import_tqdm()
     return Workspace(Path(home), resolve_storage(storage))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from harness.api.arguments import make_options
-from harness.api.hidden_files import hide_files
 from harness.api.study import Study
+from harness.api.wording import use_python_words
 from harness.errors import ConfigError
 from harness.progress.choose import open_progress
 
@@ -116,7 +116,7 @@ def run_study(
             storage=storage,
             home=home,
         )
-        with hide_files(study, home, display) as watcher:
+        with use_python_words(study, home, display) as watcher:
             plan = make_plan(find_file(study, options), options)
             summary = execute_plan(plan, fresh=fresh, watcher=watcher)
     return StudyResult(summary, plan.workspace, plan.resolved_tracking_uri)
@@ -166,7 +166,7 @@ def train(
             overrides=overrides,
             home=home,
         )
-        with hide_files(study, home, display) as watcher:
+        with use_python_words(study, home, display) as watcher:
             plan = make_plan(find_file(study, options), options)
             return train_once(plan, test=test, watcher=watcher)
 

@@ -159,18 +159,19 @@ class Study:
 
         return run_study(self, **options)
 
-    def hide_files(self, text: str, home: str | Path = "mlruns") -> str:
-        """Return a message without the paths of files that the user did not name."""
+    def _name_files(self, text: str, home: str | Path) -> str:
+        """Return a message with `the frame` instead of the path of a file that a run wrote."""
         if self._file is not None:
             return text
-        home = Path(home)
-        names = {(self._folder(home) / f"{self.name}.toml").as_posix(): f"Study '{self.name}'"}
-        if self._memory is not None:
-            names[self._data_name(home)] = self._memory.noun
-        for path, noun in names.items():
-            # A path in double quotes is a value of the study file: before -> now.
-            text = re.sub(rf"'{re.escape(path)}'|(?<![\"\w/]){re.escape(path)}", noun, text)
-        return text
+        path = (self._folder(Path(home)) / f"{self.name}.toml").as_posix()
+        text = text.replace(path, f"Study '{self.name}'")
+        if self._memory is None:
+            return text
+        # The same data may lie in the folder of another study, and be described from there. A
+        # path in double quotes is a value of the study file: before -> now.
+        path = re.escape(self._data_name(Path(home)))
+        path = rf"(?:{path}|[^\s\"']*{re.escape(self._memory.file_name)})"
+        return re.sub(rf"'{path}'|(?<![\"\w/]){path}(?!\")", self._memory.noun, text)
 
     def __repr__(self) -> str:
         config = self.config

@@ -18,9 +18,10 @@ from torch.utils.data import Dataset, TensorDataset
 import harness
 from harness.api.memory_data import read_memory
 from harness.api.study_keys import StudyKeys
+from harness.api.wording import use_python_words
 from harness.config.loader import load
 from harness.config.study_tables import DataTable, StudyTable
-from harness.errors import ConfigError, DataError
+from harness.errors import ConfigError, DataError, Interruption, StudyError
 from harness.sweep.progress import Silent
 from tests.support.digits_study import STUDY
 
@@ -188,6 +189,28 @@ def test_messages_name_data_of_memory_without_its_file(tmp_path: Path) -> None:
     notes = [line for line in display.lines if "examples to validate" in line]
     assert notes
     assert all(line.startswith("the frame: only") for line in notes)
+
+
+def test_a_changed_study_is_refused_in_the_words_of_python(tmp_path: Path) -> None:
+    def make(**train: int) -> harness.Study:
+        return harness.Study(
+            "x", (X, Y), trials=1, train={"batch_size": 8, **train}, space={"learning_rate": [0.1]}
+        )
+
+    options: Any = {"home": tmp_path, "workers": 0, "device": "cpu", "progress": False}
+    make(epochs=1).run(test=False, confirm=False, **options)
+    with pytest.raises(StudyError) as error:
+        make(epochs=2).run(**options)
+    message = str(error.value)
+    assert "--" not in message
+    assert "use the same settings as before" in message
+    assert "choose a new name (x-2); to start over, run it with fresh=True, which" in message
+    interruption = Interruption("interrupted; rerun the same command to continue")
+    with (
+        pytest.raises(Interruption, match="interrupted; run it again to continue"),
+        use_python_words("x", tmp_path, Silent()),
+    ):
+        raise interruption
 
 
 class Lines(Silent):

@@ -1,4 +1,4 @@
-"""Messages and errors of a study that is an object, without the paths of the files it writes."""
+"""Messages and errors in the words of Python: no paths of files in memory, no `--fresh`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.study import Study
-from harness.errors import UserError
+from harness.errors import Interruption, UserError
 
 if TYPE_CHECKING:
     from harness.results import Outcome
     from harness.sweep.progress import Progress, ProgressDisplay
     from harness.tracking.types import State
     from harness.trial import Trial
+
+
+WORDS = {
+    "rerun the same command to continue": "run it again to continue",
+    "use the same --set as before": "use the same settings as before",
+    " (--set study.name=": " (",
+    "use --fresh, which": "run it with fresh=True, which",
+}
+"""What errors say of the command line, and the same in Python."""
 
 
 class _ShortMessages:
@@ -27,7 +36,7 @@ class _ShortMessages:
         self._display.stage(text)
 
     def message(self, text: str) -> None:
-        self._display.message(self._study.hide_files(text, self._home))
+        self._display.message(self._study._name_files(text, self._home))
 
     def refresh(self, progress: Progress) -> None:
         self._display.refresh(progress)
@@ -39,15 +48,15 @@ class _ShortMessages:
 
 
 @contextmanager
-def hide_files(
+def use_python_words(
     study: Study | str | Path, home: str | Path, display: ProgressDisplay
 ) -> Iterator[ProgressDisplay]:
-    """Give the display to use, and shorten the UserErrors of the body. See `Study.hide_files`."""
-    if not isinstance(study, Study):
-        yield display
-        return
+    """Give the display to use, and reword the UserErrors and Interruptions of the body."""
     try:
-        yield _ShortMessages(display, study, home)
-    except UserError as error:
-        error.args = (study.hide_files(str(error), home),)
+        yield _ShortMessages(display, study, home) if isinstance(study, Study) else display
+    except (UserError, Interruption) as error:
+        text = str(error)
+        for words, python in WORDS.items():
+            text = text.replace(words, python)
+        error.args = (study._name_files(text, home) if isinstance(study, Study) else text,)
         raise
