@@ -34,15 +34,15 @@ class HarnessError(Exception):
     exit_status = 1
     """Exit status of the command that ends with this error."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of the traceback: one line, which says what to do."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UserError(HarnessError):
     """An input cannot be used: the user has to change it."""
 
     exit_status = 2
-
-    def _render_traceback_(self) -> list[str]:
-        """What a notebook shows instead of the traceback: the user's mistake, in one line."""
-        return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(UserError):

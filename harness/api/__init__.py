@@ -8,6 +8,7 @@ memory_data     frames, arrays, tensors and datasets as the files that a study r
 model_source    a model class as a name that a worker can import
 arguments       check the types of arguments
 run             run a study; train one model
+wording         messages and errors in the words of Python
 result          the result of a study
 result_html     the same in a notebook
 estimators      scikit-learn's interface

@@ -121,7 +121,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]
             if self.model is None:  # so that a row's result does not depend on the rows beside it
                 self._recorded.module.double()
         except UserError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(str(error)) from None
 
     def _build_study(self, arrays: dict[str, Array]) -> Study:
         rows = len(arrays["y"])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.data.types import Array
-from harness.errors import DataError
+from harness.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,19 @@ class MemoryData:
         """The name of its file."""
         suffix = "npz" if self.frame is None else "parquet"
         return f"data-{self._hash_content()[:12]}.{suffix}"
+
+    @property
+    def noun(self) -> str:
+        """What a message calls it."""
+        return "the arrays" if self.frame is None else "the frame"
+
+    def check_target(self, study: str, target: str) -> None:
+        """Raise DataError if a frame does not have the column to predict."""
+        if self.frame is None or target in self.frame.columns:
+            return
+        known = did_you_mean(target, map(str, self.frame.columns))
+        what = f"the frame has no column '{target}'" if target else "name the column to predict"
+        raise DataError(f"{study}: target: {what}{known}")
 
     def describe(self) -> str:
         """`DataFrame of 569 rows and 31 columns`, or `arrays x [1797, 8, 8], y [1797]`."""

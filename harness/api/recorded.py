@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api.result import StudyResult
+from harness.api.study import Study
 from harness.errors import ConfigError
-from harness.progress.choose import open_progress
+from harness.progress.choose import is_notebook, open_progress
 from harness.workspace import Workspace, resolve_storage
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def load(
         >>> result = harness.load("quickstart")
         >>> result.trials.sort_values("best_val_accuracy").tail(3)
     """
+    _check_names(study=study)
     from harness.analysis.lookup import find_study
     from harness.analysis.summary import load_summary
     from harness.test_set.selection import freeze_selection
@@ -81,6 +83,7 @@ def open_test_set(
         >>> harness.open_test_set("quickstart").test.accuracy
         0.9833
     """
+    _check_names(study=study)
     workspace = _open_workspace(home, storage)
     with open_progress(progress, "reading the record") as display:
         from harness.sweep.sealed_study import open_sealed_test_set
@@ -122,6 +125,7 @@ def predict(
         >>> harness.predict("quickstart", digits[:3])
         array(['0', '1', '2'], dtype='<U1')
     """
+    _check_names(model=model)
     from harness.api.predictions import predict_inputs
 
     return predict_inputs(_open_workspace(home), tracking_uri, model, inputs, probabilities)
@@ -134,6 +138,7 @@ def report(study: str, *, tracking_uri: str | None = None, home: Place = "mlruns
         >>> harness.report("quickstart")
         PosixPath('mlruns/reports/quickstart/index.html')
     """
+    _check_names(study=study)
     from harness.reports.live_page import write_study_page
 
     return write_study_page(_open_workspace(home), study, tracking_uri)
@@ -143,14 +148,16 @@ def compare(*names: str, tracking_uri: str | None = None, home: Place = "mlruns"
     """Compare trials, or the champions of studies, by paired tests.
 
     Args:
-        names: two or more studies, trials (`"fashion-mnist/12"`) or MLflow run ids.
+        names: two to eight studies, trials (`"fashion-mnist/12"`) or MLflow run ids.
 
     Raises:
-        UserError: one of them is not on record, or there are fewer than two.
+        UserError: one of them is not on record, or there is only one, or more than eight.
 
     Examples:
         >>> print(harness.compare("quickstart/3", "quickstart/7"))
     """
+    for name in names:
+        _check_names(names=name)
     from harness.analysis.comparison import compare as run
 
     tracker = _open_workspace(home).open_tracker(tracking_uri, reading=True)
@@ -181,6 +188,7 @@ def replay(
         >>> harness.replay("quickstart/12").is_reproduced
         True
     """
+    _check_names(name=name)
     with open_progress(progress, "reading the record") as display:
         from harness.sweep.replay import replay as run
 
@@ -217,14 +225,28 @@ def doctor(
         >>> harness.doctor("quickstart").healthy
         True
     """
+    if study is not None:
+        _check_names(study=study)
     from harness.checks.report import check_studies
 
     return check_studies(_open_workspace(home, storage), study, tracking_uri, repair)
 
 
+def _check_names(**names: Any) -> None:
+    for argument, name in names.items():
+        if isinstance(name, Study):
+            raise ConfigError(f"{argument}: give the study's name, {name.name!r}, as text")
+        if not isinstance(name, str):
+            raise ConfigError(f"{argument}: must be a name as text, not {type(name).__name__}")
+
+
 def _open_workspace(home: Place, storage: str | None = None) -> Workspace:
     if not isinstance(home, str | Path):
         raise ConfigError(f"home: {home!r} is not a path")
+    if is_notebook():
+        from harness.progress.notebook import import_tqdm
+
+        import_tqdm()
     return Workspace(Path(home), resolve_storage(storage))
 
 

@@ -121,9 +121,7 @@ class StudyResult:
         plot = self._plots.get(name) or next(iter(build_section_plots(name, self.summary)), None)
         if plot is not None:
             return _add_title(plot)
-        raise ConfigError(
-            f"no plot '{name}'{did_you_mean(name, self.plots)}; there are {', '.join(self.plots)}"
-        )
+        raise ConfigError(f"no plot '{name}'{did_you_mean(name, self.plots)}")
 
     def load_model(self) -> nn.Module:
         """Return the champion's network in eval mode.
@@ -162,7 +160,10 @@ class StudyResult:
         run, study = self.champion, self.summary.study
         sealed = "sealed, not read" if study.has_test_set else "no test set"
         lines = [
-            ("champion", f"trial {run.number}: {run.spec.describe()}"),
+            (
+                "champion",
+                f"trial {run.number}: {run.spec.describe(study.definition.get('space', ()))}",
+            ),
             (f"{study.test_name} set", sealed),
             ("validation", facts["validation"]),
             ("report", str(self.report)),

@@ -30,17 +30,17 @@ PAGE = Markup(
 
 def format_result(summary: Summary) -> str:
     """Return the HTML of a result."""
-    study = summary.study
+    study, sampled = summary.study, summary.study.definition.get("space", ())
     cards = Markup().join(CARD.format(**figure) for figure in list_figures(summary))
     rows = Markup().join(
         ROW.format(
             number=run.number,
             score=study.score.format_value(run.score),
-            settings=run.spec.describe(),
+            settings=run.spec.describe(sampled),
         )
         for run in study.rank_trials()[:BEST]
     )
-    champion = f"trial {summary.champion.number}, {summary.champion.spec.describe()}"
+    champion = f"trial {summary.champion.number}, {summary.champion.spec.describe(sampled)}"
     return str(
         PAGE.format(
             name=study.name,

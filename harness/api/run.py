@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from harness.api.arguments import make_options
 from harness.api.study import Study
+from harness.api.wording import use_python_words
 from harness.errors import ConfigError
 from harness.progress.choose import open_progress
 
@@ -115,8 +116,9 @@ def run_study(
             storage=storage,
             home=home,
         )
-        plan = make_plan(find_file(study, options), options)
-        summary = execute_plan(plan, fresh=fresh, watcher=display)
+        with use_python_words(study, home, display) as watcher:
+            plan = make_plan(find_file(study, options), options)
+            summary = execute_plan(plan, fresh=fresh, watcher=watcher)
     return StudyResult(summary, plan.workspace, plan.resolved_tracking_uri)
 
 
@@ -164,8 +166,9 @@ def train(
             overrides=overrides,
             home=home,
         )
-        plan = make_plan(find_file(study, options), options)
-        return train_once(plan, test=test, watcher=display)
+        with use_python_words(study, home, display) as watcher:
+            plan = make_plan(find_file(study, options), options)
+            return train_once(plan, test=test, watcher=watcher)
 
 
 def find_file(study: Study | str | Path, options: RunOptions) -> str | Path:

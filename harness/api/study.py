@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +90,11 @@ class Study:
         if model is not None:
             if "model" in fixed:
                 raise ConfigError("Study: model is also in train; leave out one of them")
+            if not isinstance(model, type | str):
+                kind = type(model).__name__
+                raise ConfigError(
+                    f"Study '{name}': model: an instance of {kind}; give the class: model={kind}"
+                )
             fixed["model"] = model
         tables: dict[str, Any] = {
             "study": {"name": name, **study},
@@ -104,6 +110,8 @@ class Study:
         except ValueError as error:
             raise ConfigError(f"Study '{name}': {error}") from None
         self.config  # noqa: B018 - raises the errors of a study file now
+        if self._memory is not None:
+            self._memory.check_target(f"Study '{name}'", self.config.data.target)
 
     @classmethod
     def _from_file(cls, path: Path) -> Study:
@@ -150,6 +158,20 @@ class Study:
         from harness.api.run import run_study
 
         return run_study(self, **options)
+
+    def _name_files(self, text: str, home: str | Path) -> str:
+        """Return a message with `the frame` instead of the path of a file that a run wrote."""
+        if self._file is not None:
+            return text
+        path = (self._folder(Path(home)) / f"{self.name}.toml").as_posix()
+        text = text.replace(path, f"Study '{self.name}'")
+        if self._memory is None:
+            return text
+        # The same data may lie in the folder of another study, and be described from there. A
+        # path in double quotes is a value of the study file: before -> now.
+        path = re.escape(self._data_name(Path(home)))
+        path = rf"(?:{path}|[^\s\"']*{re.escape(self._memory.file_name)})"
+        return re.sub(rf"'{path}'|(?<![\"\w/]){path}(?!\")", self._memory.noun, text)
 
     def __repr__(self) -> str:
         config = self.config

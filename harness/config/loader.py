@@ -153,11 +153,11 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     with file.checking("train"):
         train = parse_train(tables["train"], model)
     with file.checking("space"):
+        check_sampled_names(tables["space"], {**model, **train}.get("model", ""))
         space = SearchSpace.parse(tables["space"])
         if file.trials and space.dimensions:
             key = next(iter(space.dimensions))
             raise ValueError(f"{key}: a list samples nothing; leave out [space] or [[trial]]")
-        check_sampled_names(space.dimensions, {**model, **train}.get("model", ""))
         grid = space.list_grid() if study.sampler == "grid" else []
     try:
         merge = any(table == "train" for table, _ in file.origins)

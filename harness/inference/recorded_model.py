@@ -86,6 +86,11 @@ class RecordedModel:
             inputs = inputs.detach().cpu().numpy()
         array: Array = np.asarray(inputs)
         name, shape = self.study.name, self.shape
+        if self.study.definition["data"].get("target") and array.ndim < 2:
+            raise DataError(
+                f"inputs are one {type(inputs).__name__}; '{name}' takes a DataFrame of rows, such "
+                "as frame.iloc[[0]]"
+            )
         if array.dtype.kind not in "buif":
             raise DataError(f"inputs are of type {array.dtype}; '{name}' takes numbers")
         if len(shape) == 3 and array.shape[1:] == (*shape[1:], shape[0]):
@@ -107,15 +112,22 @@ def load_recorded_model(workspace: Workspace, tracking_uri: str | None, name: st
 
     Raises StudyError, StoreError.
     """
+    tracker = workspace.open_tracker(tracking_uri, reading=True)
+    study, run = find_trial(tracker, name)
+    return RecordedModel(study, run, load_network(tracker, study, run))
+
+
+def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> nn.Module:
+    """Load a run's network; a custom model is imported from where the study imported it.
+
+    Raises ConfigError, StudyError.
+    """
     from harness.models.mlp import load_model
     from harness.models.user_code import importable_from
 
-    tracker = workspace.open_tracker(tracking_uri, reading=True)
-    study, run = find_trial(tracker, name)
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with importable_from(folder, Path.cwd()):
-        module = load_model(run.spec, len(study.classes), read_weights(tracker, study, run))
-    return RecordedModel(study, run, module)
+        return load_model(run.spec, len(study.classes) or 1, read_weights(tracker, study, run))
 
 
 def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:
@@ -125,5 +137,5 @@ def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:
         return weights
     files = tracker.read_files([each.run_id for each in study.trials], WEIGHTS_FILE)
     numbers = [str(each.number) for each in study.trials if each.run_id in files]
-    known = f"; they are of {', '.join(numbers[:8])}" if numbers else ""
+    known = f"; kept are those of the trials {', '.join(numbers[:8])}" if numbers else ""
     raise StudyError(f"the weights of {study.name}/{run.number} were not kept{known}")

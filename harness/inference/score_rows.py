@@ -19,7 +19,7 @@ from harness.data.table_features import read_transform
 from harness.data.types import DataOptions
 from harness.errors import DataError, StudyError, did_you_mean
 from harness.inference.prediction_interval import measure_half_width
-from harness.inference.recorded_model import read_weights
+from harness.inference.recorded_model import load_network
 from harness.inference.row_predictions import RowPredictions
 from harness.scoring.champion import ChampionModel
 from harness.scoring.table_transform import TableTransform
@@ -58,16 +58,13 @@ def score_rows(
     source = str(rows) if is_file else "the frame"
     target = str(study.definition["data"].get("target", ""))
     notes = _check_columns(frame, transform, source, study.name, target)
-    weights = read_weights(tracker, study, run)
+    network = load_network(tracker, study, run)
     half_width = None if study.classes else measure_half_width(tracker, run)
     champion = {
         "labels": _read_labels(tracker, study),
         "loss": run.spec.loss,
         "interval": half_width,
     }
-    from harness.models.mlp import load_model
-
-    network = load_model(run.spec, len(study.classes) or 1, weights)
     model = ChampionModel(network, transform, champion)
     seed = f" (seed {run.spec.seed})" if CONFIRM_INFIX in run.uid else ""
     return RowPredictions(
@@ -152,7 +149,7 @@ def _check_columns(
         known = did_you_mean(missing[0], names) if len(missing) == 1 else ""
         listed = join_names([f"'{each}'" for each in missing])
         what = "column" if len(missing) == 1 else "columns"
-        raise DataError(f"{source}: has no {what} {listed}, which '{study}' was trained on{known}")
+        raise DataError(f"{source} has no {what} {listed}, which '{study}' was trained on{known}")
     repeated = sorted({each for each in names if names.count(each) > 1})
     if used := [each for each in repeated if each in transform.inputs]:
         raise DataError(f"{source}: two columns are called '{used[0]}'; rename one of them")

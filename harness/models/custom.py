@@ -95,7 +95,8 @@ def _constructor_arguments(
         if required and parameter.name not in values:
             raise ConfigError(
                 f"{ARGUMENT_PREFIX}{parameter.name}: {model_class.__name__} requires it; set it in "
-                "[train], or list values to try in [space]"
+                "[train], or list values to try in [space]. Only inputs, shape and classes are "
+                "filled in from the data"
             )
     return values
 

@@ -36,6 +36,13 @@ PAGE = (
 )
 
 
+def import_tqdm() -> None:
+    """Import tqdm, which MLflow does, without its warning that asks for widgets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tqdm.auto  # noqa: F401
+
+
 class NotebookDisplay:
     """Shows the stage and the trials below the cell; leaving the context leaves the messages."""
 
@@ -50,9 +57,7 @@ class NotebookDisplay:
         self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
-        with warnings.catch_warnings():  # it asks for widgets, which are not needed here
-            warnings.simplefilter("ignore")
-            import tqdm.auto  # noqa: F401
+        import_tqdm()
         self._handle.display(self._render(self._view.draw()))  # type: ignore[no-untyped-call]
         return self
 

@@ -9,6 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from harness.errors import ConfigError, Interruption
+
 MODEL_CELLS = [
     "import harness\nimport torch\nfrom torch import nn",
     "WIDTH = 16",
@@ -50,6 +52,22 @@ def test_a_model_of_a_cell_is_trained_with_one_output_that_is_replaced(tmp_path:
     assert answer.data["text/plain"].startswith("StudyResult 'cells'")
     assert "hardest class" in answer.data["text/html"]
     assert sum(len(str(cell.outputs)) for cell in notebook.cells) < 20_000
+
+
+def test_a_kernel_that_loads_a_study_shows_no_warning(tmp_path: Path) -> None:
+    notebook = run_notebook(
+        tmp_path,
+        [
+            "import harness\ntry:\n    harness.load('x')\nexcept harness.UserError:\n    pass\n"
+            "import tqdm.auto",
+        ],
+    )
+    assert notebook.cells[0].outputs == []
+
+
+def test_an_error_that_harness_raises_on_purpose_is_one_line_in_a_notebook() -> None:
+    assert Interruption("interrupted")._render_traceback_() == ["Interruption: interrupted"]
+    assert ConfigError("x: wrong")._render_traceback_() == ["ConfigError: x: wrong"]
 
 
 def test_a_mistake_in_a_cell_is_one_line(tmp_path: Path) -> None:

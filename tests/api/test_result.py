@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 
 import harness
 from harness.errors import ConfigError, DataError, StudyError
@@ -54,6 +54,8 @@ def test_a_study_is_loaded_from_the_record(result: harness.StudyResult, home: Pa
     assert loaded.champion.settings == result.champion.settings
     assert loaded.trials.equals(result.trials)
     assert loaded.test is not None
+    with pytest.raises(ConfigError, match="study: give the study's name, 'tiny', as text"):
+        harness.load(harness.Study("tiny", "digits"), home=home)  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="no study 'tini' on record; did you mean 'tiny'"):
         harness.load("tini", home=home)
 
@@ -84,7 +86,7 @@ def test_every_plot_has_a_name(result: harness.StudyResult) -> None:
     assert figure.to_dict() == result.plot("val-accuracy").to_dict()
     assert figure.layout.title.text == "Validation accuracy"
     assert all(result.plot(name).layout.title.text for name in result.plots)
-    with pytest.raises(ConfigError, match="no plot 'val-acuracy'; did you mean 'val-accuracy'"):
+    with pytest.raises(ConfigError, match=r"no plot 'val-acuracy'; did you mean 'val-accuracy'\?$"):
         result.plot("val-acuracy")
 
 
@@ -122,6 +124,42 @@ def test_inputs_that_do_not_fit_are_one_line(
 ) -> None:
     with pytest.raises(DataError, match=message):
         harness.predict("tiny", inputs, home=home)
+
+
+MODEL = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.layer = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        return self.layer(x)
+"""
+
+
+def test_a_custom_model_beside_the_study_predicts_rows_of_a_frame(tmp_path: Path) -> None:
+    frame = load_wine(as_frame=True).frame
+    frame.to_csv(tmp_path / "wine.csv", index=False)
+    (tmp_path / "rows_net.py").write_text(MODEL)
+    (tmp_path / "wine.toml").write_text(
+        f'[study]\ntrials = 1\n[data]\nname = "{tmp_path}/wine.csv"\ntarget = "target"\n'
+        '[train]\nmodel = "rows_net:Net"\nepochs = 2\n[space]\nlearning_rate = [0.1]\n'
+        "weight_decay = [0.001]\n"
+    )
+    study = harness.load_study(tmp_path / "wine.toml")
+    result = study.run(
+        home=tmp_path / "mlruns", workers=0, device="cpu", confirm=False, progress=False
+    )
+    assert "adam 0.1 · weight_decay=0.001\n" in repr(result), "all sampled settings are shown"
+    assert result._repr_html_().count("adam 0.1 · weight_decay=0.001<") == 2
+    rows = result.predict(frame.head(3), probabilities=True)
+    assert rows.shape == (3, 3)
+    with pytest.raises(DataError, match="the frame has no column 'ash', which 'wine' was trained"):
+        result.predict(frame.drop(columns="ash"))
+    with pytest.raises(DataError, match=r"one Series; 'wine' takes a DataFrame of rows, such as"):
+        result.predict(frame.iloc[0])
 
 
 def test_image_files_are_classified(

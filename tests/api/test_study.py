@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -17,9 +18,11 @@ from torch.utils.data import Dataset, TensorDataset
 import harness
 from harness.api.memory_data import read_memory
 from harness.api.study_keys import StudyKeys
+from harness.api.wording import use_python_words
 from harness.config.loader import load
 from harness.config.study_tables import DataTable, StudyTable
-from harness.errors import ConfigError, DataError
+from harness.errors import ConfigError, DataError, Interruption, StudyError
+from harness.sweep.progress import Silent
 from tests.support.digits_study import STUDY
 
 GENERATOR = np.random.default_rng(0)
@@ -120,6 +123,14 @@ def test_a_study_file_becomes_an_object_and_keeps_its_text(tmp_path: Path) -> No
         ({"timeout": "soon"}, "[study] timeout: 'soon' is not a duration; write 90s, 10m or 2h"),
         ({"model": torch.nn.Linear, "train": {"model": "a:B"}}, "model is also in train"),
         ({"task": "regression", "classes": ["a", "b"]}, "classes: a regression has none"),
+        (
+            {"model": torch.nn.Linear(2, 2)},
+            "Study 'x': model: an instance of Linear; give the class: model=Linear",
+        ),
+        (
+            {"model": torch.nn.Linear, "space": {"width": [8, 16]}},
+            "[space] width: is for the built-in network",
+        ),
         ({"train": {"epochs": {1, 2}}}, "Study 'x': {1, 2} is not a number, a string, a list"),
     ],
 )
@@ -145,6 +156,71 @@ def test_data_that_cannot_be_used_is_one_line(data: Any, message: str) -> None:
     with pytest.raises(DataError) as error:
         harness.Study("x", data)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("rents", "the frame has no column 'rents'; did you mean 'rent'?"),
+        ("", "name the column to predict; known: area, rent"),
+    ],
+)
+def test_the_target_of_a_frame_is_checked_when_the_study_is_made(target: str, message: str) -> None:
+    frame = pd.DataFrame({"area": [1.0, 2.0], "rent": [1.5, 2.5]})
+    with pytest.raises(DataError, match=re.escape(f"Study 'x': target: {message}")):
+        harness.Study("x", frame, target=target, task="regression")
+
+
+def test_messages_name_data_of_memory_without_its_file(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"area": np.arange(60.0), "rent": np.arange(60) + 0.5})
+    study = harness.Study("x", frame, target="rent")
+    with pytest.raises(DataError) as error:
+        study.run(home=tmp_path, progress=False)
+    assert str(error.value).startswith(
+        "Study 'x': [data] target: column 'rent' of the frame holds numbers such as 0.5"
+    )
+    display = Lines()
+    study = harness.Study(
+        "y", frame, target="rent", task="regression", trials=1,
+        train={"epochs": 1, "batch_size": 8},
+        space={"learning_rate": [0.1]},
+    )  # fmt: skip
+    study.run(home=tmp_path, workers=0, device="cpu", test=False, confirm=False, progress=display)
+    notes = [line for line in display.lines if "examples to validate" in line]
+    assert notes
+    assert all(line.startswith("the frame: only") for line in notes)
+
+
+def test_a_changed_study_is_refused_in_the_words_of_python(tmp_path: Path) -> None:
+    def make(**train: int) -> harness.Study:
+        return harness.Study(
+            "x", (X, Y), trials=1, train={"batch_size": 8, **train}, space={"learning_rate": [0.1]}
+        )
+
+    options: Any = {"home": tmp_path, "workers": 0, "device": "cpu", "progress": False}
+    make(epochs=1).run(test=False, confirm=False, **options)
+    with pytest.raises(StudyError) as error:
+        make(epochs=2).run(**options)
+    message = str(error.value)
+    assert "--" not in message
+    assert "use the same settings as before" in message
+    assert "choose a new name (x-2); to start over, run it with fresh=True, which" in message
+    interruption = Interruption("interrupted; rerun the same command to continue")
+    with (
+        pytest.raises(Interruption, match="interrupted; run it again to continue"),
+        use_python_words("x", tmp_path, Silent()),
+    ):
+        raise interruption
+
+
+class Lines(Silent):
+    """A display that keeps the messages."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
 
 
 class Pairs(Dataset[Any]):

@@ -113,7 +113,9 @@ def test_a_model_can_be_selected_by_several_names(workspace: Workspace, drawings
     study = workspace.open_tracker(None, reading=True).read_study("small")
     assert study is not None
     last = study.rank_trials()[-1].number
-    with pytest.raises(StudyError, match=rf"small/{last} were not kept; they are of (\d, ){{4}}"):
+    with pytest.raises(
+        StudyError, match=rf"small/{last} were not kept; kept are those of the trials (\d, ){{4}}"
+    ):
         classify_images(workspace, f"small/{last}", one, None)
 
 
