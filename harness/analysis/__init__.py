@@ -5,6 +5,7 @@ Everything here reads records and trains nothing.
     facts                 every fact about a study, in one list for text, JSON and the report page
     fact                  one fact, with its forms
     test_set_facts        the facts about the test set
+    baseline_verdict      who won, the champion or the best of the simpler models
     summary               the data behind these facts, loaded from the tracking store
     confirmation          the champion, by confirmation runs on new splits
     corrected_score       what the champion's settings reach, corrected for selection

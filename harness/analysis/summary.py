@@ -63,7 +63,7 @@ class Summary:
     export_problem: str = ""
     """Why the model could not be registered; empty if it was. See harness.models.export."""
     baselines: Baselines | None = None
-    """For a regression."""
+    """For a regression, and for classes of a table."""
     predictions: Mapping[str, Values] = field(default_factory=dict)
     """For a regression: true and predicted values [2, examples] by split."""
     test_selection_bias: TestSelectionBias | None = None
@@ -192,7 +192,7 @@ def load_summary(
 ) -> Summary:
     """Build the summary of a study from the files that are recorded in `tracker`."""
     model_run = find_model_run(study, champion)
-    baselines = None if study.classes else tracker.read_file(study.run_id, BASELINES_FILE)
+    baselines = tracker.read_file(study.run_id, BASELINES_FILE)
     return Summary(
         study,
         champion,

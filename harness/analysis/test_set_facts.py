@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.analysis.baseline_verdict import judge_baselines
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
     NO_HARDEST_CLASS,
@@ -14,6 +16,8 @@ from harness.analysis.formatting import (
     format_times,
     score_to_dict,
 )
+from harness.metrics import Score
+from harness.models.baselines import ClassBaselineMetrics, Metrics
 from harness.tracking.test_reading import TestReading
 from harness.tracking.types import StudyRun
 
@@ -126,16 +130,28 @@ def _describe_openings(study: StudyRun, reading: TestReading) -> str:
 
 
 def build_baseline_facts(summary: Summary) -> list[Fact]:
-    """Return the scores of simpler models, on the test set if it was read."""
+    """Return who won, and the scores of simpler models, on the test set if it was read."""
     if summary.baselines is None:
         return []
-    split, score = "test" if summary.reading else "validation", summary.study.score
-    metrics = summary.baselines.of_split(split).items()
-    ranked = sorted(metrics, key=lambda item: item[1].rmse)
-    texts = [f"{name} {score.format_score(baseline)}" for name, baseline in ranked]
-    name = summary.study.test_name if summary.reading else split
-    text = f"on {name}: {', '.join(texts)}"
-    short = ", ".join(
-        f"{name} {score.format_value(baseline.rmse)}" for name, baseline in ranked[:2]
-    )
-    return [Fact("baselines", "baselines", text, short, summary.baselines.to_dict())]
+    verdict, score = judge_baselines(summary), summary.study.score
+    facts = [Fact("baselines", value=summary.baselines.to_dict())]
+    if verdict is not None:
+        metrics = summary.baselines.of_split(verdict.split)
+        ranked = sorted(metrics, key=lambda name: score.sign * metrics[name].score)
+        texts = ", ".join(_describe_baseline(score, name, metrics[name]) for name in ranked)
+        sentence = verdict.describe()
+        facts = [
+            Fact("best_baseline", "best baseline", sentence, sentence, verdict.to_dict()),
+            replace(facts[0], label="baselines", text=f"on {verdict.split_name}: {texts}"),
+        ]
+    return facts
+
+
+def _describe_baseline(score: Score, name: str, metrics: Metrics) -> str:
+    """`logistic regression accuracy 0.9722 (95 %: 0.8583 to 0.9951), log loss 0.0812`."""
+    text = f"{name} {score.format_score(metrics)}"
+    if isinstance(metrics, ClassBaselineMetrics):
+        text += f", log loss {metrics.log_loss:.4f}"
+    if metrics.fitted_on is not None:
+        text += f", fitted on {format_count(metrics.fitted_on, 'random example')}"
+    return text

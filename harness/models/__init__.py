@@ -6,5 +6,6 @@ custom          a user's own torch.nn.Module in place of the MLP
 user_code       find, fingerprint and import the user's code
 normalization   input normalization and target units, shared by both networks
 export          whether the champion can be exported with torch.export
-baselines       what a regression is compared with: mean, linear regression, boosted trees
+baselines       the record of the simpler models that a champion is compared with
+baseline_fits   fits them: mean or majority class, linear or logistic regression, boosted trees
 """

@@ -1,28 +1,17 @@
-"""Baselines of a regression study: the training mean, a linear regression, boosted trees.
+"""The baselines of a study, as they are recorded: simpler models on the same split.
 
-They are scikit-learn's with its default settings. They are fitted on the training set, and
-evaluated on the validation set and, in the same single opening as the champion, on the test set.
+A regression has the training mean, a linear regression and boosted trees; a classification of a
+table the majority class, a logistic regression and boosted trees. `baseline_fits` fits them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from harness.errors import StoreError
-from harness.stats.regression import (
-    compute_mae_interval,
-    compute_regression_metrics,
-    compute_rmse_interval,
-)
-
-if TYPE_CHECKING:
-    from harness.data.torch_datasets import Split, Splits
 
 BASELINES_FILE = "baselines.json"
 MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
@@ -30,15 +19,27 @@ MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
     "linear regression",
     "gradient-boosted trees",
 )
+MAJORITY_CLASS, LOGISTIC_REGRESSION = "the majority class", "logistic regression"
 
-Values = npt.NDArray[Any]
-Models = Mapping[str, Callable[[Values], Values]]
-"""Prediction functions by name: inputs [n, D] to values [n] in the target's own units."""
+
+@dataclass(frozen=True)
+class ChampionTest:
+    """A paired significance test of the champion and a baseline on the same examples."""
+
+    run: str
+    """The uid of the champion's run."""
+    examples: int
+    only_champion: int
+    """Examples that the champion alone has right; for a regression, those on which it is nearer to
+    the true value."""
+    only_baseline: int
+    p_value: float
+    """McNemar's exact test, or a regression's bootstrap-t test of squared errors."""
 
 
 @dataclass(frozen=True)
 class BaselineMetrics:
-    """Metrics of one baseline on one split, in the target's own units."""
+    """Metrics of one baseline of a regression on one split, in the target's own units."""
 
     rmse: float
     mae: float
@@ -47,10 +48,18 @@ class BaselineMetrics:
     """95 % confidence interval of the RMSE, by the bootstrap."""
     mae_interval: tuple[float, float] | None = None
     """That of the MAE; None in older records."""
+    champion_test: ChampionTest | None = None
+    """None in older records."""
+    fitted_on: int | None = None
+    """The number of training examples, if these were too many for all to be used."""
 
     @property
     def score(self) -> float:
         return self.rmse
+
+    @property
+    def metric(self) -> str:
+        return "rmse"
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:
@@ -58,22 +67,54 @@ class BaselineMetrics:
 
 
 @dataclass(frozen=True)
+class ClassBaselineMetrics:
+    """Metrics of one baseline of a classification on one split."""
+
+    accuracy: float
+    log_loss: float
+    interval: tuple[float, float]
+    """95 % Wilson interval of the accuracy."""
+    champion_test: ChampionTest | None = None
+    fitted_on: int | None = None
+    """As in `BaselineMetrics`."""
+
+    @property
+    def score(self) -> float:
+        return self.accuracy
+
+    @property
+    def metric(self) -> str:
+        return "accuracy"
+
+    @property
+    def confusion(self) -> tuple[tuple[int, ...], ...]:
+        return ()
+
+    @property
+    def mae_interval(self) -> None:
+        return None
+
+
+Metrics = BaselineMetrics | ClassBaselineMetrics
+
+
+@dataclass(frozen=True)
 class Baselines:
     """The baselines' metrics by split (`validation`, `test`), then by the baseline's name."""
 
-    by_split: Mapping[str, Mapping[str, BaselineMetrics]]
+    by_split: Mapping[str, Mapping[str, Metrics]]
 
-    def of_split(self, split: str) -> Mapping[str, BaselineMetrics]:
+    def of_split(self, split: str) -> Mapping[str, Metrics]:
         """Return each baseline's metrics on a split; empty if it was not evaluated there."""
         return self.by_split.get(split, {})
 
-    def with_split(self, split: str, metrics: Mapping[str, BaselineMetrics]) -> Baselines:
+    def with_split(self, split: str, metrics: Mapping[str, Metrics]) -> Baselines:
         return Baselines({**self.by_split, split: metrics})
 
     def metrics(self) -> dict[str, float]:
         """Return the study run's MLflow metrics: `baseline/test_rmse/linear regression`."""
         return {
-            f"baseline/{split}_rmse/{name}": metrics.rmse
+            f"baseline/{split}_{metrics.metric}/{name}": metrics.score
             for split, by_name in self.by_split.items()
             for name, metrics in by_name.items()
         }
@@ -104,44 +145,22 @@ class Baselines:
             ) from error
 
 
-def fit_baselines(splits: Splits) -> Models:
-    """Fit the three baselines on the raw training set; only the linear regression is scaled."""
-    from sklearn.dummy import DummyRegressor
-    from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.linear_model import LinearRegression
-
-    x, y = _to_arrays(splits.train)
-    inv_std, mean = splits.inv_std.numpy(), splits.mean.numpy()
-    linear = LinearRegression().fit((x - mean) * inv_std, y)
-    return {
-        MEAN_BASELINE: DummyRegressor().fit(x, y).predict,
-        LINEAR_REGRESSION: lambda inputs: np.asarray(linear.predict((inputs - mean) * inv_std)),
-        BOOSTED_TREES: HistGradientBoostingRegressor(random_state=0).fit(x, y).predict,
-    }
+def with_champion_tests(
+    metrics: Mapping[str, Metrics], tests: Mapping[str, ChampionTest]
+) -> dict[str, Metrics]:
+    """Return the baselines' metrics with the champion's test against each."""
+    return {name: replace(each, champion_test=tests.get(name)) for name, each in metrics.items()}
 
 
-def evaluate_baselines(models: Models, split: Split) -> dict[str, BaselineMetrics]:
-    """Return each fitted baseline's metrics on a split, by name."""
-    x, y = _to_arrays(split)
-    metrics = {}
-    for name, predict in models.items():
-        predicted = predict(x)
-        metrics[name] = BaselineMetrics(
-            **compute_regression_metrics(predicted, y),
-            interval=compute_rmse_interval(predicted, y),
-            mae_interval=compute_mae_interval(predicted, y),
-        )
-    return metrics
-
-
-def _parse_metrics(values: dict[str, Any]) -> BaselineMetrics:
+def _parse_metrics(values: dict[str, Any]) -> Metrics:
     low, high = values["interval"]
+    test = values.get("champion_test")
+    parsed = values | {
+        "interval": (float(low), float(high)),
+        "champion_test": None if test is None else ChampionTest(**test),
+    }
+    if "accuracy" in values:
+        return ClassBaselineMetrics(**parsed)
     bounds = values.get("mae_interval")
     mae_interval = None if bounds is None else (float(bounds[0]), float(bounds[1]))
-    return BaselineMetrics(**values | {"interval": (low, high), "mae_interval": mae_interval})
-
-
-def _to_arrays(split: Split) -> tuple[Values, Values]:
-    """Return a split's inputs [n, D] and targets [n], float64."""
-    inputs = split.inputs[split.rows].flatten(1)
-    return inputs.double().numpy(), split.labels[split.rows].double().numpy()
+    return BaselineMetrics(**parsed | {"mae_interval": mae_interval})

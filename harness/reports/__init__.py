@@ -12,6 +12,7 @@ data_section            duplicates across the sets, class balance, hashes
 leaderboard             the trials as a table
 recommendations         what to try next, with the evidence
 ranges                  recommendations about a search's ranges
+baselines_section       the champion beside simpler models: a table, and who won
 test_set_recommendations  recommendations from the test set and the baselines
 commands                shell commands for a recorded study
 parameter_axes          the varied settings as plot axes

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 
+from harness.analysis.baseline_verdict import BaselineVerdict, judge_baselines
 from harness.analysis.summary import Summary
 from harness.metrics import HasScore, Score
-from harness.models.baselines import BOOSTED_TREES, MEAN_BASELINE
+from harness.models.baselines import BOOSTED_TREES, MAJORITY_CLASS, MEAN_BASELINE
 from harness.reports.ranges import Recommendation
 
 MIN_ACCURACY_GAP = 0.02
@@ -25,28 +26,33 @@ def recommend_from_test_set(summary: Summary) -> tuple[Recommendation, ...]:
 
 
 def _recommend_baseline(summary: Summary) -> Recommendation | None:
-    """Recommend the best baseline if its RMSE is below the champion's on the same examples."""
-    if summary.baselines is None:
+    """Recommend the best baseline if it beats the champion on the same examples."""
+    verdict = judge_baselines(summary)
+    if verdict is None or verdict.winner != "baseline":
         return None
-    champion: HasScore = summary.reading or summary.model_run
-    split = "test" if summary.reading else "validation"
-    baselines = summary.baselines.of_split(split)
-    name = min(baselines, key=lambda each: baselines[each].rmse, default="")
-    if not name or not baselines[name].rmse < champion.score:
-        return None
-    score, best = summary.study.score, baselines[name]
+    score, name, champion = verdict.score, verdict.name, verdict.champion
     advice = "Add features, or search more settings; until then, use the simpler model."
-    if name == MEAN_BASELINE:
+    if name in (MEAN_BASELINE, MAJORITY_CLASS):
         advice = "So the features as they are predict nothing: check the target and the features."
-    chance = ""
-    if _is_overlap(score, champion, best):
-        chance = " Their intervals overlap, so the difference may be chance."
     verb = "have" if name == BOOSTED_TREES else "has"
     return Recommendation(
         f"Beat {name} first",
-        f"On the {split} set, {name} {verb} {_describe_score(score, best)}, and the champion of "
-        f"{score.format_value(champion.score)}{score.format_interval(champion)}.{chance} {advice}",
+        f"On the {verdict.split} set, {name} {verb} {_describe_score(score, verdict.metrics)}, and "
+        f"the champion of {score.format_value(champion.score)}{score.format_interval(champion)}."
+        f"{_describe_chance(verdict)} {advice}",
     )
+
+
+def _describe_chance(verdict: BaselineVerdict) -> str:
+    """Return whether the difference may be chance, by the paired test if it was recorded."""
+    if verdict.p_value is not None:
+        test = f"({verdict.test_name} p = {verdict.p_value:.2g})"
+        if verdict.is_significant:
+            return f" The difference is significant {test}."
+        return f" The difference may be chance {test}."
+    if _is_overlap(verdict.score, verdict.champion, verdict.metrics):
+        return " Their intervals overlap, so the difference may be chance."
+    return ""
 
 
 def _describe_score(score: Score, scored: HasScore) -> str:

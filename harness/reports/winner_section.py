@@ -14,6 +14,7 @@ from harness.analysis.formatting import (
 )
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
+from harness.models.baselines import BaselineMetrics
 from harness.reports.commands import NO_TEST, build_train_command
 from harness.reports.page import Fold, Section
 from harness.reports.plots.base import Plot
@@ -118,8 +119,9 @@ def _build_best_baseline(summary: Summary) -> Figure:
     baselines = summary.baselines.of_split(split) if summary.baselines else {}
     if not baselines:
         return {"value": "none", "label": "recorded baseline", "note": ""}
-    name, best = min(baselines.items(), key=lambda item: item[1].rmse)
-    return _build_score_figure(score, split, best, best.mae) | {
+    name, best = min(baselines.items(), key=lambda item: score.sign * item[1].score)
+    mae = best.mae if isinstance(best, BaselineMetrics) else None
+    return _build_score_figure(score, split, best, mae) | {
         "label": f"{split} {score.name} of {name}"
     }
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import load_splits
 from harness.errors import Interruption
-from harness.models import baselines
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP, load_model
+from harness.sweep.baseline_results import fit_for_test, record_validation_baselines
 from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
@@ -26,7 +24,6 @@ from harness.tracking.types import RunRecord, StudyRun
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
-    from harness.data.torch_datasets import Split
     from harness.tracking.base import Tracker
 
 
@@ -52,7 +49,7 @@ def open_test_set(
     part = f"{study.test_name} set"
     watcher.stage(f"opening the {part}{again} for {trials}")
     check_not_interrupted(stop)
-    test_baselines = None if study.classes else _test_baselines(prepared, tracker, study)
+    test_baselines = fit_for_test(prepared, tracker, study, selection)
     for run in waiting:  # missing weights must show before the test set is opened
         load_recorded_model(tracker, study, run)
     _record_selection(tracker, selection, study)
@@ -85,9 +82,7 @@ def record_sealed_selection(
     if prepared.sizes["test"]:
         log = workspace.test_set_log(prepared.test_digest)
         log.record_training(study.name, study.uid, identify_parts(prepared))
-    if not study.classes:
-        _, validation = _fit_baselines(prepared)
-        tracker.log_file(study.uid, baselines.BASELINES_FILE, validation.to_json())
+    record_validation_baselines(prepared, tracker, study, selection)
     _record_selection(tracker, selection, study)
 
 
@@ -112,24 +107,3 @@ def load_recorded_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> ML
 def _record_selection(tracker: Tracker, selection: Selection, study: StudyRun) -> None:
     document = selection.to_dict() | {"hash": selection.hash, "time": time.time()}
     tracker.log_selection(study.uid, document)
-
-
-def _test_baselines(
-    prepared: PreparedDataset, tracker: Tracker, study: StudyRun
-) -> Callable[[Split], None]:
-    """Fit the baselines; return a callback that tests them on the opened test set."""
-    models, validation = _fit_baselines(prepared)
-
-    def record(test: Split) -> None:
-        both = validation.with_split("test", baselines.evaluate_baselines(models, test))
-        tracker.log_file(study.uid, baselines.BASELINES_FILE, both.to_json())
-
-    return record
-
-
-def _fit_baselines(prepared: PreparedDataset) -> tuple[baselines.Models, baselines.Baselines]:
-    """Return the fitted baselines and their metrics on the validation set."""
-    splits = load_splits(prepared.training)
-    models = baselines.fit_baselines(splits)
-    scores = {"validation": baselines.evaluate_baselines(models, splits.validation)}
-    return models, baselines.Baselines(scores)

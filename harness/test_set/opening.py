@@ -114,3 +114,12 @@ def _evaluate_classifier(
 def predict_values(model: Model, split: Split) -> torch.Tensor:
     """Return a regression's predictions [n], in the target's own units."""
     return torch.cat([model(split.inputs[rows])[:, 0] for rows in torch.split(split.rows, BATCH)])
+
+
+@torch.inference_mode()
+def predict_outputs(model: Model, split: Split) -> torch.Tensor:
+    """Return a regression's predicted values, or predicted classes, [n]."""
+    if model.is_regression:
+        return predict_values(model, split)
+    batches = torch.split(split.rows, BATCH)
+    return torch.cat([model(split.inputs[rows]).argmax(1) for rows in batches])

@@ -1,0 +1,105 @@
+"""Record a study's baselines, and the champion's paired test against each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.analysis.baseline_verdict import find_validated_run
+from harness.analysis.paired_tests import read_predictions, run_paired_tests
+from harness.data.prepare import PreparedDataset
+from harness.data.torch_datasets import load_splits
+from harness.models import baseline_fits
+from harness.models.baseline_fits import FittedBaselines
+from harness.models.baselines import (
+    BASELINES_FILE,
+    Baselines,
+    ChampionTest,
+    Metrics,
+    with_champion_tests,
+)
+from harness.models.mlp import load_model
+from harness.test_set.opening import predict_outputs
+from harness.test_set.selection import Selection
+from harness.tracking.predictions import Predictions
+from harness.tracking.types import StudyRun
+
+if TYPE_CHECKING:
+    from harness.data.torch_datasets import Split
+    from harness.tracking.base import Tracker
+
+
+def record_validation_baselines(
+    prepared: PreparedDataset, tracker: Tracker, study: StudyRun, selection: Selection
+) -> None:
+    """Fit the baselines and record their results on the validation set; not for images."""
+    if (results := _validate_baselines(prepared, tracker, selection)) is not None:
+        tracker.log_file(study.uid, BASELINES_FILE, results[1].to_json())
+
+
+def fit_for_test(
+    prepared: PreparedDataset, tracker: Tracker, study: StudyRun, selection: Selection
+) -> Callable[[Split], None] | None:
+    """Fit the baselines; return a callback that tests them on the opened test set.
+
+    None for classes of images, which have no baselines.
+    """
+    results = _validate_baselines(prepared, tracker, selection)
+    if results is None:
+        return None
+    fitted, validation = results
+    run = selection.model_run
+    model = load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
+
+    def record(test: Split) -> None:
+        predicted = predict_outputs(model, test).numpy()
+        champion = _pack(predicted, test)
+        both = validation.with_split("test", _evaluate(fitted, test, champion, run.uid))
+        tracker.log_file(study.uid, BASELINES_FILE, both.to_json())
+
+    return record
+
+
+def _validate_baselines(
+    prepared: PreparedDataset, tracker: Tracker, selection: Selection
+) -> tuple[FittedBaselines, Baselines] | None:
+    """Return the fitted baselines and their results on the validation set."""
+    splits = load_splits(prepared.training)
+    if not baseline_fits.has_baselines(splits):
+        return None
+    fitted = baseline_fits.fit_baselines(splits)
+    run = find_validated_run(selection.champion, selection.model_run)
+    champion = read_predictions(tracker, run)
+    metrics = _evaluate(fitted, splits.validation, champion, run.uid)
+    return fitted, Baselines({"validation": metrics})
+
+
+def _evaluate(
+    fitted: FittedBaselines, split: Split, champion: Predictions | None, run: str
+) -> dict[str, Metrics]:
+    """Return each baseline's metrics on a split, with the champion's test against it."""
+    outputs = baseline_fits.predict(fitted, split)
+    metrics = {
+        name: baseline_fits.measure(each, split, fitted.fitted_on) for name, each in outputs.items()
+    }
+    if champion is None:
+        return metrics
+    packed = [_pack(each.argmax(1) if each.ndim == 2 else each, split) for each in outputs.values()]
+    tests = {
+        name: ChampionTest(run, test.examples, test.only_first, test.only_second, test.p_value)
+        for name, test in zip(outputs, run_paired_tests(champion, packed), strict=True)
+        if test is not None
+    }
+    return with_champion_tests(metrics, tests)
+
+
+def _pack(predicted: np.ndarray, split: Split) -> Predictions:
+    """Return predicted classes or values [n] with the true ones, as they are recorded."""
+    true = split.labels[split.rows].numpy()
+    is_regression = true.dtype.kind == "f"
+    dtype = np.float32 if is_regression else np.uint8
+    return Predictions(
+        true.astype(dtype).tobytes(), predicted.astype(dtype).tobytes(), is_regression
+    )
