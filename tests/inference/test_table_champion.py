@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from harness.inference.score_rows import score_rows
 from harness.scoring.champion import ChampionModel, describe_classes
 from harness.scoring.column import Column
 from harness.scoring.table_transform import fit_transform
+from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.workspace import Workspace
 
 BLOCKER = """
@@ -125,14 +127,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_predictions_of_rows_by_every_way_agree(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in the folder, with its store as MLflow's own."""
     monkeypatch.chdir(folder)
+    with _set_global_store("sqlite:///mlruns/mlflow.db"):
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("store")
+def test_predictions_of_rows_by_every_way_agree() -> None:
     rows = pd.read_csv("new.csv")
     result = score_rows(Workspace(Path("mlruns")), "people", "new.csv", None)
-    mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/people@champion")
     assert model.predict(rows).tolist() == result.predictions["prediction"].tolist()
     assert model.predict(rows).dtype == np.int64
@@ -154,8 +161,8 @@ def test_predictions_of_rows_by_every_way_agree(
 
 
 @pytest.mark.slow
-def test_numbers_have_an_interval(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
+@pytest.mark.usefixtures("store")
+def test_numbers_have_an_interval() -> None:
     done = CliRunner().invoke(app, ["predict", "fares", "new.csv", "--out", "scored.csv"])
     assert done.exit_code == 0, done.output
     assert "90% split-conformal" in " ".join(done.output.split())
@@ -167,7 +174,6 @@ def test_numbers_have_an_interval(folder: Path, monkeypatch: pytest.MonkeyPatch)
     shown = CliRunner().invoke(app, ["predict", "fares", "new.csv", "--format", "json"])
     document = json.loads(shown.output.splitlines()[-1])
     assert document["rows"][0]["prediction"] == pytest.approx(scored["prediction"][0], rel=1e-6)
-    mlflow.set_tracking_uri("sqlite:///mlruns/mlflow.db")
     details = mlflow.pyfunc.load_model("models:/fares@champion").predict(
         pd.read_csv("new.csv"), params={"details": True}
     )

@@ -89,7 +89,7 @@ def test_the_ui_is_local_and_leaves_no_process(tmp_path: Path) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         match = re.fullmatch(
-            r"http://127\.0\.0\.1:(\d+)/#/experiments/\d+/runs\?viewState.*", address
+            r"http://127\.0\.0\.1:(\d+)/#/experiments/\d+/runs\?\S*viewState.*", address
         )
         assert match
         port = match[1]
