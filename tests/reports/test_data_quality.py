@@ -68,7 +68,10 @@ def test_the_table_has_one_row_per_split(study: StudyRun) -> None:
         return data_section.build_data_table(study, replace(quality, parts=parts))[3][2:4]
 
     assert format_counts(*[3] * 10) == ["all: 3", "all: 3"]
-    assert format_counts(2, 2, 2, *[4] * 6, 5) == ["T-shirt/top and 2 more: 2 each", "Ankle boot: 5"]
+    assert format_counts(2, 2, 2, *[4] * 6, 5) == [
+        "T-shirt/top and 2 more: 2 each",
+        "Ankle boot: 5",
+    ]
 
 
 def test_bars_are_the_class_shares_of_each_split(study: StudyRun) -> None:
