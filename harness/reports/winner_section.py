@@ -12,14 +12,17 @@ from harness.analysis.formatting import (
     format_duration,
     format_percent,
 )
+from harness.analysis.seed_variance import SeedScores, find_setting
 from harness.analysis.summary import DEFAULT_STORE, Summary
 from harness.metrics import HasScore, Score
+from harness.model_arguments import describe_model
 from harness.models.baselines import BaselineMetrics
 from harness.reports.commands import NO_TEST, build_train_command
 from harness.reports.page import Fold, Section
 from harness.reports.plots.base import Plot
 from harness.reports.plots.seed_variance import name_trials
 from harness.results import count_correct
+from harness.trial import TrialSpec
 
 HIDDEN_FACTS = ("settings", "report", "browse")
 """Keys of the summary's facts that the page does not need or shows as a table."""
@@ -42,6 +45,7 @@ def build_winner_section(
             "champion": _name_champion(summary),
             "figures": list_figures(summary),
             "costs": _describe_costs(summary),
+            "rivals": _describe_rivals(summary),
         },
         plots=plots,
         link=("Try next:", "next", next_step) if next_step else None,
@@ -58,7 +62,23 @@ def list_figures(summary: Summary) -> list[Figure]:
     if reading is not None:
         test = _build_score_figure(study.score, study.test_name, reading, reading.mae)
     last = _build_hardest_class(summary) if study.classes else _build_best_baseline(summary)
-    return [test, _build_validation_figure(summary), last]
+    figures = [test, _build_validation_figure(summary), last]
+    setting = find_setting(study, summary.champion)
+    if setting is not None and reading is not None and setting.test is not None:
+        _add_mean(figures[0], setting.test)
+    if setting is not None:
+        _add_mean(figures[1], setting.validation)
+    return figures
+
+
+def _add_mean(figure: Figure, scores: SeedScores) -> None:
+    """Add the mean over the setting's seeds, because the figure is that of its best seed."""
+    if len(scores.values) > 1:
+        mean = f"mean of its {len(scores.values)} seeds: {scores}"
+        if scores.score.task == "classes" and scores.std is not None:
+            seeds = format_count(len(scores.values), "seed")
+            mean = f"mean of its {seeds}: {100 * scores.mean:.2f} ± {100 * scores.std:.2f} %"
+        figure["note"] = "; ".join(filter(None, (figure["note"], mean)))
 
 
 def build_commands_section(summary: Summary, *, is_finished: bool = True) -> Section:
@@ -76,8 +96,33 @@ def build_commands_section(summary: Summary, *, is_finished: bool = True) -> Sec
 
 def _name_champion(summary: Summary) -> str:
     champion = summary.champion
-    name = name_trials(summary.study).get(champion.number) or champion.spec.describe()
+    name = name_trials(summary.study).get(champion.number) or describe_in_words(champion.spec)
     return f"Trial {champion.number}: {name}"
+
+
+def describe_in_words(spec: TrialSpec) -> str:
+    """Return the settings that `TrialSpec.describe` abbreviates, in whole words."""
+    widths = "-".join(map(str, spec.hidden))
+    layers = f"hidden {'layers' if len(spec.hidden) > 1 else 'layer'} {widths}"
+    network = describe_model(spec.model, spec.arguments) if spec.model else layers
+    parts = [network if spec.model or spec.hidden else "no hidden layer"]
+    if spec.batch_norm != "none":
+        parts.append(f"batch norm {spec.batch_norm} the activation")
+    if spec.augment:
+        parts.append(f"augmented by {' and '.join(spec.augment)}")
+    parts.append(f"{spec.optimizer}, learning rate {spec.learning_rate:.3g}")
+    return " · ".join(parts)
+
+
+def _describe_rivals(summary: Summary) -> str:
+    """Return how many others may be as good as the champion: what the reader must know first."""
+    if (contenders := summary.contenders) is not None:
+        count, _, _ = contenders.describe_briefly().partition(":")
+        is_alone = not count.endswith("may be as good")
+        return "The other settings are worse." if is_alone else f"{count[0].upper()}{count[1:]}."
+    if (ties := summary.tied_trials) is None or not ties.others:
+        return ""
+    return f"{len(ties.others)} of {ties.tested} other trials are statistically indistinguishable."
 
 
 def _describe_costs(summary: Summary) -> str:
@@ -104,9 +149,10 @@ def _build_hardest_class(summary: Summary) -> Figure:
     hardest = find_hardest_class(study.classes, (reading or summary.model_run).confusion)
     if hardest is None:
         return {"value": "unknown", "label": "hardest class", "note": ""}
-    low, high = map(format_percent, hardest.lowest.interval)
+    low, high = hardest.lowest.interval
+    bounds = f"{format_percent(low).removesuffix(' %')} to {format_percent(high)}"
     split = study.test_name if reading else "validation"
-    note = f"{format_percent(hardest.accuracy)} on {split} (95 %: {low} to {high})"
+    note = f"{format_percent(hardest.accuracy)} on {split} (95 %: {bounds})"
     if hardest.is_clear:
         return {"value": hardest.name, "label": "hardest class", "note": note}
     note = f"the lowest is {hardest.name}: {note}"
@@ -145,7 +191,7 @@ def _build_validation_figure(summary: Summary) -> Figure:
 
 
 def _build_corrected_figure(corrected: CorrectedScore) -> Figure:
-    score, note = corrected.score, f"corrected for selection, {corrected.splits} new splits"
+    score, note = corrected.score, "corrected for selection"
     value = score.format_value(corrected.value)
     if score.task == "classes":
         value = f"{100 * corrected.value:.2f} %"

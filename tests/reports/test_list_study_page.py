@@ -14,9 +14,16 @@ import pytest
 
 from harness.analysis import test_selection_bias
 from harness.analysis.formatting import format_accuracy_interval
+from harness.analysis.seed_variance import find_setting
 from harness.analysis.summary import Summary, load_summary
 from harness.config.loader import load
-from harness.reports import grid_or_list_sections, leaderboard, parameter_axes, recommendations
+from harness.reports import (
+    grid_or_list_sections,
+    leaderboard,
+    parameter_axes,
+    recommendations,
+    winner_section,
+)
 from harness.reports.commands import build_train_command
 from harness.reports.plots import importance, parallel_coordinates, seed_variance, slice
 from harness.reports.plots import test_selection_bias as bias_plot
@@ -513,3 +520,16 @@ def test_any_trial_of_a_list_can_be_trained_again(study: StudyRun, tmp_path: Pat
         (seed,) = [int(word.removeprefix("--seed=")) for word in words if "--seed" in word]
         assert TrialSpec(**load(words[2], sets, {"seed": seed}).get_fixed_fields()) == spec
     assert [spec.seed for spec in specs] == [3, 3, 4, 4]
+
+
+def test_a_list_shows_the_mean_of_the_champions_setting_beside_its_best_seed(
+    study: StudyRun,
+) -> None:
+    setting = find_setting(study, study.rank_trials()[0])
+    assert setting is not None
+    assert setting.test is not None
+    test, validation, _ = winner_section.list_figures(make_summary(study))
+    for figure, scores in ((test, setting.test), (validation, setting.validation)):
+        assert scores.std is not None
+        mean = f"{100 * scores.mean:.2f} ± {100 * scores.std:.2f} %"
+        assert figure["note"].endswith(f"; mean of its 3 seeds: {mean}")

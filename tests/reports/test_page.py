@@ -399,3 +399,42 @@ def test_the_kept_model_is_trained_again_and_not_its_trial(study: StudyRun) -> N
     commands = winner_section.build_commands_section(summary).values["commands"]
     (again,) = (each for each in commands if each["title"] == "Train the champion again")
     assert "--seed=7" in again["text"]
+
+
+def test_the_champions_settings_are_in_whole_words() -> None:
+    spec = TrialSpec(hidden=(72, 69), batch_norm="before", learning_rate=0.0242)
+    assert winner_section.describe_in_words(spec) == (
+        "hidden layers 72-69 · batch norm before the activation · adam, learning rate 0.0242"
+    )
+    assert winner_section.describe_in_words(TrialSpec(hidden=())).startswith(
+        "no hidden layer · adam"
+    )
+
+
+@pytest.mark.parametrize(("count", "number"), [(12, 2), (13, 1), (26, 1)])
+def test_many_classes_have_one_wide_confusion_matrix_with_numbers(
+    study: StudyRun, count: int, number: int
+) -> None:
+    cells = tuple(tuple(int(row == column) for column in range(count)) for row in range(count))
+    classes = tuple(f"class {index}" for index in range(count))
+    many = replace(study, classes=classes, readings=(replace(READING, confusion=cells),))
+    plots = confusion_matrix.build_plots(make_summary(many))
+    assert len(plots) == number
+    assert plots[0].wide == (number == 1)
+    assert plots[0].figure.data[0].texttemplate == "%{text}"
+
+
+def test_a_note_is_below_the_title_of_its_plot(study: StudyRun) -> None:
+    page = build_study_page(make_summary(study))
+    notes = [plot.note for section in page.sections for plot in section.all_plots if plot.note]
+    assert notes
+    html = page.render_inline()
+    assert html.count('</figcaption><p class="note">') == len(notes)
+    assert not any(note in section.text for section in page.sections for note in notes)
+
+
+@pytest.mark.parametrize(("epochs", "step"), [(2, 1), (30, None)])
+def test_few_epochs_have_a_tick_each(epochs: int, step: int | None) -> None:
+    run = make_run(0, "COMPLETE", [0.5] * epochs)
+    curves = learning_curves.compute_learning_curves([(0, run)])
+    assert learning_curves.build_curve_plots(curves)[0].figure.layout.xaxis.dtick == step

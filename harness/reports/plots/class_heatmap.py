@@ -53,7 +53,8 @@ def build_plots(summary: Summary) -> list[Plot]:
         return []
     selection = f"{len(data.numbers)} of {data.total} complete trials"
     title = f"Trials by class: {selection}, accuracy minus the class's median"
-    return [Plot("classmap", title, draw_class_heatmap(data), wide=True)]
+    note = "The class with the lowest median accuracy is on the left, the best trial at the top."
+    return [Plot("classmap", title, draw_class_heatmap(data), wide=True, note=note)]
 
 
 def compute_class_heatmap(study: StudyRun) -> ClassHeatmap:

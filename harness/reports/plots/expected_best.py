@@ -35,11 +35,10 @@ def build_plots(summary: Summary) -> list[Plot]:
 
 def describe_expected_best(best: ExpectedBest) -> str:
     return (
-        f"The blue line is the expected best of n trials drawn at random from the {best.trials} "
-        "that gave a result, and the band holds 90 % of the draws: "
-        f"{best.describe_sufficient_trials()}. The grey line is the best of the first n trials of "
-        "the search; a sampler that learns makes later trials better than earlier ones. A pruned "
-        "trial counts with its best value before pruning."
+        "Would fewer trials have been enough? The blue line is the expected best of n trials drawn "
+        f"at random from the {best.trials} with a result; the band holds 90 % of the draws: "
+        f"{best.describe_sufficient_trials()}. The grey line is the best of the first n trials; a "
+        "sampler that learns makes later trials better. A pruned trial counts with its best value."
     )
 
 

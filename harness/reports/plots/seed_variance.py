@@ -44,6 +44,8 @@ MAX_LETTERS = 24
 """Of a setting's name on the axis."""
 SPREAD, MAX_SPREAD = 0.12, 0.15
 """The distance of seeds with the same score, and their largest distance from their row."""
+MAX_WRAPPED = 8
+"""With more settings, a name has one line."""
 LINE_LETTERS, MAX_LINES = 60, 6
 """Of a setting's name in the hover text."""
 
@@ -140,7 +142,12 @@ def draw_settings(overview: SettingsOverview) -> go.Figure:
         legend=LEGEND_ABOVE,
         margin={"t": 34},
     )
-    label_rows(figure, _shorten_names([entry.short_name for entry in entries]))
+    names = [entry.short_name for entry in entries]
+    is_short = len(entries) <= MAX_WRAPPED  # there is room for two lines a row
+    label_rows(
+        figure,
+        [_wrap_name(name, MAX_LETTERS, 2) for name in names] if is_short else _shorten_names(names),
+    )
     figure.update_xaxes(
         title_text=overview.score.full_name,
         range=list(_compute_axis_range(overview)),
@@ -280,6 +287,6 @@ def _compute_axis_range(overview: SettingsOverview) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _wrap_name(name: str) -> str:
-    lines = textwrap.wrap(name, LINE_LETTERS) or [""]
-    return "<br>".join(escape_label(line, LINE_LETTERS) for line in lines[:MAX_LINES])
+def _wrap_name(name: str, letters: int = LINE_LETTERS, most: int = MAX_LINES) -> str:
+    lines = textwrap.wrap(name, letters, max_lines=most, placeholder=" …") or [""]
+    return "<br>".join(escape_label(line, letters) for line in lines)
