@@ -158,6 +158,12 @@ def test_data_that_cannot_be_used_is_one_line(data: Any, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_a_name_that_is_no_file_name_is_one_plain_line() -> None:
+    message = "[study] name: must be letters, digits, '.', '_' and '-', at most 100, and begin with"
+    with pytest.raises(ConfigError, match=re.escape(message) + ".*, not 'my study'"):
+        harness.Study("my study", "digits")
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
