@@ -186,15 +186,10 @@ def test_messages_name_data_of_memory_without_its_file(tmp_path: Path) -> None:
         "Study 'x': [data] target: column 'rent' of the frame holds numbers such as 0.5"
     )
     display = Lines()
-    study = harness.Study(
-        "y", frame, target="rent", task="regression", trials=1,
-        train={"epochs": 1, "batch_size": 8},
-        space={"learning_rate": [0.1]},
-    )  # fmt: skip
-    study.run(home=tmp_path, workers=0, device="cpu", test=False, confirm=False, progress=display)
-    notes = [line for line in display.lines if "examples to validate" in line]
-    assert notes
-    assert all(line.startswith("the frame: only") for line in notes)
+    with use_python_words(study, tmp_path, display) as watcher:
+        for name in (study._data_name(tmp_path), study._data_name(tmp_path / "other")):
+            watcher.message(f'{name}: left out a b; set [data.columns] "a b" = "category"')
+    assert display.lines == 2 * ['the frame: left out a b; add columns={"a b": "category"}']
 
 
 def test_a_changed_study_is_refused_in_the_words_of_python(tmp_path: Path) -> None:
