@@ -116,7 +116,8 @@ def predict(
         probabilities: return the probability of each class [N, classes] instead.
 
     Returns:
-        An array [N] of class names, or of numbers for a regression.
+        An array [N] of numbers for a regression, else of classes: for rows the values of the
+        target, for arrays and images the names, which are text.
 
     Raises:
         UserError: there is no such model, or the inputs do not fit it.

@@ -141,8 +141,9 @@ class StudyResult:
     def predict(self, inputs: Any, *, probabilities: bool = False) -> Array:
         """Return the champion's predictions for arrays, tensors, frames or image files.
 
-        They are class names, or numbers for a regression. `probabilities` returns the probability
-        of each of `classes` instead. See `harness.predict`. Raises DataError.
+        They are numbers for a regression, else classes: for the rows of a frame the values of the
+        target, for arrays and images the names, which are text. `probabilities` returns the
+        probability of each of `classes` instead. See `harness.predict`. Raises DataError.
         """
         from harness.api.predictions import predict_inputs
 

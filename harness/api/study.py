@@ -49,11 +49,12 @@ class Study:
         settings: a list of settings to compare instead of a search: the [[trial]] tables.
         first: the [[first]] tables: settings that a search tries first.
         confirm: how the best settings are trained again: the keys of [confirm].
-        keys: the keys of [study] and [data], such as `trials`, `timeout`, `target`, `task`.
+        keys: the keys of [study], such as `trials`, `timeout` and `sampler`, and of [data], such as
+            `target`, `task` ("regression" predicts a number), `validation`, `test` and `group`.
 
     Raises:
         ConfigError: an argument is wrong.
-        DataError: the data is of an unknown type.
+        DataError: the data is of an unknown type, or a frame does not have the target.
 
     Examples:
         >>> study = harness.Study(

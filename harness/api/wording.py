@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ WORDS = {
     "use --fresh, which": "run it with fresh=True, which",
 }
 """What errors say of the command line, and the same in Python."""
+COLUMN_ADVICE = re.compile(r'set \[data\.columns\] "?([^"]+?)"? = ("[\w-]+")')
+"""What messages say of a column in a study file."""
 
 
 class _ShortMessages:
@@ -36,6 +39,7 @@ class _ShortMessages:
         self._display.stage(text)
 
     def message(self, text: str) -> None:
+        text = COLUMN_ADVICE.sub(r'add columns={"\1": \2}', text)
         self._display.message(self._study._name_files(text, self._home))
 
     def refresh(self, progress: Progress) -> None:

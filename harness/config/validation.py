@@ -19,6 +19,9 @@ LAYER_KEYS = ("depth", "width")
 """The keys of [space] that are no TrialSpec field: together they give `hidden`."""
 EXPECTED = {"hidden": "must be a list of widths such as [300, 100]"}
 """What a field must be, where pydantic's own words do not help."""
+NAME_RULE = (
+    "must be letters, digits, '.', '_' and '-', at most 100, and begin with a letter or a digit"
+)
 
 
 @cache
@@ -79,6 +82,8 @@ def describe_error(error: ValidationError, model: type[BaseModel] | None = None)
         return message  # a check of the table as a whole, which names the key itself
     message = message[0].lower() + message[1:]
     message = EXPECTED.get(key, message)
+    if problem["type"] == "string_pattern_mismatch":
+        message = NAME_RULE
     if problem["type"] not in ("missing", "value_error"):
         message += f", not {problem['input']!r}"
     return f"{key}: {message}" if key else message
