@@ -143,24 +143,20 @@ def _fit_classifiers(x: Values, y: Values, splits: Splits) -> dict[str, Predict]
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    counts = np.bincount(y)
-    counts = counts[counts > 0]
-    # Early stopping sets examples of each class aside, which fails for a class of one.
-    trees = HistGradientBoostingClassifier(
-        random_state=0, early_stopping="auto" if counts.min() > 1 else False
-    )
-    models: dict[str, Any] = {MAJORITY_CLASS: DummyClassifier()}
-    if len(counts) > 1:
-        models[LOGISTIC_REGRESSION] = make_pipeline(
-            StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS)
-        )
-        models[BOOSTED_TREES] = trees
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return {
-            name: _predict_all_classes(model.fit(x, y), len(splits.classes))
-            for name, model in models.items()
-        }
+    models: dict[str, Any] = {MAJORITY_CLASS: DummyClassifier().fit(x, y)}
+    counts = np.bincount(y, minlength=len(splits.classes))
+    if (counts > 0).sum() > 1:
+        line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            models[LOGISTIC_REGRESSION] = line.fit(x, y)
+    # Early stopping, the default from 10,000 examples on, fails for a class of one example; and
+    # without it boosting may diverge there.
+    rows = counts[y] > 1 if (counts > 1).sum() > 1 else slice(None)
+    if len(np.unique(y[rows])) > 1:
+        trees = HistGradientBoostingClassifier(random_state=0)
+        models[BOOSTED_TREES] = trees.fit(x[rows], y[rows])
+    return {name: _predict_all_classes(each, len(counts)) for name, each in models.items()}
 
 
 def _predict_all_classes(model: Any, classes: int) -> Predict:
