@@ -66,7 +66,7 @@ from harness.data.types import Array, DataOptions, DatasetArrays, LabelType
 from harness.errors import DataError
 from harness.scoring.table_transform import TableTransform
 
-FORMAT = 9
+FORMAT = 10
 """Version of these files: increase it when their layout or meaning changes."""
 EARLIER_VALUES = ("integers 0 to 65535", "transparent on white")
 """`DatasetArrays.values` that version 0.1.0 converted to the same bits: the split's hash stays."""
