@@ -58,9 +58,9 @@ def test_the_sentence_names_the_better_one_and_whether_the_difference_shows(
 ) -> None:
     assert search.reading is not None
     score = search.reading.score
-    own = f"{score:.4f}"
+    shown = f"{score:.4f}"
     better = beside(search, majority=(0.2, 1e-9), line=(0.5, 1e-9), trees=(score + 0.02, 0.62))
-    sentence = f"gradient-boosted trees reach {score + 0.02:.4f}; the champion's {own} is "
+    sentence = f"gradient-boosted trees reach {score + 0.02:.4f}; the champion's {shown} is "
     verdict = judge_baselines(better)
     assert verdict is not None
     assert verdict.describe() == f"{sentence}not significantly lower (McNemar p = 0.62)"
@@ -72,12 +72,12 @@ def test_the_sentence_names_the_better_one_and_whether_the_difference_shows(
     assert worse is not None
     assert worse.winner == "champion"
     assert worse.describe() == (
-        f"logistic regression reaches {score - 0.1:.4f}; the champion's {own} is significantly "
+        f"logistic regression reaches {score - 0.1:.4f}; the champion's {shown} is significantly "
         "higher (McNemar p = 0.02)"
     ), "0.01 is adjusted for two baselines by Holm's method"
     equal = judge_baselines(beside(search, trees=(score, 1.0)))
     assert equal is not None
-    assert equal.describe() == f"gradient-boosted trees reach {own}, as the champion does"
+    assert equal.describe() == f"gradient-boosted trees reach {shown}, as the champion does"
 
 
 def test_an_earlier_champions_test_does_not_count(search: Summary) -> None:

@@ -17,6 +17,12 @@ from harness.analysis.corrected_score import CorrectedScore
 from harness.analysis.summary import Summary, load_summary
 from harness.cli.summary_screen import MAX_LINES, print_summary
 from harness.metrics import ACCURACY
+from harness.models.baselines import (
+    BOOSTED_TREES,
+    Baselines,
+    ChampionTest,
+    ClassBaselineMetrics,
+)
 from harness.system.terminal import align_labels
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import CONFIRM_FACT, StudyRun
@@ -49,6 +55,17 @@ def test_a_search(search: Summary, monkeypatch: pytest.MonkeyPatch, width: int) 
     screen = render(search, monkeypatch, width)
     assert max(map(len, screen.splitlines())) <= width
     assert_screen(f"summary_of_a_search_{width}", screen)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_search_on_a_table_names_the_best_baseline(
+    search: Summary, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    test = ChampionTest(search.model_run.uid, 1000, 20, 24, 0.62)
+    trees = ClassBaselineMetrics(0.9722, 0.11, (0.95, 0.98), test)
+    baselines = Baselines({"test": {BOOSTED_TREES: trees}})
+    screen = render(replace(search, baselines=baselines), monkeypatch, width)
+    assert_screen(f"summary_of_a_table_{width}", screen)
 
 
 def confirm(search: Summary, failed: int = 0) -> Summary:
