@@ -646,6 +646,7 @@ def test_each_plot_is_saved_as_png_svg_and_csv(watched: WatchedPage, report_path
         figure = page.locator("figure", has=page.locator(f"#plot-{name}"))
         figure.hover()
         for kind in ("PNG", "SVG", "CSV"):
+            page.wait_for_timeout(120)  # Chromium drops more than 10 downloads in a second
             with page.expect_download() as download:
                 figure.get_by_role("button", name=kind, exact=True).click()
             assert download.value.suggested_filename == f"{name}.{kind.lower()}"

@@ -1,12 +1,16 @@
 "use strict";
 // Downloads: each plot as PNG, SVG and CSV, each table as CSV and LaTeX. Nothing leaves the page.
 
-function saveFile(name, type, text) {
+const KEPT_MS = 60000;  // a download that starts late still needs its address
+
+function saveFile(name, type, content) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], {type}));
+  link.href = URL.createObjectURL(new Blob([content], {type}));
   link.download = name;
+  document.body.append(link);
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href));
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
 }
 
 // MLflow shows a report in a frame that blocks downloads, without an error that a script can catch.
@@ -84,9 +88,12 @@ function tabulate({data, layout}) {
   return [head, ...rows].map(row => row.filter((_, column) => used[column]));
 }
 
-function savePlot(plot, format) {
+async function savePlot(plot, format) {
   const {element} = plot, {width, height} = element.getBoundingClientRect(), paper = getComputedStyle(document.body).backgroundColor;
-  return Plotly.downloadImage({data: element.data, layout: {...element.layout, paper_bgcolor: paper}}, {format, width, height, scale: format === "png" ? 2 : 1, filename: plot.name});
+  const figure = {data: element.data, layout: {...element.layout, paper_bgcolor: paper}}, scale = format === "png" ? 2 : 1;
+  const image = await Plotly.toImage(figure, {format, width, height, scale, imageDataOnly: true});
+  const content = format === "png" ? Uint8Array.from(atob(image), letter => letter.charCodeAt(0)) : image;
+  saveFile(`${plot.name}.${format}`, format === "png" ? "image/png" : "image/svg+xml", content);
 }
 
 function addPlotDownloads(plot) {
