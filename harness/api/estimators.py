@@ -118,7 +118,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]
             )
             self.study_name_ = study.name
             self._recorded: RecordedModel = result.load_recorded_model()
-            if self.model is None:  # so that a row's result does not depend on the rows beside it
+            if self.model is None:  # in float32, a row's result depends on the other rows
                 self._recorded.module.double()
         except UserError as error:
             raise ValueError(str(error)) from None

@@ -216,7 +216,11 @@ def _stack_examples(dataset: Any) -> dict[str, Array]:
         raise DataError(
             f"data: {type(dataset).__name__} does not give (input, label) pairs by index ({error})"
         ) from None
-    return {
-        "x": np.stack([_to_array(each, "an input") for each in inputs]),
-        "y": np.array([_to_array(each, "a label").item() for each in labels]),
-    }
+    arrays = [_to_array(each, "an input") for each in inputs]
+    targets = [_to_array(each, "a label") for each in labels]
+    for what, values in (("inputs", arrays), ("labels", targets)):
+        if len(shapes := {each.shape for each in values}) > 1:
+            raise DataError(
+                f"data: {what} have different shapes: {sorted(shapes)[:3]}; make them equal"
+            )
+    return {"x": np.stack(arrays), "y": np.stack(targets)}

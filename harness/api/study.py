@@ -137,7 +137,7 @@ class Study:
         return format_toml(tables)
 
     def write(self, home: str | Path = "mlruns") -> Path:
-        """Write the study file, and the data and the model of memory beside it; return its path.
+        """Write the study file, with data and model from memory in its folder; return its path.
 
         A study from a file is not written again.
         """

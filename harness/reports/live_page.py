@@ -1,8 +1,8 @@
 """The page of a recorded study; while the study runs, it is written again every few seconds.
 
-A page that was opened from a file cannot fetch anything. So the newest page is also written to a
-script beside it, which an open page loads; see templates/live.js. A running study's page shows no
-result of the test set.
+A page that was opened from a file cannot fetch anything. So the newest page is also written as a
+script in its folder, which an open page loads; see templates/live.js. A running study's page shows
+no result of the test set.
 """
 
 from __future__ import annotations

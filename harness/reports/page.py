@@ -95,7 +95,7 @@ class Page:
     """How far an unfinished study is; shown below the title."""
 
     def write(self, path: Path, interval: float = 0.0) -> None:
-        """Write the page atomically, with plotly.js in a file beside it.
+        """Write the page atomically, with plotly.js as a file in its folder.
 
         An open page updates itself to this one if it was written with an `interval` in seconds.
         """

@@ -232,6 +232,16 @@ class Pairs(Dataset[Any]):
         return torch.from_numpy(X[index]), int(Y[index])
 
 
+class Ragged(Pairs):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.zeros(index + 1), 0
+
+
+def test_examples_of_different_shapes_are_one_line() -> None:
+    with pytest.raises(DataError, match=r"inputs have different shapes, such as \[1\], \[2\]"):
+        read_memory(Ragged())
+
+
 @pytest.mark.parametrize(
     "data",
     [
