@@ -219,8 +219,8 @@ def _stack_examples(dataset: Any) -> dict[str, Array]:
     arrays = [_to_array(each, "an input") for each in inputs]
     targets = [_to_array(each, "a label") for each in labels]
     for what, values in (("inputs", arrays), ("labels", targets)):
-        if len(shapes := {each.shape for each in values}) > 1:
-            raise DataError(
-                f"data: {what} have different shapes: {sorted(shapes)[:3]}; make them equal"
-            )
+        shapes = sorted({each.shape for each in values})
+        if len(shapes) > 1:
+            few = ", ".join(str(list(shape)) for shape in shapes[:3])
+            raise DataError(f"data: {what} have different shapes, such as {few}; make them equal")
     return {"x": np.stack(arrays), "y": np.stack(targets)}
