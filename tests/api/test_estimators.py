@@ -41,6 +41,7 @@ def test_scikit_learn_accepts_the_estimator(kind: Any, home: Path) -> None:
     assert len(results) > 45
 
 
+@pytest.mark.slow
 def test_a_sweep_is_a_step_of_a_pipeline(home: Path) -> None:
     table = load_wine(as_frame=True)
     names = table.target_names[table.target]
