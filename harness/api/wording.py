@@ -22,7 +22,8 @@ WORDS = {
     "rerun the same command to continue": "run it again to continue",
     "use the same --set as before": "use the same settings as before",
     " (--set study.name=": " (",
-    "use --fresh, which": "run it with fresh=True, which",
+    "use --fresh": "run it with fresh=True",
+    "with --fresh": "with fresh=True",
 }
 """What errors say of the command line, and the same in Python."""
 COLUMN_ADVICE = re.compile(r'set \[data\.columns\] "?([^"]+?)"? = ("[\w-]+")')

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
-from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -41,14 +40,13 @@ def test_scikit_learn_accepts_the_estimator(kind: Any, home: Path) -> None:
     assert len(results) > 45
 
 
-@pytest.mark.slow
-def test_a_sweep_is_a_step_of_a_pipeline(home: Path) -> None:
+def test_labels_are_texts_and_probabilities_add_up(home: Path) -> None:
+    """`cross_val_score` of a pipeline is a block of docs/reference/python-api.md."""
     table = load_wine(as_frame=True)
     names = table.target_names[table.target]
     pipeline = make_pipeline(StandardScaler(), make(harness.SweepClassifier, home))
-    scores = cross_val_score(pipeline, table.data, names, cv=2)
-    assert scores.min() > 0.85
     pipeline.fit(table.data, names)
+    assert (pipeline.predict(table.data) == names).mean() > 0.85
     np.testing.assert_allclose(pipeline.predict_proba(table.data).sum(1), 1)
 
 

@@ -110,7 +110,7 @@ class Study:
             tracking_uri=self.uri,
             device="cpu",
             workers=0,
-            watcher=display,
+            progress=display,
         )
 
     def check(self, server: str) -> None:

@@ -55,7 +55,7 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_node(
             tracking_uri=server.url,
             data_dir=real_data,
             overrides=SMALL,
-            watcher=NodeKiller(nodes),
+            progress=NodeKiller(nodes),
         )
         assert result.test is not None
         workspace = Workspace(Path("mlruns"), storage)

@@ -49,7 +49,7 @@ def test_the_second_study_is_refused_and_changes_nothing(tmp_path: Path) -> None
     assert len(more.trials) == 3
 
     shutil.rmtree(here / "optuna")  # the Optuna record is lost
-    with pytest.raises(StudyError, match=r"restore its Optuna record from a backup; .* --fresh"):
+    with pytest.raises(StudyError, match=r"restore its Optuna record from a backup; .* fresh=True"):
         sweep(here, uri)
     restarted = sweep(here, uri, fresh=True)
     assert restarted.summary.study.uid != first.summary.study.uid
