@@ -75,7 +75,7 @@ def test_a_study_killed_at_random_times_ends_as_an_undisturbed_one(tmp_path: Pat
         )
         # On a machine of any speed: after some more records, at a random moment. What writes no
         # journal is tested with failpoints.
-        target = get_size(file) + rng.randint(1, 24000)
+        target = get_size(file) + rng.randint(1, 16000)
         while process.poll() is None and get_size(file) < target:
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.1))

@@ -110,7 +110,7 @@ class Study:
             tracking_uri=self.uri,
             device="cpu",
             workers=0,
-            progress=display,
+            progress=display or False,
         )
 
     def check(self, server: str) -> None:
