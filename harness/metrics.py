@@ -17,6 +17,8 @@ from harness.stats.proportions import compute_interval
 
 Z_95 = 1.96
 """Half-width of a 95 % confidence interval of the normal distribution, in standard errors."""
+ONE_STANDARD_ERROR = 0.6827
+"""The confidence of an interval that extends one standard error to either side."""
 OBJECTIVES: dict[Task, tuple[Objective, ...]] = {
     "classes": ("val/accuracy", "val/loss"),
     "regression": ("val/rmse", "val/mae", "val/loss"),
@@ -152,6 +154,18 @@ class Score:
 
 
 ACCURACY = Score()
+
+
+def estimate_standard_error(objective: Objective, result: HasScore) -> float | None:
+    """Return the standard error of a result's objective; None if it is not known."""
+    if objective == "val/rmse" and result.interval is not None:
+        # The lower half: the upper one also allows for large errors that these examples lack.
+        return (result.score - result.interval[0]) / Z_95
+    correct, examples = count_correct(result.confusion)
+    if not is_higher_better(objective) or not examples:
+        return None
+    low, high = compute_interval(correct, examples, ONE_STANDARD_ERROR)
+    return (high - low) / 2
 
 
 def read_score(definition: Mapping[str, Any]) -> Score:

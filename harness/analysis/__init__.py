@@ -16,6 +16,7 @@ Everything here reads records and trains nothing.
     tied_trials           the trials that are statistically indistinguishable from the champion
     trial_ranks           the order of a finished study's trials in MLflow's UI
     expected_best         the expected best of n trials: how many were worth running
+    early_stop            why a search ended before its last trial, and what that saved
     selection_bias        by how much the best score of a search is too good
     test_selection_bias   what choosing on the test set would have cost
     data_quality          data leakage and class balance, as recorded

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.metrics import OBJECTIVE_NAMES, Z_95, format_objective, is_higher_better
-from harness.results import Objective, count_correct
-from harness.stats.proportions import compute_interval
+from harness.metrics import (
+    OBJECTIVE_NAMES,
+    estimate_standard_error,
+    format_objective,
+    is_higher_better,
+)
+from harness.results import Objective
+from harness.stats.best_of_n import compute_best_of_n_means, compute_best_of_n_quantiles
 from harness.tracking.types import RunRecord, StudyRun
 
 MAX_CURVE_POINTS = 1000
@@ -33,12 +36,8 @@ MIN_TRIALS = 5
 REPORTED_N = (5, 10, 20, 50, 100, 200, 500, 1000)
 """Values of n in the summary: the last MAX_REPORTED of those below N."""
 MAX_REPORTED = 3
-ONE_STANDARD_ERROR = 0.6827
-"""The confidence of an interval that extends one standard error to either side."""
 LOSS_TOLERANCE = 0.01
 """The tolerance for a loss or MAE, as a share of the best value."""
-QUANTILES = (0.05, 0.95)
-"""Quantiles of the best of n that are computed along with its mean."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,8 @@ def compute_expected_best(study: StudyRun) -> ExpectedBest | None:
     ranked, higher = study.rank_trials(), is_higher_better(study.objective)
     if study.is_grid_or_list or not ranked:
         return None
-    values, error = _collect_values(study, ranked[0]), _estimate_standard_error(study, ranked[0])
+    values = _collect_values(study, ranked[0])
+    error = estimate_standard_error(study.objective, ranked[0])
     if len(values) < MIN_TRIALS or (higher and error is None):
         return None
     mean = compute_best_of_n_means(values, higher)
@@ -174,35 +174,6 @@ def compute_expected_best(study: StudyRun) -> ExpectedBest | None:
     )
 
 
-def compute_best_of_n_means(values: Sequence[float], higher_is_better: bool) -> list[float]:
-    """Return the expected best of n of the N values, drawn without replacement, for n = 1 to N.
-
-    E[max of n] = sum over i of C(i - 1, n - 1) / C(N, n) * v(i), v ascending (Tang and others,
-    2020). It is summed by parts: with F(i) = C(i, n) / C(N, n), the share of the choices from the i
-    smallest values, it is v(N) minus the sum of F(i) (v(i + 1) - v(i)). All terms have the same
-    sign, and F for n is F for n - 1 times (i - n + 1) / (N - n + 1), at most 1. So nothing
-    overflows and nothing cancels.
-    """
-    ascending = _sort_ascending(values, higher_is_better)
-    gaps = np.diff(ascending)
-    means = [float(ascending[-1] - share[:-1] @ gaps) for share in _iterate_shares(len(ascending))]
-    return means if higher_is_better else [-value for value in means]
-
-
-def compute_best_of_n_quantiles(
-    values: Sequence[float], higher_is_better: bool
-) -> tuple[list[float], list[float]]:
-    """Return the 5 % and the 95 % quantiles of the best of n, for n = 1 to N."""
-    ascending = _sort_ascending(values, higher_is_better)
-    last = len(ascending) - 1
-    rows = [
-        np.searchsorted(share, QUANTILES).clip(max=last)
-        for share in _iterate_shares(len(ascending))
-    ]
-    low, high = ([float(ascending[row[end]]) for row in rows] for end in (0, 1))
-    return (low, high) if higher_is_better else ([-v for v in high], [-v for v in low])
-
-
 def _collect_values(study: StudyRun, champion: RunRecord) -> list[float]:
     """Return the objective of every trial that gave a result, by number."""
     best = champion.objective_value(study.objective)
@@ -214,32 +185,3 @@ def _collect_values(study: StudyRun, champion: RunRecord) -> list[float]:
         if run.state in ("COMPLETE", "PRUNED") and value is not None and math.isfinite(value):
             values.append(worse_of(value, best))
     return values
-
-
-def _estimate_standard_error(study: StudyRun, run: RunRecord) -> float | None:
-    """Return the standard error of a trial's objective; None if it is not known."""
-    if study.objective == "val/rmse" and run.interval is not None:
-        # The lower half: the upper one also allows for large errors that these examples lack.
-        return (run.score - run.interval[0]) / Z_95
-    correct, examples = count_correct(run.confusion)
-    if not is_higher_better(study.objective) or not examples:
-        return None
-    low, high = compute_interval(correct, examples, ONE_STANDARD_ERROR)
-    return (high - low) / 2
-
-
-def _sort_ascending(values: Sequence[float], higher_is_better: bool) -> npt.NDArray[np.float64]:
-    """Sort from the worst to the best; if lower is better, the values are negated first."""
-    array = np.array(values, np.float64)
-    return np.sort(array if higher_is_better else -array)
-
-
-def _iterate_shares(count: int) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield for n = 1 to `count` an array [count].
-
-    Its entry i - 1 is the share of all choices of n that take only from the i smallest values.
-    """
-    smallest, share = np.arange(1, count + 1), np.ones(count)
-    for n in range(1, count + 1):
-        share = share * (np.maximum(smallest - n + 1, 0) / (count - n + 1))
-        yield share

@@ -86,6 +86,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_settings(study),
         Fact("data", "data", describe_data_quality(study), describe_test_overlap(study)),
         _build_trials(study),
+        _build_early_stop(summary),
         *_build_locations(summary),
     )
 
@@ -276,6 +277,12 @@ def _build_trials(study: StudyRun) -> Fact:
     short = f"{format_count(total, 'trial')}: {states}{retries}; trained {time} on {device}"
     value = {state.lower(): n for state, n in counts.items()}
     return Fact("trials", "trials", text, short, value)
+
+
+def _build_early_stop(summary: Summary) -> Fact:
+    stop = summary.early_stop
+    text = stop.describe() if stop else ""
+    return Fact("stop", "stopped", text, text, stop and stop.to_dict())
 
 
 def _build_locations(summary: Summary) -> list[Fact]:

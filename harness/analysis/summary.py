@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank_confirmed_settings
 from harness.analysis.contenders import Contenders
 from harness.analysis.corrected_score import CorrectedScore, compute_corrected_score
+from harness.analysis.early_stop import EarlyStop, load_early_stop
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
@@ -72,6 +73,8 @@ class Summary:
     """For a search that was confirmed on new splits."""
     setting_differences: Contenders | None = None
     """For a grid or list."""
+    early_stop: EarlyStop | None = None
+    """Why the search ended before its last trial; None if it did not."""
 
     @property
     def model_run(self) -> RunRecord:
@@ -209,6 +212,7 @@ def load_summary(
         compute_test_selection_bias(tracker, study, champion),
         compute_corrected_score(tracker, study, champion),
         compare_recorded_settings(tracker, study),
+        load_early_stop(tracker, study),
     )
 
 

@@ -144,7 +144,7 @@ def _close_stale(workspace: Workspace, name: str, uri: str, snapshot: Snapshot) 
         with workspace.open_outbox(name, uri) as outbox:
             recover_trials(search, outbox)
             outbox.flush()
-            outbox.ended_cleanly = search.is_settled
+            outbox.ended_cleanly = search.has_ended_all
         return
     for number in list(search.stale):  # its run follows in the next round
         search.tell_interrupted(number, search.requeue(number, DIED, blamed=False))

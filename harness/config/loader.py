@@ -180,6 +180,8 @@ def _parse_first(
         with file.checking("study"):
             if study.warm_start:
                 raise ValueError(f"warm_start: a {study.sampler} samples nothing; leave it out")
+            if study.stop_when != "never":
+                raise ValueError(f"stop_when: a {study.sampler} runs all its trials; leave it out")
         if file.first:
             raise ConfigError(
                 f"{file.source}: [[{FIRST_TABLE}]]: a {study.sampler} samples nothing; leave it out"

@@ -48,15 +48,18 @@ def apply_override(
 
 
 def _parse_value(override: str, text: str) -> Any:
-    """A TOML value; a bare word is a string, and `.001` and `1.` are numbers too."""
+    """A TOML value; bare words are a string, and `.001` and `1.` are numbers too."""
     for attempt in (text, re.sub(POINT_FIRST, r"\g<1>0.", re.sub(POINT_LAST, ".0", text))):
         try:
             return tomllib.loads(f"value = {attempt}")["value"]
         except tomllib.TOMLDecodeError:
             continue
-    if re.fullmatch(r"[\w.:/-]+", text):
+    advice = explain_value(text)
+    if re.fullmatch(r"[\w.:/-]+", text) or (
+        not advice and re.fullmatch(r"[\w.:/-]+( [\w.:/-]+)*", text)
+    ):
         return text
-    advice = explain_value(text) or "write lists as [300,100]"
+    advice = advice or "write lists as [300,100]"
     raise ConfigError(f"--set {override}: {text!r} is not a TOML value; {advice}")
 
 

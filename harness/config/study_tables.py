@@ -41,10 +41,10 @@ class StudyTable(Table):
     objective: Objective = "val/accuracy"
     """The metric by which trials are compared and pruned; `val/rmse` by default for a
     regression."""
-    sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
-    """How settings are chosen. `tpe`, `random` and `qmc` draw them from [space]; `grid` takes every
-    combination of the choices in [space]; `list` takes the [[trial]] tables, and is the default
-    where there are any."""
+    sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"] = "tpe"
+    """How settings are chosen. `tpe` (Parzen estimators), `gp` (a Gaussian process), `random` and
+    `qmc` (quasi-random) draw them from [space]; `grid` takes every combination of the choices in
+    [space]; `list` takes the [[trial]] tables, and is the default where there are any."""
     seeds: int = Field(default=1, ge=1, le=MAX_TRIALS)
     """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
@@ -54,6 +54,10 @@ class StudyTable(Table):
     [space] has them."""
     timeout: str | None = None
     """Start no trial after this time: `90s`, `10m`, `2h`. No limit by default."""
+    stop_when: str = "never"
+    """When a search ends before its last trial: `never`; after so many trials without a better
+    one, such as `30 trials`; or `settled`: from 20 trials on, once half of them come within one
+    standard error of the best score (1 % of a loss or MAE)."""
     hung_after: str = "60s"
     """Replace a worker that reports no epoch for this long, and for ten times the slowest epoch."""
 
@@ -62,6 +66,12 @@ class StudyTable(Table):
     def _is_duration(cls, value: str | None) -> str | None:
         if value is not None:
             parse_duration(value)
+        return value
+
+    @field_validator("stop_when")
+    @classmethod
+    def _is_stop_rule(cls, value: str) -> str:
+        parse_patience(value)
         return value
 
 
@@ -190,6 +200,18 @@ class ConfirmTable(Table):
     margin: float = Field(default=0.5, gt=0, le=100)
     """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
     a regression percent of the RMSE."""
+
+
+def parse_patience(stop_when: str) -> int | None:
+    """Parse the number of `30 trials`; None for `never` and `settled`. Raises ValueError."""
+    if stop_when in ("never", "settled"):
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,5}) trials?", stop_when)
+    if not match:
+        raise ValueError(
+            f"{stop_when!r} is no stop rule; write never, settled, or a number such as 30 trials"
+        )
+    return int(match[1])
 
 
 def parse_duration(duration: str) -> float:

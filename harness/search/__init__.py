@@ -2,6 +2,8 @@
 
 open_study    create or continue a study; reject changes
 study         ask for trials, report epochs, tell results, requeue interrupted trials
+retried_trials Optuna studies that know retries
+stop_rule     when a search ends before its last trial
 samplers      the samplers and pruners, by name
 whole_settings the base of samplers that choose all parameters of a trial at once
 first_settings  the settings that a search tries first

@@ -71,10 +71,12 @@ class DistinctSampler(WholeSettingsSampler):
         config: StudyConfig,
         ordinal: int,
         sampled: SampledSettings,
+        draws: int | None = None,
     ) -> None:
+        """`draws`: how often to ask `sampler` before another one is asked; None for MAX_DRAWS."""
         super().__init__({})
         self._sampler, self._config = sampler, config
-        self._ordinal, self._sampled = ordinal, sampled
+        self._ordinal, self._sampled, self._draws = ordinal, sampled, draws or MAX_DRAWS
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -96,7 +98,7 @@ class DistinctSampler(WholeSettingsSampler):
         self._sampler.after_trial(study, trial, state, values)
 
     def _sample(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
-        for _ in range(MAX_DRAWS):
+        for _ in range(self._draws):
             values = self._draw(self._sampler, study, trial)
             if not self._repeats(values):
                 return values

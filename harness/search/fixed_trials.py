@@ -22,6 +22,7 @@ class FixedSearch:
 
     learns = False
     in_flight_limit = None
+    limit = None
 
     def __init__(
         self,

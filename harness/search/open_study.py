@@ -18,10 +18,11 @@ from harness.errors import StoreError, StudyError
 from harness.metrics import is_higher_better
 from harness.search.first_settings import choose_first_params
 from harness.search.frozen_trial import is_started
+from harness.search.retried_trials import OrderedRetriesStudy
 from harness.search.samplers import make_pruner
 from harness.search.storage.base import StudyStorage
 from harness.search.storage.journal import JournalFolder
-from harness.search.study import OrderedRetriesStudy, Search
+from harness.search.study import Search
 from harness.system.failpoints import failpoint
 from harness.tracking.types import SET_ASIDE_REASON
 

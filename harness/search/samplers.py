@@ -16,7 +16,7 @@ from optuna.pruners import (
     NopPruner,
     SuccessiveHalvingPruner,
 )
-from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.search_space import IntersectionSearchSpace
 
 from harness.config.schema import StudyConfig
@@ -36,6 +36,8 @@ class SamplerType:
     """See `make_sampler`."""
     learns: bool = False
     """Whether it uses the results of earlier trials."""
+    draws: int | None = None
+    """How often it is asked for settings that no trial has had; None for the default."""
 
 
 def make_sampler(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
@@ -126,6 +128,18 @@ def _make_tpe(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace)
     return sampler
 
 
+def _make_gp(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
+    seed = _derive_seed(config, ordinal)
+    sampler = GPSampler(
+        seed=seed,
+        independent_sampler=RandomSampler(seed=seed),
+        n_startup_trials=RANDOM_TRIALS,
+        warn_independent_sampling=False,  # the widths of layers that not every trial has
+    )
+    sampler._intersection_search_space = space
+    return sampler
+
+
 def _make_random(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
     return RandomSampler(seed=_derive_seed(config, ordinal))
 
@@ -156,6 +170,7 @@ def _make_median(epochs: int) -> BasePruner:
 
 SAMPLERS = {
     "tpe": SamplerType(_make_tpe, learns=True),
+    "gp": SamplerType(_make_gp, learns=True, draws=1),
     "random": SamplerType(_make_random),
     "qmc": SamplerType(_make_qmc),
     "grid": SamplerType(_make_grid_point),

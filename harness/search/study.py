@@ -7,20 +7,21 @@ are enqueued again as a new Optuna trial, its successor.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import FixedTrial, TrialState
 
 from harness.config.schema import GRID_OR_LIST, StudyConfig
-from harness.metrics import get_sort_sign
+from harness.metrics import estimate_standard_error, get_sort_sign
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.search.distinct import DistinctSampler, SampledSettings
 from harness.search.first_settings import FirstSettingsSampler
 from harness.search.frozen_trial import find_ordinal, get_sampled_params, is_interrupted
+from harness.search.retried_trials import PrunerView
 from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, make_sampler, untrainable_error
+from harness.search.stop_rule import ERROR_ATTRIBUTE, Stop, find_stop_reason
 from harness.system.failpoints import failpoint
 from harness.trial import Trial
 
@@ -41,36 +42,6 @@ class Counts:
         return self.complete + self.pruned + self.failed
 
 
-class OrderedRetriesStudy(optuna.Study):
-    """An Optuna study that runs enqueued retries in the order of their ordinals.
-
-    Optuna goes by trial number. A trial that was interrupted twice would then run after one that
-    was sampled later, and the pruner would see their epochs in another order.
-    """
-
-    def _pop_waiting_trial_id(self) -> int | None:
-        waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if not waiting:
-            return None
-        first = min(waiting, key=lambda trial: trial.user_attrs["ordinal"])
-        self._storage.set_trial_state_values(first._trial_id, state=TrialState.RUNNING)
-        return first._trial_id
-
-
-class PrunerView(optuna.Study):
-    """A study as its pruner sees it: without interrupted trials that have a successor.
-
-    Hyperband's brackets depend on the trial number, and a retry has a new number: after an
-    interruption Hyperband may stop other trials than it would have stopped without it.
-    """
-
-    def get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        trials = super().get_trials(deepcopy, states)
-        return [trial for trial in trials if trial.user_attrs.get("successor") is None]
-
-
 class Search:
     """A study's trials, for one driver. Use `open_search` to create one."""
 
@@ -87,6 +58,8 @@ class Search:
         self.replaced = False
         """Whether `open_search` archived a study that had trained nothing."""
         self._running: dict[int, optuna.Trial] = {}
+        self.stop = Stop.read(study.user_attrs.get("stop"), config.study.stop_when)
+        """Why the search ends before its last trial; None if it does not."""
         self._space = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
         frozen = study.get_trials(deepcopy=False)
         self.stale = [trial.number for trial in frozen if trial.state == TrialState.RUNNING]
@@ -114,7 +87,14 @@ class Search:
     def target(self) -> int:
         """The number of trials: as requested, but not more than the space has settings."""
         trials, settings = self.config.study.trials, self.config.count_settings()
-        return trials if settings is None else min(trials, settings + self._sampled.repeats)
+        if settings is not None:
+            trials = min(trials, settings + self._sampled.repeats)
+        return trials if self.stop is None else min(trials, self.stop.trials)
+
+    @property
+    def limit(self) -> int | None:
+        """The number of trials at which a stop rule has ended the search; None if none has."""
+        return None if self.stop is None else self.stop.trials
 
     @property
     def in_flight_limit(self) -> int | None:
@@ -142,7 +122,8 @@ class Search:
         if ordinal < len(self.first):
             sampler = FirstSettingsSampler(self.first[ordinal])
         elif self.config.study.sampler not in GRID_OR_LIST:
-            sampler = DistinctSampler(sampler, self.config, ordinal, self._sampled)
+            draws = SAMPLERS[self.config.study.sampler].draws
+            sampler = DistinctSampler(sampler, self.config, ordinal, self._sampled, draws)
         self._study.sampler = sampler
         trial = self._study.ask()
         failpoint("search.asked")
@@ -209,10 +190,15 @@ class Search:
             self._add_counts(pruned=1)
         else:
             value = result.best.get_objective(self.config.study.objective)
+            if self.config.study.stop_when == "settled":
+                error = estimate_standard_error(self.config.study.objective, result)
+                trial_id = self._study.get_trials(deepcopy=False)[number]._trial_id
+                self._study._storage.set_trial_user_attr(trial_id, ERROR_ATTRIBUTE, error)
             self._study.tell(number, value)
             bisect.insort(self.ranking, self.rank(number, value))
             self._add_counts(complete=1)
         self._forget(number)
+        self._judge_stop()
 
     def tell_failure(self, number: int, reason: str) -> None:
         self._set_reason(number, reason)
@@ -227,8 +213,20 @@ class Search:
         else:
             self.tell_failure(number, reason)
 
+    def _judge_stop(self) -> None:
+        """Apply the stop rule, and record if it ends the search."""
+        study = self.config.study
+        if study.stop_when == "never" or self._next_ordinal >= self.target:
+            return
+        trials = self._study.get_trials(deepcopy=False)
+        reason = find_stop_reason(study.stop_when, trials, study.objective)
+        if reason:
+            self.stop = Stop(study.stop_when, self._next_ordinal, reason)
+            self._study.set_user_attr("stop", self.stop.to_dict())
+            self._study.set_user_attr("requested", self.stop.trials)
+
     @property
-    def is_settled(self) -> bool:
+    def has_ended_all(self) -> bool:
         """Whether every trial has ended."""
         return not self._running and not self.stale
 

@@ -43,6 +43,10 @@ class TrialSource(Protocol):
 
     @property
     def in_flight_limit(self) -> int | None: ...
+    @property
+    def limit(self) -> int | None:
+        """The number of trials at which a stop rule has ended the sweep; None if none has."""
+
     def ask(self) -> Trial: ...
     def report(self, number: int, metrics: EpochMetrics) -> bool: ...
     def rank(self, number: int, value: float) -> tuple[float, int]: ...
@@ -215,6 +219,8 @@ class Driver:
     ) -> None:
         del self.progress.running[running.trial.uid]
         self.progress.counts = self._source.counts
+        if self._source.limit is not None:
+            self.progress.target = min(self.progress.target, self._source.limit)
         self.progress.ended_trials += state != "INTERRUPTED"
         self._watcher.trial_ended(self.progress, running.trial, state, outcome, reason)
 

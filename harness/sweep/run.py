@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -33,7 +34,7 @@ from harness.sweep.status import (
 )
 from harness.sweep.table_record import log_table
 from harness.system.signals import StopFlag
-from harness.tracking.types import FIRST_TRIALS_FACT
+from harness.tracking.types import FIRST_TRIALS_FACT, STOP_FILE
 
 if TYPE_CHECKING:
     from harness.tracking.outbox import OutboxTracker
@@ -94,8 +95,8 @@ def _run_stages(
     stop: StopFlag,
 ) -> Summary:
     """Search, confirm and finalize; skip what an earlier run has finished."""
-    tracker.ended_cleanly = search.is_settled
-    if executor is None and search.is_settled:
+    tracker.ended_cleanly = search.has_ended_all
+    if executor is None and search.has_ended_all:
         from harness.sweep.finalize import load_finished_summary
 
         watcher.stage("reading the record")
@@ -161,7 +162,7 @@ def _keep_outbox_until_settled(tracker: OutboxTracker, search: Search) -> Iterat
     try:
         yield
     finally:
-        tracker.ended_cleanly = search.is_settled
+        tracker.ended_cleanly = search.has_ended_all
 
 
 def _drive_search(
@@ -192,4 +193,10 @@ def _drive_search(
         watcher.message(
             f"time limit of {study.timeout} reached after {done}; to continue:\n"
             f"  {plan.rerun_command}"
+        )
+    if search.stop is not None:
+        tracker.log_file(search.uid, STOP_FILE, json.dumps(search.stop.to_dict()).encode())
+        watcher.message(
+            f"stopped after {search.counts.done} of {format_count(study.trials, 'trial')}: "
+            f"{search.stop.reason}"
         )

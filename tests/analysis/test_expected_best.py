@@ -15,11 +15,10 @@ from scipy.stats import norm
 from harness.analysis.expected_best import (
     MAX_CURVE_POINTS,
     ExpectedBest,
-    compute_best_of_n_means,
-    compute_best_of_n_quantiles,
     compute_expected_best,
 )
 from harness.results import count_correct
+from harness.stats.best_of_n import compute_best_of_n_means, compute_best_of_n_quantiles
 from harness.stats.proportions import compute_interval
 from harness.tracking.types import StudyRun
 from tests.reports.list_study import make_list_study

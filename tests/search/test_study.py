@@ -144,4 +144,4 @@ def test_a_driver_may_die_after_any_line_of_the_journal(
                 requeue(search, number)
             specs = run_trials(search, 3 - search.counts.done)
             assert specs == expected[len(expected) - len(specs) :]
-            assert search.is_settled
+            assert search.has_ended_all
