@@ -27,6 +27,7 @@ Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmo
 BatchNorm = Literal["none", "before", "after"]
 Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
 Loss = Literal["cross-entropy", "mse", "bce"]
+ClassWeights = Literal["none", "balanced"]
 AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
@@ -104,6 +105,11 @@ class TrialSpec:
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes during training, in [0, 1).
     Default 0. Not for a regression."""
+    class_weights: ClassWeights = "none"
+    """Weights of the classes in the training loss. `balanced` gives a class n / (classes * its
+    count) in the training set, as scikit-learn does, so that rare classes count as much as frequent
+    ones. The loss of a batch is the weighted mean, as torch's with `weight=`. Validation and test
+    losses are not weighted. Default `none`. Not for a regression."""
     augment: tuple[AugmentName, ...] = ()
     """Random changes of each training image, new ones in each epoch: `shift` by up to 8 % of its
     side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `flip` half of the images

@@ -269,7 +269,7 @@ def _find_regression_conflicts(
     values = [("train", train), *((TRIAL_TABLE, fields) for fields in settings)]
     values += [
         ("space", {name: value})
-        for name in ("loss", "label_smoothing")
+        for name in ("loss", "label_smoothing", "class_weights")
         for value in _largest_values(space, name)
     ]
     for table, fields in values:
@@ -277,6 +277,8 @@ def _find_regression_conflicts(
             yield table, f"loss: {loss} is for classification; a regression uses mse, leave it out"
         if fields.get("label_smoothing"):
             yield table, "label_smoothing: a regression has no classes to smooth; leave it out"
+        if fields.get("class_weights", "none") != "none":
+            yield table, "class_weights: a regression has no classes to weight; leave it out"
 
 
 def _largest_values(space: SearchSpace, name: str) -> tuple[Any, ...]:

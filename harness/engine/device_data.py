@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -53,6 +54,16 @@ class DeviceData:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def balanced_weights(self) -> Tensor:
+        """Weight of each class, [C]: n / (classes * count) over the classes of the training set.
+
+        A class without training examples has weight 0.
+        """
+        counts = torch.bincount(self.labels[self.rows], minlength=self.classes).double()
+        weights = len(self) / (counts.count_nonzero() * counts)
+        return weights.where(counts > 0, 0).to(self.dtype)
 
     @property
     def inputs(self) -> int:

@@ -99,7 +99,8 @@ class FusedGroup:
         """Put a trial into a slot, in the state in which it left its last one."""
         assert trial.tensors is not None
         self.trials[slot] = trial
-        self.masks.load(slot, trial.spec)
+        is_balanced = trial.spec.class_weights == "balanced"
+        self.masks.load(slot, trial.spec, self.data.balanced_weights if is_balanced else None)
         if self._augmentation is not None:
             self._augmentation.load(slot, trial.spec)
         self.buffer.load(slot, trial.spec, trial.tensors)

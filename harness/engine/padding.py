@@ -29,6 +29,8 @@ class Layout:
     """For each hidden layer and the output layer, whether any trial has one."""
     dropout: bool
     smoothing: bool
+    class_weights: bool
+    """Whether any trial weights the classes."""
     augmentations: tuple[AugmentName, ...]
     mixed_depth: bool
     """Whether trials may have different depths."""
@@ -68,6 +70,7 @@ class Layout:
             and (self.biases[-1] or not output)
             and (self.dropout or not spec.dropout)
             and (self.smoothing or not spec.label_smoothing)
+            and (self.class_weights or spec.class_weights == "none")
             and set(spec.augment).issubset(self.augmentations)
             and not self.exact
         )
@@ -85,6 +88,7 @@ class Layout:
             biases=(True,),
             dropout=False,
             smoothing=spec.label_smoothing > 0,
+            class_weights=spec.class_weights != "none",
             augmentations=collect_augmentations([spec]),
             mixed_depth=False,
             exact=True,
@@ -117,6 +121,7 @@ class Layout:
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),
+            class_weights=any(spec.class_weights != "none" for spec in specs),
             augmentations=collect_augmentations(specs),
             mixed_depth=len(set(depths)) > 1,
             exact=all(

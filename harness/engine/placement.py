@@ -213,6 +213,8 @@ class GpuPlacement:
             biases=(True,) * (depths[0] + 1),
             dropout=any(spec.dropout for spec in specs) or bool(seen and seen.dropout),
             smoothing=any(spec.label_smoothing for spec in specs) or bool(seen and seen.smoothing),
+            class_weights=any(spec.class_weights != "none" for spec in specs)
+            or bool(seen and seen.class_weights),
             augmentations=tuple(
                 sorted({*collect_augmentations(specs), *(seen.augmentations if seen else ())})
             ),

@@ -78,6 +78,8 @@ class TrialState:
             )
         if data.is_regression and spec.loss != "mse":
             raise ValueError(f"loss: {spec.loss} is for classes; a regression needs mse")
+        if data.is_regression and spec.class_weights != "none":
+            raise ValueError("class_weights: a regression has no classes to weight; leave it out")
         try:
             model = build_model(spec, data.classes, *input_statistics(spec, data), data.dtype)
         except ConfigError as error:

@@ -59,7 +59,10 @@ def test_a_step_stays_on_the_device_and_reads_no_value(monkeypatch: Any) -> None
             labels=torch.zeros(1200, dtype=torch.int64, **on_device),
             rows=torch.arange(1000, **on_device),
         )
-        mixed = [changed(spec, dropout=0.1, label_smoothing=0.1) for spec in MIXED]
+        mixed = [
+            changed(spec, dropout=0.1, label_smoothing=0.1, class_weights="balanced")
+            for spec in MIXED
+        ]
         for specs in (mixed, [TrialSpec(hidden=(8,), batch_size=64)], [TrialSpec(hidden=())]):
             layout = GpuPlacement(data, lambda: 2**40).layout_with_room(
                 width_class(specs[0]), specs

@@ -51,6 +51,7 @@ VALUES: dict[str, tuple[Sequence[Any], dict[str, Any]]] = {
     "l1": ([1e-3], NO_CONTEXT),
     "l2": ([1e-2], NO_CONTEXT),
     "label_smoothing": ([0.1], NO_CONTEXT),
+    "class_weights": (["balanced"], NO_CONTEXT),
     "augment": ([[name] for name in get_args(AugmentName)], NO_CONTEXT),
     "epochs": ([3], {"schedule": "cosine"}),
     "seed": ([1], NO_CONTEXT),

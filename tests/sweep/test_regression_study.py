@@ -320,6 +320,8 @@ def test_predict_refuses_a_regression(workspace: Workspace, result: StudyResult)
         ("train.loss=bce", r"loss: bce is for classification; a regression uses mse, leave it out"),
         ('space.loss=["mse","bce"]', r"loss: bce is for classification"),
         ("train.label_smoothing=0.1", r"label_smoothing: a regression has no classes to smooth"),
+        ("train.class_weights=balanced", r"class_weights: a regression has no classes to weight"),
+        ('space.class_weights=["none","balanced"]', r"class_weights: a regression has no classes"),
         ('data.classes=["a","b"]', r"classes: a regression has none"),
         (
             "study.objective=val/accuracy",
