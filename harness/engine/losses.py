@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.engine.masks import Masks
+from harness.models.target_transform import to_target_units
 from harness.trial import Loss
 
 
@@ -48,6 +49,21 @@ def compute_loss_and_gradient(
     assert loss is not None
     assert dz is not None
     return loss, dz
+
+
+def measure_batch(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:
+    """Return each slot's number of correct predictions, [K].
+
+    Of a regression, the sum of squared errors in the target's own units, float64; 0 for the
+    transform `standard`, whose loss is proportional to it.
+    """
+    if not y.is_floating_point():
+        return (logits.argmax(2) == y).sum(0)
+    if masks.target is None:
+        return y.new_zeros(y.shape[1], dtype=torch.int64)
+    name, statistics = masks.target
+    predicted, true = (to_target_units(name, each, statistics) for each in (logits[..., 0], y))
+    return (predicted.double() - true).square_().sum(0)
 
 
 def compute_example_losses(name: Loss, logits: Tensor, y: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from harness.engine.padding import Layout
 from harness.engine.rng import dropout_threshold
 from harness.models.activations import ACTIVATIONS
-from harness.trial import TrialSpec
+from harness.models.target_transform import Statistics
+from harness.trial import TargetTransform, TrialSpec
 
 
 class Masks:
@@ -49,6 +50,8 @@ class Masks:
         self.minus_true_weight = per_slot(-1.0, dtype)
         self.uniform_weight = per_slot(0.0, dtype)
         """Label smoothing: weight of every class in the target."""
+        self.target: tuple[TargetTransform, Statistics] | None = None
+        """The transform of the target, if it is another than `standard`."""
         self.class_weight: Tensor | None = None
         """Weight of each class in the training loss, [1, K, C]; None if no trial weights them."""
         if layout.class_weights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.trial import AugmentName, Loss, TrialSpec
+from harness.trial import AugmentName, Loss, TargetTransform, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Layout:
     activations: tuple[str, ...]
     batch_norms: tuple[str, ...]
     losses: tuple[Loss, ...]
+    target_transform: TargetTransform
+    """The same for all trials: each of them would need other targets."""
     biases: tuple[bool, ...]
     """For each hidden layer and the output layer, whether any trial has one."""
     dropout: bool
@@ -60,6 +62,7 @@ class Layout:
         output = spec.layer_biases[-1]
         return (
             spec.batch_size == self.batch_size
+            and spec.target_transform == self.target_transform
             and (depth > 0) == (self.depths[slot] > 0)
             and (depth <= self.depths[slot] if self.mixed_depth else depth == self.depths[slot])
             and all(width <= room for width, room in zip(spec.hidden, self.widths, strict=False))
@@ -85,6 +88,7 @@ class Layout:
             activations=(),
             batch_norms=("none",),
             losses=(spec.loss,),
+            target_transform=spec.target_transform,
             biases=(True,),
             dropout=False,
             smoothing=spec.label_smoothing > 0,
@@ -118,6 +122,7 @@ class Layout:
             activations=tuple(sorted({spec.activation for spec in specs})),
             batch_norms=tuple(sorted({spec.batch_norm for spec in specs})),
             losses=tuple(sorted({spec.loss for spec in specs})),
+            target_transform=first.target_transform,
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),

@@ -47,6 +47,7 @@ def train_by_autograd(spec: TrialSpec, data: DeviceData, steps: int = STEPS) -> 
     steps_per_epoch = len(data) // spec.batch_size
     schedule = build_schedule(spec, optimizer, spec.epochs * steps_per_epoch)
     losses = []
+    labels = data.get_target(spec.target_transform).labels
     weights = compute_class_weights(data) if spec.class_weights == "balanced" else None
     batches = (
         (epoch, step, rows[:, 0])
@@ -54,7 +55,7 @@ def train_by_autograd(spec: TrialSpec, data: DeviceData, steps: int = STEPS) -> 
         for step, rows in enumerate(data.batch_order([spec.seed], [epoch], spec.batch_size))
     )
     for epoch, step, rows in itertools.islice(batches, steps):
-        x, y = data.examples[rows], data.labels[rows]
+        x, y = data.examples[rows], labels[rows]
         if spec.augment:
             x = augment_batch(spec, data, x, epoch, step)
         if dropout is not None:

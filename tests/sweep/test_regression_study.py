@@ -334,6 +334,22 @@ def test_options_for_classes_are_refused(folder: Path, override: str, message: s
         load(folder / "prices.toml", [override])
 
 
+def test_val_loss_does_not_compare_target_transforms(folder: Path) -> None:
+    overrides = ["study.objective=val/loss", 'space.target_transform=["standard","log"]']
+    with pytest.raises(
+        ConfigError, match=r"\[space\] target_transform: val/loss is not .* use val/rmse"
+    ):
+        load(folder / "prices.toml", overrides)
+
+
+@pytest.mark.parametrize(
+    "override", ["train.target_transform=log", 'space.target_transform=["log"]']
+)
+def test_a_target_transform_is_refused_for_classes(override: str) -> None:
+    with pytest.raises(ConfigError, match="target_transform: is for a regression; leave it out"):
+        load("quickstart", [override])
+
+
 def test_a_regressions_objective_is_refused_for_classes() -> None:
     with pytest.raises(
         ConfigError, match="objective: val/rmse, but this is a classification study"
