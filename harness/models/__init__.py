@@ -9,4 +9,5 @@ normalization     input normalization and target units, shared by both networks
 export            whether the champion can be exported with torch.export
 baselines         the record of the simpler models that a champion is compared with
 baseline_fits     fits them: mean or majority class, linear or logistic regression, boosted trees
+boosters          fits XGBoost and LightGBM where they are installed
 """
