@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_wine
 
 from harness.data.torch_datasets import Splits
 from harness.models import baseline_fits, boosters
@@ -29,10 +29,8 @@ BOTH = pytest.mark.parametrize("name", [LIGHTGBM, XGBOOST])
 def create(name: str, kind: str) -> object:
     """Return the package's estimator with its default settings."""
     module = pytest.importorskip(boosters.MODULES[name])
-    quiet = -1 if name == LIGHTGBM else 0
-    return getattr(module, boosters.PREFIXES[name] + kind)(
-        n_jobs=1, verbosity=quiet, random_state=0
-    )
+    estimator = getattr(module, boosters.PREFIXES[name] + kind)
+    return estimator(n_jobs=1, random_state=0, **boosters.OPTIONS[name])
 
 
 def predict(splits: Splits, name: str) -> np.ndarray:
@@ -83,7 +81,7 @@ def test_a_package_that_cannot_be_loaded_counts_as_not_installed(
         raise OSError(f"{name}: libgomp.so.1: cannot open shared object file")
 
     monkeypatch.setattr(importlib, "import_module", fail)
-    assert boosters.fit_boosters(*load_diabetes(return_X_y=True), 0) == {}
+    assert boosters.fit_boosters(np.zeros((9, 2)), np.arange(9.0), 0) == {}
 
 
 TOGETHER = """
