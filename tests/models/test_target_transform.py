@@ -20,6 +20,8 @@ from harness.engine.trainer import Trainer
 from harness.models import target_transform
 from harness.models.mlp import load_model
 from harness.results import TrialResult
+from harness.scoring.champion import describe_numbers, from_scale, to_scale
+from harness.stats.conformal import compute_half_width
 from harness.trial import CHOICES, TrialSpec
 from tests.engine.autograd_reference import assert_equals_autograd, create_group, train_steps
 from tests.engine.training import train_one, train_trials
@@ -207,3 +209,30 @@ def test_the_exported_graph_predicts_the_same(name: str) -> None:
     ).module()
     with torch.inference_mode():
         assert torch.equal(graph(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["log", "quantile"])
+def test_an_interval_has_the_width_of_errors_on_the_transformed_scale(name: str) -> None:
+    """And covers as many new targets as it should, without a negative price."""
+    fitted = fit(name, SKEWED)
+    low, high = fitted["target_low"].item(), fitted["target_high"].item()
+    scale: dict[str, list[float]] = {"log": [low, high]}
+    if name == "quantile":
+        knots = fitted["target_knots"].tolist()
+        scale = {"knots": knots, "scores": np.linspace(low, high, len(knots)).tolist()}
+    rng = np.random.default_rng(1)
+    center = rng.lognormal(3, 1.4, 4000)
+    true = center * rng.lognormal(0, 0.3, 4000)
+    scaled = [to_scale(each[:2000], scale) for each in (true, center)]
+    u = target_transform._transform(name, torch.from_numpy(true[:2000]), fitted).numpy()
+    np.testing.assert_allclose(scaled[0], u, atol=1e-9)
+    np.testing.assert_allclose(
+        from_scale(u, scale), back(name, forward(name, true[:2000], fitted), fitted), rtol=1e-9
+    )
+    columns = describe_numbers(center[2000:], compute_half_width(*scaled), scale)
+    inside = (columns["low"] <= true[2000:]) & (true[2000:] <= columns["high"])
+    assert 0.88 < inside.mean() < 0.92
+    assert (columns["low"] > 0).all()
+    assert (
+        columns["low"] <= columns["prediction"].clip(*from_scale(np.array([low, high]), scale))
+    ).all()
