@@ -12,6 +12,7 @@ import torch
 from scipy.stats import norm
 from sklearn.preprocessing import QuantileTransformer
 
+from harness.checks.check_settings import _find_shape_mismatch
 from harness.data.torch_datasets import Split
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
@@ -236,3 +237,14 @@ def test_an_interval_has_the_width_of_errors_on_the_transformed_scale(name: str)
     assert (
         columns["low"] <= columns["prediction"].clip(*from_scale(np.array([low, high]), scale))
     ).all()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_doctor_knows_the_tensors_of_each_transform(name: str) -> None:
+    spec = replace(SPEC, target_transform=name, epochs=1)
+    result, _ = train_one(spec, DeviceData(regression_table.make_splits()), "val/rmse")
+    weights = safetensors.torch.load(result.weights)
+    shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
+    assert _find_shape_mismatch(shapes, spec, 1, True) == ""
+    other = replace(spec, target_transform="log" if name != "log" else "quantile")
+    assert _find_shape_mismatch(shapes, other, 1, True).startswith("target_")
