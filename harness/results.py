@@ -21,7 +21,7 @@ class EpochMetrics:
     Losses are means per example, without the penalties. The training loss includes label
     smoothing, the validation loss never does.
 
-    A regression has no accuracies. Its losses are of the standardized target; RMSE, MAE and R2 are
+    A regression has no accuracies. Its losses are of the transformed target; RMSE, MAE and R2 are
     in the target's own units, and None for a classification.
     """
 

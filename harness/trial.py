@@ -27,6 +27,8 @@ Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmo
 BatchNorm = Literal["none", "before", "after"]
 Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
 Loss = Literal["cross-entropy", "mse", "bce"]
+ClassWeights = Literal["none", "balanced"]
+TargetTransform = Literal["standard", "log", "quantile"]
 AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
@@ -74,7 +76,14 @@ class TrialSpec:
     """The loss that is minimized. For classification `cross-entropy` (the default); `mse` of the
     logits to the one-hot target; or `bce`, the binary cross-entropy of each class against the
     others. `mse` and `bce` are means over the classes too. A regression takes `mse` of its output
-    to the standardized target."""
+    to the transformed target."""
+    target_transform: TargetTransform = "standard"
+    """Transform of a regression's target, fitted on the training set: `standard` (the default)
+    subtracts the mean and divides by the standard deviation; `log` does so with the logarithm, for
+    targets above 0; `quantile` maps the targets to a normal distribution by their ranks. Losses are
+    of the transformed target; RMSE, MAE, R2 and predictions are in its own units. With `log`,
+    predictions are between a tenth of the least and ten times the largest training target; with
+    `quantile` between the least and the largest."""
     optimizer: OptimizerName = "adam"
     """The optimizer: `sgd`, `adam` (the default) or `adamw`, each as in torch.optim."""
     learning_rate: float = 1e-3
@@ -104,6 +113,11 @@ class TrialSpec:
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes during training, in [0, 1).
     Default 0. Not for a regression."""
+    class_weights: ClassWeights = "none"
+    """Weights of the classes in the training loss. `balanced` gives a class n / (classes * its
+    count) in the training set, as scikit-learn does, so that rare classes count as much as frequent
+    ones. The loss of a batch is the weighted mean, as torch's with `weight=`. Validation and test
+    losses are not weighted. Default `none`. Not for a regression."""
     augment: tuple[AugmentName, ...] = ()
     """Random changes of each training image, new ones in each epoch: `shift` by up to 8 % of its
     side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `flip` half of the images

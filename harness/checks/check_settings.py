@@ -9,6 +9,7 @@ from itertools import pairwise
 from harness.checks.findings import Finding, UpdateRun
 from harness.checks.snapshot import Snapshot
 from harness.config.schema import fill_defaults
+from harness.models.target_transform import STATISTIC_SHAPES
 from harness.tracking.raw_types import WEIGHTS_FILE, RawRun
 from harness.trial import TrialSpec
 
@@ -114,7 +115,7 @@ def _find_shape_mismatch(
     inputs = shapes.get("mean", (0,))
     wanted: dict[str, tuple[int, ...]] = {"mean": inputs, "inv_std": inputs}
     if numbers:
-        wanted |= {"target_mean": (), "target_std": ()}
+        wanted |= STATISTIC_SHAPES[spec.target_transform]
     outputs = classes or shapes.get(f"linears.{len(spec.hidden)}.weight", (0,))[0]
     widths = (*inputs, *spec.hidden, outputs)
     for layer, ((fan_in, fan_out), bias) in enumerate(

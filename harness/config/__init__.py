@@ -7,6 +7,7 @@ schema         StudyConfig: a checked study file, and what identifies a study
 search_space   the [space] table, and how an Optuna trial draws settings from it
 trial_tables   the [train] and [[trial]] tables
 validation     check values against their types; a mistake is one line that names the key
+task_settings  the settings that only a classification or only a regression has
 overrides      `--set TABLE.KEY=VALUE`
 scaffold       `harness new-study`: a study file that fits a dataset, from templates/
 new_study      the result of `harness new-study`, for the terminal

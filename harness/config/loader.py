@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
-from harness.config.search_space import Choice, SearchSpace
+from harness.config.search_space import SearchSpace
 from harness.config.study_files import find_study
 from harness.config.study_tables import ConfirmTable, DataTable, StudyTable
+from harness.config.task_settings import find_class_conflicts, find_regression_conflicts
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean
@@ -248,42 +249,16 @@ def _find_conflicts(
         others = " or ".join(objectives)
         yield "study", f"objective: {study.objective}, but this is a {kind} study; use {others}"
     if data.task == "regression":
-        yield from _find_regression_conflicts(data, train, space, settings)
+        yield from find_regression_conflicts(data, train, space, settings)
+    else:
+        yield from find_class_conflicts(train, space, settings)
     if study.objective == "val/loss":
-        reason = "val/loss is not comparable between different losses; use val/accuracy"
-        if "loss" in space.sampled_fields:
-            yield "space", f"loss: {reason}"
-        if len({TrialSpec.from_dict({**train, **fields}).loss for fields in settings}) > 1:
-            yield "study", f"objective: {reason}"
+        specs = [TrialSpec.from_dict({**train, **fields}) for fields in settings]
+        for name, plural in (("loss", "losses"), ("target_transform", "target transforms")):
+            reason = f"val/loss is not comparable between different {plural}; use {objectives[0]}"
+            if name in space.sampled_fields:
+                yield "space", f"{name}: {reason}"
+            if len({getattr(spec, name) for spec in specs}) > 1:
+                yield "study", f"objective: {reason}"
     for key in sorted(space.sampled_fields & train.keys()):
         yield "train", f"{key}: also sampled in [space]; leave out one"
-
-
-def _find_regression_conflicts(
-    data: DataTable,
-    train: Mapping[str, Any],
-    space: SearchSpace,
-    settings: Iterable[Mapping[str, Any]],
-) -> Iterator[tuple[str, str]]:
-    """What only a classification has."""
-    if data.classes:
-        yield "data", "classes: a regression has none; leave them out"
-    values = [("train", train), *((TRIAL_TABLE, fields) for fields in settings)]
-    values += [
-        ("space", {name: value})
-        for name in ("loss", "label_smoothing")
-        for value in _largest_values(space, name)
-    ]
-    for table, fields in values:
-        if (loss := fields.get("loss", "mse")) != "mse":
-            yield table, f"loss: {loss} is for classification; a regression uses mse, leave it out"
-        if fields.get("label_smoothing"):
-            yield table, "label_smoothing: a regression has no classes to smooth; leave it out"
-
-
-def _largest_values(space: SearchSpace, name: str) -> tuple[Any, ...]:
-    """The values of a choice, or the upper end of a range; nothing for what is not sampled."""
-    dimension = space.dimensions.get(name)
-    if dimension is None:
-        return ()
-    return dimension.values if isinstance(dimension, Choice) else (dimension.high,)

@@ -130,6 +130,13 @@ class StudyConfig:
         tables = [self.train | fields for fields in self.settings.values() or [{}]]
         return int(max(table.get(name, getattr(TrialSpec(), name)) for table in tables))
 
+    def list_values(self, name: str) -> set[Any]:
+        """The values of a TrialSpec field that is fixed, listed, or sampled from a list."""
+        sampled = self.space.dimensions.get(name)
+        tables = [self.train, *self.settings.values()]
+        values = [table[name] for table in tables if name in table]
+        return {*values, *getattr(sampled, "values", ())}
+
     def definition(self) -> dict[str, Any]:
         """What identifies the study, as plain values: a change of any needs another study name.
 

@@ -110,13 +110,13 @@ class ModuleNetwork:
     def gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Write the gradients into the buffer, for x [B, 1, D] and y [B, 1].
 
-        Returns the mean loss [1] and the number of correct predictions [1], as `Network` does.
+        Returns the mean loss [1] and the number of correct predictions [1] as `Network` does.
         """
         self.buffer.grads.zero_()
         with self._use_generator_states(self._generator_states), torch.enable_grad():
             out = self._call_module(x, training=True)  # [B, C]
             logits = out.detach().unsqueeze(1)  # [B, 1, C]
-            correct = (logits.argmax(2) == y).sum(0)
+            correct = losses.measure_batch(logits, y, self.masks)
             loss, dz = losses.compute_loss_and_gradient(
                 logits, y, self.masks, self.buffer.layout.smoothing
             )

@@ -96,6 +96,7 @@ def _fusable_key(spec: TrialSpec) -> tuple[object, ...]:
         spec.activation,
         spec.batch_norm,
         has_dropout,
+        spec.target_transform,
     )
 
 

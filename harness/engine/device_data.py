@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from harness.data.torch_datasets import Splits
 from harness.engine.rng import permutations
-from harness.trial import derive_seed
+from harness.models.target_transform import fit_transform, to_network_units
+from harness.trial import TargetTransform, derive_seed
+
+
+class Target(NamedTuple):
+    """What trials with one target transform are trained on."""
+
+    labels: Tensor
+    """Classes int64 [all], or transformed targets in the float type."""
+    val_labels: Tensor
+    """Those of the validation set, [n]."""
+    statistics: Mapping[str, Tensor]
+    """Of a regression, the buffers that its models carry; see harness.models.target_transform."""
 
 
 class DeviceData:
@@ -29,30 +43,72 @@ class DeviceData:
         self.is_regression = splits.task == "regression"
         self.classes = 1 if self.is_regression else len(splits.classes)
         """C, the columns of the output; 1 for a regression."""
-        self.target_mean, self.target_std = splits.target_mean, splits.target_std or 1.0
         self.mean = splits.mean.to(self.device, dtype)
         self.inv_std = splits.inv_std.to(self.device, dtype)
         train, validation = splits.train, splits.validation
         self.shape = tuple(train.inputs.shape[1:])
         """Shape of an example before it is flattened."""
         self.examples = train.inputs.flatten(1).to(self.device)  # [all, D], memory-mapped, shared
-        self.labels = self._to_targets(train.labels)
+        self._labels = train.labels  # [all], as in the dataset
+        self.target_mean, self.target_std = splits.target_mean, splits.target_std or 1.0
+        self._targets: dict[TargetTransform, Target] = {}
         self.rows = train.rows.to(self.device)  # [N], the rows of `examples` to train on
         # Every trial sees all of it after every epoch, in the same order: normalized once.
         raw = validation.inputs[validation.rows].flatten(1).to(self.device)
         self.val_inputs = (raw.to(dtype) - self.mean) * self.inv_std  # [n, D]
         self.val_targets = validation.labels[validation.rows]
         """[n], as in the dataset: a regression's in the target's own units."""
-        self.val_labels = self._to_targets(self.val_targets)
 
-    def _to_targets(self, labels: Tensor) -> Tensor:
-        """Return the targets to train on: classes, or a regression's standardized target."""
-        if self.is_regression:
-            labels = ((labels.double() - self.target_mean) / self.target_std).to(self.dtype)
-        return labels.to(self.device)
+    def get_target(self, transform: TargetTransform) -> Target:
+        """Return what is trained on: classes, or a regression's transformed target.
+
+        Raises ValueError if the transform does not suit the training targets.
+        """
+        if transform not in self._targets:
+            self._targets[transform] = self._fit_target(transform)
+        return self._targets[transform]
+
+    def _fit_target(self, transform: TargetTransform) -> Target:
+        labels, validation = self._labels, self.val_targets
+        if not self.is_regression:
+            return Target(labels.to(self.device), validation.to(self.device), {})
+        if transform == "standard":
+            fitted = {
+                name: torch.tensor(getattr(self, name), dtype=torch.float64)
+                for name in ("target_mean", "target_std")
+            }
+        else:
+            rows = self.rows.cpu()
+            fitted = fit_transform(transform, labels[rows].double().numpy())
+        train, val = (
+            to_network_units(transform, values, fitted).to(self.device, self.dtype)
+            for values in (labels, validation)
+        )
+        statistics = {name: value.to(self.device, self.dtype) for name, value in fitted.items()}
+        return Target(train, val, statistics)
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes [all], or a regression's standardized targets."""
+        return self.get_target("standard").labels
+
+    @property
+    def val_labels(self) -> Tensor:
+        """Those of the validation set, [n]."""
+        return self.get_target("standard").val_labels
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def balanced_weights(self) -> Tensor:
+        """Weight of each class, [C]: n / (classes * count) over the classes of the training set.
+
+        A class without training examples has weight 0.
+        """
+        counts = torch.bincount(self.labels[self.rows], minlength=self.classes).double()
+        weights = len(self) / (counts.count_nonzero() * counts)
+        return weights.where(counts > 0, 0).to(self.dtype)
 
     @property
     def inputs(self) -> int:
@@ -70,22 +126,25 @@ class DeviceData:
         steps = len(self) // batch_size
         return self.rows[permuted[:, : steps * batch_size].t()].view(steps, batch_size, len(keys))
 
-    def validation_batches(self, slots: int, size: int = 2000) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield x [B, K, D], the same examples in every slot, and y [B]."""
+    def validation_batches(
+        self, labels: Tensor, slots: int, size: int = 2000
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield x [B, K, D], the same examples in every slot, and y [B] of the labels [n]."""
         for start in range(0, len(self.val_inputs), size):
             x = self.val_inputs[start : start + size].unsqueeze(1)
-            yield x.expand(-1, slots, -1), self.val_labels[start : start + size]
+            yield x.expand(-1, slots, -1), labels[start : start + size]
 
 
 class Batches:
     """Gathers the batches of every step and slot into the same two tensors."""
 
-    def __init__(self, data: DeviceData, batch_size: int, slots: int) -> None:
-        self._data = data
+    def __init__(self, data: DeviceData, labels: Tensor, batch_size: int, slots: int) -> None:
+        """Create the tensors; `labels` [all] are those of one `Target`."""
+        self._data, self._labels = data, labels
         size = batch_size * slots
         self._raw = data.examples.new_empty(size, data.inputs)
         self._x = data.mean.new_empty(batch_size, slots, data.inputs)
-        self._y = data.labels.new_empty(batch_size, slots)
+        self._y = labels.new_empty(batch_size, slots)
         self._raw_as_x, self._flat_y = self._raw.view(self._x.shape), self._y.view(-1)
         steps = len(data) // batch_size
         self.order = data.rows.new_zeros(steps, batch_size, slots)
@@ -99,5 +158,5 @@ class Batches:
         data, rows = self._data, self.order.index_select(0, step).flatten()  # [B * K]
         torch.index_select(data.examples, 0, rows, out=self._raw)  # [B * K, D]
         self._x.copy_(self._raw_as_x).sub_(data.mean).mul_(data.inv_std)
-        torch.index_select(data.labels, 0, rows, out=self._flat_y)
+        torch.index_select(self._labels, 0, rows, out=self._flat_y)
         return self._x, self._y

@@ -22,6 +22,7 @@ from harness.engine.padding import Layout
 from harness.engine.parameter_buffer import NamedTensors, ParameterBuffer
 from harness.engine.rng import wrap_int32
 from harness.engine.trial_state import TrialState
+from harness.models.target_transform import to_target_units
 from harness.stats.regression import compute_regression_metrics
 from harness.trial import TrialSpec, derive_seed
 
@@ -66,6 +67,9 @@ class FusedGroup:
             vectorised = device.type == "cuda"
         is_single = layout.slots == 1 and not vectorised
         self.masks = Masks(layout, data.classes, device, dtype)
+        self._target = data.get_target(layout.target_transform)
+        if layout.target_transform != "standard":
+            self.masks.target = layout.target_transform, self._target.statistics
         self.buffer: ParameterBuffer | ModuleParameters
         self.network: Network | ModuleNetwork
         if layout.module is not None:
@@ -79,7 +83,7 @@ class FusedGroup:
         self.optimizer: Optimizer = (
             Vectorised(self.buffer, self.steps) if vectorised else Rowwise(self.buffer)
         )
-        self._batches = Batches(data, layout.batch_size, layout.slots)
+        self._batches = Batches(data, self._target.labels, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
         self._augmentation = None
         if layout.augmentations:
@@ -87,7 +91,8 @@ class FusedGroup:
             size = layout.slots, layout.batch_size
             self._augmentation = Augmentation(layout.augmentations, *size, data.shape, black)
         self._loss = data.mean.new_zeros(layout.slots)
-        self._correct = torch.zeros(layout.slots, dtype=torch.int64, device=device)
+        counts = torch.int64 if self.masks.target is None else torch.float64
+        self._correct = torch.zeros(layout.slots, dtype=counts, device=device)
         # A custom model may not be capturable, and its autograd does not work in inference mode,
         # which saves 5 % of a small step.
         is_custom = layout.module is not None
@@ -99,7 +104,8 @@ class FusedGroup:
         """Put a trial into a slot, in the state in which it left its last one."""
         assert trial.tensors is not None
         self.trials[slot] = trial
-        self.masks.load(slot, trial.spec)
+        is_balanced = trial.spec.class_weights == "balanced"
+        self.masks.load(slot, trial.spec, self.data.balanced_weights if is_balanced else None)
         if self._augmentation is not None:
             self._augmentation.load(slot, trial.spec)
         self.buffer.load(slot, trial.spec, trial.tensors)
@@ -149,7 +155,10 @@ class FusedGroup:
         losses, correct = (self._loss / self.steps).tolist(), self._correct.tolist()
         metrics = [{"train_accuracy": count / examples} for count in correct]
         if self.data.is_regression:
-            metrics = [{"train_rmse": math.sqrt(mse) * self.data.target_std} for mse in losses]
+            rmse = [math.sqrt(mse) * self.data.target_std for mse in losses]
+            if self.masks.target is not None:
+                rmse = [math.sqrt(squares / examples) for squares in correct]
+            metrics = [{"train_rmse": value} for value in rmse]
         return TrainMetrics(losses, metrics, rates[-1].tolist())
 
     def train_steps(self, count: int) -> None:
@@ -192,7 +201,7 @@ class FusedGroup:
         loss = self._loss.new_zeros(slots)
         names = list(self.masks.loss)
         predictions, example_losses = [], []
-        for x, y in self.data.validation_batches(slots):
+        for x, y in self.data.validation_batches(self._target.val_labels, slots):
             logits = self.network.logits(x)  # [B, K, C]
             true = y.unsqueeze(1).expand(-1, slots)
             batch_losses = losses.compute_example_losses(names[0], logits, true)  # [B, K]
@@ -205,7 +214,8 @@ class FusedGroup:
         predicted = torch.cat(predictions)  # [n, K]
         means = (loss / len(predicted)).tolist(), torch.cat(example_losses).t()
         if self.data.is_regression:
-            in_units = predicted * self.data.target_std + self.data.target_mean
+            transform, statistics = self.layout.target_transform, self._target.statistics
+            in_units = to_target_units(transform, predicted, statistics)
             values = in_units.t().float()  # [K, n]
             by_slot = [
                 compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()

@@ -7,6 +7,11 @@ mse            of the logits to the one-hot target, as mse_loss; for a regressio
                the standardized target. Floating-point targets y mean a regression
 bce            of sigmoid(logits), each class against the others, as
                binary_cross_entropy_with_logits
+
+With class weights w, the loss of a batch is the weighted mean over its examples i of class y[i],
+sum(w[y[i]] * loss[i]) / sum(w[y[i]]), for every loss. With label smoothing, cross-entropy weights
+each class of the target by its own weight. Both are torch's convention for cross_entropy(weight=w);
+binary_cross_entropy_with_logits(weight=) itself does not divide by the sum of the weights.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.engine.masks import Masks
+from harness.models.target_transform import to_target_units
 from harness.trial import Loss
 
 
@@ -27,11 +33,14 @@ def compute_loss_and_gradient(
     logits are [B, K, C], y is [B, K]; `smoothing` is whether any slot has label smoothing.
     """
     loss, dz = None, None
+    shares = None if masks.class_weight is None else _compute_shares(masks.class_weight, y)
     for name, mask in masks.loss.items():
-        if name == "cross-entropy":
+        if name != "cross-entropy":
+            new_loss, new_dz = _per_class_loss(name, logits, _targets(logits, y, masks), shares)
+        elif shares is None:
             new_loss, new_dz = _cross_entropy(logits, y, masks, smoothing)
         else:
-            new_loss, new_dz = _per_class_loss(name, logits, _targets(logits, y, masks))
+            new_loss, new_dz = _weighted_cross_entropy(logits, y, masks)
         if loss is None or dz is None:
             loss, dz = new_loss, new_dz
         else:
@@ -40,6 +49,21 @@ def compute_loss_and_gradient(
     assert loss is not None
     assert dz is not None
     return loss, dz
+
+
+def measure_batch(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:
+    """Return each slot's number of correct predictions, [K].
+
+    Of a regression, the sum of squared errors in the target's own units, float64; 0 for the
+    transform `standard`, whose loss is proportional to it.
+    """
+    if not y.is_floating_point():
+        return (logits.argmax(2) == y).sum(0)
+    if masks.target is None:
+        return y.new_zeros(y.shape[1], dtype=torch.int64)
+    name, statistics = masks.target
+    predicted, true = (to_target_units(name, each, statistics) for each in (logits[..., 0], y))
+    return (predicted.double() - true).square_().sum(0)
 
 
 def compute_example_losses(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
@@ -78,13 +102,47 @@ def _cross_entropy(
     return loss, dz
 
 
-def _per_class_loss(name: str, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _weighted_cross_entropy(logits: Tensor, y: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+    assert masks.class_weight is not None
+    total = _gather_weights(masks.class_weight, y).sum(0, keepdim=True)  # [1, K, 1]
+    target = _targets(logits, y, masks) * (masks.class_weight / total)  # [B, K, C]
+    log_p = torch.log_softmax(logits, 2)
+    loss = (target * log_p).sum((0, 2)).neg_()
+    return loss, log_p.exp_().mul_(target.sum(2, keepdim=True)).sub_(target)
+
+
+def _gather_weights(class_weight: Tensor, y: Tensor) -> Tensor:
+    """Return the weight of each example's class, [B, K, 1]."""
+    return class_weight.expand(len(y), -1, -1).gather(2, y.unsqueeze(2))
+
+
+def _compute_shares(class_weight: Tensor, y: Tensor) -> Tensor:
+    """Return each example's share of the batch's weight, [B, K, 1]."""
+    weights = _gather_weights(class_weight, y)
+    return weights / weights.sum(0, keepdim=True)
+
+
+def _per_class_loss(
+    name: str, logits: Tensor, target: Tensor, shares: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    if shares is not None:
+        return _weighted_per_class_loss(name, logits, target, shares / logits.shape[2])
     terms = len(logits) * logits.shape[2]
     if name == "mse":
         error = logits - target
         return error.square().mean((0, 2)), error.mul_(2 / terms)
     loss = (F.softplus(logits) - target * logits).mean((0, 2))
     return loss, (logits.sigmoid() - target).mul_(1 / terms)
+
+
+def _weighted_per_class_loss(
+    name: str, logits: Tensor, target: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    if name == "mse":
+        error = logits - target
+        return (weights * error.square()).sum((0, 2)), error.mul_(2 * weights)
+    loss = (weights * (F.softplus(logits) - target * logits)).sum((0, 2))
+    return loss, (logits.sigmoid() - target).mul_(weights)
 
 
 def _targets(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from harness.engine.padding import Layout
 from harness.engine.rng import dropout_threshold
 from harness.models.activations import ACTIVATIONS
-from harness.trial import TrialSpec
+from harness.models.target_transform import Statistics
+from harness.trial import TargetTransform, TrialSpec
 
 
 class Masks:
@@ -49,9 +50,15 @@ class Masks:
         self.minus_true_weight = per_slot(-1.0, dtype)
         self.uniform_weight = per_slot(0.0, dtype)
         """Label smoothing: weight of every class in the target."""
+        self.target: tuple[TargetTransform, Statistics] | None = None
+        """The transform of the target, if it is another than `standard`."""
+        self.class_weight: Tensor | None = None
+        """Weight of each class in the training loss, [1, K, C]; None if no trial weights them."""
+        if layout.class_weights:
+            self.class_weight = torch.ones(1, layout.slots, classes, dtype=dtype, device=device)
 
-    def load(self, slot: int, spec: TrialSpec) -> None:
-        """Write a trial's settings into its slot."""
+    def load(self, slot: int, spec: TrialSpec, balanced: Tensor | None = None) -> None:
+        """Write a trial's settings into its slot; `balanced` are its class weights, [C]."""
         for choice, masks in (
             (spec.activation, self.activation),
             (spec.batch_norm, self.batch_norm),
@@ -76,6 +83,8 @@ class Masks:
         self.true_weight[0, slot] = 1 - spec.label_smoothing
         self.minus_true_weight[0, slot] = spec.label_smoothing - 1
         self.uniform_weight[0, slot] = spec.label_smoothing / self._classes
+        if self.class_weight is not None:
+            self.class_weight[0, slot] = 1.0 if balanced is None else balanced
 
     def activate(self, z: Tensor) -> Tensor:
         """Apply each slot's activation to z [B, K, H]."""

@@ -59,7 +59,7 @@ class Network:
     def gradients(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Write the gradients of the mean loss into the buffer, for x [B, K, D] and y [B, K].
 
-        Returns each trial's mean loss [K] and number of correct predictions [K].
+        Returns each trial's mean loss [K], and what `losses.measure_batch` returns.
         """
         saved: list[SavedLayer] = []
         top, outs = x, []
@@ -70,10 +70,7 @@ class Network:
             top = self._gather_last_layers(outs)
         logits = self.matmul.forward("linears.out", top)  # [B, K, C]
 
-        if y.is_floating_point():  # a regression
-            correct = y.new_zeros(y.shape[1], dtype=torch.int64)
-        else:
-            correct = (logits.argmax(2) == y).sum(0)
+        correct = losses.measure_batch(logits, y, self.masks)
         loss, dz = losses.compute_loss_and_gradient(logits, y, self.masks, self.layout.smoothing)
 
         dtop = self._linear_backward("out", top, dz, needs_input=bool(saved))

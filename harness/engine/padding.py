@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.trial import AugmentName, Loss, TrialSpec
+from harness.trial import AugmentName, Loss, TargetTransform, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,14 @@ class Layout:
     activations: tuple[str, ...]
     batch_norms: tuple[str, ...]
     losses: tuple[Loss, ...]
+    target_transform: TargetTransform
+    """The same for all trials: each of them would need other targets."""
     biases: tuple[bool, ...]
     """For each hidden layer and the output layer, whether any trial has one."""
     dropout: bool
     smoothing: bool
+    class_weights: bool
+    """Whether any trial weights the classes."""
     augmentations: tuple[AugmentName, ...]
     mixed_depth: bool
     """Whether trials may have different depths."""
@@ -58,6 +62,7 @@ class Layout:
         output = spec.layer_biases[-1]
         return (
             spec.batch_size == self.batch_size
+            and spec.target_transform == self.target_transform
             and (depth > 0) == (self.depths[slot] > 0)
             and (depth <= self.depths[slot] if self.mixed_depth else depth == self.depths[slot])
             and all(width <= room for width, room in zip(spec.hidden, self.widths, strict=False))
@@ -68,6 +73,7 @@ class Layout:
             and (self.biases[-1] or not output)
             and (self.dropout or not spec.dropout)
             and (self.smoothing or not spec.label_smoothing)
+            and (self.class_weights or spec.class_weights == "none")
             and set(spec.augment).issubset(self.augmentations)
             and not self.exact
         )
@@ -82,9 +88,11 @@ class Layout:
             activations=(),
             batch_norms=("none",),
             losses=(spec.loss,),
+            target_transform=spec.target_transform,
             biases=(True,),
             dropout=False,
             smoothing=spec.label_smoothing > 0,
+            class_weights=spec.class_weights != "none",
             augmentations=collect_augmentations([spec]),
             mixed_depth=False,
             exact=True,
@@ -114,9 +122,11 @@ class Layout:
             activations=tuple(sorted({spec.activation for spec in specs})),
             batch_norms=tuple(sorted({spec.batch_norm for spec in specs})),
             losses=tuple(sorted({spec.loss for spec in specs})),
+            target_transform=first.target_transform,
             biases=(*biases, any(spec.layer_biases[-1] for spec in specs)),
             dropout=any(spec.dropout for spec in specs),
             smoothing=any(spec.label_smoothing for spec in specs),
+            class_weights=any(spec.class_weights != "none" for spec in specs),
             augmentations=collect_augmentations(specs),
             mixed_depth=len(set(depths)) > 1,
             exact=all(

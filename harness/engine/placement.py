@@ -17,12 +17,12 @@ from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.padding import Layout, collect_augmentations
 from harness.engine.trial_state import TrialState
-from harness.trial import TrialSpec
+from harness.trial import TargetTransform, TrialSpec
 
 NARROWEST, CLASS_RATIO = 128, 4
 """On a GPU, networks are padded to a width of 128, 512, 2,048 ..."""
-WidthClass = tuple[int, int]
-"""Batch size and padded width; width 0 for linear classifiers."""
+WidthClass = tuple[int, int, TargetTransform]
+"""Batch size, padded width and target transform; width 0 for linear classifiers."""
 MEMORY_SHARE = 0.8
 """Fraction of the device's free memory to plan for; libraries and validation need the rest."""
 
@@ -67,9 +67,9 @@ class CpuPlacement:
 class GpuPlacement:
     """For a GPU: groups with spare slots, captured once and refilled in place.
 
-    A group holds trials of one batch size and width class. If no free slot fits a new trial, its
-    group is rebuilt with more slots, and with every feature that its class has needed so far. If
-    memory does not suffice, new trials wait.
+    A group holds trials of one batch size, width class and target transform. If no free slot fits a
+    new trial, its group is rebuilt with more slots, and with every feature that its class has
+    needed so far. If memory does not suffice, new trials wait.
     """
 
     def __init__(
@@ -210,9 +210,12 @@ class GpuPlacement:
             activations=tuple(sorted(activations.union(seen.activations if seen else ()))),
             batch_norms=tuple(sorted(batch_norms.union(seen.batch_norms if seen else ()))),
             losses=tuple(sorted(losses.union(seen.losses if seen else ()))),
+            target_transform=key[2],
             biases=(True,) * (depths[0] + 1),
             dropout=any(spec.dropout for spec in specs) or bool(seen and seen.dropout),
             smoothing=any(spec.label_smoothing for spec in specs) or bool(seen and seen.smoothing),
+            class_weights=any(spec.class_weights != "none" for spec in specs)
+            or bool(seen and seen.class_weights),
             augmentations=tuple(
                 sorted({*collect_augmentations(specs), *(seen.augmentations if seen else ())})
             ),
@@ -229,18 +232,19 @@ def build_group(trials: Sequence[TrialState], data: DeviceData) -> FusedGroup:
 def width_class(spec: TrialSpec) -> WidthClass:
     """Return a trial's width class."""
     if not spec.hidden:
-        return spec.batch_size, 0
+        return spec.batch_size, 0, spec.target_transform
     width = NARROWEST
     while width < max(spec.hidden):
         width *= CLASS_RATIO
-    return spec.batch_size, width
+    return spec.batch_size, width, spec.target_transform
 
 
 def group_class(group: FusedGroup) -> WidthClass | None:
     """Return a group's width class; None for a custom model's group, which takes no other trial."""
     if group.layout.module is not None:
         return None
-    return group.layout.batch_size, max(group.layout.widths, default=0)
+    layout = group.layout
+    return layout.batch_size, max(layout.widths, default=0), layout.target_transform
 
 
 def estimate_slot_bytes(layout: Layout, data: DeviceData) -> int:

@@ -78,6 +78,11 @@ class TrialState:
             )
         if data.is_regression and spec.loss != "mse":
             raise ValueError(f"loss: {spec.loss} is for classes; a regression needs mse")
+        if data.is_regression and spec.class_weights != "none":
+            raise ValueError("class_weights: a regression has no classes to weight; leave it out")
+        if not data.is_regression and spec.target_transform != "standard":
+            raise ValueError("target_transform: is for a regression; leave it out")
+        data.get_target(spec.target_transform)
         try:
             model = build_model(spec, data.classes, *input_statistics(spec, data), data.dtype)
         except ConfigError as error:
@@ -106,10 +111,7 @@ class TrialState:
         weights = {"mean": mean, "inv_std": inv_std} | best.weights
         interval = mae_interval = None
         if data.is_regression:
-            weights |= {
-                "target_mean": data.mean.new_tensor(data.target_mean),
-                "target_std": data.mean.new_tensor(data.target_std),
-            }
+            weights |= data.get_target(self.spec.target_transform).statistics
             predictions = best.predictions.cpu().numpy(), data.val_targets.numpy()
             interval = compute_rmse_interval(*predictions)
             mae_interval = compute_mae_interval(*predictions)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from harness.scoring.champion import to_scale
 from harness.stats.conformal import COVERAGE, compute_half_width
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
+from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import RunRecord
 
 if TYPE_CHECKING:
@@ -17,11 +21,32 @@ DESCRIPTION = (
 )
 
 
-def measure_half_width(tracker: Tracker, run: RunRecord) -> float | None:
-    """Return half the width of the 90 % interval of a regression's predictions, if it is known."""
+def measure_interval(tracker: Tracker, run: RunRecord) -> dict[str, Any]:
+    """Return `interval`, half the width of the 90 % interval of a regression's predictions.
+
+    It is None if it is not known. With a target transform other than `standard` the width is on the
+    transformed scale, which `interval_scale` describes for `harness.scoring.champion`.
+    """
     content = tracker.read_file(run.run_id, PREDICTIONS_FILE)
     predictions = Predictions.from_bytes(content) if content else None
     if predictions is None or not predictions.is_regression:
+        return {"interval": None}
+    scale = _read_scale(tracker, run)
+    true, predicted = (to_scale(each, scale) for each in predictions.to_array())
+    width = compute_half_width(true, predicted)
+    return {"interval": width} | ({"interval_scale": scale} if scale else {})
+
+
+def _read_scale(tracker: Tracker, run: RunRecord) -> dict[str, Any] | None:
+    """Return the scale of a run's target transform; None for `standard`."""
+    weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
+    if run.spec.target_transform == "standard" or weights is None:
         return None
-    true, predicted = predictions.to_array()
-    return compute_half_width(true, predicted)
+    import safetensors.numpy
+
+    state = safetensors.numpy.load(weights)
+    low, high = float(state["target_low"]), float(state["target_high"])
+    if run.spec.target_transform == "log":
+        return {"log": [low, high]}
+    knots = state["target_knots"].tolist()
+    return {"knots": knots, "scores": np.linspace(low, high, len(knots)).tolist()}

@@ -18,7 +18,7 @@ from harness.data.column_types import join_names
 from harness.data.table_features import read_transform
 from harness.data.types import DataOptions
 from harness.errors import DataError, StudyError, did_you_mean
-from harness.inference.prediction_interval import measure_half_width
+from harness.inference.prediction_interval import measure_interval
 from harness.inference.recorded_model import load_network
 from harness.inference.row_predictions import RowPredictions
 from harness.scoring.champion import ChampionModel
@@ -59,11 +59,11 @@ def score_rows(
     target = str(study.definition["data"].get("target", ""))
     notes = _check_columns(frame, transform, source, study.name, target)
     network = load_network(tracker, study, run)
-    half_width = None if study.classes else measure_half_width(tracker, run)
+    interval = {} if study.classes else measure_interval(tracker, run)
     champion = {
         "labels": _read_labels(tracker, study),
         "loss": run.spec.loss,
-        "interval": half_width,
+        **interval,
     }
     model = ChampionModel(network, transform, champion)
     seed = f" (seed {run.spec.seed})" if CONFIRM_INFIX in run.uid else ""
@@ -73,7 +73,7 @@ def score_rows(
         target=target or "prediction",
         rows=frame,
         predictions=model.predict_frame(frame),
-        has_interval=half_width is not None,
+        has_interval=interval.get("interval") is not None,
         notes=tuple(notes),
     )
 

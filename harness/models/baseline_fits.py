@@ -1,4 +1,6 @@
-"""Fit the baselines of a study and evaluate them: scikit-learn's models with default settings.
+"""Fit the baselines of a study and evaluate them: models with their default settings.
+
+They are scikit-learn's, and those of `boosters` where these are installed.
 
 They are fitted on the training set, and evaluated on the validation set and, in the same single
 opening as the champion, on the test set.
@@ -25,6 +27,7 @@ from harness.models.baselines import (
     ClassBaselineMetrics,
     Metrics,
 )
+from harness.models.boosters import fit_boosters
 from harness.stats.proportions import compute_interval
 from harness.stats.regression import (
     compute_mae_interval,
@@ -67,7 +70,7 @@ def has_baselines(splits: Splits) -> bool:
 
 
 def fit_baselines(splits: Splits) -> FittedBaselines:
-    """Fit the three baselines of the task on the raw training set."""
+    """Fit the baselines of the task on the raw training set."""
     x, y = _read_training_set(splits)
     fit = _fit_classifiers if splits.task == "classes" else _fit_regressions
     with _limit_threads():
@@ -131,6 +134,7 @@ def _fit_regressions(x: Values, y: Values, splits: Splits) -> dict[str, Predict]
         MEAN_BASELINE: DummyRegressor().fit(x, y).predict,
         LINEAR_REGRESSION: lambda inputs: np.asarray(linear.predict((inputs - mean) * inv_std)),
         BOOSTED_TREES: HistGradientBoostingRegressor(random_state=0).fit(x, y).predict,
+        **fit_boosters(x, y, 0),
     }
 
 
@@ -156,7 +160,9 @@ def _fit_classifiers(x: Values, y: Values, splits: Splits) -> dict[str, Predict]
     if len(np.unique(y[rows])) > 1:
         trees = HistGradientBoostingClassifier(random_state=0)
         models[BOOSTED_TREES] = trees.fit(x[rows], y[rows])
-    return {name: _predict_all_classes(each, len(counts)) for name, each in models.items()}
+    boosters = fit_boosters(x, y, len(counts)) if (counts > 0).sum() > 1 else {}
+    fitted = {name: _predict_all_classes(each, len(counts)) for name, each in models.items()}
+    return fitted | boosters
 
 
 def _predict_all_classes(model: Any, classes: int) -> Predict:

@@ -1,7 +1,8 @@
 """The baselines of a study, as they are recorded: simpler models on the same split.
 
 A regression has the training mean, a linear regression and boosted trees; a classification of a
-table the majority class, a logistic regression and boosted trees. `baseline_fits` fits them.
+table the majority class, a logistic regression and boosted trees. Both have XGBoost and LightGBM
+where these are installed. `baseline_fits` and `boosters` fit them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
     "linear regression",
     "gradient-boosted trees",
 )
+XGBOOST, LIGHTGBM = "XGBoost", "LightGBM"
 MAJORITY_CLASS, LOGISTIC_REGRESSION = "the majority class", "logistic regression"
 
 

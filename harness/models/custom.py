@@ -13,7 +13,7 @@ from harness.errors import ConfigError, did_you_mean
 from harness.model_arguments import ARGUMENT_PREFIX, describe_model
 from harness.models.normalization import NormalizedModel
 from harness.models.user_code import describe_error, load_class
-from harness.trial import TrialSpec, derive_seed
+from harness.trial import TargetTransform, TrialSpec, derive_seed
 
 
 class CustomModel(NormalizedModel):
@@ -37,7 +37,7 @@ class CustomModel(NormalizedModel):
         mean: Tensor,
         inv_std: Tensor,
         dtype: torch.dtype = torch.float32,
-        target: tuple[float, float] | None = None,
+        target: TargetTransform | None = None,
     ) -> None:
         super().__init__(mean, inv_std, dtype, target)
         model_class = load_class(spec.model, spec.code)

@@ -20,7 +20,7 @@ from harness.errors import StoreError
 from harness.models.activations import ACTIVATIONS
 from harness.models.custom import CustomModel
 from harness.models.normalization import NormalizedModel
-from harness.trial import TrialSpec, derive_seed
+from harness.trial import TargetTransform, TrialSpec, derive_seed
 
 
 class MLP(NormalizedModel):
@@ -38,7 +38,7 @@ class MLP(NormalizedModel):
         mean: Tensor,
         inv_std: Tensor,
         dtype: torch.dtype = torch.float32,
-        target: tuple[float, float] | None = None,
+        target: TargetTransform | None = None,
     ) -> None:
         super().__init__(mean, inv_std, dtype, target)
         widths = (mean.numel(), *spec.hidden, classes)
@@ -103,7 +103,7 @@ def build_model(
     mean: Tensor,
     inv_std: Tensor,
     dtype: torch.dtype = torch.float32,
-    target: tuple[float, float] | None = None,
+    target: TargetTransform | None = None,
 ) -> MLP | CustomModel:
     """Build the untrained network that `spec` describes.
 
@@ -116,7 +116,7 @@ def build_model(
 def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomModel:
     """Load a trained network, in eval mode, from the safetensors bytes of a `TrialResult`.
 
-    For a regression `classes` is 0; the target's mean and standard deviation are in the weights.
+    For a regression `classes` is 0; the statistics of the target are in the weights.
     Raises StoreError if the bytes are not the weights of this spec (no pickle is ever read), and
     ConfigError if a custom model can no longer be built.
     """
@@ -125,7 +125,7 @@ def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomMod
         warnings.filterwarnings("ignore", "The given buffer is not writable")
         try:
             state = safetensors.torch.load(weights)
-            target = (0.0, 1.0) if "target_mean" in state else None
+            target = spec.target_transform if "target_mean" in state else None
             model = build_model(spec, classes or 1, state["mean"], state["inv_std"], target=target)
             model.load_state_dict(state)
         except (safetensors.SafetensorError, KeyError, RuntimeError) as error:

@@ -5,32 +5,35 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.models import target_transform
+from harness.models.target_transform import STATISTIC_SHAPES
+from harness.trial import TargetTransform
+
 
 class NormalizedModel(nn.Module):
     """A network that carries the statistics of its training data as buffers.
 
-    `mean` and `inv_std` have the shape of one example. With `target`, the mean and standard
-    deviation of a regression's target, the output is in the target's own units. So a loaded model
-    takes raw examples and needs nothing else.
+    `mean` and `inv_std` have the shape of one example. With `target`, the transform of a
+    regression's target, the output is in the target's own units; its statistics are 0 until they
+    are loaded. So a loaded model takes raw examples and needs nothing else.
     """
 
     mean: Tensor
     inv_std: Tensor
-    target_mean: Tensor
-    target_std: Tensor
 
     def __init__(
         self,
         mean: Tensor,
         inv_std: Tensor,
         dtype: torch.dtype,
-        target: tuple[float, float] | None,
+        target: TargetTransform | None,
     ) -> None:
         super().__init__()
         self.is_regression = target is not None
+        self.target_transform: TargetTransform = target or "standard"
         if target is not None:
-            for name, value in zip(("target_mean", "target_std"), target, strict=True):
-                self.register_buffer(name, torch.tensor(value, dtype=dtype))
+            for name, shape in STATISTIC_SHAPES[target].items():
+                self.register_buffer(name, torch.zeros(shape, dtype=dtype))
         self.register_buffer("mean", mean.to(dtype).clone())
         self.register_buffer("inv_std", inv_std.to(dtype).clone())
 
@@ -42,4 +45,17 @@ class NormalizedModel(nn.Module):
 
     def to_target_units(self, output: Tensor) -> Tensor:
         """Convert a regression's output to the target's units; return logits unchanged."""
-        return output * self.target_std + self.target_mean if self.is_regression else output
+        if not self.is_regression:
+            return output
+        return target_transform.to_target_units(
+            self.target_transform, output, self._get_target_statistics()
+        )
+
+    def compute_target_errors(self, predicted: Tensor, true: Tensor) -> Tensor:
+        """Return a regression's errors [n] in the units of its loss."""
+        return target_transform.compute_errors(
+            self.target_transform, predicted, true, self._get_target_statistics()
+        )
+
+    def _get_target_statistics(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in STATISTIC_SHAPES[self.target_transform]}

@@ -6,7 +6,13 @@ from harness.analysis.baseline_verdict import find_validated_run, judge_baseline
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.metrics import HasScore, Score
-from harness.models.baselines import BaselineMetrics, ClassBaselineMetrics
+from harness.models.baselines import (
+    LIGHTGBM,
+    XGBOOST,
+    BaselineMetrics,
+    Baselines,
+    ClassBaselineMetrics,
+)
 from harness.reports.page import Section
 from harness.results import EpochMetrics
 from harness.tracking.test_reading import TestReading
@@ -26,8 +32,9 @@ def build_baselines_sections(summary: Summary) -> list[Section]:
         Section(
             name="baselines",
             title="Compared with simpler models",
-            text="The baselines are scikit-learn's with their default settings, fitted on the same "
-            "training set. The test compares the same examples in pairs.",
+            text=f"The baselines are {_list_packages(summary.baselines)} with their default "
+            "settings, fitted on the same training set. The test compares the same examples in "
+            "pairs.",
             template="table",
             values={
                 "paragraphs": describe_baselines(summary),
@@ -35,6 +42,14 @@ def build_baselines_sections(summary: Summary) -> list[Section]:
             },
         )
     ]
+
+
+def _list_packages(baselines: Baselines) -> str:
+    """Return `scikit-learn's`, or `scikit-learn's and LightGBM's`."""
+    names = {name for by_name in baselines.by_split.values() for name in by_name}
+    boosters = [f"{name}'s" for name in (XGBOOST, LIGHTGBM) if name in names]
+    *first, last = ["scikit-learn's", *boosters]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def describe_baselines(summary: Summary) -> list[str]:

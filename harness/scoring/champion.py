@@ -35,6 +35,7 @@ class ChampionModel:
         self._labels: list[Any] = list(champion.get("labels", ()))
         self._loss = str(champion.get("loss", ""))
         self._width: float | None = champion.get("interval")
+        self._scale: Mapping[str, Any] | None = champion.get("interval_scale")
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Return a label or a number for each raw row.
@@ -53,7 +54,7 @@ class ChampionModel:
         if self._labels:
             columns = describe_classes(outputs, self._labels, self._loss)
         else:
-            columns = describe_numbers(outputs[:, 0], self._width)
+            columns = describe_numbers(outputs[:, 0], self._width, self._scale)
         return pd.DataFrame(columns, index=rows.index)
 
     def _run(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -91,11 +92,38 @@ def compute_probabilities(logits: npt.NDArray[np.float64], loss: str) -> npt.NDA
 
 
 def describe_numbers(
-    values: npt.NDArray[np.float64], width: float | None
+    values: npt.NDArray[np.float64],
+    width: float | None,
+    scale: Mapping[str, Any] | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """Return the predictions of a regression, with an interval if its half width is known."""
     columns = {"prediction": values}
-    return columns | ({} if width is None else {"low": values - width, "high": values + width})
+    if width is None:
+        return columns
+    center = to_scale(values, scale)
+    low, high = (from_scale(each, scale) for each in (center - width, center + width))
+    return columns | {"low": low, "high": high}
+
+
+def to_scale(values: npt.NDArray[Any], scale: Mapping[str, Any] | None) -> npt.NDArray[np.float64]:
+    """Return targets on the scale of their transform: `log`, or the normal scores between knots."""
+    exact = np.asarray(values, np.float64)
+    if scale is None:
+        return exact
+    if "log" in scale:
+        return np.asarray(np.clip(np.log(np.maximum(exact, 1e-300)), *scale["log"]))
+    return np.asarray(np.interp(exact, scale["knots"], scale["scores"]))
+
+
+def from_scale(
+    scaled: npt.NDArray[np.float64], scale: Mapping[str, Any] | None
+) -> npt.NDArray[np.float64]:
+    """Return the targets whose `to_scale` these are, within the bounds of predictions."""
+    if scale is None:
+        return scaled
+    if "log" in scale:
+        return np.asarray(np.exp(np.clip(scaled, *scale["log"])))
+    return np.asarray(np.interp(scaled, scale["scores"], scale["knots"]))
 
 
 def _to_frame(rows: Any, names: Sequence[str]) -> pd.DataFrame:

@@ -16,7 +16,9 @@ from harness.analysis.formatting import format_count
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.config.study_tables import parse_duration
+from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset, prepare
+from harness.data.training_files import TrainingFiles
 from harness.engine import cost_model
 from harness.errors import ConfigError, DataError
 from harness.executors.base import Executor, Setup
@@ -24,6 +26,7 @@ from harness.executors.devices import choose_devices
 from harness.executors.fork_server import check_workers_allowed
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import ExecutorOptions, create_executor
+from harness.models.target_transform import explain_log
 from harness.search.samplers import check_space, sample_random_specs
 from harness.search.storage.base import StudyStorage
 from harness.sweep.environment import collect_environment, collect_origin
@@ -109,6 +112,7 @@ class Plan:
             raise DataError(f"{where}{error}") from error
         self._check_batch_size(prepared.sizes["train"])
         self._check_augmentation(prepared.training.shape)
+        self._check_target_transform(prepared.training)
         return prepared
 
     @contextmanager
@@ -228,14 +232,23 @@ class Plan:
             )
 
     def _check_augmentation(self, shape: tuple[int, ...]) -> None:
-        tables = (self.config.train, *self.config.settings.values())
-        sampled = self.config.space.dimensions.get("augment")
-        values = [table.get("augment") for table in tables] + list(getattr(sampled, "values", ()))
-        if any(values) and len(shape) not in (2, 3):
+        if any(self.config.list_values("augment")) and len(shape) not in (2, 3):
             raise ConfigError(
                 f"{self.config.source}: augment: needs images, but the examples of "
                 f"'{self.config.data.name}' have the shape {list(shape)}; leave it out"
             )
+
+    def _check_target_transform(self, files: TrainingFiles) -> None:
+        """Refuse `log` for a training set, of the study or its confirmation, with a target <= 0."""
+        if "log" not in self.config.list_values("target_transform"):
+            return
+        labels = map_array(files.labels)
+        for each in (files, *files.redrawn):
+            targets = labels[map_array(each.train_rows)]
+            if targets.min() <= 0:
+                where = "training set" if each is files else "training set of a confirmation run"
+                reason = explain_log(targets.min().item(), where)
+                raise ConfigError(f"{self.config.source}: {reason}")
 
 
 def make_plan(study: str | Path, options: RunOptions) -> Plan:

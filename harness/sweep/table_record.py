@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.prepare import PreparedDataset
 from harness.data.table_features import read_transform
-from harness.inference.prediction_interval import measure_half_width
+from harness.inference.prediction_interval import measure_interval
 from harness.scoring.champion import CHAMPION_FILE, TRANSFORM_FILE
 from harness.tracking.raw_types import TABLE_FILE, transform_file
 from harness.tracking.types import RunRecord
@@ -43,7 +43,7 @@ def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -
         "target": prepared.training.target,
         "labels": list_labels(prepared),
         "loss": run.spec.loss,
-        "interval": measure_half_width(tracker, run),
+        **measure_interval(tracker, run),
     }
     transform_text = read_transform(transform).to_json()
     return {TRANSFORM_FILE: transform_text, CHAMPION_FILE: json.dumps(champion)}

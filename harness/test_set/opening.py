@@ -78,7 +78,7 @@ def _evaluate_regression(
     true, values = test.labels[test.rows], predict_values(model, test)
     once = find_first_rows(test.inputs.numpy()) if copies else slice(None)
     metrics = {
-        "loss": float(((values - true) / model.target_std).square().mean()),
+        "loss": float(model.compute_target_errors(values, true).square().mean()),
         "confusion": (),
         "interval": compute_rmse_interval(values.numpy()[once], true.numpy()[once]),
         "mae_interval": compute_mae_interval(values.numpy()[once], true.numpy()[once]),

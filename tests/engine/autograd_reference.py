@@ -7,9 +7,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -45,18 +47,20 @@ def train_by_autograd(spec: TrialSpec, data: DeviceData, steps: int = STEPS) -> 
     steps_per_epoch = len(data) // spec.batch_size
     schedule = build_schedule(spec, optimizer, spec.epochs * steps_per_epoch)
     losses = []
+    labels = data.get_target(spec.target_transform).labels
+    weights = compute_class_weights(data) if spec.class_weights == "balanced" else None
     batches = (
         (epoch, step, rows[:, 0])
         for epoch in itertools.count(1)
         for step, rows in enumerate(data.batch_order([spec.seed], [epoch], spec.batch_size))
     )
     for epoch, step, rows in itertools.islice(batches, steps):
-        x, y = data.examples[rows], data.labels[rows]
+        x, y = data.examples[rows], labels[rows]
         if spec.augment:
             x = augment_batch(spec, data, x, epoch, step)
         if dropout is not None:
             dropout.set_step(epoch, step)
-        loss = compute_loss(spec, model(x), y)
+        loss = compute_loss(spec, model(x), y, weights)
         penalty = spec.l1 * sum(p.abs().sum() for p in parameters)
         penalty += spec.l2 * sum(p.square().sum() for p in parameters)
         optimizer.zero_grad()
@@ -105,16 +109,33 @@ class HashedDropout(nn.Module):
         return h * keep / (1 - self.spec.dropout)
 
 
-def compute_loss(spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def compute_class_weights(data: DeviceData) -> torch.Tensor:
+    """Return scikit-learn's balanced weights of the classes in the training set, [C]."""
+    labels = data.labels[data.rows].cpu().numpy()
+    present = np.unique(labels)
+    weights = torch.zeros(data.classes, dtype=data.dtype)
+    values = compute_class_weight("balanced", classes=present, y=labels)
+    weights[present] = torch.from_numpy(values).to(data.dtype)
+    return weights.to(data.device)
+
+
+def compute_loss(
+    spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     if y.is_floating_point():
         return F.mse_loss(logits[:, 0], y)
     if spec.loss == "cross-entropy":
-        return F.cross_entropy(logits, y, label_smoothing=spec.label_smoothing)
+        return F.cross_entropy(logits, y, weights, label_smoothing=spec.label_smoothing)
     smoothing, classes = spec.label_smoothing, logits.shape[1]
     target = F.one_hot(y, classes).to(logits) * (1 - smoothing) + smoothing / classes
+    if weights is None:
+        compute = F.mse_loss if spec.loss == "mse" else F.binary_cross_entropy_with_logits
+        return compute(logits, target)
+    by_example = weights[y].unsqueeze(1).expand_as(target)
     if spec.loss == "mse":
-        return F.mse_loss(logits, target)
-    return F.binary_cross_entropy_with_logits(logits, target)
+        return F.mse_loss(logits, target, weight=by_example)
+    summed = F.binary_cross_entropy_with_logits(logits, target, by_example, reduction="sum")
+    return summed / by_example.sum()
 
 
 def build_optimizer(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -68,6 +68,9 @@ def test_equals_autograd(
         {"augment": ["flip"], "batch_norm": "before"},
         {"loss": "mse", "label_smoothing": 0.1, "batch_norm": "after"},
         {"loss": "bce", "label_smoothing": 0.1},
+        {"class_weights": "balanced", "label_smoothing": 0.1},
+        {"loss": "mse", "class_weights": "balanced", "label_smoothing": 0.1},
+        {"loss": "bce", "class_weights": "balanced"},
         {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "one-cycle"},
         {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "learning_rate": 0.05},
         {"optimizer": "sgd", "momentum": 0.0, "nesterov": True, "learning_rate": 0.05},
@@ -147,6 +150,18 @@ MIXED = [
 def test_every_trial_of_a_mixed_group_equals_autograd(data: DeviceData, vectorised: bool) -> None:
     group = create_group(MIXED, data, vectorised)
     assert_equals_autograd(group, train_steps(group), data)
+
+
+@BOTH
+def test_class_weights_of_some_trials_of_a_group_equal_autograd(
+    data: DeviceData, vectorised: bool
+) -> None:
+    specs = [
+        changed(spec, class_weights=weights)
+        for spec, weights in zip(MIXED, ["balanced", "none"] * 4, strict=False)
+    ]
+    group = create_group(specs, data, vectorised)
+    assert_equals_autograd(group, train_steps(group, 20), data)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -61,7 +61,7 @@ def double(digits: PreparedDataset) -> DeviceData:
         {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "learning_rate": 0.05},
         {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "one-cycle", "l1": 1e-4},
         {"l1": 1e-4, "l2": 1e-3, "batch_norm": "before", "schedule": "cosine"},
-        {"loss": "bce", "label_smoothing": 0.1},
+        {"loss": "bce", "label_smoothing": 0.1, "class_weights": "balanced"},
         {"loss": "mse", "augment": ("shift", "rotate", "erase"), "schedule": "step"},
     ],
     ids=str,

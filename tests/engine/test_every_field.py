@@ -51,6 +51,7 @@ VALUES: dict[str, tuple[Sequence[Any], dict[str, Any]]] = {
     "l1": ([1e-3], NO_CONTEXT),
     "l2": ([1e-2], NO_CONTEXT),
     "label_smoothing": ([0.1], NO_CONTEXT),
+    "class_weights": (["balanced"], NO_CONTEXT),
     "augment": ([[name] for name in get_args(AugmentName)], NO_CONTEXT),
     "epochs": ([3], {"schedule": "cosine"}),
     "seed": ([1], NO_CONTEXT),
@@ -59,10 +60,12 @@ NO_EFFECT_ON_A_STEP = {
     "model": "tests/engine/test_autograd.py",
     "arguments": "tests/engine/test_autograd.py",
     "code": "tests/engine/test_autograd.py",
+    "target_transform": "tests/models/test_target_transform.py",
     "patience": "tests/engine/test_trainer.py",
     "evaluate_every": "tests/engine/test_trainer.py",
 }
-"""Fields of custom models, or of when a trial stops and is evaluated; with the tests of them."""
+"""Fields of custom models, of a regression, or of when a trial stops and is evaluated; with their
+tests."""
 
 
 def changed(**values: Any) -> TrialSpec:

@@ -86,3 +86,5 @@ def test_fusing_does_not_change_the_result(
 def test_a_loss_for_classes_is_refused(data: DeviceData) -> None:
     with pytest.raises(ValueError, match="loss: cross-entropy is for classes"):
         Trainer(data, "val/rmse").add("0", replace(SPEC, loss="cross-entropy"))
+    with pytest.raises(ValueError, match="class_weights: a regression has no classes"):
+        Trainer(data, "val/rmse").add("0", replace(SPEC, class_weights="balanced"))

@@ -199,6 +199,7 @@ def specs(draw: st.DrawFn) -> TrialSpec:
         l1=one_of(0.0, 1e-4),
         l2=one_of(0.0, 1e-3),
         label_smoothing=one_of(0.0, 0.1),
+        class_weights=one_of(*CHOICES["class_weights"]),
         epochs=draw(st.integers(1, 3)),
         evaluate_every=one_of(1, 2),
         seed=draw(st.integers(0, 3)),

@@ -22,6 +22,7 @@ from harness.checks.report import check_studies
 from harness.cli.studies_table import format_studies, list_studies
 from harness.config.loader import load
 from harness.data.torch_datasets import load_splits
+from harness.data.training_files import TrainingFiles
 from harness.errors import ConfigError, UserError
 from harness.inference.test_examples import read_test_predictions
 from harness.metrics import Score, format_number
@@ -43,6 +44,7 @@ from harness.tracking.trial_document import build_trial_document, parse_trial_do
 from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support import regression_table
+from tests.support.installed_boosters import INSTALLED
 
 STUDY = """
 [study]
@@ -183,6 +185,7 @@ def test_baselines_are_fitted_on_the_training_set_and_tested_in_the_same_opening
         baselines.MEAN_BASELINE,
         baselines.LINEAR_REGRESSION,
         baselines.BOOSTED_TREES,
+        *INSTALLED,
     }
     assert (
         recorded_baselines.of_split("test")[baselines.MEAN_BASELINE].r2
@@ -320,6 +323,8 @@ def test_predict_refuses_a_regression(workspace: Workspace, result: StudyResult)
         ("train.loss=bce", r"loss: bce is for classification; a regression uses mse, leave it out"),
         ('space.loss=["mse","bce"]', r"loss: bce is for classification"),
         ("train.label_smoothing=0.1", r"label_smoothing: a regression has no classes to smooth"),
+        ("train.class_weights=balanced", r"class_weights: a regression has no classes to weight"),
+        ('space.class_weights=["none","balanced"]', r"class_weights: a regression has no classes"),
         ('data.classes=["a","b"]', r"classes: a regression has none"),
         (
             "study.objective=val/accuracy",
@@ -330,6 +335,49 @@ def test_predict_refuses_a_regression(workspace: Workspace, result: StudyResult)
 def test_options_for_classes_are_refused(folder: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(folder / "prices.toml", [override])
+
+
+def test_val_loss_does_not_compare_target_transforms(folder: Path) -> None:
+    overrides = ["study.objective=val/loss", 'space.target_transform=["standard","log"]']
+    with pytest.raises(
+        ConfigError, match=r"\[space\] target_transform: val/loss is not .* use val/rmse"
+    ):
+        load(folder / "prices.toml", overrides)
+
+
+def test_log_of_a_target_of_0_or_less_is_refused_before_the_study_starts(tmp_path: Path) -> None:
+    """Also where only a confirmation run would train on it."""
+    x, y = regression_table.make_table(400)
+    (tmp_path / "prices.toml").write_text(STUDY.format(table=tmp_path / "prices.csv"))
+    options = RunOptions(
+        home=tmp_path / "mlruns", overrides=('space.target_transform=["standard","log"]',)
+    )
+
+    def prepare(targets: np.ndarray, redraw: bool) -> TrainingFiles:
+        path, rows = tmp_path / "prices.csv", np.column_stack([x, targets])
+        np.savetxt(path, rows, delimiter=",", header="a,b,c,d,e,price", comments="")
+        plan = make_plan(tmp_path / "prices.toml", options)
+        return plan.prepare(tmp_path / "cache", redraw=redraw).training
+
+    files = prepare(y, redraw=True)
+    labels = np.load(files.labels)
+    for rows, redraw, where in (
+        (files.train_rows, False, "training set"),
+        (files.validation_rows, True, "training set of a confirmation run"),
+    ):
+        poisoned = np.where(y == labels[np.load(rows)[0]], -3, y)
+        message = f"prices.toml: target_transform: log needs .* the least in the {where} is -3; use"
+        with pytest.raises(ConfigError, match=message):
+            prepare(poisoned, redraw=redraw)
+    assert prepare(poisoned, redraw=False).task == "regression"
+
+
+@pytest.mark.parametrize(
+    "override", ["train.target_transform=log", 'space.target_transform=["log"]']
+)
+def test_a_target_transform_is_refused_for_classes(override: str) -> None:
+    with pytest.raises(ConfigError, match="target_transform: is for a regression; leave it out"):
+        load("quickstart", [override])
 
 
 def test_a_regressions_objective_is_refused_for_classes() -> None:

@@ -33,6 +33,7 @@ from harness.sweep.sealed_study import open_sealed_test_set
 from harness.test_set.log import TestSetLog
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.workspace import Workspace
+from tests.support.installed_boosters import INSTALLED
 
 STUDY = """
 [study]
@@ -77,7 +78,7 @@ def test_on_the_validation_set_the_pairs_are_those_of_the_recorded_predictions(
     summary = sealed.summary
     assert summary.baselines is not None
     recorded = summary.baselines.of_split("validation")
-    assert set(recorded) == {MAJORITY_CLASS, LOGISTIC_REGRESSION, BOOSTED_TREES}
+    assert set(recorded) == {MAJORITY_CLASS, LOGISTIC_REGRESSION, BOOSTED_TREES, *INSTALLED}
     assert not summary.baselines.of_split("test")
     splits = load_splits(make_plan(path, RunOptions(home=workspace.root)).prepare().training)
     x, y = splits.train.inputs.double().numpy(), splits.train.labels.numpy()
@@ -113,7 +114,7 @@ def test_on_the_test_set_they_meet_in_the_same_opening(
     assert reading is not None
     assert opened.baselines is not None
     recorded = opened.baselines.of_split("test")
-    assert set(recorded) == {MAJORITY_CLASS, LOGISTIC_REGRESSION, BOOSTED_TREES}
+    assert set(recorded) == {MAJORITY_CLASS, LOGISTIC_REGRESSION, BOOSTED_TREES, *INSTALLED}
     for metrics in recorded.values():
         test = metrics.champion_test
         assert test is not None
@@ -134,6 +135,7 @@ def test_on_the_test_set_they_meet_in_the_same_opening(
     page = write_study_page(workspace, "wine", None).read_text()
     assert "Compared with simpler models" in page
     assert "the majority class" in page
+    assert "LightGBM&#39;s with their default settings" in page
 
 
 def test_the_doctor_reports_a_lost_file_and_the_page_is_still_written(
