@@ -1,8 +1,8 @@
 """The score: the metric that models are compared by, its direction, and how it is formatted.
 
-A classification is scored by accuracy, a regression by RMSE in the target's own units. The
-confidence interval of an accuracy is that of a proportion; an RMSE's is the bootstrap's, and is
-recorded with it.
+A classification is scored by accuracy, a regression by RMSE in the target's own units, unless the
+study's objective is one of SCORE_OBJECTIVES: then that is the score. The confidence interval of an
+accuracy is that of a proportion; every other one is computed with the metric and recorded.
 """
 
 from __future__ import annotations
@@ -18,21 +18,51 @@ from harness.stats.proportions import compute_interval
 Z_95 = 1.96
 """Half-width of a 95 % confidence interval of the normal distribution, in standard errors."""
 OBJECTIVES: dict[Task, tuple[Objective, ...]] = {
-    "classes": ("val/accuracy", "val/loss"),
-    "regression": ("val/rmse", "val/mae", "val/loss"),
+    "classes": (
+        "val/accuracy",
+        "val/loss",
+        "val/auc",
+        "val/f1",
+        "val/balanced_accuracy",
+        "val/log_loss",
+        "val/brier",
+    ),
+    "regression": ("val/rmse", "val/mae", "val/loss", "val/r2", "val/quantile_loss"),
 }
-"""The possible objectives of a study by task. The first is the default, and the score."""
-UNMEASURED_FIELDS: dict[Task, tuple[str, ...]] = {
-    "classes": ("train_rmse", "val_rmse", "val_mae", "val_r2"),
-    "regression": ("train_accuracy", "val_accuracy"),
-}
-"""The fields of EpochMetrics that are None for a task."""
+"""The possible objectives of a study by task. The first is the default."""
 OBJECTIVE_NAMES: dict[Objective, str] = {
     "val/accuracy": "accuracy",
     "val/rmse": "RMSE",
     "val/mae": "MAE",
     "val/loss": "loss",
+    "val/auc": "AUC",
+    "val/f1": "F1",
+    "val/balanced_accuracy": "balanced accuracy",
+    "val/log_loss": "log loss",
+    "val/brier": "Brier score",
+    "val/r2": "R2",
+    "val/quantile_loss": "quantile loss",
 }
+SCORE_OBJECTIVES: tuple[Objective, ...] = (
+    "val/auc",
+    "val/f1",
+    "val/balanced_accuracy",
+    "val/log_loss",
+    "val/brier",
+    "val/r2",
+    "val/quantile_loss",
+)
+"""The objectives that are the score too, in place of accuracy or RMSE."""
+HIGHER_IS_BETTER: tuple[Objective, ...] = (
+    "val/accuracy",
+    "val/auc",
+    "val/f1",
+    "val/balanced_accuracy",
+    "val/r2",
+)
+IN_TARGET_UNITS: tuple[Objective, ...] = ("val/rmse", "val/mae", "val/quantile_loss")
+CLASS_FIELDS = ("val_auc", "val_f1", "val_balanced_accuracy", "val_log_loss", "val_brier")
+"""The fields of EpochMetrics that `harness.engine.class_metrics` measures."""
 
 
 class HasScore(Protocol):
@@ -46,6 +76,8 @@ class HasScore(Protocol):
     def interval(self) -> tuple[float, float] | None: ...
     @property
     def mae_interval(self) -> tuple[float, float] | None: ...
+    @property
+    def score_interval(self) -> tuple[float, float] | None: ...
 
 
 @dataclass(frozen=True)
@@ -55,14 +87,30 @@ class Score:
     task: Task = "classes"
     target: str = ""
     """Name of the predicted number, of a regression."""
+    objective: Objective | None = None
+    """The study's objective, if it is one of SCORE_OBJECTIVES."""
 
     @property
     def metric(self) -> Objective:
-        return OBJECTIVES[self.task][0]
+        return self.objective or OBJECTIVES[self.task][0]
+
+    @property
+    def is_accuracy(self) -> bool:
+        return self.metric == "val/accuracy"
+
+    @property
+    def tested_name(self) -> str:
+        """What paired tests compare: `accuracy`, or `RMSE`."""
+        return OBJECTIVE_NAMES[OBJECTIVES[self.task][0]]
+
+    @property
+    def tested_note(self) -> str:
+        """` by accuracy`, where the paired tests do not compare the score; else empty."""
+        return f" by {self.tested_name}" if self.objective else ""
 
     @property
     def name(self) -> str:
-        """`accuracy` or `RMSE`."""
+        """`accuracy`, `RMSE`, `AUC`."""
         return OBJECTIVE_NAMES[self.metric]
 
     @property
@@ -86,18 +134,20 @@ class Score:
 
     def format_value(self, value: float, reference: float | None = None) -> str:
         """`0.9071`, or `23,145` with as many decimals as `reference` gets, by default itself."""
-        return f"{value:.4f}" if self.task == "classes" else format_number(value, reference)
+        if self.metric not in IN_TARGET_UNITS:
+            return f"{value:.4f}"
+        return format_number(value, reference)
 
     def format_difference(self, value: float) -> str:
-        """A difference without its sign: `0.34 points`, or `1,204`."""
-        return (
-            f"{100 * abs(value):.2f} points"
-            if self.task == "classes"
-            else format_number(abs(value))
-        )
+        """A difference without its sign: `0.34 points` of accuracy, `0.0034`, or `1,204`."""
+        if self.is_accuracy:
+            return f"{100 * abs(value):.2f} points"
+        return self.format_value(abs(value))
 
     def compute_interval(self, result: HasScore) -> tuple[float, float] | None:
         """The 95 % confidence interval; None if there is none."""
+        if self.objective:
+            return result.score_interval
         correct, n = count_correct(result.confusion)
         if not n:
             return result.interval
@@ -143,12 +193,14 @@ class Score:
     @property
     def plotly_axis(self) -> dict[str, Any]:
         """Options of a Plotly axis."""
-        return {"tickformat": ".1%" if self.task == "classes" else ",.4~r"}
+        if self.is_accuracy:
+            return {"tickformat": ".1%"}
+        return {"tickformat": ",.4~r" if self.metric in IN_TARGET_UNITS else ".4~r"}
 
     @property
     def plotly_hover(self) -> str:
         """Plotly's number format in a hover text."""
-        return ".4f" if self.task == "classes" else ",.5~r"
+        return ",.5~r" if self.metric in IN_TARGET_UNITS else ".4f"
 
 
 ACCURACY = Score()
@@ -156,13 +208,28 @@ ACCURACY = Score()
 
 def read_score(definition: Mapping[str, Any]) -> Score:
     """The score of a study, from its recorded definition."""
-    data = definition.get("data", {})
-    return Score(data.get("task", "classes"), data.get("target", ""))
+    data, objective = definition.get("data", {}), definition.get("study", {}).get("objective")
+    score = get_score_metric(objective)
+    return Score(data.get("task", "classes"), data.get("target", ""), score)
+
+
+def get_score_metric(objective: Objective | None) -> Objective | None:
+    """The objective, if it is the score too; else None, for accuracy or RMSE."""
+    return objective if objective in SCORE_OBJECTIVES else None
+
+
+def list_unmeasured_fields(task: Task, objective: Objective) -> set[str]:
+    """The fields of EpochMetrics that are None in the epochs of a study."""
+    if task == "classes":
+        fields = {"train_rmse", "val_rmse", "val_mae", "val_r2", "val_quantile_loss", *CLASS_FIELDS}
+    else:
+        fields = {"train_accuracy", "val_accuracy", "val_quantile_loss", *CLASS_FIELDS}
+    return fields - {objective.replace("/", "_")}
 
 
 def is_higher_better(objective: Objective) -> bool:
     """Whether a higher value of the objective is better."""
-    return objective == "val/accuracy"
+    return objective in HIGHER_IS_BETTER
 
 
 def get_sort_sign(objective: Objective) -> int:
@@ -172,7 +239,7 @@ def get_sort_sign(objective: Objective) -> int:
 
 def format_objective(value: float, objective: Objective) -> str:
     """A value of an objective: four decimals, or `format_number` for one in the target's units."""
-    return format_number(value) if objective in ("val/rmse", "val/mae") else f"{value:.4f}"
+    return format_number(value) if objective in IN_TARGET_UNITS else f"{value:.4f}"
 
 
 def format_number(value: float, reference: float | None = None) -> str:

@@ -26,7 +26,8 @@ from harness.model_arguments import (
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 BatchNorm = Literal["none", "before", "after"]
 Init = Literal["default", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"]
-Loss = Literal["cross-entropy", "mse", "bce"]
+Loss = Literal["cross-entropy", "mse", "bce", "quantile"]
+REGRESSION_LOSSES: tuple[Loss, ...] = ("mse", "quantile")
 AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle"]
@@ -74,7 +75,11 @@ class TrialSpec:
     """The loss that is minimized. For classification `cross-entropy` (the default); `mse` of the
     logits to the one-hot target; or `bce`, the binary cross-entropy of each class against the
     others. `mse` and `bce` are means over the classes too. A regression takes `mse` of its output
-    to the standardized target."""
+    to the standardized target, or `quantile`, the pinball loss: the model then predicts the
+    quantile of level `quantile` instead of the mean, 0.5 for the median."""
+    quantile: float = 0.5
+    """The level of `loss = "quantile"` and of the objective `val/quantile_loss`, in (0, 1): 0.9 for
+    a value that 90 % of the targets are below. Default 0.5."""
     optimizer: OptimizerName = "adam"
     """The optimizer: `sgd`, `adam` (the default) or `adamw`, each as in torch.optim."""
     learning_rate: float = 1e-3
@@ -134,6 +139,8 @@ class TrialSpec:
                 raise ValueError(f"{name}: must be in [0, 1), not {getattr(self, name)}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate: must be above 0, not {self.learning_rate}")
+        if not 0 < self.quantile < 1:
+            raise ValueError(f"quantile: must be in (0, 1), not {self.quantile}")
         for name in ("l1", "l2", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: must be 0 or more, not {getattr(self, name)}")

@@ -21,7 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import OBJECTIVE_NAMES, Z_95, format_objective, is_higher_better
+from harness.metrics import (
+    IN_TARGET_UNITS,
+    OBJECTIVE_NAMES,
+    Z_95,
+    format_objective,
+    is_higher_better,
+)
 from harness.results import Objective, count_correct
 from harness.stats.proportions import compute_interval
 from harness.tracking.types import RunRecord, StudyRun
@@ -132,7 +138,7 @@ class ExpectedBest:
 
     def format_value(self, value: float) -> str:
         """Four digits; exponential notation for the large loss of a diverged trial."""
-        has_four_decimals = self.objective in ("val/accuracy", "val/loss")
+        has_four_decimals = self.objective not in IN_TARGET_UNITS
         if has_four_decimals and abs(value) >= 1000:
             return f"{value:.3g}"
         return format_objective(value, self.objective)
@@ -159,7 +165,8 @@ def compute_expected_best(study: StudyRun) -> ExpectedBest | None:
     if study.is_grid_or_list or not ranked:
         return None
     values, error = _collect_values(study, ranked[0]), _estimate_standard_error(study, ranked[0])
-    if len(values) < MIN_TRIALS or (higher and error is None):
+    is_accuracy = study.objective == "val/accuracy"
+    if len(values) < MIN_TRIALS or (is_accuracy and error is None):
         return None
     mean = compute_best_of_n_means(values, higher)
     low, high = compute_best_of_n_quantiles(values, higher)
@@ -222,7 +229,7 @@ def _estimate_standard_error(study: StudyRun, run: RunRecord) -> float | None:
         # The lower half: the upper one also allows for large errors that these examples lack.
         return (run.score - run.interval[0]) / Z_95
     correct, examples = count_correct(run.confusion)
-    if not is_higher_better(study.objective) or not examples:
+    if study.objective != "val/accuracy" or not examples:
         return None
     low, high = compute_interval(correct, examples, ONE_STANDARD_ERROR)
     return (high - low) / 2

@@ -6,6 +6,7 @@ study_tables   every key of a study file, with its type and default
 schema         StudyConfig: a checked study file, and what identifies a study
 search_space   the [space] table, and how an Optuna trial draws settings from it
 trial_tables   the [train] and [[trial]] tables
+objective_conflicts  what contradicts the objective or the loss
 validation     check values against their types; a mistake is one line that names the key
 overrides      `--set TABLE.KEY=VALUE`
 scaffold       `harness new-study`: a study file that fits a dataset, from templates/

@@ -39,8 +39,12 @@ class StudyTable(Table):
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of the sampler and of every trial."""
     objective: Objective = "val/accuracy"
-    """The metric by which trials are compared and pruned; `val/rmse` by default for a
-    regression."""
+    """The metric by which trials are compared and pruned. For classes `val/accuracy` (the default),
+    `val/loss`, `val/auc`, `val/f1`, `val/balanced_accuracy`, `val/log_loss` or `val/brier`; for a
+    regression `val/rmse` (the default), `val/mae`, `val/loss`, `val/r2` or `val/quantile_loss`. Of
+    more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy are
+    always means over the classes. A class without validation examples is left out of these
+    means."""
     sampler: Literal["tpe", "random", "qmc", "grid", "list"] = "tpe"
     """How settings are chosen. `tpe`, `random` and `qmc` draw them from [space]; `grid` takes every
     combination of the choices in [space]; `list` takes the [[trial]] tables, and is the default

@@ -50,6 +50,9 @@ class Masks:
         self.uniform_weight = per_slot(0.0, dtype)
         """Label smoothing: weight of every class in the target."""
 
+        self.quantile = per_slot(0.5, dtype)
+        """The level of the quantile loss."""
+
     def load(self, slot: int, spec: TrialSpec) -> None:
         """Write a trial's settings into its slot."""
         for choice, masks in (
@@ -75,6 +78,7 @@ class Masks:
         self.keep_scale[0, slot] = 1 / (1 - spec.dropout)
         self.true_weight[0, slot] = 1 - spec.label_smoothing
         self.minus_true_weight[0, slot] = spec.label_smoothing - 1
+        self.quantile[0, slot] = spec.quantile
         self.uniform_weight[0, slot] = spec.label_smoothing / self._classes
 
     def activate(self, z: Tensor) -> Tensor:
