@@ -60,6 +60,8 @@ HIGHER_IS_BETTER: tuple[Objective, ...] = (
     "val/balanced_accuracy",
     "val/r2",
 )
+SHARES: tuple[Objective, ...] = ("val/auc", "val/f1", "val/balanced_accuracy")
+"""The objectives with values from 0 to 1 that are no plain share of the examples."""
 IN_TARGET_UNITS: tuple[Objective, ...] = ("val/rmse", "val/mae", "val/quantile_loss")
 CLASS_FIELDS = ("val_auc", "val_f1", "val_balanced_accuracy", "val_log_loss", "val_brier")
 """The fields of EpochMetrics that `harness.engine.class_metrics` measures."""
@@ -99,19 +101,25 @@ class Score:
         return self.metric == "val/accuracy"
 
     @property
-    def tested_name(self) -> str:
-        """What paired tests compare: `accuracy`, or `RMSE`."""
-        return OBJECTIVE_NAMES[OBJECTIVES[self.task][0]]
+    def tested(self) -> Score:
+        """Accuracy or RMSE, which paired tests of stored predictions compare."""
+        return Score(self.task, self.target)
 
     @property
     def tested_note(self) -> str:
         """` by accuracy`, where the paired tests do not compare the score; else empty."""
-        return f" by {self.tested_name}" if self.objective else ""
+        return f" by {self.tested.name}" if self.objective else ""
 
     @property
     def name(self) -> str:
         """`accuracy`, `RMSE`, `AUC`."""
         return OBJECTIVE_NAMES[self.metric]
+
+    @property
+    def name_with_article(self) -> str:
+        """`an accuracy`, `a log loss`."""
+        has_vowel = self.name[0] in "aAFRM"  # read as letters: an F1, an RMSE
+        return f"{'an' if has_vowel else 'a'} {self.name}"
 
     @property
     def full_name(self) -> str:
@@ -122,6 +130,14 @@ class Score:
     def field_name(self) -> str:
         """The field of EpochMetrics: `val_accuracy`."""
         return self.metric.replace("/", "_")
+
+    @property
+    def other_fields(self) -> tuple[str, ...]:
+        """The fields of EpochMetrics that are shown after the score."""
+        fields = ("val_loss",) if self.task == "classes" else ("val_mae", "val_r2")
+        if self.objective:
+            fields = (self.tested.field_name, *fields)
+        return tuple(field for field in fields if field != self.field_name)
 
     @property
     def is_higher_better(self) -> bool:
@@ -154,6 +170,11 @@ class Score:
         copies: int = getattr(result, "copies", 0)  # of a test set
         return compute_interval(correct, n, copies=copies)
 
+    def clip_range(self, bounds: tuple[float, float]) -> tuple[float, float]:
+        """Limit an interval to the values that the metric can have."""
+        low = bounds[0] if self.metric == "val/r2" else max(0.0, bounds[0])
+        return low, min(1.0, bounds[1]) if self.is_higher_better else bounds[1]
+
     def format_interval(self, result: HasScore) -> str:
         """` (95 %: 0.9034 to 0.9178)`, or an empty string."""
         interval = self.compute_interval(result)
@@ -176,14 +197,23 @@ class Score:
         `loss 0.2534`, or `MAE 15,602 (95 %: 14,480 to 16,911), R2 0.9132`.
         """
         if mae is None or r2 is None:
-            return f"loss {loss:.4f}"
-        return f"{self.format_mae(result, mae)}, R2 {r2:.4f}"
+            return f"{self._format_accuracy(result)}loss {loss:.4f}"
+        others = f"{self.format_mae(result, mae)}, R2 {r2:.4f}"
+        return others.rpartition(", R2")[0] if self.metric == "val/r2" else others
+
+    def _format_accuracy(self, result: HasScore) -> str:
+        """`accuracy 0.9071 (95 %: 0.9034 to 0.9178), ` where it is not the score."""
+        correct, n = count_correct(result.confusion)
+        if not self.objective or not n:
+            return ""
+        interval = self.tested.format_interval(result)
+        return f"{self.tested.name} {correct / n:.4f}{interval}, "
 
     def format_mae(self, result: HasScore, mae: float) -> str:
         """`MAE 15,602 (95 %: 14,480 to 16,911)`; older records have no interval of it."""
         bounds = result.mae_interval
         return f"MAE {format_number(mae)}" + (
-            f" (95 %: {self.format_range(bounds)})" if bounds else ""
+            f" (95 %: {self.tested.format_range(bounds)})" if bounds else ""
         )
 
     def format_epoch(self, result: HasScore, epoch: EpochMetrics) -> str:

@@ -172,7 +172,8 @@ def compare(tracker: Tracker, names: Sequence[str]) -> Comparison:
                     f"{names[index]} and {names[sides.index(earlier)]} are the same trial, "
                     f"{side.name}; give two different ones"
                 )
-            if (here := side.study.score) != (there := earlier.study.score):
+            here, there = side.study.score, earlier.study.score
+            if here.tested != there.tested:
                 raise UserError(
                     f"{names[index]} is scored by {here.full_name}, "
                     f"{names[sides.index(earlier)]} by {there.full_name}; compare trials that "

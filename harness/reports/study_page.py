@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.analysis.summary import Summary
 from harness.config.schema import TRIAL_TABLE
+from harness.metrics import SHARES
 from harness.reports.baselines_section import build_baselines_sections
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
@@ -101,7 +102,9 @@ def _take_first_plots(sections: list[Section]) -> tuple[list[Plot], list[Section
 
 def _build_leaderboard_section(summary: Summary) -> Section:
     score, board = summary.study.score, build_leaderboard(summary.study)
-    method = "Wilson" if score.task == "classes" else "bootstrap"
+    method = "Wilson" if score.is_accuracy else "bootstrap"
+    if score.metric in SHARES:
+        method = "delta-method"
     return Section(
         name="leaderboard",
         title="Leaderboard",

@@ -58,7 +58,7 @@ def _describe_chance(verdict: BaselineVerdict) -> str:
 def _describe_score(score: Score, scored: HasScore) -> str:
     """`an accuracy of 0.9071 (95 %: 0.9034 to 0.9178)`."""
     value = score.format_value(scored.score)
-    return f"an {score.name} of {value}{score.format_interval(scored)}"
+    return f"{score.name_with_article} of {value}{score.format_interval(scored)}"
 
 
 def _is_overlap(score: Score, one: HasScore, other: HasScore) -> bool:
@@ -100,7 +100,7 @@ def _is_gap(score: Score, run: HasScore, reading: HasScore) -> bool:
         return False
     pairs = ((run.score, intervals[0]), (reading.score, intervals[1]))
     (low, low_interval), (high, high_interval) = sorted(pairs)
-    if score.task == "classes":
+    if score.is_higher_better:
         is_large = high - low >= MIN_ACCURACY_GAP
     else:
         is_large = high >= MIN_RMSE_RATIO * low

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 PANELS = {
     "val_accuracy": "validation accuracy",
     "train_accuracy": "training accuracy",
+    "val_auc": "validation AUC",
+    "val_f1": "validation F1",
+    "val_balanced_accuracy": "validation balanced accuracy",
+    "val_log_loss": "validation log loss",
+    "val_brier": "validation Brier score",
+    "val_quantile_loss": "validation quantile loss",
     "val_rmse": "validation RMSE",
     "train_rmse": "training RMSE",
     "val_mae": "validation MAE",
@@ -29,8 +35,8 @@ PANELS = {
 }
 """Panel titles by the name of an EpochMetrics field; the first MAX_PANELS recorded are shown."""
 MAX_PANELS = 4
-TARGET_UNIT_METRICS = ("val_rmse", "train_rmse", "val_mae")
-LOWER_IS_BETTER = (*TARGET_UNIT_METRICS, "val_loss", "train_loss")
+TARGET_UNIT_METRICS = ("val_rmse", "train_rmse", "val_mae", "val_quantile_loss")
+LOWER_IS_BETTER = (*TARGET_UNIT_METRICS, "val_loss", "train_loss", "val_log_loss", "val_brier")
 MAX_POINTS = 40_000
 """Points of all curves in one panel; longer curves are thinned."""
 MAX_SINGLE_EPOCHS = 10
