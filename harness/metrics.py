@@ -216,6 +216,12 @@ class Score:
             f" (95 %: {self.tested.format_range(bounds)})" if bounds else ""
         )
 
+    def format_mae_beside(self, result: HasScore, mae: float | None) -> str:
+        """`; MAE 15,602 (95 %: ...)`; empty for classes, and where a quantile is predicted."""
+        if mae is None or self.metric == "val/quantile_loss":
+            return ""
+        return f"; {self.format_mae(result, mae)}"
+
     def format_epoch(self, result: HasScore, epoch: EpochMetrics) -> str:
         """The validation metrics of a result's best epoch apart from the score."""
         return self.format_other_metrics(result, epoch.val_loss, epoch.val_mae, epoch.val_r2)

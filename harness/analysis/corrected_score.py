@@ -20,6 +20,7 @@ from harness.analysis.contenders import Contender, Contenders, compare_settings
 from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.results import Objective
+from harness.stats.metric_intervals import compute_unexplained_parts
 from harness.stats.regression import compute_pinball_losses, compute_root_mean_interval
 from harness.stats.selection import (
     CorrectedScores,
@@ -179,8 +180,7 @@ def _to_run_of_objective(
     if costs is None:
         costs = compute_pinball_losses(predictions.predicted, true, quantile)
     if score.metric == "val/r2":
-        errors = predictions.predicted.astype(np.float64) - true.astype(np.float64)
-        costs = np.square(errors) / (float(true.astype(np.float64).var()) or 1.0) - 1
+        costs = compute_unexplained_parts(predictions.predicted, true) - 1
     return ValidatedRun(costs, score.sign * costs.astype(np.float64))
 
 

@@ -161,7 +161,8 @@ def compute_class_interval(
     parts = compute_contributions(metric, probabilities, true, predicted).cpu().numpy()
     if metric in ("log_loss", "brier"):
         return compute_loss_interval(parts)
-    return compute_share_interval(parts)
+    counts = true.bincount()
+    return compute_share_interval(parts, int(counts[counts > 0].min()))
 
 
 def _compute_quantile_losses(predictions: Tensor, spec: TrialSpec, data: DeviceData) -> np.ndarray:

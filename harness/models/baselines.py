@@ -22,6 +22,7 @@ MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
     "linear regression",
     "gradient-boosted trees",
 )
+TRAINING_QUANTILE = "the training quantile"
 MAJORITY_CLASS, LOGISTIC_REGRESSION = "the majority class", "logistic regression"
 
 

@@ -10,7 +10,12 @@ import math
 from harness.analysis.baseline_verdict import BaselineVerdict, judge_baselines
 from harness.analysis.summary import Summary
 from harness.metrics import HasScore, Score
-from harness.models.baselines import BOOSTED_TREES, MAJORITY_CLASS, MEAN_BASELINE
+from harness.models.baselines import (
+    BOOSTED_TREES,
+    MAJORITY_CLASS,
+    MEAN_BASELINE,
+    TRAINING_QUANTILE,
+)
 from harness.reports.ranges import Recommendation
 
 MIN_ACCURACY_GAP = 0.02
@@ -32,7 +37,7 @@ def _recommend_baseline(summary: Summary) -> Recommendation | None:
         return None
     score, name, champion = verdict.score, verdict.name, verdict.champion
     advice = "Add features, or search more settings; until then, use the simpler model."
-    if name in (MEAN_BASELINE, MAJORITY_CLASS):
+    if name in (MEAN_BASELINE, TRAINING_QUANTILE, MAJORITY_CLASS):
         advice = "So the features as they are predict nothing: check the target and the features."
     verb = "have" if name == BOOSTED_TREES else "has"
     return Recommendation(

@@ -71,7 +71,9 @@ def _validate_baselines(
     splits = load_splits(prepared.training)
     if not baseline_fits.has_baselines(splits):
         return None
-    fitted = baseline_fits.fit_baselines(splits)
+    is_quantile = study.score.metric == "val/quantile_loss"
+    quantile = selection.champion.spec.quantile if is_quantile else None
+    fitted = baseline_fits.fit_baselines(splits, quantile)
     run = find_validated_run(selection.champion, selection.model_run)
     champion = read_predictions(tracker, run)
     scorer = build_scorer(tracker, study, selection, validates=True)

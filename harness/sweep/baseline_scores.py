@@ -21,7 +21,11 @@ from harness.errors import StoreError
 from harness.metrics import Score
 from harness.models.baselines import Metrics
 from harness.models.mlp import load_model
-from harness.stats.metric_intervals import compute_loss_interval, compute_r2_interval
+from harness.stats.metric_intervals import (
+    compute_loss_interval,
+    compute_r2_interval,
+    compute_unexplained_parts,
+)
 from harness.stats.regression import compute_paired_p_values, compute_pinball_losses
 from harness.test_set.opening import Model, predict_logits, predict_values
 from harness.test_set.selection import Selection
@@ -101,8 +105,7 @@ class BaselineScorer:
         if self.score.metric == "val/quantile_loss":
             return compute_pinball_losses(outputs, labels.numpy(), self.spec.quantile)
         if self.score.metric == "val/r2":
-            errors: Values = outputs.astype(np.float64) - labels.numpy()
-            return np.asarray(errors**2)
+            return compute_unexplained_parts(outputs, labels.numpy())
         assert self.score.objective is not None
         metric, probabilities = get_class_metric(self.score.objective), torch.from_numpy(outputs)
         assert metric is not None
