@@ -52,7 +52,8 @@ def compute_r2_interval(predicted: Values, true: Values) -> tuple[float, float] 
     """Return the interval of R2, symmetric on the scale of log(1 - R2), so it is below 1.
 
     In 500 samples each of n = 100 and 1,000 it covered in 94 % with normal errors, and in 78 and
-    86 % with lognormal ones, whose tail a sample may lack. None for no error at all, and for targets that are all equal.
+    86 % with lognormal ones, whose tail a sample may lack. None for no error at all, and for
+    targets that are all equal.
     """
     parts = compute_unexplained_parts(predicted, true)
     value, error = float(parts.mean()), float(parts.std()) / np.sqrt(len(parts))
