@@ -193,7 +193,8 @@ class ConfirmTable(Table):
     are at most as many as the training set has room for. Not done with `own_validation`."""
     margin: float = Field(default=0.5, gt=0, le=100)
     """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
-    a regression percent of the RMSE."""
+    a regression percent of the RMSE. By another objective: hundredths of AUC, F1, balanced accuracy
+    and R2, and percent of the losses."""
 
 
 def parse_duration(duration: str) -> float:
