@@ -1,8 +1,8 @@
 """The score: the metric that models are compared by, its direction, and how it is formatted.
 
-A classification is scored by accuracy, a regression by RMSE in the target's own units. The
-confidence interval of an accuracy is that of a proportion; an RMSE's is the bootstrap's, and is
-recorded with it.
+A classification is scored by accuracy, a regression by RMSE in the target's own units, unless the
+study's objective is one of SCORE_OBJECTIVES: then that is the score. The confidence interval of an
+accuracy is that of a proportion; every other one is computed with the metric and recorded.
 """
 
 from __future__ import annotations
@@ -20,21 +20,53 @@ Z_95 = 1.96
 ONE_STANDARD_ERROR = 0.6827
 """The confidence of an interval that extends one standard error to either side."""
 OBJECTIVES: dict[Task, tuple[Objective, ...]] = {
-    "classes": ("val/accuracy", "val/loss"),
-    "regression": ("val/rmse", "val/mae", "val/loss"),
+    "classes": (
+        "val/accuracy",
+        "val/loss",
+        "val/auc",
+        "val/f1",
+        "val/balanced_accuracy",
+        "val/log_loss",
+        "val/brier",
+    ),
+    "regression": ("val/rmse", "val/mae", "val/loss", "val/r2", "val/quantile_loss"),
 }
-"""The possible objectives of a study by task. The first is the default, and the score."""
-UNMEASURED_FIELDS: dict[Task, tuple[str, ...]] = {
-    "classes": ("train_rmse", "val_rmse", "val_mae", "val_r2"),
-    "regression": ("train_accuracy", "val_accuracy"),
-}
-"""The fields of EpochMetrics that are None for a task."""
+"""The possible objectives of a study by task. The first is the default."""
 OBJECTIVE_NAMES: dict[Objective, str] = {
     "val/accuracy": "accuracy",
     "val/rmse": "RMSE",
     "val/mae": "MAE",
     "val/loss": "loss",
+    "val/auc": "AUC",
+    "val/f1": "F1",
+    "val/balanced_accuracy": "balanced accuracy",
+    "val/log_loss": "log loss",
+    "val/brier": "Brier score",
+    "val/r2": "R2",
+    "val/quantile_loss": "quantile loss",
 }
+SCORE_OBJECTIVES: tuple[Objective, ...] = (
+    "val/auc",
+    "val/f1",
+    "val/balanced_accuracy",
+    "val/log_loss",
+    "val/brier",
+    "val/r2",
+    "val/quantile_loss",
+)
+"""The objectives that are the score too, in place of accuracy or RMSE."""
+HIGHER_IS_BETTER: tuple[Objective, ...] = (
+    "val/accuracy",
+    "val/auc",
+    "val/f1",
+    "val/balanced_accuracy",
+    "val/r2",
+)
+SHARES: tuple[Objective, ...] = ("val/auc", "val/f1", "val/balanced_accuracy")
+"""The objectives with values from 0 to 1 that are no plain share of the examples."""
+IN_TARGET_UNITS: tuple[Objective, ...] = ("val/rmse", "val/mae", "val/quantile_loss")
+CLASS_FIELDS = ("val_auc", "val_f1", "val_balanced_accuracy", "val_log_loss", "val_brier")
+"""The fields of EpochMetrics that `harness.engine.class_metrics` measures."""
 
 
 class HasScore(Protocol):
@@ -48,6 +80,8 @@ class HasScore(Protocol):
     def interval(self) -> tuple[float, float] | None: ...
     @property
     def mae_interval(self) -> tuple[float, float] | None: ...
+    @property
+    def score_interval(self) -> tuple[float, float] | None: ...
 
 
 @dataclass(frozen=True)
@@ -57,15 +91,37 @@ class Score:
     task: Task = "classes"
     target: str = ""
     """Name of the predicted number, of a regression."""
+    objective: Objective | None = None
+    """The study's objective, if it is one of SCORE_OBJECTIVES."""
 
     @property
     def metric(self) -> Objective:
-        return OBJECTIVES[self.task][0]
+        return self.objective or OBJECTIVES[self.task][0]
+
+    @property
+    def is_accuracy(self) -> bool:
+        return self.metric == "val/accuracy"
+
+    @property
+    def tested(self) -> Score:
+        """Accuracy or RMSE, which paired tests of stored predictions compare."""
+        return Score(self.task, self.target)
+
+    @property
+    def tested_note(self) -> str:
+        """` by accuracy`, where the paired tests do not compare the score; else empty."""
+        return f" by {self.tested.name}" if self.objective else ""
 
     @property
     def name(self) -> str:
-        """`accuracy` or `RMSE`."""
+        """`accuracy`, `RMSE`, `AUC`."""
         return OBJECTIVE_NAMES[self.metric]
+
+    @property
+    def name_with_article(self) -> str:
+        """`an accuracy`, `a log loss`."""
+        has_vowel = self.name[0] in "aAFRM"  # read as letters: an F1, an RMSE
+        return f"{'an' if has_vowel else 'a'} {self.name}"
 
     @property
     def full_name(self) -> str:
@@ -78,6 +134,14 @@ class Score:
         return self.metric.replace("/", "_")
 
     @property
+    def other_fields(self) -> tuple[str, ...]:
+        """The fields of EpochMetrics that are shown after the score."""
+        fields = ("val_loss",) if self.task == "classes" else ("val_mae", "val_r2")
+        if self.objective:
+            fields = (self.tested.field_name, *fields)
+        return tuple(field for field in fields if field != self.field_name)
+
+    @property
     def is_higher_better(self) -> bool:
         return is_higher_better(self.metric)
 
@@ -88,23 +152,30 @@ class Score:
 
     def format_value(self, value: float, reference: float | None = None) -> str:
         """`0.9071`, or `23,145` with as many decimals as `reference` gets, by default itself."""
-        return f"{value:.4f}" if self.task == "classes" else format_number(value, reference)
+        if self.metric not in IN_TARGET_UNITS:
+            return f"{value:.4f}"
+        return format_number(value, reference)
 
     def format_difference(self, value: float) -> str:
-        """A difference without its sign: `0.34 points`, or `1,204`."""
-        return (
-            f"{100 * abs(value):.2f} points"
-            if self.task == "classes"
-            else format_number(abs(value))
-        )
+        """A difference without its sign: `0.34 points` of accuracy, `0.0034`, or `1,204`."""
+        if self.is_accuracy:
+            return f"{100 * abs(value):.2f} points"
+        return self.format_value(abs(value))
 
     def compute_interval(self, result: HasScore) -> tuple[float, float] | None:
         """The 95 % confidence interval; None if there is none."""
+        if self.objective:
+            return result.score_interval
         correct, n = count_correct(result.confusion)
         if not n:
             return result.interval
         copies: int = getattr(result, "copies", 0)  # of a test set
         return compute_interval(correct, n, copies=copies)
+
+    def clip_range(self, bounds: tuple[float, float]) -> tuple[float, float]:
+        """Limit an interval to the values that the metric can have."""
+        low = bounds[0] if self.metric == "val/r2" else max(0.0, bounds[0])
+        return low, min(1.0, bounds[1]) if self.is_higher_better else bounds[1]
 
     def format_interval(self, result: HasScore) -> str:
         """` (95 %: 0.9034 to 0.9178)`, or an empty string."""
@@ -128,15 +199,30 @@ class Score:
         `loss 0.2534`, or `MAE 15,602 (95 %: 14,480 to 16,911), R2 0.9132`.
         """
         if mae is None or r2 is None:
-            return f"loss {loss:.4f}"
-        return f"{self.format_mae(result, mae)}, R2 {r2:.4f}"
+            return f"{self._format_accuracy(result)}loss {loss:.4f}"
+        others = f"{self.format_mae(result, mae)}, R2 {r2:.4f}"
+        return others.rpartition(", R2")[0] if self.metric == "val/r2" else others
+
+    def _format_accuracy(self, result: HasScore) -> str:
+        """`accuracy 0.9071 (95 %: 0.9034 to 0.9178), ` where it is not the score."""
+        correct, n = count_correct(result.confusion)
+        if not self.objective or not n:
+            return ""
+        interval = self.tested.format_interval(result)
+        return f"{self.tested.name} {correct / n:.4f}{interval}, "
 
     def format_mae(self, result: HasScore, mae: float) -> str:
         """`MAE 15,602 (95 %: 14,480 to 16,911)`; older records have no interval of it."""
         bounds = result.mae_interval
         return f"MAE {format_number(mae)}" + (
-            f" (95 %: {self.format_range(bounds)})" if bounds else ""
+            f" (95 %: {self.tested.format_range(bounds)})" if bounds else ""
         )
+
+    def format_mae_beside(self, result: HasScore, mae: float | None) -> str:
+        """`; MAE 15,602 (95 %: ...)`; empty for classes, and where a quantile is predicted."""
+        if mae is None or self.metric == "val/quantile_loss":
+            return ""
+        return f"; {self.format_mae(result, mae)}"
 
     def format_epoch(self, result: HasScore, epoch: EpochMetrics) -> str:
         """The validation metrics of a result's best epoch apart from the score."""
@@ -145,12 +231,14 @@ class Score:
     @property
     def plotly_axis(self) -> dict[str, Any]:
         """Options of a Plotly axis."""
-        return {"tickformat": ".1%" if self.task == "classes" else ",.4~r"}
+        if self.is_accuracy:
+            return {"tickformat": ".1%"}
+        return {"tickformat": ",.4~r" if self.metric in IN_TARGET_UNITS else ".4~r"}
 
     @property
     def plotly_hover(self) -> str:
         """Plotly's number format in a hover text."""
-        return ".4f" if self.task == "classes" else ",.5~r"
+        return ",.5~r" if self.metric in IN_TARGET_UNITS else ".4f"
 
 
 ACCURACY = Score()
@@ -162,7 +250,7 @@ def estimate_standard_error(objective: Objective, result: HasScore) -> float | N
         # The lower half: the upper one also allows for large errors that these examples lack.
         return (result.score - result.interval[0]) / Z_95
     correct, examples = count_correct(result.confusion)
-    if not is_higher_better(objective) or not examples:
+    if objective != "val/accuracy" or not examples:
         return None
     low, high = compute_interval(correct, examples, ONE_STANDARD_ERROR)
     return (high - low) / 2
@@ -170,13 +258,28 @@ def estimate_standard_error(objective: Objective, result: HasScore) -> float | N
 
 def read_score(definition: Mapping[str, Any]) -> Score:
     """The score of a study, from its recorded definition."""
-    data = definition.get("data", {})
-    return Score(data.get("task", "classes"), data.get("target", ""))
+    data, objective = definition.get("data", {}), definition.get("study", {}).get("objective")
+    score = get_score_metric(objective)
+    return Score(data.get("task", "classes"), data.get("target", ""), score)
+
+
+def get_score_metric(objective: Objective | None) -> Objective | None:
+    """The objective, if it is the score too; else None, for accuracy or RMSE."""
+    return objective if objective in SCORE_OBJECTIVES else None
+
+
+def list_unmeasured_fields(task: Task, objective: Objective) -> set[str]:
+    """The fields of EpochMetrics that are None in the epochs of a study."""
+    if task == "classes":
+        fields = {"train_rmse", "val_rmse", "val_mae", "val_r2", "val_quantile_loss", *CLASS_FIELDS}
+    else:
+        fields = {"train_accuracy", "val_accuracy", "val_quantile_loss", *CLASS_FIELDS}
+    return fields - {objective.replace("/", "_")}
 
 
 def is_higher_better(objective: Objective) -> bool:
     """Whether a higher value of the objective is better."""
-    return objective == "val/accuracy"
+    return objective in HIGHER_IS_BETTER
 
 
 def get_sort_sign(objective: Objective) -> int:
@@ -186,7 +289,7 @@ def get_sort_sign(objective: Objective) -> int:
 
 def format_objective(value: float, objective: Objective) -> str:
     """A value of an objective: four decimals, or `format_number` for one in the target's units."""
-    return format_number(value) if objective in ("val/rmse", "val/mae") else f"{value:.4f}"
+    return format_number(value) if objective in IN_TARGET_UNITS else f"{value:.4f}"
 
 
 def format_number(value: float, reference: float | None = None) -> str:

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Objective = Literal["val/accuracy", "val/loss", "val/rmse", "val/mae"]
+Objective = Literal[
+    "val/accuracy",
+    "val/loss",
+    "val/auc",
+    "val/f1",
+    "val/balanced_accuracy",
+    "val/log_loss",
+    "val/brier",
+    "val/rmse",
+    "val/mae",
+    "val/r2",
+    "val/quantile_loss",
+]
 StopReason = Literal["finished", "early", "pruned"]
 Task = Literal["classes", "regression"]
 
@@ -21,8 +33,12 @@ class EpochMetrics:
     Losses are means per example, without the penalties. The training loss includes label
     smoothing, the validation loss never does.
 
-    A regression has no accuracies. Its losses are of the transformed target; RMSE, MAE and R2 are
-    in the target's own units, and None for a classification.
+    A regression has no accuracies. Its losses are of the transformed target; RMSE, MAE, R2 and the
+    quantile loss are in the target's own units, and None for a classification.
+
+    AUC, F1, balanced accuracy, log loss, Brier score and quantile loss are measured at the best
+    epoch, and in every epoch only if they are the objective; else they are None.
+    `harness.engine.class_metrics` defines them.
     """
 
     epoch: int
@@ -47,6 +63,12 @@ class EpochMetrics:
     val_rmse: float | None = None
     val_mae: float | None = None
     val_r2: float | None = None
+    val_quantile_loss: float | None = None
+    val_auc: float | None = None
+    val_f1: float | None = None
+    val_balanced_accuracy: float | None = None
+    val_log_loss: float | None = None
+    val_brier: float | None = None
 
     def get_objective(self, name: Objective) -> float:
         """The value of an objective. Raises ValueError if the task does not have it."""
@@ -62,14 +84,20 @@ class EpochMetrics:
     @property
     def best_metrics(self) -> dict[str, float]:
         """The validation metrics, by the names that those of the best epoch have in MLflow."""
-        names = ("val_accuracy", "val_loss", "val_rmse", "val_mae", "val_r2")
-        values = {f"best/{name}": getattr(self, name) for name in names}
+        values = {
+            f"best/{name}": getattr(self, name) for name in vars(self) if name.startswith("val_")
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     @property
     def score(self) -> float:
         """Validation accuracy, or the validation RMSE of a regression."""
-        return self.get_objective("val/rmse" if self.val_accuracy is None else "val/accuracy")
+        return self.get_score(None)
+
+    def get_score(self, metric: Objective | None) -> float:
+        """The value of a metric; None means accuracy, or the RMSE of a regression."""
+        default: Objective = "val/rmse" if self.val_accuracy is None else "val/accuracy"
+        return self.get_objective(metric or default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +128,15 @@ class TrialResult:
     by_epoch: bytes = b""
     """The predictions after every epoch, for a confirmation run; the content of an
     `EpochPredictions` file."""
+    score_metric: Objective | None = None
+    """The objective, if it is the score instead of accuracy or RMSE; see `Score`."""
+    score_interval: tuple[float, float] | None = None
+    """95 % confidence interval of that metric."""
 
     @property
     def score(self) -> float:
-        """Validation accuracy of the best epoch, or its validation RMSE."""
-        return self.best.score
+        """The score of the best epoch: the validation accuracy or RMSE, or `score_metric`."""
+        return self.best.get_score(self.score_metric)
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:

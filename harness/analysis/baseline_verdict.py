@@ -42,7 +42,7 @@ class BaselineVerdict:
 
     @property
     def test_name(self) -> str:
-        return "McNemar" if self.score.task == "classes" else "bootstrap-t"
+        return "McNemar" if self.score.is_accuracy else "bootstrap-t"
 
     def describe(self) -> str:
         """Return one sentence: `... reach 0.9722; the champion's 0.9611 is not significantly ...`.
@@ -52,8 +52,8 @@ class BaselineVerdict:
         where = "on the validation set, " if self.split == "validation" else ""
         best = self.score.format_value(self.metrics.score)
         champion = self.score.format_value(self.champion.score)
-        if self.score.task == "regression":
-            best = f"an {self.score.name} of {best}"
+        if not self.score.is_accuracy:
+            best = f"{self.score.name_with_article} of {best}"
         verb = "reach" if self.name == BOOSTED_TREES else "reaches"
         if self.winner == "neither":
             return f"{where}{self.name} {verb} {best}, as the champion does"

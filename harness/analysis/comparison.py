@@ -116,7 +116,9 @@ class Comparison:
         counts = f"A alone has {test.only_first} right, {letter} alone {test.only_second}"
         if test.mean_squared_errors is not None:
             counts = f"A is nearer on {test.only_first}, {letter} on {test.only_second}"
-        return f"{conclusion} on {examples}: {counts} ({test.test_name} p = {p:.2g})"
+        scores = (self.sides[0].study.score, self.sides[index + 1].study.score)
+        by = next((score.tested_note for score in scores if score.objective), "")
+        return f"{conclusion}{by} on {examples}: {counts} ({test.test_name} p = {p:.2g})"
 
     def __repr__(self) -> str:
         return align_labels(self.lines)
@@ -172,7 +174,8 @@ def compare(tracker: Tracker, names: Sequence[str]) -> Comparison:
                     f"{names[index]} and {names[sides.index(earlier)]} are the same trial, "
                     f"{side.name}; give two different ones"
                 )
-            if (here := side.study.score) != (there := earlier.study.score):
+            here, there = side.study.score, earlier.study.score
+            if here.tested != there.tested:
                 raise UserError(
                     f"{names[index]} is scored by {here.full_name}, "
                     f"{names[sides.index(earlier)]} by {there.full_name}; compare trials that "

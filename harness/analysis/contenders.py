@@ -101,6 +101,8 @@ class Contenders:
     score: Score
     has_seeds: bool = True
     """Whether the intervals include the chance of seeds."""
+    compared_by: str = ""
+    """` by accuracy`, where that is not what the study chooses by."""
 
     @property
     def visible_difference(self) -> float:
@@ -109,7 +111,7 @@ class Contenders:
 
     def describe(self) -> str:
         """Return one line for each of the others, and what could have been seen at all."""
-        compared = f"the {len(self.others) + 1} compared"
+        compared = f"the {len(self.others) + 1} compared{self.compared_by}"
         best = f"the champion's setting is the best of {compared} with a probability of"
         lines = [f"{best} {_format_probability(self.probability)}"]
         lines += [
@@ -127,9 +129,9 @@ class Contenders:
         closest = max(near or self.others, key=lambda each: each.probability)
         if not near:
             who = f"none of {count} other settings" if count > 1 else "not the other setting"
-            return f"{who}: {closest.describe(self.score)}"
+            return f"{who}{self.compared_by}: {closest.describe(self.score)}"
         who = f"{len(near)} of {count} other settings" if count > 1 else "the other setting"
-        return f"{who} may be as good: {closest.describe(self.score)}"
+        return f"{who} may be as good{self.compared_by}: {closest.describe(self.score)}"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""
@@ -172,7 +174,7 @@ def compare_settings(
     """
     if len(trials) < 2:
         return None
-    is_proportion = score.task == "classes"
+    is_proportion = score.is_accuracy
     sign = -score.sign
     settings = sign * scores.settings
     probabilities = compute_best_probabilities(settings, seed_variance / 2)
@@ -189,7 +191,9 @@ def compare_settings(
         excess = mean - float((ranked[0] - ranked[index]).mean())
         largest = compute_difference_interval(lead, seed_variance, is_proportion, z_one_sided)[2]
         scale, root = 1.0, 1.0
-        if not is_proportion:
+        if score.objective is not None:
+            root = 1.0 if score.is_higher_better else float(scores.settings[0].mean()) or 1.0
+        elif not is_proportion:
             scale, root = _compute_root_scale(scores.settings[0], scores.settings[index])
         others.append(
             Contender(

@@ -20,10 +20,12 @@ from harness.analysis.contenders import Contender, Contenders, compare_settings
 from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.results import Objective
-from harness.stats.regression import compute_root_mean_interval
+from harness.stats.metric_intervals import compute_unexplained_parts
+from harness.stats.regression import compute_pinball_losses, compute_root_mean_interval
 from harness.stats.selection import (
     CorrectedScores,
     ValidatedRun,
+    compute_plain_interval,
     compute_score_interval,
     correct_for_selection,
 )
@@ -81,8 +83,10 @@ class CorrectedScore:
         return f"{self.score.format_value(self.value)}{bounds}"
 
     def format_margin(self) -> str:
-        """`0.5 points`, or for a regression `0.5 %`."""
-        return f"{self.margin:g} {'points' if self.score.task == 'classes' else '%'}"
+        """`0.5 points` of accuracy, `0.005` of another share such as AUC, or `0.5 %`."""
+        if self.score.is_accuracy:
+            return f"{self.margin:g} points"
+        return f"{self.margin / 100:g}" if self.score.is_higher_better else f"{self.margin:g} %"
 
     def describe_left_out(self) -> str:
         """`1 other setting is not compared: no complete run on one of its splits`, or empty."""
@@ -132,7 +136,7 @@ def compute_corrected_score(
     files = tracker.read_files(
         [run.run_id for each in (winner, *others) for run in each.runs], EPOCH_PREDICTIONS_FILE
     )
-    read = {each.trial.uid: _read_runs(study.objective, each, splits, files) for each in settings}
+    read = {each.trial.uid: _read_runs(study, each, splits, files) for each in settings}
     if not read[champion.uid]:
         return None
     trials = [each.trial for each in (winner, *others) if read[each.trial.uid]]
@@ -147,7 +151,7 @@ def _has_splits(setting: ConfirmedSetting, splits: Sequence[int]) -> bool:
 
 
 def _read_runs(
-    objective: Objective,
+    study: StudyRun,
     setting: ConfirmedSetting,
     splits: Sequence[int],
     files: Mapping[str, bytes],
@@ -157,7 +161,27 @@ def _read_runs(
     contents = [by_split.get(split) for split in splits]
     read = [EpochPredictions.from_bytes(content) for content in contents if content]
     complete = len(read) == len(splits)
-    return [_to_validated_run(objective, each) for each in read] if complete else []
+    if study.score.objective is not None:
+        level = setting.trial.spec.quantile
+        runs = [_to_run_of_objective(study.score, level, each) for each in read]
+    else:
+        runs = [_to_validated_run(study.objective, each) for each in read]
+    return runs if complete else []
+
+
+def _to_run_of_objective(
+    score: Score, quantile: float, predictions: EpochPredictions
+) -> ValidatedRun:
+    """Return the run of an objective that is the score: its costs are the scores, up to the sign.
+
+    Of a metric that is no mean, such as AUC, they are each example's first-order part.
+    """
+    true, costs = predictions.true, predictions.losses
+    if costs is None:
+        costs = compute_pinball_losses(predictions.predicted, true, quantile)
+    if score.metric == "val/r2":
+        costs = compute_unexplained_parts(predictions.predicted, true) - 1
+    return ValidatedRun(costs, score.sign * costs.astype(np.float64))
 
 
 def _to_validated_run(objective: Objective, predictions: EpochPredictions) -> ValidatedRun:
@@ -176,7 +200,11 @@ def _build_score(
 ) -> CorrectedScore:
     splits, size, mean = len(scores.chosen), scores.chosen.size, float(scores.chosen.mean())
     variance, interval = scores.seed_variance, None
-    if study.score.task == "classes":
+    if study.score.objective is not None:
+        value = mean
+        if splits > 1:
+            interval = study.score.clip_range(compute_plain_interval(scores.chosen, variance))
+    elif study.score.task == "classes":
         value = mean
         if splits > 1:
             interval = compute_score_interval(scores.chosen, variance)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from harness.metrics import (
+    IN_TARGET_UNITS,
     OBJECTIVE_NAMES,
     estimate_standard_error,
     format_objective,
@@ -131,7 +132,7 @@ class ExpectedBest:
 
     def format_value(self, value: float) -> str:
         """Four digits; exponential notation for the large loss of a diverged trial."""
-        has_four_decimals = self.objective in ("val/accuracy", "val/loss")
+        has_four_decimals = self.objective not in IN_TARGET_UNITS
         if has_four_decimals and abs(value) >= 1000:
             return f"{value:.3g}"
         return format_objective(value, self.objective)
@@ -159,7 +160,8 @@ def compute_expected_best(study: StudyRun) -> ExpectedBest | None:
         return None
     values = _collect_values(study, ranked[0])
     error = estimate_standard_error(study.objective, ranked[0])
-    if len(values) < MIN_TRIALS or (higher and error is None):
+    is_accuracy = study.objective == "val/accuracy"
+    if len(values) < MIN_TRIALS or (is_accuracy and error is None):
         return None
     mean = compute_best_of_n_means(values, higher)
     low, high = compute_best_of_n_quantiles(values, higher)

@@ -126,7 +126,7 @@ def _build_validation(summary: Summary) -> Fact:
     assert run.best is not None
     complete = len(summary.study.rank_trials())
     text = _describe_model_score(summary, full=True, has_interval=complete == 1)
-    mae = "" if run.best.val_mae is None else f"; {score.format_mae(run, run.best.val_mae)}"
+    mae = score.format_mae_beside(run, run.best.val_mae)
     short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
     if complete > 1:
         chosen = f"the best of {format_count(complete, 'trial')}, not corrected for selection"

@@ -113,11 +113,18 @@ def score_to_dict(score: Score, classes: Sequence[str], result: HasScore) -> dic
 
     The value is None for a class without examples.
     """
+    objective: dict[str, Any] = {}
+    if score.objective is not None:
+        name = score.objective.removeprefix("val/")
+        objective = {name: result.score, f"{name}_interval": result.score_interval}
+        score = score.tested
     if score.task != "classes":
+        rmse = {} if objective else {score.name.lower(): result.score}
         return {
-            score.name.lower(): result.score,
+            **rmse,
             "interval": score.compute_interval(result),
             "mae_interval": result.mae_interval,
+            **objective,
         }
     correct, n = count_correct(result.confusion)
     by_class = dict(zip(classes, count_correct_by_class(result.confusion), strict=False))
@@ -131,6 +138,7 @@ def score_to_dict(score: Score, classes: Sequence[str], result: HasScore) -> dic
             name: compute_interval(correct, n) if n else None
             for name, (correct, n) in by_class.items()
         },
+        **objective,
     }
 
 

@@ -78,7 +78,8 @@ class RunnerUp:
             better = "runner-up" if test.is_second_better else "champion"
             conclusion = f"a significant difference in the {better}'s favour"
         p_value = f"{test.test_name} p = {test.p_value:.2g}"
-        return f"{text}: {conclusion} on {format_count(test.examples, 'example')} ({p_value})"
+        examples = format_count(test.examples, "example")
+        return f"{text}: {conclusion}{score.tested_note} on {examples} ({p_value})"
 
 
 def read_predictions(tracker: Tracker, run: RunRecord) -> Predictions | None:

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.metrics import CLASS_FIELDS
 from harness.results import ConfusionMatrix, EpochMetrics, count_correct
 
 METRIC_NAMES = {
@@ -29,6 +30,8 @@ METRIC_NAMES = {
     "val_rmse": "val/rmse",
     "val_mae": "val/mae",
     "val_r2": "val/r2",
+    "val_quantile_loss": "val/quantile_loss",
+    **{field: field.replace("_", "/", 1) for field in CLASS_FIELDS},
 }
 """Fields of EpochMetrics that must be equal bit by bit, in the order in which they are computed,
 with their recorded names. Times are not among them."""

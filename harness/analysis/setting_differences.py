@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,18 +43,20 @@ def compare_recorded_settings(tracker: Tracker, study: StudyRun) -> Contenders |
             by_seed.append(np.stack(rows))  # [seeds, n]
     if len(read) < 2 or read[0] is not settings[0]:
         return None
-    sign = -study.score.sign
+    score = study.score.tested  # the stored predictions do not give every objective
+    sign = -score.sign
     means = [rows.mean(0)[None] for rows in by_seed]  # [1, n]
     scores = correct_for_selection([[ValidatedRun(-sign * mean, mean)] for mean in means])
     variance = _estimate_lead_variance([rows.mean(1) for rows in by_seed])
-    return compare_settings(
-        study.score,
+    contenders = compare_settings(
+        score,
         [setting.runs[0] for setting in read],
         scores,
         variance or 0.0,
         [setting.name for setting in read],
         has_seeds=variance is not None,
     )
+    return contenders and replace(contenders, compared_by=study.score.tested_note)
 
 
 def _estimate_lead_variance(means: Sequence[Values]) -> float | None:

@@ -102,8 +102,11 @@ def compute_test_selection_bias(
 ) -> TestSelectionBias | None:
     """Return the bias for a grid or list of classifiers.
 
-    None for a search or a regression, and with fewer than MIN_TRIALS recorded predictions.
+    None for a search or a regression, with fewer than MIN_TRIALS recorded predictions, and for an
+    objective that the recorded predictions do not give, such as AUC.
     """
+    if study.score.objective is not None:
+        return None
     tested = {reading.number for reading in study.readings}
     runs = [run for run in study.trials if run.state == "COMPLETE" and run.number in tested]
     if not study.is_grid_or_list or len(runs) < MIN_TRIALS or not study.classes:

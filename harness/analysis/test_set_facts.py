@@ -55,7 +55,7 @@ def build_test_fact(summary: Summary) -> Fact:
     }
     if hardest := find_hardest_class(study.classes, reading.confusion):
         value |= hardest.to_dict()
-    mae = "" if reading.mae is None else f"; {score.format_mae(reading, reading.mae)}"
+    mae = score.format_mae_beside(reading, reading.mae)
     looks = _count_looks(study)
     short = (
         f"{score.format_value(reading.score)}{score.format_interval(reading)}{mae}, {examples}, "

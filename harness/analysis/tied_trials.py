@@ -69,19 +69,19 @@ class TiedTrials:
     def describe(self) -> str:
         """Return the sentences for the summary."""
         method = f"({self.test_name}, adjusted by Holm, 5 %)"
-        examples = f"on {format_count(self.examples, 'example')} {method}"
+        examples = f"{self.score.tested_note} on {format_count(self.examples, 'example')} {method}"
         if not self.others:
             trials = "the only other trial differs"
             if self.tested > 1:
                 trials = f"all {self.tested} other trials differ"
-            return f"none: {trials} significantly from the champion {examples}"
+            return f"none: {trials} significantly from the champion{examples}"
         trials = f"{len(self.others)} of {self.tested} other trials"
         trials += " is" if len(self.others) == 1 else " are"
         if self.tested == 1:
             trials = "the only other trial is"
         numbers = join_numbers(run.number for run in self.others)
         return (
-            f"{trials} statistically indistinguishable from the champion {examples}: {numbers}"
+            f"{trials} statistically indistinguishable from the champion{examples}: {numbers}"
             + (f"; {self._describe_visible()}" if self.visible_difference else "")
         )
 
@@ -91,8 +91,9 @@ class TiedTrials:
         if not ties:
             verb = "differ" if self.tested > 1 else "differs"
             trials = format_count(self.tested, "other trial")
-            return f"none: {trials} {verb} significantly from it"
+            return f"none: {trials} {verb} significantly from it{self.score.tested_note}"
         text = f"{ties} of {self.tested} others may be better or worse than it"
+        text += self.score.tested_note
         return f"{text}: {self._describe_visible()}" if self.visible_difference else text
 
     @property
@@ -111,7 +112,7 @@ class TiedTrials:
         return wrong / self.examples
 
     def _describe_visible(self) -> str:
-        smallest = self.score.format_difference(self.visible_difference or 0)
+        smallest = self.score.tested.format_difference(self.visible_difference or 0)
         return f"only one that is {smallest} worse or more can be distinguished"
 
     def metrics(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from harness.analysis.confirmation import MODELS_KEPT, find_champion, find_model
 from harness.checks.check_trial_counts import build_latest_point
 from harness.checks.findings import AddPoints, Finding, MoveAlias, UpdateRun, format_metric
 from harness.checks.snapshot import Snapshot
-from harness.metrics import is_higher_better, read_score
+from harness.metrics import OBJECTIVE_NAMES, is_higher_better, read_score
 from harness.models import export
 from harness.tracking.raw_types import REBUILT_TAG
 from harness.tracking.types import (
@@ -142,8 +142,8 @@ def _check_reported_best(snapshot: Snapshot) -> Iterator[Finding]:
             5, "the study", problem, UpdateRun(parent.run_id, "FAILED", {"harness.state": "FAILED"})
         )
         return
-    for name in ("accuracy", "loss", "rmse", "mae", "r2"):
-        key = f"best/val_{name}"
+    for objective in OBJECTIVE_NAMES:
+        key = f"best/{objective.replace('/', '_')}"
         value, recorded = best.metrics.get(key), parent.metrics.get(key)
         if value is not None and recorded != value:
             problem = f"its run's {key} is {format_metric(recorded)}, "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from harness.checks.findings import AddPoints, Finding
 from harness.checks.snapshot import Snapshot
-from harness.metrics import UNMEASURED_FIELDS
+from harness.metrics import list_unmeasured_fields
 from harness.results import EpochMetrics
 from harness.tracking.raw_types import REBUILT_TAG, Point, RawRun
 
@@ -30,7 +30,13 @@ def check_curves(snapshot: Snapshot) -> Iterator[Finding]:
             continue  # its other curves are lost, and a tag on the run says so
         document = snapshot.documents.get(number)
         if document is None:
-            keys = _list_curve_keys(UNMEASURED_FIELDS[journal.config.data.task])
+            config = journal.config
+            unmeasured = list_unmeasured_fields(config.data.task, config.study.objective)
+            # With a quantile loss the training examples' squared errors are not summed.
+            unmeasured |= (
+                set() if any(p.key == "train/rmse" for p in run.points) else {"train_rmse"}
+            )
+            keys = _list_curve_keys(unmeasured)
             yield from _compare_steps(location, run, keys, reported, state == "INTERRUPTED")
             continue
         epochs: Sequence[EpochMetrics] = document["epochs"]
@@ -144,7 +150,7 @@ def _compare_steps(
             )
 
 
-def _list_curve_keys(unmeasured: Sequence[str] = ()) -> list[str]:
+def _list_curve_keys(unmeasured: Collection[str] = ()) -> list[str]:
     """List the metric names of all curves except those of the given fields."""
     from harness.tracking.mlflow.naming import curve_metrics
 

@@ -27,7 +27,7 @@ from harness.checks.findings import (
 from harness.checks.registry import run_checks
 from harness.checks.snapshot import Snapshot, take_snapshot
 from harness.errors import HarnessError, StoreError, StudyError
-from harness.metrics import UNMEASURED_FIELDS, get_sort_sign
+from harness.metrics import get_score_metric, get_sort_sign, list_unmeasured_fields
 from harness.results import EpochMetrics
 from harness.search.read_only import reopen_search
 from harness.sweep.recovery import recover_trials
@@ -183,7 +183,7 @@ def _recreate_run(reader: RawReader, snapshot: Snapshot, number: int) -> None:
         points.append(Point(f"best/{objective.replace('/', '_')}", 0, value, when))
         points.append(Point("best/epoch", 0, best, when))
         task = journal.config.data.task
-        known = EpochMetrics.__dataclass_fields__.keys() - UNMEASURED_FIELDS[task]
+        known = EpochMetrics.__dataclass_fields__.keys() - list_unmeasured_fields(task, objective)
         unknown = dict.fromkeys(known, math.nan) | {"seconds": 0.0}
         name = objective.replace("/", "_")
         epochs = [
@@ -191,6 +191,8 @@ def _recreate_run(reader: RawReader, snapshot: Snapshot, number: int) -> None:
             for step, figure in reported
         ]
         document = build_trial_document(spec, epochs, "", None) | {"best_epoch": best}
+        if (score := get_score_metric(objective)) is not None:
+            document["score_metric"] = score
         reader.write_file(run_id, DOCUMENT_FILE, json.dumps(document).encode())
     reader.add_points(run_id, points)
     reader.end_run(run_id, status, tags, ended)

@@ -6,6 +6,7 @@ study_tables   every key of a study file, with its type and default
 schema         StudyConfig: a checked study file, and what identifies a study
 search_space   the [space] table, and how an Optuna trial draws settings from it
 trial_tables   the [train] and [[trial]] tables
+objective_conflicts  what contradicts the objective or the loss
 validation     check values against their types; a mistake is one line that names the key
 task_settings  the settings that only a classification or only a regression has
 overrides      `--set TABLE.KEY=VALUE`

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.config.objective_conflicts import find_objective_conflicts
 from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
@@ -21,7 +22,6 @@ from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean
 from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
-from harness.trial import TrialSpec
 
 
 def load(
@@ -207,7 +207,9 @@ def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> N
     """Fill in the defaults that depend on other keys."""
     study = tables["study"]
     if tables["data"].get("task") == "regression":
-        study.setdefault("objective", OBJECTIVES["regression"][0])
+        is_quantile = tables["train"].get("loss") == "quantile"
+        default = "val/quantile_loss" if is_quantile else OBJECTIVES["regression"][0]
+        study.setdefault("objective", default)
         if "loss" not in tables["space"]:
             tables["train"].setdefault("loss", "mse")
     if trials:
@@ -243,22 +245,10 @@ def _find_conflicts(
     settings: Sequence[Mapping[str, Any]],
 ) -> Iterator[tuple[str, str]]:
     """Contradictions between tables: the table to name, and a message that starts with the key."""
-    objectives = OBJECTIVES[data.task]
-    if study.objective not in objectives:
-        kind = "classification" if data.task == "classes" else "regression"
-        others = " or ".join(objectives)
-        yield "study", f"objective: {study.objective}, but this is a {kind} study; use {others}"
+    yield from find_objective_conflicts(study, data, train, space, settings)
     if data.task == "regression":
         yield from find_regression_conflicts(data, train, space, settings)
     else:
         yield from find_class_conflicts(train, space, settings)
-    if study.objective == "val/loss":
-        specs = [TrialSpec.from_dict({**train, **fields}) for fields in settings]
-        for name, plural in (("loss", "losses"), ("target_transform", "target transforms")):
-            reason = f"val/loss is not comparable between different {plural}; use {objectives[0]}"
-            if name in space.sampled_fields:
-                yield "space", f"{name}: {reason}"
-            if len({getattr(spec, name) for spec in specs}) > 1:
-                yield "study", f"objective: {reason}"
     for key in sorted(space.sampled_fields & train.keys()):
         yield "train", f"{key}: also sampled in [space]; leave out one"

@@ -39,8 +39,12 @@ class StudyTable(Table):
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of the sampler and of every trial."""
     objective: Objective = "val/accuracy"
-    """The metric by which trials are compared and pruned; `val/rmse` by default for a
-    regression."""
+    """The metric by which trials are compared and pruned. For classes `val/accuracy` (the default),
+    `val/loss`, `val/auc`, `val/f1`, `val/balanced_accuracy`, `val/log_loss` or `val/brier`; for a
+    regression `val/rmse` (the default), `val/mae`, `val/loss`, `val/r2` or `val/quantile_loss`. Of
+    more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy are
+    always means over the classes. A class without validation examples is left out of these
+    means."""
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"] = "tpe"
     """How settings are chosen. `tpe` (Parzen estimators), `gp` (a Gaussian process), `random` and
     `qmc` (quasi-random) draw them from [space]; `grid` takes every combination of the choices in
@@ -57,7 +61,7 @@ class StudyTable(Table):
     stop_when: str = "never"
     """When a search ends before its last trial: `never`; after so many trials without a better
     one, such as `30 trials`; or `settled`: from 20 trials on, once half of them come within one
-    standard error of the best score (1 % of a loss or MAE)."""
+    standard error of the best score (within 1 % for objectives other than accuracy and RMSE)."""
     hung_after: str = "60s"
     """Replace a worker that reports no epoch for this long, and for ten times the slowest epoch."""
 
@@ -199,7 +203,8 @@ class ConfirmTable(Table):
     are at most as many as the training set has room for. Not done with `own_validation`."""
     margin: float = Field(default=0.5, gt=0, le=100)
     """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
-    a regression percent of the RMSE."""
+    a regression percent of the RMSE. By another objective: hundredths of AUC, F1, balanced accuracy
+    and R2, and percent of the losses."""
 
 
 def parse_patience(stop_when: str) -> int | None:

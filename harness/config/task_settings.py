@@ -8,6 +8,7 @@ from typing import Any
 from harness.config.schema import TRIAL_TABLE
 from harness.config.search_space import Choice, SearchSpace
 from harness.config.study_tables import DataTable
+from harness.trial import REGRESSION_LOSSES
 
 
 def find_regression_conflicts(
@@ -21,7 +22,7 @@ def find_regression_conflicts(
         yield "data", "classes: a regression has none; leave them out"
     names = ("loss", "label_smoothing", "class_weights")
     for table, fields in _list_tables(train, space, settings, names):
-        if (loss := fields.get("loss", "mse")) != "mse":
+        if (loss := fields.get("loss", "mse")) not in REGRESSION_LOSSES:
             yield table, f"loss: {loss} is for classification; a regression uses mse, leave it out"
         if fields.get("label_smoothing"):
             yield table, "label_smoothing: a regression has no classes to smooth; leave it out"

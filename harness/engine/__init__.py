@@ -14,6 +14,8 @@ group of one.
     network            forward and backward pass
     matmul             the matrix products
     losses             losses and their gradients
+    class_metrics      AUC, F1, balanced accuracy, log loss, Brier score
+    validation_scores  the objective in every epoch, all metrics at the best
     optimizers         the optimizer step, row by row or vectorised
     lr_schedules       the learning rate of every step
     augmentation       random changes of training images

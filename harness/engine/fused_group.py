@@ -49,6 +49,8 @@ class ValidationMetrics(NamedTuple):
     """[K, n] uint8; of a regression float32, in the target's own units."""
     metrics: list[dict[str, float]]
     """By the names of EpochMetrics."""
+    outputs: list[Tensor]
+    """The logits of each batch, [B, K, C]; empty for a regression."""
 
 
 class FusedGroup:
@@ -158,7 +160,10 @@ class FusedGroup:
             rmse = [math.sqrt(mse) * self.data.target_std for mse in losses]
             if self.masks.target is not None:
                 rmse = [math.sqrt(squares / examples) for squares in correct]
-            metrics = [{"train_rmse": value} for value in rmse]
+            metrics = [
+                {"train_rmse": value} if trial is not None and trial.spec.loss == "mse" else {}
+                for trial, value in zip(self.trials, rmse, strict=True)
+            ]
         return TrainMetrics(losses, metrics, rates[-1].tolist())
 
     def train_steps(self, count: int) -> None:
@@ -200,17 +205,20 @@ class FusedGroup:
         slots, classes = self.layout.slots, self.data.classes
         loss = self._loss.new_zeros(slots)
         names = list(self.masks.loss)
-        predictions, example_losses = [], []
+        predictions, example_losses, outputs = [], [], list[Tensor]()
         for x, y in self.data.validation_batches(self._target.val_labels, slots):
             logits = self.network.logits(x)  # [B, K, C]
             true = y.unsqueeze(1).expand(-1, slots)
-            batch_losses = losses.compute_example_losses(names[0], logits, true)  # [B, K]
+            level = self.masks.quantile[0, :, 0]
+            batch_losses = losses.compute_example_losses(names[0], logits, true, level)  # [B, K]
             for name in names[1:]:
-                other = losses.compute_example_losses(name, logits, true)
+                other = losses.compute_example_losses(name, logits, true, level)
                 batch_losses = torch.where(self.masks.loss[name][0, :, 0], other, batch_losses)
             loss += batch_losses.sum(0)
             example_losses.append(batch_losses)
             predictions.append(logits[..., 0] if self.data.is_regression else logits.argmax(2))
+            if not self.data.is_regression:
+                outputs.append(logits)
         predicted = torch.cat(predictions)  # [n, K]
         means = (loss / len(predicted)).tolist(), torch.cat(example_losses).t()
         if self.data.is_regression:
@@ -221,7 +229,9 @@ class FusedGroup:
                 compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()
             ]
             metrics = [{f"val_{k}": value for k, value in row.items()} for row in by_slot]
-            return ValidationMetrics(*means, values.new_empty(slots, 0, 0), values, metrics)
+            return ValidationMetrics(
+                *means, values.new_empty(slots, 0, 0), values, metrics, outputs
+            )
         slot = torch.arange(slots, device=loss.device)
         # Each (slot, true class, predicted class) as one index, [n, K].
         cells = (slot * classes + self.data.val_labels.unsqueeze(1)) * classes + predicted
@@ -229,7 +239,7 @@ class FusedGroup:
         confusion = counts.view(slots, classes, classes)
         correct = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
         metrics = [{"val_accuracy": count / len(predicted)} for count in correct]
-        return ValidationMetrics(*means, confusion, predicted.t().to(torch.uint8), metrics)
+        return ValidationMetrics(*means, confusion, predicted.t().to(torch.uint8), metrics, outputs)
 
     def penalty(self, slot: int, spec: TrialSpec) -> float:
         return compute_penalty(spec, self.buffer.params[slot])

@@ -4,9 +4,11 @@ Each is a mean over the examples; mse and bce are means over the classes too:
 
 cross-entropy  of softmax(logits), as torch.nn.functional.cross_entropy
 mse            of the logits to the one-hot target, as mse_loss; for a regression, of the output to
-               the standardized target. Floating-point targets y mean a regression
+               the transformed target. Floating-point targets y mean a regression
 bce            of sigmoid(logits), each class against the others, as
                binary_cross_entropy_with_logits
+quantile       for a regression: the pinball loss of the output to the transformed target, as
+               scikit-learn's mean_pinball_loss; its minimum is the quantile of level q
 
 With class weights w, the loss of a batch is the weighted mean over its examples i of class y[i],
 sum(w[y[i]] * loss[i]) / sum(w[y[i]]), for every loss. With label smoothing, cross-entropy weights
@@ -35,7 +37,9 @@ def compute_loss_and_gradient(
     loss, dz = None, None
     shares = None if masks.class_weight is None else _compute_shares(masks.class_weight, y)
     for name, mask in masks.loss.items():
-        if name != "cross-entropy":
+        if name == "quantile":
+            new_loss, new_dz = _quantile_loss(logits, y, masks)
+        elif name != "cross-entropy":
             new_loss, new_dz = _per_class_loss(name, logits, _targets(logits, y, masks), shares)
         elif shares is None:
             new_loss, new_dz = _cross_entropy(logits, y, masks, smoothing)
@@ -66,8 +70,16 @@ def measure_batch(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:
     return (predicted.double() - true).square_().sum(0)
 
 
-def compute_example_losses(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
-    """Return the loss of each example, without smoothing: logits [..., C], y [...] to [...]."""
+def compute_example_losses(
+    name: Loss, logits: Tensor, y: Tensor, quantile: Tensor | None = None
+) -> Tensor:
+    """Return the loss of each example, without smoothing: logits [..., C], y [...] to [...].
+
+    `quantile` is the level of the loss of this name, of a shape that broadcasts with y.
+    """
+    if name == "quantile":
+        assert quantile is not None
+        return compute_pinball_losses(logits.squeeze(-1), y, quantile)
     if y.is_floating_point():
         return (logits - y.unsqueeze(-1)).square_().mean(-1)
     if name == "cross-entropy":
@@ -76,6 +88,12 @@ def compute_example_losses(name: Loss, logits: Tensor, y: Tensor) -> Tensor:
     if name == "mse":
         return (logits - target).square_().mean(-1)
     return (F.softplus(logits) - target * logits).mean(-1)
+
+
+def compute_pinball_losses(predicted: Tensor, y: Tensor, quantile: Tensor) -> Tensor:
+    """Return q * error where the target is above the prediction, else (q - 1) * error."""
+    error = y - predicted
+    return torch.maximum(quantile * error, (quantile - 1) * error)
 
 
 def compute_probabilities(name: Loss, logits: Tensor) -> Tensor:
@@ -120,6 +138,16 @@ def _compute_shares(class_weight: Tensor, y: Tensor) -> Tensor:
     """Return each example's share of the batch's weight, [B, K, 1]."""
     weights = _gather_weights(class_weight, y)
     return weights / weights.sum(0, keepdim=True)
+
+
+def _quantile_loss(logits: Tensor, y: Tensor, masks: Masks) -> tuple[Tensor, Tensor]:
+    level = masks.quantile[0, :, 0]
+    predicted = logits[..., 0]
+    loss = compute_pinball_losses(predicted, y, level).mean(0)
+    # As autograd's gradient of a maximum: half of both sides where the error is 0.
+    above, below = (y > predicted).to(logits.dtype), (y < predicted).to(logits.dtype)
+    slope = 0.5 * ((1 - level) * (1 + below - above) - level * (1 + above - below))
+    return loss, (slope / len(logits)).unsqueeze(2)
 
 
 def _per_class_loss(

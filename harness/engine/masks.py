@@ -57,6 +57,9 @@ class Masks:
         if layout.class_weights:
             self.class_weight = torch.ones(1, layout.slots, classes, dtype=dtype, device=device)
 
+        self.quantile = per_slot(0.5, dtype)
+        """The level of the quantile loss."""
+
     def load(self, slot: int, spec: TrialSpec, balanced: Tensor | None = None) -> None:
         """Write a trial's settings into its slot; `balanced` are its class weights, [C]."""
         for choice, masks in (
@@ -82,6 +85,7 @@ class Masks:
         self.keep_scale[0, slot] = 1 / (1 - spec.dropout)
         self.true_weight[0, slot] = 1 - spec.label_smoothing
         self.minus_true_weight[0, slot] = spec.label_smoothing - 1
+        self.quantile[0, slot] = spec.quantile
         self.uniform_weight[0, slot] = spec.label_smoothing / self._classes
         if self.class_weight is not None:
             self.class_weight[0, slot] = 1.0 if balanced is None else balanced

@@ -11,8 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from harness.engine.device_data import DeviceData
-from harness.engine.fused_group import FusedGroup
+from harness.engine.fused_group import FusedGroup, ValidationMetrics
 from harness.engine.placement import CpuPlacement, GpuPlacement, Placement, free_device_memory
 from harness.engine.trial_state import (
     BestEpoch,
@@ -22,6 +25,7 @@ from harness.engine.trial_state import (
     is_better,
     perturb,
 )
+from harness.engine.validation_scores import check_objective, compute_costs, measure_objective
 from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.trial import TrialSpec
 
@@ -63,6 +67,7 @@ class Trainer:
 
         With `keep_history` its result has the predictions after every epoch.
         """
+        check_objective(self.objective, self.data)
         trial = TrialState.create(uid, spec, self.data)
         trial.history = [] if keep_history else None
         if self._perturbation:
@@ -115,7 +120,7 @@ class Trainer:
         stopped = trial.find_stop_reason(keep)
         if stopped is None:
             return None
-        result = trial.build_result(stopped, self.data)
+        result = trial.build_result(stopped, self.data, self.objective)
         self.drop(uid)
         return result
 
@@ -128,6 +133,7 @@ class Trainer:
         trials = [(slot, trial) for slot, trial in enumerate(group.trials) if trial]
         due = any(trial.spec.is_evaluated(trial.epochs) for _, trial in trials)
         validated = group.validate() if due else None
+        objectives = self._measure_objective(group, validated)
         seconds = time.perf_counter() - started
         reports = []
         for slot, trial in trials:
@@ -149,11 +155,11 @@ class Trainer:
                     seconds=trial.seconds - trial.reported_seconds,
                     time=time.time(),
                     **trained.metrics[slot],
-                    **scores.metrics[slot],
+                    **scores.metrics[slot] | objectives[slot],
                 )
                 trial.reported_seconds = trial.seconds
                 if trial.history is not None:
-                    kept = scores.example_losses[slot] if self._needs_losses else None
+                    kept = self._keep_losses(trial, scores, slot)
                     trial.history.append(EpochScores(trial.epochs, scores.predictions[slot], kept))
                 if trial.best is None or is_better(metrics, trial.best.metrics, self.objective):
                     trial.best = BestEpoch(
@@ -161,9 +167,34 @@ class Trainer:
                         group.weights(slot, trial.spec),
                         scores.confusion[slot],
                         scores.predictions[slot],
+                        torch.cat([batch[:, slot] for batch in scores.outputs])
+                        if scores.outputs
+                        else None,
                     )
                 reports.append(Report(trial.uid, metrics))
         return reports
+
+    def _measure_objective(
+        self, group: FusedGroup, validated: ValidationMetrics | None
+    ) -> list[dict[str, float]]:
+        """Return the metrics that only this objective needs, for each slot."""
+        specs = [trial.spec if trial else None for trial in group.trials]
+        if validated is None:
+            return [{} for _ in specs]
+        with torch.inference_mode():
+            return measure_objective(self.objective, validated, specs, self.data)
+
+    def _keep_losses(
+        self, trial: TrialState, scores: ValidationMetrics, slot: int
+    ) -> Tensor | None:
+        """Return each example's part of the objective, where the predictions do not give it."""
+        if self._needs_losses:
+            return scores.example_losses[slot]
+        predicted = scores.predictions[slot]
+        with torch.inference_mode():
+            return compute_costs(
+                self.objective, trial.spec, scores.outputs, slot, predicted, self.data
+            )
 
 
 def choose_placement(data: DeviceData) -> Placement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +13,15 @@ from torch import Tensor
 
 from harness.engine.device_data import DeviceData
 from harness.engine.parameter_buffer import NamedTensors, TrialTensors
+from harness.engine.validation_scores import compute_objective_interval, measure_best
 from harness.errors import ConfigError
-from harness.metrics import is_higher_better
+from harness.metrics import get_score_metric, is_higher_better
 from harness.models.custom import network_input_shape
 from harness.models.mlp import build_model
 from harness.results import EpochMetrics, Objective, StopReason, TrialResult
 from harness.stats.regression import compute_mae_interval, compute_rmse_interval
 from harness.tracking.epoch_predictions import EpochPredictions
-from harness.trial import TrialSpec, derive_seed
+from harness.trial import REGRESSION_LOSSES, TrialSpec, derive_seed
 
 
 @dataclass
@@ -33,6 +34,8 @@ class BestEpoch:
     """[C, C], validation examples by [true][predicted]."""
     predictions: Tensor
     """[n] uint8; of a regression float32, in the target's own units."""
+    outputs: Tensor | None = None
+    """The logits, [n, C]; None for a regression."""
 
 
 class EpochScores(NamedTuple):
@@ -42,7 +45,8 @@ class EpochScores(NamedTuple):
     predictions: Tensor
     """[n], as in `BestEpoch`."""
     losses: Tensor | None
-    """float32 [n], for a classification; None if the objective is another."""
+    """float32 [n], each example's part of the objective, lower is better; None where the
+    predictions give it."""
 
 
 @dataclass(eq=False)
@@ -76,13 +80,15 @@ class TrialState:
             raise ValueError(
                 f"augment: works on images only; these examples have shape {list(data.shape)}"
             )
-        if data.is_regression and spec.loss != "mse":
+        if data.is_regression and spec.loss not in REGRESSION_LOSSES:
             raise ValueError(f"loss: {spec.loss} is for classes; a regression needs mse")
         if data.is_regression and spec.class_weights != "none":
             raise ValueError("class_weights: a regression has no classes to weight; leave it out")
         if not data.is_regression and spec.target_transform != "standard":
             raise ValueError("target_transform: is for a regression; leave it out")
         data.get_target(spec.target_transform)
+        if spec.loss == "quantile" and not data.is_regression:
+            raise ValueError("loss: quantile is for a regression")
         try:
             model = build_model(spec, data.classes, *input_statistics(spec, data), data.dtype)
         except ConfigError as error:
@@ -103,7 +109,9 @@ class TrialState:
             return "early"
         return None
 
-    def build_result(self, stopped: StopReason, data: DeviceData) -> TrialResult:
+    def build_result(
+        self, stopped: StopReason, data: DeviceData, objective: Objective
+    ) -> TrialResult:
         """Return the best epoch's metrics, predictions and weights, for `mlp.load_model`."""
         best = self.best
         assert best is not None
@@ -115,12 +123,13 @@ class TrialState:
             predictions = best.predictions.cpu().numpy(), data.val_targets.numpy()
             interval = compute_rmse_interval(*predictions)
             mae_interval = compute_mae_interval(*predictions)
+        more = measure_best(best, self.spec, data, objective)
         steps = best.metrics.epoch * (len(data) // self.spec.batch_size)
         if self.spec.batch_norm != "none":
             for layer in range(len(self.spec.hidden)):
                 weights[f"norms.{layer}.num_batches_tracked"] = torch.tensor(steps)
         return TrialResult(
-            best=best.metrics,
+            best=replace(best.metrics, **more),  # type: ignore[arg-type]
             epochs=self.epochs,
             stopped=stopped,
             parameters=self.parameters,
@@ -131,6 +140,8 @@ class TrialState:
             interval=interval,
             mae_interval=mae_interval,
             by_epoch=build_epoch_predictions(self.history, data) if self.history else b"",
+            score_metric=get_score_metric(objective),
+            score_interval=compute_objective_interval(best, self.spec, data, objective),
         )
 
 

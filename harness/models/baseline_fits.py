@@ -23,6 +23,7 @@ from harness.models.baselines import (
     LOGISTIC_REGRESSION,
     MAJORITY_CLASS,
     MEAN_BASELINE,
+    TRAINING_QUANTILE,
     BaselineMetrics,
     ClassBaselineMetrics,
     Metrics,
@@ -69,12 +70,15 @@ def has_baselines(splits: Splits) -> bool:
     return splits.task == "regression" or (inputs.ndim == 2 and inputs.is_floating_point())
 
 
-def fit_baselines(splits: Splits) -> FittedBaselines:
-    """Fit the baselines of the task on the raw training set."""
+def fit_baselines(splits: Splits, quantile: float | None = None) -> FittedBaselines:
+    """Fit the baselines of the task on the raw training set.
+
+    With `quantile`, those of a regression predict the quantile of this level, not the mean.
+    """
     x, y = _read_training_set(splits)
     fit = _fit_classifiers if splits.task == "classes" else _fit_regressions
     with _limit_threads():
-        models = fit(x, y, splits)
+        models = fit(x, y, splits) if quantile is None else _fit_quantiles(x, y, quantile)
     return FittedBaselines(models, len(y) if len(y) < len(splits.train) else None)
 
 
@@ -135,6 +139,19 @@ def _fit_regressions(x: Values, y: Values, splits: Splits) -> dict[str, Predict]
         LINEAR_REGRESSION: lambda inputs: np.asarray(linear.predict((inputs - mean) * inv_std)),
         BOOSTED_TREES: HistGradientBoostingRegressor(random_state=0).fit(x, y).predict,
         **fit_boosters(x, y, 0),
+    }
+
+
+def _fit_quantiles(x: Values, y: Values, quantile: float) -> dict[str, Predict]:
+    """Fit the baselines of a quantile; scikit-learn's linear one takes too long on many rows."""
+    from sklearn.dummy import DummyRegressor
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    constant = DummyRegressor(strategy="quantile", quantile=quantile)
+    trees = HistGradientBoostingRegressor(loss="quantile", quantile=quantile, random_state=0)
+    return {
+        TRAINING_QUANTILE: constant.fit(x, y).predict,
+        BOOSTED_TREES: trees.fit(x, y).predict,
     }
 
 

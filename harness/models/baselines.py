@@ -8,11 +8,14 @@ where these are installed. `baseline_fits` and `boosters` fit them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.errors import StoreError
+from harness.results import Objective
+from harness.tracking.test_reading import parse_interval
 
 BASELINES_FILE = "baselines.json"
 MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
@@ -21,6 +24,7 @@ MEAN_BASELINE, LINEAR_REGRESSION, BOOSTED_TREES = (
     "gradient-boosted trees",
 )
 XGBOOST, LIGHTGBM = "XGBoost", "LightGBM"
+TRAINING_QUANTILE = "the training quantile"
 MAJORITY_CLASS, LOGISTIC_REGRESSION = "the majority class", "logistic regression"
 
 
@@ -36,7 +40,8 @@ class ChampionTest:
     the true value."""
     only_baseline: int
     p_value: float
-    """McNemar's exact test, or a regression's bootstrap-t test of squared errors."""
+    """McNemar's exact test, or a bootstrap-t test: of a regression's squared errors, or of each
+    example's part of an objective that is the score."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,20 @@ class BaselineMetrics:
     """None in older records."""
     fitted_on: int | None = None
     """The number of training examples, if these were too many for all to be used."""
+    more: Mapping[str, float] = field(default_factory=dict)
+    """Further metrics by name; empty in older records."""
+    score_metric: Objective | None = None
+    """The study's objective, if it is the score."""
+    score_interval: tuple[float, float] | None = None
+    """95 % interval of that metric."""
 
     @property
     def score(self) -> float:
-        return self.rmse
+        return read_score(self, self.rmse)
 
     @property
     def metric(self) -> str:
-        return "rmse"
+        return self.score_metric.removeprefix("val/") if self.score_metric else "rmse"
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:
@@ -78,15 +89,18 @@ class ClassBaselineMetrics:
     """95 % Wilson interval of the accuracy."""
     champion_test: ChampionTest | None = None
     fitted_on: int | None = None
-    """As in `BaselineMetrics`."""
+    """This and the following are as in `BaselineMetrics`."""
+    more: Mapping[str, float] = field(default_factory=dict)
+    score_metric: Objective | None = None
+    score_interval: tuple[float, float] | None = None
 
     @property
     def score(self) -> float:
-        return self.accuracy
+        return read_score(self, self.accuracy)
 
     @property
     def metric(self) -> str:
-        return "accuracy"
+        return self.score_metric.removeprefix("val/") if self.score_metric else "accuracy"
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:
@@ -98,6 +112,14 @@ class ClassBaselineMetrics:
 
 
 Metrics = BaselineMetrics | ClassBaselineMetrics
+
+
+def read_score(metrics: Metrics, default: float) -> float:
+    """Return the metric that is the score, of a baseline; `default` without such an objective."""
+    if metrics.score_metric is None:
+        return default
+    name = metrics.metric
+    return metrics.more[name] if name in metrics.more else float(getattr(metrics, name, math.nan))
 
 
 @dataclass(frozen=True)
@@ -160,9 +182,8 @@ def _parse_metrics(values: dict[str, Any]) -> Metrics:
     parsed = values | {
         "interval": (float(low), float(high)),
         "champion_test": None if test is None else ChampionTest(**test),
+        "score_interval": parse_interval(values.get("score_interval")),
     }
     if "accuracy" in values:
         return ClassBaselineMetrics(**parsed)
-    bounds = values.get("mae_interval")
-    mae_interval = None if bounds is None else (float(bounds[0]), float(bounds[1]))
-    return BaselineMetrics(**parsed | {"mae_interval": mae_interval})
+    return BaselineMetrics(**parsed | {"mae_interval": parse_interval(values.get("mae_interval"))})

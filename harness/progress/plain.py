@@ -57,7 +57,8 @@ class Plain:
             ]
         elif running and running[0].epochs:
             last = running[0].epochs[-1]
-            parts.append(f"{wording.get_score_name(last)} {wording.format_epoch_score(last)}")
+            name = wording.get_score_name(last, progress.objective)
+            parts.append(f"{name} {wording.format_epoch_score(last, progress.objective)}")
         self.message(
             ", ".join(part for part in (*parts, wording.format_time_left(progress)) if part)
         )

@@ -113,7 +113,7 @@ class ProgressView:
         room = max(1, height - OTHER_LINES)
         shown = running if len(running) <= room else running[: max(1, room - 1)]
         is_wide = self._console.width >= WIDE
-        rows = [_make_row(each, is_wide) for each in shown]
+        rows = [_make_row(each, is_wide, progress.objective) for each in shown]
         room -= len(rows)
         for row in self._ended:
             room -= row.height
@@ -137,14 +137,14 @@ def _draw_captured(text: str) -> list[Text]:
     return [Text(f"  {text}", "dim", no_wrap=True, overflow="ellipsis")] if text else []
 
 
-def _make_row(running: RunningTrial, is_wide: bool) -> TrialRow:
+def _make_row(running: RunningTrial, is_wide: bool, objective: Objective) -> TrialRow:
     last = running.epochs[-1] if running.epochs else None
     epoch = wording.format_epoch(running)
     return TrialRow(
         running.trial.name or running.trial.title,
         running.trial.spec.describe(),
         Text(f"epoch {epoch}" if is_wide else epoch),
-        wording.format_epoch_score(last) if last else "",
+        wording.format_epoch_score(last, objective) if last else "",
         f"{last.seconds:.2f}" if last else "",
     )
 

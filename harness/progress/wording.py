@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis.formatting import format_count, format_duration
-from harness.metrics import OBJECTIVE_NAMES, format_objective, is_higher_better
+from harness.metrics import (
+    OBJECTIVE_NAMES,
+    format_objective,
+    get_score_metric,
+)
 from harness.results import EpochMetrics, Objective, Outcome, TrialResult
 from harness.sweep.progress import BestTrial, Progress, RunningTrial
 
@@ -19,7 +23,7 @@ SLOW = 2.0
 def format_value(outcome: TrialResult, objective: Objective) -> str:
     """Format the objective of a trial's best epoch: `0.9071`, or `RMSE 23,145`."""
     value = format_objective(outcome.best.get_objective(objective), objective)
-    return value if is_higher_better(objective) else f"{OBJECTIVE_NAMES[objective]} {value}"
+    return value if objective == "val/accuracy" else f"{OBJECTIVE_NAMES[objective]} {value}"
 
 
 def format_outcome(state: State, outcome: Outcome | None, reason: str, progress: Progress) -> str:
@@ -41,14 +45,16 @@ def _is_retried(state: State, progress: Progress) -> bool:
     return state == "INTERRUPTED" and not progress.is_stopping
 
 
-def format_epoch_score(epoch: EpochMetrics) -> str:
+def format_epoch_score(epoch: EpochMetrics, objective: Objective) -> str:
     """Format an epoch's validation score: accuracy, or the RMSE of a regression."""
-    return format_objective(epoch.score, get_score_name(epoch))
+    name = get_score_name(epoch, objective)
+    return format_objective(epoch.get_objective(name), name)
 
 
-def get_score_name(epoch: EpochMetrics) -> Objective:
+def get_score_name(epoch: EpochMetrics, objective: Objective) -> Objective:
     """Return the name of an epoch's validation score."""
-    return "val/rmse" if epoch.val_accuracy is None else "val/accuracy"
+    default: Objective = "val/rmse" if epoch.val_accuracy is None else "val/accuracy"
+    return get_score_metric(objective) or default
 
 
 def format_time_left(progress: Progress) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.analysis.baseline_verdict import find_validated_run, judge_baselines
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
-from harness.metrics import HasScore, Score
+from harness.metrics import OBJECTIVE_NAMES, HasScore, Score
 from harness.models.baselines import (
     LIGHTGBM,
     XGBOOST,
@@ -14,7 +14,7 @@ from harness.models.baselines import (
     ClassBaselineMetrics,
 )
 from harness.reports.page import Section
-from harness.results import EpochMetrics
+from harness.results import EpochMetrics, Objective
 from harness.tracking.test_reading import TestReading
 
 Cells = list[str]
@@ -71,6 +71,8 @@ def build_baselines_table(summary: Summary) -> list[list[str]]:
     if reading is not None:
         splits["test"] = summary.study.test_name
     others = "log loss" if score.task == "classes" else "MAE, R2"
+    if score.objective is not None:
+        others = ", ".join(_list_other_names(score))
     head = [f"{measure} on {name}" for name in splits.values() for measure in (score.name, others)]
     run = summary.model_run
     if baselines is not None:
@@ -98,6 +100,14 @@ def _join(splits: dict[str, str], known: dict[str, Cells]) -> Cells:
     return [cell for split in splits for cell in known.get(split, ["", ""])]
 
 
+def _list_other_names(score: Score) -> list[str]:
+    """List the metrics beside an objective that is the score."""
+    fields: tuple[Objective, ...] = ("val/rmse", "val/mae", "val/r2")
+    if score.task == "classes":
+        fields = ("val/accuracy", "val/log_loss")
+    return [OBJECTIVE_NAMES[field] for field in fields if field != score.metric]
+
+
 def _format_cells(
     score: Score,
     scored: HasScore,
@@ -106,6 +116,8 @@ def _format_cells(
 ) -> Cells:
     """Return the cells of a model; its loss is shown if it is the cross-entropy."""
     value = f"{score.format_value(scored.score)}{score.format_interval(scored)}"
+    if score.objective is not None:
+        return [value, _format_others(score, metrics)]
     match metrics:
         case BaselineMetrics() | TestReading():
             mae, r2, loss = metrics.mae, metrics.r2, getattr(metrics, "loss", None)
@@ -118,3 +130,21 @@ def _format_cells(
     if mae is None or r2 is None:
         return [value, ""]
     return [value, f"{score.format_mae(scored, mae).removeprefix('MAE ')}, {r2:.4f}"]
+
+
+def _format_others(
+    score: Score, metrics: EpochMetrics | TestReading | BaselineMetrics | ClassBaselineMetrics
+) -> str:
+    """Return the values of `_list_other_names`, without intervals."""
+    if isinstance(metrics, EpochMetrics):
+        values = {name.removeprefix("val_"): value for name, value in metrics.to_dict().items()}
+    elif isinstance(metrics, TestReading):
+        values = metrics.figures
+    else:
+        values = {**vars(metrics), **metrics.more}
+    texts = []
+    for name in _list_other_names(score):
+        field = name.lower().replace(" ", "_")
+        text = score.tested.format_value(values[field])
+        texts.append(f"{values[field]:.4f}" if name == "R2" else text)
+    return ", ".join(texts)

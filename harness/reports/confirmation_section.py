@@ -47,7 +47,7 @@ def _build_table(summary: Summary, settings: list[ConfirmedSetting]) -> TrialTab
         failed = f" of {count + setting.failed}" if setting.failed else ""
         cells = (
             f"{trial.number} · {trial.spec.describe()}",
-            score.format_value(trial.best.score) if trial.best else "",
+            score.format_value(trial.score) if trial.best else "",
             str(setting.validation),
             f"{count}{failed}",
             f"{trial.parameters:,}",

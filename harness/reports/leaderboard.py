@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.schema import TRIAL_TABLE
-from harness.metrics import Score, format_number
+from harness.metrics import IN_TARGET_UNITS, Score, format_number
 from harness.model_arguments import ARGUMENT_PREFIX
 from harness.reports.plots.seed_variance import name_settings
 from harness.tracking.types import RunRecord, StudyRun
@@ -52,7 +52,7 @@ def build_leaderboard(study: StudyRun) -> Leaderboard:
     ranked, sign = study.rank_trials(), study.score.sign
     complete = {run.uid for run in ranked}
     rest = [run for run in study.trials if run.uid not in complete]
-    rest.sort(key=lambda run: (sign * run.best.score if run.best else math.inf, run.number))
+    rest.sort(key=lambda run: (sign * run.score if run.best else math.inf, run.number))
     specs = [spec.to_dict() for spec in {run.spec for run in study.trials}]
     names = sorted({name for spec in specs for name in spec}, key=_sort_key)
     differing = [
@@ -82,15 +82,15 @@ def build_leaderboard(study: StudyRun) -> Leaderboard:
 
 def _suggest_filter(study: StudyRun, ranked: Sequence[RunRecord]) -> str:
     """Return an example filter that selects half of the complete trials: `val_rmse<22610`."""
-    if study.score.is_higher_better or not ranked:
+    if not ranked or study.score.is_accuracy:
         return Leaderboard.example_filter
     middle = study.score.format_value(ranked[len(ranked) // 2].score).replace(",", "")
-    return f"{study.score.field_name}<{middle}"
+    return f"{study.score.field_name}{'>' if study.score.is_higher_better else '<'}{middle}"
 
 
 def _list_other_metrics(study: StudyRun) -> tuple[str, ...]:
     """Return the names of the metrics shown after the score."""
-    return ("val_loss",) if study.score.task == "classes" else ("val_mae", "val_r2")
+    return study.score.other_fields
 
 
 def _sort_key(name: str) -> tuple[int, str]:
@@ -114,7 +114,7 @@ def _build_row(
     metrics = [Cell("", None)] * (3 + len(other_metrics))
     if best is not None:
         metrics = [
-            Cell(score.format_value(best.score), best.score),
+            Cell(score.format_value(run.score), run.score),
             _format_interval(score, run),
             *(_format_metric(name, getattr(best, name)) for name in other_metrics),
             Cell(f"{best.epoch}/{run.epochs[-1].epoch}", best.epoch),
@@ -140,13 +140,13 @@ def _format_interval(score: Score, run: RunRecord) -> Cell:
     if interval is None:
         return Cell("", None)
     low, high = interval
-    if score.task == "classes":
+    if score.metric not in IN_TARGET_UNITS:
         return Cell(f"{low:.3f}–{high:.3f}", low)
     return Cell(f"{format_number(low, high)}–{format_number(high)}", low)
 
 
 def _format_metric(name: str, value: float) -> Cell:
-    if name == "val_mae":
+    if name in ("val_mae", "val_rmse"):
         return Cell(format_number(value), value)
     return Cell(f"{value:.{'4f' if abs(value) < 1000 else '3g'}}", value)
 

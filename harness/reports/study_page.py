@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.analysis.summary import Summary
 from harness.config.schema import TRIAL_TABLE
+from harness.metrics import SHARES, Score
 from harness.reports.baselines_section import build_baselines_sections
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
@@ -46,6 +47,7 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
     recommendations = [] if status else [_build_recommendations_section(summary)]
     next_steps = [step for each in recommendations for step in each.values["recommendations"]]
     first_plots, sections = _take_first_plots(
+        study.score,
         [
             *settings,
             _build_leaderboard_section(summary),
@@ -60,7 +62,7 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
             *bias,
             *build_data_sections(summary),
             *recommendations,
-        ]
+        ],
     )
     next_step = next_steps[0].title if next_steps else ""
     best = [summary.champion, *study.rank_trials()]
@@ -81,15 +83,17 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
     )
 
 
-def _take_first_plots(sections: list[Section]) -> tuple[list[Plot], list[Section]]:
+def _take_first_plots(score: Score, sections: list[Section]) -> tuple[list[Plot], list[Section]]:
     """Return the plots of the first section, and the sections without them."""
+    curves, others = FIRST_PLOTS
+    groups = (score.field_name.replace("_", "-"), *curves), others
     plots = {
         plot.name: plot
         for section in sections
         for plot in section.plots
         if plot.figure.layout.height <= MAX_FIRST_HEIGHT
     }
-    first = [next((plots[name] for name in group if name in plots), None) for group in FIRST_PLOTS]
+    first = [next((plots[name] for name in group if name in plots), None) for group in groups]
     taken = [plot for plot in first if plot is not None]
     names = {plot.name for plot in taken}
     rest = [
@@ -101,7 +105,9 @@ def _take_first_plots(sections: list[Section]) -> tuple[list[Plot], list[Section
 
 def _build_leaderboard_section(summary: Summary) -> Section:
     score, board = summary.study.score, build_leaderboard(summary.study)
-    method = "Wilson" if score.task == "classes" else "bootstrap"
+    method = "Wilson" if score.is_accuracy else "bootstrap"
+    if score.metric in SHARES:
+        method = "delta-method"
     return Section(
         name="leaderboard",
         title="Leaderboard",

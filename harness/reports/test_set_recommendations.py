@@ -10,7 +10,12 @@ import math
 from harness.analysis.baseline_verdict import BaselineVerdict, judge_baselines
 from harness.analysis.summary import Summary
 from harness.metrics import HasScore, Score
-from harness.models.baselines import BOOSTED_TREES, MAJORITY_CLASS, MEAN_BASELINE
+from harness.models.baselines import (
+    BOOSTED_TREES,
+    MAJORITY_CLASS,
+    MEAN_BASELINE,
+    TRAINING_QUANTILE,
+)
 from harness.reports.ranges import Recommendation
 
 MIN_ACCURACY_GAP = 0.02
@@ -32,7 +37,7 @@ def _recommend_baseline(summary: Summary) -> Recommendation | None:
         return None
     score, name, champion = verdict.score, verdict.name, verdict.champion
     advice = "Add features, or search more settings; until then, use the simpler model."
-    if name in (MEAN_BASELINE, MAJORITY_CLASS):
+    if name in (MEAN_BASELINE, TRAINING_QUANTILE, MAJORITY_CLASS):
         advice = "So the features as they are predict nothing: check the target and the features."
     verb = "have" if name == BOOSTED_TREES else "has"
     return Recommendation(
@@ -58,7 +63,7 @@ def _describe_chance(verdict: BaselineVerdict) -> str:
 def _describe_score(score: Score, scored: HasScore) -> str:
     """`an accuracy of 0.9071 (95 %: 0.9034 to 0.9178)`."""
     value = score.format_value(scored.score)
-    return f"an {score.name} of {value}{score.format_interval(scored)}"
+    return f"{score.name_with_article} of {value}{score.format_interval(scored)}"
 
 
 def _is_overlap(score: Score, one: HasScore, other: HasScore) -> bool:
@@ -100,7 +105,7 @@ def _is_gap(score: Score, run: HasScore, reading: HasScore) -> bool:
         return False
     pairs = ((run.score, intervals[0]), (reading.score, intervals[1]))
     (low, low_interval), (high, high_interval) = sorted(pairs)
-    if score.task == "classes":
+    if score.is_higher_better:
         is_large = high - low >= MIN_ACCURACY_GAP
     else:
         is_large = high >= MIN_RMSE_RATIO * low

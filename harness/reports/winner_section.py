@@ -75,7 +75,7 @@ def _add_mean(figure: Figure, scores: SeedScores) -> None:
     """Add the mean over the setting's seeds, because the figure is that of its best seed."""
     if len(scores.values) > 1:
         mean = f"mean of its {len(scores.values)} seeds: {scores}"
-        if scores.score.task == "classes" and scores.std is not None:
+        if scores.score.is_accuracy and scores.std is not None:
             seeds = format_count(len(scores.values), "seed")
             mean = f"mean of its {seeds}: {100 * scores.mean:.2f} ± {100 * scores.std:.2f} %"
         figure["note"] = "; ".join(filter(None, (figure["note"], mean)))
@@ -182,7 +182,7 @@ def _build_validation_figure(summary: Summary) -> Figure:
         return _build_score_figure(score, "validation", run, mae)
     scores, seeds = confirmation.validation, format_count(len(confirmation.runs), "fresh seed")
     std = f" ± {100 * scores.std:.2f}" if scores.std is not None else ""
-    is_classes = score.task == "classes"
+    is_classes = score.is_accuracy
     return {
         "value": f"{100 * scores.mean:.2f}{std} %" if is_classes else str(scores),
         "label": f"validation {score.full_name}",
@@ -193,9 +193,9 @@ def _build_validation_figure(summary: Summary) -> Figure:
 def _build_corrected_figure(corrected: CorrectedScore) -> Figure:
     score, note = corrected.score, "corrected for selection"
     value = score.format_value(corrected.value)
-    if score.task == "classes":
+    if score.is_accuracy:
         value = f"{100 * corrected.value:.2f} %"
-    if corrected.interval and score.task == "classes":
+    if corrected.interval and score.is_accuracy:
         low, high = corrected.interval
         note = f"95 %: {100 * low:.2f} to {100 * high:.2f} %; {note}"
     elif corrected.interval:
@@ -211,8 +211,8 @@ def _build_score_figure(
     if interval is not None:
         note = f"95 %: {score.format_range(interval)}"
     if mae is not None:
-        note = ", ".join(filter(None, (note, f"MAE {score.format_value(mae)}")))
-    if score.task == "classes":
+        note = ", ".join(filter(None, (note, f"MAE {score.tested.format_value(mae)}")))
+    if score.is_accuracy:
         value = f"{100 * scored.score:.2f} %"
         if interval is not None:
             low, high = interval

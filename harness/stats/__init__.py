@@ -4,5 +4,6 @@ proportions     interval of an accuracy, the lowest of several, McNemar's test, 
 selection       scores corrected for selection, paired differences, probability of being the best
 best_of_n       the expected best of n random values
 conformal       intervals of predictions from validation errors
+metric_intervals  intervals of AUC, F1, log loss, R2 and others
 regression      RMSE, MAE and R2, the intervals of RMSE and MAE, the paired bootstrap-t test
 """

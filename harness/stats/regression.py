@@ -64,8 +64,16 @@ def compute_rmse_interval(predicted: Values, true: Values) -> tuple[float, float
     alone can be relied on.
     """
     errors = predicted.astype(np.float64) - true.astype(np.float64)
-    low, high = _compute_mean_interval(np.square(errors), SQUARED_TAIL)
+    low, high = compute_mean_interval(np.square(errors), SQUARED_TAIL)
     return float(np.sqrt(low)), float(np.sqrt(high))
+
+
+def compute_pinball_losses(predicted: Values, true: Values, quantile: float) -> Values:
+    """Return the quantile loss of each example, float64: q * error where the true value is above
+    the prediction, else (q - 1) * error, as scikit-learn's mean_pinball_loss."""
+    errors = true.astype(np.float64) - predicted.astype(np.float64)
+    losses: Values = np.maximum(quantile * errors, (quantile - 1) * errors)
+    return losses
 
 
 def compute_root_mean_interval(squares: Values, relative_variance: float) -> tuple[float, float]:
@@ -74,7 +82,7 @@ def compute_root_mean_interval(squares: Values, relative_variance: float) -> tup
     `relative_variance` is what seeds and splits add: the variance of the root's logarithm.
     """
     root = float(np.sqrt(squares.mean()))
-    low, high = map(np.sqrt, _compute_mean_interval(squares, SQUARED_TAIL))
+    low, high = map(np.sqrt, compute_mean_interval(squares, SQUARED_TAIL))
     if not root or not low:
         return float(low), float(high)
     more = Z_95**2 * relative_variance
@@ -89,7 +97,7 @@ def compute_mae_interval(predicted: Values, true: Values) -> tuple[float, float]
     Large errors have less weight in an MAE, so its interval is narrower and more reliable.
     """
     errors = predicted.astype(np.float64) - true.astype(np.float64)
-    return _compute_mean_interval(np.abs(errors), SQUARED_TAIL / 2)
+    return compute_mean_interval(np.abs(errors), SQUARED_TAIL / 2)
 
 
 def compute_paired_p_values(differences: Values) -> list[float]:
@@ -122,7 +130,7 @@ def compute_paired_p_values(differences: Values) -> list[float]:
     return [float(p) for p in (counts + 1) / (TEST_RESAMPLES + 1)]
 
 
-def _compute_mean_interval(values: Values, tail_prior: float) -> tuple[float, float]:
+def compute_mean_interval(values: Values, tail_prior: float) -> tuple[float, float]:
     """Return the 95 % interval of the mean of values [n], none below 0."""
     x, n = np.sort(values), len(values)
     mean, deviation = float(x.mean()), float(x.std())

@@ -188,6 +188,18 @@ def compute_score_interval(scores: Values, seed_variance: float) -> tuple[float,
     return max(0.0, center - half), min(1.0, center + half)
 
 
+def compute_plain_interval(scores: Values, seed_variance: float) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of any scores [splits, n], as a normal variable's.
+
+    Args:
+        scores: Their mean is the metric.
+        seed_variance: Variance of a split's mean beyond that of its examples.
+    """
+    half = Z_95 * math.sqrt(float(scores.var()) / scores.size + seed_variance / len(scores))
+    mean = float(scores.mean())
+    return mean - half, mean + half
+
+
 def compute_difference_interval(
     differences: Values, seed_variance: float, is_proportion: bool, z: float = Z_95
 ) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ confirm       train the best settings again on new splits
 finalize      freeze the choice, register the champion, read the test set, report
 test_opening  open the test set for the frozen choice, and record each result
 baseline_results  record the baselines, and the champion's paired test against each
+baseline_scores   the baselines' further metrics, and the test by the objective
 sealed_study  `harness test`: open the test set that --no-test left sealed
 recorded_inputs  the data and model code of a recorded study, checked against the record
 dry_run       `--dry-run`: what a study would do, and how long

@@ -21,6 +21,7 @@ from harness.models.baselines import (
     with_champion_tests,
 )
 from harness.models.mlp import load_model
+from harness.sweep.baseline_scores import BaselineScorer, build_scorer
 from harness.test_set.opening import predict_outputs
 from harness.test_set.selection import Selection
 from harness.tracking.predictions import Predictions
@@ -35,7 +36,7 @@ def record_validation_baselines(
     prepared: PreparedDataset, tracker: Tracker, study: StudyRun, selection: Selection
 ) -> None:
     """Fit the baselines and record their results on the validation set; not for images."""
-    if (results := _validate_baselines(prepared, tracker, selection)) is not None:
+    if (results := _validate_baselines(prepared, tracker, study, selection)) is not None:
         tracker.log_file(study.uid, BASELINES_FILE, results[1].to_json())
 
 
@@ -46,7 +47,7 @@ def fit_for_test(
 
     None for classes of images, which have no baselines.
     """
-    results = _validate_baselines(prepared, tracker, selection)
+    results = _validate_baselines(prepared, tracker, study, selection)
     if results is None:
         return None
     fitted, validation = results
@@ -56,41 +57,57 @@ def fit_for_test(
     def record(test: Split) -> None:
         predicted = predict_outputs(model, test).numpy()
         champion = _pack(predicted, test)
-        both = validation.with_split("test", _evaluate(fitted, test, champion, run.uid))
+        scorer = build_scorer(tracker, study, selection, validates=False)
+        both = validation.with_split("test", _evaluate(fitted, test, champion, run.uid, scorer))
         tracker.log_file(study.uid, BASELINES_FILE, both.to_json())
 
     return record
 
 
 def _validate_baselines(
-    prepared: PreparedDataset, tracker: Tracker, selection: Selection
+    prepared: PreparedDataset, tracker: Tracker, study: StudyRun, selection: Selection
 ) -> tuple[FittedBaselines, Baselines] | None:
     """Return the fitted baselines and their results on the validation set."""
     splits = load_splits(prepared.training)
     if not baseline_fits.has_baselines(splits):
         return None
-    fitted = baseline_fits.fit_baselines(splits)
+    is_quantile = study.score.metric == "val/quantile_loss"
+    quantile = selection.champion.spec.quantile if is_quantile else None
+    fitted = baseline_fits.fit_baselines(splits, quantile)
     run = find_validated_run(selection.champion, selection.model_run)
     champion = read_predictions(tracker, run)
-    metrics = _evaluate(fitted, splits.validation, champion, run.uid)
+    scorer = build_scorer(tracker, study, selection, validates=True)
+    metrics = _evaluate(fitted, splits.validation, champion, run.uid, scorer)
     return fitted, Baselines({"validation": metrics})
 
 
 def _evaluate(
-    fitted: FittedBaselines, split: Split, champion: Predictions | None, run: str
+    fitted: FittedBaselines,
+    split: Split,
+    champion: Predictions | None,
+    run: str,
+    scorer: BaselineScorer,
 ) -> dict[str, Metrics]:
     """Return each baseline's metrics on a split, with the champion's test against it."""
     outputs = baseline_fits.predict(fitted, split)
     metrics = {
         name: baseline_fits.measure(each, split, fitted.fitted_on) for name, each in outputs.items()
     }
+    metrics = scorer.add_metrics(metrics, outputs, split)
     if champion is None:
         return metrics
     packed = [_pack(each.argmax(1) if each.ndim == 2 else each, split) for each in outputs.values()]
+    p_values = scorer.compute_p_values(outputs, split)
     tests = {
-        name: ChampionTest(run, test.examples, test.only_first, test.only_second, test.p_value)
+        name: ChampionTest(
+            run,
+            test.examples,
+            test.only_first,
+            test.only_second,
+            p_values.get(name, test.p_value),
+        )
         for name, test in zip(outputs, run_paired_tests(champion, packed), strict=True)
-        if test is not None
+        if test is not None and (p_values or scorer.score.objective is None)
     }
     return with_champion_tests(metrics, tests)
 

@@ -55,12 +55,13 @@ def open_test_set(
     _record_selection(tracker, selection, study)
     failpoint("conclude.selected")
     # A generator: only one model at a time is in memory.
-    trained = (
-        (r.uid, r.number, r.spec.loss, load_recorded_model(tracker, study, r)) for r in waiting
-    )
+    trained = ((r.uid, r.number, r.spec, load_recorded_model(tracker, study, r)) for r in waiting)
     log = workspace.test_set_log(prepared.test_digest)
     sealed, name = SealedTest.of(prepared), (study.name, study.uid)
-    results = read_test_set(selection.hash, name, sealed, log, trained, test_baselines)
+    score_metric = study.score.objective
+    results = read_test_set(
+        selection.hash, name, sealed, log, trained, test_baselines, score_metric
+    )
     readings = []
     for run, (reading, predictions) in zip(waiting, results, strict=True):
         tracker.log_file(run.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())

@@ -147,9 +147,11 @@ def _train_planned(
             model = load_model(spec, len(prepared.training.classes), outcome.weights)
             sealed = SealedTest.of(prepared)
             settings = f"fixed settings {source.uid}"
-            trained = [(source.uid, 0, spec.loss, model)]
+            trained = [(source.uid, 0, spec, model)]
             study = (experiment, source.uid)
-            ((reading, predictions),) = read_test_set(settings, study, sealed, log, trained)
+            ((reading, predictions),) = read_test_set(
+                settings, study, sealed, log, trained, score_metric=outcome.score_metric
+            )
             tracker.log_file(source.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
             tracker.log_test(source.uid, reading)
         run_id = tracker.find_run_id(source.uid)

@@ -14,11 +14,20 @@ import torch
 
 from harness.data.example_hashes import find_first_rows
 from harness.data.torch_datasets import Split
+from harness.engine.class_metrics import (
+    compute_class_metrics,
+    count_confusion,
+    normalize_probabilities,
+)
 from harness.engine.losses import compute_example_losses, compute_probabilities
+from harness.engine.validation_scores import compute_class_interval, get_class_metric
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP
+from harness.results import Objective
+from harness.stats.metric_intervals import compute_loss_interval, compute_r2_interval
 from harness.stats.regression import (
     compute_mae_interval,
+    compute_pinball_losses,
     compute_regression_metrics,
     compute_rmse_interval,
 )
@@ -26,7 +35,7 @@ from harness.test_set.log import TestSetLog
 from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TestPredictions
 from harness.tracking.test_reading import TestReading
-from harness.trial import Loss
+from harness.trial import Loss, TrialSpec
 
 BATCH = 500
 
@@ -38,16 +47,18 @@ def read_test_set(
     study: tuple[str, str],
     sealed: SealedTest,
     log: TestSetLog,
-    trained: Iterable[tuple[str, int, Loss, Model]],
+    trained: Iterable[tuple[str, int, TrialSpec, Model]],
     evaluate_also: Callable[[Split], None] | None = None,
+    score_metric: Objective | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set and evaluate models on it. The log records it before anything is read.
 
     Args:
         selection: the hash of the selection.
         study: (name, uid), for the log.
-        trained: (uid, number, loss, model) of each run.
+        trained: (uid, number, settings, model) of each run.
         evaluate_also: called with the test set first, to evaluate baselines in the same opening.
+        score_metric: the objective, if it is the score; its interval is recorded too.
     """
     test = sealed.open(log, selection, study)
     assert sealed.opening is not None
@@ -55,21 +66,24 @@ def read_test_set(
     opening, copies = sealed.opening, sealed.parts.copies
     if evaluate_also is not None:
         evaluate_also(test)
-    for uid, number, loss, model in trained:
+    for uid, number, spec, model in trained:
         if model.is_regression:
-            metrics, predictions = _evaluate_regression(model, test, copies)
+            metrics, predictions = _evaluate_regression(model, test, copies, spec, score_metric)
         else:
-            metrics, predictions = _evaluate_classifier(model, loss, test)
+            metrics, predictions = _evaluate_classifier(
+                model, spec.loss, test, copies, score_metric
+            )
         reading = TestReading(
             selection=selection, number=number, time=time.time(), run=uid,
-            look=opening.look, overlap=opening.overlap, copies=copies, **metrics,
+            look=opening.look, overlap=opening.overlap, copies=copies,
+            score_metric=score_metric, **metrics,
         )  # fmt: skip
         log.record_reading(reading)
         yield reading, predictions
 
 
 def _evaluate_regression(
-    model: Model, test: Split, copies: int
+    model: Model, test: Split, copies: int, spec: TrialSpec, score_metric: Objective | None
 ) -> tuple[dict[str, Any], TestPredictions]:
     """Return the fields of a TestReading that depend on the task, and the predictions.
 
@@ -77,36 +91,58 @@ def _evaluate_regression(
     """
     true, values = test.labels[test.rows], predict_values(model, test)
     once = find_first_rows(test.inputs.numpy()) if copies else slice(None)
+    errors = model.compute_target_errors(values, true)
+    losses, more, interval = errors.square(), {}, None
+    if spec.loss == "quantile" or score_metric == "val/quantile_loss":
+        pinball = compute_pinball_losses(values.numpy(), true.numpy(), spec.quantile)
+        more["quantile_loss"] = float(pinball.mean())
+        interval = compute_loss_interval(pinball[once])
+    if spec.loss == "quantile":
+        numbers = errors.numpy()
+        losses = torch.from_numpy(compute_pinball_losses(numbers, 0 * numbers, spec.quantile))
+    if score_metric == "val/r2":
+        interval = compute_r2_interval(values.numpy()[once], true.numpy()[once])
     metrics = {
-        "loss": float(model.compute_target_errors(values, true).square().mean()),
+        "loss": float(losses.mean()),
         "confusion": (),
         "interval": compute_rmse_interval(values.numpy()[once], true.numpy()[once]),
         "mae_interval": compute_mae_interval(values.numpy()[once], true.numpy()[once]),
         "foretold": len(true),
+        "more": more,
+        "score_interval": interval if score_metric else None,
         **compute_regression_metrics(values, true),
     }
     return metrics, TestPredictions(true.numpy(), values.numpy())
 
 
 def _evaluate_classifier(
-    model: Model, loss: Loss, test: Split
+    model: Model, loss: Loss, test: Split, copies: int, score_metric: Objective | None
 ) -> tuple[dict[str, Any], TestPredictions]:
     """Return the same for a classifier that was trained with `loss`."""
     true = test.labels[test.rows]
-    losses, confidences, predictions = [], [], []
+    losses, outputs = [], []
     with torch.inference_mode():
         for rows in torch.split(test.rows, BATCH):
             logits = model(test.inputs[rows])
             losses.append(compute_example_losses(loss, logits, test.labels[rows]))
-            confidences.append(compute_probabilities(loss, logits).max(1).values)
-            predictions.append(logits.argmax(1))
-    predicted, classes = torch.cat(predictions), logits.shape[1]
-    counts = torch.bincount(true * classes + predicted, minlength=classes**2)
-    metrics = {
+            outputs.append(logits)
+    logits = torch.cat(outputs)
+    predicted, confusion = (
+        logits.argmax(1),
+        count_confusion(true, logits.argmax(1), logits.shape[1]),
+    )
+    probabilities = normalize_probabilities(loss, logits)
+    metrics: dict[str, Any] = {
         "loss": torch.cat(losses).mean().item(),
-        "confusion": tuple(tuple(row) for row in counts.view(classes, classes).tolist()),
+        "confusion": tuple(tuple(row) for row in confusion.tolist()),
+        "more": compute_class_metrics(probabilities, true, confusion),
     }
-    confidence = torch.cat(confidences).numpy()
+    if score_metric is not None and (metric := get_class_metric(score_metric)) is not None:
+        once = torch.from_numpy(find_first_rows(test.inputs.numpy())) if copies else slice(None)
+        metrics["score_interval"] = compute_class_interval(
+            metric, probabilities[once], true[once], predicted[once]
+        )
+    confidence = compute_probabilities(loss, logits).max(1).values.numpy()
     return metrics, TestPredictions(true.numpy(), predicted.numpy(), confidence)
 
 
@@ -119,7 +155,14 @@ def predict_values(model: Model, split: Split) -> torch.Tensor:
 @torch.inference_mode()
 def predict_outputs(model: Model, split: Split) -> torch.Tensor:
     """Return a regression's predicted values, or predicted classes, [n]."""
-    if model.is_regression:
-        return predict_values(model, split)
-    batches = torch.split(split.rows, BATCH)
-    return torch.cat([model(split.inputs[rows]).argmax(1) for rows in batches])
+    return (
+        predict_values(model, split)
+        if model.is_regression
+        else predict_logits(model, split).argmax(1)
+    )
+
+
+@torch.inference_mode()
+def predict_logits(model: Model, split: Split) -> torch.Tensor:
+    """Return a classifier's logits [n, C]."""
+    return torch.cat([model(split.inputs[rows]) for rows in torch.split(split.rows, BATCH)])

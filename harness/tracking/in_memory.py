@@ -92,6 +92,8 @@ class InMemoryTracker:
                 confusion=outcome.confusion,
                 interval=outcome.interval,
                 mae_interval=outcome.mae_interval,
+                score_metric=outcome.score_metric,
+                score_interval=outcome.score_interval,
             )
             labels = self._open.validation_labels if self._open else b""
             if outcome.by_epoch:

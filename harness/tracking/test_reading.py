@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.results import compute_class_accuracies, count_correct
+from harness.results import Objective, compute_class_accuracies, count_correct
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -42,10 +42,18 @@ class TestReading:
     """What was seen of the examples before in this folder, in sentences."""
     copies: int = 0
     """The examples that are copies of other ones; intervals count each once."""
+    more: Mapping[str, float] = field(default_factory=dict)
+    """Further metrics by name: `auc`, `f1`, ...; empty in older records."""
+    score_metric: Objective | None = None
+    """The study's objective, if it is the score instead of accuracy or RMSE."""
+    score_interval: tuple[float, float] | None = None
+    """95 % interval of that metric."""
 
     @property
     def score(self) -> float:
-        """The accuracy, or the RMSE of a regression."""
+        """The accuracy, or the RMSE of a regression, or the metric that the objective names."""
+        if self.score_metric is not None:
+            return self.figures.get(self.score_metric.removeprefix("val/"), float("nan"))
         return self.accuracy if self.rmse is None else self.rmse
 
     @property
@@ -62,8 +70,8 @@ class TestReading:
     def figures(self) -> dict[str, float]:
         """The metrics by their names in MLflow, without the prefix `test/`."""
         if self.rmse is None or self.mae is None or self.r2 is None:
-            return {"loss": self.loss, "accuracy": self.accuracy}
-        return {"loss": self.loss, "rmse": self.rmse, "mae": self.mae, "r2": self.r2}
+            return {"loss": self.loss, "accuracy": self.accuracy, **self.more}
+        return {"loss": self.loss, "rmse": self.rmse, "mae": self.mae, "r2": self.r2, **self.more}
 
     @property
     def class_accuracy(self) -> tuple[float, ...]:
@@ -79,7 +87,8 @@ class TestReading:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TestReading:
         confusion = tuple(tuple(row) for row in values["confusion"])
-        intervals = {key: parse_interval(values.get(key)) for key in ("interval", "mae_interval")}
+        names = ("interval", "mae_interval", "score_interval")
+        intervals = {key: parse_interval(values.get(key)) for key in names}
         overlap = tuple(map(str, values.get("overlap", ())))
         return cls(**values | {"confusion": confusion, "overlap": overlap} | intervals)
 

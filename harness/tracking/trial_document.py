@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.results import EpochMetrics, TrialResult
@@ -38,8 +39,18 @@ def build_trial_document(
             "seconds": result.seconds,
             "confusion": result.confusion,
         }
-        intervals = {"interval": result.interval, "mae_interval": result.mae_interval}
-        document |= {key: bounds for key, bounds in intervals.items() if bounds}
+        optional = {
+            "interval": result.interval,
+            "mae_interval": result.mae_interval,
+            "score_metric": result.score_metric,
+            "score_interval": result.score_interval,
+            "best": {
+                name: value
+                for name, value in result.best.to_dict().items()
+                if name not in document["epochs"]
+            },
+        }
+        document |= {key: value for key, value in optional.items() if value}
     return document
 
 
@@ -50,7 +61,11 @@ def parse_trial_document(document: dict[str, Any]) -> dict[str, Any]:
         EpochMetrics(**dict(zip(columns, row, strict=True)))
         for row in zip(*columns.values(), strict=True)
     )
-    best = [metrics for metrics in epochs if metrics.epoch == document.get("best_epoch")]
+    best = [
+        replace(metrics, **document.get("best", {}))
+        for metrics in epochs
+        if metrics.epoch == document.get("best_epoch")
+    ]
     return {
         "worker": document["worker"],
         "epochs": epochs,
@@ -59,4 +74,6 @@ def parse_trial_document(document: dict[str, Any]) -> dict[str, Any]:
         "confusion": tuple(tuple(row) for row in document.get("confusion", ())),
         "interval": parse_interval(document.get("interval")),
         "mae_interval": parse_interval(document.get("mae_interval")),
+        "score_metric": document.get("score_metric"),
+        "score_interval": parse_interval(document.get("score_interval")),
     }

@@ -119,6 +119,10 @@ class RunRecord:
     """For a regression: the 95 % interval of the validation RMSE."""
     mae_interval: tuple[float, float] | None = None
     """That of the validation MAE; None in older records."""
+    score_metric: Objective | None = None
+    """The objective, if it is the score instead of accuracy or RMSE."""
+    score_interval: tuple[float, float] | None = None
+    """The 95 % interval of that metric."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """ENVIRONMENT_FACTS of where it was trained; empty in older records."""
     replay: str = ""
@@ -137,9 +141,9 @@ class RunRecord:
 
     @property
     def score(self) -> float:
-        """The validation accuracy or RMSE of the best epoch, which the trial must have."""
+        """The score of the best epoch, which the trial must have; see `Score`."""
         assert self.best is not None
-        return self.best.score
+        return self.best.get_score(self.score_metric)
 
     def __repr__(self) -> str:
         score = "" if self.best is None else f", best epoch {self.best.epoch}: {self.score:.6g}"

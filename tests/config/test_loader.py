@@ -224,6 +224,44 @@ def test_different_losses_are_not_compared_by_val_loss(tmp_path: Path) -> None:
         load(write(tmp_path), [sampled, "study.objective=val/loss"])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["study.objective=val/r2"],
+            r"objective: val/r2, but this is a classification study; use one of val/accuracy, "
+            r"val/loss, val/auc, val/f1, val/balanced_accuracy, val/log_loss, val/brier$",
+        ),
+        (
+            ["data.task=regression", "study.objective=val/auc"],
+            r"objective: val/auc, but this is a regression study; use one of val/rmse, val/mae, "
+            r"val/loss, val/r2, val/quantile_loss$",
+        ),
+        (["study.objective=val/roc"], r"'val/auc', .* not 'val/roc'$"),
+        (["train.loss=quantile"], r"loss: quantile is for a regression; use cross-entropy"),
+        (
+            ["data.task=regression", "train.quantile=0.9"],
+            r'quantile: has no effect without loss = "quantile"; add that, or leave it out$',
+        ),
+        (["data.task=regression", "train.loss=quantile", "train.quantile=1.5"], r"in \(0, 1\)"),
+        (
+            ["data.task=regression", "train.loss=quantile", "space.quantile=[0.1, 0.9]"],
+            r"objective: val/quantile_loss is not comparable between different levels",
+        ),
+    ],
+)
+def test_an_objective_that_does_not_fit_is_refused(
+    tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(write(tmp_path), overrides)
+
+
+def test_a_quantile_loss_is_its_own_objective(tmp_path: Path) -> None:
+    overrides = ["data.task=regression", "train.loss=quantile", "train.quantile=0.9"]
+    assert load(write(tmp_path), overrides).study.objective == "val/quantile_loss"
+
+
 def test_a_study_in_the_current_folder_is_found_before_a_shipped_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,9 @@ def compute_loss(
     spec: TrialSpec, logits: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None = None
 ) -> torch.Tensor:
     if y.is_floating_point():
+        if spec.loss == "quantile":
+            error = y - logits[:, 0]
+            return torch.maximum(spec.quantile * error, (spec.quantile - 1) * error).mean()
         return F.mse_loss(logits[:, 0], y)
     if spec.loss == "cross-entropy":
         return F.cross_entropy(logits, y, weights, label_smoothing=spec.label_smoothing)

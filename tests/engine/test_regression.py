@@ -7,12 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_pinball_loss,
+    r2_score,
+    root_mean_squared_error,
+)
 
 from harness.engine.device_data import DeviceData
 from harness.engine.trainer import Trainer
 from harness.models.mlp import load_model
-from harness.results import EpochMetrics, TrialResult
+from harness.results import EpochMetrics, Objective, TrialResult
 from harness.stats.regression import compute_rmse_interval
 from harness.trial import CHOICES, TrialSpec
 from tests.engine.autograd_reference import assert_equals_autograd, create_group, train_steps
@@ -40,6 +45,43 @@ def test_equals_autograd(batch_norm: str, vectorised: bool) -> None:
     other = replace(SPEC, hidden=(16,), seed=1)
     group = create_group([spec, other], double, vectorised)
     assert_equals_autograd(group, train_steps(group), double)
+
+
+@pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
+def test_the_quantile_loss_equals_autograd(vectorised: bool) -> None:
+    double = DeviceData(regression_table.make_splits(), dtype=torch.float64)
+    spec = replace(SPEC, loss="quantile", quantile=0.9)
+    others = [replace(SPEC, loss="quantile", quantile=0.2, seed=1), replace(SPEC, hidden=(16,))]
+    group = create_group([spec, *others], double, vectorised)
+    assert_equals_autograd(group, train_steps(group), double)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.9])
+def test_a_quantile_loss_trains_the_quantile_of_its_level(data: DeviceData, level: float) -> None:
+    spec = replace(SPEC, hidden=(), loss="quantile", quantile=level, epochs=60)
+    result, epochs = train_one(spec, data, "val/quantile_loss")
+    true, predicted = data.val_targets.numpy(), np.frombuffer(result.predictions, np.float32)
+    loss = result.best.val_quantile_loss
+    assert loss == pytest.approx(mean_pinball_loss(true, predicted, alpha=level))
+    assert loss == min(epoch.val_quantile_loss or 0 for epoch in epochs) == result.score
+    assert result.best.val_loss * data.target_std == pytest.approx(loss, rel=1e-4)
+    assert result.best.train_rmse is None
+    assert float((true < predicted).mean()) == pytest.approx(level, abs=0.1)
+    assert result.score_interval is not None
+    assert result.score_interval[0] < loss < result.score_interval[1]
+
+
+@pytest.mark.parametrize("objective", ["val/r2", "val/quantile_loss"])
+def test_a_regressions_objective_chooses_the_best_epoch(
+    data: DeviceData, objective: Objective
+) -> None:
+    result, epochs = train_one(SPEC, data, objective)
+    pick = max if objective == "val/r2" else min
+    best = pick(epochs, key=lambda epoch: epoch.get_objective(objective))
+    assert (result.best.epoch, result.score) == (best.epoch, best.get_objective(objective))
+    assert result.score_metric == objective
+    assert result.score_interval is not None
+    assert result.score_interval[0] < result.score < result.score_interval[1]
 
 
 def test_metrics_equal_scikit_learns(

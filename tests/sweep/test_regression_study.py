@@ -328,7 +328,7 @@ def test_predict_refuses_a_regression(workspace: Workspace, result: StudyResult)
         ('data.classes=["a","b"]', r"classes: a regression has none"),
         (
             "study.objective=val/accuracy",
-            r"objective: val/accuracy, but this is a regression study; use val/rmse or val/mae",
+            r"objective: val/accuracy, but this is a regression study; use one of val/rmse",
         ),
     ],
 )

@@ -41,10 +41,7 @@ def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
     figure, score = go.Figure(), settings[0].validation.score
     template = f"%{{x:{score.plotly_hover}}}<extra></extra>"
     seeds = [
-        (run, row, run.best.score)
-        for row, each in enumerate(settings)
-        for run in each.runs
-        if run.best
+        (run, row, run.score) for row, each in enumerate(settings) for run in each.runs if run.best
     ]
     scores = [value for _, _, value in seeds]
     figure.add_trace(
@@ -63,7 +60,7 @@ def draw_confirmation(settings: list[ConfirmedSetting]) -> go.Figure:
         )
     )
     means = [each.validation.mean for each in settings]
-    in_search = [each.trial.best.score if each.trial.best else None for each in settings]
+    in_search = [each.trial.score if each.trial.best else None for each in settings]
     # Neutral colours: the others belong to the selected trials.
     for name, values, symbol, shift in (
         ("mean of these", means, "line-ns", 0.0),

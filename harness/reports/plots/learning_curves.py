@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
 PANELS = {
+    "val_auc": "validation AUC",
+    "val_f1": "validation F1",
+    "val_balanced_accuracy": "validation balanced accuracy",
+    "val_log_loss": "validation log loss",
+    "val_brier": "validation Brier score",
+    "val_quantile_loss": "validation quantile loss",
     "val_accuracy": "validation accuracy",
     "train_accuracy": "training accuracy",
     "val_rmse": "validation RMSE",
@@ -29,8 +35,8 @@ PANELS = {
 }
 """Panel titles by the name of an EpochMetrics field; the first MAX_PANELS recorded are shown."""
 MAX_PANELS = 4
-TARGET_UNIT_METRICS = ("val_rmse", "train_rmse", "val_mae")
-LOWER_IS_BETTER = (*TARGET_UNIT_METRICS, "val_loss", "train_loss")
+TARGET_UNIT_METRICS = ("val_rmse", "train_rmse", "val_mae", "val_quantile_loss")
+LOWER_IS_BETTER = (*TARGET_UNIT_METRICS, "val_loss", "train_loss", "val_log_loss", "val_brier")
 MAX_POINTS = 40_000
 """Points of all curves in one panel; longer curves are thinned."""
 MAX_SINGLE_EPOCHS = 10
@@ -68,7 +74,10 @@ def compute_learning_curves(runs: Sequence[tuple[int | str, RunRecord]]) -> tupl
 
 def build_curve_plots(curves: Sequence[Curve], key_prefix: str = "trial ") -> list[Plot]:
     """Return one panel per metric; `key_prefix` precedes a curve's key in the hover text."""
-    metrics = curves[0].values if curves else dict.fromkeys(list(PANELS)[:2])
+    metrics = ["val_accuracy", "train_accuracy"]
+    if curves:  # trials that are compared may have other objectives or losses
+        shared = set.intersection(*(set(curve.values) for curve in curves))
+        metrics = [name for name in curves[0].values if name in shared]
     plots = [
         Plot(
             name.replace("_", "-"),

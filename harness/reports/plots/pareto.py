@@ -77,7 +77,7 @@ def build_tradeoff_plots(tradeoffs: Tradeoffs) -> list[Plot]:
 
 def _compute_tradeoff(score: Score, costs: Iterable[tuple[RunRecord, float]]) -> Tradeoff:
     points = [
-        Point(run.number, cost, run.best.score, run.spec.describe())
+        Point(run.number, cost, run.score, run.spec.describe())
         for run, cost in costs
         if run.best and cost > 0
     ]
@@ -132,7 +132,7 @@ def _draw_tradeoff(tradeoff: Tradeoff, cost: str) -> go.Figure:
     figure.update_yaxes(
         title_text=f"validation {score.full_name}",
         range=list(y_range),
-        tickformat=PERCENT if score.task == "classes" else None,
+        tickformat=PERCENT if score.is_accuracy else None,
     )
     return figure
 

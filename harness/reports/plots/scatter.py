@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from harness.metrics import ACCURACY, OBJECTIVE_NAMES, Score, get_sort_sign
+from harness.metrics import ACCURACY, IN_TARGET_UNITS, OBJECTIVE_NAMES, Score, get_sort_sign
 from harness.reports.plots.style import PERCENT, STATES, escape_label
 from harness.results import Objective
 from harness.tracking.types import RunRecord, StudyRun
@@ -31,7 +31,7 @@ SAME_SHARE = 0.004
 """Points that are this share of the axis apart are on top of each other."""
 SAME_STEP, MAX_SAME = 0.014, 9
 """The distance of the same points as a share of the axis, and how many lie beside each other."""
-SCORES = dict.fromkeys(("val/rmse", "val/mae"), Score("regression"))
+SCORES = dict.fromkeys(IN_TARGET_UNITS, Score("regression"))
 
 T = TypeVar("T")
 

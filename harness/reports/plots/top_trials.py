@@ -79,7 +79,8 @@ def rank_top_trials(
         interval = score.compute_interval(run)
         if interval:
             correct, n = count_correct(run.confusion)
-            value, status = correct / n if n else run.score, _get_status(run, ties)
+            value = correct / n if n and score.is_accuracy else run.score
+            status = _get_status(run, ties)
             trials.append(TopTrial(run.number, run.spec.describe(), value, *interval, status))
     within = 0
     if trials:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.metrics import CLASS_FIELDS
 from harness.results import EpochMetrics, TrialResult
 from harness.tracking.raw_types import DIGEST_TAG
 from harness.tracking.test_reading import TestReading
@@ -32,6 +33,8 @@ def curve_metrics(epoch: EpochMetrics) -> dict[str, float]:
         "val/rmse": epoch.val_rmse,
         "val/mae": epoch.val_mae,
         "val/r2": epoch.val_r2,
+        "val/quantile_loss": epoch.val_quantile_loss,
+        **{field.replace("_", "/", 1): getattr(epoch, field) for field in CLASS_FIELDS},
     }
     return {name: value for name, value in metrics.items() if value is not None}
 

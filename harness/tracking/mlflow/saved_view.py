@@ -124,8 +124,8 @@ def _list_settings(definition: Mapping[str, Any]) -> list[str]:
 
 def _list_other_columns(definition: Mapping[str, Any]) -> list[str]:
     score = read_score(dict(definition))
-    errors = ("val_loss",) if score.task == "classes" else ("val_mae", "val_r2")
-    metrics = [f"metrics.`best/{name}`" for name in (score.field_name, *errors, "epoch")]
+    names = (score.field_name, *score.other_fields, "epoch")
+    metrics = [f"metrics.`best/{name}`" for name in names]
     return [*metrics, "tags.`harness.state`"]
 
 
