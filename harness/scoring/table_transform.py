@@ -45,6 +45,18 @@ class TableTransform:
         return tuple(places)
 
     @property
+    def groups(self) -> tuple[int, ...]:
+        """For each feature 0 if it is a number; else the number of those 0-or-1 features, from 1
+        on, which are of the same column."""
+        groups: list[int] = []
+        count = 0
+        for each in self.columns:
+            indicators = set(each.indicators)
+            count += bool(indicators)
+            groups += [count if place in indicators else 0 for place in range(len(each.names))]
+        return tuple(groups)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the columns that raw rows need."""
         return tuple(each.column.name for each in self.columns)
