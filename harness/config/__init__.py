@@ -9,6 +9,7 @@ trial_tables   the [train] and [[trial]] tables
 validation     check values against their types; a mistake is one line that names the key
 overrides      `--set TABLE.KEY=VALUE`
 scaffold       `harness new-study`: a study file that fits a dataset, from templates/
+tabular_space  the search for tables, written by scaffold and named in Python
 new_study      the result of `harness new-study`, for the terminal
 data_keys      the [data] keys that such a file needs
 """

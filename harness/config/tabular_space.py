@@ -51,7 +51,7 @@ def build_space_table() -> dict[str, Any]:
         "arguments.width": [32, 64, 128],
         "arguments.members": [1, 4],
         "arguments.dropout": {"low": 0.0, "high": 0.4},
-        "learning_rate": {"low": 0.01, "high": 0.2, "log": True},
+        "learning_rate": {"low": 0.005, "high": 0.15, "log": True},
         "weight_decay": {"low": 1e-3, "high": 1e-1, "log": True},
     }
 

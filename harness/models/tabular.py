@@ -111,7 +111,7 @@ class TabularNet(nn.Module):
         self.register_buffer("high", torch.tensor(math.inf))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self._scale(self.inputs(x))
+        h = self._scale(self.inputs(x.flatten(1)))
         for layer in range(len(self.weights)):
             h = self._drop(self._activate(layer, self._linear(layer, h)))
         h = h.view(self.members, -1, h.shape[1])  # [M, B, H]
