@@ -37,7 +37,6 @@ def build_train_table(task: Task, examples: int | None = None) -> dict[str, Any]
         "batch_size": size,
         "optimizer": "adamw",
         "beta2": 0.95,
-        "schedule": "coslog4",
     }
     return table | ({} if task == "regression" else {"label_smoothing": 0.1})
 
@@ -52,6 +51,7 @@ def build_space_table() -> dict[str, Any]:
         "arguments.members": [1, 4],
         "arguments.dropout": {"low": 0.0, "high": 0.4},
         "learning_rate": {"low": 0.005, "high": 0.15, "log": True},
+        "schedule": ["coslog4", "cosine"],
         "weight_decay": {"low": 1e-3, "high": 1e-1, "log": True},
     }
 
@@ -60,7 +60,7 @@ MEANINGS = {
     "model": "a network made for tables",
     "patience": "stop after so many epochs without an improvement",
     "beta2": "Adam adapts sooner than with its 0.999",
-    "schedule": "the learning rate rises and falls four times",
+    "schedule": "the learning rate rises and falls four times, or only falls",
     "label_smoothing": "the true class counts 0.9, all classes share 0.1",
     "arguments.numbers": "a number as it is, with learned waves, or as its place among bins",
     "arguments.depth": "hidden layers",
