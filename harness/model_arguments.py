@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 BUILT_IN_FIELDS = ("hidden", "activation", "batch_norm", "bias", "init", "dropout")
 """The TrialSpec fields that describe the built-in network; a custom model has none of them."""
+BUILT_IN_MODULES = {"tabular": "harness.models.tabular:TabularNet"}
+"""The classes of harness that `model` names by a word: modules as custom models are."""
 ARGUMENT_PREFIX = "arguments."
 """Prefix of a model argument's name among other settings."""
 
@@ -49,13 +52,17 @@ def check_sampled_names(names: Collection[str], model: str) -> None:
 
 
 def check_model_name(model: str) -> None:
-    """Raise ValueError if `model` is not written as `package.module:Class`."""
+    """Raise ValueError if `model` is neither a built-in module nor `package.module:Class`."""
+    if model in BUILT_IN_MODULES:
+        return
     module, colon, name = model.partition(":")
     if not colon or not all(word.isidentifier() for word in (*module.split("."), name)):
         corrected = module.removesuffix(".py").strip("./").replace("/", ".") + colon + name
         advice = "write nets:SmallConv for the class SmallConv in nets.py"
         if colon and corrected != model:
             advice = f"did you mean {corrected!r}?"
+        elif similar := difflib.get_close_matches(model, BUILT_IN_MODULES, 1):
+            advice = f"did you mean {similar[0]!r}?"
         raise ValueError(f"model: {model!r} is not written as package.module:Class; {advice}")
 
 

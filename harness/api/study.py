@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from harness.api.arguments import format_seconds
 from harness.api.memory_data import read_memory
@@ -14,11 +14,13 @@ from harness.api.model_source import ModelSource, find_model_source
 from harness.api.space import Choice
 from harness.api.study_keys import StudyKeys
 from harness.api.toml import format_toml, to_plain
+from harness.config import tabular_space
 from harness.config.loader import load, load_text
 from harness.config.schema import StudyConfig
 from harness.config.study_files import find_study
 from harness.config.study_tables import DataTable, StudyTable
 from harness.errors import ConfigError, did_you_mean
+from harness.results import Task
 from harness.workspace import private_files
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class Study:
         model: a `torch.nn.Module` class or `"package.module:Class"`; by default an MLP.
         train: the settings that all trials share: the keys of [train].
         space: the sampled settings: a list or `Choice` of values, a `Range`, or a dict as in a
-            study file.
+            study file. `"tabular"` is the search that `harness new-study` writes for a table; what
+            `train` and `keys` have replaces its own.
         settings: a list of settings to compare instead of a search: the [[trial]] tables.
         first: the [[first]] tables: settings that a search tries first.
         confirm: how the best settings are trained again: the keys of [confirm].
@@ -73,7 +76,7 @@ class Study:
         *,
         model: type | str | None = None,
         train: Mapping[str, Any] | None = None,
-        space: Mapping[str, Any] | None = None,
+        space: Mapping[str, Any] | Literal["tabular"] | None = None,
         settings: Sequence[Mapping[str, Any]] = (),
         first: Sequence[Mapping[str, Any]] = (),
         confirm: Mapping[str, Any] | None = None,
@@ -97,6 +100,9 @@ class Study:
                     f"Study '{name}': model: an instance of {kind}; give the class: model={kind}"
                 )
             fixed["model"] = model
+        if isinstance(space, str):
+            is_table = "target" in data_keys
+            space = _use_shipped_space(name, space, fixed, study, data_keys, is_table)
         tables: dict[str, Any] = {
             "study": {"name": name, **study},
             "data": data_keys,
@@ -234,6 +240,32 @@ def _sort_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
             raise ConfigError(f"Study: unknown argument '{key}'{did_you_mean(key, known)}")
         tables[index][key] = format_seconds(value) if key in DURATIONS else value
     return tables
+
+
+def _use_shipped_space(
+    name: str,
+    space: str,
+    fixed: dict[str, Any],
+    study: dict[str, Any],
+    data: dict[str, Any],
+    is_table: bool,
+) -> dict[str, Any]:
+    """Return the shipped space, and add its settings to the tables that do not have them."""
+    if space != tabular_space.NAME:
+        raise ConfigError(
+            f"Study '{name}': space: '{space}' is no shipped space"
+            f'{did_you_mean(space, [tabular_space.NAME])}; give a dict, or "tabular"'
+        )
+    if fixed.get("model", tabular_space.NAME) != tabular_space.NAME:
+        raise ConfigError(f"Study '{name}': space: \"tabular\" has its own model; leave out model")
+    task: Task = "regression" if data.get("task") == "regression" else "classes"
+    table = tabular_space.build_train_table(task) | fixed
+    fixed.update(table)
+    study.setdefault("trials", tabular_space.TRIALS)
+    if is_table:
+        data.setdefault("normalize", tabular_space.NORMALIZE)
+    sampled = tabular_space.build_space_table()
+    return {key: value for key, value in sampled.items() if key not in fixed}
 
 
 def _check_table(name: str, table: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -41,4 +41,4 @@ class StudyKeys(TypedDict, total=False):
     classes: list[str]
     drop_duplicates: bool
     split_seed: int
-    normalize: bool
+    normalize: bool | Literal["robust", "quantile"]

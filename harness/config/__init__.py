@@ -11,6 +11,7 @@ validation     check values against their types; a mistake is one line that name
 task_settings  the settings that only a classification or only a regression has
 overrides      `--set TABLE.KEY=VALUE`
 scaffold       `harness new-study`: a study file that fits a dataset, from templates/
+tabular_space  the search for tables, written by scaffold and named in Python
 new_study      the result of `harness new-study`, for the terminal
 data_keys      the [data] keys that such a file needs
 """

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from harness.config import tabular_space
 from harness.config.data_keys import choose_data_keys, parse_data_overrides
 from harness.config.new_study import NewStudy
 from harness.config.study_files import is_shipped
@@ -21,6 +22,7 @@ from harness.config.study_tables import StudyTable
 from harness.data import builtin, custom
 from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset, prepare
+from harness.data.table import format_toml_key
 from harness.data.training_files import TrainingFiles
 from harness.errors import ConfigError, DataError
 from harness.metrics import OBJECTIVES
@@ -182,6 +184,7 @@ def _template_values(
     pruner = fields["pruner"].default
     return {
         **_class_values(prepared),
+        **_tabular_values(prepared),
         "color_images": f"{color_images:,}" if 0 < 2 * color_images < examples else "",
         "features": _join_names(files.columns),
         "objective": OBJECTIVES[files.task][0],
@@ -201,6 +204,25 @@ def _template_values(
         "augmentations": get_args(AugmentName),
         "is_small": is_small,
         "batch_sizes": batches or [max(1, examples // 2)],
+    }
+
+
+def _tabular_values(prepared: PreparedDataset) -> dict[str, Any]:
+    """The search of a table, with comments; that of the built-in network for other data."""
+    if prepared.table is None:
+        return {"trials": 50, "normalize": "", "tabular": None}
+    task, meanings = prepared.training.task, tabular_space.MEANINGS
+    tables = {
+        "train": tabular_space.build_train_table(task, prepared.sizes["train"]),
+        "space": tabular_space.build_space_table(),
+    }
+    return {
+        "trials": tabular_space.TRIALS,
+        "normalize": tabular_space.NORMALIZE,
+        "tabular": {
+            name: [(key, _to_toml(value), meanings.get(key, "")) for key, value in table.items()]
+            for name, table in tables.items()
+        },
     }
 
 
@@ -256,7 +278,7 @@ def _to_toml(value: Any) -> str:
     JSON is TOML here; tomli_w would spread a list over lines.
     """
     if isinstance(value, dict):
-        items = (f"{_to_toml(key)} = {_to_toml(each)}" for key, each in value.items())
+        items = (f"{format_toml_key(key)} = {_to_toml(each)}" for key, each in value.items())
         return f"{{ {', '.join(items)} }}"
     text = json.dumps(value, ensure_ascii=False)
     hidden = {each for each in text if not each.isprintable()}

@@ -136,8 +136,11 @@ class DataTable(Table):
     byte."""
     split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of the split into training, validation and test set."""
-    normalize: bool = True
-    """Subtract the training set's mean and divide by its standard deviation."""
+    normalize: bool | Literal["robust", "quantile"] = True
+    """True subtracts the training set's mean and divides by its standard deviation. For the numbers
+    of a table also `robust`, which subtracts the median, divides by the distance of the quartiles
+    and clips smoothly at 3, and `quantile`, which maps to a normal distribution. Both are part of
+    the champion: it takes raw rows."""
 
     @field_validator("size")
     @classmethod

@@ -62,7 +62,14 @@ from harness.data.split_rule import SplitRule
 from harness.data.table_features import is_plain, read_layout
 from harness.data.target_leaks import describe_target_leaks
 from harness.data.training_files import TrainingFiles, select_features
-from harness.data.types import Array, DataOptions, DatasetArrays, LabelType
+from harness.data.types import (
+    Array,
+    DataOptions,
+    DatasetArrays,
+    LabelType,
+    Normalize,
+    get_scaling,
+)
 from harness.errors import DataError
 from harness.scoring.table_transform import TableTransform
 
@@ -108,7 +115,7 @@ def prepare(
     validation: float,
     test: float,
     split_seed: int,
-    normalize: bool,
+    normalize: Normalize,
     own_test: bool = True,
     own_validation: bool = False,
     classes: Sequence[str] = (),
@@ -129,7 +136,7 @@ def prepare(
             if the dataset has no test set, or if `own_test` is False.
         split_seed: Determines both splits.
         normalize: Whether `mean` and `std` are those of the training set; else 0 and the largest
-            value.
+            value. Or how the numbers of a table are scaled.
         own_test: Whether to use the test set that the dataset comes with.
         own_validation: Whether to use the validation set that it comes with, instead of
             `validation`; else that is a part of the training set.
@@ -177,11 +184,18 @@ def prepare(
     create_folder(folder, lambda new: write_decoded(new, decode()))
     create_folder(sealed, lambda new: write_sealed(new, *get_test_set(decode())))
     meta = read_meta(folder, set(META))
+    scaling = get_scaling(normalize)
+    if scaling and not meta["table"]:
+        raise DataError(
+            f'[data] normalize = "{scaling}": scales the columns of a table, and {name} is none; '
+            "leave it out"
+        )
     split_key = short_hash(
         validation,
         split_seed,
         *(["unique"] if drop_duplicates else []),
         *(["stratify"] if stratify else []),
+        *([scaling] if scaling else []),
     )
     split_folder = folder / f"split-{split_key}"
 
@@ -204,11 +218,12 @@ def prepare(
             read_test_copies(folder, meta["test_examples"]),
             choose_rows,
             drop_duplicates,
+            scaling,
         ),
     )
     split_meta = read_meta(split_folder, set(SPLIT_META))
     data_quality = read_data_quality(split_folder, split_meta)
-    mean, std = read_statistics(split_meta, None if normalize else meta["scale"])
+    mean, std = read_statistics(split_meta, None if normalize is True else meta["scale"])
     constant = [n for n, each in enumerate(std) if not each] if isinstance(std, tuple) else []
     training = TrainingFiles(
         inputs=training_folder / "inputs.npy",

@@ -28,7 +28,8 @@ from harness.data.split_files import (
 from harness.data.split_rule import SplitRule, deal_groups, get_strata
 from harness.data.table_features import read_layout, write_features
 from harness.data.training_files import TrainingFiles, select_features
-from harness.data.types import Array
+from harness.data.types import Array, Normalize, get_scaling
+from harness.scoring.feature_scaling import ScalingKind
 
 
 def draw_validation(
@@ -85,7 +86,7 @@ def add_redrawn_splits(
     files: TrainingFiles,
     count: int,
     seed: int,
-    normalize: bool,
+    normalize: Normalize,
     drop_duplicates: bool,
     rule: SplitRule = PLAIN,
 ) -> TrainingFiles:
@@ -100,9 +101,12 @@ def add_redrawn_splits(
     redrawn = []
     for index in range(count):
         folder = split_folder.with_name(f"{split_folder.name}-redrawn-{short_hash(seed, index)}")
-        create_folder(folder, partial(_write, files, meta, index, seed, drop_duplicates, rule))
+        write = partial(
+            _write, files, meta, index, seed, drop_duplicates, rule, get_scaling(normalize)
+        )
+        create_folder(folder, write)
         read = read_meta(folder, set(STATISTICS))
-        mean, std = read_statistics(read, None if normalize else meta["scale"])
+        mean, std = read_statistics(read, None if normalize is True else meta["scale"])
         fitted: dict[str, Any] = {}
         if files.transform is not None:
             fitted = select_features(files, folder)
@@ -128,6 +132,7 @@ def _write(
     seed: int,
     drop_duplicates: bool,
     rule: SplitRule,
+    scaling: ScalingKind | None,
     folder: Path,
 ) -> None:
     training = files.labels.parent
@@ -146,7 +151,7 @@ def _write(
     inputs, indicators = map_array(files.inputs), meta["indicators"]
     if (table := read_layout(meta)) is not None:
         cells = map_array(training / "inputs.npy")
-        inputs, transform = write_features(folder, cells, table, rest, files.inputs)
+        inputs, transform = write_features(folder, cells, table, rest, scaling, files.inputs)
         indicators = transform.indicators
     statistics = describe_rows(
         indicators if meta["by_feature"] else None, inputs[rest], examples.labels[rest]

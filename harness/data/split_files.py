@@ -21,6 +21,7 @@ from harness.data.split import compute_statistics, drop_copies, hash_rows
 from harness.data.table_features import identify_inputs, read_layout, write_features
 from harness.data.target_leaks import find_target_leaks
 from harness.data.types import Array
+from harness.scoring.feature_scaling import ScalingKind
 
 STATISTICS = ("mean", "std", "target_mean", "target_std")
 """The keys of a split's meta.json that `describe_rows` computes."""
@@ -37,6 +38,7 @@ def write_split(
     test: TestCopies,
     choose_rows: Callable[[Array], tuple[Array, Array]],
     drop_duplicates: bool,
+    scaling: ScalingKind | None = None,
 ) -> None:
     """Write the row numbers of the training and the validation set, and what is counted of them.
 
@@ -47,6 +49,7 @@ def write_split(
         test: What was counted of the test set when it was sealed.
         choose_rows: labels -> the row numbers of the training and of the validation set.
         drop_duplicates: See `prepare`.
+        scaling: Of the features of a table's numbers.
 
     Raises DataError.
     """
@@ -67,7 +70,7 @@ def write_split(
     dropped, indicators = count - len(train), meta["indicators"]
     leaks: list[tuple[str, float]] = []
     if table is not None:
-        inputs, transform = write_features(folder, inputs, table, train)
+        inputs, transform = write_features(folder, inputs, table, train, scaling)
         indicators = transform.indicators
         leaks = find_target_leaks(inputs[train], labels[train], transform)
     if not meta["by_feature"]:

@@ -16,6 +16,7 @@ import numpy as np
 from harness.data.cache import unreadable_error
 from harness.data.types import Array
 from harness.scoring.column import Column
+from harness.scoring.feature_scaling import ScalingKind
 from harness.scoring.table_transform import TableTransform, fit_transform
 
 TRANSFORM_FILE = "transform.json"
@@ -70,20 +71,27 @@ def identify_inputs(inputs: Array, table: TableTransform | None) -> Array:
     return complete
 
 
-def fit_features(cells: Array, layout: TableTransform, train: Array) -> TableTransform:
+def fit_features(
+    cells: Array, layout: TableTransform, train: Array, scaling: ScalingKind | None = None
+) -> TableTransform:
     """Fit the transform to the training rows alone."""
     columns = [each.column for each in layout.columns]
-    return fit_transform(columns, np.asarray(cells[train]), layout.missing)
+    return fit_transform(columns, np.asarray(cells[train]), layout.missing, scaling)
 
 
 def write_features(
-    folder: Path, cells: Array, layout: TableTransform, train: Array, other: Path | None = None
+    folder: Path,
+    cells: Array,
+    layout: TableTransform,
+    train: Array,
+    scaling: ScalingKind | None = None,
+    other: Path | None = None,
 ) -> tuple[Array, TableTransform]:
     """Fit the transform, and write it and the features of all rows; return both.
 
     Features that are equal to those in the file `other` are not written.
     """
-    transform = fit_features(cells, layout, train)
+    transform = fit_features(cells, layout, train, scaling)
     features = transform.apply(np.asarray(cells), layout)
     (folder / TRANSFORM_FILE).write_text(transform.to_json(), encoding="utf-8")
     if other is None or not np.array_equal(features, np.load(other, mmap_mode="r")):

@@ -61,6 +61,8 @@ class Splits:
     target_mean: float = 0.0
     """Mean of the training set's targets; for a regression."""
     target_std: float = 1.0
+    features: tuple[int, ...] = ()
+    """[D], see `TrainingFiles`; empty if the data is no table."""
 
 
 def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = None) -> Splits:
@@ -86,6 +88,7 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
         files.target,
         files.target_mean,
         files.target_std,
+        files.features,
     )
 
 

@@ -39,6 +39,8 @@ class TrainingFiles:
     """Type of the inputs: float32 for features."""
     columns: tuple[str, ...] = ()
     """The names of a table's features."""
+    features: tuple[int, ...] = ()
+    """Of a table, for each feature 0 if it is a number, and n if it is one of the n-th category."""
     transform: Path | None = None
     """Of a table, the parameters of the transform that made its features."""
     redrawn: tuple[TrainingFiles, ...] = ()
@@ -75,4 +77,5 @@ def select_features(files: TrainingFiles, folder: Path) -> dict[str, Any]:
         "transform": folder / TRANSFORM_FILE,
         "shape": (len(transform.names),),
         "columns": transform.names,
+        "features": transform.groups,
     }

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.results import Task
+from harness.scoring.feature_scaling import ScalingKind
 
 if TYPE_CHECKING:
     from harness.scoring.table_transform import TableTransform
@@ -29,6 +30,16 @@ MISSING_TEXTS = (
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
 """The texts that count as missing by default, as in pandas."""
+
+
+Normalize = bool | ScalingKind
+"""[data] normalize: whether values are standardized, or how the numbers of a table are scaled."""
+
+
+def get_scaling(normalize: Normalize) -> ScalingKind | None:
+    """Return how the numbers of a table are scaled; None for values that the network itself
+    standardizes or leaves."""
+    return None if isinstance(normalize, bool) else normalize
 
 
 LabelType = Literal["text", "integer", "boolean"]

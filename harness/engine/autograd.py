@@ -37,7 +37,9 @@ class ModuleParameters:
         self.layout = layout
         shape = network_input_shape(data.shape)
         mean, inv_std = data.mean.cpu().view(shape), data.inv_std.cpu().view(shape)
-        self.module = CustomModel(spec, data.classes, mean, inv_std, data.dtype).to(data.device)
+        self.module = CustomModel(
+            spec, data.classes, mean, inv_std, data.dtype, features=data.features
+        ).to(data.device)
         named = [(name, p) for name, p in self.module.named_parameters() if p.requires_grad]
         shapes = {name: (1, parameter.shape) for name, parameter in named}
         size = sum(parameter.numel() for _, parameter in named)
@@ -114,14 +116,18 @@ class ModuleNetwork:
         """
         self.buffer.grads.zero_()
         with self._use_generator_states(self._generator_states), torch.enable_grad():
-            out = self._call_module(x, training=True)  # [B, C]
-            logits = out.detach().unsqueeze(1)  # [B, 1, C]
-            correct = losses.measure_batch(logits, y, self.masks)
+            out = self._call_module(x, training=True)  # [B, C], or [B, M, C] of M members
+            logits = out.detach()
+            logits = logits.unsqueeze(1) if logits.ndim == 2 else logits  # [B, M, C]
+            members = logits.shape[1]
+            correct = losses.measure_batch(logits.mean(1, keepdim=True), y, self.masks)
             loss, dz = losses.compute_loss_and_gradient(
-                logits, y, self.masks, self.buffer.layout.smoothing
+                logits, y.expand(-1, members), self.masks, self.buffer.layout.smoothing
             )
+            if members > 1:  # each has its own loss; their mean is minimized
+                loss, dz = loss.mean(0, keepdim=True), dz / members
             # The gradient of this sum is dz. `out.backward(dz)` imports sympy, 3 s a worker.
-            (out * dz.squeeze(1)).sum().backward()  # type: ignore[no-untyped-call]
+            (out * dz.view_as(out)).sum().backward()  # type: ignore[no-untyped-call]
             self._generator_states = [
                 torch.get_rng_state(),
                 *map(torch.cuda.get_rng_state, self._gpus),

@@ -45,6 +45,8 @@ class DeviceData:
         """C, the columns of the output; 1 for a regression."""
         self.mean = splits.mean.to(self.device, dtype)
         self.inv_std = splits.inv_std.to(self.device, dtype)
+        self.features = torch.tensor(splits.features or [0] * len(splits.mean))
+        """[D], int64 on the CPU: for each input 0 if it is a number, else its category."""
         train, validation = splits.train, splits.validation
         self.shape = tuple(train.inputs.shape[1:])
         """Shape of an example before it is flattened."""

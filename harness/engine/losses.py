@@ -131,7 +131,7 @@ def _weighted_cross_entropy(logits: Tensor, y: Tensor, masks: Masks) -> tuple[Te
 
 def _gather_weights(class_weight: Tensor, y: Tensor) -> Tensor:
     """Return the weight of each example's class, [B, K, 1]."""
-    return class_weight.expand(len(y), -1, -1).gather(2, y.unsqueeze(2))
+    return class_weight.expand(*y.shape, -1).gather(2, y.unsqueeze(2))
 
 
 def _compute_shares(class_weight: Tensor, y: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def compute_learning_rates(spec: TrialSpec, first: int, count: int, steps: int) 
 
     `steps` is the number of steps of the whole training. They equal torch.optim.lr_scheduler's,
     stepped every batch: `cosine` is CosineAnnealingLR with eta_min 0, `one-cycle` is OneCycleLR
-    with cycle_momentum=False, `step` is MultiStepLR at steps // 2 and 3 * steps // 4.
+    with cycle_momentum=False, `step` is MultiStepLR at steps // 2 and 3 * steps // 4. `coslog4` is
+    equation (3) of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491).
     """
     step = torch.arange(first, first + count, dtype=torch.float64)
     return spec.learning_rate * FACTORS[spec.schedule](step, steps)
@@ -44,5 +45,7 @@ FACTORS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "constant": lambda step, steps: torch.ones_like(step),
     "step": _step,
     "cosine": lambda step, steps: _anneal(1.0, 0.0, step / steps),
+    "flat-cosine": lambda step, steps: _anneal(1.0, 0.0, (2 * step / steps - 1).clamp(min=0)),
+    "coslog4": lambda step, steps: _anneal(0.0, 1.0, 2 * torch.log2(1 + 15 * step / steps)),
     "one-cycle": _one_cycle,
 }

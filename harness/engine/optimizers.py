@@ -20,7 +20,7 @@ from torch import Tensor
 from harness.engine.parameter_buffer import ParameterRows
 from harness.trial import TrialSpec
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # torch.optim.Adam's defaults
+BETA1, EPSILON = 0.9, 1e-8  # torch.optim.Adam's defaults
 
 CHUNK = 2**16
 """Parameters whose signs are computed at once for the l1 penalty."""
@@ -109,7 +109,7 @@ class Rowwise:
             row.steps,
             lr=rate,
             beta1=BETA1,
-            beta2=BETA2,
+            beta2=spec.beta2,
             weight_decay=spec.weight_decay if decoupled else 2 * spec.l2,
             eps=EPSILON,
             amsgrad=False,
@@ -156,15 +156,15 @@ class Vectorised:
     """All slots at once. SGD and Adam are one formula with different coefficients, [K, 1] each:
 
     m <- keep m + take g
-    v <- BETA2 v + (root g)^2
+    v <- beta2 v + (root g)^2
     p <- shrink p - size (from_m m + from_g g) / (scale sqrt(v) + floor)
     """
 
     def __init__(self, buffer: ParameterRows, steps: int) -> None:
         self._buffer = buffer
         slots = buffer.layout.slots
-        self._coefficients = buffer.params.new_zeros(8, slots, 1)
-        """[8, K, 1]: l1, 2 l2, keep, take, root, from_m, from_g, floor.
+        self._coefficients = buffer.params.new_zeros(9, slots, 1)
+        """[9, K, 1]: l1, 2 l2, keep, take, root, from_m, from_g, floor, beta2.
 
         Zeros leave an empty slot unchanged."""
         self._coefficients[7] = 1
@@ -172,26 +172,28 @@ class Vectorised:
         """[steps, 3, K]: shrink, size and scale of each step of this epoch."""
         self._steps_done = torch.zeros(slots, dtype=torch.float64)
         self._decay = torch.zeros_like(self._steps_done)
+        self._beta2 = torch.zeros_like(self._steps_done)
         self._adaptive = torch.zeros(slots, dtype=torch.bool)
 
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
         sgd, momentum = spec.optimizer == "sgd", spec.momentum
         self._steps_done[slot], self._adaptive[slot] = steps, not sgd
         self._decay[slot] = spec.weight_decay if spec.optimizer == "adamw" else 0.0
+        self._beta2[slot] = spec.beta2
         nesterov = spec.nesterov and momentum > 0
         if sgd:
             # keep, take, root, from_m, from_g, floor
             moments = (momentum, 1.0, 0.0, momentum if nesterov else 1.0, float(nesterov), 1.0)
         else:
-            moments = (BETA1, 1 - BETA1, math.sqrt(1 - BETA2), 1.0, 0.0, EPSILON)
+            moments = (BETA1, 1 - BETA1, math.sqrt(1 - spec.beta2), 1.0, 0.0, EPSILON)
         self._coefficients[:, slot, 0] = self._coefficients.new_tensor(
-            (spec.l1, 2 * spec.l2, *moments)
+            (spec.l1, 2 * spec.l2, *moments, spec.beta2)
         )
 
     def begin_epoch(self, rates: Tensor) -> None:
         steps = self._steps_done + torch.arange(1, len(rates) + 1).unsqueeze(1)  # [steps, K]
         size = torch.where(self._adaptive, rates / (1 - BETA1**steps), rates)
-        scale = torch.where(self._adaptive, (1 - BETA2**steps).rsqrt(), 0)
+        scale = torch.where(self._adaptive, (1 - self._beta2**steps).rsqrt(), 0)
         table = torch.stack([1 - rates * self._decay, size, scale], dim=1)
         self._step_coefficients.copy_(table)  # in place: a captured graph reads it
         self._steps_done += len(rates)
@@ -199,13 +201,13 @@ class Vectorised:
     def step(self, step: Tensor) -> None:
         buffer = self._buffer
         p, g, m, v = buffer.params, buffer.grads, buffer.first_moment, buffer.second_moment
-        l1, twice_l2, keep, take, root, from_m, from_g, floor = self._coefficients
+        l1, twice_l2, keep, take, root, from_m, from_g, floor, beta2 = self._coefficients
         shrink, size, scale = self._step_coefficients.index_select(0, step)[0].unsqueeze(2)
         g.addcmul_(p.sign(), l1).addcmul_(p, twice_l2)
         p.mul_(shrink)
         m.mul_(keep).addcmul_(g, take)
         rooted = g * root
-        v.mul_(BETA2).addcmul_(rooted, rooted)
+        v.mul_(beta2).addcmul_(rooted, rooted)
         numerator = (g * from_g).addcmul_(m, from_m).mul_(size)
         p.addcdiv_(numerator, v.sqrt().mul_(scale).add_(floor), value=-1)
 

@@ -16,12 +16,16 @@ from harness.engine.parameter_buffer import NamedTensors, TrialTensors
 from harness.engine.validation_scores import compute_objective_interval, measure_best
 from harness.errors import ConfigError
 from harness.metrics import get_score_metric, is_higher_better
-from harness.models.custom import network_input_shape
+from harness.models.custom import CustomModel, network_input_shape
 from harness.models.mlp import build_model
+from harness.models.tabular import TabularNet
 from harness.results import EpochMetrics, Objective, StopReason, TrialResult
 from harness.stats.regression import compute_mae_interval, compute_rmse_interval
 from harness.tracking.epoch_predictions import EpochPredictions
 from harness.trial import REGRESSION_LOSSES, TrialSpec, derive_seed
+
+INITIAL_EXAMPLES = 2000
+"""Training examples from which a network is initialized, about."""
 
 
 @dataclass
@@ -90,13 +94,24 @@ class TrialState:
         if spec.loss == "quantile" and not data.is_regression:
             raise ValueError("loss: quantile is for a regression")
         try:
-            model = build_model(spec, data.classes, *input_statistics(spec, data), data.dtype)
+            model = build_model(
+                spec,
+                data.classes,
+                *input_statistics(spec, data),
+                data.dtype,
+                features=data.features,
+            )
         except ConfigError as error:
             raise ValueError(str(error)) from error
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         params = {name: parameter.detach() for name, parameter in named}
         count = sum(tensor.numel() for tensor in params.values())
-        return cls(uid, spec, TrialTensors(params), count)
+        tensors = TrialTensors(params)
+        if isinstance(model, CustomModel) and isinstance(model.network, TabularNet):
+            initialize_network(model.network, spec, data)
+            state = model.state_dict()
+            tensors.statistics = {name: state[name] for name in state if name not in params}
+        return cls(uid, spec, tensors, count)
 
     def find_stop_reason(self, keep: bool) -> StopReason | None:
         """Return why the trial ends after the epoch just reported, or None if it continues."""
@@ -163,6 +178,15 @@ def input_statistics(spec: TrialSpec, data: DeviceData) -> tuple[Tensor, Tensor]
     return data.mean.cpu().view(shape), data.inv_std.cpu().view(shape)
 
 
+def initialize_network(network: TabularNet, spec: TrialSpec, data: DeviceData) -> None:
+    """Initialize from the training examples, or from some of many; seeded by `spec.seed`."""
+    rows = data.rows[:: max(1, len(data) // INITIAL_EXAMPLES)]
+    x = (data.examples[rows].to(data.dtype) - data.mean) * data.inv_std
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("init from data", spec.seed))
+        network.initialize_from(x.cpu(), data.labels[rows].cpu())
+
+
 def perturb(trial: TrialState, size: float) -> TrialTensors:
     """Return a new trial's tensors with every parameter p changed to p * (1 + size * z).
 
@@ -176,7 +200,7 @@ def perturb(trial: TrialState, size: float) -> TrialTensors:
     for name, tensor in trial.tensors.params.items():
         z = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
         params[name] = (tensor.double() * (1 + size * z)).to(tensor.dtype)
-    return TrialTensors(params)
+    return TrialTensors(params, statistics=trial.tensors.statistics)
 
 
 def find_divergence(epoch: int, **losses: float) -> str | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 aten = torch.ops.aten
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ ACTIVATIONS: dict[str, Activation] = {
         lambda z: aten.elu(z),
         lambda dh, z, h: aten.elu_backward(dh, 1.0, 1.0, 1.0, False, z),
     ),
+    "selu": Activation(
+        nn.SELU,
+        lambda z: aten.elu(z, SELU_ALPHA, SELU_SCALE),
+        lambda dh, z, h: aten.elu_backward(dh, SELU_ALPHA, SELU_SCALE, 1.0, False, z),
+    ),
     "gelu": Activation(
         nn.GELU,
         lambda z: aten.gelu(z),
@@ -59,6 +65,11 @@ ACTIVATIONS: dict[str, Activation] = {
         nn.SiLU,
         lambda z: aten.silu(z),
         lambda dh, z, h: aten.silu_backward(dh, z),
+    ),
+    "mish": Activation(
+        nn.Mish,
+        lambda z: aten.mish(z),
+        lambda dh, z, h: aten.mish_backward(dh, z),
     ),
     "tanh": Activation(
         nn.Tanh,

@@ -21,10 +21,14 @@ class CustomModel(NormalizedModel):
 
     `network` is an instance of the class `spec.model`. Its input is float [B, *shape], normalized
     as (x - mean) * inv_std, two buffers of that shape: [channels, height, width] for images (one
-    channel for gray images), else [features]. Its output is float [B, classes].
+    channel for gray images), else [features]. Its output is float [B, classes];
+    in training also [B, members, classes], of several networks at once.
 
-    The class is constructed with `spec.arguments` and with those of these three that its signature
-    names: `classes` (their number), `shape` (as above) and `inputs` (the product of `shape`).
+    The class is constructed with `spec.arguments` and with those of these four that its signature
+    names: `classes` (their number), `shape` (as above), `inputs` (the product of `shape`) and
+    `features` (a list: for each input 0 if it is a number, and n if it is one of the 0-or-1 inputs
+    of the n-th category; all are numbers if the data is no table). They become a buffer if the
+    signature names them, because a loaded model needs them.
 
     The initial weights depend on `spec.seed` alone: torch's generators are seeded while the module
     is constructed. Raises ConfigError if it cannot be constructed or its output has another shape.
@@ -38,6 +42,7 @@ class CustomModel(NormalizedModel):
         inv_std: Tensor,
         dtype: torch.dtype = torch.float32,
         target: TargetTransform | None = None,
+        features: Tensor | None = None,
     ) -> None:
         super().__init__(mean, inv_std, dtype, target)
         model_class = load_class(spec.model, spec.code)
@@ -45,7 +50,12 @@ class CustomModel(NormalizedModel):
         if not (isinstance(model_class, type) and issubclass(model_class, nn.Module)):
             kind = "class" if isinstance(model_class, type) else type(model_class).__name__
             raise ConfigError(f"model: {spec.model} is a {kind}, not a torch.nn.Module")
+        if features is None:
+            features = torch.zeros(mean.numel(), dtype=torch.int64)
         data = {"classes": classes, "shape": tuple(mean.shape), "inputs": mean.numel()}
+        data["features"] = features.tolist()
+        if _names_features(model_class):
+            self.register_buffer("features", features.clone())
         arguments = _constructor_arguments(model_class, dict(spec.arguments), data)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(derive_seed("init", spec.seed))
@@ -67,6 +77,13 @@ class CustomModel(NormalizedModel):
 def network_input_shape(example: Sequence[int]) -> tuple[int, ...]:
     """Return the shape in which a network gets one example: gray images get a channel axis."""
     return (1, *example) if len(example) == 2 else tuple(example)
+
+
+def _names_features(model_class: type) -> bool:
+    try:
+        return "features" in inspect.signature(model_class).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def _constructor_arguments(
@@ -95,8 +112,8 @@ def _constructor_arguments(
         if required and parameter.name not in values:
             raise ConfigError(
                 f"{ARGUMENT_PREFIX}{parameter.name}: {model_class.__name__} requires it; set it in "
-                "[train], or list values to try in [space]. Only inputs, shape and classes are "
-                "filled in from the data"
+                "[train], or list values to try in [space]. Only inputs, shape, classes and "
+                "features are filled in from the data"
             )
     return values
 

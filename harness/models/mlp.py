@@ -104,13 +104,17 @@ def build_model(
     inv_std: Tensor,
     dtype: torch.dtype = torch.float32,
     target: TargetTransform | None = None,
+    features: Tensor | None = None,
 ) -> MLP | CustomModel:
     """Build the untrained network that `spec` describes.
 
     For a custom model, `mean` and `inv_std` have the shape of its input, see
-    `custom.network_input_shape`. Raises ConfigError if a custom model cannot be built.
+    `custom.network_input_shape`, and `features` is what `CustomModel` describes. Raises ConfigError
+    if a custom model cannot be built.
     """
-    return (CustomModel if spec.model else MLP)(spec, classes, mean, inv_std, dtype, target)
+    if spec.model:
+        return CustomModel(spec, classes, mean, inv_std, dtype, target, features)
+    return MLP(spec, classes, mean, inv_std, dtype, target)
 
 
 def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomModel:
@@ -126,7 +130,14 @@ def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomMod
         try:
             state = safetensors.torch.load(weights)
             target = spec.target_transform if "target_mean" in state else None
-            model = build_model(spec, classes or 1, state["mean"], state["inv_std"], target=target)
+            model = build_model(
+                spec,
+                classes or 1,
+                state["mean"],
+                state["inv_std"],
+                target=target,
+                features=state.get("features"),
+            )
             model.load_state_dict(state)
         except (safetensors.SafetensorError, KeyError, RuntimeError) as error:
             message = " ".join(str(error).split())

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, did_you_mean
+from harness.model_arguments import BUILT_IN_MODULES
 
 INSTALL_FOLDERS = {"site-packages", "dist-packages"}
 HASH_DIGITS, MAX_FILES_NAMED = 12, 20
@@ -48,8 +49,10 @@ def find_model_files(model: str) -> dict[str, Path]:
     """Return a model's source files by their paths relative to the folder of its top package.
 
     These are its module and the modules of the same folder that it imports, directly or not; for an
-    installed package its module alone. No code is run. Raises ConfigError.
+    installed package its module alone; for a built-in one none. No code is run. Raises ConfigError.
     """
+    if model in BUILT_IN_MODULES:
+        return {}
     name = model.partition(":")[0]
     root, _ = _locate(name)
     return {
@@ -76,7 +79,7 @@ def load_class(model: str, expected_code: str = "") -> Any:
 
     Raises ConfigError if it cannot be imported, or if its fingerprint is not `expected_code`.
     """
-    name, _, class_name = model.partition(":")
+    name, _, class_name = BUILT_IN_MODULES.get(model, model).partition(":")
     code = hash_model_files(model)
     if expected_code and fingerprint(code) != expected_code:
         raise ConfigError(

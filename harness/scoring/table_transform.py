@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .column import Cells, Column
 from .column_features import ColumnFeatures, Features, fit_column
+from .feature_scaling import FeatureScaling, ScalingKind, fit_scaling
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
-"""Version of the parameters as JSON: increase it when their meaning changes."""
+FORMAT, FORMAT_WITH_SCALING = 1, 2
+"""Versions of the parameters as JSON: increase them when their meaning changes."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class TableTransform:
     columns: tuple[ColumnFeatures, ...]
     missing: tuple[str, ...] = ()
     """The texts that count as missing."""
+    scaling: FeatureScaling | None = None
+    """What is done with the features of numbers, before the network standardizes them."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,6 +45,18 @@ class TableTransform:
         return tuple(places)
 
     @property
+    def groups(self) -> tuple[int, ...]:
+        """For each feature 0 if it is a number; else the number of those 0-or-1 features, from 1
+        on, which are of the same column."""
+        groups: list[int] = []
+        count = 0
+        for each in self.columns:
+            indicators = set(each.indicators)
+            count += bool(indicators)
+            groups += [count if place in indicators else 0 for place in range(len(each.names))]
+        return tuple(groups)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the columns that raw rows need."""
         return tuple(each.column.name for each in self.columns)
@@ -56,11 +71,10 @@ class TableTransform:
             each.apply(cells[:, place], base.column.levels)
             for place, (each, base) in enumerate(zip(self.columns, bases, strict=True))
         ]
-        return (
-            np.ascontiguousarray(np.concatenate(parts, 1))
-            if parts
-            else np.zeros((len(cells), 0), np.float32)
-        )
+        if not parts:
+            return np.zeros((len(cells), 0), np.float32)
+        features = np.ascontiguousarray(np.concatenate(parts, 1))
+        return features if self.scaling is None else self.scaling.apply(features)
 
     def read_cells(self, frame: pd.DataFrame) -> Cells:
         """Return the cells [N, C] of raw rows. A column that is not there is missing everywhere."""
@@ -83,6 +97,8 @@ class TableTransform:
         """Return the parameters as JSON."""
         columns = [each.to_dict() for each in self.columns]
         document = {"format": FORMAT, "missing": self.missing, "columns": columns}
+        if self.scaling is not None:
+            document |= {"format": FORMAT_WITH_SCALING, "scaling": self.scaling.to_dict()}
         return json.dumps(document, ensure_ascii=False, indent=1)
 
     @classmethod
@@ -90,17 +106,28 @@ class TableTransform:
         """Read what `to_json` wrote. Raises ValueError for anything else."""
         try:
             document: Mapping[str, Any] = json.loads(text)
-            if document["format"] != FORMAT:
-                raise ValueError(f"format {document['format']}, not {FORMAT}")
+            if document["format"] not in (FORMAT, FORMAT_WITH_SCALING):
+                raise ValueError(f"format {document['format']}, not {FORMAT_WITH_SCALING}")
             columns = tuple(ColumnFeatures.from_dict(each) for each in document["columns"])
-            return cls(columns, tuple(document["missing"]))
+            scaling = None
+            if document["format"] == FORMAT_WITH_SCALING:
+                scaling = FeatureScaling.from_dict(document["scaling"])
+            return cls(columns, tuple(document["missing"]), scaling)
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no transform of a table: {error!r}") from None
 
 
 def fit_transform(
-    columns: Sequence[Column], cells: Cells, missing: Sequence[str] = ()
+    columns: Sequence[Column],
+    cells: Cells,
+    missing: Sequence[str] = (),
+    scaling: ScalingKind | None = None,
 ) -> TableTransform:
-    """Fit the features of a table to the cells [N, C] of training rows."""
+    """Fit the features of a table, and their scaling, to the cells [N, C] of training rows."""
     fitted = [fit_column(column, cells[:, place]) for place, column in enumerate(columns)]
-    return TableTransform(tuple(fitted), tuple(missing))
+    transform = TableTransform(tuple(fitted), tuple(missing))
+    if scaling is None:
+        return transform
+    features, indicators = transform.apply(cells), set(transform.indicators)
+    places = [place for place in range(features.shape[1]) if place not in indicators]
+    return replace(transform, scaling=fit_scaling(scaling, features, places))

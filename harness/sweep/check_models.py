@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.data.prepare import PreparedDataset
 from harness.errors import ConfigError
 from harness.executors.model_check import find_problem, find_problem_in_process
+from harness.model_arguments import BUILT_IN_MODULES
 from harness.models.user_code import (
     find_model_files,
     fingerprint,
@@ -42,13 +43,17 @@ def check_models(plan: Plan, prepared: PreparedDataset) -> Iterator[Plan]:
         return
     with importable_from(plan.study_folder, Path.cwd()):
         try:
-            code = {model: fingerprint(hash_model_files(model)) for model in config.models}
+            code = {
+                model: fingerprint(hash_model_files(model))
+                for model in config.models
+                if model not in BUILT_IN_MODULES
+            }
             config = replace(config, code=code)
             specs = sample_random_specs(
                 config, min(MAX_SETTINGS, max(MIN_SETTINGS, len(config.list_settings())))
             )
             if plan.inline:
-                message = find_problem(training.shape, len(training.classes) or 1, specs)
+                message = find_problem(training, specs)
             else:
                 message = find_problem_in_process(training, specs)
         except ConfigError as error:

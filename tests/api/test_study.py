@@ -20,7 +20,9 @@ from harness.api.memory_data import read_memory
 from harness.api.study_keys import StudyKeys
 from harness.api.wording import use_python_words
 from harness.config.loader import load
+from harness.config.scaffold import write_new_study
 from harness.config.study_tables import DataTable, StudyTable
+from harness.config.tabular_space import build_train_table
 from harness.errors import ConfigError, DataError, Interruption, StudyError
 from harness.sweep.progress import Silent
 from tests.support.digits_study import STUDY
@@ -100,6 +102,42 @@ def test_the_text_of_a_study_describes_data_of_memory() -> None:
     assert "'digits'" in repr(harness.Study("d", "digits"))
 
 
+def make_houses() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    area = rng.integers(50, 300, 240)
+    return pd.DataFrame({"area": area, "kind": rng.choice(["a", "b"], 240), "price": area * 10.5})
+
+
+@pytest.mark.parametrize(("target", "task"), [("price", "regression"), ("kind", "classes")])
+def test_the_shipped_space_is_that_of_new_study(
+    target: str, task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = make_houses()
+    frame.to_csv("houses.csv", index=False)
+    written = harness.load_study(write_new_study("houses.csv", target=target).path).config
+    config = harness.Study("houses", frame, target=target, task=task, space="tabular").config
+    assert config.space == written.space
+    assert config.study.trials == written.study.trials == 25
+    assert config.data.normalize == written.data.normalize == "quantile"
+    size = {"batch_size": config.train["batch_size"]}
+    assert config.train == written.train | size
+    for count in (2, 12, 154, 3000, 50_000):
+        assert build_train_table(task, count)["batch_size"] <= count / 2
+
+
+def test_keys_replace_those_of_the_shipped_space() -> None:
+    config = harness.Study(
+        "houses", make_houses(), target="price", task="regression", space="tabular", trials=4,
+        normalize="robust", train={"learning_rate": 0.02, "arguments.width": 16, "epochs": 5},
+    ).config  # fmt: skip
+    assert (config.study.trials, config.data.normalize) == (4, "robust")
+    assert (config.train["epochs"], config.train["arguments.width"]) == (5, 16)
+    assert not {"learning_rate", "arguments.width"} & config.space.dimensions.keys()
+    arrays = harness.Study("a", (np.zeros((9, 2)), np.arange(9) % 2), space="tabular").config
+    assert arrays.data.normalize is True
+
+
 def test_a_study_file_becomes_an_object_and_keeps_its_text(tmp_path: Path) -> None:
     path = tmp_path / "tiny.toml"
     path.write_text(STUDY)
@@ -131,6 +169,8 @@ def test_a_study_file_becomes_an_object_and_keeps_its_text(tmp_path: Path) -> No
             {"model": torch.nn.Linear, "space": {"width": [8, 16]}},
             "[space] width: is for the built-in network",
         ),
+        ({"space": "tablar"}, "space: 'tablar' is no shipped space; did you mean 'tabular'?"),
+        ({"space": "tabular", "model": torch.nn.Linear}, '"tabular" has its own model; leave out'),
         ({"train": {"epochs": {1, 2}}}, "Study 'x': {1, 2} is not a number, a string, a list"),
     ],
 )

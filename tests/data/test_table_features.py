@@ -101,10 +101,11 @@ def test_missing_values_are_filled_and_marked_by_the_training_rows(tmp_path: Pat
     }  # fmt: skip
 
 
-def test_training_rows_alone_determine_the_transform(tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalize", [True, "robust", "quantile"])
+def test_training_rows_alone_determine_the_transform(tmp_path: Path, normalize: bool | str) -> None:
     """Poison in validation and test rows changes nothing, in any split."""
     frame = make_passengers()
-    clean = make(frame, tmp_path, redrawn=3)
+    clean = make(frame, tmp_path, redrawn=3, normalize=normalize)
     for number in range(4):
         files = clean.training.select_split(number)
         train = np.load(files.train_rows)
@@ -114,7 +115,7 @@ def test_training_rows_alone_determine_the_transform(tmp_path: Path) -> None:
         poison.loc[outside, "age"] = np.nan
         poison.loc[outside, "deck"] = [f"deck {row}" for row in outside % 9]
         poison.loc[outside, "boarded"] = "01.01.1900 00:00"
-        other = make(poison, tmp_path, redrawn=3).training.select_split(number)
+        other = make(poison, tmp_path, redrawn=3, normalize=normalize).training.select_split(number)
         assert other.transform is not None
         assert files.transform is not None
         assert other.transform.read_text() == files.transform.read_text()
@@ -122,9 +123,12 @@ def test_training_rows_alone_determine_the_transform(tmp_path: Path) -> None:
         assert (other.mean, other.std) == (files.mean, files.std)
 
 
-def test_raw_rows_become_the_same_features_as_in_training(tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalize", [True, "robust", "quantile"])
+def test_raw_rows_become_the_same_features_as_in_training(
+    tmp_path: Path, normalize: bool | str
+) -> None:
     frame = make_passengers()
-    prepared = make(frame, tmp_path)
+    prepared = make(frame, tmp_path, normalize=normalize)
     files, transform = prepared.training, get_transform(prepared.training)
     assert TableTransform.from_json(transform.to_json()).to_json() == transform.to_json()
     inputs = np.load(files.inputs)

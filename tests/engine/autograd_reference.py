@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -143,9 +144,14 @@ def compute_loss(
 
 def build_optimizer(spec: TrialSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     if spec.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=spec.learning_rate)
+        return torch.optim.Adam(parameters, lr=spec.learning_rate, betas=(0.9, spec.beta2))
     if spec.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+        return torch.optim.AdamW(
+            parameters,
+            lr=spec.learning_rate,
+            betas=(0.9, spec.beta2),
+            weight_decay=spec.weight_decay,
+        )
     return torch.optim.SGD(
         parameters,
         lr=spec.learning_rate,
@@ -163,6 +169,15 @@ def build_schedule(
         return lr_scheduler.OneCycleLR(
             optimizer, spec.learning_rate, total_steps=steps, cycle_momentum=False
         )
+    if spec.schedule == "coslog4":  # RealMLP's formula
+        return lr_scheduler.LambdaLR(
+            optimizer, lambda k: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * k / steps)))
+        )
+    if spec.schedule == "flat-cosine":
+        half = steps // 2
+        constant = lr_scheduler.ConstantLR(optimizer, 1.0)
+        cosine = lr_scheduler.CosineAnnealingLR(optimizer, steps - half)
+        return lr_scheduler.SequentialLR(optimizer, [constant, cosine], [half])
     if spec.schedule == "step":
         return lr_scheduler.MultiStepLR(optimizer, [steps // 2, 3 * steps // 4])
     return lr_scheduler.ConstantLR(optimizer, factor=1.0)

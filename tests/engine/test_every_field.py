@@ -44,6 +44,7 @@ VALUES: dict[str, tuple[Sequence[Any], dict[str, Any]]] = {
     "optimizer": (CHOICES["optimizer"], NO_CONTEXT),
     "learning_rate": ([3e-3], NO_CONTEXT),
     "momentum": ([0.9], {"optimizer": "sgd"}),
+    "beta2": ([0.95], NO_CONTEXT),
     "nesterov": ([True], {"optimizer": "sgd", "momentum": 0.9}),
     "weight_decay": ([0.2], {"optimizer": "adamw"}),
     "schedule": (CHOICES["schedule"], NO_CONTEXT),

@@ -431,12 +431,16 @@ def test_models_can_be_sampled(tmp_path: Path) -> None:
     ],
 )
 def test_a_model_that_cannot_train_on_one_example_is_refused(
-    name: str, arguments: tuple[tuple[str, object], ...], batch_size: int, problem: str
+    digits: PreparedDataset,
+    name: str,
+    arguments: tuple[tuple[str, object], ...],
+    batch_size: int,
+    problem: str,
 ) -> None:
     model = f"tests.support.custom_models:{name}"
     specs = [
         TrialSpec(model=model, arguments=arguments, batch_size=size) for size in (batch_size, 32)
     ]
-    message = find_problem((8, 8), 10, specs)
+    message = find_problem(digits.training, specs)
     assert problem in message
     assert bool(problem) == bool(message), message
