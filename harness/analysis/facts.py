@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
+from harness.analysis.ensemble_facts import build_ensemble_fact
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
     format_count,
@@ -77,6 +78,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         ),
         build_class_fact(summary),
         *build_baseline_facts(summary),
+        build_ensemble_fact(summary),
         Fact(
             "expected_best",
             "best of n",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank_confirmed_settings
 from harness.analysis.contenders import Contenders
 from harness.analysis.corrected_score import CorrectedScore, compute_corrected_score
+from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
@@ -72,6 +73,13 @@ class Summary:
     """For a search that was confirmed on new splits."""
     setting_differences: Contenders | None = None
     """For a grid or list."""
+    ensemble: EnsembleRecord | None = None
+    """The study's ensemble, if it has one."""
+
+    @property
+    def ensemble_uri(self) -> str:
+        """The ensemble's address in the registry."""
+        return f"models:/{self.study.name}@ensemble"
 
     @property
     def model_run(self) -> RunRecord:
@@ -182,6 +190,8 @@ class Summary:
         )
         for source in sources:
             metrics |= source.metrics() if source is not None else {}
+        if self.ensemble is not None:
+            metrics |= self.ensemble.metrics(self.study.score)
         if self.reading is not None and self.reading.look:
             metrics["test/look"] = self.reading.look
         return metrics
@@ -209,6 +219,7 @@ def load_summary(
         compute_test_selection_bias(tracker, study, champion),
         compute_corrected_score(tracker, study, champion),
         compare_recorded_settings(tracker, study),
+        load_ensemble(tracker, study, champion),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.ensemble_record import EnsembleRecord
 from harness.analysis.lookup import find_trial
 from harness.data.types import Array
 from harness.errors import DataError, StudyError
@@ -21,6 +22,8 @@ from harness.workspace import Workspace
 if TYPE_CHECKING:
     from torch import nn
 
+    from harness.models.ensemble import Ensemble
+    from harness.models.normalization import NormalizedModel
     from harness.tracking.base import Tracker
 
 BATCH_SIZE = 1000
@@ -117,7 +120,7 @@ def load_recorded_model(workspace: Workspace, tracking_uri: str | None, name: st
     return RecordedModel(study, run, load_network(tracker, study, run))
 
 
-def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> nn.Module:
+def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> NormalizedModel:
     """Load a run's network; a custom model is imported from where the study imported it.
 
     Raises ConfigError, StudyError.
@@ -128,6 +131,19 @@ def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> nn.Module
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with importable_from(folder, Path.cwd()):
         return load_model(run.spec, len(study.classes) or 1, read_weights(tracker, study, run))
+
+
+def load_ensemble_network(tracker: Tracker, study: StudyRun, record: EnsembleRecord) -> Ensemble:
+    """Load an ensemble from the recorded weights of its members. Raises StudyError."""
+    from harness.models.ensemble import Ensemble
+
+    runs = {run.uid: run for run in study.trials}
+    members = [runs[member.uid] for member in record.members]
+    return Ensemble(
+        [load_network(tracker, study, run) for run in members],
+        [run.spec.loss for run in members],
+        [member.weight for member in record.members],
+    ).eval()
 
 
 def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:

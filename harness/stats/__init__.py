@@ -2,6 +2,7 @@
 
 proportions     interval of an accuracy, the lowest of several, McNemar's test, adjusted p-values
 selection       scores corrected for selection, paired differences, probability of being the best
+ensembles       greedy selection of an ensemble, halves of a validation set
 conformal       intervals of predictions from validation errors
 regression      RMSE, MAE and R2, the intervals of RMSE and MAE, the paired bootstrap-t test
 """

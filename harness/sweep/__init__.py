@@ -14,6 +14,9 @@ confirm       train the best settings again on new splits
 finalize      freeze the choice, register the champion, read the test set, report
 test_opening  open the test set for the frozen choice, and record each result
 baseline_results  record the baselines, and the champion's paired test against each
+ensemble      choose the ensemble from the best trials, and register it
+ensemble_test the ensemble's result on the test set, beside the champion's
+model_description  what is stored with a registered model
 sealed_study  `harness test`: open the test set that --no-test left sealed
 recorded_inputs  the data and model code of a recorded study, checked against the record
 dry_run       `--dry-run`: what a study would do, and how long

@@ -30,9 +30,11 @@ from harness.sweep.environment import collect_environment, collect_origin
 from harness.sweep.options import RunOptions
 from harness.tracking.types import (
     CONFIRM_FACT,
+    ENSEMBLE_FACT,
     MARGIN_FACT,
     MAX_CATEGORIES_FACT,
     MODEL_FOLDER_FACT,
+    NO_ENSEMBLE,
     TARGET_FACT,
     TEST_SET_FACT,
     UNCONFIRMED,
@@ -189,6 +191,7 @@ class Plan:
         facts |= collect_origin(self.workspace.root)
         facts["command"] = self.command
         facts[CONFIRM_FACT] = self.confirmation_rule
+        facts[ENSEMBLE_FACT] = self.ensemble_rule
         facts[MARGIN_FACT] = f"{self.config.confirm.margin:g}"
         facts[TARGET_FACT] = str(self.config.study.trials)
         facts[TEST_SET_FACT] = prepared.test_digest
@@ -218,6 +221,15 @@ class Plan:
             return UNCONFIRMED
         top, seeds = self.config.confirm.top, self.config.confirm.seeds
         return f"the best {format_count(top, 'setting')} over {format_count(seeds, 'seed')}"
+
+    @property
+    def ensemble_rule(self) -> str:
+        """How the ensemble is chosen, as text in the record."""
+        table = self.config.ensemble
+        if not table.size:
+            return NO_ENSEMBLE
+        members = format_count(table.size, "member")
+        return f"up to {members} of the best {format_count(table.candidates, 'trial')}"
 
     def _check_batch_size(self, examples: int) -> None:
         largest = self.config.find_largest("batch_size")

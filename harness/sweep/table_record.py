@@ -35,6 +35,17 @@ def log_table(prepared: PreparedDataset, tracker: Tracker, uid: str) -> None:
 
 def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -> dict[str, str]:
     """Return the files that make the model of a run take raw rows; none if the data is no table."""
+    interval = measure_half_width(tracker, run)
+    return build_scoring_files(prepared, run.spec.loss, interval)
+
+
+def build_scoring_files(
+    prepared: PreparedDataset, loss: str, interval: float | None
+) -> dict[str, str]:
+    """Return the same for a model whose outputs are those of this loss.
+
+    `interval` is half the width of a number's.
+    """
     transform = prepared.training.transform
     if prepared.table is None or transform is None:
         return {}
@@ -42,8 +53,8 @@ def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -
         "format": 1,
         "target": prepared.training.target,
         "labels": list_labels(prepared),
-        "loss": run.spec.loss,
-        "interval": measure_half_width(tracker, run),
+        "loss": loss,
+        "interval": interval,
     }
     transform_text = read_transform(transform).to_json()
     return {TRANSFORM_FILE: transform_text, CHAMPION_FILE: json.dumps(champion)}

@@ -1,7 +1,8 @@
 """Open the test set once for a frozen selection: the only file that opens a `SealedTest`.
 
-For a search, only the registered model is evaluated. For a grid or list, nothing is chosen, because
-its settings were fixed before any result was known: one opening evaluates every trial.
+For a search, only the registered model is evaluated, and the study's ensemble. For a grid or list,
+nothing is chosen, because its settings were fixed before any result was known: one opening
+evaluates every trial.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from harness.data.example_hashes import find_first_rows
 from harness.data.torch_datasets import Split
 from harness.engine.losses import compute_example_losses, compute_probabilities
 from harness.models.custom import CustomModel
+from harness.models.ensemble import Ensemble
 from harness.models.mlp import MLP
 from harness.stats.regression import (
     compute_mae_interval,
@@ -30,7 +32,7 @@ from harness.trial import Loss
 
 BATCH = 500
 
-Model = MLP | CustomModel
+Model = MLP | CustomModel | Ensemble
 
 
 def read_test_set(
