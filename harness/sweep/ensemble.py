@@ -61,8 +61,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the halves of the validation set."""
-MIN_EXAMPLES = 4
-"""Validation examples that an ensemble needs, two for each half."""
 MEASURED_SECONDS, MIN_REPEATS, MAX_REPEATS = 0.2, 3, 200
 """How long, and how often, the cost of a batch is measured."""
 
@@ -80,7 +78,7 @@ def make_ensemble(
 ) -> EnsembleRecord | None:
     """Return the study's ensemble, chosen and registered unless an earlier run did that.
 
-    None if the study has no [ensemble], or cannot have one. Raises Interruption.
+    None if the study has no [ensemble]. Raises Interruption.
     """
     if not study.ensemble_rule:
         return None
@@ -90,11 +88,6 @@ def make_ensemble(
     check_not_interrupted(stop)
     watcher.stage("choosing an ensemble")
     validation = load_splits(prepared.training).validation
-    if len(validation) < MIN_EXAMPLES:
-        watcher.message(
-            f"no ensemble: it needs {MIN_EXAMPLES} validation examples, not {len(validation)}"
-        )
-        return None
     record = _choose(plan, tracker, study, selection, validation)
     failpoint("ensemble.chosen")
     example = np.zeros((2, *prepared.training.shape), prepared.training.dtype)

@@ -47,6 +47,8 @@ GPU_SLOTS = 64
 MIN_GAIN = 1.15
 """The least speed-up for which a CPU core trains several trials at once: with more trials in
 flight the sampler learns from fewer results."""
+MIN_ENSEMBLE_EXAMPLES = 4
+"""Validation examples that an ensemble needs."""
 RANDOM_SETS = 16
 """Random sets of trials over which that speed-up is averaged."""
 
@@ -110,6 +112,7 @@ class Plan:
             where = f"{self.config.source}: " if str(error).startswith("[data]") else ""
             raise DataError(f"{where}{error}") from error
         self._check_batch_size(prepared.sizes["train"])
+        self._check_ensemble(prepared.sizes["validation"])
         self._check_augmentation(prepared.training.shape)
         return prepared
 
@@ -237,6 +240,14 @@ class Plan:
             raise ConfigError(
                 f"{self.config.source}: batch_size {largest} is more than the {examples:,} "
                 f"training examples of '{self.config.data.name}'; choose a smaller one"
+            )
+
+    def _check_ensemble(self, examples: int) -> None:
+        if self.config.ensemble.size and examples < MIN_ENSEMBLE_EXAMPLES:
+            raise ConfigError(
+                f"{self.config.source}: [ensemble]: needs {MIN_ENSEMBLE_EXAMPLES} validation "
+                f"examples, two for each half, and '{self.config.data.name}' has {examples}; use a "
+                "larger [data] validation, or leave [ensemble] out"
             )
 
     def _check_augmentation(self, shape: tuple[int, ...]) -> None:

@@ -115,6 +115,10 @@ class RawVersion:
     tags: Mapping[str, str]
     problem: str = ""
     """What is wrong with the model's files; empty if nothing is."""
+    is_ensemble: bool = False
+    """Whether the alias `ensemble` points to it."""
+    ensemble_digest: str = ""
+    """The digest of the ensemble that it is; empty for a trial."""
 
 
 @dataclass(frozen=True)
@@ -182,5 +186,5 @@ class RawReader(Protocol):
     def write_file(self, run_id: str, name: str, content: bytes) -> None:
         """Write a file of a run, and its digest as a tag."""
 
-    def set_champion(self, name: str, version: str) -> None:
-        """Point the alias `champion` of the registered model to a version."""
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias of the registered model to a version."""
