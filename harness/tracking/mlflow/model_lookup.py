@@ -15,7 +15,13 @@ ENSEMBLE_TAG = "harness.ensemble"
 def latest_model_id(store: Store, run: Run) -> str | None:
     """Return the id of the champion's model that was logged last on a study's run, if any."""
     for model in sorted(list_logged_models(run), key=lambda model: -model.step):
-        if ENSEMBLE_TAG not in store.client.get_logged_model(model.model_id).tags:
+        try:
+            tags = store.client.get_logged_model(model.model_id).tags
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue  # deleted, as its driver died before it was registered
+        if ENSEMBLE_TAG not in tags:
             return model.model_id
     return None
 
