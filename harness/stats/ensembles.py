@@ -60,8 +60,8 @@ by the squared error of a regression."""
 def draw_halves(true: Values, seed: int) -> tuple[Values, Values]:
     """Draw two halves of the examples [n]: the sorted rows of the first and of the second.
 
-    They are stratified: of each class, or of each two neighbouring values of a regression, one is
-    in either half. The first has one more example if n is odd.
+    They are stratified: of each two neighbours in the order of the classes or values, one is in
+    either half. The first half has one more example if n is odd.
     """
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(len(true)), true))
