@@ -46,9 +46,10 @@ def describe_choice(record: EnsembleRecord, score: Score) -> str:
     """Return which half of the validation set chose the members, and what the other half says."""
     by = OBJECTIVE_NAMES.get(record.objective, record.objective)  # type: ignore[call-overload]
     return (
-        f"{describe_members(record, named=True)}, of {format_count(record.candidates, 'candidate')}"
-        f", by {by} on one half of the validation set ({record.chosen.examples:,}); on the other "
-        f"half ({record.judged.examples:,}): {_compare(record.judged, score)}"
+        f"{describe_members(record, named=True)}, chosen of "
+        f"{format_count(record.candidates, 'candidate')} by {by} on one half of the validation set "
+        f"({format_count(record.chosen.examples, 'example')}); on the other half "
+        f"({record.judged.examples:,}): {_compare(record.judged, score)}"
     )
 
 
@@ -60,7 +61,7 @@ def describe_cost(record: EnsembleRecord) -> str:
         f"champion's); {_format_time(mine.milliseconds)} an example alone "
         f"({_times(mine.milliseconds, other.milliseconds)}), "
         f"{_format_time(mine.milliseconds_in_batch)} in batches of {LARGE_BATCH} "
-        f"({_times(mine.milliseconds_in_batch, other.milliseconds_in_batch)}), on the CPU"
+        f"({_times(mine.milliseconds_in_batch, other.milliseconds_in_batch)}), on one CPU core"
     )
 
 

@@ -58,7 +58,7 @@ class Cost:
     parameters: int
     """Of all different members."""
     milliseconds: float
-    """For each example, one at a time, in PyTorch on the CPU."""
+    """For each example, one at a time, in PyTorch on one core of the CPU."""
     milliseconds_in_batch: float
     """For each example in batches of LARGE_BATCH."""
 

@@ -29,7 +29,7 @@ def build_ensemble_sections(summary: Summary) -> list[Section]:
             text="The ensemble's prediction is the weighted mean of its members'. They were chosen "
             "one after the other, each for the best mean on one half of the validation set "
             "(Caruana et al. 2004). Both halves had a part in ranking the trials, so compare the "
-            "two scores, and not one of them with a new example's.",
+            "two models' scores with each other only.",
             template="trial_table",
             values={
                 "paragraphs": [f"{each[0].upper()}{each[1:]}." for each in sentences],

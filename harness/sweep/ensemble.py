@@ -6,7 +6,6 @@ the same ensemble when it continues.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import Counter
 from dataclasses import replace
@@ -228,23 +227,26 @@ def pack_predictions(true: Values, predicted: Values) -> Predictions:
 
 @torch.inference_mode()
 def _measure_cost(model: nn.Module, examples: Tensor) -> Cost:
-    """Measure the time of a prediction, alone and in batches of LARGE_BATCH."""
-    size = len(examples)
-    many = examples[torch.arange(LARGE_BATCH) % size]
-    alone, together = (_time_batch(model, batch) for batch in (examples[:1], many))
+    """Measure the time of a prediction on one core, alone and in batches of LARGE_BATCH."""
+    many = examples[torch.arange(LARGE_BATCH) % len(examples)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine, threads wait for each other
+    try:
+        alone, together = (_time_batch(model, batch) for batch in (examples[:1], many))
+    finally:
+        torch.set_num_threads(threads)
     parameters = sum(each.numel() for each in model.parameters())
     return Cost(parameters, 1000 * alone, 1000 * together / LARGE_BATCH)
 
 
 def _time_batch(model: nn.Module, batch: Tensor) -> float:
-    """Return the median time of a call in seconds."""
-    model(batch)  # the first call is slower
+    """Return the seconds of a call: the shortest of many, as other work only makes it longer."""
     times: list[float] = []
     while len(times) < MIN_REPEATS or (sum(times) < MEASURED_SECONDS and len(times) < MAX_REPEATS):
         start = time.perf_counter()
         model(batch)
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return min(times)
 
 
 def _describe_model(prepared: PreparedDataset, study: StudyRun, record: EnsembleRecord) -> str:
