@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.results import Objective
 
 Values = npt.NDArray[Any]
 Error = Callable[[Values, Values], float]
@@ -44,11 +43,11 @@ def compute_mean_absolute_error(predicted: Values, true: Values) -> float:
     return float(np.abs(predicted.astype(np.float64) - true).mean())
 
 
-CLASS_ERRORS: Mapping[Objective, Error] = {
+CLASS_ERRORS: Mapping[str, Error] = {
     "val/accuracy": compute_error_rate,
     "val/loss": compute_log_loss,
 }
-VALUE_ERRORS: Mapping[Objective, Error] = {
+VALUE_ERRORS: Mapping[str, Error] = {
     "val/rmse": compute_mean_squared_error,
     "val/mae": compute_mean_absolute_error,
     "val/loss": compute_mean_squared_error,
@@ -73,7 +72,7 @@ def draw_halves(true: Values, seed: int) -> tuple[Values, Values]:
 
 
 def select_greedily(
-    predictions: Values, true: Values, size: int, objective: Objective
+    predictions: Values, true: Values, size: int, objective: str
 ) -> tuple[int, ...]:
     """Return the places of the ensemble's members in `predictions`, in the order of their choice.
 
