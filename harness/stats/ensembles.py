@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-
 Values = npt.NDArray[Any]
 Error = Callable[[Values, Values], float]
 """Predictions and true values [n] -> a number that is lower for better predictions. Predictions are
