@@ -20,6 +20,8 @@ Everything here reads records and trains nothing.
     selection_bias        by how much the best score of a search is too good
     test_selection_bias   what choosing on the test set would have cost
     data_quality          data leakage and class balance, as recorded
+    ensemble_record       the ensemble, as it is recorded
+    ensemble_facts        what the ensemble buys over the champion, and what it costs
     misclassified         the validation images that are misclassified with the most confidence
     comparison            several trials of any studies, for `harness compare`
     lookup                find a study or trial by the name that a user typed

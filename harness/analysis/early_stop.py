@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.fact import Fact
 from harness.analysis.formatting import format_count, format_duration
 from harness.tracking.types import STOP_FILE, TARGET_FACT, StudyRun
 
@@ -51,3 +52,9 @@ def load_early_stop(tracker: Tracker, study: StudyRun) -> EarlyStop | None:
     span = max(run.ended or 0.0 for run in ended) - min(run.started for run in ended)
     saved = (planned - len(ended)) * span / len(ended)
     return EarlyStop(len(ended), planned, stop["reason"], saved)
+
+
+def build_stop_fact(stop: EarlyStop | None) -> Fact:
+    """Return the fact of the summary."""
+    text = stop.describe() if stop else ""
+    return Fact("stop", "stopped", text, text, stop and stop.to_dict())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
+from harness.analysis.early_stop import build_stop_fact
+from harness.analysis.ensemble_facts import build_ensemble_fact
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import (
     format_count,
@@ -77,6 +79,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         ),
         build_class_fact(summary),
         *build_baseline_facts(summary),
+        build_ensemble_fact(summary),
         Fact(
             "expected_best",
             "best of n",
@@ -86,7 +89,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_settings(study),
         Fact("data", "data", describe_data_quality(study), describe_test_overlap(study)),
         _build_trials(study),
-        _build_early_stop(summary),
+        build_stop_fact(summary.early_stop),
         *_build_locations(summary),
     )
 
@@ -277,12 +280,6 @@ def _build_trials(study: StudyRun) -> Fact:
     short = f"{format_count(total, 'trial')}: {states}{retries}; trained {time} on {device}"
     value = {state.lower(): n for state, n in counts.items()}
     return Fact("trials", "trials", text, short, value)
-
-
-def _build_early_stop(summary: Summary) -> Fact:
-    stop = summary.early_stop
-    text = stop.describe() if stop else ""
-    return Fact("stop", "stopped", text, text, stop and stop.to_dict())
 
 
 def _build_locations(summary: Summary) -> list[Fact]:

@@ -10,6 +10,8 @@ from harness.tracking.base import Tracker
 from harness.tracking.types import RunRecord, StudyRun
 
 MODEL_URI_PREFIX = "models:/"
+ENSEMBLE_NAME = "@ensemble"
+"""The end of the name of a study's ensemble; no study's name has an @."""
 RUN_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -23,6 +25,8 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
     Raises:
         StudyError: there is no such run, or it has no result.
     """
+    if name.endswith(ENSEMBLE_NAME):
+        raise StudyError(f"{name} is an ensemble of trials; give one of them, as STUDY/12")
     if name.startswith(MODEL_URI_PREFIX):
         return find_trial(tracker, _find_model_run_id(tracker, name))
     if RUN_ID.fullmatch(name):

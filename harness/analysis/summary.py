@@ -15,6 +15,7 @@ from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank
 from harness.analysis.contenders import Contenders
 from harness.analysis.corrected_score import CorrectedScore, compute_corrected_score
 from harness.analysis.early_stop import EarlyStop, load_early_stop
+from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
@@ -75,6 +76,13 @@ class Summary:
     """For a grid or list."""
     early_stop: EarlyStop | None = None
     """Why the search ended before its last trial; None if it did not."""
+    ensemble: EnsembleRecord | None = None
+    """The study's ensemble, if it has one."""
+
+    @property
+    def ensemble_uri(self) -> str:
+        """The ensemble's address in the registry."""
+        return f"models:/{self.study.name}@ensemble"
 
     @property
     def model_run(self) -> RunRecord:
@@ -185,6 +193,8 @@ class Summary:
         )
         for source in sources:
             metrics |= source.metrics() if source is not None else {}
+        if self.ensemble is not None:
+            metrics |= self.ensemble.metrics(self.study.score.tested)
         if self.reading is not None and self.reading.look:
             metrics["test/look"] = self.reading.look
         return metrics
@@ -213,6 +223,7 @@ def load_summary(
         compute_corrected_score(tracker, study, champion),
         compare_recorded_settings(tracker, study),
         load_early_stop(tracker, study),
+        load_ensemble(tracker, study, champion),
     )
 
 

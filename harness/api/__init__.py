@@ -10,6 +10,7 @@ arguments       check the types of arguments
 run             run a study; train one model
 wording         messages and errors in the words of Python
 result          the result of a study
+ensemble        the ensemble of a study's trials
 result_html     the same in a notebook
 estimators      scikit-learn's interface
 predictions     predict arrays, frames, tables and image files

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from torch import nn
 
+    from harness.api.ensemble import StudyEnsemble
     from harness.inference.recorded_model import RecordedModel
     from harness.reports.plots.base import Plot
     from harness.search.read_only import Study as OptunaStudy
@@ -68,6 +69,16 @@ class StudyResult:
     def test(self) -> TestReading | None:
         """The results on the test set, such as `test.accuracy`; None if it was not read."""
         return self.summary.reading
+
+    @property
+    def ensemble(self) -> StudyEnsemble | None:
+        """The ensemble of the study's trials, with `predict`; None without [ensemble]."""
+        from harness.api.ensemble import StudyEnsemble
+
+        record = self.summary.ensemble
+        if record is None:
+            return None
+        return StudyEnsemble(record, self.summary, self.workspace, self.tracking_uri)
 
     @property
     def report(self) -> Path:

@@ -52,6 +52,7 @@ class Study:
         settings: a list of settings to compare instead of a search: the [[trial]] tables.
         first: the [[first]] tables: settings that a search tries first.
         confirm: how the best settings are trained again: the keys of [confirm].
+        ensemble: the keys of [ensemble], such as `{"size": 16}`; by default none is made.
         keys: the keys of [study], such as `trials`, `timeout` and `sampler`, and of [data], such as
             `target`, `task` ("regression" predicts a number), `validation`, `test` and `group`.
 
@@ -80,6 +81,7 @@ class Study:
         settings: Sequence[Mapping[str, Any]] = (),
         first: Sequence[Mapping[str, Any]] = (),
         confirm: Mapping[str, Any] | None = None,
+        ensemble: Mapping[str, Any] | None = None,
         **keys: Unpack[StudyKeys],
     ) -> None:
         self.name = name
@@ -109,6 +111,7 @@ class Study:
             "train": fixed,
             "space": _check_table("space", space),
             "confirm": _check_table("confirm", confirm),
+            "ensemble": _check_table("ensemble", ensemble),
             "trial": [_check_table("settings", each) for each in settings],
             "first": [_check_table("first", each) for each in first],
         }
@@ -236,6 +239,7 @@ def _sort_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
                 "settings",
                 "first",
                 "confirm",
+                "ensemble",
             )
             raise ConfigError(f"Study: unknown argument '{key}'{did_you_mean(key, known)}")
         tables[index][key] = format_seconds(value) if key in DURATIONS else value

@@ -12,9 +12,11 @@ from harness.checks.findings import AddPoints, Finding, MoveAlias, UpdateRun, fo
 from harness.checks.snapshot import Snapshot
 from harness.metrics import OBJECTIVE_NAMES, is_higher_better, read_score
 from harness.models import export
-from harness.tracking.raw_types import REBUILT_TAG
+from harness.tracking.raw_types import REBUILT_TAG, RawRun
 from harness.tracking.types import (
     CONFIRM_FACT,
+    ENSEMBLE_FACT,
+    NO_ENSEMBLE,
     UNCONFIRMED,
     RunRecord,
     State,
@@ -66,9 +68,7 @@ def build_study_run(snapshot: Snapshot) -> StudyRun:
         uid=journal.uid,
         run_id=snapshot.study_run.run_id if snapshot.study_run else "",
         experiment_id=snapshot.study.experiment_id if snapshot.study else "",
-        facts={CONFIRM_FACT: snapshot.study_run.tags.get(f"harness.{CONFIRM_FACT}", UNCONFIRMED)}
-        if snapshot.study_run
-        else {},
+        facts=_read_rules(snapshot.study_run) if snapshot.study_run else {},
         classes=(),
         definition=journal.attrs["definition"],
         readings=snapshot.readings or (),
@@ -77,6 +77,12 @@ def build_study_run(snapshot: Snapshot) -> StudyRun:
         trials=tuple(runs),
         confirmation_runs=_build_confirmation_runs(snapshot),
     )
+
+
+def _read_rules(run: RawRun) -> dict[str, str]:
+    """Return how the study's choice is made."""
+    defaults = {CONFIRM_FACT: UNCONFIRMED, ENSEMBLE_FACT: NO_ENSEMBLE}
+    return {name: run.tags.get(f"harness.{name}", default) for name, default in defaults.items()}
 
 
 def _build_confirmation_runs(snapshot: Snapshot) -> tuple[RunRecord, ...]:

@@ -150,7 +150,7 @@ def _check_test_predictions(snapshot: Snapshot, reading: TestReading) -> Iterato
         return
     location = f"trial {reading.number}'s {TEST_PREDICTIONS_FILE}"
     try:
-        same = _matches_reading(TestPredictions.from_bytes(content), reading)
+        same = matches_reading(TestPredictions.from_bytes(content), reading)
     except Exception as error:
         yield Finding(6, location, f"cannot be read ({type(error).__name__})", remedy=RESTORE_FILE)
         return
@@ -158,7 +158,8 @@ def _check_test_predictions(snapshot: Snapshot, reading: TestReading) -> Iterato
         yield Finding(6, location, "does not agree with the reading", remedy=RESTORE_FILE)
 
 
-def _matches_reading(predictions: TestPredictions, reading: TestReading) -> bool:
+def matches_reading(predictions: TestPredictions, reading: TestReading) -> bool:
+    """Whether predictions on the test set give the figures of a reading."""
     if reading.rmse is not None:
         return math.isclose(
             compute_regression_metrics(predictions.predicted, predictions.true)["rmse"],

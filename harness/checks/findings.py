@@ -80,10 +80,11 @@ class AddPoints:
 
 @dataclass(frozen=True)
 class MoveAlias:
-    """Point the `champion` alias of the registered model at a version."""
+    """Point an alias of the registered model at a version."""
 
     model: str
     version: str
+    alias: str = "champion"
 
     def __str__(self) -> str:
         return f"points the alias at version {self.version}"

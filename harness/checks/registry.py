@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from harness.checks import (
     check_best_trial,
     check_confirmation,
+    check_ensemble,
     check_files,
     check_metrics,
     check_runs,
@@ -37,9 +38,17 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
             check_best_trial.check_best_trial,
             check_confirmation.check_settings,
             check_confirmation.check_any_complete,
+            check_ensemble.check_ensemble,
         ),
     ),
-    6: ("test set", (check_test_set.check_readings, check_test_set.check_log)),
+    6: (
+        "test set",
+        (
+            check_test_set.check_readings,
+            check_test_set.check_log,
+            check_ensemble.check_ensemble_reading,
+        ),
+    ),
     7: ("files", (check_files.check_files, check_tags.check_tags)),
     8: ("order", (check_trial_counts.check_ordinals,)),
 }

@@ -110,7 +110,7 @@ def apply_fix(
         case AddPoints():
             reader.add_points(fix.run_id, fix.points)
         case MoveAlias():
-            reader.set_champion(fix.model, fix.version)
+            reader.set_alias(fix.model, fix.alias, fix.version)
         case RemoveFile():
             fix.path.unlink(missing_ok=True)
         case TruncateJournal() | UpdateLocations():

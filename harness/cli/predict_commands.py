@@ -42,6 +42,9 @@ def predict(
             "Excel, Parquet or Feather file.",
         ),
     ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Predict with the study's ensemble of trials.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -71,6 +74,8 @@ def predict(
 ) -> None:
     """Predict your own images or rows of a table with a model.
 
+    A study predicts with its champion, or by --ensemble with its ensemble, STUDY@ensemble.
+
     TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
     the probability of each class, or a number with a 90 % interval.
 
@@ -82,6 +87,8 @@ def predict(
 
     with report_errors():
         workspace, paths = Workspace(Path("mlruns")), images or []
+        if ensemble:
+            study = name_ensemble(study, test is None)
         if bool(paths) == (test is not None):
             raise ConfigError(
                 "predict takes images (IMAGE...), a table (TABLE) or test images (--test N)"
@@ -126,3 +133,15 @@ def predict(
         from harness.inference.terminal_image import print_predictions
 
         print_predictions(predictions, Console())
+
+
+def name_ensemble(study: str, predicts: bool) -> str:
+    """Return the name of a study's ensemble. Raises ConfigError if it is not a study's name."""
+    from harness.analysis.lookup import ENSEMBLE_NAME
+    from harness.errors import ConfigError
+
+    if not predicts:
+        raise ConfigError("--ensemble is for IMAGE and TABLE, not for --test")
+    if "/" in study or "@" in study:
+        raise ConfigError(f"--ensemble takes the name of a study, not {study}")
+    return f"{study}{ENSEMBLE_NAME}"

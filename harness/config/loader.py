@@ -15,13 +15,16 @@ from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.config.study_files import find_study
-from harness.config.study_tables import ConfirmTable, DataTable, StudyTable
+from harness.config.study_tables import ConfirmTable, DataTable, EnsembleTable, StudyTable
 from harness.config.task_settings import find_class_conflicts, find_regression_conflicts
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean
 from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
+
+ENSEMBLE_SIZE = 16
+"""The size of an ensemble where [ensemble] does not say it."""
 
 
 def load(
@@ -125,6 +128,8 @@ def _parse(text: str, source: str) -> _StudyFile:
         [flatten_arguments(table) for table in tables.get(name, [])]
         for name in (TRIAL_TABLE, FIRST_TABLE)
     )
+    if tables.get("ensemble") == {}:
+        tables["ensemble"] = {"size": ENSEMBLE_SIZE}
     tables = {name: flatten_arguments(tables.get(name, {})) for name in TABLES}
     tables["study"].setdefault("name", Path(source).stem)
     return _StudyFile(source, text, tables, trials, first)
@@ -150,6 +155,10 @@ def _resolve(file: _StudyFile) -> StudyConfig:
                 f"{next(iter(tables['confirm']))}: confirms the winner of a search, and this is a "
                 f"{study.sampler}; repeat it over seeds with [study] seeds"
             )
+    with file.checking("ensemble"):
+        ensemble = parse_table(EnsembleTable, tables["ensemble"])
+        if ensemble.size and study.objective == "val/quantile_loss":
+            raise ValueError("size: there is no ensemble by val/quantile_loss; leave it out")
     model = find_model(tables["train"], tables["space"], file.trials)
     with file.checking("train"):
         train = parse_train(tables["train"], model)
@@ -170,7 +179,10 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     with file.checking("study"):
         study = _count_trials(study, len(grid or settings), has_trials)
     first = _parse_first(file, study, space, train)
-    return StudyConfig(study, data, train, space, file.source, file.text, settings, confirm, first)
+    texts = (file.source, file.text)
+    return StudyConfig(
+        study, data, train, space, *texts, settings, confirm, first, ensemble=ensemble
+    )
 
 
 def _parse_first(
@@ -212,6 +224,8 @@ def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> N
         study.setdefault("objective", default)
         if "loss" not in tables["space"]:
             tables["train"].setdefault("loss", "mse")
+    if tables["ensemble"]:
+        tables["ensemble"].setdefault("size", ENSEMBLE_SIZE)
     if trials:
         study.setdefault("sampler", "list")
     if study.get("sampler") in GRID_OR_LIST:

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
-from harness.config.study_tables import ConfirmTable, DataTable, StudyTable, Table
+from harness.config.study_tables import ConfirmTable, DataTable, EnsembleTable, StudyTable, Table
 from harness.config.validation import LAYER_KEYS
 from harness.trial import TrialSpec
 
-TABLES = ("study", "data", "train", "space", "confirm")
+TABLES = ("study", "data", "train", "space", "confirm", "ensemble")
 """The tables of a study file, apart from [[trial]]."""
 TRIAL_TABLE = "trial"
 """The name of the [[trial]] tables."""
@@ -50,6 +50,7 @@ class StudyConfig:
     """The [[first]] tables: TrialSpec fields that the first trials of a search have."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The source files of each custom model, see TrialSpec.code."""
+    ensemble: EnsembleTable = field(default_factory=EnsembleTable)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -140,7 +141,8 @@ class StudyConfig:
     def definition(self) -> dict[str, Any]:
         """What identifies the study, as plain values: a change of any needs another study name.
 
-        It is recorded with the study. How long the study runs is not in it, nor its confirmation.
+        It is recorded with the study. How long the study runs is not in it, nor its confirmation
+        and its ensemble.
         """
         data = self.data.model_dump(exclude={"max_categories"})  # it permits, but changes nothing
         defaults = default_values()["data"]

@@ -222,6 +222,17 @@ def parse_patience(stop_when: str) -> int | None:
     return int(match[1])
 
 
+class EnsembleTable(Table):
+    """[ensemble]: combine a study's own trials; may change when a study is continued."""
+
+    size: int = Field(default=0, ge=0, le=100)
+    """The most members of the ensemble, where a trial may count several times. 0 makes none: the
+    default without [ensemble]. With [ensemble] it is 16."""
+    candidates: int = Field(default=50, ge=2, le=1000)
+    """The number of best trials that are candidates. The weights of so many trials are kept, which
+    takes their size on disk."""
+
+
 def parse_duration(duration: str) -> float:
     """Parse `90s`, `10m`, `2h` or plain seconds. Raises ValueError."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smh]?)", duration.strip())

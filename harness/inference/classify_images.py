@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.formatting import format_count, format_file_name
-from harness.analysis.lookup import find_trial
 from harness.errors import DataError, StudyError
 from harness.inference.image_io import find_images, open_image
 from harness.inference.preprocessing import Preprocessing
-from harness.inference.recorded_model import read_weights
+from harness.inference.recorded_model import RecordedModel, read_model
 from harness.system.terminal import align_labels, escape
-from harness.tracking.types import CONFIRM_INFIX, RunRecord
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -142,7 +140,7 @@ def classify_images(
 
     Args:
         name: A study, for its champion; `STUDY/12`; an MLflow run ID; or a registered model as
-            `models:/NAME@champion` or `models:/NAME/3`.
+            `models:/NAME@champion` or `models:/NAME/3`; or an ensemble, as `STUDY@ensemble`.
         images: Files and folders.
         as_is: Only resize the images.
         handwriting: Normalize them as MNIST did, for any dataset.
@@ -153,7 +151,8 @@ def classify_images(
     if not files:
         raise DataError(summarize_errors(errors, len(errors)))
     tracker = workspace.open_tracker(tracking_uri, reading=True)
-    study, run = find_trial(tracker, name)
+    recorded = read_model(tracker, name)
+    study = recorded.study
     dataset = str(study.definition.get("data", {}).get("name", "no data"))
     if len(study.classes) < 2:
         raise StudyError(
@@ -162,7 +161,6 @@ def classify_images(
         )
     preprocessing = Preprocessing.of(study.name, study.facts, dataset)
     preprocessing = preprocessing.with_options(as_is=as_is, handwriting=handwriting)
-    weights = read_weights(tracker, study, run)
     predictions: list[ImagePrediction] = []
     for start in range(0, len(files), BATCH_SIZE):
         batch: list[tuple[Path, npt.NDArray[Any], bool]] = []
@@ -173,12 +171,11 @@ def classify_images(
                 errors.append(str(error))
         if batch:
             inputs = np.stack([values for _, values, _ in batch])
-            rows = _predict(run, len(study.classes), weights, inputs)
+            rows = _predict(recorded, inputs)
             predictions += [ImagePrediction(*it, row) for it, row in zip(batch, rows, strict=True)]
-    seed = f" (seed {run.spec.seed})" if CONFIRM_INFIX in run.uid else ""
     result = ImagePredictions(
-        name=f"{study.name}/{run.number}{seed}",
-        run_id=run.run_id,
+        name=recorded.name,
+        run_id=recorded.run_id,
         classes=study.classes,
         preprocessing=preprocessing,
         predictions=tuple(predictions),
@@ -207,18 +204,14 @@ def _preprocess(preprocessing: Preprocessing, file: Path) -> tuple[npt.NDArray[A
     return result
 
 
-def _predict(
-    run: RunRecord, classes: int, weights: bytes, inputs: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
+def _predict(model: RecordedModel, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the probabilities [N, classes] for inputs [N, *shape]."""
     import torch
 
     from harness.engine.losses import compute_probabilities
-    from harness.models.mlp import load_model
 
-    model = load_model(run.spec, classes, weights)
     with torch.inference_mode():
-        result = compute_probabilities(run.spec.loss, model(torch.from_numpy(inputs)))
+        result = compute_probabilities(model.loss, model.module(torch.from_numpy(inputs)))
     return result.double().numpy()
 
 

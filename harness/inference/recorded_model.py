@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.lookup import find_trial
+from harness.analysis.confirmation import require_champion
+from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
+from harness.analysis.lookup import ENSEMBLE_NAME, MODEL_URI_PREFIX, find_study, find_trial
 from harness.data.types import Array
 from harness.errors import DataError, StudyError
 from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, StudyRun
+from harness.tracking.types import CONFIRM_INFIX, MODEL_FOLDER_FACT, RunRecord, StudyRun
+from harness.trial import Loss
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from harness.models.ensemble import Ensemble
+    from harness.models.normalization import NormalizedModel
     from harness.tracking.base import Tracker
 
 BATCH_SIZE = 1000
@@ -35,6 +40,26 @@ class RecordedModel:
     run: RunRecord
     module: nn.Module
     """Takes raw inputs [N, *shape]; returns logits [N, classes] or numbers [N, 1]."""
+    ensemble: EnsembleRecord | None = None
+    """If it is an ensemble; `run` is then its first member."""
+
+    @property
+    def name(self) -> str:
+        """`STUDY/12`, or `STUDY@ensemble`."""
+        if self.ensemble is not None:
+            return f"{self.study.name}{ENSEMBLE_NAME}"
+        seed = f" (seed {self.run.spec.seed})" if CONFIRM_INFIX in self.run.uid else ""
+        return f"{self.study.name}/{self.run.number}{seed}"
+
+    @property
+    def run_id(self) -> str:
+        """The id of the MLflow run with its files: an ensemble's is the study's."""
+        return self.run.run_id if self.ensemble is None else self.study.run_id
+
+    @property
+    def loss(self) -> Loss:
+        """The loss whose logits its outputs are."""
+        return self.run.spec.loss if self.ensemble is None else "cross-entropy"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,7 +103,7 @@ class RecordedModel:
         from harness.engine.losses import compute_probabilities
 
         logits = torch.from_numpy(self.compute_outputs(inputs)).double()
-        return compute_probabilities(self.run.spec.loss, logits).numpy()
+        return compute_probabilities(self.loss, logits).numpy()
 
     def _check_inputs(self, inputs: Any) -> Array:
         """Return inputs as an array of examples. Raises DataError."""
@@ -110,14 +135,29 @@ class RecordedModel:
 def load_recorded_model(workspace: Workspace, tracking_uri: str | None, name: str) -> RecordedModel:
     """Load the model of a study, a trial `STUDY/12`, a run id or `models:/NAME@champion`.
 
-    Raises StudyError, StoreError.
+    `STUDY@ensemble` and `models:/NAME@ensemble` are a study's ensemble. Raises StudyError,
+    StoreError.
     """
-    tracker = workspace.open_tracker(tracking_uri, reading=True)
-    study, run = find_trial(tracker, name)
-    return RecordedModel(study, run, load_network(tracker, study, run))
+    return read_model(workspace.open_tracker(tracking_uri, reading=True), name)
 
 
-def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> nn.Module:
+def read_model(tracker: Tracker, name: str) -> RecordedModel:
+    """Load the model that a name means, see `load_recorded_model`."""
+    if not name.endswith(ENSEMBLE_NAME):
+        study, run = find_trial(tracker, name)
+        return RecordedModel(study, run, load_network(tracker, study, run))
+    title = name.removesuffix(ENSEMBLE_NAME).removeprefix(MODEL_URI_PREFIX)
+    study = find_study(tracker, title)
+    record = load_ensemble(tracker, study, require_champion(study))
+    if record is None:
+        raise StudyError(
+            f"'{study.name}' has no ensemble; run it again with: --set ensemble.size=16"
+        )
+    run = next(run for run in study.trials if run.uid == record.members[0].uid)
+    return RecordedModel(study, run, load_ensemble_network(tracker, study, record), record)
+
+
+def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> NormalizedModel:
     """Load a run's network; a custom model is imported from where the study imported it.
 
     Raises ConfigError, StudyError.
@@ -128,6 +168,19 @@ def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> nn.Module
     folder = Path(study.facts.get(MODEL_FOLDER_FACT, "."))
     with importable_from(folder, Path.cwd()):
         return load_model(run.spec, len(study.classes) or 1, read_weights(tracker, study, run))
+
+
+def load_ensemble_network(tracker: Tracker, study: StudyRun, record: EnsembleRecord) -> Ensemble:
+    """Load an ensemble from the recorded weights of its members. Raises StudyError."""
+    from harness.models.ensemble import Ensemble
+
+    runs = {run.uid: run for run in study.trials}
+    members = [runs[member.uid] for member in record.members]
+    return Ensemble(
+        [load_network(tracker, study, run) for run in members],
+        [run.spec.loss for run in members],
+        [member.weight for member in record.members],
+    ).eval()
 
 
 def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:

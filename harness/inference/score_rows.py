@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import format_count
-from harness.analysis.lookup import find_trial
 from harness.config.schema import fill_defaults
 from harness.data.column_types import join_names
 from harness.data.table_features import read_transform
 from harness.data.types import DataOptions
 from harness.errors import DataError, StudyError, did_you_mean
 from harness.inference.prediction_interval import measure_interval
-from harness.inference.recorded_model import load_network
+from harness.inference.recorded_model import read_model
 from harness.inference.row_predictions import RowPredictions
 from harness.scoring.champion import ChampionModel
 from harness.scoring.table_transform import TableTransform
 from harness.tracking.raw_types import TABLE_FILE, transform_file
-from harness.tracking.types import CONFIRM_INFIX, RunRecord, StudyRun
+from harness.tracking.types import RunRecord, StudyRun
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,32 +43,33 @@ def score_rows(
 
     Args:
         name: A study, for its champion; `STUDY/12`; an MLflow run ID; or a registered model as
-            `models:/NAME@champion`.
+            `models:/NAME@champion`; or an ensemble, as `STUDY@ensemble`.
         rows: A frame, or the path of a table. Types may differ from those of the training data.
         data_dir: The folder of the datasets, for a study of an earlier version.
 
     Raises UserError.
     """
     tracker = workspace.open_tracker(tracking_uri, reading=True)
-    study, run = find_trial(tracker, name)
+    recorded = read_model(tracker, name)
+    study, run = recorded.study, recorded.run
     transform = _read_transform(tracker, study, run, data_dir)
     is_file = isinstance(rows, (str, Path))
     frame = _read_rows(Path(rows), study, transform) if isinstance(rows, (str, Path)) else rows
     source = str(rows) if is_file else "the frame"
     target = str(study.definition["data"].get("target", ""))
     notes = _check_columns(frame, transform, source, study.name, target)
-    network = load_network(tracker, study, run)
-    interval = {} if study.classes else measure_interval(tracker, run)
+    interval = {"interval": recorded.ensemble.interval} if recorded.ensemble else {}
+    if not study.classes and recorded.ensemble is None:
+        interval = measure_interval(tracker, run)
     champion = {
         "labels": _read_labels(tracker, study),
-        "loss": run.spec.loss,
+        "loss": recorded.loss,
         **interval,
     }
-    model = ChampionModel(network, transform, champion)
-    seed = f" (seed {run.spec.seed})" if CONFIRM_INFIX in run.uid else ""
+    model = ChampionModel(recorded.module, transform, champion)
     return RowPredictions(
-        name=f"{study.name}/{run.number}{seed}",
-        run_id=run.run_id,
+        name=recorded.name,
+        run_id=recorded.run_id,
         target=target or "prediction",
         rows=frame,
         predictions=model.predict_frame(frame),

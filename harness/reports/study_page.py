@@ -12,6 +12,7 @@ from harness.metrics import SHARES, Score
 from harness.reports.baselines_section import build_baselines_sections
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
+from harness.reports.ensemble_section import build_ensemble_sections
 from harness.reports.grid_or_list_sections import build_grid_or_list_sections
 from harness.reports.leaderboard import build_leaderboard
 from harness.reports.page import Page, Section
@@ -55,6 +56,7 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
             *(_build_class_sections(summary, not status) if study.classes else ()),
             *build_baselines_sections(summary),
             *(build_regression_sections(summary) if not study.classes else ()),
+            *build_ensemble_sections(summary),
             _build_parameters_section(summary),
             _build_course_section(summary),
             build_uncertainty_section(summary),

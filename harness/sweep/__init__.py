@@ -10,11 +10,15 @@ status        lines on how far a study is
 recovery      close the trials that a dead driver left running, and miss no run of a trial
 check_name    refuse a name that another study has in the store, and a study in a copied folder
 check_models  check, before the start, that custom models fit the data
+check_data    settings that cannot be trained on the data
 confirm       train the best settings again on new splits
 finalize      freeze the choice, register the champion, read the test set, report
 test_opening  open the test set for the frozen choice, and record each result
 baseline_results  record the baselines, and the champion's paired test against each
 baseline_scores   the baselines' further metrics, and the test by the objective
+ensemble      choose the ensemble from the best trials, and register it
+ensemble_test the ensemble's result on the test set, beside the champion's
+model_description  what is stored with a registered model
 sealed_study  `harness test`: open the test set that --no-test left sealed
 recorded_inputs  the data and model code of a recorded study, checked against the record
 dry_run       `--dry-run`: what a study would do, and how long

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
+from harness.analysis.ensemble_record import load_ensemble
 from harness.analysis.facts import count_states
 from harness.analysis.summary import Summary, load_summary
 from harness.analysis.trial_ranks import compute_rank_metrics
@@ -20,6 +21,9 @@ from harness.reports.page import Page
 from harness.reports.study_page import build_study_page
 from harness.search.study import Search
 from harness.sweep.confirm import list_missing_runs
+from harness.sweep.ensemble import make_ensemble
+from harness.sweep.ensemble_test import is_ensemble_unread
+from harness.sweep.model_description import build_metadata, describe_interface
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import read_own_study, require_own_study
@@ -34,7 +38,7 @@ from harness.sweep.test_opening import (
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.test_set.selection import Selection, freeze_selection, list_unread_runs
-from harness.tracking.types import CONFIRM_FACT, State, StudyRun
+from harness.tracking.types import CONFIRM_FACT, ENSEMBLE_FACT, NO_ENSEMBLE, State, StudyRun
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -64,11 +68,12 @@ def finalize_study(
         check_not_interrupted(stop)
         watcher.stage(f"exporting the model of trial {selection.champion.number}")
         _register_champion(plan, prepared, tracker, selection, study, watcher)
+    ensemble = make_ensemble(plan, prepared, tracker, selection, study, watcher, stop)
     # A champion is tested once: a resumed study that keeps it does not open the test set again.
-    if list_unread_runs(study, selection):
+    if list_unread_runs(study, selection) or is_ensemble_unread(ensemble):
         if plan.opens_test_set:
             study = open_test_set(
-                plan.workspace, prepared, tracker, selection, study, watcher, stop
+                plan.workspace, prepared, tracker, selection, study, watcher, stop, ensemble
             )
         else:
             record_sealed_selection(plan.workspace, prepared, tracker, selection, study)
@@ -128,8 +133,13 @@ def load_finished_summary(
         and study.margin == plan.config.confirm.margin
         and not list_missing_runs(plan, prepared, study)
     )
+    if study.facts.get(ENSEMBLE_FACT, NO_ENSEMBLE) != plan.ensemble_rule:
+        return None
     selection = freeze_selection(study)
-    if list_unread_runs(study, selection) and (
+    ensemble = load_ensemble(tracker, study, selection.champion)
+    if study.ensemble_rule and ensemble is None:
+        return None
+    if (list_unread_runs(study, selection) or is_ensemble_unread(ensemble)) and (
         plan.opens_test_set or not is_frozen(tracker, study, selection)
     ):
         return None
@@ -160,18 +170,14 @@ def _register_champion(
     watcher: ProgressDisplay,
 ) -> None:
     """Register the champion's model and log its mistakes on the validation set."""
-    kept, classes = selection.model_run, study.classes
+    kept = selection.model_run
     model = load_recorded_model(tracker, study, kept)
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
-    takes = "images as uint8" if files.dtype == "uint8" else f"{files.shape} float32"
-    if prepared.table is not None:
-        takes = f"raw rows by mlflow.pyfunc, features {takes} by mlflow.pytorch"
-    gives = f"logits for {', '.join(classes)}" if classes else f"{score.target} in its own units"
     note = (
         f"Study '{study.name}', trial {kept.number}: {kept.spec.describe()}, seed "
-        f"{kept.spec.seed}. Validation {score.name} {score.format_value(kept.score)}. Takes "
-        f"{takes}, any batch size; gives {gives}."
+        f"{kept.spec.seed}. Validation {score.name} {score.format_value(kept.score)}. "
+        f"{describe_interface(prepared, study)}"
     )
     problem = export.find_export_problem(model, example) if kept.spec.model else ""
     if problem:
@@ -180,15 +186,11 @@ def _register_champion(
             study.uid, export.NOT_EXPORTED_FILE, export.export_problem_to_json(kept.uid, problem)
         )
     else:
-        metadata: dict[str, Any] = (
-            {"classes": list(classes)} if classes else {"target": files.target}
-        )
-        if files.columns:
-            metadata["columns"] = list(files.columns)
+        metadata = build_metadata(prepared, study)
         scoring = build_scoring(prepared, tracker, kept)
         tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata, scoring)
     mistakes = misclassified.Mistakes(kept.number, 0, ())
-    if classes:
+    if study.classes:
         validation = load_splits(files).validation
         mistakes = misclassified.find_mistakes(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")

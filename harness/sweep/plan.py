@@ -16,26 +16,26 @@ from harness.analysis.formatting import format_count
 from harness.config.loader import load
 from harness.config.schema import StudyConfig
 from harness.config.study_tables import parse_duration
-from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset, prepare
-from harness.data.training_files import TrainingFiles
 from harness.engine import cost_model
-from harness.errors import ConfigError, DataError
+from harness.errors import DataError
 from harness.executors.base import Executor, Setup
 from harness.executors.devices import choose_devices
 from harness.executors.fork_server import check_workers_allowed
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import ExecutorOptions, create_executor
-from harness.models.target_transform import explain_log
 from harness.search.samplers import check_space, sample_random_specs
 from harness.search.storage.base import StudyStorage
+from harness.sweep.check_data import check_data
 from harness.sweep.environment import collect_environment, collect_origin
 from harness.sweep.options import RunOptions
 from harness.tracking.types import (
     CONFIRM_FACT,
+    ENSEMBLE_FACT,
     MARGIN_FACT,
     MAX_CATEGORIES_FACT,
     MODEL_FOLDER_FACT,
+    NO_ENSEMBLE,
     TARGET_FACT,
     TEST_SET_FACT,
     UNCONFIRMED,
@@ -110,9 +110,7 @@ class Plan:
         except DataError as error:
             where = f"{self.config.source}: " if str(error).startswith("[data]") else ""
             raise DataError(f"{where}{error}") from error
-        self._check_batch_size(prepared.sizes["train"])
-        self._check_augmentation(prepared.training.shape)
-        self._check_target_transform(prepared.training)
+        check_data(self.config, prepared)
         return prepared
 
     @contextmanager
@@ -193,6 +191,7 @@ class Plan:
         facts |= collect_origin(self.workspace.root)
         facts["command"] = self.command
         facts[CONFIRM_FACT] = self.confirmation_rule
+        facts[ENSEMBLE_FACT] = self.ensemble_rule
         facts[MARGIN_FACT] = f"{self.config.confirm.margin:g}"
         facts[TARGET_FACT] = str(self.config.study.trials)
         facts[TEST_SET_FACT] = prepared.test_digest
@@ -223,32 +222,14 @@ class Plan:
         top, seeds = self.config.confirm.top, self.config.confirm.seeds
         return f"the best {format_count(top, 'setting')} over {format_count(seeds, 'seed')}"
 
-    def _check_batch_size(self, examples: int) -> None:
-        largest = self.config.find_largest("batch_size")
-        if largest > examples:
-            raise ConfigError(
-                f"{self.config.source}: batch_size {largest} is more than the {examples:,} "
-                f"training examples of '{self.config.data.name}'; choose a smaller one"
-            )
-
-    def _check_augmentation(self, shape: tuple[int, ...]) -> None:
-        if any(self.config.list_values("augment")) and len(shape) not in (2, 3):
-            raise ConfigError(
-                f"{self.config.source}: augment: needs images, but the examples of "
-                f"'{self.config.data.name}' have the shape {list(shape)}; leave it out"
-            )
-
-    def _check_target_transform(self, files: TrainingFiles) -> None:
-        """Refuse `log` for a training set, of the study or its confirmation, with a target <= 0."""
-        if "log" not in self.config.list_values("target_transform"):
-            return
-        labels = map_array(files.labels)
-        for each in (files, *files.redrawn):
-            targets = labels[map_array(each.train_rows)]
-            if targets.min() <= 0:
-                where = "training set" if each is files else "training set of a confirmation run"
-                reason = explain_log(targets.min().item(), where)
-                raise ConfigError(f"{self.config.source}: {reason}")
+    @property
+    def ensemble_rule(self) -> str:
+        """How the ensemble is chosen, as text in the record."""
+        table = self.config.ensemble
+        if not table.size:
+            return NO_ENSEMBLE
+        members = format_count(table.size, "member")
+        return f"up to {members} of the best {format_count(table.candidates, 'trial')}"
 
 
 def make_plan(study: str | Path, options: RunOptions) -> Plan:

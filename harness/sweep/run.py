@@ -175,6 +175,8 @@ def _drive_search(
 ) -> None:
     """Run the search's trials to the target or the timeout. Raises Interruption for a signal."""
     study = plan.config.study
+    table = plan.config.ensemble
+    keep = max(MODELS_KEPT, table.candidates if table.size else 0)
     ending = Driver(
         search,
         executor,
@@ -182,7 +184,7 @@ def _drive_search(
         watcher,
         target=search.target,
         objective=study.objective,
-        keep=study.trials if study.sampler in GRID_OR_LIST else MODELS_KEPT,
+        keep=study.trials if study.sampler in GRID_OR_LIST else keep,
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=find_best(search),
     ).run(stop)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.ensemble_record import load_ensemble
 from harness.analysis.lookup import find_study
 from harness.analysis.summary import Summary, load_summary
 from harness.analysis.test_set_facts import format_opening
 from harness.data.prepare import PreparedDataset
 from harness.errors import StudyError
 from harness.models.user_code import importable_from
+from harness.sweep.ensemble_test import is_ensemble_unread
 from harness.sweep.finalize import close_finished_study
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
@@ -77,7 +79,8 @@ def open_sealed_test_set(
     if not study.has_test_set:
         raise StudyError(f"study '{study.name}' has no test set: its [data] has test = 0")
     selection = freeze_selection(study)
-    if not list_unread_runs(study, selection):
+    ensemble = load_ensemble(reader, study, selection.champion)
+    if not list_unread_runs(study, selection) and not is_ensemble_unread(ensemble):
         path, store = workspace.report_path(study.name, uri), workspace.format_uri(uri)
         summary = load_summary(study, selection.champion, reader, path, store)
         return SealedStudyResult(summary, was_open=True)
@@ -126,8 +129,11 @@ def _test_and_close(
             if now is None or freeze_selection(now).hash != selection.hash:
                 name = study.name
                 raise StudyError(f"study '{name}' was changed meanwhile; run the command again")
-            if list_unread_runs(now, selection):
-                now = open_test_set(workspace, prepared, tracker, selection, now, watcher, stop)
+            ensemble = load_ensemble(tracker, now, selection.champion)
+            if list_unread_runs(now, selection) or is_ensemble_unread(ensemble):
+                now = open_test_set(
+                    workspace, prepared, tracker, selection, now, watcher, stop, ensemble
+                )
             summary = close_finished_study(workspace, uri, tracker, now, selection, watcher)
         tracker.flush()
     return summary

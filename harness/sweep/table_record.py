@@ -7,6 +7,7 @@ on of the splits of its confirmation runs; and `table.json` with the labels as t
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.data.prepare import PreparedDataset
@@ -35,6 +36,16 @@ def log_table(prepared: PreparedDataset, tracker: Tracker, uid: str) -> None:
 
 def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -> dict[str, str]:
     """Return the files that make the model of a run take raw rows; none if the data is no table."""
+    return build_scoring_files(prepared, run.spec.loss, measure_interval(tracker, run))
+
+
+def build_scoring_files(
+    prepared: PreparedDataset, loss: str, interval: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the same for a model whose outputs are those of this loss.
+
+    `interval`: that of a number, see `measure_interval`.
+    """
     transform = prepared.training.transform
     if prepared.table is None or transform is None:
         return {}
@@ -42,8 +53,8 @@ def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -
         "format": 1,
         "target": prepared.training.target,
         "labels": list_labels(prepared),
-        "loss": run.spec.loss,
-        **measure_interval(tracker, run),
+        "loss": loss,
+        **interval,
     }
     transform_text = read_transform(transform).to_json()
     return {TRANSFORM_FILE: transform_text, CHAMPION_FILE: json.dumps(champion)}

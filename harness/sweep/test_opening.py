@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.analysis.ensemble_record import EnsembleRecord
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
 from harness.models.custom import CustomModel
 from harness.models.mlp import MLP, load_model
 from harness.sweep.baseline_results import fit_for_test, record_validation_baselines
+from harness.sweep.ensemble_test import is_ensemble_unread, load_for_test, record_ensemble_test
 from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
-from harness.test_set.opening import read_test_set
+from harness.test_set.opening import Model, read_test_set
 from harness.test_set.sealed import SealedTest, identify_parts
 from harness.test_set.selection import Selection, list_unread_runs
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import selection_file
 from harness.tracking.types import RunRecord, StudyRun
+from harness.trial import TrialSpec
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,11 +40,13 @@ def open_test_set(
     study: StudyRun,
     watcher: ProgressDisplay,
     stop: StopFlag,
+    ensemble: EnsembleRecord | None = None,
 ) -> StudyRun:
     """Record the selection, then open the test set for the runs that were not read yet.
 
-    Return the study with the new readings. Each is recorded at once: after a crash, only the other
-    runs are read. Raises Interruption.
+    `ensemble` is read in the same opening, unless it was read before. Return the study with the new
+    readings. Each is recorded at once: after a crash, only the others are read. Raises
+    Interruption.
     """
     waiting = list_unread_runs(study, selection)
     again = " again" if study.readings else ""
@@ -54,8 +61,12 @@ def open_test_set(
         load_recorded_model(tracker, study, run)
     _record_selection(tracker, selection, study)
     failpoint("conclude.selected")
-    # A generator: only one model at a time is in memory.
-    trained = ((r.uid, r.number, r.spec, load_recorded_model(tracker, study, r)) for r in waiting)
+    # A generator: only one trial's model at a time is in memory.
+    trained: Iterable[tuple[str, int, TrialSpec, Model]] = (
+        (r.uid, r.number, r.spec, load_recorded_model(tracker, study, r)) for r in waiting
+    )
+    if is_ensemble_unread(ensemble):
+        trained = itertools.chain(trained, [load_for_test(tracker, study, ensemble)])
     log = workspace.test_set_log(prepared.test_digest)
     sealed, name = SealedTest.of(prepared), (study.name, study.uid)
     score_metric = study.score.objective
@@ -63,13 +74,19 @@ def open_test_set(
         selection.hash, name, sealed, log, trained, test_baselines, score_metric
     )
     readings = []
-    for run, (reading, predictions) in zip(waiting, results, strict=True):
+    for run in waiting:
+        reading, predictions = next(results)
         tracker.log_file(run.uid, TEST_PREDICTIONS_FILE, predictions.to_bytes())
         failpoint("conclude.opened")
         tracker.log_test(study.uid, reading, run.number == selection.champion.number)
         failpoint("conclude.read")
         readings.append(reading)
-    return replace(study, readings=(*study.readings, *readings))
+    study = replace(study, readings=(*study.readings, *readings))
+    for reading, predictions in results:
+        assert ensemble is not None
+        record_ensemble_test(tracker, study, selection, ensemble, reading, predictions)
+        failpoint("ensemble.read")
+    return study
 
 
 def record_sealed_selection(

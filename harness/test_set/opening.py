@@ -1,7 +1,8 @@
 """Open the test set once for a frozen selection: the only file that opens a `SealedTest`.
 
-For a search, only the registered model is evaluated. For a grid or list, nothing is chosen, because
-its settings were fixed before any result was known: one opening evaluates every trial.
+For a search, only the registered model is evaluated, and the study's ensemble. For a grid or list,
+nothing is chosen, because its settings were fixed before any result was known: one opening
+evaluates every trial.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from harness.engine.class_metrics import (
 from harness.engine.losses import compute_example_losses, compute_probabilities
 from harness.engine.validation_scores import compute_class_interval, get_class_metric
 from harness.models.custom import CustomModel
+from harness.models.ensemble import Ensemble
 from harness.models.mlp import MLP
 from harness.results import Objective
 from harness.stats.metric_intervals import compute_loss_interval, compute_r2_interval
@@ -39,7 +41,7 @@ from harness.trial import Loss, TrialSpec
 
 BATCH = 500
 
-Model = MLP | CustomModel
+Model = MLP | CustomModel | Ensemble
 
 
 def read_test_set(

@@ -44,6 +44,8 @@ class Selection:
     """uids of the trials that it was chosen from."""
     confirmation_runs: tuple[str, ...] = ()
     """uids of the confirmation runs."""
+    ensemble_rule: str = ""
+    """How an ensemble is chosen from the candidates, which determines it; empty for none."""
 
     @property
     def hash(self) -> str:
@@ -58,6 +60,8 @@ class Selection:
         }
         if self.confirmation_runs:
             document |= {"model": self.model_run.uid, "confirming": list(self.confirmation_runs)}
+        if self.ensemble_rule:
+            document["ensemble"] = self.ensemble_rule
         return document
 
 
@@ -66,6 +70,8 @@ def hash_selection(document: Mapping[str, Any]) -> str:
     values = [document["champion"], document["rule"], *document["candidates"]]
     if "model" in document:
         values += [document["model"], *document["confirming"]]
+    if "ensemble" in document:
+        values.append(document["ensemble"])
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
@@ -86,6 +92,7 @@ def freeze_selection(study: StudyRun) -> Selection:
         rule.format(objective=study.objective),
         candidates,
         confirmation_runs,
+        study.ensemble_rule,
     )
 
 

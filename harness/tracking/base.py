@@ -113,6 +113,22 @@ class Tracker(Protocol):
         a model of a table, which then takes raw rows.
         """
 
+    def log_ensemble(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        digest: str,
+        note: str,
+        metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
+    ) -> str:
+        """Store an ensemble, register it as `name`, and return the address that loads it.
+
+        `digest` identifies the ensemble; a model with it that is registered is used again. The
+        other arguments are those of `log_champion`.
+        """
+
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         """Store a file of a run, in the place of an older one of that name."""
 

@@ -13,6 +13,7 @@ from harness.tracking.base import NO_FILES, ignore
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
+from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.test_reading import TestReading
 from harness.tracking.types import CONFIRM_INFIX, Curve, RunRecord, State, StudyRecord, StudyRun
 from harness.trial import Trial
@@ -28,6 +29,7 @@ class InMemoryTracker:
         self.readings: dict[str, list[TestReading]] = {}
         self.models: dict[str, Any] = {}
         self.model_runs: dict[str, str] = {}
+        self.ensembles: dict[str, Any] = {}
         self.files: dict[str, dict[str, bytes]] = {}
         self.end_states: dict[str, tuple[State, str]] = {}
         self.selections: dict[str, list[Mapping[str, Any]]] = {}
@@ -148,6 +150,19 @@ class InMemoryTracker:
         self.model_runs[name] = run.run_id
         return f"models:/{name}@champion"
 
+    def log_ensemble(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        digest: str,
+        note: str,
+        metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
+    ) -> str:
+        self.ensembles[name] = model
+        return f"models:/{name}@ensemble"
+
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         self.files.setdefault(uid, {})[name] = content
 
@@ -214,6 +229,8 @@ class InMemoryTracker:
         return None
 
     def read_file(self, run_id: str, name: str) -> bytes | None:
+        if name == WEIGHTS_FILE:
+            return self.saved_weights.get(run_id)
         return self.files.get(run_id, {}).get(name)
 
     def read_files(self, run_ids: Sequence[str], name: str) -> dict[str, bytes]:

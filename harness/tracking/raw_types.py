@@ -25,6 +25,10 @@ STUDY_FILE = "study.toml"
 DOCUMENT_FILE = "trial.json"
 CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
+ENSEMBLE_FILE = "ensemble.json"
+"""On a study's run: the members of its ensemble, and its results."""
+ENSEMBLE_PREDICTIONS_FILE = "ensemble-test-predictions.npz"
+"""On a study's run: the ensemble's predictions on the test set, as `predictions` stores them."""
 TABLE_FILE = "table.json"
 """On a study's run: the target and the labels of its table."""
 
@@ -111,6 +115,10 @@ class RawVersion:
     tags: Mapping[str, str]
     problem: str = ""
     """What is wrong with the model's files; empty if nothing is."""
+    is_ensemble: bool = False
+    """Whether the alias `ensemble` points to it."""
+    ensemble_digest: str = ""
+    """The digest of the ensemble that it is; empty for a trial."""
 
 
 @dataclass(frozen=True)
@@ -178,5 +186,5 @@ class RawReader(Protocol):
     def write_file(self, run_id: str, name: str, content: bytes) -> None:
         """Write a file of a run, and its digest as a tag."""
 
-    def set_champion(self, name: str, version: str) -> None:
-        """Point the alias `champion` of the registered model to a version."""
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias of the registered model to a version."""

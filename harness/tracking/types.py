@@ -21,6 +21,9 @@ SET_ASIDE_REASON = "its driver died, then its study was put aside by --fresh"
 
 CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 """The fact that describes how a search's winner is confirmed, and its value for "not at all"."""
+ENSEMBLE_FACT, NO_ENSEMBLE = "ensemble", "no"
+"""The fact that describes how an ensemble is chosen, and its value for "none"; missing in older
+records."""
 MARGIN_FACT = "confirm_margin"
 """The fact with the largest loss at which a smaller network counts as good enough, in points of
 accuracy or percent of the RMSE."""
@@ -224,6 +227,12 @@ class StudyRun:
     def has_confirmation(self) -> bool:
         """Whether the study trains its best trials again with new seeds."""
         return self.facts.get(CONFIRM_FACT, UNCONFIRMED) != UNCONFIRMED
+
+    @property
+    def ensemble_rule(self) -> str:
+        """How its ensemble is chosen; empty for none."""
+        rule = self.facts.get(ENSEMBLE_FACT, NO_ENSEMBLE)
+        return "" if rule == NO_ENSEMBLE else rule
 
     def find_reading(self, run: RunRecord) -> TestReading | None:
         """Return the test set's result for the weights of `run`, if there is one."""

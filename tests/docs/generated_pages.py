@@ -124,6 +124,7 @@ def build_study_file_page() -> str:
     parts.append(_format_train_table())
     parts.append(SPACE)
     parts.append(_format_model_table("confirm", study_tables.ConfirmTable))
+    parts.append(_format_model_table("ensemble", study_tables.EnsembleTable))
     parts += [TRIAL, FIRST]
     return NOTE + "".join(parts)
 

@@ -13,13 +13,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import harness
+from harness.analysis.confirmation import require_champion
+from harness.analysis.ensemble_record import load_ensemble
 from harness.tracking.outbox import read_refused
 from harness.tracking.outbox.messages import StartTrial
 from harness.tracking.outbox.queue import Outbox
+from harness.tracking.types import TEST_SET_FACT
 from harness.trial import Trial, TrialSpec
 from harness.workspace import Workspace
 from tests.faults.forked_cli import CommandResult, ForkServer
@@ -35,6 +39,9 @@ name = "digits"
 validation = 0.2
 [confirm]
 top = 2
+[ensemble]
+size = 4
+candidates = 8
 [train]
 epochs = 3
 [space]
@@ -107,6 +114,22 @@ def check_same(fork_server: ForkServer, folder: Path, undisturbed: Path, opening
     assert study.state == "COMPLETE"
     assert study.test_set_openings == openings
     assert [r.confusion for r in study.readings] == [r.confusion for r in expected.readings]
+    assert read_ensemble(folder) == read_ensemble(undisturbed)
+
+
+def read_ensemble(folder: Path) -> tuple[Any, ...]:
+    """Return the members, and the results on both halves and the test set, without the uids."""
+    study = read_study(folder)
+    tracker = Workspace(folder / "mlruns").open_tracker(reading=True)
+    record = load_ensemble(tracker, study, require_champion(study))
+    assert record is not None
+    assert record.reading is not None
+    assert tracker.find_model_run(f"models:/{study.name}@champion") is not None
+    members = [(member.number, member.weight) for member in record.members]
+    log = Workspace(folder / "mlruns").test_set_log(study.facts[TEST_SET_FACT])
+    readings = [line["run"] for line in log.read_lines() if "read" in line]
+    assert readings.count(f"{study.uid}/ensemble") == 1
+    return members, record.chosen, record.judged, record.reading.confusion, record.tested
 
 
 def run_again(fork_server: ForkServer, folder: Path) -> CommandResult:
@@ -124,6 +147,34 @@ def test_a_crash_at_each_failpoint_loses_and_doubles_nothing(
     assert done.status == -signal.SIGKILL, f"{name} was not reached: {done.err}"
     run_again(fork_server, folder)
     check_same(fork_server, folder, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def unpruned(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the study ran without a pruner: its ensemble has several candidates."""
+    folder = tmp_path_factory.mktemp("unpruned")
+    similar = STUDY.replace("low = 1e-3, high = 1e-1", "low = 1e-2, high = 3e-2")
+    similar = similar.replace('["sgd", "adam"]', '["adam"]').replace("successive-halving", "none")
+    (folder / "tiny.toml").write_text(similar)
+    done = fork_server.run(folder, RUN)
+    assert done.status == 0, done.err
+    check(fork_server, folder)
+    members = read_ensemble(folder)[0]
+    assert len(members) > 1, members
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["driver.recorded:3", *(name for name in failpoints() if name.startswith("ensemble."))]
+)
+def test_a_crash_leads_to_the_same_ensemble(
+    name: str, fork_server: ForkServer, folder: Path, unpruned: Path
+) -> None:
+    (folder / "tiny.toml").write_text((unpruned / "tiny.toml").read_text())
+    done = fork_server.run(folder, RUN, HARNESS_FAILPOINT=name)
+    assert done.status == -signal.SIGKILL, done.err
+    run_again(fork_server, folder)
+    check_same(fork_server, folder, unpruned)
 
 
 @pytest.mark.parametrize("name", ["driver.recorded", "driver.reported", "mlflow.tagged"])

@@ -16,7 +16,9 @@ runs            the runs of a study and its trials as they are created
 run_records     a trial's run, read as a RunRecord
 deleted_runs    the runs that somebody deleted in MLflow
 artifacts       the files of a trial's run, the dataset of a study's run
-model_registry  log and register the best model
+model_registry  log and register the best model and the ensemble
+model_lookup    find registered models, and the runs whose weights they have
+model_writes    the writes of the Tracker that register a model
 table_flavor    a model that takes raw rows of a table, and needs no harness
 points          metrics as MLflow's points
 naming          the names of metrics, tags and parameters

@@ -1,4 +1,4 @@
-"""Log the best model, register it, and give it the alias `champion`."""
+"""Log the best model or an ensemble, register it, and give it its alias."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow.entities import LoggedModelOutput, Metric, Run
+from mlflow.entities import Metric, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from harness.errors import StoreError, Unavailable
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.model_lookup import ENSEMBLE_TAG, list_logged_models
 from harness.tracking.mlflow.naming import MAX_DESCRIPTION_LENGTH, shorten
 from harness.tracking.mlflow.table_flavor import TableFlavor
 from harness.tracking.types import CONFIRM_INFIX
@@ -54,35 +54,76 @@ def log_champion(
     """
     trial = store.client.get_run(tags["harness.trial_run"])
     with _set_global_store(store.uri):
-        version = _find_version(store, name, trial)
+        version = _find_version(store, name, trial.info.experiment_id, tags, "harness.trial_run")
         if version is None:
+            title = f"trial-{tags['harness.trial']}"
             model_uri = _log_model(
-                store, parent, model, example, classes, note, tags, metadata, scoring
-            )
+                store, parent, title, model, example, classes, note, tags, metadata, scoring,
+                trial.data.params,
+            )  # fmt: skip
             failpoint("champion.logged")
             version = _create_version(store, parent, name, model_uri, note, tags)
             failpoint("champion.registered")
-    # The model's page finds the version only by this tag, which mlflow.register_model sets too.
-    versions = json.dumps([{"name": name, "version": version.version}])
-    model_id = str(version.source).removeprefix("models:/")
-    store.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: versions})
-    _log_model_metrics(store, parent, model_id, trial)
+    _log_model_metrics(store, parent, _link_version(store, name, version), trial)
     _mark_champion(store, trial)
     store.client.set_registered_model_alias(name, "champion", version.version)
     return f"models:/{name}@champion"
 
 
-def _find_version(store: Store, name: str, trial: Run) -> ModelVersion | None:
-    """Return the version that an earlier driver registered for this trial, if there is one.
+def log_ensemble(
+    store: Store,
+    parent: str,
+    name: str,
+    model: Any,
+    example: Any,
+    classes: int,
+    note: str,
+    digest: str,
+    metadata: dict[str, Any],
+    scoring: Mapping[str, str],
+) -> str:
+    """Log an ensemble on the run `parent`, register it, and return the address that loads it.
+
+    `digest` identifies it: a model of it that an earlier driver registered is used again. See
+    `log_champion` for the other arguments.
+    """
+    tags = {ENSEMBLE_TAG: digest}
+    experiment = store.client.get_run(parent).info.experiment_id
+    with _set_global_store(store.uri):
+        version = _find_version(store, name, experiment, tags, ENSEMBLE_TAG)
+        if version is None:
+            model_uri = _log_model(
+                store, parent, "ensemble", model, example, classes, note, tags, metadata, scoring
+            )
+            failpoint("ensemble.logged")
+            version = _create_version(store, parent, name, model_uri, note, tags)
+    _link_version(store, name, version)
+    store.client.set_registered_model_alias(name, "ensemble", version.version)
+    return f"models:/{name}@ensemble"
+
+
+def _link_version(store: Store, name: str, version: ModelVersion) -> str:
+    """Link a version from its model's page; return the model's id.
+
+    The page finds the version only by this tag, which mlflow.register_model sets too.
+    """
+    versions = json.dumps([{"name": name, "version": version.version}])
+    model_id = str(version.source).removeprefix("models:/")
+    store.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: versions})
+    return model_id
+
+
+def _find_version(
+    store: Store, name: str, experiment: str, tags: Mapping[str, str], key: str
+) -> ModelVersion | None:
+    """Return the version that an earlier driver registered with this tag, if there is one.
 
     Deletes models that an earlier driver logged but did not register.
     """
     for version in store.client.search_model_versions(f"name = '{name}'"):
-        if version.tags.get("harness.trial_run") == trial.info.run_id:
+        if version.tags.get(key) == tags[key]:
             return version
-    unregistered = store.client.search_logged_models(
-        [trial.info.experiment_id], f"tags.`harness.trial_run` = '{trial.info.run_id}'"
-    )
+    unregistered = store.client.search_logged_models([experiment], f"tags.`{key}` = '{tags[key]}'")
     for model in unregistered:
         store.client.delete_logged_model(model.model_id)
     return None
@@ -91,6 +132,7 @@ def _find_version(store: Store, name: str, trial: Run) -> ModelVersion | None:
 def _log_model(
     store: Store,
     parent: str,
+    title: str,
     model: Any,
     example: Any,
     classes: int,
@@ -98,6 +140,7 @@ def _log_model(
     tags: dict[str, str],
     metadata: dict[str, Any],
     scoring: Mapping[str, str],
+    params: dict[str, str] | None = None,
 ) -> str:
     """Export and log the model; return its address by id. Needs `_set_global_store`."""
     import torch
@@ -106,13 +149,13 @@ def _log_model(
         Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, classes))]),
     )
-    trial = store.client.get_run(tags["harness.trial_run"])
+    run = store.client.get_run(parent)
     logged = store.client.create_logged_model(
-        trial.info.experiment_id,
-        f"trial-{tags['harness.trial']}",
+        run.info.experiment_id,
+        title,
         source_run_id=parent,
         tags={**tags, "mlflow.note.content": shorten(note, MAX_DESCRIPTION_LENGTH)},
-        params=trial.data.params,
+        params=params,
     )
     failpoint("champion.created")
     # Like mlflow.pytorch.log_model, but with a run id: that function uses the active run, and the
@@ -122,7 +165,7 @@ def _log_model(
         model_id=logged.model_id,
         flavor=TableFlavor.of(scoring) if scoring else mlflow.pytorch,
         run_id=parent,
-        step=len(_logged_models(store.client.get_run(parent))),
+        step=len(list_logged_models(run)),
         pytorch_model=model,
         signature=signature,
         input_example=example,
@@ -132,47 +175,6 @@ def _log_model(
         metadata=metadata,
     )
     return str(info.model_uri)
-
-
-def latest_model_id(run: Run) -> str | None:
-    """Return the id of the model that was logged last on a study's run, if there is one."""
-    models = _logged_models(run)
-    return max(models, key=lambda model: model.step).model_id if models else None
-
-
-def find_model(store: Store, run_id: str) -> str | None:
-    """Return the address of the model with the weights of a run; None if there is none."""
-    with store.map_errors():
-        versions = store.client.search_model_versions(f"tags.`harness.trial_run` = '{run_id}'")
-        for version in versions:
-            aliases = store.client.get_registered_model(version.name).aliases
-            if str(aliases.get("champion")) == str(version.version):
-                return f"models:/{version.name}@champion"
-    return f"models:/{versions[0].name}/{versions[0].version}" if versions else None
-
-
-def find_model_run(store: Store, address: str) -> str | None:
-    """Return the run whose weights the model at `address` has; None if harness did not log it."""
-    path, client = address.removeprefix("models:/"), store.client
-    try:
-        with store.map_errors():
-            if "@" in path:
-                name, _, alias = path.partition("@")
-                tags = client.get_model_version_by_alias(name, alias).tags
-            elif "/" in path:
-                name, _, version = path.rpartition("/")
-                tags = client.get_model_version(name, version).tags
-            else:
-                tags = client.get_logged_model(path).tags
-    except StoreError as error:
-        if isinstance(error.__cause__, MlflowException) and not isinstance(error, Unavailable):
-            return None
-        raise
-    return tags.get("harness.trial_run")
-
-
-def _logged_models(run: Run) -> list[LoggedModelOutput]:
-    return run.outputs.model_outputs if run.outputs else []
 
 
 def _mark_champion(store: Store, trial: Run) -> None:

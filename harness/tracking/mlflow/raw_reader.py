@@ -31,6 +31,7 @@ from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE
 from harness.tracking.mlflow import naming
 from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
 from harness.tracking.mlflow.client import Store, pause_garbage_collection
+from harness.tracking.mlflow.model_lookup import ENSEMBLE_TAG
 from harness.tracking.mlflow.name_holders import read_holders
 from harness.tracking.mlflow.reader import READER_THREADS
 from harness.tracking.name_holder import NameHolder
@@ -38,6 +39,7 @@ from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
     CONFUSION_FILE,
     DIGEST_TAG,
+    ENSEMBLE_PREDICTIONS_FILE,
     WEIGHTS_FILE,
     Point,
     RawRun,
@@ -47,7 +49,12 @@ from harness.tracking.raw_types import (
     StoredFile,
 )
 
-KEPT_FILES = (TEST_PREDICTIONS_FILE, EPOCH_PREDICTIONS_FILE, CONFUSION_FILE)
+KEPT_FILES = (
+    TEST_PREDICTIONS_FILE,
+    ENSEMBLE_PREDICTIONS_FILE,
+    EPOCH_PREDICTIONS_FILE,
+    CONFUSION_FILE,
+)
 """The files that are checked by content, apart from JSON."""
 
 
@@ -149,9 +156,9 @@ class MlflowRawReader:
             digest = hashlib.sha256(content).hexdigest()
             self._store.client.set_tag(run_id, f"{DIGEST_TAG}{name}", digest)
 
-    def set_champion(self, name: str, version: str) -> None:
+    def set_alias(self, name: str, alias: str, version: str) -> None:
         with self._store.map_errors():
-            self._store.client.set_registered_model_alias(name, "champion", version)
+            self._store.client.set_registered_model_alias(name, alias, version)
 
     def _read_only_uri(self, path: Path, artifacts: Path) -> str:
         """Return an address that opens the SQLite file read-only, or a copy of it."""
@@ -245,6 +252,8 @@ class MlflowRawReader:
                 str(aliases.get("champion")) == str(version.version),
                 version.tags,
                 self._find_model_problem(version.source or ""),
+                str(aliases.get("ensemble")) == str(version.version),
+                version.tags.get(ENSEMBLE_TAG, ""),
             )
 
     def _find_model_problem(self, source: str) -> str:

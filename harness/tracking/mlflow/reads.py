@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.tracking.base import ignore
-from harness.tracking.mlflow import model_registry, reader
+from harness.tracking.mlflow import model_lookup, reader
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.experiments import find_experiment
 from harness.tracking.mlflow.name_holders import read_holder
@@ -38,10 +38,10 @@ class MlflowReads:
         return reader.read_files(self._store, run_ids, name)
 
     def find_model(self, run_id: str) -> str | None:
-        return model_registry.find_model(self._store, run_id)
+        return model_lookup.find_model(self._store, run_id)
 
     def find_model_run(self, address: str) -> str | None:
-        return model_registry.find_model_run(self._store, address)
+        return model_lookup.find_model_run(self._store, address)
 
     def list_experiments(self) -> dict[str, str]:
         return reader.list_experiments(self._store)

@@ -19,11 +19,11 @@ from harness.errors import Refused, StudyError
 from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.system.addresses import describe_store
 from harness.system.failpoints import failpoint
-from harness.tracking.base import NO_FILES
-from harness.tracking.mlflow import experiments, model_registry, points, reader
+from harness.tracking.mlflow import experiments, points, reader
 from harness.tracking.mlflow.artifacts import build_dataset_input, build_trial_files
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.experiments import find_experiment, find_or_create_experiment
+from harness.tracking.mlflow.model_writes import ModelWrites
 from harness.tracking.mlflow.naming import (
     CLASSES_TAG,
     DEFINITION_TAG,
@@ -32,7 +32,6 @@ from harness.tracking.mlflow.naming import (
     format_param,
     shorten,
 )
-from harness.tracking.mlflow.reads import MlflowReads
 from harness.tracking.mlflow.runs import (
     find_or_create_parent,
     find_or_create_study_run,
@@ -42,7 +41,7 @@ from harness.tracking.mlflow.runs import (
 from harness.tracking.raw_types import READINGS_FILE, STUDY_FILE, WEIGHTS_FILE, selection_file
 from harness.tracking.test_reading import TestReading
 from harness.tracking.trial_document import build_trial_document
-from harness.tracking.types import Curve, RunRecord, State, StudyRecord
+from harness.tracking.types import Curve, State, StudyRecord
 from harness.trial import Trial
 
 STATUS = {
@@ -55,21 +54,18 @@ NOTE = "mlflow.note.content"
 """MLflow shows this tag as markdown."""
 
 
-class MlflowTracker(MlflowReads):
+class MlflowTracker(ModelWrites):
     """Implements the Tracker protocol for an MLflow store."""
 
     def __init__(self, uri: str, artifacts: Path | None = None) -> None:
         """`artifacts` is the folder of a local store's files; None leaves it to the server."""
         super().__init__(Store(uri), artifacts)
         self._experiment_id = ""
-        self._classes: tuple[str, ...] = ()
         self._validation_labels = b""
         self._facts: dict[str, str] = {}
         self._datasets: list[DatasetInput] = []
         self._environment = ""
         self._definition: dict[str, Any] = {}
-        self._parent = ""
-        """The study's run id; empty for `train`, whose run has no parent."""
         self._started: set[str] = set()
         """The uids of the runs whose parameters this process recorded."""
 
@@ -200,7 +196,7 @@ class MlflowTracker(MlflowReads):
             if champion:
                 # The model's page shows them too. Steps start at 0, so one value is drawn as a bar.
                 step = len({each.selection for each in others})
-                self._log_reading(run_id, reading, step, model_registry.latest_model_id(run))
+                self._log_reading(run_id, reading, step, self.find_champion_model(run))
             if self._parent:
                 trial_uid = reading.run or f"{uid}/{reading.number}"
                 self._log_reading(self.find_run_id(trial_uid), reading)
@@ -228,24 +224,6 @@ class MlflowTracker(MlflowReads):
             return self._store.read_artifact(
                 self._store.client.get_run(self.find_run_id(uid)), WEIGHTS_FILE
             )
-
-    def log_champion(
-        self,
-        name: str,
-        model: Any,
-        example: Any,
-        run: RunRecord,
-        note: str,
-        metadata: Mapping[str, Any],
-        scoring: Mapping[str, str] = NO_FILES,
-    ) -> str:
-        tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
-        outputs, parent = len(self._classes) or 1, self._parent
-        with self._store.map_errors():
-            return model_registry.log_champion(
-                self._store, parent, name, model, example, outputs, note, tags, dict(metadata),
-                scoring,
-            )  # fmt: skip
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
         with self._store.map_errors():

@@ -35,6 +35,23 @@ class StoreReads(ABC):
             lambda tracker: tracker.log_champion(name, model, example, run, note, metadata, scoring)
         )
 
+    def log_ensemble(
+        self,
+        name: str,
+        model: Any,
+        example: Any,
+        digest: str,
+        note: str,
+        metadata: Mapping[str, Any],
+        scoring: Mapping[str, str] = NO_FILES,
+    ) -> str:
+        """Write directly to the store, as `log_champion`."""
+        return self._request(
+            lambda tracker: tracker.log_ensemble(
+                name, model, example, digest, note, metadata, scoring
+            )
+        )
+
     def attach_study(self, record: StudyRecord) -> None:
         self._request(lambda tracker: tracker.attach_study(record))
 
