@@ -17,7 +17,6 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from harness.errors import StoreError, Unavailable
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.naming import MAX_DESCRIPTION_LENGTH, shorten
@@ -140,37 +139,6 @@ def latest_model_id(run: Run) -> str | None:
     """Return the id of the model that was logged last on a study's run, if there is one."""
     models = _logged_models(run)
     return max(models, key=lambda model: model.step).model_id if models else None
-
-
-def find_model(store: Store, run_id: str) -> str | None:
-    """Return the address of the model with the weights of a run; None if there is none."""
-    with store.map_errors():
-        versions = store.client.search_model_versions(f"tags.`harness.trial_run` = '{run_id}'")
-        for version in versions:
-            aliases = store.client.get_registered_model(version.name).aliases
-            if str(aliases.get("champion")) == str(version.version):
-                return f"models:/{version.name}@champion"
-    return f"models:/{versions[0].name}/{versions[0].version}" if versions else None
-
-
-def find_model_run(store: Store, address: str) -> str | None:
-    """Return the run whose weights the model at `address` has; None if harness did not log it."""
-    path, client = address.removeprefix("models:/"), store.client
-    try:
-        with store.map_errors():
-            if "@" in path:
-                name, _, alias = path.partition("@")
-                tags = client.get_model_version_by_alias(name, alias).tags
-            elif "/" in path:
-                name, _, version = path.rpartition("/")
-                tags = client.get_model_version(name, version).tags
-            else:
-                tags = client.get_logged_model(path).tags
-    except StoreError as error:
-        if isinstance(error.__cause__, MlflowException) and not isinstance(error, Unavailable):
-            return None
-        raise
-    return tags.get("harness.trial_run")
 
 
 def _logged_models(run: Run) -> list[LoggedModelOutput]:
