@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness.errors import StoreError, StudyError, Unavailable, mask_credentials
-from harness.system import addresses
+from harness.system import addresses, timings
 from harness.system.proxies import find_proxy
 from harness.system.signals import StopFlag
 from harness.test_set.log import TestSetLog
@@ -181,14 +181,16 @@ class Workspace:
 
             if can_read(database):
                 return connect_locally
-        from harness.tracking.mlflow.tracker import MlflowTracker
+        with timings.measure("importing MLflow"):
+            from harness.tracking.mlflow.tracker import MlflowTracker
 
         def connect() -> Tracker:
-            if database is None:
-                _check_server(uri)
-                return MlflowTracker(uri, None)
-            self._follow_move(database)
-            return MlflowTracker(uri, self.artifacts)
+            with timings.measure("connecting to MLflow"):
+                if database is None:
+                    _check_server(uri)
+                    return MlflowTracker(uri, None)
+                self._follow_move(database)
+                return MlflowTracker(uri, self.artifacts)
 
         return connect
 
