@@ -14,7 +14,6 @@ from harness.analysis.summary import Summary, load_summary
 from harness.analysis.trial_ranks import compute_rank_metrics
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import load_splits
 from harness.models import export
 from harness.reports.page import Page
 from harness.reports.study_page import build_study_page
@@ -189,6 +188,8 @@ def _register_champion(
         tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata, scoring)
     mistakes = misclassified.Mistakes(kept.number, 0, ())
     if classes:
+        from harness.data.torch_datasets import load_splits
+
         validation = load_splits(files).validation
         mistakes = misclassified.find_mistakes(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
-from harness.models.custom import CustomModel
-from harness.models.mlp import MLP, load_model
-from harness.sweep.baseline_results import fit_for_test, record_validation_baselines
 from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
-from harness.test_set.opening import read_test_set
-from harness.test_set.sealed import SealedTest, identify_parts
 from harness.test_set.selection import Selection, list_unread_runs
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import selection_file
@@ -24,6 +19,8 @@ from harness.tracking.types import RunRecord, StudyRun
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
+    from harness.models.custom import CustomModel
+    from harness.models.mlp import MLP
     from harness.tracking.base import Tracker
 
 
@@ -41,6 +38,10 @@ def open_test_set(
     Return the study with the new readings. Each is recorded at once: after a crash, only the other
     runs are read. Raises Interruption.
     """
+    from harness.sweep.baseline_results import fit_for_test
+    from harness.test_set.opening import read_test_set
+    from harness.test_set.sealed import SealedTest
+
     waiting = list_unread_runs(study, selection)
     again = " again" if study.readings else ""
     trials = f"trial {selection.champion.number}"
@@ -79,7 +80,11 @@ def record_sealed_selection(
     study: StudyRun,
 ) -> None:
     """Record the frozen selection of a study whose test set stays sealed, and its training set."""
+    from harness.sweep.baseline_results import record_validation_baselines
+
     if prepared.sizes["test"]:
+        from harness.test_set.sealed import identify_parts
+
         log = workspace.test_set_log(prepared.test_digest)
         log.record_training(study.name, study.uid, identify_parts(prepared))
     record_validation_baselines(prepared, tracker, study, selection)
@@ -101,6 +106,8 @@ def check_not_interrupted(stop: StopFlag) -> None:
 
 def load_recorded_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
     """Load the model of a run from its recorded weights. Raises StoreError."""
+    from harness.models.mlp import load_model
+
     return load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
 
 

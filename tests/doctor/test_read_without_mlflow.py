@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from pprint import pformat
 from typing import Any
 
@@ -28,6 +29,7 @@ COMMANDS = """
 import sys
 from pathlib import Path
 from harness.analysis.comparison import compare
+from harness.api.run import run_study
 from harness.checks.report import check_studies
 from harness.cli.studies_table import list_studies
 from harness.reports.live_page import write_study_page
@@ -37,6 +39,7 @@ assert list_studies(workspace, None, print)
 assert compare(workspace.open_tracker(reading=True), ["tiny/0", "tiny/6"])
 assert write_study_page(workspace, "tiny", None)
 assert check_studies(workspace, "tiny").healthy
+assert run_study(sys.argv[2], home=sys.argv[1], device="cpu", workers=0, progress=False)
 heavy = {"mlflow", "torch", "sklearn", "scipy", "pandas", "sqlalchemy"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -53,10 +56,9 @@ def test_the_tables_are_those_of_the_installed_mlflow() -> None:
     assert views == (ViewType.ACTIVE_ONLY, ViewType.DELETED_ONLY, ViewType.ALL)
 
 
-def test_reading_commands_import_neither_mlflow_nor_torch(record: Record) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, str(record.root)], capture_output=True, text=True
-    )
+def test_reading_commands_import_neither_mlflow_nor_torch(record: Record, prepared: Path) -> None:
+    command = [sys.executable, "-c", COMMANDS, str(record.root), str(prepared.parent / "tiny.toml")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
