@@ -96,7 +96,8 @@ def _read_finished_study(
     A local record is read without MLflow, whose import takes longer than all of the rest.
     """
     name, uri, workspace = plan.config.study.name, plan.resolved_tracking_uri, plan.workspace
-    if not (search.is_settled and parse_sqlite_path(uri) and workspace.database.is_file()):
+    database = parse_sqlite_path(uri)
+    if not search.is_settled or database is None or not database.is_file():
         return None
     if (workspace.outbox_folder(uri, f"{name}{SUFFIX}") / f"{name}{SUFFIX}").exists():
         return None  # something may have to be sent
