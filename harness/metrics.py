@@ -8,11 +8,11 @@ accuracy is that of a proportion; every other one is computed with the metric an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from harness.results import EpochMetrics, Objective, Task, count_correct
+from harness.results import EpochMetrics, HasScore, Objective, Task, count_correct
 from harness.stats.proportions import compute_interval
 
 Z_95 = 1.96
@@ -67,21 +67,6 @@ SHARES: tuple[Objective, ...] = ("val/auc", "val/f1", "val/balanced_accuracy")
 IN_TARGET_UNITS: tuple[Objective, ...] = ("val/rmse", "val/mae", "val/quantile_loss")
 CLASS_FIELDS = ("val_auc", "val_f1", "val_balanced_accuracy", "val_log_loss", "val_brier")
 """The fields of EpochMetrics that `harness.engine.class_metrics` measures."""
-
-
-class HasScore(Protocol):
-    """A scored model: a trial's result or run, or a reading of the test set."""
-
-    @property
-    def score(self) -> float: ...
-    @property
-    def confusion(self) -> Sequence[Sequence[int]]: ...
-    @property
-    def interval(self) -> tuple[float, float] | None: ...
-    @property
-    def mae_interval(self) -> tuple[float, float] | None: ...
-    @property
-    def score_interval(self) -> tuple[float, float] | None: ...
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Objective = Literal[
     "val/accuracy",
@@ -142,6 +142,21 @@ class TrialResult:
     def class_accuracy(self) -> tuple[float, ...]:
         """Validation accuracy of each class; NaN for a class without examples."""
         return compute_class_accuracies(self.confusion)
+
+
+class HasScore(Protocol):
+    """A scored model: a trial's result or run, or a reading of the test set."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def confusion(self) -> Sequence[Sequence[int]]: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def mae_interval(self) -> tuple[float, float] | None: ...
+    @property
+    def score_interval(self) -> tuple[float, float] | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import StoreError, StudyError, Unavailable, mask_credentials
-from harness.system import addresses
+from harness.system import addresses, timings
 from harness.system.proxies import find_proxy
 from harness.system.signals import StopFlag
 from harness.test_set.log import TestSetLog
@@ -131,9 +131,10 @@ class Workspace:
         return self.root / "test-sets"
 
     def open_tracker(self, uri: str | None = None, reading: bool = False) -> Tracker:
-        """Open the tracking store directly. Imports mlflow, which takes 3 s.
+        """Open the tracking store directly.
 
-        Creates a missing local database, unless `reading`.
+        Imports mlflow, which takes 3 s, except for `reading` a local database. Creates a missing
+        local database, unless `reading`.
         Raises ConfigError, StudyError, StoreError.
         """
         return self.tracker_factory(self.resolve_tracking_uri(uri), reading)()
@@ -160,21 +161,36 @@ class Workspace:
         return OutboxTracker(folder, name, connect, notify, lambda: stop.requested, sync)
 
     def tracker_factory(self, uri: str, reading: bool = False) -> Callable[[], Tracker]:
-        """Return a function that opens a tracker in any thread. Imports mlflow in this thread."""
+        """Return a function that opens a tracker in any thread. Imports mlflow in this thread.
+
+        It is not imported for `reading` a local database.
+        """
         from harness.tracking.mlflow.environment import configure_mlflow
 
         database = addresses.parse_sqlite_path(uri)
         if database is not None:
             self._check_database(database, reading)
         configure_mlflow(retries=4 if reading else 0)
-        from harness.tracking.mlflow.tracker import MlflowTracker
+        if database is not None and reading:
+            from harness.tracking.mlflow.local_store import can_read
+            from harness.tracking.mlflow.local_tracker import LocalTracker
+
+            def connect_locally() -> Tracker:
+                self._follow_move(database)
+                return cast("Tracker", LocalTracker(uri, database, self.artifacts))
+
+            if can_read(database):
+                return connect_locally
+        with timings.measure("importing MLflow"):
+            from harness.tracking.mlflow.tracker import MlflowTracker
 
         def connect() -> Tracker:
-            if database is None:
-                _check_server(uri)
-                return MlflowTracker(uri, None)
-            self._follow_move(database)
-            return MlflowTracker(uri, self.artifacts)
+            with timings.measure("connecting to MLflow"):
+                if database is None:
+                    _check_server(uri)
+                    return MlflowTracker(uri, None)
+                self._follow_move(database)
+                return MlflowTracker(uri, self.artifacts)
 
         return connect
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.metrics import HasScore, Score
+from harness.metrics import Score
 from harness.models.baselines import BOOSTED_TREES, Metrics
+from harness.results import HasScore
 from harness.stats.proportions import SIGNIFICANCE_LEVEL, adjust_p_values
 from harness.tracking.types import RunRecord
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.metrics import HasScore, Score
+from harness.metrics import Score
 from harness.results import (
     ConfusionMatrix,
+    HasScore,
     count_correct,
     count_correct_by_class,
 )

@@ -28,6 +28,7 @@ from harness.cli.predict_commands import predict_commands
 from harness.cli.read_commands import read_commands
 from harness.cli.run_commands import run_commands
 from harness.cli.train_commands import train_commands
+from harness.system import timings
 from harness.system.home_folder import provide_home
 
 app = Commands(
@@ -158,6 +159,8 @@ def run() -> NoReturn:
     def leave() -> None:
         """End the process. Python's own end takes torch and mlflow apart for 1 s or more."""
         with suppress(OSError, ValueError):  # nobody reads it any more
+            if timings.is_enabled():
+                print(timings.format_phases(), file=sys.stderr)
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 1)

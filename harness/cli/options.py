@@ -16,6 +16,7 @@ import typer
 from harness.cli.completion import complete_recorded_study, complete_study
 from harness.cli.help_format import MACHINE, OUTPUT, RECORDS
 from harness.errors import ConfigError, HarnessError, Interruption
+from harness.system import timings
 from harness.system.terminal import escape
 
 if TYPE_CHECKING:
@@ -127,23 +128,33 @@ def open_display(
         stage: the first stage.
         events: whether JSON output is lines of events, and not one document.
     """
+    timings.begin(stage)
     if output is Format.json:
         from harness.progress.jsonlines import JsonLines
         from harness.sweep.progress import Silent
 
         display: ProgressDisplay = JsonLines() if events else Silent()
         display.stage(stage)
-        yield display
+        yield _measure_stages(display)
         return
     from harness.progress.choose import open_progress
 
     with open_progress(stage=stage) as display:
-        yield display
+        yield _measure_stages(display)
+
+
+def _measure_stages(display: ProgressDisplay) -> ProgressDisplay:
+    if not timings.is_enabled():
+        return display
+    from harness.progress.timed import TimedDisplay
+
+    return TimedDisplay(display)
 
 
 @contextmanager
 def show_stage(stage: str) -> Iterator[None]:
     """Show a stage and its seconds in a terminal until the body ends; nothing elsewhere."""
+    timings.begin(stage)
     from harness.progress.choose import is_live_terminal
 
     if not is_live_terminal(sys.stderr):

@@ -28,6 +28,7 @@ from harness.cli.options import (
     report_errors,
 )
 from harness.results import Task
+from harness.system import timings
 
 DEFAULT_STUDY = "fashion-mnist"
 
@@ -154,6 +155,7 @@ def run_study(
                 from harness.sweep.run import execute_plan
 
                 summary = execute_plan(plan, fresh=fresh, watcher=watcher)
+                timings.write_phases(summary.report_path.parent)
         if dry_run:
             if output is Format.json:
                 print(json.dumps(resolved))

@@ -8,5 +8,6 @@ trial_table      the table of its trials
 captured_stderr  what libraries write to stderr meanwhile
 plain            dated lines, for a log file or a terminal without cursor control
 jsonlines        JSON lines, for programs
+timed            measures the stages of another display
 wording          the words of the first two: results, counts, the remaining time
 """

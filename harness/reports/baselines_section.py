@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.analysis.baseline_verdict import find_validated_run, judge_baselines
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
-from harness.metrics import OBJECTIVE_NAMES, HasScore, Score
+from harness.metrics import OBJECTIVE_NAMES, Score
 from harness.models.baselines import (
     LIGHTGBM,
     XGBOOST,
@@ -14,7 +14,7 @@ from harness.models.baselines import (
     ClassBaselineMetrics,
 )
 from harness.reports.page import Section
-from harness.results import EpochMetrics, Objective
+from harness.results import EpochMetrics, HasScore, Objective
 from harness.tracking.test_reading import TestReading
 
 Cells = list[str]

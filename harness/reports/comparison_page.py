@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from harness.analysis.formatting import format_file_name
-from harness.metrics import HasScore, Score
+from harness.metrics import Score
 from harness.reports.page import Page, Section
 from harness.reports.plots.base import Plot
 from harness.reports.plots.class_accuracy import (
@@ -25,6 +25,7 @@ from harness.reports.plots.style import (
     escape_label,
     label_rows,
 )
+from harness.results import HasScore
 
 if TYPE_CHECKING:
     from harness.analysis.comparison import Comparison, Side

@@ -9,7 +9,7 @@ import math
 
 from harness.analysis.baseline_verdict import BaselineVerdict, judge_baselines
 from harness.analysis.summary import Summary
-from harness.metrics import HasScore, Score
+from harness.metrics import Score
 from harness.models.baselines import (
     BOOSTED_TREES,
     MAJORITY_CLASS,
@@ -17,6 +17,7 @@ from harness.models.baselines import (
     TRAINING_QUANTILE,
 )
 from harness.reports.ranges import Recommendation
+from harness.results import HasScore
 
 MIN_ACCURACY_GAP = 0.02
 """Difference of validation and test accuracy that is worth a recommendation."""

@@ -14,14 +14,14 @@ from harness.analysis.formatting import (
 )
 from harness.analysis.seed_variance import SeedScores, find_setting
 from harness.analysis.summary import DEFAULT_STORE, Summary
-from harness.metrics import HasScore, Score
+from harness.metrics import Score
 from harness.model_arguments import describe_model
 from harness.models.baselines import BaselineMetrics
 from harness.reports.commands import NO_TEST, build_train_command
 from harness.reports.page import Fold, Section
 from harness.reports.plots.base import Plot
 from harness.reports.plots.seed_variance import name_trials
-from harness.results import count_correct
+from harness.results import HasScore, count_correct
 from harness.trial import TrialSpec
 
 HIDDEN_FACTS = ("settings", "report", "browse")

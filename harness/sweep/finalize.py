@@ -15,13 +15,11 @@ from harness.analysis.summary import Summary, load_summary
 from harness.analysis.trial_ranks import compute_rank_metrics
 from harness.config.schema import GRID_OR_LIST
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import load_splits
 from harness.models import export
 from harness.reports.page import Page
 from harness.reports.study_page import build_study_page
 from harness.search.study import Search
 from harness.sweep.confirm import list_missing_runs
-from harness.sweep.ensemble import make_ensemble
 from harness.sweep.ensemble_test import is_ensemble_unread
 from harness.sweep.model_description import build_metadata, describe_interface
 from harness.sweep.plan import Plan
@@ -61,6 +59,8 @@ def finalize_study(
     With --no-test, the choice is recorded and the test set stays sealed. Steps that an earlier run
     has finished are skipped. Raises Interruption.
     """
+    from harness.sweep.ensemble import make_ensemble
+
     watcher.stage("choosing the champion")
     study = require_own_study(tracker, search)
     selection = freeze_selection(study)
@@ -191,6 +191,8 @@ def _register_champion(
         tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata, scoring)
     mistakes = misclassified.Mistakes(kept.number, 0, ())
     if study.classes:
+        from harness.data.torch_datasets import load_splits
+
         validation = load_splits(files).validation
         mistakes = misclassified.find_mistakes(kept.number, model, validation, kept.spec.loss)
     failpoint("conclude.champion")

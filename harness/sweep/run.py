@@ -33,7 +33,9 @@ from harness.sweep.status import (
     format_start,
 )
 from harness.sweep.table_record import log_table
+from harness.system.addresses import parse_sqlite_path
 from harness.system.signals import StopFlag
+from harness.tracking.outbox.queue import SUFFIX
 from harness.tracking.types import FIRST_TRIALS_FACT, STOP_FILE
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
                     watcher.message(note)
             if prepared.size_note and search.counts.done == 0:
                 watcher.message(prepared.size_note)
+            if todo <= 0 and (summary := _read_finished_study(plan, prepared, search, watcher)):
+                return summary
             workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
                 # Start the workers first: their fork server imports torch while this process
@@ -83,6 +87,25 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
                     ) as tracker,
                 ):
                     return _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
+
+
+def _read_finished_study(
+    plan: Plan, prepared: PreparedDataset, search: Search, watcher: ProgressDisplay
+) -> Summary | None:
+    """Return the summary of a study of which everything is done and sent, else None.
+
+    A local record is read without MLflow, whose import takes longer than all of the rest.
+    """
+    name, uri, workspace = plan.config.study.name, plan.resolved_tracking_uri, plan.workspace
+    database = parse_sqlite_path(uri)
+    if not search.has_ended_all or database is None or not database.is_file():
+        return None
+    if (workspace.outbox_folder(uri, f"{name}{SUFFIX}") / f"{name}{SUFFIX}").exists():
+        return None  # something may have to be sent
+    from harness.sweep.finalize import load_finished_summary
+
+    watcher.stage("reading the record")
+    return load_finished_summary(plan, prepared, workspace.open_tracker(uri, reading=True), search)
 
 
 def _run_stages(

@@ -12,15 +12,9 @@ from harness.analysis.ensemble_record import EnsembleRecord
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
-from harness.models.custom import CustomModel
-from harness.models.mlp import MLP, load_model
-from harness.sweep.baseline_results import fit_for_test, record_validation_baselines
-from harness.sweep.ensemble_test import is_ensemble_unread, load_for_test, record_ensemble_test
 from harness.sweep.progress import ProgressDisplay
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
-from harness.test_set.opening import Model, read_test_set
-from harness.test_set.sealed import SealedTest, identify_parts
 from harness.test_set.selection import Selection, list_unread_runs
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import selection_file
@@ -29,6 +23,9 @@ from harness.trial import TrialSpec
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
+    from harness.models.custom import CustomModel
+    from harness.models.mlp import MLP
+    from harness.test_set.opening import Model
     from harness.tracking.base import Tracker
 
 
@@ -48,6 +45,15 @@ def open_test_set(
     readings. Each is recorded at once: after a crash, only the others are read. Raises
     Interruption.
     """
+    from harness.sweep.baseline_results import fit_for_test
+    from harness.sweep.ensemble_test import (
+        is_ensemble_unread,
+        load_for_test,
+        record_ensemble_test,
+    )
+    from harness.test_set.opening import read_test_set
+    from harness.test_set.sealed import SealedTest
+
     waiting = list_unread_runs(study, selection)
     again = " again" if study.readings else ""
     trials = f"trial {selection.champion.number}"
@@ -97,7 +103,11 @@ def record_sealed_selection(
     study: StudyRun,
 ) -> None:
     """Record the frozen selection of a study whose test set stays sealed, and its training set."""
+    from harness.sweep.baseline_results import record_validation_baselines
+
     if prepared.sizes["test"]:
+        from harness.test_set.sealed import identify_parts
+
         log = workspace.test_set_log(prepared.test_digest)
         log.record_training(study.name, study.uid, identify_parts(prepared))
     record_validation_baselines(prepared, tracker, study, selection)
@@ -119,6 +129,8 @@ def check_not_interrupted(stop: StopFlag) -> None:
 
 def load_recorded_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
     """Load the model of a run from its recorded weights. Raises StoreError."""
+    from harness.models.mlp import load_model
+
     return load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
 
 

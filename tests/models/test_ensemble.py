@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 import torch
 from torch import Tensor
@@ -12,12 +10,13 @@ from harness.engine.losses import compute_probabilities
 from harness.models.ensemble import Ensemble
 from harness.models.mlp import MLP, build_model
 from harness.models.normalization import NormalizedModel
-from harness.trial import Loss, TrialSpec
+from harness.trial import Loss, TargetTransform, TrialSpec
 
 WEIGHTS = [0.5, 0.3, 0.2]
+LOSSES: tuple[Loss, ...] = ("cross-entropy", "mse", "bce")
 
 
-def make_members(classes: int, target: tuple[float, float] | None = None) -> list[NormalizedModel]:
+def make_members(classes: int, target: TargetTransform | None = None) -> list[NormalizedModel]:
     mean, inv_std = torch.linspace(-1, 1, 6), torch.linspace(0.5, 2, 6)
     specs = [
         TrialSpec(hidden=(7,), seed=1),
@@ -29,7 +28,7 @@ def make_members(classes: int, target: tuple[float, float] | None = None) -> lis
     return list(members)
 
 
-@pytest.mark.parametrize("losses", [("cross-entropy",) * 3, get_args(Loss)])
+@pytest.mark.parametrize("losses", [("cross-entropy",) * 3, LOSSES])
 def test_its_softmax_is_the_mean_of_the_probabilities(losses: tuple[Loss, ...]) -> None:
     members = make_members(4)
     model = Ensemble(members, losses, WEIGHTS).eval()
@@ -43,7 +42,10 @@ def test_its_softmax_is_the_mean_of_the_probabilities(losses: tuple[Loss, ...]) 
 
 
 def test_a_regression_is_the_mean_in_the_targets_units() -> None:
-    members = make_members(1, target=(300.0, 40.0))
+    members = make_members(1, target="standard")
+    for member in members:
+        member.target_mean.fill_(300)  # type: ignore[operator,union-attr]
+        member.target_std.fill_(40)  # type: ignore[operator,union-attr]
     model = Ensemble(members, ["mse"] * 3, WEIGHTS).eval()
     inputs = torch.randn(9, 6)
     outputs = [weight * member(inputs) for member, weight in zip(members, WEIGHTS, strict=True)]
@@ -51,12 +53,13 @@ def test_a_regression_is_the_mean_in_the_targets_units() -> None:
     assert model(inputs).shape == (9, 1)
     torch.testing.assert_close(model(inputs), expected)
     torch.testing.assert_close(export(model)(inputs), expected)
-    assert float(model.target_std) == 40
+    errors = model.compute_target_errors(torch.tensor([380.0]), torch.tensor([300.0]))
+    assert errors.tolist() == [2]
 
 
 def test_probabilities_near_0_stay_finite() -> None:
     members = make_members(3)
-    model = Ensemble(members, get_args(Loss), WEIGHTS).eval()
+    model = Ensemble(members, LOSSES, WEIGHTS).eval()
     assert torch.isfinite(model(torch.full((2, 6), 1e4))).all()
 
 

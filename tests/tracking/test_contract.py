@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from harness.errors import Refused, StoreError
 from harness.results import EpochMetrics, TrialFailure, TrialResult
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
+from harness.tracking.mlflow.local_tracker import LocalTracker
 from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.outbox import OutboxTracker
 from harness.tracking.predictions import Predictions
@@ -54,6 +55,13 @@ def make_sqlite(folder: Path) -> Callable[[], Tracker]:
     return lambda: MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
 
 
+def make_local(folder: Path) -> Callable[[], Tracker]:
+    """MLflow writes, and what it wrote is read without it."""
+    uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
+    MlflowTracker(uri, artifacts)
+    return lambda: cast("Tracker", LocalTracker(uri, folder / "mlflow.db", artifacts))
+
+
 def make_outbox(folder: Path) -> Callable[[], Tracker]:
     """One driver's outbox, whose reads wait for its writes; a new one after an error."""
     connect, last = make_sqlite(folder), list[OutboxTracker]()
@@ -72,8 +80,8 @@ def make_outbox(folder: Path) -> Callable[[], Tracker]:
 
 @pytest.fixture(
     scope="module",
-    params=[make_memory, make_sqlite, make_outbox],
-    ids=["memory", "mlflow-sqlite", "outbox"],
+    params=[make_memory, make_sqlite, make_local, make_outbox],
+    ids=["memory", "mlflow-sqlite", "local", "outbox"],
 )
 def reopen(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

@@ -7,6 +7,10 @@
                                   predictions.npy, weights.safetensors
 
 tracker         the Tracker: writes
+local_tracker   the reads of a local database without mlflow, which takes 3 s to import
+local_store     a local database, read with sqlite3
+local_entities  its rows, with the fields of MLflow's entities
+local_errors    which of its errors are temporary
 reads           the reads of the Tracker
 reader          read studies and trials
 raw_reader      read everything of a study, unchecked, for `harness doctor`
@@ -24,6 +28,8 @@ points          metrics as MLflow's points
 naming          the names of metrics, tags and parameters
 saved_view      the saved view of a study in MLflow's UI
 ui_app          MLflow's server with the UI's defaults for model training
+model_lookup    find registered models
+base_store      what the reads of every store share
 client          an MLflow client whose errors are one line and that finds runs by uid
 environment     MLflow's process-wide settings
 error_mapping   errors of one line, and whether a retry may succeed

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking._tracking_service import utils as tracking_utils
-from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.uri import is_local_uri
 
-from harness.errors import StoreError, Unavailable
+from harness.errors import StoreError
 from harness.system.addresses import describe_store
+from harness.tracking.mlflow.base_store import (
+    ACTIVE_ONLY,
+    READER_THREADS,
+    BaseStore,
+    pause_garbage_collection,
+)
 from harness.tracking.mlflow.error_mapping import (
     CLIENT_ERRORS,
     map_error,
@@ -36,27 +41,15 @@ MAX_METRICS_PER_CALL, MAX_TAGS_PER_CALL = 800, 100
 """MLflow's limits for one log_batch: 1,000 entities, of them 100 tags and 100 parameters."""
 
 
-@contextmanager
-def pause_garbage_collection() -> Iterator[None]:
-    """Pause Python's garbage collector while hundreds of thousands of objects are created.
+class Store(BaseStore):
+    """A tracking store that MLflow's client reads and writes, local or behind a server."""
 
-    The collector scans all of them again and again, and takes longer than everything else.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-class Store:
-    """A tracking store, local or behind a server. Callers wrap their calls in `map_errors()`."""
+    client: MlflowClient
+    file_errors = (MlflowException, OSError)
 
     def __init__(self, uri: str) -> None:
         """Create a missing local database; does not connect to a server."""
-        self.uri = uri
+        super().__init__(uri)
         with self.map_errors():
             try:
                 create_database(uri)
@@ -67,7 +60,6 @@ class Store:
                 why = mask_secrets(str(error), uri)
                 address = describe_store(uri)
                 raise StoreError(f"the address {address} cannot be used ({why})") from None
-        self._run_ids: dict[str, str] = {}
 
     @contextmanager
     def map_errors(self) -> Iterator[None]:
@@ -81,33 +73,6 @@ class Store:
             is_secret = reveals_secrets(error, self.uri)
             raise map_error(error, self.uri) from None if is_secret else error
 
-    def remember_run(self, uid: str, run_id: str) -> str:
-        """Remember the id of a new run, and return it."""
-        if not run_id:  # MLflow's client returns this for an empty answer
-            raise Unavailable(f"MLflow at {describe_store(self.uri)}: the response is empty")
-        self._run_ids[uid] = run_id
-        return run_id
-
-    def find_run_id(self, uid: str, experiment_id: str) -> str | None:
-        """Return the id of the run with a uid, which another process may have created."""
-        if uid not in self._run_ids:
-            with self.map_errors():
-                runs = self.client.search_runs([experiment_id], f"tags.`harness.uid` = '{uid}'")
-            if not runs:
-                return None
-            self.remember_run(uid, self._choose_run(runs).info.run_id)
-        return self._run_ids[uid]
-
-    def find_study_runs(self, uid: str) -> list[Run]:
-        """Return the study runs with a uid, in whatever experiment they are."""
-        experiments = [each.experiment_id for each in self.client.search_experiments()]
-        query = f"tags.`harness.uid` = '{uid}' AND tags.`harness.kind` = 'study'"
-        return self.search_runs(experiments, query)
-
-    def list_runs(self, experiment_id: str, kind: str) -> list[Run]:
-        """Return all runs of a kind, one of each uid."""
-        return [self._choose_run(runs) for runs in self._group_by_uid(experiment_id, kind).values()]
-
     def delete_duplicate_runs(self, experiment_id: str, study: str) -> None:
         """Delete a study's extra runs: a request that timed out and was retried created them."""
         for kind in ("study", "trial", "confirm", "confirmation"):
@@ -120,7 +85,7 @@ class Store:
                         self.client.delete_run(run.info.run_id)
 
     def search_runs(
-        self, experiment_ids: Sequence[str], query: str = "", view: int = ViewType.ACTIVE_ONLY
+        self, experiment_ids: Sequence[str], query: str = "", view: int = ACTIVE_ONLY
     ) -> list[Run]:
         """Return all runs that match a query, page by page."""
         runs: list[Run] = []
@@ -135,20 +100,27 @@ class Store:
                 if not token:
                     return runs
 
-    def _choose_run(self, runs: Sequence[Run]) -> Run:
-        """Return the run that this process writes to, else the one with the most content."""
-        written = self._run_ids.get(runs[0].data.tags["harness.uid"])
-        mine = [run for run in runs if run.info.run_id == written]
-        return max(
-            mine or runs,
-            key=lambda run: (len(run.data.params), len(run.data.metrics), len(run.data.tags)),
-        )
+    def read_curves(self, runs: Sequence[Run], keys: Sequence[str]) -> list[tuple[str, Metric]]:
+        """MlflowClient reads one metric of one run at a time.
 
-    def _group_by_uid(self, experiment_id: str, kind: str) -> dict[str, list[Run]]:
-        groups: dict[str, list[Run]] = {}
-        for run in self.search_runs([experiment_id], f"tags.`harness.kind` = '{kind}'"):
-            groups.setdefault(run.data.tags.get("harness.uid", ""), []).append(run)
-        return groups
+        A database is read for all runs at once, and a server by several threads.
+        """
+        tracking = self.client._tracking_client.store
+        if hasattr(tracking, "get_metric_history_bulk"):
+            ids = [run.info.run_id for run in runs]
+            return [
+                (metric.run_id, metric)
+                for key in keys
+                for metric in tracking.get_metric_history_bulk(ids, key, 2**31 - 1)
+            ]
+        pairs = [(run.info.run_id, key) for run in runs for key in run.data.metrics if key in keys]
+
+        def read_history(pair: tuple[str, str]) -> list[Metric]:
+            return list(self.client.get_metric_history(*pair))
+
+        with ThreadPoolExecutor(READER_THREADS) as pool:
+            histories = zip(pairs, pool.map(read_history, pairs), strict=True)
+            return [(run_id, metric) for (run_id, _), metrics in histories for metric in metrics]
 
     def create_run(
         self, experiment_id: str, uid: str, name: str, tags: Mapping[str, str], at: int | None
@@ -177,21 +149,6 @@ class Store:
             self.client.log_batch(
                 run_id, metrics[many], params[few], run_tags[few], synchronous=True
             )
-
-    def read_artifact(self, run: Run, path: str) -> bytes:
-        """Read a file of a run from its folder: MlflowClient would look the run up twice more."""
-        return self.read_artifact_at(run.info.artifact_uri, path)
-
-    def read_artifact_at(self, address: str, path: str) -> bytes:
-        """Read a file by the address of its run's folder."""
-        if is_local_uri(address):  # type: ignore[no-untyped-call]
-            return Path(local_file_uri_to_path(address), path).read_bytes()  # type: ignore[no-untyped-call]
-        repository = get_artifact_repository(address, tracking_uri=self.uri)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "file"
-            # All repositories have this method; download_artifacts first checks for a folder.
-            repository._download_file(path, str(file))  # type: ignore[no-untyped-call]
-            return file.read_bytes()
 
     def log_file(self, run_id: str, name: str, content: bytes) -> None:
         """Write a file of a run, and its SHA-256 as a tag."""

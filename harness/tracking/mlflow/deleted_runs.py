@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from mlflow.entities import Run, ViewType
+from typing import TYPE_CHECKING
 
 from harness.errors import StudyError
-from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.base_store import DELETED_ONLY, BaseStore
 from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.types import CONFIRM_INFIX
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
-def find_deleted_runs(store: Store, experiment_id: str, uid: str = "") -> dict[str, Run]:
+
+def find_deleted_runs(store: BaseStore, experiment_id: str, uid: str = "") -> dict[str, Run]:
     """Return the deleted runs of an experiment, or of one study in it, by uid.
 
     A deleted duplicate of a run that is still there is not among them.
@@ -18,7 +21,7 @@ def find_deleted_runs(store: Store, experiment_id: str, uid: str = "") -> dict[s
     query = f"tags.`harness.uid` LIKE '{uid}%'"
     deleted = {
         run.data.tags[UID_TAG]: run
-        for run in store.search_runs([experiment_id], query, ViewType.DELETED_ONLY)
+        for run in store.search_runs([experiment_id], query, DELETED_ONLY)
         if run.data.tags.get("harness.kind") in ("study", "trial", "confirm")
     }
     if not deleted:
@@ -28,12 +31,12 @@ def find_deleted_runs(store: Store, experiment_id: str, uid: str = "") -> dict[s
     return {each: run for each, run in deleted.items() if each not in there}
 
 
-def find_deleted_studies(store: Store, experiment_id: str, uid: str = "") -> list[str]:
+def find_deleted_studies(store: BaseStore, experiment_id: str, uid: str = "") -> list[str]:
     """Return the uids of the studies, or of one study, whose parent runs were deleted."""
     return [each for each in find_deleted_runs(store, experiment_id, uid) if "/" not in each]
 
 
-def describe_deleted(store: Store, experiment_id: str, uid: str) -> tuple[str, ...]:
+def describe_deleted(store: BaseStore, experiment_id: str, uid: str) -> tuple[str, ...]:
     """Return the trials and confirmation runs whose runs were deleted in MLflow.
 
     Without the interrupted ones, which count as nothing: their retries have the results.

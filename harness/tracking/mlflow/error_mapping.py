@@ -42,6 +42,7 @@ from urllib3.exceptions import MaxRetryError
 from harness.errors import Refused, StoreError, Unavailable, mask_credentials
 from harness.system.addresses import describe_store
 from harness.system.proxies import Proxy, find_proxy
+from harness.tracking.mlflow.local_errors import is_temporary_os, is_temporary_sqlite
 
 CLIENT_ERRORS = (MlflowException, SQLAlchemyError, OSError, ImportError)
 """What MLflow's client raises when the store fails; requests' errors are OSErrors."""
@@ -50,15 +51,6 @@ RESPONSE_PATTERN = re.compile(
     r"|too many (?P<many>\d{3}) error responses",
     re.DOTALL,
 )
-TEMPORARY_ERRNO = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EINTR, errno.EBUSY, errno.ETIMEDOUT),
-    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE),
-    *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-}
-TEMPORARY_SQLITE = {
-    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL),
-    *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT),
-}
 TEMPORARY_SQLSTATE = ("08", "40", "53", "55P03", "57P")
 """Connection, serialization and deadlock, resources, locks, shutdown and start of the server."""
 TEMPORARY_MYSQL = {1040, 1205, 1213, 2002, 2003, 2006, 2013}
@@ -177,10 +169,7 @@ def _classify(error: BaseException) -> tuple[bool, str]:
     if isinstance(error, requests.RequestException):
         return _classify_connection(error)
     if isinstance(error, OSError):
-        is_temporary = error.errno in TEMPORARY_ERRNO or isinstance(
-            error, TimeoutError | ConnectionError
-        )
-        return is_temporary, str(error)
+        return is_temporary_os(error), str(error)
     return isinstance(error, PoolTimeout), str(error)
 
 
@@ -270,8 +259,7 @@ def _classify_database(error: DBAPIError) -> tuple[bool, str]:
     inner = error.orig
     reason = str(inner)
     if isinstance(inner, sqlite3.Error):
-        # The low byte is the error, the others are details.
-        return getattr(inner, "sqlite_errorcode", 0) & 0xFF in TEMPORARY_SQLITE, reason
+        return is_temporary_sqlite(inner), reason
     state = getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None)
     if state:
         return str(state).startswith(TEMPORARY_SQLSTATE), reason

@@ -75,6 +75,13 @@ def find_experiment(store: Store, record: StudyRecord, artifacts: Path | None) -
     return experiment
 
 
+def check_name(store: Store, record: StudyRecord, artifacts: Path | None) -> NameHolder:
+    """Return who holds the study's name. Raises StudyError if another study does."""
+    with store.map_errors():
+        experiment = find_experiment(store, record, artifacts)
+        return read_holder(store, experiment) if experiment else NameHolder()
+
+
 def claim_experiment(store: Store, experiment_id: str, record: StudyRecord, run_id: str) -> None:
     """Mark an experiment that harness did not create as the study's, after its run was created.
 

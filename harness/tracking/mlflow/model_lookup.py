@@ -1,12 +1,16 @@
-"""Find registered models, and the runs whose weights they have."""
+"""Find registered models by their runs, and runs by their models. Nothing here imports mlflow."""
 
 from __future__ import annotations
 
-from mlflow.entities import LoggedModelOutput, Run
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING
 
 from harness.errors import StoreError, Unavailable
-from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.base_store import BaseStore
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModelOutput, Run
+
+    from harness.tracking.mlflow.client import Store
 
 ENSEMBLE_TAG = "harness.ensemble"
 """On an ensemble's model and version: what determines it. Others have `harness.trial_run`."""
@@ -17,8 +21,8 @@ def latest_model_id(store: Store, run: Run) -> str | None:
     for model in sorted(list_logged_models(run), key=lambda model: -model.step):
         try:
             tags = store.client.get_logged_model(model.model_id).tags
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
                 raise
             continue  # deleted, as its driver died before it was registered
         if ENSEMBLE_TAG not in tags:
@@ -26,7 +30,12 @@ def latest_model_id(store: Store, run: Run) -> str | None:
     return None
 
 
-def find_model(store: Store, run_id: str) -> str | None:
+def list_logged_models(run: Run) -> list[LoggedModelOutput]:
+    """Return the models that were logged on a run."""
+    return run.outputs.model_outputs if run.outputs else []
+
+
+def find_model(store: BaseStore, run_id: str) -> str | None:
     """Return the address of the model with the weights of a run; None if there is none."""
     with store.map_errors():
         versions = store.client.search_model_versions(f"tags.`harness.trial_run` = '{run_id}'")
@@ -37,7 +46,7 @@ def find_model(store: Store, run_id: str) -> str | None:
     return f"models:/{versions[0].name}/{versions[0].version}" if versions else None
 
 
-def find_model_run(store: Store, address: str) -> str | None:
+def find_model_run(store: BaseStore, address: str) -> str | None:
     """Return the run whose weights the model at `address` has; None if harness did not log it."""
     path, client = address.removeprefix("models:/"), store.client
     try:
@@ -51,12 +60,8 @@ def find_model_run(store: Store, address: str) -> str | None:
             else:
                 tags = client.get_logged_model(path).tags
     except StoreError as error:
-        if isinstance(error.__cause__, MlflowException) and not isinstance(error, Unavailable):
+        if hasattr(error.__cause__, "error_code") and not isinstance(error, Unavailable):
             return None
         raise
-    return tags.get("harness.trial_run")
-
-
-def list_logged_models(run: Run) -> list[LoggedModelOutput]:
-    """Return the models that were logged on a run."""
-    return run.outputs.model_outputs if run.outputs else []
+    run: str | None = tags.get("harness.trial_run")
+    return run

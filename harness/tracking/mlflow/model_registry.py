@@ -21,7 +21,6 @@ from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
 from harness.tracking.mlflow.model_lookup import ENSEMBLE_TAG, list_logged_models
 from harness.tracking.mlflow.naming import MAX_DESCRIPTION_LENGTH, shorten
-from harness.tracking.mlflow.table_flavor import TableFlavor
 from harness.tracking.types import CONFIRM_INFIX
 
 CHAMPION_PREFIX = "★ "
@@ -143,7 +142,10 @@ def _log_model(
     params: dict[str, str] | None = None,
 ) -> str:
     """Export and log the model; return its address by id. Needs `_set_global_store`."""
+    import mlflow.pytorch  # imports torch, which no other write needs
     import torch
+
+    from harness.tracking.mlflow.table_flavor import TableFlavor
 
     signature = ModelSignature(
         Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),

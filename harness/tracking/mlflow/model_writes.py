@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
@@ -18,8 +17,10 @@ from harness.tracking.types import RunRecord
 class ModelWrites(MlflowReads):
     """The methods of Tracker that log the champion and the ensemble."""
 
-    def __init__(self, store: Store, artifacts: Path | None) -> None:
-        super().__init__(store, artifacts)
+    _store: Store
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
         self._classes: tuple[str, ...] = ()
         self._parent = ""
         """The study's run id; empty for `train`, whose run has no parent."""

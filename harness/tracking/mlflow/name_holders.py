@@ -1,7 +1,7 @@
 """Who holds a study's name in the store: the studies of an experiment, and where they were run.
 
 A uid is in the experiment's tag, or in the study runs of records that are older than the tag.
-Nothing here imports mlflow before it asks the store.
+Nothing here imports mlflow.
 """
 
 from __future__ import annotations
@@ -13,28 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.system.addresses import format_read_only_uri
+from harness.tracking.mlflow.base_store import ALL, BaseStore
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.types import ORIGIN_FACTS
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
-    from harness.tracking.mlflow.client import Store
-
 UID_TAG = "harness.uid"
 
 
-def read_holder(store: Store, experiment: Experiment) -> NameHolder:
+def read_holder(store: BaseStore, experiment: Experiment) -> NameHolder:
     """Return the studies of an experiment."""
     return read_holders(store, [experiment])[str(experiment.experiment_id)]
 
 
-def read_holders(store: Store, experiments: Sequence[Experiment]) -> dict[str, NameHolder]:
+def read_holders(store: BaseStore, experiments: Sequence[Experiment]) -> dict[str, NameHolder]:
     """Return the studies of each experiment by its id; runs that were deleted count too."""
-    from mlflow.entities import ViewType
-
     runs: dict[str, list[Run]] = {str(each.experiment_id): [] for each in experiments}
-    for run in store.search_runs(list(runs), "tags.`harness.kind` = 'study'", ViewType.ALL):
+    for run in store.search_runs(list(runs), "tags.`harness.kind` = 'study'", ALL):
         if UID_TAG in run.data.tags:
             runs[str(run.info.experiment_id)].append(run)
     return {str(each.experiment_id): _build_holder(each, runs) for each in experiments}

@@ -47,6 +47,8 @@ MAX_RUN_NAME_LENGTH = 240
 """MLflow's limit is 250; the champion's name gets a star in front."""
 MAX_CLASS_PART_LENGTH = 200
 """MLflow's limit for the name of a metric is 250."""
+NOTE = "mlflow.note.content"
+"""MLflow shows this tag as markdown."""
 CLASSES_TAG, DEFINITION_TAG = "harness.classes", "harness.definition"
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sqlite3
 import tempfile
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import safetensors
-from mlflow.entities import Metric, Param, Run, ViewType
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.uri import is_local_uri
 
 from harness.results import EpochMetrics
 from harness.system.addresses import (
@@ -30,10 +28,15 @@ from harness.system.addresses import (
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE
 from harness.tracking.mlflow import naming
 from harness.tracking.mlflow.artifact_locations import find_old_folders, update_locations
-from harness.tracking.mlflow.client import Store, pause_garbage_collection
+from harness.tracking.mlflow.base_store import (
+    ALL,
+    READER_THREADS,
+    BaseStore,
+    pause_garbage_collection,
+)
+from harness.tracking.mlflow.local_store import LocalStore, can_read
 from harness.tracking.mlflow.model_lookup import ENSEMBLE_TAG
 from harness.tracking.mlflow.name_holders import read_holders
-from harness.tracking.mlflow.reader import READER_THREADS
 from harness.tracking.name_holder import NameHolder
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE
 from harness.tracking.raw_types import (
@@ -48,6 +51,11 @@ from harness.tracking.raw_types import (
     Status,
     StoredFile,
 )
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from harness.tracking.mlflow.client import Store
 
 KEPT_FILES = (
     TEST_PREDICTIONS_FILE,
@@ -70,8 +78,21 @@ class MlflowRawReader:
         if path is not None and writing:
             update_locations(path, artifacts)
         if path is not None and not writing:
-            uri = self._read_only_uri(path, artifacts)
+            path = self._find_readable(path, artifacts)
+            uri = format_sqlite_uri(path)
+        if path is not None and not writing and can_read(path):
+            self._store: BaseStore = LocalStore(uri, path, is_read_only=True)
+            return
+        from harness.tracking.mlflow.client import Store
+
+        if path is not None and not writing:
+            uri = format_read_only_sqlite_uri(path)
         self._store = Store(uri)
+
+    @property
+    def _writer(self) -> Store:
+        """The store, which was opened with `writing`."""
+        return cast("Store", self._store)
 
     def read_study(self, name: str, uid: str, model: str) -> RawStudy | None:
         client = self._store.client
@@ -106,22 +127,22 @@ class MlflowRawReader:
 
     def read_holders(self) -> dict[str, NameHolder]:
         with self._store.map_errors():
-            experiments = self._store.client.search_experiments(ViewType.ALL)
+            experiments = self._store.client.search_experiments(ALL)
             holders = read_holders(self._store, experiments)
             by_name = {each.name: holders[str(each.experiment_id)] for each in experiments}
             return {name: holder for name, holder in by_name.items() if holder.uids}
 
     def restore_study(self, experiment_id: str) -> None:
         with self._store.map_errors():
-            self._store.client.restore_experiment(experiment_id)
+            self._writer.client.restore_experiment(experiment_id)
 
     def restore_run(self, run_id: str) -> None:
         with self._store.map_errors():
-            self._store.client.restore_run(run_id)
+            self._writer.client.restore_run(run_id)
 
     def delete_run(self, run_id: str) -> None:
         with self._store.map_errors():
-            self._store.client.delete_run(run_id)
+            self._writer.client.delete_run(run_id)
 
     def create_run(
         self,
@@ -131,63 +152,65 @@ class MlflowRawReader:
         params: Mapping[str, str],
         started: int,
     ) -> str:
+        from mlflow.entities import Param
+
         with self._store.map_errors():
             uid = tags["harness.uid"]
-            run_id = self._store.create_run(experiment_id, uid, name, tags, started)
-            self._store.log(run_id, params=[Param(key, value) for key, value in params.items()])
+            run_id = self._writer.create_run(experiment_id, uid, name, tags, started)
+            self._writer.log(run_id, params=[Param(key, value) for key, value in params.items()])
             return run_id
 
     def end_run(
         self, run_id: str, status: Status | None, tags: Mapping[str, str], ended: int | None = None
     ) -> None:
         with self._store.map_errors():
-            self._store.log(run_id, tags=tags)
+            self._writer.log(run_id, tags=tags)
             if status is not None:
-                self._store.client.set_terminated(run_id, status, ended)
+                self._writer.client.set_terminated(run_id, status, ended)
 
     def add_points(self, run_id: str, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
         metrics = [Metric(point.key, point.value, point.time, point.step) for point in points]
         with self._store.map_errors():
-            self._store.log(run_id, metrics)
+            self._writer.log(run_id, metrics)
 
     def write_file(self, run_id: str, name: str, content: bytes) -> None:
         with self._store.map_errors():
-            self._store.log_file(run_id, name, content)
+            self._writer.log_file(run_id, name, content)
             digest = hashlib.sha256(content).hexdigest()
-            self._store.client.set_tag(run_id, f"{DIGEST_TAG}{name}", digest)
+            self._writer.client.set_tag(run_id, f"{DIGEST_TAG}{name}", digest)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         with self._store.map_errors():
-            self._store.client.set_registered_model_alias(name, alias, version)
+            self._writer.client.set_registered_model_alias(name, alias, version)
 
-    def _read_only_uri(self, path: Path, artifacts: Path) -> str:
-        """Return an address that opens the SQLite file read-only, or a copy of it."""
+    def _find_readable(self, path: Path, artifacts: Path) -> Path:
+        """Return the SQLite file, or a copy of it where a read would have to write."""
         journal = Path(f"{path}-journal")
         if not journal.exists() and not find_old_folders(path, artifacts):
-            return format_read_only_sqlite_uri(path)
+            return path
         folder = tempfile.mkdtemp()
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         for file in filter(Path.exists, (path, journal)):
             shutil.copy(file, folder)
         copy = Path(folder, path.name)
         update_locations(copy, artifacts, path)
-        return format_sqlite_uri(copy)
+        with closing(sqlite3.connect(copy)) as connection:  # rolls back what a dead driver left
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()
+        return copy
 
     def _search_runs(self, experiment_ids: Sequence[str], query: str = "") -> list[Run]:
         """Return the matching runs, deleted ones too."""
-        return self._store.search_runs(experiment_ids, query, ViewType.ALL)
+        return self._store.search_runs(experiment_ids, query, ALL)
 
     def _list_experiment_ids(self) -> list[str]:
         """Return the ids of all experiments, of deleted ones too."""
-        experiments = self._store.client.search_experiments(ViewType.ALL)
+        experiments = self._store.client.search_experiments(ALL)
         return [str(experiment.experiment_id) for experiment in experiments]
 
     def _read_points(self, runs: Sequence[Run]) -> dict[str, tuple[Point, ...]]:
-        """Return by run id all points of the learning curves, and the last one of other metrics.
-
-        MlflowClient reads one metric of one run at a time. A database is read for all runs at
-        once, and a server by several threads.
-        """
+        """Return by run id all points of the learning curves, and the last one of other metrics."""
         curves = naming.curve_metrics(
             EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))
         )
@@ -197,34 +220,12 @@ class MlflowRawReader:
             ]
             for run in runs
         }
-        tracking = self._store.client._tracking_client.store
-        if hasattr(tracking, "get_metric_history_bulk"):
-            ids = [run.info.run_id for run in runs]
-            for key in curves:
-                for metric in tracking.get_metric_history_bulk(ids, key, 2**31 - 1):
-                    points_by_run[metric.run_id].append(_build_point(metric))
-        else:
-            pairs = [
-                (run.info.run_id, key) for run in runs for key in run.data.metrics if key in curves
-            ]
-
-            def read_history(pair: tuple[str, str]) -> list[Metric]:
-                return list(self._store.client.get_metric_history(*pair))
-
-            with ThreadPoolExecutor(READER_THREADS) as pool:
-                for (run_id, _), metrics in zip(pairs, pool.map(read_history, pairs), strict=True):
-                    points_by_run[run_id] += map(_build_point, metrics)
+        for run_id, metric in self._store.read_curves(runs, list(curves)):
+            points_by_run[run_id].append(_build_point(metric))
         return {run_id: tuple(sorted(points)) for run_id, points in points_by_run.items()}
 
     def _read_files(self, run: Run) -> dict[str, StoredFile]:
-        address = run.info.artifact_uri
-        if is_local_uri(address):  # type: ignore[no-untyped-call]
-            # MLflow's own list fails if one file cannot be read.
-            files = Path(local_file_uri_to_path(address)).glob("*")  # type: ignore[no-untyped-call]
-            names = [file.name for file in files if not file.is_dir()]
-        else:
-            repository = get_artifact_repository(address, tracking_uri=self._store.uri)
-            names = [file.path for file in repository.list_artifacts() if not file.is_dir]
+        names = self._store.list_files(run.info.artifact_uri)
         return {name: self._read_file(run, name) for name in names}
 
     def _read_file(self, run: Run, name: str) -> StoredFile:
@@ -261,10 +262,7 @@ class MlflowRawReader:
         try:
             with self._store.map_errors():
                 model = self._store.client.get_logged_model(source.removeprefix("models:/"))
-                repository = get_artifact_repository(
-                    model.artifact_location, tracking_uri=self._store.uri
-                )
-                names = {file.path for file in repository.list_artifacts()}
+                names = set(self._store.list_names(model.artifact_location))
         except Exception as error:
             return str(error)
         missing = sorted({"MLmodel", "data"} - names)

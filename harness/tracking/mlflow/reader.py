@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import cast
-
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import StoreError, StudyError, Unavailable
 from harness.tracking.mlflow import saved_view
-from harness.tracking.mlflow.client import Store, pause_garbage_collection
+from harness.tracking.mlflow.base_store import (
+    READER_THREADS,
+    UNKNOWN_CODES,
+    BaseStore,
+    pause_garbage_collection,
+)
 from harness.tracking.mlflow.deleted_runs import (
     build_deleted_error,
     describe_deleted,
@@ -35,8 +37,9 @@ from harness.tracking.types import (
     StudyRun,
 )
 
-READER_THREADS = 8
-"""Files read at the same time: each file of a server takes a round trip."""
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 NON_FACT_TAGS = (
     *("kind", "uid", "classes", "definition", "state", "reason"),
     *("number", "attempt", "spec", "worker", "sha256", "environment", "replay"),
@@ -44,7 +47,7 @@ NON_FACT_TAGS = (
 """The tags `harness.*` that are not facts of a study: they have fields of their own."""
 
 
-def read_study(store: Store, name: str, uid: str = "") -> StudyRun | None:
+def read_study(store: BaseStore, name: str, uid: str = "") -> StudyRun | None:
     """Return a study with its trials' learning curves, which are in one file a run.
 
     With a `uid`, it is found under any name. Raises StudyError if two studies have the name, or if
@@ -83,7 +86,7 @@ def _format_time(run: Run) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(run.info.start_time / 1000))
 
 
-def list_experiments(store: Store) -> dict[str, str]:
+def list_experiments(store: BaseStore) -> dict[str, str]:
     """Return the ids of the experiments with our saved view by name, the one used last first."""
     with store.map_errors():
         experiments = store.client.search_experiments(order_by=["last_update_time DESC"])
@@ -91,7 +94,7 @@ def list_experiments(store: Store) -> dict[str, str]:
         return {each.name: str(each.experiment_id) for each in experiments if view_tag in each.tags}
 
 
-def list_studies(store: Store, skip: Callable[[str, str], None]) -> list[StudyRun]:
+def list_studies(store: BaseStore, skip: Callable[[str, str], None]) -> list[StudyRun]:
     """Return every study that can be read, its trials without learning curves.
 
     `skip` is called with the name of each other study, and the reason.
@@ -122,14 +125,14 @@ def list_studies(store: Store, skip: Callable[[str, str], None]) -> list[StudyRu
     return studies
 
 
-def _read_without_curves(store: Store, name: str, parent: Run) -> StudyRun:
+def _read_without_curves(store: BaseStore, name: str, parent: Run) -> StudyRun:
     # As with curves: of settings with equal scores, the one of the earlier trial is the champion.
     trials = sorted(map(parse_tags, _trial_runs(store, parent)), key=lambda run: run.number)
     runs = _confirmation_runs(store, parent) if _has_confirmation(parent) else []
     return _build_study(store, name, parent, trials, [parse_tags(run) for run in runs])
 
 
-def _read_with_curves(store: Store, name: str, parent: Run) -> StudyRun:
+def _read_with_curves(store: BaseStore, name: str, parent: Run) -> StudyRun:
     runs, confirmations = _trial_runs(store, parent), _confirmation_runs(store, parent)
     with pause_garbage_collection(), ThreadPoolExecutor(READER_THREADS) as pool:
         records = list(pool.map(partial(read_record, store), [*runs, *confirmations]))
@@ -137,7 +140,7 @@ def _read_with_curves(store: Store, name: str, parent: Run) -> StudyRun:
     return _build_study(store, name, parent, trials, records[len(runs) :])
 
 
-def _trial_runs(store: Store, parent: Run) -> list[Run]:
+def _trial_runs(store: BaseStore, parent: Run) -> list[Run]:
     return [
         run
         for run in store.list_runs(parent.info.experiment_id, "trial")
@@ -145,7 +148,7 @@ def _trial_runs(store: Store, parent: Run) -> list[Run]:
     ]
 
 
-def _confirmation_runs(store: Store, parent: Run) -> list[Run]:
+def _confirmation_runs(store: BaseStore, parent: Run) -> list[Run]:
     """Return the confirmation runs of a study's best trials."""
     prefix = parent.data.tags[UID_TAG] + CONFIRM_INFIX
     return [
@@ -160,7 +163,7 @@ def _has_confirmation(parent: Run) -> bool:
 
 
 def _build_study(
-    store: Store,
+    store: BaseStore,
     name: str,
     parent: Run,
     trials: Sequence[RunRecord],
@@ -195,20 +198,20 @@ def _build_study(
     )
 
 
-def read_readings(store: Store, run: Run) -> tuple[TestReading, ...]:
+def read_readings(store: BaseStore, run: Run) -> tuple[TestReading, ...]:
     """Return all recorded results on the test set, the oldest first."""
     stored = read_file(store, run.info.run_id, READINGS_FILE)
     with damage_as_store_error(f"{READINGS_FILE} of run {run.info.run_id}"):
         return tuple(TestReading.from_dict(values) for values in json.loads(stored or "[]"))
 
 
-def read_run(store: Store, run_id: str) -> StudyRun | None:
+def read_run(store: BaseStore, run_id: str) -> StudyRun | None:
     """Return the study of a run; None for an unknown id or a run that harness did not write."""
     try:
         with store.map_errors():
             run = store.client.get_run(run_id)
     except StoreError as error:
-        if isinstance(error.__cause__, MlflowException) and _is_unknown_run(error.__cause__):
+        if getattr(error.__cause__, "error_code", "") in UNKNOWN_CODES:
             return None
         raise
     kind = run.data.tags.get("harness.kind")
@@ -228,7 +231,7 @@ def read_run(store: Store, run_id: str) -> StudyRun | None:
         return _build_study(store, name, parent, records)
 
 
-def read_file(store: Store, run_id: str, name: str) -> bytes | None:
+def read_file(store: BaseStore, run_id: str, name: str) -> bytes | None:
     """Return a file of a run; None if it has no file of that name."""
     with store.map_errors():
         run = store.client.get_run(run_id)
@@ -237,7 +240,7 @@ def read_file(store: Store, run_id: str, name: str) -> bytes | None:
         return store.read_artifact(run, name)
 
 
-def read_files(store: Store, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
+def read_files(store: BaseStore, run_ids: Sequence[str], name: str) -> dict[str, bytes]:
     """Return a file of many runs of one experiment.
 
     Looking up every run would take longer than everything else. The files of an experiment's runs
@@ -250,14 +253,10 @@ def read_files(store: Store, run_ids: Sequence[str], name: str) -> dict[str, byt
         address = store.client.get_run(first).info.artifact_uri
 
         def read(run_id: str) -> bytes | None:
-            with suppress(MlflowException, OSError):
+            with suppress(*store.file_errors):
                 return store.read_artifact_at(address.replace(first, run_id), name)
             return read_file(store, run_id, name)
 
         with ThreadPoolExecutor(READER_THREADS) as pool:
             files = zip(run_ids, pool.map(read, run_ids), strict=True)
             return {run_id: content for run_id, content in files if content is not None}
-
-
-def _is_unknown_run(error: MlflowException) -> bool:
-    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

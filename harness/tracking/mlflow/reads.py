@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from harness.tracking.base import ignore
 from harness.tracking.mlflow import model_lookup, reader
-from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.experiments import find_experiment
-from harness.tracking.mlflow.name_holders import read_holder
-from harness.tracking.name_holder import NameHolder
-from harness.tracking.types import StudyRecord, StudyRun
+from harness.tracking.mlflow.base_store import BaseStore
+from harness.tracking.types import StudyRun
 
 
 class MlflowReads:
     """The methods of Tracker that only read."""
 
-    def __init__(self, store: Store, artifacts: Path | None) -> None:
-        self._store, self._artifacts = store, artifacts
+    _store: BaseStore
 
-    def check_name(self, record: StudyRecord) -> NameHolder:
-        with self._store.map_errors():
-            experiment = find_experiment(self._store, record, self._artifacts)
-            return read_holder(self._store, experiment) if experiment else NameHolder()
+    def __init__(self, store: BaseStore) -> None:
+        self._store = store
 
     def read_study(self, name: str, uid: str = "") -> StudyRun | None:
         return reader.read_study(self._store, name, uid)

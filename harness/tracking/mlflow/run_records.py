@@ -6,27 +6,27 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import cast
-
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import StoreError
-from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.base_store import BaseStore
 from harness.tracking.mlflow.name_holders import UID_TAG
 from harness.tracking.mlflow.naming import join_tags
 from harness.tracking.trial_document import parse_trial_document
 from harness.tracking.types import RunRecord, State, parse_split
 from harness.trial import TrialSpec
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
-def read_record(store: Store, run: Run) -> RunRecord:
+
+def read_record(store: BaseStore, run: Run) -> RunRecord:
     record = parse_tags(run)
     if record.state == "RUNNING":
         return record
     try:
         content = store.read_artifact(run, "trial.json")
-    except (MlflowException, OSError):
+    except store.file_errors:
         if record.state in ("COMPLETE", "PRUNED"):
             raise
         return record  # it ended before its first epoch, so it has no file

@@ -15,6 +15,14 @@ from harness.tracking.mlflow.naming import list_stale_parts
 from harness.tracking.types import CONFIRM_INFIX, SPLIT_TAG, StudyRecord
 from harness.trial import Trial
 
+STATUS = {
+    "COMPLETE": "FINISHED",
+    "PRUNED": "FINISHED",
+    "FAILED": "FAILED",
+    "INTERRUPTED": "KILLED",
+}
+"""MLflow's status of a run by its state."""
+
 
 def trial_tags(trial: Trial, is_single: bool) -> dict[str, str]:
     """Return the tags of a trial's run; `is_single` is for a run of `train` without a study."""

@@ -28,38 +28,35 @@ from harness.tracking.mlflow.naming import (
     CLASSES_TAG,
     DEFINITION_TAG,
     MAX_TAG_LENGTH,
+    NOTE,
     digest_tags,
     format_param,
     shorten,
 )
 from harness.tracking.mlflow.runs import (
+    STATUS,
     find_or_create_parent,
     find_or_create_study_run,
     trial_run_name,
     trial_tags,
 )
+from harness.tracking.name_holder import NameHolder
 from harness.tracking.raw_types import READINGS_FILE, STUDY_FILE, WEIGHTS_FILE, selection_file
 from harness.tracking.test_reading import TestReading
 from harness.tracking.trial_document import build_trial_document
 from harness.tracking.types import Curve, State, StudyRecord
 from harness.trial import Trial
 
-STATUS = {
-    "COMPLETE": "FINISHED",
-    "PRUNED": "FINISHED",
-    "FAILED": "FAILED",
-    "INTERRUPTED": "KILLED",
-}
-NOTE = "mlflow.note.content"
-"""MLflow shows this tag as markdown."""
-
 
 class MlflowTracker(ModelWrites):
     """Implements the Tracker protocol for an MLflow store."""
 
+    _store: Store
+
     def __init__(self, uri: str, artifacts: Path | None = None) -> None:
         """`artifacts` is the folder of a local store's files; None leaves it to the server."""
-        super().__init__(Store(uri), artifacts)
+        super().__init__(Store(uri))
+        self._artifacts = artifacts
         self._experiment_id = ""
         self._validation_labels = b""
         self._facts: dict[str, str] = {}
@@ -68,6 +65,9 @@ class MlflowTracker(ModelWrites):
         self._definition: dict[str, Any] = {}
         self._started: set[str] = set()
         """The uids of the runs whose parameters this process recorded."""
+
+    def check_name(self, record: StudyRecord) -> NameHolder:
+        return experiments.check_name(self._store, record, self._artifacts)
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
         self._remember_study(record)
@@ -183,8 +183,7 @@ class MlflowTracker(ModelWrites):
     def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
         content = json.dumps(selection, indent=1).encode()
         with self._store.map_errors():
-            name = selection_file(selection["hash"])
-            self._store.log_file(self.find_run_id(uid), name, content)
+            self._store.log_file(self.find_run_id(uid), selection_file(selection["hash"]), content)
 
     def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
         run_id = self.find_run_id(uid)
