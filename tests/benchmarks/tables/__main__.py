@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("--split", action="append", type=int, help="only this split")
     parser.add_argument("--method", action="append", help="only this method")
     parser.add_argument("--without", action="append", default=[], help="leave out this method")
-    parser.add_argument("--write", type=Path, help="page to write from the results")
+    parser.add_argument(
+        "--write", type=Path, help="page to write, and a CSV file beside it"
+    )
     options = parser.parse_args()
     if options.group:
         run(options)
@@ -55,6 +57,7 @@ def main() -> None:
 
         options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(format_page(options.results))
+        results.write_csv(results.read(options.results), options.write.with_suffix(".csv"))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -26,7 +26,8 @@ def prepare_for_trees(task: Task) -> tuple[pd.DataFrame, pd.DataFrame]:
         if name in texts:
             levels = sorted(train[name].dropna().astype(str).unique())
             for part in (train, test):
-                part[name] = pd.Categorical(part[name].astype(object), categories=levels)
+                known = part[name].astype(object).where(part[name].isin(levels))
+                part[name] = pd.Categorical(known, categories=levels)
         else:
             train[name], test[name] = train[name].astype(float), test[name].astype(float)
     return train, test

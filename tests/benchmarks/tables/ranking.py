@@ -26,9 +26,7 @@ class Standing:
     """The share of tables on which no method was better; a shared first place counts in parts."""
 
 
-def rank_methods(
-    values: Values, methods: Sequence[str], *, lowest_first: bool = True
-) -> np.ndarray:
+def rank_methods(values: Values, methods: Sequence[str], lowest_first: bool = True) -> np.ndarray:
     """Return ranks [tables, methods], 1 the best; methods with equal scores share the mean rank."""
     scores = np.array([[table[method] for method in methods] for table in values.values()])
     return np.asarray(rankdata(np.round(scores if lowest_first else -scores, 9), axis=1))

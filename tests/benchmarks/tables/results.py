@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ENVIRONMENT = "environment"
+SCORES = ("error", "log_loss", "auc", "rmse", "mae", "r2", "nrmse")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ def read(path: Path) -> list[Result]:
 def read_environments(path: Path) -> list[dict[str, Any]]:
     """Return what each run wrote about its machine and its packages."""
     return [record[ENVIRONMENT] for record in _read_lines(path) if ENVIRONMENT in record]
+
+
+def write_csv(results: Iterable[Result], path: Path) -> None:
+    """Write the scores and the seconds of each fit, without the settings."""
+    names = ("table", "split", "method", *SCORES, "cpu_seconds", "wall_seconds", "load")
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(vars(result) | result.scores for result in results)
 
 
 def check_splits(results: Iterable[Result]) -> None:
