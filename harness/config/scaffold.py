@@ -184,10 +184,11 @@ def _template_values(
     pruner = fields["pruner"].default
     return {
         **_class_values(prepared),
-        **_tabular_values(prepared),
+        **tabular_space.list_template_values(prepared),
         "color_images": f"{color_images:,}" if 0 < 2 * color_images < examples else "",
         "features": _join_names(files.columns),
         "objective": OBJECTIVES[files.task][0],
+        "other_objectives": OBJECTIVES[files.task][1:4],
         "samplers": [name for name in get_args(fields["sampler"].annotation) if name != "list"],
         "pruner": pruner,
         "other_pruners": [name for name in get_args(fields["pruner"].annotation) if name != pruner],
@@ -204,25 +205,6 @@ def _template_values(
         "augmentations": get_args(AugmentName),
         "is_small": is_small,
         "batch_sizes": batches or [max(1, examples // 2)],
-    }
-
-
-def _tabular_values(prepared: PreparedDataset) -> dict[str, Any]:
-    """The search of a table, with comments; that of the built-in network for other data."""
-    if prepared.table is None:
-        return {"trials": 50, "normalize": "", "tabular": None}
-    task, meanings = prepared.training.task, tabular_space.MEANINGS
-    tables = {
-        "train": tabular_space.build_train_table(task, prepared.sizes["train"]),
-        "space": tabular_space.build_space_table(),
-    }
-    return {
-        "trials": tabular_space.TRIALS,
-        "normalize": tabular_space.NORMALIZE,
-        "tabular": {
-            name: [(key, _to_toml(value), meanings.get(key, "")) for key, value in table.items()]
-            for name, table in tables.items()
-        },
     }
 
 
@@ -262,6 +244,7 @@ def _render(values: dict[str, Any]) -> str:
         keep_trailing_newline=True,
         finalize=lambda value: _on_one_line(value) if isinstance(value, str) else value,
     )
+    environment.filters["toml"] = _to_toml
     environment.filters["quoted"] = lambda names: ", ".join(f'"{name}"' for name in names)
     return environment.get_template("new_study.toml.j2").render(values)
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.data.prepare import PreparedDataset
 from harness.results import Task
 
 NAME = "tabular"
 TRIALS = 25
 """Enough for this space on most tables."""
 NORMALIZE = "quantile"
+ENSEMBLE_SIZE, MIN_ENSEMBLE_EXAMPLES = 16, 100
+"""The most members of the ensemble, and the validation examples that it is worth from on."""
 DEFAULT_BATCH_SIZE = 64
 
 
@@ -53,6 +56,25 @@ def build_space_table() -> dict[str, Any]:
         "learning_rate": {"low": 0.005, "high": 0.15, "log": True},
         "schedule": ["coslog4", "cosine"],
         "weight_decay": {"low": 1e-3, "high": 1e-1, "log": True},
+    }
+
+
+def list_template_values(prepared: PreparedDataset) -> dict[str, Any]:
+    """Return what a new study file says of a table; for other data, that it is none."""
+    if prepared.table is None:
+        return {"trials": 50, "normalize": "", "tabular": None, "ensemble": 0}
+    tables = {
+        "train": build_train_table(prepared.training.task, prepared.sizes["train"]),
+        "space": build_space_table(),
+    }
+    return {
+        "trials": TRIALS,
+        "normalize": NORMALIZE,
+        "tabular": {
+            name: [(key, value, MEANINGS.get(key, "")) for key, value in table.items()]
+            for name, table in tables.items()
+        },
+        "ensemble": ENSEMBLE_SIZE if prepared.sizes["validation"] >= MIN_ENSEMBLE_EXAMPLES else 0,
     }
 
 

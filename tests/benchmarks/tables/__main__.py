@@ -46,9 +46,7 @@ def main() -> None:
     parser.add_argument("--split", action="append", type=int, help="only this split")
     parser.add_argument("--method", action="append", help="only this method")
     parser.add_argument("--without", action="append", default=[], help="leave out this method")
-    parser.add_argument(
-        "--write", type=Path, help="page to write, and a CSV file beside it"
-    )
+    parser.add_argument("--write", type=Path, help="page to write, and a CSV file beside it")
     options = parser.parse_args()
     if options.group:
         run(options)
