@@ -14,12 +14,13 @@ class StudyKeys(TypedDict, total=False):
     minutes: float
     trials: int
     objective: Objective
-    sampler: Literal["tpe", "random", "cmaes", "grid", "list"]
+    sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"]
     seeds: int
     seed: int
-    pruner: Literal["median", "none"]
+    pruner: Literal["none", "median", "successive-halving", "hyperband"]
     warm_start: str
     timeout: str | float
+    stop_when: str
     hung_after: str | float
     task: Task
     target: str

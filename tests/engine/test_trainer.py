@@ -267,7 +267,7 @@ def test_trials_that_do_not_fit_into_memory_train_later(double: DeviceData) -> N
     placement = gpu_placement(double, max_slots=2)
     outcomes, _ = train_trials(trials, double, placement=placement)
     assert all(isinstance(outcome, TrialResult) for outcome in outcomes)
-    assert placement._capacities == {(64, 128): 1}, "halved until it fitted"
+    assert placement._capacities == {(64, 128, "standard"): 1}, "halved until it fitted"
 
 
 def test_a_full_width_class_does_not_block_the_others(double: DeviceData) -> None:
@@ -292,10 +292,10 @@ def test_a_full_width_class_does_not_block_the_others(double: DeviceData) -> Non
 
 
 def test_the_memory_estimate_limits_the_slots(double: DeviceData) -> None:
-    from harness.engine.placement import MEMORY_SHARE, estimate_slot_bytes
+    from harness.engine.placement import MEMORY_SHARE, estimate_slot_bytes, width_class
 
     trials = [replace(SMALL, seed=seed) for seed in range(5)]
-    layout = gpu_placement(double).layout_with_room((64, 128), trials[:1])
+    layout = gpu_placement(double).layout_with_room(width_class(SMALL), trials[:1])
     memory = int(2.5 * estimate_slot_bytes(layout, double) / MEMORY_SHARE)
     trainer = Trainer(double, "val/accuracy", gpu_placement(double, memory))
     for index, spec in enumerate(trials):

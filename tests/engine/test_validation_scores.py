@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -85,8 +86,9 @@ def test_a_confirmation_run_keeps_each_examples_part(
 
 
 def test_auc_of_one_class_is_refused(data: DeviceData) -> None:
-    one = DeviceData.__new__(DeviceData)
-    one.__dict__ = dict(vars(data), val_labels=torch.zeros_like(data.val_labels))
+    one = copy.copy(data)
+    target = data.get_target("standard")
+    one._targets = {"standard": target._replace(val_labels=torch.zeros_like(target.val_labels))}
     trainer = Trainer(one, "val/auc")
     with pytest.raises(ValueError, match="val/auc needs validation examples of two classes"):
         trainer.add("a", SPEC)

@@ -161,16 +161,16 @@ def _compare_with_harness(comparison: Comparison) -> list[str]:
     """Return a sentence for each pair of a method of harness and a rival that matters."""
     methods, ranks = comparison.methods, comparison.rank(PRIMARY)
     lines = []
-    for own in (name for name in methods if name.startswith("harness")):
+    for method in (name for name in methods if name.startswith("harness")):
         clauses = []
         for rival in (name for name in methods if not name.startswith("harness")):
-            first, second = methods.index(own), methods.index(rival)
+            first, second = methods.index(method), methods.index(rival)
             mean, low, high = compare_methods(ranks, first, second)
             clauses.append(f"{rival} {mean:+.2f} ({low:+.2f} to {high:+.2f})")
         if clauses:
             lines.append(
-                f"Mean rank of {own} minus that of each rival, with 95 % bootstrap interval (below "
-                f"0: harness ranks better): {'; '.join(clauses)}."
+                f"Mean rank of {method} minus that of each rival, with 95 % bootstrap interval "
+                f"(below 0: harness ranks better): {'; '.join(clauses)}."
             )
     return lines
 
