@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +80,18 @@ def test_methods_are_compared_on_the_splits_that_they_share() -> None:
     assert both.rank_splits(PRIMARY).tolist() == [[1, 2]] * 4
     assert first.rank(AUC).tolist() == [[2, 3, 1]] * 2
     assert format_ranking(first).splitlines()[4].startswith("| c | **1.00** (1.00 to 1.00) | 100 %")
-    assert "| one | 10.5 ± 0.7 | 20.5 ± 0.7 | **5.0** |" in format_scores(first, lines)
+    names = {"a": "LightGBM", "b": "XGBoost", "c": "TabM-D"}
+    named = [replace(line, method=names[line.method]) for line in lines]
+    assert "| one | **10.5** ± 0.7 | 20.5 ± 0.7 | 5.0 (n = 1) |" in format_scores(named)
     complete = [line for line in lines if line.method != "c"]
     assert len(compare(complete, ["a", "b", "c"], splits=2)) == 1
 
 
-def test_a_table_that_not_all_methods_have_does_not_count() -> None:
-    lines = [make_result(table, 0, method, 0.1) for table in ("one", "two") for method in "ab"]
-    (only,) = compare(lines[:-1], ["a", "b"], splits=1)
-    assert only.tables == ("one",)
+def test_a_table_that_not_all_methods_have_does_not_count_for_all() -> None:
+    lines = [make_result(table, 0, method, 0.1) for table in ("one", "two") for method in "abc"]
+    whole, shared = compare(lines[:-1], ["a", "b", "c"], splits=1)
+    assert (whole.methods, whole.tables) == (("a", "b"), ("one", "two"))
+    assert (shared.methods, shared.tables) == (("a", "b", "c"), ("one",))
 
 
 def test_results_are_appended_and_a_line_that_was_cut_off_is_ignored(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def make_study(task: Task, name: str) -> harness.Study:
         seed=task.split,
         split_seed=task.split,
         confirm={"seeds": 0},
+        ensemble={"size": 16},
         space=SPACE,
         **keys,
     )

@@ -44,10 +44,10 @@ NOTES = """\
   epoch by the error, and the model is not trained again on all of it. Missing numbers are filled
   with the median, with an indicator. RealMLP-TD smooths labels, so its log loss is not what other
   settings would give.
-- **harness.** `harness.Study(name, frame, target=..., space="tabular", trials=24)` on 2 workers,
-  with 20 % of the outer training part as validation set: the raw frame goes in, and the raw frame
-  is predicted. The champion is one network. The ensemble joins trials of the same study, so its
-  seconds are the study's. There is no confirmation.
+- **harness.** `harness.Study(name, frame, target=..., space="tabular", trials=24,
+  ensemble={"size": 16})` on 2 workers, with 20 % of the outer training part as validation set: the
+  raw frame goes in, and the raw frame is predicted. The champion is one network. The ensemble joins
+  trials of the same study, so its seconds are the study's. There is no confirmation.
 - **The ranking** was fixed before harness ran: the error of classes and the RMSE of numbers, the
   mean over splits for each table. Equal scores share ranks. An interval draws the tables again
   10,000 times.
@@ -88,7 +88,7 @@ def format_page(path: Path) -> str:
         parts.append(format_ranking(comparison))
     parts += [
         format_tables(comparisons[0].tables),
-        format_scores(comparisons[-1], results),
+        format_scores(results),
         NOTES,
         format_machine(path, results),
         COMMANDS,
@@ -152,7 +152,10 @@ def format_ranking(comparison: Comparison) -> str:
         "the tables of classes only."
     ]
     notes += _compare_with_harness(comparison)
-    title = f"## Mean ranks, {_count(len(comparison.splits), 'split')} of each table\n"
+    title = (
+        f"## Mean ranks of {len(methods)} methods: {_count(len(comparison.splits), 'split')} of "
+        f"{len(tables)} tables\n"
+    )
     lines = [fill(note, WIDTH) + "\n" for note in notes]
     return "\n".join([title, _markdown(header, rows), *lines])
 
@@ -193,15 +196,18 @@ def format_tables(names: Sequence[str]) -> str:
     return "## The tables\n\n" + _markdown(header, rows)
 
 
-def format_scores(comparison: Comparison, results: Sequence[Result]) -> str:
+def format_scores(results: Sequence[Result]) -> str:
     """Return the scores of each table: mean and standard deviation over splits."""
-    everything = Comparison(comparison.methods, comparison.tables, (), tuple(results))
+    methods = tuple(m for m in METHODS if any(r.method == m for r in results))
+    tables = tuple(dict.fromkeys(result.table for result in results))
+    everything = Comparison(methods, tables, (), tuple(results))
     parts = [
         "## Scores of each table\n",
         fill(
-            "Mean ± standard deviation over the splits that a method has; the best mean of a row "
-            "is bold. The spread is mostly that of the rows that test, which all methods share. "
-            "[Every fit as CSV](tables.csv).",
+            "Mean ± standard deviation over the splits that a method has. Where it has fewer than "
+            "others, n is added, and its mean cannot be compared. The best other mean is bold. The "
+            "spread is mostly that of the rows that test, which all methods share. [Every fit as "
+            "CSV](tables.csv).",
             WIDTH,
         )
         + "\n",
@@ -216,7 +222,7 @@ def format_scores(comparison: Comparison, results: Sequence[Result]) -> str:
     ):
         rows = _score_rows(everything, measure, scale, digits)
         if rows:
-            header = ["table", *comparison.methods]
+            header = ["table", *methods]
             parts += [f"### {title}\n", _markdown(header, rows)]
     return "\n".join(parts)
 
@@ -227,7 +233,9 @@ def _score_rows(
     rows = []
     for table, values in comparison.collect(measure).items():
         means = {method: statistics.fmean(each) for method, each in values.items()}
-        best = (min if measure.lowest_first else max)(means.values())
+        most = max(map(len, values.values()))
+        whole = [means[method] for method in values if len(values[method]) == most]
+        best = (min if measure.lowest_first else max)(whole)
         cells = []
         for method in comparison.methods:
             if method not in values:
@@ -235,10 +243,12 @@ def _score_rows(
                 continue
             spread = statistics.stdev(values[method]) if len(values[method]) > 1 else None
             text = _format_number(means[method] * scale, digits)
-            if means[method] == best:
+            if means[method] == best and len(values[method]) == most:
                 text = f"**{text}**"
             if spread is not None:
                 text += f" ± {_format_number(spread * scale, digits)}"
+            if len(values[method]) < most:
+                text += f" (n = {len(values[method])})"
             cells.append(text)
         rows.append([table, *cells])
     return rows

@@ -81,33 +81,30 @@ class Comparison:
 
 
 def compare(results: Iterable[Result], methods: Sequence[str], splits: int) -> list[Comparison]:
-    """Return the comparisons: all splits with the methods that have them all, then all methods.
+    """Return comparisons of more and more methods on fewer and fewer splits of all tables.
 
-    The second is left out where it would be the first. A table counts where all of the methods
-    have its first split. A method without results is left out.
+    The first has the methods with all splits; the next ones those with the first 4, 3, ... splits,
+    where that adds a method. Where a method lacks a table, a last one has the tables that all
+    methods have. A method without results is left out.
     """
     results = list(results)
     present = [method for method in methods if any(r.method == method for r in results)]
-    first = {(r.table, r.method) for r in results if r.split == 0}
-    tables = [
-        table
-        for table in dict.fromkeys(r.table for r in results)
-        if all((table, method) in first for method in present)
-    ]
-    finished = {
-        method: {
-            split: {r.table for r in results if r.method == method and r.split == split}
-            for split in range(splits)
-        }
-        for method in present
-    }
-    whole = [m for m in present if all(finished[m][s] >= set(tables) for s in range(splits))]
-    common = [s for s in range(splits) if all(finished[m][s] >= set(tables) for m in present)]
-    comparisons = []
-    for names, numbers in ((whole, [*range(splits)]), (present, common)):
-        comparison = _make_comparison(results, names, tables, numbers)
-        if len(names) > 1 and numbers and tables and comparison not in comparisons:
-            comparisons.append(comparison)
+    done = {(r.method, r.table, r.split) for r in results}
+    tables = list(dict.fromkeys(r.table for r in results))
+
+    def find_shared(names: Sequence[str], splits: Iterable[int]) -> list[str]:
+        return [t for t in tables if all((m, t, s) in done for m in names for s in splits)]
+
+    comparisons: list[Comparison] = []
+    counted = 1
+    for count in range(splits, 0, -1):
+        names = [m for m in present if find_shared([m], range(count)) == tables]
+        if len(names) > counted:
+            comparisons.append(_make_comparison(results, names, tables, range(count)))
+            counted = len(names)
+    shared = find_shared(present, [0])
+    if counted < len(present) and shared:
+        comparisons.append(_make_comparison(results, present, shared, [0]))
     return comparisons
 
 
