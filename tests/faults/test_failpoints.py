@@ -118,14 +118,18 @@ def check_same(fork_server: ForkServer, folder: Path, undisturbed: Path, opening
 
 
 def read_ensemble(folder: Path) -> tuple[Any, ...]:
-    """Return the members, and the results on both halves and the test set, without the uids."""
+    """Return the members' settings, and the results on both halves and the test set.
+
+    A retried trial has another number, so members are compared by their settings.
+    """
     study = read_study(folder)
     tracker = Workspace(folder / "mlruns").open_tracker(reading=True)
     record = load_ensemble(tracker, study, require_champion(study))
     assert record is not None
     assert record.reading is not None
     assert tracker.find_model_run(f"models:/{study.name}@champion") is not None
-    members = [(member.number, member.weight) for member in record.members]
+    specs = {run.number: run.spec for run in study.trials}
+    members = [(specs[member.number], member.weight) for member in record.members]
     log = Workspace(folder / "mlruns").test_set_log(study.facts[TEST_SET_FACT])
     readings = [line["run"] for line in log.read_lines() if "read" in line]
     assert readings.count(f"{study.uid}/ensemble") == 1
