@@ -162,7 +162,7 @@ def test_after_a_stop_before_the_test_set_the_next_run_reads_all_trials(
         raise Interruption("interrupted")
 
     with monkeypatch.context() as patched:
-        patched.setattr("harness.sweep.test_opening.read_test_set", stop)
+        patched.setattr("harness.test_set.opening.read_test_set", stop)
         with pytest.raises(Interruption):
             sweep(path, overrides=["study.seeds=1"])
     study = sweep(path, overrides=["study.seeds=1"]).summary.study
