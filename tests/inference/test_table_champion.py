@@ -133,7 +133,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Work in the folder, with its store as MLflow's own."""
     monkeypatch.chdir(folder)
-    with _set_global_store("sqlite:///mlruns/mlflow.db"):
+    with _set_global_store(f"sqlite:///{folder}/mlruns/mlflow.db"):
         yield
 
 

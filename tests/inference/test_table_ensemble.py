@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(folder)
-    with _set_global_store("sqlite:///mlruns/mlflow.db"):
+    with _set_global_store(f"sqlite:///{folder}/mlruns/mlflow.db"):
         yield
 
 
@@ -170,7 +170,7 @@ def test_one_opening_reads_champion_and_ensemble() -> None:
     assert record.chosen.champion_score is not None
     assert record.chosen.champion_loss is not None
     assert record.chosen.score >= record.chosen.champion_score  # it is a candidate
-    client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
+    client = mlflow.MlflowClient(Workspace(Path("mlruns")).local_uri)
     metrics = client.get_run(result.mlflow_run_id).data.metrics
     assert metrics["ensemble/test_accuracy"] == test.accuracy
     assert metrics["ensemble/val_accuracy"] == record.judged.score
@@ -191,7 +191,10 @@ def test_one_opening_reads_champion_and_ensemble() -> None:
 
 @pytest.mark.usefixtures("store")
 def test_the_doctor_checks_the_ensemble() -> None:
-    workspace, client = Workspace(Path("mlruns")), mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
+    workspace, client = (
+        Workspace(Path("mlruns")),
+        mlflow.MlflowClient(Workspace(Path("mlruns")).local_uri),
+    )
 
     def list_problems(repair: bool = False) -> list[str]:
         report = check_studies(workspace, "people", repair=repair)
