@@ -43,7 +43,7 @@ class Stop:
 
 
 def find_stop_reason(rule: str, trials: Sequence[FrozenTrial], objective: Objective) -> str:
-    """Return why a search with these trials ends now; empty if it goes on."""
+    """Return the reason to stop a search with these trials; empty to continue."""
     if rule == "never":
         return ""
     values = list_values(trials, objective)

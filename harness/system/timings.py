@@ -61,7 +61,7 @@ def mark(name: str) -> None:
 
 @contextmanager
 def measure(name: str) -> Iterator[None]:
-    """Measure the body, which is a part of a phase, or runs beside it in another thread."""
+    """Measure the body: a part of a phase, or work in another thread."""
     if not is_enabled():
         yield
         return
