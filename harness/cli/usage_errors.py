@@ -37,9 +37,23 @@ def format_usage_error(error: Any) -> str:
             )
         if error.message:
             return f"{option}: {error.message.removeprefix('Value error, ').rstrip('.')}"
+    if path := _find_key_of_study_file(error):
+        return f"no such option: {error.option_name}; write --set {path}=VALUE"
     message = error.format_message()
     message = message[:1].lower() + message[1:].rstrip(".")
     return f"{message} See: {command}" if message.endswith("?") else f"{message}; see: {command}"
+
+
+def _find_key_of_study_file(error: Any) -> str:
+    """Return TABLE.KEY if an unknown option names a key that the command's --set takes, or ""."""
+    option = getattr(error, "option_name", "")
+    parameters = error.ctx.command.params if option and error.ctx else ()
+    if not any("--set" in parameter.opts for parameter in parameters):
+        return ""
+    from harness.config.schema import default_values
+
+    key = option.lstrip("-").replace("-", "_")
+    return next((f"{table}.{key}" for table, keys in default_values().items() if key in keys), "")
 
 
 def _read_problem(error: Any) -> dict[str, Any]:

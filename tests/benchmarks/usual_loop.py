@@ -91,7 +91,7 @@ class UsualLoop:
 
     def train(self, spec: TrialSpec) -> float:
         """Return the seconds of the whole trial."""
-        return measure_seconds(lambda: self._log(spec, self._epochs(spec)))
+        return measure_seconds(lambda: self.log(spec, self.run_epochs(spec)))
 
     def extrapolate(self, spec: TrialSpec, share: float) -> float:
         """Return the seconds of the whole trial, extrapolated from `share` of one epoch.
@@ -101,20 +101,21 @@ class UsualLoop:
         if not 0 < share <= 1:
             raise ValueError(f"share: must be above 0 and at most 1, not {share}")
         building = measure_seconds(lambda: UsualTrial(spec, self._device))
-        logging = measure_seconds(lambda: self._log(spec, _empty_epochs(spec.epochs)))
+        logging = measure_seconds(lambda: self.log(spec, _empty_epochs(spec.epochs)))
         fit = UsualTrial(spec, self._device)
         training, validation = self._loaders(spec)
         one_epoch = _time_pass(fit, training, share, train=True)
         one_epoch += _time_pass(fit, validation, share, train=False)
         return building + logging + spec.epochs * one_epoch
 
-    def _epochs(self, spec: TrialSpec) -> Iterator[tuple[float, ...]]:
+    def run_epochs(self, spec: TrialSpec) -> Iterator[tuple[float, ...]]:
+        """Train a trial; yield METRICS after each epoch."""
         fit = UsualTrial(spec, self._device)
         training, validation = self._loaders(spec)
         for _ in range(spec.epochs):
             yield *fit.run(training, train=True), *fit.run(validation, train=False)
 
-    def _log(self, spec: TrialSpec, epochs: Iterable[tuple[float, ...]]) -> None:
+    def log(self, spec: TrialSpec, epochs: Iterable[tuple[float, ...]]) -> None:
         """Log one MLflow run; `epochs` yields each epoch's METRICS, in that order."""
         with mlflow.start_run(experiment_id=self._experiment, run_name=spec.describe()):
             mlflow.log_params(spec.to_dict())

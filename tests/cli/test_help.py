@@ -80,6 +80,14 @@ def test_the_help_of_every_command_fits_and_is_whole(
         ("predict", "missing argument 'STUDY'; see: harness predict --help"),
         ("studis", "no such command 'studis'. Did you mean 'studies'? See: harness --help"),
         ("train x --see 1", "no such option: --see"),
+        (
+            "new-study rows.csv --group patient",
+            "no such option: --group; write --set data.group=VALUE",
+        ),
+        (
+            "run-study quickstart --batch-size 8",
+            "no such option: --batch-size; write --set train.batch_size=VALUE",
+        ),
         ("ui --port", "option '--port' requires an argument"),
         ("sync a\x1bb c\x1b", r"got unexpected extra argument(s) (c\x1b)"),
     ],
