@@ -20,6 +20,7 @@ from harness.stats.selection import (
     CorrectedScores,
     compute_best_probabilities,
     compute_difference_interval,
+    count_scores,
 )
 from harness.tracking.types import RunRecord
 
@@ -207,7 +208,9 @@ def compare_settings(
                 has_seeds=has_seeds,
             )
         )
-    return Contenders(probabilities[0], tuple(others), scores.chosen.size, score, has_seeds)
+    return Contenders(
+        probabilities[0], tuple(others), count_scores(scores.chosen), score, has_seeds
+    )
 
 
 def _compute_root_scale(first: Values, second: Values) -> tuple[float, float]:

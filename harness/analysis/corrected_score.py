@@ -28,6 +28,8 @@ from harness.stats.selection import (
     compute_plain_interval,
     compute_score_interval,
     correct_for_selection,
+    count_scores,
+    flatten_scores,
 )
 from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
 from harness.tracking.types import RunRecord, StudyRun
@@ -198,7 +200,8 @@ def _to_validated_run(objective: Objective, predictions: EpochPredictions) -> Va
 def _build_score(
     study: StudyRun, trials: Sequence[RunRecord], scores: CorrectedScores, left_out: int
 ) -> CorrectedScore:
-    splits, size, mean = len(scores.chosen), scores.chosen.size, float(scores.chosen.mean())
+    splits, mean = len(scores.chosen), float(scores.chosen.mean())
+    size = count_scores(scores.chosen)
     variance, interval = scores.seed_variance, None
     if study.score.objective is not None:
         value = mean
@@ -212,7 +215,7 @@ def _build_score(
         value = math.sqrt(mean)
         if splits > 1:
             spread = variance / splits / (2 * mean) ** 2 if mean else 0.0
-            interval = compute_root_mean_interval(scores.chosen.ravel(), spread)
+            interval = compute_root_mean_interval(flatten_scores(scores.chosen), spread)
     contenders = compare_settings(study.score, trials, scores, 2 * variance, has_seeds=splits > 1)
     return CorrectedScore(
         trials[0], value, interval, splits, size, contenders, study.margin, study.score, left_out

@@ -48,7 +48,7 @@ class CorrectedScores:
     ranked: Values
     """[settings, splits, n] The score of each example, for the setting that gets this setting's
     rank without the example, at the epoch that is chosen without it. So the lead of the best over
-    the second best is not too large."""
+    the second best is not too large. Masked at the end of a split with fewer examples than n."""
     settings: Values
     """[settings, splits, n] The same for each setting itself, with the choice of its epoch alone.
     """
@@ -71,19 +71,20 @@ def correct_for_selection(
     """Repeat the choice of setting and epoch on resamples of each validation set.
 
     Args:
-        runs: [settings][splits]; runs of one split have the same n examples, and so have all
-            splits.
+        runs: [settings][splits]; runs of one split have the same examples. Splits may differ in
+            their number: groups that stay together are of different size.
         root: Whether a split's cost is the root of its examples' mean, as an RMSE is.
 
     Settings are ranked by their mean cost over the splits, each at its best epoch; of equal ones
     the first, so the champion is passed first. The result is the same at each call.
     """
-    settings, splits, n = len(runs), len(runs[0]), runs[0][0].costs.shape[1]
+    settings, splits = len(runs), len(runs[0])
+    sizes = [run.costs.shape[1] for run in runs[0]]
     rng = np.random.default_rng(0)
     costs = np.zeros((settings, splits, RESAMPLES))
     epochs = np.zeros((settings, splits, RESAMPLES), np.int64)
     left_out = []
-    for split in range(splits):
+    for split, n in enumerate(sizes):
         times = count_resampled(rng, n)  # [resamples, n]
         left_out.append((times == 0).astype(np.float32))
         for setting in range(settings):
@@ -95,8 +96,7 @@ def correct_for_selection(
         [np.mean([_compute_cost(run.costs.mean(1).min(), root) for run in row]) for row in runs]
     )
     ranks = np.argsort(_rank_costs(reached, digits=9))
-    ranked = np.zeros((settings, splits, n))
-    epoch_scores = np.zeros((settings, splits, n))
+    ranked, epoch_scores = (_create_scores(settings, sizes) for _ in range(2))
     for split, left in enumerate(left_out):
         scores = np.concatenate([row[split].scores for row in runs])  # [all epochs, n]
         size = float(np.abs(scores).max()) or 1.0
@@ -105,9 +105,36 @@ def correct_for_selection(
         chosen = first[:, None] + epochs[:, split]  # the epochs' rows, [settings, resamples]
         by_rank = np.take_along_axis(chosen, order, 0)
         for setting, rank in enumerate(ranks):
-            epoch_scores[setting, split] = size * _average_left_out(shares, chosen[setting], left)
-            ranked[setting, split] = size * _average_left_out(shares, by_rank[rank], left)
+            at = setting, split, slice(sizes[split])
+            epoch_scores[at] = size * _average_left_out(shares, chosen[setting], left)
+            ranked[at] = size * _average_left_out(shares, by_rank[rank], left)
     return CorrectedScores(ranked, epoch_scores)
+
+
+def _create_scores(settings: int, sizes: Sequence[int]) -> Values:
+    """Return zeros [settings, splits, n], masked where a split has fewer than n examples."""
+    scores: Values = np.zeros((settings, len(sizes), max(sizes)))
+    if min(sizes) < max(sizes):
+        mask = np.arange(max(sizes)) >= np.array(sizes)[:, None]  # [splits, n]
+        scores = np.ma.masked_array(scores, np.broadcast_to(mask, scores.shape).copy())
+    return scores
+
+
+def count_scores(scores: Values) -> int:
+    """Return the number of scores that are not masked."""
+    return int(np.ma.count(scores))
+
+
+def flatten_scores(scores: Values) -> Values:
+    """Return the scores of all splits in one row, without masked ones; [settings, ...] keep rows.
+
+    Args:
+        scores: [splits, n] or [settings, splits, n]
+    """
+    rows = scores.reshape(*scores.shape[:-2], -1)
+    kept = ~np.ma.getmaskarray(rows).reshape(-1, rows.shape[-1])[0]
+    flat: Values = np.asarray(rows)[..., kept]
+    return flat
 
 
 def _compute_cost(means: Values, root: bool) -> Values:
@@ -150,13 +177,14 @@ def estimate_seed_variance(settings: Values) -> float:
     roughly that it is often below 0, where it is never. So it is the mean of the values from 0 on
     that the estimate and its standard error allow: of the truncated normal distribution.
     """
-    count, splits, n = map(int, settings.shape)
+    count, splits, _ = map(int, settings.shape)
     if splits < 2:
         return 0.0
     centred = settings - settings.mean(0) if count > 1 else settings
     others = max(1, count - 1)
     between = float(centred.mean(2).var(1, ddof=1).sum()) / others
-    within = float(centred.var(2).mean(1).sum()) / (n * others)
+    n = np.ma.count(settings[0], axis=1)  # [splits]
+    within = float((centred.var(2) / n).mean(1).sum()) / others
     excess = between - within
     if count == 1:
         return max(0.0, excess)
@@ -180,7 +208,7 @@ def compute_score_interval(scores: Values, seed_variance: float) -> tuple[float,
 
     Two scores of 0 and two of 1 are added, so that it keeps a width where all scores are equal.
     """
-    count = scores.size + 4
+    count = count_scores(scores) + 4
     center = (float(scores.sum()) + 2) / count
     squares = float(np.square(scores).sum()) + 2
     variance = max(0.0, squares / count - center**2) / count
@@ -195,7 +223,9 @@ def compute_plain_interval(scores: Values, seed_variance: float) -> tuple[float,
         scores: Their mean is the metric.
         seed_variance: Variance of a split's mean beyond that of its examples.
     """
-    half = Z_95 * math.sqrt(float(scores.var()) / scores.size + seed_variance / len(scores))
+    half = Z_95 * math.sqrt(
+        float(scores.var()) / count_scores(scores) + seed_variance / len(scores)
+    )
     mean = float(scores.mean())
     return mean - half, mean + half
 
@@ -212,7 +242,7 @@ def compute_difference_interval(
             of differences, so that it keeps a width where two models agree on every example.
         z: Half-width in standard errors.
     """
-    splits, count = len(differences), differences.size
+    splits, count = len(differences), count_scores(differences)
     added = 1 if is_proportion else 0
     mean = float(differences.mean())
     squares = float(np.square(differences).sum()) + added
@@ -236,7 +266,7 @@ def compute_best_probabilities(scores: Values, seed_variance: float) -> list[flo
     if settings == 1:
         return [1.0]
     # Only differences between the settings count, and on the same examples these vary less.
-    flat = (scores - scores.mean(0)).reshape(settings, -1)
+    flat = flatten_scores(scores - scores.mean(0))
     means = flat.mean(1)
     covariance = np.cov(flat) / flat.shape[1]
     seeds = seed_variance / splits

@@ -12,7 +12,10 @@ from harness.stats.selection import (
     ValidatedRun,
     compute_best_probabilities,
     compute_difference_interval,
+    compute_score_interval,
     correct_for_selection,
+    count_scores,
+    flatten_scores,
 )
 
 N = 200
@@ -132,3 +135,29 @@ def test_settings_are_ranked_by_the_mean_root_of_each_split_as_the_champion_is()
     assert by_mean_square.chosen == pytest.approx(by_mean_square.settings[0]), "always the second"
     changed = np.abs(by_mean_root.chosen - by_mean_root.settings[0]).mean(1)
     assert (changed > 1).all(), "either may be the champion"
+
+
+def test_splits_may_differ_in_their_number_of_examples() -> None:
+    """Groups that stay together are of different size. No example of one split counts twice."""
+    rng = np.random.default_rng(0)
+
+    def draw(share: float, sizes: tuple[int, ...]) -> list[ValidatedRun]:
+        rights = [(rng.random((4, n)) < share).astype(np.float64) for n in sizes]
+        return [ValidatedRun(1 - right, right) for right in rights]
+
+    sizes = 90, 40, 120
+    scores = correct_for_selection([draw(0.9, sizes), draw(0.6, sizes)])
+    assert count_scores(scores.chosen) == sum(sizes) == flatten_scores(scores.chosen).size
+    assert flatten_scores(scores.settings).shape == (2, sum(sizes))
+    assert scores.settings[0].mean() == pytest.approx(flatten_scores(scores.settings)[0].mean())
+    difference, low, high = compute_difference_interval(
+        scores.settings[0] - scores.settings[1], scores.seed_variance, is_proportion=True
+    )
+    assert difference == pytest.approx(0.3, abs=0.08)
+    assert low < difference < high
+    assert compute_best_probabilities(scores.settings, scores.seed_variance)[0] > 0.99
+    low, high = compute_score_interval(scores.chosen, 0.0)
+    alone = [correct_for_selection([draw(0.9, (n,))]).chosen for n in (sum(sizes), max(sizes))]
+    widths = [np.diff(compute_score_interval(each, 0.0))[0] for each in alone]
+    assert high - low == pytest.approx(widths[0], rel=0.3), "as wide as that of as many examples"
+    assert high - low < 0.9 * widths[1]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -564,3 +565,34 @@ def test_a_dry_run_counts_the_confirmation_runs(tmp_path: Path) -> None:
     margin = RunOptions(**options, overrides=["confirm.margin=1"])  # type: ignore[arg-type]
     assert dry_run(make_plan(path, margin))["confirming"] == 9, "a smaller network may be shown"
     assert "confirm  no" in format_dry_run(without)
+
+
+@pytest.mark.parametrize("task", ["classes", "regression"])
+def test_groups_of_different_size_are_confirmed(tmp_path: Path, task: str) -> None:
+    """Whole groups go into a split, so that the splits have different numbers of examples."""
+    rng = np.random.default_rng(0)
+    patients = rng.integers(60, size=400)
+    x = rng.normal(size=400) + patients / 120
+    y = x + 0.5 * rng.normal(size=400)
+    shown = y if task == "regression" else np.where(y > 0.3, "ill", "well")
+    rows = pd.DataFrame({"patient": patients, "x": x, "y": shown})
+    rows.to_csv(tmp_path / "visits.csv", index=False)
+    data = f'name = "{tmp_path}/visits.csv"\ntarget = "y"\ngroup = "patient"\ntask = "{task}"\n'
+    written(tmp_path, STUDY.replace('name = "digits"\n', data))
+    summary = sweep(tmp_path, test=False).summary
+    sizes = {run.split: len(find_rows(tmp_path, run)) for run in summary.study.confirmation_runs}
+    assert len(sizes) == 3
+    assert len(set(sizes.values())) > 1
+    corrected = summary.corrected_score
+    assert corrected is not None
+    assert corrected.examples == sum(sizes.values())
+    assert corrected.interval is not None
+    low, high = corrected.interval
+    assert low < corrected.value < high
+
+
+def find_rows(folder: Path, run: RunRecord) -> np.ndarray:
+    """Return the validation targets of a confirmation run."""
+    file = Workspace(folder / "mlruns").open_tracker().read_file(run.run_id, EPOCH_PREDICTIONS_FILE)
+    assert file is not None
+    return EpochPredictions.from_bytes(file).true
