@@ -103,7 +103,7 @@ def _find_settled(values: Sequence[float], tolerance: float | None, objective: O
 
 def _find_tolerance(trials: Sequence[FrozenTrial], objective: Objective) -> float | None:
     """Return the standard error of the best trial's objective; of a loss or MAE a share of it."""
-    complete = [each for each in trials if each.state == TrialState.COMPLETE and each.value]
+    complete = [each for each in trials if each.state == TrialState.COMPLETE]
     if not complete:
         return None
     best = (max if is_higher_better(objective) else min)(complete, key=_get_value)

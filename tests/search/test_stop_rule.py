@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from optuna.trial import create_trial
 
 from harness.config.loader import load_text
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
 from harness.search.open_study import open_search
+from harness.search.stop_rule import find_stop_reason
 from harness.search.study import Search
 from tests.search.test_first_settings import SPACE
 from tests.search.tiny_study import make_result
@@ -47,6 +50,14 @@ def test_a_search_is_settled_once_half_of_its_trials_would_have_been_enough(
     assert run(config, tmp_path / "equal", equal).counts.done == 20
     rising = [0.5 + 0.01 * number for number in range(40)]
     assert run(config, tmp_path / "rising", rising).counts.done == 40
+
+
+def test_an_objective_of_0_is_a_result() -> None:
+    now = datetime.now()
+    trials = [create_trial(value=0.0) for _ in range(20)]
+    for trial in trials:
+        trial.datetime_complete = now
+    assert find_stop_reason("settled", trials, "val/mae").startswith("half of these trials")
 
 
 def test_a_search_ends_after_so_many_trials_without_a_better_one(tmp_path: Path) -> None:
