@@ -272,6 +272,10 @@ def test_a_study_by_auc_whose_ensemble_is_replaced() -> None:
     report = check_studies(Workspace(Path("mlruns")), "auc")
     assert [str(each) for study in report.studies for each in study.findings] == []
     version = mlflow.MlflowClient().get_model_version_by_alias("auc", "ensemble").version
+    expected = ("auc", result.ensemble.record.digest)
+    for reading in (True, False):
+        tracker = Workspace(Path("mlruns")).open_tracker(reading=reading)
+        assert tracker.find_ensemble(f"models:/auc/{version}") == expected
     by_version = harness.predict(f"models:/auc/{version}", frame, probabilities=True)
     assert np.array_equal(by_version, result.ensemble.predict(frame, probabilities=True))
     done = CliRunner().invoke(app, ["replay", f"models:/auc/{version}"])

@@ -75,6 +75,12 @@ def test_a_stopped_search_stays_stopped_until_the_rule_changes(tmp_path: Path) -
     assert run(make(text.format("never")), tmp_path, [0.6] * 20).counts.done == 12
 
 
+def test_a_search_with_trials_from_before_the_rule_is_settled_too(tmp_path: Path) -> None:
+    run(make("", 10), tmp_path, [0.901] * 10)
+    config = make('stop_when = "settled"', 40)
+    assert run(config, tmp_path, [0.9] * 30).counts.done == 20
+
+
 def test_trials_that_run_when_the_rule_applies_still_count(tmp_path: Path) -> None:
     config = make('stop_when = "2 trials"')
     with open_search(config, tmp_path) as search:
