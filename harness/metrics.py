@@ -136,7 +136,12 @@ class Score:
         return get_sort_sign(self.metric)
 
     def format_value(self, value: float, reference: float | None = None) -> str:
-        """`0.9071`, or `23,145` with as many decimals as `reference` gets, by default itself."""
+        """`0.9071`, or `23,145` with as many decimals as `reference` gets, by default itself.
+
+        `undefined` for the AUC of a test set of one class, which is NaN.
+        """
+        if math.isnan(value):
+            return "undefined"
         if self.metric not in IN_TARGET_UNITS:
             return f"{value:.4f}"
         return format_number(value, reference)

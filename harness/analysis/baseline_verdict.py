@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,7 +86,10 @@ def find_validated_run(champion: RunRecord, model_run: RunRecord) -> RunRecord:
 
 
 def judge_baselines(summary: Summary) -> BaselineVerdict | None:
-    """Compare the champion with the best baseline; None if none was evaluated on the split."""
+    """Compare the champion with the best baseline.
+
+    None if none was evaluated on the split, and where its examples have no AUC.
+    """
     split: Literal["validation", "test"] = "validation" if summary.reading is None else "test"
     baselines = summary.baselines.of_split(split) if summary.baselines else {}
     if not baselines:
@@ -94,6 +98,8 @@ def judge_baselines(summary: Summary) -> BaselineVerdict | None:
     champion: HasScore | None = summary.reading
     if champion is None:
         champion = run = find_validated_run(summary.champion, run)
+    if math.isnan(champion.score):
+        return None
     tests = {name: each.champion_test for name, each in baselines.items()}
     p_values = {
         name: test.p_value

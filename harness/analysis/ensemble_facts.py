@@ -43,7 +43,7 @@ def describe_result(record: EnsembleRecord, score: Score, test_name: str) -> str
 
 
 def describe_choice(record: EnsembleRecord, score: Score) -> str:
-    """Return which half of the validation set chose the members, and what the other half says."""
+    """Return who the members are, how they were chosen, and the result on the judging half."""
     by = OBJECTIVE_NAMES.get(record.objective, record.objective)  # type: ignore[call-overload]
     return (
         f"{describe_members(record, named=True)}, chosen of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,12 +113,13 @@ def format_class_accuracies(classes: Sequence[str], confusion: ConfusionMatrix) 
 def score_to_dict(score: Score, classes: Sequence[str], result: HasScore) -> dict[str, Any]:
     """Return a result's score for JSON, with its interval; for a classifier by class too.
 
-    The value is None for a class without examples.
+    The value is None for a class without examples, and for an AUC of one class.
     """
     objective: dict[str, Any] = {}
     if score.objective is not None:
         name = score.objective.removeprefix("val/")
-        objective = {name: result.score, f"{name}_interval": result.score_interval}
+        value = None if math.isnan(result.score) else result.score
+        objective = {name: value, f"{name}_interval": result.score_interval}
         score = score.tested
     if score.task != "classes":
         rmse = {} if objective else {score.name.lower(): result.score}

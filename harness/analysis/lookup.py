@@ -26,7 +26,7 @@ def find_trial(tracker: Tracker, name: str) -> tuple[StudyRun, RunRecord]:
         StudyError: there is no such run, or it has no result.
     """
     if name.endswith(ENSEMBLE_NAME):
-        raise StudyError(f"{name} is an ensemble of trials; give one of them, as STUDY/12")
+        raise _ensemble_error(name)
     if name.startswith(MODEL_URI_PREFIX):
         return find_trial(tracker, _find_model_run_id(tracker, name))
     if RUN_ID.fullmatch(name):
@@ -68,6 +68,8 @@ def find_study(tracker: Tracker, name: str) -> StudyRun:
 
 def _find_model_run_id(tracker: Tracker, model_uri: str) -> str:
     run_id = tracker.find_model_run(model_uri)
+    if run_id is None and tracker.find_ensemble(model_uri) is not None:
+        raise _ensemble_error(model_uri)
     if run_id is None:
         known = [
             f"{MODEL_URI_PREFIX}{study.name}@champion"
@@ -86,6 +88,10 @@ def _read_study(tracker: Tracker, name: str) -> StudyRun | None:
     except UnicodeEncodeError:  # undecodable bytes, which no tracking store can look up
         return None
     return tracker.read_study(name)
+
+
+def _ensemble_error(name: str) -> StudyError:
+    return StudyError(f"{name} is an ensemble of trials; give one of them, as STUDY/12")
 
 
 def _unknown_study_error(tracker: Tracker, name: str) -> StudyError:

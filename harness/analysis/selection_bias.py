@@ -6,6 +6,7 @@ it. Fresh seeds on the same validation examples, as before version 0.2, show a p
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from harness.analysis.confirmation import rank_confirmed_settings
@@ -27,7 +28,8 @@ class SelectionBias:
     confirmation: SeedScores | None
     """Validation scores of the same settings with fresh seeds."""
     test_score: float | None
-    """The test score of the same trial's model; None if another trial's model was tested."""
+    """The test score of the same trial's model; None if another trial's model was tested, and for
+    an AUC of one class."""
     score: Score = ACCURACY
     corrected: float | None = None
     """The score of the champion's settings, corrected for selection."""
@@ -136,11 +138,12 @@ def compute_selection_bias(
     }
     best = ranked[0]
     is_tested = reading is not None and study.find_reading(best) is reading
+    test_score = reading.score if reading and is_tested else math.nan
     return SelectionBias(
         best.number,
         best.score,
         confirmed.get(best.uid),
-        reading.score if reading and is_tested else None,
+        None if math.isnan(test_score) else test_score,
         study.score,
         corrected.value if corrected else None,
         corrected.interval if corrected else None,

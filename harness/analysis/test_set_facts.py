@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ def build_test_fact(summary: Summary) -> Fact:
     more = score.format_other_metrics(reading, reading.loss, reading.mae, reading.r2)
     examples = format_count(reading.examples, "example")
     openings = _describe_openings(study, reading)
-    text = f"{score.format_score(reading)}, {more} ({examples}, {openings})"
+    is_undefined = math.isnan(reading.score)
+    why = f"; {score.name} needs examples of two classes" if is_undefined else ""
+    text = f"{score.format_score(reading)}, {more} ({examples}, {openings}{why})"
     value = {
         "of": study.test_name,
         **score_to_dict(score, study.classes, reading),
@@ -61,7 +64,7 @@ def build_test_fact(summary: Summary) -> Fact:
         f"{score.format_value(reading.score)}{score.format_interval(reading)}{mae}, {examples}, "
         f"read {format_times(looks)}"
     )
-    short += " in this folder" if looks > 1 else ""
+    short += (" in this folder" if looks > 1 else "") + why
     if study.is_grid_or_list and len(study.readings) > 1:
         short += f" for {len(study.readings)} trials"
     if looks > 1:

@@ -71,5 +71,5 @@ class StudyEnsemble:
 
     def __repr__(self) -> str:
         study = self.summary.study
-        result = describe_result(self.record, study.score, study.test_name)
+        result = describe_result(self.record, study.score.tested, study.test_name)
         return f"StudyEnsemble({describe_members(self.record, named=True)}: {result})"

@@ -215,7 +215,7 @@ def _stack_examples(dataset: Any) -> dict[str, Array]:
     except (TypeError, ValueError, NotImplementedError) as error:
         raise DataError(
             f"data: {type(dataset).__name__} does not give (input, label) pairs by index ({error})"
-        ) from None
+        ) from error  # which may be of the dataset's own code
     arrays = [_to_array(each, "an input") for each in inputs]
     targets = [_to_array(each, "a label") for each in labels]
     for what, values in (("inputs", arrays), ("labels", targets)):

@@ -117,7 +117,8 @@ def _check_metrics(snapshot: Snapshot, record: EnsembleRecord) -> Iterator[Findi
     run, journal = snapshot.study_run, snapshot.journal
     assert run is not None
     assert journal is not None
-    for key, value in record.metrics(read_score(journal.attrs["definition"])).items():
+    score = read_score(journal.attrs["definition"]).tested
+    for key, value in record.metrics(score).items():
         if (recorded := run.metrics.get(key)) != value:
             problem = f"the study's {key} is {format_metric(recorded)}, not {value:g}"
             point = build_latest_point(run, key, value)

@@ -60,7 +60,7 @@ def build_space_table() -> dict[str, Any]:
 
 
 def list_template_values(prepared: PreparedDataset) -> dict[str, Any]:
-    """Return what a new study file says of a table; for other data, that it is none."""
+    """Return the template's values for a table's study; those for other data have no search."""
     if prepared.table is None:
         return {"trials": 50, "normalize": "", "tabular": None, "ensemble": 0}
     tables = {

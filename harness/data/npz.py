@@ -7,7 +7,7 @@ classes.
 
 from __future__ import annotations
 
-import zipfile
+import errno
 from pathlib import Path
 from typing import Literal
 
@@ -91,6 +91,22 @@ def decode(path: Path, name: str, options: DataOptions) -> DatasetArrays:
     )
 
 
+def _unreadable_error(name: str, error: Exception, array: str) -> DataError:
+    """Return the error for a file that cannot be read; `array`: the array that is being read."""
+    reason, remedy = " ".join(str(error).split()) or repr(error), "write it again"
+    if "pickle" in reason.lower():
+        reason = "it does not begin as an .npz does"
+        if array:
+            reason = (
+                f"its array {array} holds Python objects; write it as numbers, or by .astype(str)"
+            )
+    if isinstance(error, TypeError):
+        reason = "it is a single array, an .npy"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+        reason, remedy = str(error.strerror), "check its permissions and its disk"
+    return DataError(f"{name}: cannot be read as an .npz ({reason}); {remedy}")
+
+
 def _read_arrays(path: Path, name: str) -> tuple[dict[Key, list[Array]], Array | None]:
     """Return the file's inputs and labels, and its class names if it has any. Raises DataError."""
     arrays: dict[Key, list[Array]] = {}
@@ -104,24 +120,8 @@ def _read_arrays(path: Path, name: str) -> tuple[dict[Key, list[Array]], Array |
                     arrays.setdefault(key, []).append(file[name_in_file])
                 elif name_in_file.lower() in NAMES:
                     names = file[name_in_file]
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        TypeError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = " ".join(str(error).split())
-        if "pickle" in reason.lower():
-            objects = (
-                f"its array {name_in_file} holds Python objects; write it as numbers, or by "
-                ".astype(str)"
-            )
-            reason = objects if name_in_file else "it does not begin as an .npz does"
-        if isinstance(error, TypeError):
-            reason = "it is a single array, an .npy"
-        raise DataError(f"{name}: cannot be read as an .npz ({reason}); write it again") from None
+    except Exception as error:  # a damaged zip raises anything
+        raise _unreadable_error(name, error, name_in_file) from None
     for kind, other in (("inputs", "labels"), ("labels", "inputs")):
         lacks = [part for part, each in arrays if each == other and (part, kind) not in arrays]
         has_train = any(each == kind and PARTS[part] == "train" for part, each in arrays)

@@ -182,9 +182,10 @@ def initialize_network(network: TabularNet, spec: TrialSpec, data: DeviceData) -
     """Initialize from the training examples, or from some of many; seeded by `spec.seed`."""
     rows = data.rows[:: max(1, len(data) // INITIAL_EXAMPLES)]
     x = (data.examples[rows].to(data.dtype) - data.mean) * data.inv_std
+    labels = data.get_target(spec.target_transform).labels  # in the units of the output
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("init from data", spec.seed))
-        network.initialize_from(x.cpu(), data.labels[rows].cpu())
+        network.initialize_from(x.cpu(), labels[rows].cpu())
 
 
 def perturb(trial: TrialState, size: float) -> TrialTensors:

@@ -135,23 +135,38 @@ class RecordedModel:
 def load_recorded_model(workspace: Workspace, tracking_uri: str | None, name: str) -> RecordedModel:
     """Load the model of a study, a trial `STUDY/12`, a run id or `models:/NAME@champion`.
 
-    `STUDY@ensemble` and `models:/NAME@ensemble` are a study's ensemble. Raises StudyError,
-    StoreError.
+    `STUDY@ensemble`, `models:/NAME@ensemble` and the version of an ensemble, `models:/NAME/3`, are
+    a study's ensemble. Raises StudyError, StoreError.
     """
     return read_model(workspace.open_tracker(tracking_uri, reading=True), name)
 
 
 def read_model(tracker: Tracker, name: str) -> RecordedModel:
     """Load the model that a name means, see `load_recorded_model`."""
-    if not name.endswith(ENSEMBLE_NAME):
-        study, run = find_trial(tracker, name)
-        return RecordedModel(study, run, load_network(tracker, study, run))
-    title = name.removesuffix(ENSEMBLE_NAME).removeprefix(MODEL_URI_PREFIX)
+    title, digest = name.removeprefix(MODEL_URI_PREFIX), None
+    if name.endswith(ENSEMBLE_NAME):
+        title = title.removesuffix(ENSEMBLE_NAME)
+    else:
+        version = tracker.find_ensemble(name) if name.startswith(MODEL_URI_PREFIX) else None
+        if version is None:
+            study, run = find_trial(tracker, name)
+            return RecordedModel(study, run, load_network(tracker, study, run))
+        title, digest = version
     study = find_study(tracker, title)
     record = load_ensemble(tracker, study, require_champion(study))
+    if record is None and study.ensemble_rule:
+        raise StudyError(
+            f"the ensemble of '{study.name}' is not of its present trials; rerun the command that "
+            "started the study"
+        )
     if record is None:
         raise StudyError(
             f"'{study.name}' has no ensemble; run it again with: --set ensemble.size=16"
+        )
+    if digest not in (None, record.digest):
+        raise StudyError(
+            f"{name} is an earlier ensemble of '{study.name}', of other trials; use "
+            f'{MODEL_URI_PREFIX}{study.name}{ENSEMBLE_NAME}, or mlflow.pyfunc.load_model("{name}")'
         )
     run = next(run for run in study.trials if run.uid == record.members[0].uid)
     return RecordedModel(study, run, load_ensemble_network(tracker, study, record), record)

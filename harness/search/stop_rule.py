@@ -30,7 +30,7 @@ class Stop:
     rule: str
     """The value of [study] stop_when."""
     trials: int
-    """The trials that the search has instead, those that run when the rule applies included."""
+    """The number of trials instead of [study] trials; it includes those that were still running."""
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,14 +102,19 @@ def _find_settled(values: Sequence[float], tolerance: float | None, objective: O
 
 
 def _find_tolerance(trials: Sequence[FrozenTrial], objective: Objective) -> float | None:
-    """Return the standard error of the best trial's objective; of a loss or MAE a share of it."""
-    complete = [each for each in trials if each.state == TrialState.COMPLETE and each.value]
+    """Return the standard error of the best trial's objective; of a loss or MAE a share of it.
+
+    A trial that ran under another rule has no standard error, so the best of the others counts.
+    """
+    complete = [each for each in trials if each.state == TrialState.COMPLETE]
+    has_error = objective in ("val/accuracy", "val/rmse")
+    if has_error:
+        complete = [each for each in complete if each.user_attrs.get(ERROR_ATTRIBUTE) is not None]
     if not complete:
         return None
     best = (max if is_higher_better(objective) else min)(complete, key=_get_value)
-    if objective in ("val/accuracy", "val/rmse"):
-        error: float | None = best.user_attrs.get(ERROR_ATTRIBUTE)
-        return error
+    if has_error:
+        return float(best.user_attrs[ERROR_ATTRIBUTE])
     return LOSS_TOLERANCE * abs(_get_value(best))
 
 

@@ -63,7 +63,10 @@ class BaselineScorer:
         }
 
     def compute_p_values(self, outputs: Mapping[str, Values], split: Split) -> dict[str, float]:
-        """Return the p-value of the champion against each baseline; empty without its model."""
+        """Return the p-value of the champion against each baseline.
+
+        Empty without its model, and for the AUC of examples of one class.
+        """
         if self.model is None:
             return {}
         values = predict_values if self.model.is_regression else predict_logits
@@ -71,6 +74,8 @@ class BaselineScorer:
         if not self.model.is_regression:
             predicted = normalize_probabilities(self.spec.loss, predicted)
         champion = self._compute_parts(predicted.numpy(), split)
+        if np.isnan(champion).any():
+            return {}
         parts = [champion - self._compute_parts(each, split) for each in outputs.values()]
         return dict(zip(outputs, compute_paired_p_values(np.stack(parts)), strict=True))
 

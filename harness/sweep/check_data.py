@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from harness.config.schema import StudyConfig
 from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset
+from harness.data.split_rule import SplitRule
 from harness.data.training_files import TrainingFiles
+from harness.data.types import Array
 from harness.errors import ConfigError
 from harness.models.target_transform import explain_log
 
@@ -16,7 +22,8 @@ MIN_ENSEMBLE_EXAMPLES = 4
 def check_data(config: StudyConfig, prepared: PreparedDataset) -> None:
     """Raise ConfigError for settings that this data does not allow."""
     _check_batch_size(config, prepared.sizes["train"])
-    _check_ensemble(config, prepared.sizes["validation"])
+    _check_ensemble(config, prepared)
+    _check_auc(config, prepared.training)
     _check_augmentation(config, prepared.training.shape)
     _check_target_transform(config, prepared.training)
 
@@ -30,13 +37,37 @@ def _check_batch_size(config: StudyConfig, examples: int) -> None:
         )
 
 
-def _check_ensemble(config: StudyConfig, examples: int) -> None:
-    if config.ensemble.size and examples < MIN_ENSEMBLE_EXAMPLES:
+def _check_ensemble(config: StudyConfig, prepared: PreparedDataset) -> None:
+    if not config.ensemble.size:
+        return
+    examples, files = prepared.sizes["validation"], prepared.training
+    if examples < MIN_ENSEMBLE_EXAMPLES:
         raise ConfigError(
             f"{config.source}: [ensemble]: needs {MIN_ENSEMBLE_EXAMPLES} validation "
             f"examples, two for each half, and '{config.data.name}' has {examples}; use a "
             "larger [data] validation, or leave [ensemble] out"
         )
+    groups = SplitRule.read(files.labels.parent, stratify=False).groups
+    if groups is not None and len(np.unique(groups[map_array(files.validation_rows)])) < 2:
+        raise ConfigError(
+            f"{config.source}: [ensemble]: needs validation examples of two groups, one for each "
+            "half, and the validation set has one [data] group; use a larger [data] validation, or "
+            "leave [ensemble] out"
+        )
+
+
+def _check_auc(config: StudyConfig, files: TrainingFiles) -> None:
+    """Refuse the objective AUC for a validation set of one class."""
+    if config.study.objective != "val/auc":
+        return
+    for where, classes in _list_labels(files, "validation"):
+        present = np.unique(classes)
+        if len(present) < 2:
+            raise ConfigError(
+                f"{config.source}: objective: val/auc needs validation examples of two classes, "
+                f"and the {where} has only '{files.classes[int(present[0])]}'; use a larger [data] "
+                "validation, or another objective"
+            )
 
 
 def _check_augmentation(config: StudyConfig, shape: tuple[int, ...]) -> None:
@@ -51,10 +82,17 @@ def _check_target_transform(config: StudyConfig, files: TrainingFiles) -> None:
     """Refuse `log` for a training set, of the study or its confirmation, with a target <= 0."""
     if "log" not in config.list_values("target_transform"):
         return
-    labels = map_array(files.labels)
-    for each in (files, *files.redrawn):
-        targets = labels[map_array(each.train_rows)]
+    for where, targets in _list_labels(files, "training"):
         if targets.min() <= 0:
-            where = "training set" if each is files else "training set of a confirmation run"
             reason = explain_log(targets.min().item(), where)
             raise ConfigError(f"{config.source}: {reason}")
+
+
+def _list_labels(files: TrainingFiles, part: str) -> Iterator[tuple[str, Array]]:
+    """Yield the name and the labels of a set, `training` or `validation`, in the study's split and
+    in those of its confirmation runs."""
+    labels = map_array(files.labels)
+    for each in (files, *files.redrawn):
+        rows = each.train_rows if part == "training" else each.validation_rows
+        where = f"{part} set" if each is files else f"{part} set of a confirmation run"
+        yield where, labels[map_array(rows)]

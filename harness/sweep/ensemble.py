@@ -29,7 +29,10 @@ from harness.analysis.ensemble_record import (
 from harness.analysis.formatting import format_count
 from harness.analysis.paired_tests import read_predictions, run_paired_test
 from harness.data.prepare import PreparedDataset
+from harness.data.split_rule import SplitRule, deal_groups
 from harness.data.torch_datasets import Split, load_splits
+from harness.data.training_files import TrainingFiles
+from harness.errors import StudyError
 from harness.inference.recorded_model import load_ensemble_network, load_network
 from harness.models import export
 from harness.models.ensemble import compute_log_probabilities
@@ -87,7 +90,8 @@ def make_ensemble(
     check_not_interrupted(stop)
     watcher.stage("choosing an ensemble")
     validation = load_splits(prepared.training).validation
-    record = _choose(plan, tracker, study, selection, validation)
+    halves = halve_validation(prepared.training, validation)
+    record = _choose(plan, tracker, study, selection, validation, halves)
     failpoint("ensemble.chosen")
     example = np.zeros((2, *prepared.training.shape), prepared.training.dtype)
     network = load_ensemble_network(tracker, study, record)
@@ -110,8 +114,23 @@ def make_ensemble(
     return record
 
 
+def halve_validation(files: TrainingFiles, validation: Split) -> tuple[Values, Values]:
+    """Return the rows of both halves of the validation set; [data] group keeps its groups whole."""
+    true, rows = validation.labels[validation.rows].numpy(), validation.rows.numpy()
+    groups = SplitRule.read(files.labels.parent, stratify=False).groups
+    if groups is None:
+        return draw_halves(true, SEED)
+    first, second = deal_groups(true, groups[rows], 2, SEED)
+    return first, second
+
+
 def _choose(
-    plan: Plan, tracker: Tracker, study: StudyRun, selection: Selection, validation: Split
+    plan: Plan,
+    tracker: Tracker,
+    study: StudyRun,
+    selection: Selection,
+    validation: Split,
+    halves: tuple[Values, Values],
 ) -> EnsembleRecord:
     """Choose the members on one half of the validation set, and measure them on the other."""
     table = plan.config.ensemble
@@ -120,7 +139,7 @@ def _choose(
         [_predict(load_network(tracker, study, run), run.spec.loss, validation) for run in runs]
     )
     true = validation.labels[validation.rows].numpy()
-    first, second = draw_halves(true, SEED)
+    first, second = halves
     places = select_greedily(predictions[:, first], true[first], table.size, study.objective)
     counts = Counter(places)  # in the order of their choice
     members = [
@@ -135,7 +154,7 @@ def _choose(
     recorded = read_predictions(tracker, compared)
     rival = None if recorded is None else recorded.to_array()[1]
     outputs = [each for run, each in zip(runs, predictions, strict=True) if run.uid == compared.uid]
-    halves = [
+    chosen, judged = (
         _compare(
             true[rows],
             mean[rows],
@@ -143,7 +162,7 @@ def _choose(
             outputs[0][rows] if outputs else None,
         )
         for rows in (first, second)
-    ]
+    )
     nothing = Cost(0, 0.0, 0.0)
     record = EnsembleRecord(
         basis=hash_basis(study, selection.champion),
@@ -151,8 +170,8 @@ def _choose(
         members=tuple(members),
         candidates=len(runs),
         champion=compared.uid,
-        chosen=halves[0],
-        judged=halves[1],
+        chosen=chosen,
+        judged=judged,
         cost=nothing,
         champion_cost=nothing,
         interval=None if study.classes else compute_half_width(true[second], mean[second]),
@@ -167,10 +186,16 @@ def _choose(
 
 
 def _list_candidates(tracker: Tracker, study: StudyRun, most: int) -> list[RunRecord]:
-    """Return the best complete trials whose weights are kept; of an earlier part of the study they
-    may not be."""
+    """Return the best complete trials whose weights are kept: a trial that ran before the study had
+    an ensemble may have none. Raises StudyError."""
     best = study.rank_trials()[:most]
-    return [run for run in best if tracker.read_file(run.run_id, WEIGHTS_FILE) is not None]
+    kept = [run for run in best if tracker.read_file(run.run_id, WEIGHTS_FILE) is not None]
+    if not kept:
+        raise StudyError(
+            f"'{study.name}': no weights of its best trials are on record, so no ensemble can be "
+            "chosen; restore mlruns from a backup, or leave [ensemble] out"
+        )
+    return kept
 
 
 @torch.inference_mode()

@@ -52,7 +52,7 @@ def record_ensemble_test(
     """Record the ensemble's result on the test set beside that of the registered model."""
     run = selection.model_run
     champion = study.find_reading(run)
-    is_log_loss = run.spec.loss == "cross-entropy" or not study.classes
+    has_same_loss = run.spec.loss == "cross-entropy" or not study.classes
     content = tracker.read_file(run.run_id, TEST_PREDICTIONS_FILE)
     stored = predictions.to_bytes()
     test: PairedTest | None = None
@@ -61,9 +61,9 @@ def record_ensemble_test(
     scores = EnsembleScores(
         reading.examples,
         _get_tested_score(reading),
-        reading.loss,
+        _get_loss(reading),
         _get_tested_score(champion) if champion else None,
-        champion.loss if champion and is_log_loss else None,
+        _get_loss(champion) if champion and has_same_loss else None,
         test,
     )
     tracker.log_file(study.uid, ENSEMBLE_PREDICTIONS_FILE, stored)
@@ -74,6 +74,11 @@ def record_ensemble_test(
 def _get_tested_score(reading: TestReading) -> float:
     """Return the accuracy or RMSE, which the paired test compares."""
     return replace(reading, score_metric=None).score
+
+
+def _get_loss(reading: TestReading) -> float:
+    """Return the log loss, or the mean squared error in squared units of the target."""
+    return reading.loss if reading.rmse is None else reading.rmse**2
 
 
 def _read(content: bytes) -> Predictions:

@@ -187,6 +187,12 @@ class Tracker(Protocol):
         models:/NAME@ALIAS, models:/NAME/VERSION or models:/ID.
         """
 
+    def find_ensemble(self, address: str) -> tuple[str, str] | None:
+        """Return the study's name and the digest of a registered ensemble.
+
+        None if no ensemble has this address, which is written as for `find_model_run`.
+        """
+
     def list_experiments(self) -> dict[str, str]:
         """Return the ids of all experiments of harness by name, the one used last first."""
 

@@ -29,7 +29,7 @@ class InMemoryTracker:
         self.readings: dict[str, list[TestReading]] = {}
         self.models: dict[str, Any] = {}
         self.model_runs: dict[str, str] = {}
-        self.ensembles: dict[str, Any] = {}
+        self.ensemble_digests: dict[str, str] = {}
         self.files: dict[str, dict[str, bytes]] = {}
         self.end_states: dict[str, tuple[State, str]] = {}
         self.selections: dict[str, list[Mapping[str, Any]]] = {}
@@ -160,7 +160,7 @@ class InMemoryTracker:
         metadata: Mapping[str, Any],
         scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
-        self.ensembles[name] = model
+        self.ensemble_digests[name] = digest
         return f"models:/{name}@ensemble"
 
     def log_file(self, uid: str, name: str, content: bytes) -> None:
@@ -244,6 +244,11 @@ class InMemoryTracker:
     def find_model_run(self, address: str) -> str | None:
         runs = {f"models:/{name}@champion": run for name, run in self.model_runs.items()}
         return runs.get(address)
+
+    def find_ensemble(self, address: str) -> tuple[str, str] | None:
+        name = address.removeprefix("models:/").removesuffix("@ensemble")
+        digest = self.ensemble_digests.get(name) if address.endswith("@ensemble") else None
+        return None if digest is None else (name, digest)
 
     def list_experiments(self) -> dict[str, str]:
         return {name: name for name in reversed(self.records)}

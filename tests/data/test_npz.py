@@ -205,7 +205,28 @@ def make_npy() -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no archive", make_npy()])
+def make_damaged_zip(begin: bytes, damage: bytes) -> bytes:
+    """Return an .npz whose bytes after `begin` are replaced: of a compressed array, or a header."""
+    stream = io.BytesIO()
+    save = np.savez if begin.startswith(b"{") else np.savez_compressed
+    save(stream, x=IMAGES, y=LABELS)
+    content = bytearray(stream.getvalue())
+    start = content.index(begin) + len(begin)
+    content[start : start + len(damage)] = damage
+    return bytes(content)
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut": b"PK\x03\x04 cut",
+    "no archive": b"no archive",
+    "npy": make_npy(),
+    "compressed data": make_damaged_zip(b"x.npy", bytes(range(30, 70))),
+    "header": make_damaged_zip(b"{'descr': ", b"("),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_the_error_for_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"mine\.npz: cannot be read as an \.npz \((?!.*Python)"):

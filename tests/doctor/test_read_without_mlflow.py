@@ -106,6 +106,8 @@ def test_a_study_and_its_model_are_those_of_mlflow(record: Record) -> None:
     runs = [ours.find_model_run(each) for each in addresses]
     assert runs == [theirs.find_model_run(each) for each in addresses]
     assert runs[:2] == [run_id, run_id]
+    assert {each: ours.find_ensemble(each) for each in addresses} == dict.fromkeys(addresses)
+    assert {each: theirs.find_ensemble(each) for each in addresses} == dict.fromkeys(addresses)
     with pytest.raises(StoreError, match="MLflow at sqlite:///"):
         ours.read_file("0" * 32, "trial.json")
 

@@ -175,6 +175,11 @@ def test_one_opening_reads_champion_and_ensemble() -> None:
     assert metrics["ensemble/test_accuracy"] == test.accuracy
     assert metrics["ensemble/val_accuracy"] == record.judged.score
     assert metrics["test/accuracy"] == result.test.accuracy
+    fares = harness.load("fares").ensemble
+    assert fares is not None
+    assert fares.test is not None
+    assert fares.record.tested is not None
+    assert fares.record.tested.loss == fares.record.tested.score**2  # in the target's units
     assert metrics["ensemble/parameters"] == sum(
         result.summary.study.trials[number].parameters for number in result.ensemble.weights
     )
@@ -249,6 +254,35 @@ def test_an_ensemble_may_be_added_and_left_out_later() -> None:
     assert fourth.ensemble is None
     report = check_studies(Workspace(Path("mlruns")), "later")
     assert not [finding for each in report.studies for finding in each.findings]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_study_by_auc_whose_ensemble_is_replaced() -> None:
+    """Its tests compare accuracies; the version of an ensemble is a name of it too."""
+    frame = make_rows(300).drop(columns="fare")
+    frame.to_csv("auc.csv", index=False)
+    study = write_new_study("auc.csv", target="survived").study
+    sets = [*OPTIONS, "study.objective=val/auc", "ensemble.size=4"]
+    options = {"workers": 0, "device": "cpu", "overrides": sets}
+    result = harness.run_study(study, trials=3, **options)  # type: ignore[arg-type]
+    assert result.ensemble is not None
+    score = result.ensemble.record.tested
+    assert score is not None
+    assert f"test accuracy {score.score:.4f}" in repr(result.ensemble)
+    report = check_studies(Workspace(Path("mlruns")), "auc")
+    assert [str(each) for study in report.studies for each in study.findings] == []
+    version = mlflow.MlflowClient().get_model_version_by_alias("auc", "ensemble").version
+    expected = ("auc", result.ensemble.record.digest)
+    for reading in (True, False):
+        tracker = Workspace(Path("mlruns")).open_tracker(reading=reading)
+        assert tracker.find_ensemble(f"models:/auc/{version}") == expected
+    by_version = harness.predict(f"models:/auc/{version}", frame, probabilities=True)
+    assert np.array_equal(by_version, result.ensemble.predict(frame, probabilities=True))
+    done = CliRunner().invoke(app, ["replay", f"models:/auc/{version}"])
+    assert "is an ensemble of trials; give one of them" in " ".join(done.output.split())
+    harness.run_study(study, trials=5, **options)  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match=r"is an earlier ensemble of 'auc'"):
+        harness.predict(f"models:/auc/{version}", frame)
 
 
 @pytest.mark.usefixtures("store")

@@ -21,7 +21,7 @@ from harness.models.mlp import load_model
 from harness.models.tabular import BINS, SLOW, PeriodicNumbers, PiecewiseNumbers, TabularNet
 from harness.models.user_code import find_model_files, load_class
 from harness.results import TrialResult
-from harness.trial import TrialSpec
+from harness.trial import TargetTransform, TrialSpec
 from tests.engine.training import train_one
 from tests.support.regression_table import make_splits
 
@@ -121,6 +121,17 @@ def test_a_regression_stays_in_the_range_of_the_training_targets() -> None:
     out = net.eval()(torch.randn(500, 2) * 1e3)
     assert out.min() >= -1
     assert out.max() <= 2
+
+
+@pytest.mark.parametrize("transform", ["standard", "log", "quantile"])
+def test_its_range_is_that_of_the_transformed_targets(
+    data: DeviceData, transform: TargetTransform
+) -> None:
+    trial = TrialState.create("", replace(spec_of(), target_transform=transform), data)
+    assert trial.tensors is not None
+    targets = data.get_target(transform).labels[data.rows]
+    low, high = (trial.tensors.statistics[f"network.{name}"] for name in ("low", "high"))
+    assert (low.item(), high.item()) == (targets.min().item(), targets.max().item())
 
 
 def test_the_mean_of_the_members_losses_is_minimized(data: DeviceData) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from optuna.trial import create_trial
 
 from harness.config.loader import load_text
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
 from harness.search.open_study import open_search
+from harness.search.stop_rule import find_stop_reason
 from harness.search.study import Search
 from tests.search.test_first_settings import SPACE
 from tests.search.tiny_study import make_result
@@ -49,6 +52,14 @@ def test_a_search_is_settled_once_half_of_its_trials_would_have_been_enough(
     assert run(config, tmp_path / "rising", rising).counts.done == 40
 
 
+def test_an_objective_of_0_is_a_result() -> None:
+    now = datetime.now()
+    trials = [create_trial(value=0.0) for _ in range(20)]
+    for trial in trials:
+        trial.datetime_complete = now
+    assert find_stop_reason("settled", trials, "val/mae").startswith("half of these trials")
+
+
 def test_a_search_ends_after_so_many_trials_without_a_better_one(tmp_path: Path) -> None:
     config = make('stop_when = "5 trials"', 40)
     search = run(config, tmp_path, [0.5, 0.6, 0.7, *[0.7] * 30])
@@ -62,6 +73,12 @@ def test_a_stopped_search_stays_stopped_until_the_rule_changes(tmp_path: Path) -
     run(make(text.format("2 trials")), tmp_path, [0.7, *[0.6] * 20])
     assert run(make(text.format("2 trials")), tmp_path, [0.9] * 20).counts.done == 3
     assert run(make(text.format("never")), tmp_path, [0.6] * 20).counts.done == 12
+
+
+def test_a_search_with_trials_from_before_the_rule_is_settled_too(tmp_path: Path) -> None:
+    run(make("", 10), tmp_path, [0.901] * 10)
+    config = make('stop_when = "settled"', 40)
+    assert run(config, tmp_path, [0.9] * 30).counts.done == 20
 
 
 def test_trials_that_run_when_the_rule_applies_still_count(tmp_path: Path) -> None:

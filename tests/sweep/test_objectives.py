@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,3 +189,25 @@ def test_a_trial_is_replayed_and_compared(finished: Finished) -> None:
     result = replay(finished.workspace, f"{study}/{numbers[0]}", watcher=Silent())
     assert result.is_reproduced
     assert f"val/{case.objective}" not in str(result.first_difference)
+
+
+def test_a_test_set_of_one_class_has_no_auc(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"a": rng.normal(size=80), "ill": ["yes"] * 4 + ["no"] * 76})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    path = tmp_path / "few.toml"
+    values = {"study": "", "data": "validation = 0.4\ntest = 0.08", "train": ""}
+    text = STUDY.format(objective="auc", table=tmp_path / "rows.csv", target="ill", **values)
+    path.write_text(text)
+    options = {"overrides": ["confirm.seeds=0"], "device": "cpu", "workers": 0}
+    summary = run_study(path, home=tmp_path / "mlruns", **options).summary  # type: ignore[arg-type]
+    text = summary.text()
+    assert "AUC undefined" in text
+    assert "; AUC needs examples of two classes)" in text
+    assert "nan" not in text
+    json.dumps(summary.to_dict(), allow_nan=False)
+    assert summary.baselines is not None
+    tests = [each.champion_test for each in summary.baselines.of_split("test").values()]
+    assert tests == [None] * len(tests)
+    report = check_studies(Workspace(tmp_path / "mlruns"), "few")
+    assert not [finding for each in report.studies for finding in each.findings]

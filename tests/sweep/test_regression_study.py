@@ -453,7 +453,7 @@ def test_ames_housing_beats_a_linear_regression_on_the_same_split(
     real_data: Path, tmp_path: Path
 ) -> None:
     if not (real_data / "ames").is_dir():
-        pytest.skip("the Ames table: put AmesHousing.xlsx into ames/ of HARNESS_DATA_DIR")
+        pytest.skip("real Ames housing: put AmesHousing.xlsx into ames/ of HARNESS_DATA_DIR")
     result = run_study(
         "ames-housing",
         trials=4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from harness.errors import StoreError, Unavailable
@@ -48,7 +49,24 @@ def find_model(store: BaseStore, run_id: str) -> str | None:
 
 def find_model_run(store: BaseStore, address: str) -> str | None:
     """Return the run whose weights the model at `address` has; None if harness did not log it."""
+    run: str | None = _read_tags(store, address).get("harness.trial_run")
+    return run
+
+
+def find_ensemble(store: BaseStore, address: str) -> tuple[str, str] | None:
+    """Return the study and the digest of the ensemble at `address`; None if it is none."""
+    digest = _read_tags(store, address).get(ENSEMBLE_TAG)
+    if digest is None:
+        return None
+    with store.map_errors():
+        versions = store.client.search_model_versions(f"tags.`{ENSEMBLE_TAG}` = '{digest}'")
+    return (versions[0].name, digest) if versions else None
+
+
+def _read_tags(store: BaseStore, address: str) -> Mapping[str, str]:
+    """Return the tags of the model at `address`; none if there is no such model."""
     path, client = address.removeprefix("models:/"), store.client
+    tags: Mapping[str, str]
     try:
         with store.map_errors():
             if "@" in path:
@@ -61,7 +79,6 @@ def find_model_run(store: BaseStore, address: str) -> str | None:
                 tags = client.get_logged_model(path).tags
     except StoreError as error:
         if hasattr(error.__cause__, "error_code") and not isinstance(error, Unavailable):
-            return None
+            return {}
         raise
-    run: str | None = tags.get("harness.trial_run")
-    return run
+    return tags

@@ -36,6 +36,9 @@ class MlflowReads:
     def find_model_run(self, address: str) -> str | None:
         return model_lookup.find_model_run(self._store, address)
 
+    def find_ensemble(self, address: str) -> tuple[str, str] | None:
+        return model_lookup.find_ensemble(self._store, address)
+
     def list_experiments(self) -> dict[str, str]:
         return reader.list_experiments(self._store)
 

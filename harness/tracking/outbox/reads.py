@@ -82,6 +82,9 @@ class StoreReads(ABC):
     def find_model_run(self, address: str) -> str | None:
         return self._request(lambda tracker: tracker.find_model_run(address))
 
+    def find_ensemble(self, address: str) -> tuple[str, str] | None:
+        return self._request(lambda tracker: tracker.find_ensemble(address))
+
     def list_experiments(self) -> dict[str, str]:
         return self._request(lambda tracker: tracker.list_experiments())
 
