@@ -46,5 +46,5 @@ class NewStudy:
 
         shown = format_report(self.columns, width or MAX_WIDTH).splitlines()
         table = "\n".join(map(escape, shown))
-        hint = f'overrule a kind in {self.path}: columns = {{ NAME = "KIND" }} in [data]'
+        hint = f'to change a kind, add columns = {{ NAME = "KIND" }} to [data] in {self.path}'
         return f"{table}\n\n{align_labels([('columns', escape(hint))], width)}\n{result}"

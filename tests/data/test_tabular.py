@@ -258,7 +258,7 @@ def test_names_alone_and_numbers_with_gaps_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "houses.csv"
     names = [f"house {number}" for number in range(1001)]
     write(path, {"name": names, "price": np.arange(1001)})
-    assert "name has another text in every row" in error_of(path)
+    assert "name has a different text in every row" in error_of(path)
     gaps = ["?" if number % 50 == 3 else str(number) for number in range(ROWS)]
     write(path, make_houses() | {"horsepower": gaps})
     message = error_of(path)
@@ -366,7 +366,7 @@ def test_decimal_commas_are_read_and_reported(tmp_path: Path) -> None:
     assert "read area, price, people as numbers with decimal comma: '" in notes
     assert notes.count('if not, set [data] decimal = "."') == 1
     assert (
-        "5 columns became 8 features, one for each category of a text (street 3, kind 2)" in notes
+        "5 columns became 8 features, one for each category of a text column (street 3, kind 2)" in notes
     )
     assert "decimal comma" in ", ".join(prepared.values)
     message = error_of(path, ignore=["floors"], decimal=".")
@@ -397,7 +397,7 @@ def test_rare_categories_are_one_feature_where_there_are_too_many(tmp_path: Path
     names = [f"house {number % 61 if number % 3 else number % 5}" for number in range(ROWS)]
     write(path, make_houses() | {"name": names})
     prepared, notes = describe(path)
-    assert "column 'name' has 61 different texts; at most 50 that the" in notes
+    assert "column 'name' has 61 different texts: at most 50 that the" in notes
     assert "'name' by 50 categories" in prepared.values
     features = [each for each in prepared.training.columns if each.startswith("name")]
     assert features[-1] == "name (rare)"
