@@ -103,8 +103,10 @@ def parse_data_overrides(data: str, overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         table, key = apply_override(override, tables, ())
         if table != "data" or key == "name":
-            raise ConfigError(f"--set {override}: new-study takes keys of [data] only, and not the name; "
-                "set other keys in the study file")
+            raise ConfigError(
+                f"--set {override}: new-study takes keys of [data] only, and not the name; "
+                "set other keys in the study file"
+            )
         if key in ("target", "ignore", "task"):
             raise ConfigError(f"--set {override}: use the option --{key} instead")
     try:

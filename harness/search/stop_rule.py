@@ -98,7 +98,7 @@ def _find_settled(values: Sequence[float], tolerance: float | None, objective: O
     if max(abs(best - first), abs(best - expected)) > tolerance:
         return ""
     precision = format_objective(tolerance, objective)
-    return f"half of these trials come within {precision} of the best, the precision of its score"
+    return f"half as many trials would come within {precision} of the best score, its precision"
 
 
 def _find_tolerance(trials: Sequence[FrozenTrial], objective: Objective) -> float | None:

@@ -119,13 +119,14 @@ def test_useless_columns_are_left_out() -> None:
     config = load_new_study(table, target="price")
     assert config.data.ignore == ["Id", "name", "nothing"]
     text = Path(config.source).read_text()
-    assert "# Id numbers the rows; name has a different text in every row; nothing is empty\n" in text
+    reasons = "Id numbers the rows; name has a different text in every row; nothing is empty"
+    assert f"# {reasons}\n" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
     assert 'task = "regression" # guessed, because the target has' in text
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert other.notes[0] == (
-        'ignore = ["kind", "Id", "name", "nothing"]: Id numbers the rows; name has a different text '
-        "in every row; nothing is empty; to keep a column, delete its name from ignore in i.toml"
+        f'ignore = ["kind", "Id", "name", "nothing"]: {reasons}; to keep a column, delete its name '
+        "from ignore in i.toml"
     )
     assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
     pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")

@@ -366,7 +366,8 @@ def test_decimal_commas_are_read_and_reported(tmp_path: Path) -> None:
     assert "read area, price, people as numbers with decimal comma: '" in notes
     assert notes.count('if not, set [data] decimal = "."') == 1
     assert (
-        "5 columns became 8 features, one for each category of a text column (street 3, kind 2)" in notes
+        "5 columns became 8 features, one for each category of a text column (street 3, kind 2)"
+        in notes
     )
     assert "decimal comma" in ", ".join(prepared.values)
     message = error_of(path, ignore=["floors"], decimal=".")
