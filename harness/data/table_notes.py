@@ -23,12 +23,6 @@ MAX_NAME, MAX_SHOWN, MAX_ROWS = 20, 14, 60
 """Characters of a name and of an example in a terminal, and the columns that are shown there."""
 
 
-PLURALS = {
-    "number": "numbers", "boolean": "booleans", "category": "categories", "date": "dates",
-    "time": "times",
-}  # fmt: skip
-
-
 def build_report(
     table: Table, plans: Sequence[ColumnPlan], features: TableTransform, options: DataOptions
 ) -> tuple[dict[str, Any], ...]:
@@ -110,10 +104,8 @@ def describe_columns(
     ]
     if not is_plain(table):
         kinds = Counter(each.column.kind for each in columns)
-        listed = ", ".join(
-            f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in kinds.items()
-        )
-        notes.append(f"{name}: has {listed}; to change a column's kind, set [data.columns]")
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        notes.append(f"{name}: kinds of columns: {listed}; to change one, set [data.columns]")
     elif counts:
         used, features = len(columns), len(table.names)
         notes.append(

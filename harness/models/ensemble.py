@@ -12,7 +12,7 @@ from harness.models.normalization import NormalizedModel
 from harness.trial import Loss
 
 MIN_PROBABILITY = 1e-6
-"""The least probability that the output of a network trained by `mse` stands for."""
+"""The smallest probability that an output of a network trained by `mse` counts as."""
 
 
 class Ensemble(nn.Module):

@@ -16,7 +16,7 @@ from harness.search.frozen_trial import is_interrupted
 from harness.stats.best_of_n import compute_best_of_n_mean
 
 MIN_TRIALS = 20
-"""Fewer results settle nothing: as many again as the random ones that TPE starts with."""
+"""The fewest results for `settled`: twice the random trials that TPE starts with."""
 LOSS_TOLERANCE = 0.01
 """The tolerance of an objective without a standard error, as a share of the best value."""
 ERROR_ATTRIBUTE = "standard_error"
@@ -30,7 +30,7 @@ class Stop:
     rule: str
     """The value of [study] stop_when."""
     trials: int
-    """The trials that the search has instead, those that run when the rule applies included."""
+    """The number of trials of the stopped search, with those that ran when the rule applied."""
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def _find_stagnation(values: Sequence[float], patience: int, objective: Objectiv
 def _find_settled(values: Sequence[float], tolerance: float | None, objective: Objective) -> str:
     """Compare half of the trials with all of them: the first half, and any half.
 
-    The expected best of n random trials grows ever more slowly with n. So where half of the trials
-    is worth less than the tolerance, as many trials again are worth less still. The first half
+    The expected best of n random trials grows ever more slowly with n. So if the second half of
+    the trials gains less than the tolerance, as many trials again gain even less. The first half
     shows whether a sampler that learns is still climbing.
     """
     if len(values) < MIN_TRIALS or tolerance is None:

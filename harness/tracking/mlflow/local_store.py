@@ -42,7 +42,7 @@ Row = TypeVar("Row")
 
 SCHEMAS = ("dc11669786a5",)
 """MLflow's versions of its tables that this file can read: that of MLflow 3.17. See
-tests/tracking/test_local_store.py, which tells when a newer MLflow has another one."""
+tests/tracking/test_local_store.py, which fails when a newer MLflow has another one."""
 LOCK_SECONDS = 20.0
 """How long to wait for another process that writes to the database."""
 STAGES = {ACTIVE_ONLY: ("active",), DELETED_ONLY: ("deleted",), ALL: ("active", "deleted")}
