@@ -41,9 +41,9 @@ class StudyTable(Table):
     objective: Objective = "val/accuracy"
     """The metric by which trials are compared and pruned. For classes `val/accuracy` (the default),
     `val/loss`, `val/auc`, `val/f1`, `val/balanced_accuracy`, `val/log_loss` or `val/brier`; for a
-    regression `val/rmse` (the default), `val/mae`, `val/loss`, `val/r2` or `val/quantile_loss`. Of
-    more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy are
-    always means over the classes. A class without validation examples is left out of these
+    regression `val/rmse` (the default), `val/mae`, `val/loss`, `val/r2` or `val/quantile_loss`.
+    For more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy
+    are always means over the classes. A class without validation examples is left out of these
     means."""
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"] = "tpe"
     """How settings are chosen. `tpe` (Parzen estimators), `gp` (a Gaussian process), `random` and
@@ -113,7 +113,7 @@ class DataTable(Table):
     or `ignore`."""
     group: str = ""
     """A column of a table: rows with the same value stay together in the training, validation or
-    test set. It becomes no feature."""
+    test set. It is not a feature."""
     time: str = ""
     """A column of numbers or dates: the test set has the last rows, and the validation set those
     before them."""
