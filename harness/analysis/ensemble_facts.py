@@ -28,7 +28,9 @@ def build_ensemble_fact(summary: Summary) -> Fact:
         describe_cost(record),
         f"not exported ({record.problem})" if record.problem else summary.ensemble_uri,
     ]
-    short = f"{describe_members(record)}: {result}; {_describe_cost_briefly(record)}"
+    short = f"{describe_members(record)}: {result}"
+    if [member.uid for member in record.members] != [record.champion]:
+        short += f"; {_describe_cost_briefly(record)}"
     return Fact("ensemble", "ensemble", "\n".join(lines), short, _to_dict(summary, record))
 
 
