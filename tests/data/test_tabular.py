@@ -517,13 +517,13 @@ def test_a_sheet_is_chosen_and_reported(tmp_path: Path) -> None:
     prepared, notes = describe(path)
     assert sum(prepared.sizes.values()) == ROWS, "the first visible sheet with the target"
     assert "read sheet 'New one', the first visible one with the column 'price', not " in notes
-    assert "not 'About', 'Old' (hidden); choose another by [data] sheet" in notes
+    assert "not 'About', 'Old' (hidden); to read another, set [data] sheet" in notes
     prepared, notes = describe(path, sheet="Old")
     assert (sum(prepared.sizes.values()), "read sheet" in notes) == (50, False)
     assert "no sheet 'Odl'; did you mean 'Old'?" in error_of(path, sheet="Odl")
     message = error_of(path, target="prize")
     assert "no sheet of" in message
-    assert "'New one' (area, street, pool); hidden: Old; choose one" in message
+    assert "'New one' (area, street, pool); hidden: Old; to choose one" in message
     assert "is a text file" in error_of(write(tmp_path / "houses.csv", make_houses()), sheet="Old")
 
 
