@@ -102,9 +102,21 @@ def unfreeze(value: Any) -> Any:
 
 
 def describe_model(model: str, arguments: tuple[tuple[str, Any], ...]) -> str:
-    """`SmallConv(channels=16, kernels=5-3)`."""
-    values = ", ".join(f"{name}={_format_argument(value)}" for name, value in arguments)
-    return f"{model.rpartition(':')[2]}({values})"
+    """`SmallConv(channels=16, kernels=5-3)`, or `tabular 2x128 mish piecewise · members=4`."""
+    values = {name: _format_argument(value) for name, value in arguments}
+    if model in BUILT_IN_MODULES:
+        return _describe_built_in(model, values)
+    listed = ", ".join(f"{name}={value}" for name, value in values.items())
+    return f"{model.rpartition(':')[2]}({listed})"
+
+
+def _describe_built_in(model: str, values: dict[str, str]) -> str:
+    """Name the layers and the choices first: a line of a terminal has room for little more."""
+    words = [model]
+    if "depth" in values and "width" in values:
+        words.append(f"{values.pop('depth')}x{values.pop('width')}")
+    words += [values.pop(name) for name in ("activation", "numbers") if name in values]
+    return " · ".join([" ".join(words), *(f"{name}={value}" for name, value in values.items())])
 
 
 def _format_argument(value: Any) -> str:

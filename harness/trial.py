@@ -84,10 +84,10 @@ class TrialSpec:
     target_transform: TargetTransform = "standard"
     """Transform of a regression's target, fitted on the training set: `standard` (the default)
     subtracts the mean and divides by the standard deviation; `log` does so with the logarithm, for
-    targets above 0; `quantile` maps the targets to a normal distribution by their ranks. Losses are
-    of the transformed target; RMSE, MAE, R2 and predictions are in its own units. With `log`,
-    predictions are between a tenth of the least and ten times the largest training target; with
-    `quantile` between the least and the largest."""
+    targets above 0; `quantile` maps the targets to a normal distribution by their ranks. The loss
+    is measured on the transformed target; RMSE, MAE, R2 and predictions are in the target's units.
+    Predictions are limited: with `log` to between a tenth of the smallest training target and ten
+    times the largest, with `quantile` to between the smallest and the largest."""
     quantile: float = 0.5
     """The level of `loss = "quantile"` and of the objective `val/quantile_loss`, in (0, 1): 0.9 for
     a value that 90 % of the targets are below. Default 0.5."""
@@ -99,7 +99,7 @@ class TrialSpec:
     """Momentum of `sgd`, in [0, 1). Default 0."""
     beta2: float = 0.999
     """Decay of the mean of squared gradients of `adam` and `adamw`, in (0, 1); beta1 is 0.9.
-    Default 0.999, torch's. A lower one adapts sooner, which suits few steps: 0.95 in RealMLP."""
+    Default 0.999, torch's. A lower value adapts faster, for short trainings: 0.95 in RealMLP."""
     nesterov: bool = False
     """Nesterov momentum for `sgd` with a momentum above 0; has no effect otherwise. Default
     false."""
@@ -112,8 +112,8 @@ class TrialSpec:
     it by 10 after half of the steps, and by 10 again after three quarters. `cosine` lowers it from
     learning_rate to 0. `flat-cosine` keeps it for half of the steps, then lowers it as `cosine`.
     `coslog4` raises it from 0 and lowers it to 0 four times, each time twice as long:
-    (1 - cos(2 pi log2(1 + 15 t))) / 2 at the part t of the steps, from RealMLP (arXiv 2407.04491).
-    `one-cycle` raises it to learning_rate over the first 30 % and then lowers
+    learning_rate (1 - cos(2 pi log2(1 + 15 t))) / 2 after the share t of the steps, from RealMLP
+    (arXiv 2407.04491). `one-cycle` raises it to learning_rate over the first 30 % and then lowers
     it to nearly 0, as torch's OneCycleLR with cycle_momentum=False does: the momentum stays."""
     batch_size: int = 64
     """Examples per step, 1 or more. Default 64. An epoch has as many full batches as the training

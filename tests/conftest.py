@@ -25,6 +25,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.delenv("HARNESS_DATA_DIR", raising=False)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("COLUMNS", raising=False)
         yield cache
 
 

@@ -19,7 +19,7 @@ class EarlyStop:
     """A search that [study] stop_when ended."""
 
     trials: int
-    """The trials that it has."""
+    """The number of trials that ended."""
     planned: int
     reason: str
     seconds_saved: float
@@ -38,7 +38,7 @@ class EarlyStop:
 
 
 def load_early_stop(tracker: Tracker, study: StudyRun) -> EarlyStop | None:
-    """Return why the search ended early; None if it did not, or was continued since."""
+    """Return why the search ended early; None if it did not, or if it has continued since."""
     planned = int(study.facts.get(TARGET_FACT, "0"))
     ended = [run for run in study.trials if run.state != "INTERRUPTED" and run.ended is not None]
     if len(ended) >= planned:

@@ -1,4 +1,4 @@
-"""The summary's fact about the ensemble: what it buys over the champion, and what it costs."""
+"""The summary's fact about the ensemble: its gain over the champion, and its cost."""
 
 from __future__ import annotations
 
@@ -28,25 +28,29 @@ def build_ensemble_fact(summary: Summary) -> Fact:
         describe_cost(record),
         f"not exported ({record.problem})" if record.problem else summary.ensemble_uri,
     ]
-    short = f"{describe_members(record)}: {result}; {_describe_cost_briefly(record)}"
+    short = f"{describe_members(record)}: {result}"
+    if [member.uid for member in record.members] != [record.champion]:
+        short += f"; {_describe_cost_briefly(record)}"
     return Fact("ensemble", "ensemble", "\n".join(lines), short, _to_dict(summary, record))
 
 
 def describe_result(record: EnsembleRecord, score: Score, test_name: str) -> str:
     """`test accuracy 0.9750; the champion's 0.9639 is not significantly lower (McNemar ...)`.
 
-    Before the test set is read, it is the result on the half of the validation set that judges.
+    Before the test set is read: the result on the half of the validation set that did not choose
+    the members.
     """
     if record.tested is not None:
         return f"{test_name} {_compare(record.tested, score)}"
-    return f"{_compare(record.judged, score)} on the judging half of the validation set"
+    judged = _compare(record.judged, score)
+    return f"{judged} on the half of the validation set that did not choose the members"
 
 
 def describe_choice(record: EnsembleRecord, score: Score) -> str:
-    """Return who the members are, how they were chosen, and the result on the judging half."""
+    """Return how the members were chosen, and the scores on the other half."""
     by = OBJECTIVE_NAMES.get(record.objective, record.objective)  # type: ignore[call-overload]
     return (
-        f"{describe_members(record, named=True)}, chosen of "
+        f"{describe_members(record, named=True)}, chosen from "
         f"{format_count(record.candidates, 'candidate')} by {by} on one half of the validation set "
         f"({format_count(record.chosen.examples, 'example')}); on the other half "
         f"({record.judged.examples:,}): {_compare(record.judged, score)}"
@@ -84,7 +88,7 @@ def _compare(scores: EnsembleScores, score: Score) -> str:
         return text
     champion = score.format_value(rival)
     if rival == scores.score:
-        return f"{text}, as the champion's"
+        return f"{text}, the same as the champion's"
     text += f"; the champion's {champion} is "
     direction = "lower" if rival < scores.score else "higher"
     if scores.test is None:
@@ -97,8 +101,8 @@ def _compare(scores: EnsembleScores, score: Score) -> str:
 def _describe_cost_briefly(record: EnsembleRecord) -> str:
     mine, other = record.cost, record.champion_cost
     return (
-        f"{_times(mine.parameters, other.parameters)} the parameters, "
-        f"{_times(mine.milliseconds, other.milliseconds)} the time"
+        f"it has {_times(mine.parameters, other.parameters)} the champion's parameters and takes "
+        f"{_times(mine.milliseconds, other.milliseconds)} as long"
     )
 
 

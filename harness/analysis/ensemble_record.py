@@ -1,4 +1,4 @@
-"""The ensemble of a study's own trials, as it is recorded: its members, results and costs."""
+"""The recorded ensemble of a study's trials: its members, results and costs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class EnsembleRecord:
     cost: Cost
     champion_cost: Cost
     interval: float | None = None
-    """Half the width of the 90 % interval of a regression's predictions, from the judging half."""
+    """Half the width of the 90 % interval of a regression's predictions, from the second half."""
     problem: str = ""
     """Why it could not be exported; empty if it was."""
     reading: TestReading | None = None

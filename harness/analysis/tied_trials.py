@@ -92,9 +92,9 @@ class TiedTrials:
             verb = "differ" if self.tested > 1 else "differs"
             trials = format_count(self.tested, "other trial")
             return f"none: {trials} {verb} significantly from it{self.score.tested_note}"
-        text = f"{ties} of {self.tested} others may be better or worse than it"
+        text = f"{ties} of {self.tested} other trials may be as good"
         text += self.score.tested_note
-        return f"{text}: {self._describe_visible()}" if self.visible_difference else text
+        return f"{text}; {self._describe_visible()}" if self.visible_difference else text
 
     @property
     def visible_difference(self) -> float | None:
@@ -113,7 +113,7 @@ class TiedTrials:
 
     def _describe_visible(self) -> str:
         smallest = self.score.tested.format_difference(self.visible_difference or 0)
-        return f"only one that is {smallest} worse or more can be distinguished"
+        return f"a trial must be at least {smallest} worse to be distinguished"
 
     def metrics(self) -> dict[str, float]:
         """Return MLflow metrics of the study's run."""

@@ -1,4 +1,4 @@
-"""The ensemble of a study's own trials, as Python gives it."""
+"""The ensemble of a study's trials in the Python API."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ class StudyEnsemble:
     def load_model(self) -> nn.Module:
         """Return the network in eval mode.
 
-        It takes what the champion takes, see `StudyResult.load_model`. It returns the logarithm of
-        the mean probabilities [N, classes], or for a regression the mean numbers [N, 1].
+        It takes the same inputs as the champion, see `StudyResult.load_model`. It returns the
+        logarithm of the mean probabilities [N, classes], or the mean numbers [N, 1] of a
+        regression.
         """
         from harness.inference.recorded_model import load_recorded_model
 

@@ -1,4 +1,4 @@
-"""Invariants 5 and 6 for the ensemble: its members, model and metrics, and its test-set reading."""
+"""Invariants 5 and 6 for the ensemble: its members, model and metrics, and its test result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOCATION = "the ensemble"
 
 
 def check_ensemble(snapshot: Snapshot) -> Iterator[Finding]:
-    """Check invariant 5: a finished study's ensemble is of its trials, and is registered."""
+    """Check invariant 5: a finished study's ensemble has trials of the study, and is registered."""
     if not _has_ensemble(snapshot):
         return
     record = _read_record(snapshot)
@@ -46,7 +46,7 @@ def check_ensemble(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_ensemble_reading(snapshot: Snapshot) -> Iterator[Finding]:
-    """Check invariant 6: its reading is of a recorded opening, and of its predictions."""
+    """Check invariant 6: its test result belongs to a recorded opening and its predictions."""
     record = _read_record(snapshot) if _has_ensemble(snapshot) else None
     log, run = snapshot.test_set_log, snapshot.study_run
     if record is None or run is None:
@@ -60,7 +60,7 @@ def check_ensemble_reading(snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding(6, LOCATION, problem, remedy=remedy)
         return
     if reading.selection not in load_selections(snapshot):
-        problem = f"{selection_file(reading.selection)} is missing, or its hash is another"
+        problem = f"{selection_file(reading.selection)} is missing or has another hash"
         yield Finding(6, LOCATION, problem, remedy=RESTORE_FILE)
     opening = log.find_opening(reading.selection) if log is not None else None
     if log is not None and (opening is None or opening.look != reading.look):
@@ -74,7 +74,7 @@ def check_ensemble_reading(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding(6, LOCATION, problem, remedy=RESTORE_FILE)
         return
     if not same:
-        problem = f"{ENSEMBLE_PREDICTIONS_FILE} does not agree with its reading"
+        problem = f"{ENSEMBLE_PREDICTIONS_FILE} does not agree with the recorded test result"
         yield Finding(6, LOCATION, problem, remedy=RESTORE_FILE)
 
 
@@ -102,11 +102,11 @@ def _check_members(snapshot: Snapshot, record: EnsembleRecord) -> Iterator[Findi
         number = member.number
         known = number < len(journal.trials) and journal.trial_uid(number) == member.uid
         if not known or journal.get_state(journal.trials[number]) != "COMPLETE":
-            yield Finding(5, LOCATION, f"its member, trial {number}, is no complete trial")
+            yield Finding(5, LOCATION, f"member trial {number} is not a complete trial")
             continue
         run = snapshot.runs.get(number)
         if run is not None and WEIGHTS_FILE not in run.files:
-            problem = f"its member, trial {number}, has no {WEIGHTS_FILE}"
+            problem = f"member trial {number} has no {WEIGHTS_FILE}"
             yield Finding(5, LOCATION, problem, remedy=RESTORE_FILE)
     if abs(sum(member.weight for member in record.members) - 1) > 1e-6:
         yield Finding(5, LOCATION, "the weights of its members do not add up to 1")

@@ -165,8 +165,9 @@ def show_stage(stage: str) -> Iterator[None]:
 
 
 def get_wrap_width() -> int | None:
-    """Return the columns to wrap output to; None if stdout is not a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    """Return the columns to wrap output to; None if stdout is no terminal and COLUMNS not set."""
+    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if is_known else None
 
 
 @contextmanager

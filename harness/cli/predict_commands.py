@@ -43,7 +43,10 @@ def predict(
         ),
     ] = None,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Predict with the study's ensemble of trials.")
+        bool,
+        typer.Option(
+            "--ensemble", help="Predict with the study's ensemble instead of its champion."
+        ),
     ] = False,
     out: Annotated[
         Path | None,
@@ -74,7 +77,7 @@ def predict(
 ) -> None:
     """Predict your own images or rows of a table with a model.
 
-    A study predicts with its champion, or by --ensemble with its ensemble, STUDY@ensemble.
+    By default, a study predicts with its champion; with --ensemble, with its ensemble of trials.
 
     TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
     the probability of each class, or a number with a 90 % interval.
@@ -141,7 +144,7 @@ def name_ensemble(study: str, predicts: bool) -> str:
     from harness.errors import ConfigError
 
     if not predicts:
-        raise ConfigError("--ensemble is for IMAGE and TABLE, not for --test")
+        raise ConfigError("--ensemble predicts IMAGE or TABLE; leave out --test")
     if "/" in study or "@" in study:
         raise ConfigError(f"--ensemble takes the name of a study, not {study}")
     return f"{study}{ENSEMBLE_NAME}"

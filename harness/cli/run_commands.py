@@ -202,7 +202,15 @@ def new_study(
             "--output", metavar="FILE", help="Where to write the study file [studies/NAME.toml]."
         ),
     ] = None,
-    overrides: Set = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="data.KEY=VALUE",
+            help="Set a key of [data] in the study file, such as data.sheet=Prices. Can be "
+            "repeated.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     output: Output = Format.text,
 ) -> None:

@@ -48,12 +48,15 @@ def _find_key_of_study_file(error: Any) -> str:
     """Return TABLE.KEY if an unknown option names a key that the command's --set takes, or ""."""
     option = getattr(error, "option_name", "")
     parameters = error.ctx.command.params if option and error.ctx else ()
-    if not any("--set" in parameter.opts for parameter in parameters):
+    metavars = [str(each.metavar) for each in parameters if "--set" in each.opts]
+    if not metavars:
         return ""
     from harness.config.schema import default_values
 
     key = option.lstrip("-").replace("-", "_")
-    return next((f"{table}.{key}" for table, keys in default_values().items() if key in keys), "")
+    prefix = metavars[0].partition("KEY")[0].replace("TABLE.", "")  # new-study sets [data] only
+    paths = [f"{table}.{key}" for table, keys in default_values().items() if key in keys]
+    return next((path for path in paths if path.startswith(prefix)), "")
 
 
 def _read_problem(error: Any) -> dict[str, Any]:

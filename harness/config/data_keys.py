@@ -18,7 +18,7 @@ from harness.data.types import DataOptions
 from harness.errors import ConfigError, DataError, did_you_mean
 from harness.results import Task
 
-GUESSED = "guessed from the target: it has many different numbers, or fractions"
+GUESSED = "guessed, because the target has many different numbers, or fractions"
 OWN_VALIDATION = "the data comes with a validation set"
 
 
@@ -74,7 +74,7 @@ def choose_data_keys(
             reasons += [f"{name} is left out by --ignore" for name in ignore]
             why = join_names(reasons) or "it has no other"
             raise DataError(f"{data}: no column is left except the target '{target}': {why}")
-        comments = {"ignore": ", ".join(reasons)} if reasons else {}
+        comments = {"ignore": "; ".join(reasons)} if reasons else {}
         if table.sheet and not options.sheet:
             keys["sheet"], comments["sheet"] = table.sheet, table.sheet_reason
         if task is None and (task := guess_task(frame[target])) == "regression":
@@ -103,7 +103,10 @@ def parse_data_overrides(data: str, overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         table, key = apply_override(override, tables, ())
         if table != "data" or key == "name":
-            raise ConfigError(f"--set {override}: sets no key of [data] about how data is read")
+            raise ConfigError(
+                f"--set {override}: new-study takes keys of [data] only, and not the name; "
+                "set other keys in the study file"
+            )
         if key in ("target", "ignore", "task"):
             raise ConfigError(f"--set {override}: use the option --{key} instead")
     try:

@@ -158,7 +158,9 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     with file.checking("ensemble"):
         ensemble = parse_table(EnsembleTable, tables["ensemble"])
         if ensemble.size and study.objective == "val/quantile_loss":
-            raise ValueError("size: there is no ensemble by val/quantile_loss; leave it out")
+            raise ValueError(
+                "size: an ensemble cannot be chosen by val/quantile_loss; leave it out"
+            )
     model = find_model(tables["train"], tables["space"], file.trials)
     with file.checking("train"):
         train = parse_train(tables["train"], model)

@@ -32,7 +32,9 @@ class NewStudy:
 
     def text(self, width: int | None = None) -> str:
         """Return the result for people, wrapped to `width` columns."""
+        hint = f'to change a kind, add columns = {{ NAME = "KIND" }} to [data] in {self.path}'
         lines = [
+            *([("columns", hint)] if self.columns else []),
             ("wrote", self.path),
             ("data", self.data),
             *(("note", note) for note in self.notes),
@@ -46,5 +48,4 @@ class NewStudy:
 
         shown = format_report(self.columns, width or MAX_WIDTH).splitlines()
         table = "\n".join(map(escape, shown))
-        hint = f'overrule a kind in {self.path}: columns = {{ NAME = "KIND" }} in [data]'
-        return f"{table}\n\n{align_labels([('columns', escape(hint))], width)}\n{result}"
+        return f"{table}\n\n{result}"

@@ -39,13 +39,13 @@ KEYS = (
 )
 """The keys of [data] that are set by --set."""
 OVERRULE = {
-    "ignore": "to keep a column, delete its name in {path}",
+    "ignore": "to keep a column, delete its name from ignore in {path}",
     "sheet": "to read another sheet, add --set 'data.sheet=NAME'",
     "size": "to resize to another size, add --set 'data.size=[HEIGHT,WIDTH]'",
     "own_validation": "to split the data anew, add --set data.validation=0.2",
     "task": "to predict classes, add --task classes",
 }
-"""How to overrule each key that is guessed."""
+"""How to change each key that is guessed."""
 CHUNK = 1000
 """Images in memory at a time."""
 
@@ -66,7 +66,7 @@ def write_new_study(
         data: the name of a built-in dataset, or a path.
         output: the file to write; by default one in ./studies, named after the data.
         target: the column of a table to predict.
-        ignore: columns of a table to leave out; columns that tell nothing are left out anyway.
+        ignore: columns of a table to leave out; columns without information are left out anyway.
         task: guessed from the target if None.
         overrides: further keys of [data], such as ["data.sheet=Prices"].
         data_dir: the folder of the built-in datasets.

@@ -41,9 +41,9 @@ class StudyTable(Table):
     objective: Objective = "val/accuracy"
     """The metric by which trials are compared and pruned. For classes `val/accuracy` (the default),
     `val/loss`, `val/auc`, `val/f1`, `val/balanced_accuracy`, `val/log_loss` or `val/brier`; for a
-    regression `val/rmse` (the default), `val/mae`, `val/loss`, `val/r2` or `val/quantile_loss`. Of
-    more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy are
-    always means over the classes. A class without validation examples is left out of these
+    regression `val/rmse` (the default), `val/mae`, `val/loss`, `val/r2` or `val/quantile_loss`.
+    For more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy
+    are always means over the classes. A class without validation examples is left out of these
     means."""
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"] = "tpe"
     """How settings are chosen. `tpe` (Parzen estimators), `gp` (a Gaussian process), `random` and
@@ -60,8 +60,9 @@ class StudyTable(Table):
     """Start no trial after this time: `90s`, `10m`, `2h`. No limit by default."""
     stop_when: str = "never"
     """When a search ends before its last trial: `never`; after so many trials without a better
-    one, such as `30 trials`; or `settled`: from 20 trials on, once half of them come within one
-    standard error of the best score (within 1 % for objectives other than accuracy and RMSE)."""
+    one, such as `30 trials`; or `settled`: from 20 trials on, once half as many would come within
+    one standard error of the best score (within 1 % for objectives other than accuracy and RMSE).
+    """
     hung_after: str = "60s"
     """Replace a worker that reports no epoch for this long, and for ten times the slowest epoch."""
 
@@ -104,15 +105,15 @@ class DataTable(Table):
     """The strings of a table that count as missing; an empty cell always does. With [], the string
     NA is a category."""
     max_categories: int = Field(default=0, ge=0)
-    """The most categories of a text column that become features; of more, the others are one
-    feature. By default 50, and at most half of the rows."""
+    """The most categories of a text column that get a feature each; all others share one. By
+    default 50, and at most half of the rows."""
     columns: dict[str, ColumnKind] = {}
-    """The kinds of a table's columns that are not to be guessed, as `zip = "category"`: `number`,
+    """The kinds of a table's columns that are not guessed, as `zip = "category"`: `number`,
     `category`, `boolean`, `date`, `date-dmy` or `date-mdy` for the day or the month first, `time`,
     or `ignore`."""
     group: str = ""
     """A column of a table: rows with the same value stay together in the training, validation or
-    test set. It becomes no feature."""
+    test set. It is not a feature."""
     time: str = ""
     """A column of numbers or dates: the test set has the last rows, and the validation set those
     before them."""
@@ -226,11 +227,10 @@ class EnsembleTable(Table):
     """[ensemble]: combine a study's own trials; may change when a study is continued."""
 
     size: int = Field(default=0, ge=0, le=100)
-    """The most members of the ensemble, where a trial may count several times. 0 makes none: the
-    default without [ensemble]. With [ensemble] it is 16."""
+    """The most members of the ensemble; a trial may count several times. 0 makes no ensemble. By
+    default 16 in a study file with [ensemble], 0 without."""
     candidates: int = Field(default=50, ge=2, le=1000)
-    """The number of best trials that are candidates. The weights of so many trials are kept, which
-    takes their size on disk."""
+    """The number of best trials that may become members. Their weights are kept on disk."""
 
 
 def parse_duration(duration: str) -> float:

@@ -13,10 +13,10 @@ from harness.results import Task
 
 NAME = "tabular"
 TRIALS = 25
-"""Enough for this space on most tables."""
+"""Trials that suffice for this space on most tables."""
 NORMALIZE = "quantile"
 ENSEMBLE_SIZE, MIN_ENSEMBLE_EXAMPLES = 16, 100
-"""The most members of the ensemble, and the validation examples that it is worth from on."""
+"""The most members of an ensemble, and the fewest validation examples for which one is written."""
 DEFAULT_BATCH_SIZE = 64
 
 
@@ -27,7 +27,7 @@ def choose_batch_size(examples: int) -> int:
 
 
 def build_train_table(task: Task, examples: int | None = None) -> dict[str, Any]:
-    """Return what all trials share: the recipe of RealMLP, shorter and smaller.
+    """Return [train], the settings of all trials: those of RealMLP with fewer epochs.
 
     `examples`: the number of training examples; None if it is not known.
     """
@@ -45,7 +45,7 @@ def build_train_table(task: Task, examples: int | None = None) -> dict[str, Any]
 
 
 def build_space_table() -> dict[str, Any]:
-    """Return what is sampled, as [space] has it."""
+    """Return [space], the sampled settings."""
     return {
         "arguments.numbers": ["linear", "periodic", "piecewise"],
         "arguments.activation": ["selu", "mish", "relu"],
@@ -80,13 +80,13 @@ def list_template_values(prepared: PreparedDataset) -> dict[str, Any]:
 
 MEANINGS = {
     "model": "a network made for tables",
-    "patience": "stop after so many epochs without an improvement",
-    "beta2": "Adam adapts sooner than with its 0.999",
+    "patience": "stop after so many epochs without improvement",
+    "beta2": "Adam adapts faster than with the default 0.999",
     "schedule": "the learning rate rises and falls four times, or only falls",
     "label_smoothing": "the true class counts 0.9, all classes share 0.1",
-    "arguments.numbers": "a number as it is, with learned waves, or as its place among bins",
+    "arguments.numbers": "how numbers enter: plain, with learned waves, or with bins",
     "arguments.depth": "hidden layers",
-    "arguments.width": "units of each",
-    "arguments.members": "networks in one that share most weights",
+    "arguments.width": "units of each hidden layer",
+    "arguments.members": "networks that share most weights; their mean predicts",
 }
-"""Comments of keys in a study file, for a newcomer."""
+"""Comments on keys of a new study file."""

@@ -46,7 +46,7 @@ class ColumnPlan:
     reason: str = ""
     """Why it is left out, for people."""
     note: str = ""
-    """What was guessed, and how to overrule it."""
+    """What was guessed, and how to change it."""
 
 
 def plan_column(
@@ -135,7 +135,7 @@ def _guess_kind(values: pd.Series, numbers: Numbers | None, name: str, options: 
 
 
 def _guess_texts(values: pd.Series, count: int) -> str:
-    """Return whether many different texts are identifiers or sentences; empty if neither."""
+    """Return whether many different texts are identifiers or long texts; empty if neither."""
     known = values.dropna()
     words = float(np.mean([len(str(each).split()) for each in known]))
     is_unique = len(known) - count < MIN_REPEATED * len(known)
@@ -149,9 +149,9 @@ def _explain(values: pd.Series, kind: str) -> str:
     known = values.dropna()
     count = known.nunique()
     if kind == "text":
-        return f"has sentences, such as '{_shorten(known.iloc[0])}'"
+        return f"has long texts, such as '{_shorten(known.iloc[0])}'"
     if count == len(known):
-        return "has another text in every row"
+        return "has a different text in every row"
     return f"has {count:,} different texts in {len(known):,} rows"
 
 

@@ -40,7 +40,9 @@ def read_excel(path: Path, name: str, options: DataOptions) -> tuple[list[str], 
     )
     values = (f"sheet '{sheet}'",) if sheet != next(iter(sheets)) else ()
     reason = f"the first visible one with the column '{options.target}', not {others}"
-    chosen = [f"{name}: read sheet '{sheet}', {reason}; choose another by [data] sheet = \"...\""]
+    chosen = [
+        f"{name}: read sheet '{sheet}', {reason}; to read another, set [data] sheet = \"NAME\""
+    ]
     notes += [] if options.sheet else chosen
     return heads[sheet], Table(
         frame, tuple(notes), values, first_row=first_row, sheet=sheet, sheet_reason=reason
@@ -78,7 +80,7 @@ def _choose_sheet(
         )
         more = f"; hidden: {', '.join(hidden)}" if hidden else ""
         raise DataError(
-            f"[data] target: no sheet of {name} has the column '{options.target}': {listed}{more}; "
-            'choose one by [data] sheet = "..."'
+            f"[data] target: no sheet of {name} has the column '{options.target}'; its sheets and "
+            f'their first columns: {listed}{more}; to choose one, set [data] sheet = "NAME"'
         )
     return (with_target or visible)[0]

@@ -23,12 +23,6 @@ MAX_NAME, MAX_SHOWN, MAX_ROWS = 20, 14, 60
 """Characters of a name and of an example in a terminal, and the columns that are shown there."""
 
 
-PLURALS = {
-    "number": "numbers", "boolean": "booleans", "category": "categories", "date": "dates",
-    "time": "times",
-}  # fmt: skip
-
-
 def build_report(
     table: Table, plans: Sequence[ColumnPlan], features: TableTransform, options: DataOptions
 ) -> tuple[dict[str, Any], ...]:
@@ -110,16 +104,14 @@ def describe_columns(
     ]
     if not is_plain(table):
         kinds = Counter(each.column.kind for each in columns)
-        listed = ", ".join(
-            f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in kinds.items()
-        )
-        notes.append(f"{name}: has {listed}; to overrule a column's kind, set [data.columns]")
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        notes.append(f"{name}: kinds of columns: {listed}; to change one, set [data.columns]")
     elif counts:
         used, features = len(columns), len(table.names)
         notes.append(
             f"{name}: {used} {'columns' if used > 1 else 'column'} became "
             f"{features:,} {'features' if features > 1 else 'feature'}, one for "
-            f"each category of a text ({join_names(counts)})"
+            f"each category of a text column ({join_names(counts)})"
         )
     notes += [*_describe_pooled(name, table), *_describe_missing(name, table, missing)]
     notes += [
@@ -147,9 +139,9 @@ def list_shifts(table: TableTransform) -> list[str]:
 
 def _describe_pooled(name: str, table: TableTransform) -> list[str]:
     return [
-        f"{name}: column '{each.column.name}' has {len(each.column.levels):,} different texts; at "
-        f"most {each.column.limit} that the training set repeats become features, and the others "
-        "one (rare); for more, set [data] max_categories"
+        f"{name}: column '{each.column.name}' has {len(each.column.levels):,} different texts: at "
+        f"most {each.column.limit} that the training set repeats become features, all others share "
+        f"one; for more features, set [data] max_categories = {len(each.column.levels)}"
         for each in table.columns
         if each.is_pooled
     ]
@@ -163,13 +155,13 @@ def _describe_missing(name: str, table: TableTransform, texts: Sequence[str]) ->
     many = len(texts) > 1
     counted = (
         f"; the {'texts' if many else 'text'} {listed} {'count' if many else 'counts'} as "
-        f"missing, to read {'them' if many else 'it'} as any other text set [data] missing = []"
+        f"missing; to keep {'them' if many else 'it'} as text, set [data] missing = []"
         if texts
         else ""
     )
     return [
-        f"{name}: missing values in {join_names(counts)}: a feature marks where, and numbers are "
-        f"filled with the median of the training set{counted}"
+        f"{name}: missing values in {join_names(counts)}: an extra feature marks them, and "
+        f"numbers are filled with the training set's median{counted}"
     ]
 
 

@@ -40,9 +40,9 @@ class TrainingFiles:
     columns: tuple[str, ...] = ()
     """The names of a table's features."""
     features: tuple[int, ...] = ()
-    """Of a table, for each feature 0 if it is a number, and n if it is one of the n-th category."""
+    """For each feature of a table: 0 for a number, n for a 0-or-1 feature of the n-th category."""
     transform: Path | None = None
-    """Of a table, the parameters of the transform that made its features."""
+    """The parameters of the transform that made a table's features."""
     redrawn: tuple[TrainingFiles, ...] = ()
     """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
 

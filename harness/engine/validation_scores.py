@@ -1,4 +1,4 @@
-"""The scores of a validated epoch that the usual metrics lack: the objective's, or all at the best.
+"""More scores of a validated epoch: the objective in each, all metrics in the best one.
 
 In every epoch only the objective is measured. AUC alone sorts all examples for each class.
 """

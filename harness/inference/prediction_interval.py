@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from harness.tracking.base import Tracker
 
 DESCRIPTION = (
-    f"{COVERAGE:.0%} split-conformal, from the errors on the validation set, on which the model "
-    "was chosen too"
+    f"{COVERAGE:.0%} split-conformal, from the errors on the validation set, which also chose the "
+    "model"
 )
 
 

@@ -12,7 +12,7 @@ from harness.models.normalization import NormalizedModel
 from harness.trial import Loss
 
 MIN_PROBABILITY = 1e-6
-"""The least probability of a class by a network that is trained by `mse`."""
+"""The smallest probability that an output of a network trained by `mse` counts as."""
 
 
 class Ensemble(nn.Module):

@@ -1,4 +1,4 @@
-"""The section on the ensemble: what it buys over the champion, its members and its cost."""
+"""The section on the ensemble: its gain over the champion, its members and its cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def build_ensemble_sections(summary: Summary) -> list[Section]:
         describe_result(record, score, summary.study.test_name),
         describe_choice(record, score),
         describe_cost(record),
-        f"it is not exported ({record.problem})"
+        f"the ensemble was not exported ({record.problem})"
         if record.problem
         else f"load it as {summary.ensemble_uri}, or use: harness predict {name} --ensemble",
     ]
@@ -26,10 +26,10 @@ def build_ensemble_sections(summary: Summary) -> list[Section]:
         Section(
             name="ensemble",
             title="Ensemble",
-            text="The ensemble's prediction is the weighted mean of its members'. They were chosen "
-            "one after the other, each for the best mean on one half of the validation set "
-            "(Caruana et al. 2004). Both halves had a part in ranking the trials, so compare the "
-            "two models' scores with each other only.",
+            text="The ensemble predicts the weighted mean of its members' predictions. Each step "
+            "added the trial that made the mean best on one half of the validation set (Caruana "
+            "et al. 2004). Both halves also ranked the trials, so "
+            "compare these scores only with the champion's.",
             template="trial_table",
             values={
                 "paragraphs": [f"{each[0].upper()}{each[1:]}." for each in sentences],

@@ -28,7 +28,7 @@ class TableTransform:
     missing: tuple[str, ...] = ()
     """The texts that count as missing."""
     scaling: FeatureScaling | None = None
-    """What is done with the features of numbers, before the network standardizes them."""
+    """How the features of numbers are scaled before the network standardizes them."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,8 +46,8 @@ class TableTransform:
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """For each feature 0 if it is a number; else the number of those 0-or-1 features, from 1
-        on, which are of the same column."""
+        """For each feature: 0 for a number, n for a 0-or-1 feature of the n-th such column,
+        counted from 1."""
         groups: list[int] = []
         count = 0
         for each in self.columns:

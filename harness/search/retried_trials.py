@@ -1,4 +1,4 @@
-"""Optuna studies that know retries: the order in which these run, and what a pruner sees."""
+"""Optuna studies with retries: the order in which retries run, and what a pruner sees."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 class OrderedRetriesStudy(optuna.Study):
     """An Optuna study that runs enqueued retries in the order of their ordinals.
 
-    Optuna goes by trial number. A trial that was interrupted twice would then run after one that
-    was sampled later, and the pruner would see their epochs in another order.
+    Optuna runs them by trial number. A trial that was interrupted twice would then run after one
+    that was sampled later, and the pruner would see their epochs in another order.
     """
 
     def _pop_waiting_trial_id(self) -> int | None:

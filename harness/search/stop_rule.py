@@ -16,7 +16,7 @@ from harness.search.frozen_trial import is_interrupted
 from harness.stats.best_of_n import compute_best_of_n_mean
 
 MIN_TRIALS = 20
-"""Fewer results settle nothing: as many again as the random ones that TPE starts with."""
+"""The fewest results for `settled`: twice the random trials that TPE starts with."""
 LOSS_TOLERANCE = 0.01
 """The tolerance of an objective without a standard error, as a share of the best value."""
 ERROR_ATTRIBUTE = "standard_error"
@@ -30,7 +30,7 @@ class Stop:
     rule: str
     """The value of [study] stop_when."""
     trials: int
-    """The number of trials instead of [study] trials; it includes those that were still running."""
+    """The number of trials of the stopped search, with those that ran when the rule applied."""
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def _find_stagnation(values: Sequence[float], patience: int, objective: Objectiv
 def _find_settled(values: Sequence[float], tolerance: float | None, objective: Objective) -> str:
     """Compare half of the trials with all of them: the first half, and any half.
 
-    The expected best of n random trials grows ever more slowly with n. So where half of the trials
-    is worth less than the tolerance, as many trials again are worth less still. The first half
+    The expected best of n random trials grows ever more slowly with n. So if the second half of
+    the trials gains less than the tolerance, as many trials again gain even less. The first half
     shows whether a sampler that learns is still climbing.
     """
     if len(values) < MIN_TRIALS or tolerance is None:
@@ -98,7 +98,7 @@ def _find_settled(values: Sequence[float], tolerance: float | None, objective: O
     if max(abs(best - first), abs(best - expected)) > tolerance:
         return ""
     precision = format_objective(tolerance, objective)
-    return f"half of these trials come within {precision} of the best, the precision of its score"
+    return f"half as many trials would come within {precision} of the best score, its precision"
 
 
 def _find_tolerance(trials: Sequence[FrozenTrial], objective: Objective) -> float | None:

@@ -1,7 +1,7 @@
 """Choose a study's ensemble from its best trials, register it, and record it.
 
-Everything follows from the recorded weights and the data. So a study that died on the way makes
-the same ensemble when it continues.
+Everything follows from the recorded weights and the data. So a study that was killed makes the
+same ensemble when it continues.
 """
 
 from __future__ import annotations
@@ -186,8 +186,10 @@ def _choose(
 
 
 def _list_candidates(tracker: Tracker, study: StudyRun, most: int) -> list[RunRecord]:
-    """Return the best complete trials whose weights are kept: a trial that ran before the study had
-    an ensemble may have none. Raises StudyError."""
+    """Return the best complete trials whose weights are kept.
+
+    Trials that ran before the study had an [ensemble] may have none. Raises StudyError.
+    """
     best = study.rank_trials()[:most]
     kept = [run for run in best if tracker.read_file(run.run_id, WEIGHTS_FILE) is not None]
     if not kept:

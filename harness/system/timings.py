@@ -1,7 +1,7 @@
 """The seconds of each phase of a command: a table on stderr at its end, if HARNESS_TIMINGS=1.
 
-`harness run-study` also writes them beside its report, as `timings.json`. They are no metrics in
-MLflow: the last phases end after the last write.
+`harness run-study` also writes them beside its report, as `timings.json`. They are not sent to
+MLflow, because the last phases end after the last write.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Phase:
     start: float
     """Seconds since the process started."""
     seconds: float | None = None
-    """None while it lasts."""
+    """None until it ends."""
     cpu: float = 0.0
     """CPU seconds of this process, or of one thread."""
     thread: str = ""
@@ -34,7 +34,7 @@ class Phase:
 
 _PHASES: list[Phase] = []
 _CURRENT: list[tuple[Phase, float]] = []
-"""The command's phase that lasts, and the process's CPU time at its start."""
+"""The command's current phase, and the process's CPU time at its start."""
 
 
 def is_enabled() -> bool:
@@ -94,14 +94,14 @@ def write_phases(folder: Path) -> None:
 
 
 def _end(now: float, cpu: float) -> None:
-    """End the command's phase that lasts."""
+    """End the command's current phase."""
     for phase, before in _CURRENT:
         phase.seconds, phase.cpu = now - phase.start, cpu - before
     _CURRENT.clear()
 
 
 def _get_age() -> float:
-    """Return the seconds since this process started; elsewhere than on Linux, its CPU time."""
+    """Return the seconds since this process started; its CPU time if not on Linux."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -147,8 +147,8 @@ def test_what_can_be_told_apart_follows_from_the_test() -> None:
     assert (ties.visible_difference, more.visible_difference) == (6 / 40, 7 / 40)
     assert more.metrics() == {"ties/trials": 2, "ties/tested": 2, "ties/visible_difference": 7 / 40}
     assert more.describe_briefly() == (
-        "2 of 2 others may be better or worse than it: only one that is 17.50 points worse or more "
-        "can be distinguished"
+        "2 of 2 other trials may be as good; a trial must be at least 17.50 points worse to be "
+        "distinguished"
     )
 
 
@@ -220,7 +220,7 @@ def test_the_summary_lists_tied_trials(small_study: InMemoryTracker) -> None:
     assert dict(summary.lines)["ties"] == (
         "1 of 4 other trials is statistically indistinguishable from the champion on 40 examples "
         "(McNemar, adjusted by Holm, 5 %): 1; "
-        "only one that is 15.00 points worse or more can be distinguished"
+        "a trial must be at least 15.00 points worse to be distinguished"
     )
     assert summary.to_dict()["ties"]["trials"] == [1]
     assert len(TRUE) == summary.to_dict()["ties"]["examples"]

@@ -84,6 +84,7 @@ def test_the_help_of_every_command_fits_and_is_whole(
             "new-study rows.csv --group patient",
             "no such option: --group; write --set data.group=VALUE",
         ),
+        ("new-study rows.csv --epochs 3", "no such option: --epochs"),
         (
             "run-study quickstart --batch-size 8",
             "no such option: --batch-size; write --set train.batch_size=VALUE",
@@ -96,6 +97,7 @@ def test_a_usage_error_is_one_line(command: str, line: str) -> None:
     result = CliRunner().invoke(app, command.split(" "), prog_name="harness")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert result.stderr.startswith(f"harness: {line}"), result.stderr
+    assert "train.epochs" not in result.stderr, "new-study sets keys of [data] only"
 
 
 def test_each_summary_is_a_sentence_on_one_line_of_80_columns(

@@ -119,13 +119,14 @@ def test_useless_columns_are_left_out() -> None:
     config = load_new_study(table, target="price")
     assert config.data.ignore == ["Id", "name", "nothing"]
     text = Path(config.source).read_text()
-    assert "# Id numbers the rows, name has another text in every row, nothing is empty\n" in text
+    reasons = "Id numbers the rows; name has a different text in every row; nothing is empty"
+    assert f"# {reasons}\n" in text
     assert "# features: area, kind=hut, kind=villa\n" in text
-    assert 'task = "regression" # guessed from the target: it has' in text
+    assert 'task = "regression" # guessed, because the target has' in text
     other = write_new_study(str(table), Path("i.toml"), target="price", ignore=["kind"])
     assert other.notes[0] == (
-        'ignore = ["kind", "Id", "name", "nothing"]: Id numbers the rows, name has another text in '
-        "every row, nothing is empty; to keep a column, delete its name in i.toml"
+        f'ignore = ["kind", "Id", "name", "nothing"]: {reasons}; to keep a column, delete its name '
+        "from ignore in i.toml"
     )
     assert load(other.study).data.ignore == ["kind", "Id", "name", "nothing"]
     pd.read_csv(table).drop(columns=["nothing", "name", "Id"]).to_csv("houses.csv")
@@ -134,7 +135,7 @@ def test_useless_columns_are_left_out() -> None:
     ]
 
 
-def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
+def test_each_guess_names_its_reason_and_how_to_change_it() -> None:
     table = write_table()
     new_study = write_new_study(str(table), target="kind", ignore=["area"])
     assert not any(note.startswith("ignore") for note in new_study.notes), "the user chose it"
@@ -146,8 +147,8 @@ def test_each_guess_names_its_reason_and_how_to_overrule_it() -> None:
     assert new_study.notes[:2] == (
         "sheet = \"Sold\": the first visible one with the column 'price', not 'About'; "
         "to read another sheet, add --set 'data.sheet=NAME'",
-        'task = "regression": guessed from the target: it has many different numbers, or '
-        "fractions; to predict classes, add --task classes",
+        'task = "regression": guessed, because the target has many different numbers, '
+        "or fractions; to predict classes, add --task classes",
     )
     folder = write_images(200, 100)
     note = write_new_study(str(folder), Path("p.toml")).notes[0]
@@ -183,7 +184,7 @@ def test_columns_that_are_left_out_are_named_if_none_remains() -> None:
     with pytest.raises(DataError) as caught:
         write_new_study(str(table), target="price", ignore=["kind", "area"])
     assert str(caught.value) == (
-        "houses.csv: no column is left except the target 'price': name has another text in "
+        "houses.csv: no column is left except the target 'price': name has a different text in "
         "every row, kind is left out by --ignore, area is left out by --ignore"
     )
     pd.read_csv(table)[["price"]].to_csv(table, index=False)

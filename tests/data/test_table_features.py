@@ -91,9 +91,12 @@ def test_missing_values_are_filled_and_marked_by_the_training_rows(tmp_path: Pat
     assert np.load(files.inputs).dtype == np.float32
     notes = "\n".join(prepared.notes)
     assert (
-        "missing values in age, deck, alone, boarded: a feature marks where, and numbers" in notes
+        "missing values in age, deck, alone, boarded: an extra feature marks them, and numbers"
+        in notes
     )
-    assert "left out name (has another text in every row); to use one, set [data.columns]" in notes
+    assert (
+        "left out name (has a different text in every row); to use one, set [data.columns]" in notes
+    )
     kinds = {row["column"]: row["kind"] for row in prepared.report}
     assert kinds == {
         "number": "number", "name": "identifier", "age": "number", "deck": "category",

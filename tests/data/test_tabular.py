@@ -258,7 +258,7 @@ def test_names_alone_and_numbers_with_gaps_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "houses.csv"
     names = [f"house {number}" for number in range(1001)]
     write(path, {"name": names, "price": np.arange(1001)})
-    assert "name has another text in every row" in error_of(path)
+    assert "name has a different text in every row" in error_of(path)
     gaps = ["?" if number % 50 == 3 else str(number) for number in range(ROWS)]
     write(path, make_houses() | {"horsepower": gaps})
     message = error_of(path)
@@ -366,7 +366,8 @@ def test_decimal_commas_are_read_and_reported(tmp_path: Path) -> None:
     assert "read area, price, people as numbers with decimal comma: '" in notes
     assert notes.count('if not, set [data] decimal = "."') == 1
     assert (
-        "5 columns became 8 features, one for each category of a text (street 3, kind 2)" in notes
+        "5 columns became 8 features, one for each category of a text column (street 3, kind 2)"
+        in notes
     )
     assert "decimal comma" in ", ".join(prepared.values)
     message = error_of(path, ignore=["floors"], decimal=".")
@@ -397,7 +398,7 @@ def test_rare_categories_are_one_feature_where_there_are_too_many(tmp_path: Path
     names = [f"house {number % 61 if number % 3 else number % 5}" for number in range(ROWS)]
     write(path, make_houses() | {"name": names})
     prepared, notes = describe(path)
-    assert "column 'name' has 61 different texts; at most 50 that the" in notes
+    assert "column 'name' has 61 different texts: at most 50 that the" in notes
     assert "'name' by 50 categories" in prepared.values
     features = [each for each in prepared.training.columns if each.startswith("name")]
     assert features[-1] == "name (rare)"
@@ -516,13 +517,13 @@ def test_a_sheet_is_chosen_and_reported(tmp_path: Path) -> None:
     prepared, notes = describe(path)
     assert sum(prepared.sizes.values()) == ROWS, "the first visible sheet with the target"
     assert "read sheet 'New one', the first visible one with the column 'price', not " in notes
-    assert "not 'About', 'Old' (hidden); choose another by [data] sheet" in notes
+    assert "not 'About', 'Old' (hidden); to read another, set [data] sheet" in notes
     prepared, notes = describe(path, sheet="Old")
     assert (sum(prepared.sizes.values()), "read sheet" in notes) == (50, False)
     assert "no sheet 'Odl'; did you mean 'Old'?" in error_of(path, sheet="Odl")
     message = error_of(path, target="prize")
     assert "no sheet of" in message
-    assert "'New one' (area, street, pool); hidden: Old; choose one" in message
+    assert "'New one' (area, street, pool); hidden: Old; to choose one" in message
     assert "is a text file" in error_of(write(tmp_path / "houses.csv", make_houses()), sheet="Old")
 
 

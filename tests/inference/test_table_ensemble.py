@@ -124,7 +124,7 @@ def test_names_that_are_no_ensemble() -> None:
             ["predict", "people/1", "new.csv", "--ensemble"],
             "the name of a study, not people/1",
         ),
-        (["predict", "people", "--test", "3", "--ensemble"], "is for IMAGE and TABLE"),
+        (["predict", "people", "--test", "3", "--ensemble"], "--ensemble predicts IMAGE or TABLE"),
         (["replay", "people@ensemble"], "is an ensemble of trials; give one of them"),
         (["predict", "peopl@ensemble", "new.csv"], "did you mean 'people'"),
     ):

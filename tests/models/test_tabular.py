@@ -229,6 +229,8 @@ def test_a_wrong_argument_is_named(
 def test_its_name_is_a_word() -> None:
     assert load_class("tabular") is TabularNet
     assert find_model_files("tabular") == {}
-    assert spec_of().describe().startswith("tabular(depth=2, width=16) · adamw 0.05")
+    assert spec_of().describe().startswith("tabular 2x16 · adamw 0.05")
+    choices = replace(spec_of(), arguments=(("dropout", 0.1642), ("numbers", "linear")))
+    assert choices.describe().startswith("tabular linear · dropout=0.164 · adamw 0.05")
     with pytest.raises(ValueError, match=r"did you mean 'tabular'\?"):
         TrialSpec(model="tabluar")

@@ -27,10 +27,9 @@ HEADER = """\
 NOTES = """\
 ## How it was measured
 
-- **Outer splits.** Each table is split 5 times into 80 % of its rows, which train, and 20 %,
-  which test. The seeds are 0 to 4; classes are stratified. All methods have the same rows. A
-  method gets the outer training part and nothing else, and chooses on validation rows that it
-  splits off.
+- **Outer splits.** Each table is split 5 times: 80 % of its rows train, 20 % test. The seeds are 0
+  to 4, and classes are stratified. All methods get the same rows. A method sees only the 80 %, the
+  outer training part, and splits off its own validation rows.
 - **Trees, default.** The defaults of each library, on the whole outer training part.
 - **Trees, tuned.** 50 random settings. Each trains on 80 % of the outer training part with at
   most 600 trees, and stops early on the other 20 % (patience 20). The setting with the lowest log
@@ -42,22 +41,22 @@ NOTES = """\
   training part (patience 50 epochs).
 - **RealMLP-TD, TabM-D.** pytabkit with its defaults: 20 % of the outer training part chooses the
   epoch by the error, and the model is not trained again on all of it. Missing numbers are filled
-  with the median, with an indicator. RealMLP-TD smooths labels, so its log loss is not what other
-  settings would give.
+  with the median, with an indicator. RealMLP-TD smooths labels: other settings would give another
+  log loss.
 - **harness.** `harness.Study(name, frame, target=..., space="tabular", trials=24,
-  ensemble={"size": 16})` on 2 workers, with 20 % of the outer training part as validation set: the
-  raw frame goes in, and the raw frame is predicted. The champion is one network. The ensemble joins
-  trials of the same study, so its seconds are the study's. There is no confirmation.
-- **The ranking** was fixed before harness ran: the error of classes and the RMSE of numbers, the
-  mean over splits for each table. Equal scores share ranks. An interval draws the tables again
-  10,000 times.
-- **Seconds** are of the fit with its search and the predictions, without imports and without the
+  ensemble={"size": 16})` on 2 workers, with 20 % of the outer training part as validation set.
+  It trains on the raw table and predicts raw rows. The champion is one network. The ensemble
+  combines trials of the same study, so it has the study's seconds. Nothing is confirmed.
+- **The ranking** was fixed before harness ran: by the error of classes and the RMSE of numbers, as
+  the mean over the splits of each table. Equal scores share ranks. An interval resamples the
+  tables 10,000 times.
+- **Seconds** cover a fit with its search, and the predictions. Imports are not counted, nor the
   start of the first study in a folder (some 15 s of CPU time). Rivals ran on one thread, harness
-  on 2 workers of one thread each. Other work ran on the machine, so CPU seconds are the fair
-  figure: user and system time of all processes. Wall seconds depend on the load.
-- **What the recipe was tuned on.** Not on these tables. Ames and the breast cancers are examples
-  of harness elsewhere, with other settings. Larger tables are subsampled (seed 0), so that all of
-  it runs in hours on 2 cores: the figures say nothing about tables of 100,000 rows.
+  on 2 workers of one thread each. Other work ran on the machine, so compare CPU seconds: the user
+  and system time of all processes. Wall seconds depend on the load.
+- **Tuning.** The recipe was not tuned on these tables. Ames and the breast cancers are examples of
+  harness elsewhere, with other settings. Larger tables are subsampled (seed 0), so that everything
+  runs in hours on 2 cores. The figures say nothing about tables of 100,000 rows.
 - Rows that are equal in all features are not removed.
 """
 COMMANDS = """\
@@ -204,9 +203,9 @@ def format_scores(results: Sequence[Result]) -> str:
     parts = [
         "## Scores of each table\n",
         fill(
-            "Mean ± standard deviation over the splits that a method has. Where it has fewer than "
-            "others, n is added, and its mean cannot be compared. The best other mean is bold. The "
-            "spread is mostly that of the rows that test, which all methods share. [Every fit as "
+            "Mean ± standard deviation over the splits. A method that was measured on fewer splits "
+            "has an n; do not compare its mean. The best of the other means is bold. Most of the "
+            "spread comes from the choice of the test rows, which all methods share. [Every fit as "
             "CSV](tables.csv).",
             WIDTH,
         )
