@@ -56,18 +56,18 @@ def compute_loss_and_gradient(
 
 
 def measure_batch(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:
-    """Return each slot's number of correct predictions, [K].
+    """Return whether each prediction is correct, bool [B, K].
 
-    Of a regression, the sum of squared errors in the target's own units, float64; 0 for the
-    transform `standard`, whose loss is proportional to it.
+    Of a regression, the squared errors in the target's own units, float64 [B, K]; [0, K] for the
+    transform `standard`, whose loss is proportional to them.
     """
     if not y.is_floating_point():
-        return (logits.argmax(2) == y).sum(0)
+        return logits.argmax(2) == y
     if masks.target is None:
-        return y.new_zeros(y.shape[1], dtype=torch.int64)
+        return y.new_empty(0, y.shape[1], dtype=torch.bool)
     name, statistics = masks.target
     predicted, true = (to_target_units(name, each, statistics) for each in (logits[..., 0], y))
-    return (predicted.double() - true).square_().sum(0)
+    return (predicted.double() - true).square_()
 
 
 def compute_example_losses(
