@@ -90,6 +90,7 @@ class FusedGroup:
         )
         self._batches = Batches(data, self._target.labels, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._one = torch.ones_like(self._step)
         self._augmentation = None
         if layout.augmentations:
             black = -data.mean * data.inv_std
@@ -206,7 +207,7 @@ class FusedGroup:
         else:
             self._correct += correct.sum(0)
         self.optimizer.step(self._step)
-        self._step += 1
+        self._step += self._one
 
     def _learning_rates(self, spec: TrialSpec | None, epoch: int) -> Tensor:
         if spec is None:

@@ -111,12 +111,12 @@ def _cross_entropy(
     if smoothing:
         target_log_p *= masks.true_weight
         target_log_p += (log_p * masks.uniform_weight).sum(2, keepdim=True)
-    loss = target_log_p.mean((0, 2)).neg_()
+    loss = target_log_p.sum((0, 2)).div_(masks.minus_examples)
     dz = log_p.exp_()  # (softmax - target) / B
     dz.scatter_add_(2, true, masks.minus_true_weight.expand(true.shape))
     if smoothing:
         dz -= masks.uniform_weight
-    dz *= 1 / len(logits)
+    dz *= masks.per_example
     return loss, dz
 
 
