@@ -11,13 +11,13 @@ from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine import losses
 from harness.engine.device_data import Batches, DeviceData
-from harness.engine.fused_group import COUNTED_STEPS
+from harness.engine.fused_group import COUNTED_STEPS, FusedGroup
 from harness.engine.masks import Masks
 from harness.engine.matmul import BatchedMatmul, OneDnnMatmul, SingleMatmul
 from harness.engine.padding import Layout
 from harness.engine.parameter_buffer import ParameterBuffer
 from harness.models.mlp import MLP
-from harness.trial import TrialSpec
+from harness.trial import CHOICES, TrialSpec
 from tests.engine.autograd_reference import create_group
 
 CPU = torch.device("cpu")
@@ -72,6 +72,24 @@ def test_correct_predictions_are_counted_in_every_step(data: DeviceData) -> None
                 correct = model(data.examples[rows].float()).argmax(1) == data.labels[rows]
             share = correct.double().mean().item()
             assert trained.metrics[slot]["train_accuracy"] == pytest.approx(share, abs=2e-3)
+
+
+@pytest.mark.parametrize("vectorised", [False, True], ids=["rowwise", "vectorised"])
+@pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
+def test_a_trial_continues_in_another_group(
+    data: DeviceData, optimizer: str, vectorised: bool
+) -> None:
+    spec = TrialSpec.from_dict(
+        {"hidden": [16], "optimizer": optimizer, "momentum": 0.9, "batch_size": 100}
+    )
+    stays, leaves = (create_group([spec], data, vectorised) for _ in range(2))
+    for group in (stays, leaves):
+        group.train_epoch()
+    joins = FusedGroup(leaves.layout, data, vectorised)
+    joins.load(0, leaves.unload(0))
+    for group in (stays, joins):
+        group.train_epoch()
+    assert torch.equal(stays.buffer.params, joins.buffer.params)
 
 
 @pytest.mark.parametrize("bias", [True, False])
