@@ -149,15 +149,24 @@ class Batches:
         self._y = labels.new_empty(batch_size, slots)
         self._raw_as_x, self._flat_y = self._raw.view(self._x.shape), self._y.view(-1)
         steps = len(data) // batch_size
-        self.order = data.rows.new_zeros(steps, batch_size, slots)
-        """[steps, B, K], the rows of this epoch's batches, written in place."""
+        self._order = data.rows.new_zeros(steps, batch_size * slots)
+        """[steps, B * K], the rows of this epoch's batches, written in place."""
+        self._rows: Iterator[Tensor] | None = None
+        """On a CPU, those of each step that is still to do: a step then selects nothing."""
+
+    def begin_epoch(self, order: Tensor) -> None:
+        """Start an epoch with the rows [steps, B, K] of `DeviceData.batch_order`."""
+        self._order.copy_(order.flatten(1))
+        if self._order.device.type == "cpu":
+            self._rows = iter(self._order.unbind())
 
     def gather(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """Return x [B, K, D] normalized and y [B, K] of a step, an int64 tensor [1].
 
-        The next call overwrites both.
+        On a CPU it must be the epoch's next step. The next call overwrites both.
         """
-        data, rows = self._data, self.order.index_select(0, step).flatten()  # [B * K]
+        data, listed = self._data, self._rows
+        rows = next(listed) if listed else self._order.index_select(0, step)[0]  # [B * K]
         torch.index_select(data.examples, 0, rows, out=self._raw)  # [B * K, D]
         self._x.copy_(self._raw_as_x).sub_(data.mean).mul_(data.inv_std)
         torch.index_select(self._labels, 0, rows, out=self._flat_y)

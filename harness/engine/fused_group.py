@@ -26,6 +26,9 @@ from harness.models.target_transform import to_target_units
 from harness.stats.regression import compute_regression_metrics
 from harness.trial import TrialSpec, derive_seed
 
+COUNTED_STEPS = 256
+"""Steps whose correct predictions are counted at once on a CPU."""
+
 
 class TrainMetrics(NamedTuple):
     """What an epoch of training measured, one entry a slot."""
@@ -87,6 +90,7 @@ class FusedGroup:
         )
         self._batches = Batches(data, self._target.labels, layout.batch_size, layout.slots)
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
+        self._one = torch.ones_like(self._step)
         self._augmentation = None
         if layout.augmentations:
             black = -data.mean * data.inv_std
@@ -95,6 +99,10 @@ class FusedGroup:
         self._loss = data.mean.new_zeros(layout.slots)
         counts = torch.int64 if self.masks.target is None else torch.float64
         self._correct = torch.zeros(layout.slots, dtype=counts, device=device)
+        # Integers, so their sum does not depend on the order.
+        self._counts_later = device.type == "cpu" and counts == torch.int64
+        self._uncounted: list[Tensor] = []
+        """Which predictions of the last steps were correct, bool [B, K] each."""
         # A custom model may not be capturable, and its autograd does not work in inference mode,
         # which saves 5 % of a small step.
         is_custom = layout.module is not None
@@ -128,7 +136,7 @@ class FusedGroup:
         epochs = [trial.epochs + 1 if trial else 0 for trial in self.trials]
         seeds = [spec.seed if spec else 0 for spec in specs]
         size = self.layout.batch_size
-        self._batches.order.copy_(self.data.batch_order(seeds, epochs, size))
+        self._batches.begin_epoch(self.data.batch_order(seeds, epochs, size))
         pairs = zip(specs, epochs, strict=True)
         rates = torch.stack([self._learning_rates(spec, epoch) for spec, epoch in pairs], dim=1)
         self.optimizer.begin_epoch(rates)
@@ -143,6 +151,7 @@ class FusedGroup:
                 hashed.epoch_keys.copy_(new_keys)
         for counter in (self._step, self._loss, self._correct):
             counter.zero_()
+        self._uncounted.clear()
         return rates
 
     def train_epoch(self) -> TrainMetrics:
@@ -172,6 +181,14 @@ class FusedGroup:
         with self._grad_mode():
             for _ in range(count):
                 step()
+                if len(self._uncounted) == COUNTED_STEPS:
+                    self._count()
+            self._count()
+
+    def _count(self) -> None:
+        if self._uncounted:
+            self._correct += torch.stack(self._uncounted).sum((0, 1))
+            self._uncounted.clear()
 
     def _warm_up(self) -> None:
         self._step.zero_()  # an epoch may have fewer steps than there are warm-ups
@@ -185,9 +202,12 @@ class FusedGroup:
             self.network.dropout.set_step(self._step)
         loss, correct = self.network.gradients(x, y)
         self._loss += loss
-        self._correct += correct
+        if self._counts_later:
+            self._uncounted.append(correct)
+        else:
+            self._correct += correct.sum(0)
         self.optimizer.step(self._step)
-        self._step += 1
+        self._step += self._one
 
     def _learning_rates(self, spec: TrialSpec | None, epoch: int) -> Tensor:
         if spec is None:

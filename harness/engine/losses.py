@@ -56,18 +56,18 @@ def compute_loss_and_gradient(
 
 
 def measure_batch(logits: Tensor, y: Tensor, masks: Masks) -> Tensor:
-    """Return each slot's number of correct predictions, [K].
+    """Return whether each prediction is correct, bool [B, K].
 
-    Of a regression, the sum of squared errors in the target's own units, float64; 0 for the
-    transform `standard`, whose loss is proportional to it.
+    Of a regression, the squared errors in the target's own units, float64 [B, K]; [0, K] for the
+    transform `standard`, whose loss is proportional to them.
     """
     if not y.is_floating_point():
-        return (logits.argmax(2) == y).sum(0)
+        return logits.argmax(2) == y
     if masks.target is None:
-        return y.new_zeros(y.shape[1], dtype=torch.int64)
+        return y.new_empty(0, y.shape[1], dtype=torch.bool)
     name, statistics = masks.target
     predicted, true = (to_target_units(name, each, statistics) for each in (logits[..., 0], y))
-    return (predicted.double() - true).square_().sum(0)
+    return (predicted.double() - true).square_()
 
 
 def compute_example_losses(
@@ -111,12 +111,12 @@ def _cross_entropy(
     if smoothing:
         target_log_p *= masks.true_weight
         target_log_p += (log_p * masks.uniform_weight).sum(2, keepdim=True)
-    loss = target_log_p.mean((0, 2)).neg_()
+    loss = target_log_p.sum((0, 2)).div_(masks.minus_examples)
     dz = log_p.exp_()  # (softmax - target) / B
     dz.scatter_add_(2, true, masks.minus_true_weight.expand(true.shape))
     if smoothing:
         dz -= masks.uniform_weight
-    dz *= 1 / len(logits)
+    dz *= masks.per_example
     return loss, dz
 
 

@@ -57,6 +57,10 @@ class Masks:
         if layout.class_weights:
             self.class_weight = torch.ones(1, layout.slots, classes, dtype=dtype, device=device)
 
+        # As tensors: a number would be made into one in every step.
+        self.minus_examples = torch.full((), -layout.batch_size, dtype=dtype, device=device)
+        self.per_example = torch.full((), 1 / layout.batch_size, dtype=dtype, device=device)
+        """1 / B."""
         self.quantile = per_slot(0.5, dtype)
         """The level of the quantile loss."""
 

@@ -75,11 +75,23 @@ class BatchedMatmul:
         return dh
 
 
+class SingleMatmul(BatchedMatmul):
+    """The same products for one slot: with K = 1 a result need not be written through a view."""
+
+    def forward(self, layer: str, h: Tensor) -> Tensor:
+        weight, bias, h = self._transposed[layer], self._bias.get(layer), h.transpose(0, 1)
+        z = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
+        return z.transpose(0, 1)
+
+    def input_gradient(self, layer: str, dz: Tensor) -> Tensor:
+        return torch.bmm(dz.transpose(0, 1), self._weight[layer]).transpose(0, 1)
+
+
 class OneDnnMatmul:
     """One slot (K = 1) on a CPU in float32: large products by oneDNN, small ones batched."""
 
     def __init__(self, buffer: ParameterBuffer) -> None:
-        self._small = BatchedMatmul(buffer)
+        self._small = SingleMatmul(buffer)
         self._weight = {name: weight[0] for name, weight in _linear_views(buffer, "weight").items()}
         self._transposed = {name: weight.t() for name, weight in self._weight.items()}
         self._bias = {name: bias[0] for name, bias in _linear_views(buffer, "bias").items()}
@@ -90,29 +102,30 @@ class OneDnnMatmul:
         weight = self._weight[layer]
         if _is_small(h, weight):
             return self._small.forward(layer, h)
-        return self._product(h[:, 0], weight, self._bias.get(layer)).unsqueeze(1)
+        return self._product(h, weight, self._bias.get(layer))
 
     def forward_activation(self, layer: str, h: Tensor, activation: str) -> Tensor | None:
         weight = self._weight[layer]
         if not ACTIVATIONS[activation].fused_in_onednn or _is_small(h, weight):
             return None
-        return self._product(h[:, 0], weight, self._bias.get(layer), activation).unsqueeze(1)
+        return self._product(h, weight, self._bias.get(layer), activation)
 
     def weight_gradient(self, layer: str, dz: Tensor, h: Tensor) -> None:
         if _is_small(h, self._weight[layer]):
             self._small.weight_gradient(layer, dz, h)
         else:
-            self._external_grads[f"{layer}.weight"] = self._product(dz[:, 0].t(), h[:, 0].t())
+            product = self._product(dz.squeeze(1).t(), h.squeeze(1).t())
+            self._external_grads[f"{layer}.weight"] = product
 
     def input_gradient(self, layer: str, dz: Tensor) -> Tensor:
         if _is_small(dz, self._weight[layer]):
             return self._small.input_gradient(layer, dz)
-        return self._product(dz[:, 0], self._transposed[layer]).unsqueeze(1)
+        return self._product(dz, self._transposed[layer])
 
     def _product(
         self, a: Tensor, b: Tensor, bias: Tensor | None = None, activation: str = "none"
     ) -> Tensor:
-        """Return activation(a b^T + bias)."""
+        """Return activation(a b^T + bias), over the last axis of `a`."""
         product: Tensor = self._linear(a, b, bias, activation, [], "")
         return product
 
