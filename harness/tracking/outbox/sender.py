@@ -38,9 +38,19 @@ MIN_PAUSE, MAX_PAUSE = 0.5, 15.0
 class Sender:
     """Sends the unsent writes of an outbox until it is stopped."""
 
-    def __init__(self, outbox: Outbox, connect: Callable[[], Tracker]) -> None:
-        """`connect` is called in the thread, again after each refusal."""
-        self._outbox, self._connect = outbox, connect
+    def __init__(
+        self,
+        outbox: Outbox,
+        connect: Callable[[], Tracker],
+        load: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Both are called in the thread: `load` once, `connect` again after each refusal.
+
+        `load` imports the store's client; the thread is not asked to hurry meanwhile.
+        """
+        self._outbox, self._connect, self._load = outbox, connect, load
+        self.is_loading = True
+        """Whether `load` has not returned yet."""
         self.refuse_lost_study = False
         """Whether to move away the writes of a study that the store has lost."""
         self.tracker: Tracker | None = None
@@ -93,6 +103,9 @@ class Sender:
         pause = MIN_PAUSE
         while not self._stopping:
             try:
+                if self.is_loading:
+                    self._load()
+                    self.is_loading = False
                 if self.tracker is None:
                     self._connect_tracker()
                 writes, place = self._wait_for_writes()

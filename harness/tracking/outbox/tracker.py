@@ -47,6 +47,7 @@ class OutboxTracker(StoreReads):
     Args:
         folder, name: Of the file `folder/name.spool`; the name is the study's.
         connect: Creates the store's tracker.
+        load: Imports what `connect` needs; no timeout counts this time.
         notify: Shows a message to the user.
         is_leaving: Returns true once the user wants to exit.
         sync: The command that sends the writes later, without the study's name.
@@ -60,12 +61,16 @@ class OutboxTracker(StoreReads):
         notify: Callable[[str], None] = lambda _: None,
         is_leaving: Callable[[], object] = lambda: False,
         sync: str = "harness sync",
+        load: Callable[[], object] = lambda: None,
     ) -> None:
         self._sync = f"{sync} {name}"
         self._outbox = Outbox(folder / f"{name}{SUFFIX}")
         self._notify, self._is_leaving = notify, is_leaving
-        self._sender = Sender(self._outbox, connect)
+        self._sender = Sender(self._outbox, connect, load)
         self._reported_trouble = ""
+        self.waits_for_store = True
+        """Whether `open_study` waits for the store. False trains before it answers: for a store
+        that has been checked and a new study, whose record is complete in the outbox."""
         self.ended_cleanly = False
         """Set it to True once the Optuna record has every finished trial. Until then the file
         stays, sent or not: the next driver reads from it which trials were finished."""
@@ -91,11 +96,15 @@ class OutboxTracker(StoreReads):
             return self._outbox.find_finish(uid)
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
-        """Wait up to OPEN_TIMEOUT for the store, so that its refusal is reported at once."""
+        """Wait up to OPEN_TIMEOUT for the store, so that its refusal is reported at once.
+
+        Without `waits_for_store`, a later write raises the refusal.
+        """
         with self._sender.condition:
             self._outbox.mark_ended(ended=False)
         self._write(messages.OpenStudy.from_record(record, at or time.time()))
-        self._wait(ANSWER_TIMEOUT, return_on_trouble=True)
+        if self.waits_for_store:
+            self._wait(ANSWER_TIMEOUT, return_on_trouble=True)
         self._report_connection()
         if self.error is not None:
             raise self.error
@@ -266,13 +275,16 @@ class OutboxTracker(StoreReads):
                 if self._sender.error is not None:
                     raise self._sender.error
                 now = time.monotonic()
+                if self._sender.is_loading:
+                    start = now
                 if return_on_trouble and (self._sender.trouble or now > start + OPEN_TIMEOUT):
                     return False
                 last_answer = last_answer if self._sender.trouble else now
                 if now > last_report + PROGRESS_INTERVAL and self.waiting > PROGRESS_MIN_WRITES:
                     last_report = now
                     self._notify(f"waiting for MLflow; writes left to send: {self.waiting:,}")
-                exit_at = min(exit_at, now + EXIT_TIMEOUT) if self._is_leaving() else exit_at
+                if self._is_leaving() and not self._sender.is_loading:
+                    exit_at = min(exit_at, now + EXIT_TIMEOUT)
                 if now > min(last_answer + timeout, exit_at):
                     return False
                 self._sender.condition.wait(0.1)
