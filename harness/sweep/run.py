@@ -22,6 +22,7 @@ from harness.sweep.check_models import check_models, log_model_code
 from harness.sweep.check_name import check_name
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
+from harness.sweep.preload import PreloadingDisplay
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
@@ -203,17 +204,20 @@ def _drive_search(
     study = plan.config.study
     table = plan.config.ensemble
     keep = max(MODELS_KEPT, table.candidates if table.size else 0)
-    ending = Driver(
+    display = PreloadingDisplay(watcher, tracker)
+    driver = Driver(
         search,
         executor,
         tracker,
-        watcher,
+        watcher if plan.inline else display,
         target=search.target,
         objective=study.objective,
         keep=study.trials if study.sampler in GRID_OR_LIST else keep,
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=find_best(search),
-    ).run(stop)
+    )
+    ending = driver.run(stop)
+    display.finish(wait=ending != "interrupted")
     done = f"{search.counts.done} of {format_count(search.target, 'trial')}"
     if ending == "interrupted":
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")

@@ -27,7 +27,7 @@ from harness.tracking.outbox.refused import RefusedWrites
 
 MAX_TOGETHER, MAX_BYTES_TOGETHER = 500, 1 << 24
 """The most writes of trials, and their bytes in the outbox, that are sent together."""
-DELAY = 1.0
+DELAY = 3.0
 """Seconds that the writes of trials wait for more of them, so that a trial's points go in one call:
 a call of MLflow takes 15 ms of CPU time, however few its points are."""
 MAX_REFUSALS = 2
