@@ -33,9 +33,9 @@ def create_database(uri: str) -> None:
 
 
 def _create_tables(path: Path) -> None:
+    draft = _clear_draft(path, "new")
     if (template := read_template()) is not None and _copy_tables(template, path):
         return
-    draft = _clear_draft(path, "new")
     _initialize(draft, path)
     keep_template(draft)
     draft.replace(path)
