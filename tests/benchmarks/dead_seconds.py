@@ -5,8 +5,8 @@
 A round runs, each in a new folder: `import torch, mlflow`, `quickstart`, `quickstart --no-confirm`,
 and one trial of the digits with --no-confirm. The first round is a warm-up and is not counted; then
 ROUNDS of them (default 5). Printed are Markdown rows: medians with minimum and maximum, and the
-median ratio to the import in the same round. CPU seconds are those of the driver, which HARNESS_TIMINGS
-measures; those of the workers are in no row.
+median ratio to the import in the same round. CPU seconds are those of the driver: those of the
+workers are in no row.
 
 The imports take twice as long if Python may not store its bytecode (PYTHONDONTWRITEBYTECODE) and
 has to compile every module again. So the bytecode is stored in a temporary folder; --no-bytecode
