@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import shlex
@@ -46,6 +47,12 @@ class Workspace:
         from harness.search.storage.postgres import PostgresStorage
 
         return PostgresStorage(self.storage)
+
+    def may_have_journal(self, study: str) -> bool:
+        """Whether a study may have an Optuna record here. Does not import Optuna."""
+        return self.storage is not None or any(
+            (self.root / "optuna").glob(f"**/{glob.escape(study)}.journal*")
+        )
 
     def journal_folder(self, tracking_uri: str) -> Path:
         """Return the folder of new Optuna journals of the studies in a tracking store."""
@@ -148,7 +155,7 @@ class Workspace:
     ) -> OutboxTracker:
         """Open the tracking store for writing through an outbox; a server may be unreachable.
 
-        Creates a missing local database. Imports mlflow.
+        Creates a missing local database. The outbox's thread imports mlflow, after the first write.
         Raises ConfigError, StudyError, StoreError.
         """
         from harness.tracking.outbox import SUFFIX, OutboxTracker
@@ -158,12 +165,26 @@ class Workspace:
         store = shlex.quote(self.format_uri(resolved))
         sync = "harness sync" + (f" --tracking-uri {store}" if uri else "")
         folder = self.outbox_folder(resolved, f"{name}{SUFFIX}")
-        return OutboxTracker(folder, name, connect, notify, lambda: stop.requested, sync)
+        return OutboxTracker(
+            folder, name, connect, notify, lambda: stop.requested, sync, load=_import_mlflow
+        )
+
+    def is_ready_for_new_studies(self, uri: str) -> bool:
+        """Whether a local database is sure to take a new study: it is readable, or will be created.
+
+        Reads it without mlflow. False for a server, and for tables of another version of MLflow.
+        """
+        from harness.tracking.mlflow.local_store import can_read
+
+        path = addresses.parse_sqlite_path(uri)
+        if path is None or not os.access(path.parent, os.W_OK):
+            return False
+        return not path.exists() or (os.access(path, os.W_OK) and can_read(path))
 
     def tracker_factory(self, uri: str, reading: bool = False) -> Callable[[], Tracker]:
-        """Return a function that opens a tracker in any thread. Imports mlflow in this thread.
+        """Return a function that opens a tracker in any thread.
 
-        It is not imported for `reading` a local database.
+        For `reading`, mlflow is imported at once, unless it is not needed for a local database.
         """
         from harness.tracking.mlflow.environment import configure_mlflow
 
@@ -181,10 +202,12 @@ class Workspace:
 
             if can_read(database):
                 return connect_locally
-        with timings.measure("importing MLflow"):
-            from harness.tracking.mlflow.tracker import MlflowTracker
+        if reading:
+            _import_mlflow()
 
         def connect() -> Tracker:
+            from harness.tracking.mlflow.tracker import MlflowTracker
+
             with timings.measure("connecting to MLflow"):
                 if database is None:
                     _check_server(uri)
@@ -221,6 +244,12 @@ class Workspace:
 def resolve_storage(storage: str | None = None) -> str | None:
     """Return `storage`, else $HARNESS_STORAGE; None for journal files in the workspace."""
     return storage or os.environ.get(STORAGE_VARIABLE) or None
+
+
+def _import_mlflow() -> None:
+    """Import mlflow and what a tracker needs of it, which takes 3 to 5 s."""
+    with timings.measure("importing MLflow"):
+        import harness.tracking.mlflow.tracker  # noqa: F401
 
 
 def _check_server(uri: str) -> None:

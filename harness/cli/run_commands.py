@@ -152,6 +152,7 @@ def run_study(
 
                 resolved = estimate(plan)
             else:
+                plan.preload_workers()
                 from harness.sweep.run import execute_plan
 
                 summary = execute_plan(plan, fresh=fresh, watcher=watcher)

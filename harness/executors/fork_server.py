@@ -36,6 +36,11 @@ def check_workers_allowed() -> None:
         )
 
 
+def can_fork_workers() -> bool:
+    """Whether workers are forked: that is not safe on macOS after torch was imported."""
+    return sys.platform != "darwin"
+
+
 def start_fork_server() -> None:
     """Start the fork server if none is running; it imports torch in the background.
 

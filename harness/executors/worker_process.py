@@ -20,7 +20,12 @@ from typing import Any, TypeVar, cast
 from harness.data.training_files import TrainingFiles
 from harness.executors.assignment import WorkerLoad
 from harness.executors.base import Setup
-from harness.executors.fork_server import block_sigint, explain_death, start_fork_server
+from harness.executors.fork_server import (
+    block_sigint,
+    can_fork_workers,
+    explain_death,
+    start_fork_server,
+)
 from harness.executors.parent_death import end_with_driver
 from harness.trial import Trial
 
@@ -48,8 +53,7 @@ class WorkerStarter:
 
     def __init__(self, files: TrainingFiles) -> None:
         self._files = files
-        # Forking after torch was imported is not safe on macOS.
-        method = "spawn" if sys.platform == "darwin" else "forkserver"
+        method = "forkserver" if can_fork_workers() else "spawn"
         self._context = cast("SpawnContext", multiprocessing.get_context(method))
         if method == "forkserver":
             start_fork_server()

@@ -3,6 +3,7 @@
 options       the options of a run, checked once
 plan          a study file and options -> devices, data, stores and executor, resolved
 run           `run_study`: a study from start to summary
+preload       import what the end needs while the last trials are trained
 driver        the loop: ask, train, report, prune, record, tell
 process_state one study at a time in a process, and all of its settings are restored
 progress      the state of a sweep, and the interface of what displays it

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis.formatting import format_count
 from harness.config.loader import load
@@ -21,11 +21,9 @@ from harness.engine import cost_model
 from harness.errors import DataError
 from harness.executors.base import Executor, Setup
 from harness.executors.devices import choose_devices
-from harness.executors.fork_server import check_workers_allowed
+from harness.executors.fork_server import can_fork_workers, check_workers_allowed, start_fork_server
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import ExecutorOptions, create_executor
-from harness.search.samplers import check_space, sample_random_specs
-from harness.search.storage.base import StudyStorage
 from harness.sweep.check_data import check_data
 from harness.sweep.environment import collect_environment, collect_origin
 from harness.sweep.options import RunOptions
@@ -42,6 +40,9 @@ from harness.tracking.types import (
     StudyRecord,
 )
 from harness.workspace import Workspace, resolve_storage
+
+if TYPE_CHECKING:
+    from harness.search.storage.base import StudyStorage
 
 GPU_SLOTS = 64
 """Trials that a GPU worker gets at once; those that do not fit its memory wait in the worker."""
@@ -97,6 +98,8 @@ class Plan:
         `redraw` adds the splits of the confirmation runs. Settings that cannot be trained are
         refused here too, before anything is written.
         """
+        from harness.search.samplers import check_space
+
         check_space(self.config)
         options = self.config.data.model_dump()
         try:
@@ -112,6 +115,16 @@ class Plan:
             raise DataError(f"{where}{error}") from error
         check_data(self.config, prepared)
         return prepared
+
+    def preload_workers(self) -> None:
+        """Let a new study's fork server import torch while this process imports Optuna.
+
+        A recorded study may have nothing to train, and an import that nobody needs takes 3 s.
+        """
+        if self.inline or self.ray is not None or not can_fork_workers():
+            return
+        if not self.workspace.may_have_journal(self.config.study.name):
+            start_fork_server()
 
     @contextmanager
     def join_cluster(self) -> Iterator[Plan]:
@@ -169,6 +182,8 @@ class Plan:
 
     def estimate_gain(self, prepared: PreparedDataset) -> float:
         """Estimate the speed-up of a CPU core that trains CPU_SLOTS trials at once."""
+        from harness.search.samplers import sample_random_specs
+
         training, size = prepared.training, cost_model.CPU_SLOTS
         inputs, outputs = math.prod(training.shape), len(training.classes) or 1
         specs = sample_random_specs(self.config, RANDOM_SETS * size)
@@ -239,7 +254,9 @@ def make_plan(study: str | Path, options: RunOptions) -> Plan:
         config = replace(config, confirm=config.confirm.model_copy(update={"seeds": 0}))
     workspace = Workspace(Path(options.home), resolve_storage(options.storage))
     # Reject a bad address before anything is written.
-    workspace.study_storage(workspace.resolve_tracking_uri(options.tracking_uri))
+    uri = workspace.resolve_tracking_uri(options.tracking_uri)
+    if workspace.storage is not None:
+        workspace.study_storage(uri)
     cluster = None
     if options.ray is not None:
         cores = options.cpus_per_worker or 1

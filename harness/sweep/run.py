@@ -22,6 +22,7 @@ from harness.sweep.check_models import check_models, log_model_code
 from harness.sweep.check_name import check_name
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
+from harness.sweep.preload import PreloadingDisplay
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
@@ -71,13 +72,10 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
                 watcher.message(prepared.size_note)
             if todo <= 0 and (summary := _read_finished_study(plan, prepared, search, watcher)):
                 return summary
+            # Create the executor first: its fork server imports torch in the background, while the
+            # outbox's thread imports mlflow.
             workers = plan.create_executor(prepared, todo, watcher.message) if todo > 0 else None
             with workers or nullcontext() as executor:
-                # Start the workers first: their fork server imports torch while this process
-                # imports mlflow, and they map the data while the store is opened.
-                if executor is not None:
-                    watcher.stage("loading PyTorch" if plan.inline else "starting the workers")
-                    executor.wait(0)
                 watcher.stage("opening the tracking store")
                 name = config.study.name
                 with (
@@ -136,6 +134,10 @@ def _run_stages(
     )
     if first := describe_first_trials(search):
         record = replace(record, facts=record.facts | {FIRST_TRIALS_FACT: first})
+    is_new = not continued and search.set_aside is None
+    tracker.waits_for_store = executor is None or not (
+        is_new and plan.workspace.is_ready_for_new_studies(plan.resolved_tracking_uri)
+    )
     with _keep_outbox_until_settled(tracker, search), close_on_error(tracker, search.uid, stop):
         tracker.open_study(record)
         if continued and not tracker.waiting:  # the store answers
@@ -145,6 +147,8 @@ def _run_stages(
         log_table(prepared, tracker, search.uid)
         recover_trials(search, tracker)
         if executor is not None:
+            watcher.stage("loading PyTorch" if plan.inline else "starting the workers")
+            executor.wait(0)
             is_search = plan.config.study.sampler not in GRID_OR_LIST
             what = "searching" if is_search else "training the settings"
             watcher.stage(f"{what} ({plan.config.study.objective})")
@@ -200,17 +204,20 @@ def _drive_search(
     study = plan.config.study
     table = plan.config.ensemble
     keep = max(MODELS_KEPT, table.candidates if table.size else 0)
-    ending = Driver(
+    display = PreloadingDisplay(watcher, tracker)
+    driver = Driver(
         search,
         executor,
         tracker,
-        watcher,
+        watcher if plan.inline else display,
         target=search.target,
         objective=study.objective,
         keep=study.trials if study.sampler in GRID_OR_LIST else keep,
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=find_best(search),
-    ).run(stop)
+    )
+    ending = driver.run(stop)
+    display.finish(wait=ending != "interrupted")
     done = f"{search.counts.done} of {format_count(search.target, 'trial')}"
     if ending == "interrupted":
         raise Interruption(f"interrupted after {done}; rerun the same command to continue")

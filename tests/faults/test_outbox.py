@@ -15,7 +15,14 @@ from harness.errors import Refused, StoreError, StudyError, Unavailable, Unsent
 from harness.results import EpochMetrics, Outcome, TrialFailure, TrialResult
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.outbox import OutboxTracker
-from harness.tracking.outbox.messages import LogEpochs, StartTrial, from_json, merge_epochs, to_json
+from harness.tracking.outbox.messages import (
+    LogEpochs,
+    LogFile,
+    StartTrial,
+    from_json,
+    merge_epochs,
+    to_json,
+)
 from harness.tracking.outbox.queue import HEADER_SIZE, Outbox
 from harness.tracking.types import State, StudyRecord
 from harness.trial import Trial, TrialSpec
@@ -369,6 +376,96 @@ def test_exit_does_not_wait_for_a_store_that_hangs(
     hanging.set()
 
 
+def test_a_new_study_is_written_to_disk_while_the_store_s_client_is_imported(
+    tmp_path: Path, store: UnreliableTracker
+) -> None:
+    loaded = threading.Event()
+    tracker = OutboxTracker(tmp_path, "tiny", lambda: store, load=lambda: loaded.wait(30))
+    tracker.waits_for_store = False
+    tracker.open_study(RECORD)
+    write_all(tracker)
+    assert store.calls == []
+    assert tracker.waiting == 9
+    assert (tmp_path / "tiny.spool").read_bytes().count(b"\n") == 10  # a header and 9 writes
+    loaded.set()
+    tracker.flush()
+    assert store.runs["abc/1"].state == "COMPLETE"
+    kill_driver(tracker)
+
+
+def test_a_study_that_waits_does_not_count_the_import(
+    tmp_path: Path, store: UnreliableTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tracking.outbox.tracker.OPEN_TIMEOUT", 0.1)
+    store.lost_study = "abc"
+    tracker = OutboxTracker(tmp_path, "tiny", lambda: store, load=lambda: time.sleep(0.5))
+    with pytest.raises(StudyError, match="not in the store"):
+        tracker.open_study(RECORD)
+    kill_driver(tracker)
+
+
+def test_exit_sends_what_waits_for_the_import(
+    tmp_path: Path, store: UnreliableTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.tracking.outbox.tracker.EXIT_TIMEOUT", 0.2)
+    with OutboxTracker(
+        tmp_path,
+        "tiny",
+        lambda: store,
+        is_leaving=lambda: True,
+        load=lambda: time.sleep(0.6),
+    ) as tracker:
+        tracker.waits_for_store = False
+        tracker.open_study(RECORD)
+        write_all(tracker)
+    assert tracker.waiting == 0
+    assert store.runs["abc/1"].state == "COMPLETE"
+
+
+def test_writes_of_trials_that_run_at_once_are_sent_together(
+    store: UnreliableTracker, open_outbox: Callable[..., OutboxTracker]
+) -> None:
+    tracker = open_outbox()
+    tracker.open_study(RECORD)
+    tracker.start_trial(trial(0))
+    tracker.start_trial(trial(1))
+    for number in range(1, 4):
+        tracker.log_epochs("abc/0", [epoch(number)])
+        tracker.log_epochs("abc/1", [epoch(number)])
+        tracker.start_trial(trial(number + 1))
+    tracker.finish_trial(trial(0), "COMPLETE", epochs=(epoch(1),), outcome=result(epoch(1)))
+    tracker.flush()
+    assert store.calls.count("log_epochs") == 2
+    assert [len(store.runs[f"abc/{n}"].epochs) for n in (0, 1)] == [3, 3]
+    assert store.runs["abc/0"].state == "COMPLETE"
+
+
+def test_a_store_that_fails_again_and_again_gets_every_write(
+    store: UnreliableTracker,
+    open_outbox: Callable[..., OutboxTracker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was sent together is repeated one by one, so that each attempt gets further."""
+    monkeypatch.setattr("harness.tracking.outbox.sender.MIN_PAUSE", 0.01)
+    monkeypatch.setattr("harness.tracking.outbox.sender.MAX_PAUSE", 0.01)
+    start, calls = InMemoryTracker.start_trial, list[str]()
+
+    def fail_each_third_time(self: InMemoryTracker, trial: Trial, at: float | None = None) -> None:
+        calls.append(trial.uid)
+        if len(calls) % 3 == 0:
+            raise Unavailable("the store does not answer")
+        start(self, trial, at)
+
+    monkeypatch.setattr(InMemoryTracker, "start_trial", fail_each_third_time)
+    tracker = open_outbox()
+    tracker.open_study(RECORD)
+    write_all(tracker, range(20))
+    tracker.flush()
+    assert {run.state for run in store.runs.values()} == {"COMPLETE"}
+    assert len(store.runs) == 20
+    assert len(calls) < 80  # also the end of a trial starts it
+
+
 STATES: list[tuple[State, Outcome | None]] = [
     ("COMPLETE", result(epoch(1))),
     ("FAILED", TrialFailure(reason="diverged: \0 <script> \n ü")),
@@ -401,13 +498,16 @@ def test_the_end_of_a_trial_reads_back_as_written(
     assert from_json(to_json(done)) == done
 
 
-def test_epochs_of_a_trial_are_merged_unless_another_write_is_between_them() -> None:
+def test_epochs_of_a_trial_are_merged_unless_a_write_of_it_is_between_them() -> None:
     points = [LogEpochs(uid=f"abc/{n % 2}", metrics=(epoch(n),)) for n in range(4)]
-    start = StartTrial(trial=trial(5), at=1.0)
-    assert merge_epochs([*points, start, points[0]]) == [
-        LogEpochs(uid="abc/0", metrics=(epoch(0), epoch(2))),
+    start = StartTrial(trial=trial(1), at=1.0)
+    file = LogFile(uid="abc", name="a", content=b"")
+    assert merge_epochs([*points, start, points[0], points[1], file, points[0]]) == [
+        LogEpochs(uid="abc/0", metrics=(epoch(0), epoch(2), epoch(0))),
         LogEpochs(uid="abc/1", metrics=(epoch(1), epoch(3))),
         start,
+        points[1],
+        file,
         points[0],
     ]
 

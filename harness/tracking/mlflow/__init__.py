@@ -34,5 +34,6 @@ client          an MLflow client whose errors are one line and that finds runs b
 environment     MLflow's process-wide settings
 error_mapping   errors of one line, and whether a retry may succeed
 artifact_locations  update the recorded paths after the folder was moved or copied
+database_template  an empty database in the user's cache
 sqlite          create a local database with all of its tables, or not at all
 """

@@ -8,6 +8,7 @@ refused   the file of writes that the store did not take
 restoring move these writes back into the outbox
 sender    the thread that sends them
 reads     reads, which go to the store itself
+writes    writes, which go to the outbox
 tracker   the Tracker in front of all of these
 """
 

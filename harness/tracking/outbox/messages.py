@@ -218,11 +218,17 @@ def from_json(content: bytes) -> Write:
 
 
 def merge_epochs(writes: Sequence[Write]) -> list[Write]:
-    """Merge the epochs of a trial into one write, unless another kind of write is between them."""
+    """Merge the epochs of a trial into its first write of epochs.
+
+    The writes of other trials between them do not matter to a store; any other write does.
+    """
     merged: list[Write] = []
     index_by_uid: dict[str, int] = {}
     for write in writes:
-        if not isinstance(write, LogEpochs):
+        if isinstance(write, StartTrial | FinishTrial):
+            index_by_uid.pop(write.trial.uid, None)
+            merged.append(write)
+        elif not isinstance(write, LogEpochs):
             index_by_uid.clear()
             merged.append(write)
         elif write.uid in index_by_uid:

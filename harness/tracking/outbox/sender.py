@@ -25,10 +25,11 @@ from harness.tracking.outbox.messages import (
 from harness.tracking.outbox.queue import Outbox
 from harness.tracking.outbox.refused import RefusedWrites
 
-MAX_POINTS_PER_CALL = 500
-"""The most points that are sent together, so that those of one trial go in one call."""
-POINTS_DELAY = 1.0
-"""Seconds that points wait for more points before they are sent."""
+MAX_TOGETHER, MAX_BYTES_TOGETHER = 500, 1 << 24
+"""The most writes of trials, and their bytes in the outbox, that are sent together."""
+DELAY = 3.0
+"""Seconds that the writes of trials wait for more of them, so that a trial's points go in one call:
+a call of MLflow takes 15 ms of CPU time, however few its points are."""
 MAX_REFUSALS = 2
 """How often a write is refused before it is moved away."""
 MIN_PAUSE, MAX_PAUSE = 0.5, 15.0
@@ -38,9 +39,19 @@ MIN_PAUSE, MAX_PAUSE = 0.5, 15.0
 class Sender:
     """Sends the unsent writes of an outbox until it is stopped."""
 
-    def __init__(self, outbox: Outbox, connect: Callable[[], Tracker]) -> None:
-        """`connect` is called in the thread, again after each refusal."""
-        self._outbox, self._connect = outbox, connect
+    def __init__(
+        self,
+        outbox: Outbox,
+        connect: Callable[[], Tracker],
+        load: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Both are called in the thread: `load` once, `connect` again after each refusal.
+
+        `load` imports the store's client; the thread is not asked to hurry meanwhile.
+        """
+        self._outbox, self._connect, self._load = outbox, connect, load
+        self.is_loading = True
+        """Whether `load` has not returned yet."""
         self.refuse_lost_study = False
         """Whether to move away the writes of a study that the store has lost."""
         self.tracker: Tracker | None = None
@@ -56,6 +67,8 @@ class Sender:
         """Why the store refuses the study that the next writes belong to, if it does."""
         self._refusals = 0
         """How often the next write was refused."""
+        self._alone_until = 0
+        """Up to this byte of the outbox, writes are sent one by one, to learn which is refused."""
         self._refused_uids: set[str] = set()
         """The runs of which a write was refused: their other writes get no second attempt."""
         self._hurry = self._stopping = self._started = False
@@ -68,7 +81,7 @@ class Sender:
             self._thread.start()
 
     def hurry(self) -> None:
-        """End the current wait for more points or for the next attempt."""
+        """End the current wait for more writes or for the next attempt."""
         with self.condition:
             self._hurry = True
             self.condition.notify_all()
@@ -92,10 +105,15 @@ class Sender:
     def _run(self) -> None:
         pause = MIN_PAUSE
         while not self._stopping:
+            is_group, place = False, 0
             try:
+                if self.is_loading:
+                    self._load()
+                    self.is_loading = False
                 if self.tracker is None:
                     self._connect_tracker()
                 writes, place = self._wait_for_writes()
+                is_group = len(writes) > 1
                 if self.study_refusal and writes and not isinstance(writes[0], OpenStudy):
                     self._refuse(place, str(self.study_refusal))
                     continue
@@ -113,6 +131,8 @@ class Sender:
                 with self.condition:
                     # Without the advice after the semicolon: training continues by itself.
                     self.trouble = str(error).partition("; ")[0]
+                    if is_group:  # repeat less at the next failure
+                        self._alone_until = place
                     self.condition.notify_all()
                     self._wait_for_retry(pause)
                 pause = min(2 * pause, MAX_PAUSE)
@@ -121,6 +141,9 @@ class Sender:
                     if self._stopping:
                         return  # the call outlived stop()'s timeout: the outbox is closed
                     try:
+                        if is_group and self._is_refusal(error):
+                            self._send_alone(place)
+                            continue
                         if self._skip_refused(error):
                             self.condition.notify_all()
                             continue
@@ -129,6 +152,11 @@ class Sender:
                     self.error = _as_harness_error(error)
                     self.condition.notify_all()
                 return
+
+    def _send_alone(self, end: int) -> None:
+        """Send the writes of a group again, one by one with a new connection."""
+        self.tracker, self._alone_until, self._refusals = None, end, 1
+        self._wait_for_retry(MIN_PAUSE)
 
     def _skip_refused(self, error: Exception) -> bool:
         """Move what the store refuses out of the way; return whether the sending can continue."""
@@ -158,7 +186,7 @@ class Sender:
         self._refuse(end, str(error))
         return True
 
-    def _is_refusal(self, error: Exception, write: Write) -> bool:
+    def _is_refusal(self, error: Exception, write: Write | None = None) -> bool:
         if isinstance(error, StudyError):
             return self.refuse_lost_study and isinstance(write, OpenStudy)
         return isinstance(error, Refused) or not isinstance(error, HarnessError)
@@ -191,32 +219,34 @@ class Sender:
     def _wait_for_writes(self) -> tuple[list[Write], int]:
         """Wait for the next writes to send together; return them and the byte offset of their end.
 
-        That is one write, or consecutive points, which wait POINTS_DELAY for more points. After a
-        refusal it is one write, so that only the refused one is moved away.
+        That is one write, or consecutive writes of trials, which wait DELAY for more of them. After
+        a refusal it is one write, so that only the refused one is moved away.
         """
         writes: list[Write] = []
         since = 0.0
         with self.condition:
-            place = self._outbox.sent
+            place = start = self._outbox.sent
             while not self._stopping:
                 is_full = False
                 for write, end in self._outbox.read(place):
-                    is_single = not isinstance(write, LogEpochs)
+                    is_single = not isinstance(write, StartTrial | LogEpochs | FinishTrial)
                     is_full = bool(writes) and is_single
                     if is_full:
                         break
                     writes.append(write)
                     place, since = end, since or time.monotonic()
-                    limit = 1 if self._refusals else MAX_POINTS_PER_CALL
-                    is_full = is_single or len(writes) >= limit
+                    is_alone = self._refusals or start < self._alone_until
+                    is_full = is_single or len(writes) >= (1 if is_alone else MAX_TOGETHER)
+                    is_full = is_full or place > start + MAX_BYTES_TOGETHER
                     if is_full:
                         break
-                left = since + POINTS_DELAY - time.monotonic() if writes else None
+                left = since + DELAY - time.monotonic() if writes else None
                 if writes and (is_full or self._hurry or (left is not None and left <= 0)):
                     return writes, place
                 self._hurry = False
                 self.condition.wait(left)
-                place = place if writes else self._outbox.sent  # the file may have been compacted
+                if not writes:
+                    place = start = self._outbox.sent  # the file may have been compacted
         return [], place
 
     def _wait_for_retry(self, seconds: float) -> None:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import harness.tracking.outbox.messages as messages
 from harness.errors import HarnessError, StoreError, Unavailable, Unsent
-from harness.results import EpochMetrics, Outcome
 from harness.system.retries import make_retries
 from harness.tracking.base import Tracker
 from harness.tracking.outbox.queue import SUFFIX, Outbox
@@ -23,8 +22,8 @@ from harness.tracking.outbox.reads import Result, StoreReads
 from harness.tracking.outbox.refused import RefusedWrites
 from harness.tracking.outbox.restoring import restore_refused
 from harness.tracking.outbox.sender import Sender
-from harness.tracking.test_reading import TestReading
-from harness.tracking.types import Curve, State, StudyRecord
+from harness.tracking.outbox.writes import StoreWrites
+from harness.tracking.types import StudyRecord
 from harness.trial import Trial
 
 MAX_PAUSE = 5.0
@@ -41,12 +40,13 @@ COMPACT_BYTES = 1 << 25
 """Drop the sent writes from a file above this size in bytes."""
 
 
-class OutboxTracker(StoreReads):
+class OutboxTracker(StoreReads, StoreWrites):
     """Use it as a context manager: its exit sends the remaining writes, or reports them.
 
     Args:
         folder, name: Of the file `folder/name.spool`; the name is the study's.
         connect: Creates the store's tracker.
+        load: Imports what `connect` needs; no timeout counts this time.
         notify: Shows a message to the user.
         is_leaving: Returns true once the user wants to exit.
         sync: The command that sends the writes later, without the study's name.
@@ -60,15 +60,24 @@ class OutboxTracker(StoreReads):
         notify: Callable[[str], None] = lambda _: None,
         is_leaving: Callable[[], object] = lambda: False,
         sync: str = "harness sync",
+        load: Callable[[], object] = lambda: None,
     ) -> None:
         self._sync = f"{sync} {name}"
         self._outbox = Outbox(folder / f"{name}{SUFFIX}")
         self._notify, self._is_leaving = notify, is_leaving
-        self._sender = Sender(self._outbox, connect)
+        self._sender = Sender(self._outbox, connect, load)
         self._reported_trouble = ""
+        self.waits_for_store = True
+        """Whether `open_study` waits for the store. False trains before it answers: for a store
+        that has been checked and a new study, whose record is complete in the outbox."""
         self.ended_cleanly = False
         """Set it to True once the Optuna record has every finished trial. Until then the file
         stays, sent or not: the next driver reads from it which trials were finished."""
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the store's client is still to be imported."""
+        return self._sender.is_loading and self._sender.error is None
 
     @property
     def waiting(self) -> int:
@@ -91,11 +100,15 @@ class OutboxTracker(StoreReads):
             return self._outbox.find_finish(uid)
 
     def open_study(self, record: StudyRecord, at: float | None = None) -> None:
-        """Wait up to OPEN_TIMEOUT for the store, so that its refusal is reported at once."""
+        """Wait up to OPEN_TIMEOUT for the store, so that its refusal is reported at once.
+
+        Without `waits_for_store`, a later write raises the refusal.
+        """
         with self._sender.condition:
             self._outbox.mark_ended(ended=False)
         self._write(messages.OpenStudy.from_record(record, at or time.time()))
-        self._wait(ANSWER_TIMEOUT, return_on_trouble=True)
+        if self.waits_for_store:
+            self._wait(ANSWER_TIMEOUT, return_on_trouble=True)
         self._report_connection()
         if self.error is not None:
             raise self.error
@@ -106,80 +119,6 @@ class OutboxTracker(StoreReads):
             if self._outbox.size > COMPACT_BYTES and self._outbox.sent == self._outbox.size:
                 self._outbox.compact()
         self._write(messages.StartTrial(trial=trial, at=at or time.time()))
-
-    def log_epochs(self, uid: str, metrics: Sequence[EpochMetrics]) -> None:
-        self._write(messages.LogEpochs(uid=uid, metrics=tuple(metrics)))
-
-    def finish_trial(
-        self,
-        trial: Trial,
-        state: State,
-        *,
-        worker: str = "",
-        epochs: Sequence[EpochMetrics] = (),
-        outcome: Outcome | None = None,
-        reason: str = "",
-        successor: int | None = None,
-        keep: bool = False,
-        displaced: str = "",
-        at: float | None = None,
-    ) -> None:
-        self._write(
-            messages.FinishTrial.from_outcome(
-                trial,
-                state,
-                outcome,
-                keep,
-                worker=worker,
-                epochs=tuple(epochs),
-                reason=reason,
-                successor=successor,
-                displaced=displaced,
-                at=at or time.time(),
-            )
-        )
-
-    def log_selection(self, uid: str, selection: Mapping[str, Any]) -> None:
-        self._write(messages.LogSelection(uid=uid, selection=dict(selection)))
-
-    def log_test(self, uid: str, reading: TestReading, champion: bool = True) -> None:
-        self._write(messages.LogTest(uid=uid, reading=reading, champion=champion))
-
-    def log_file(self, uid: str, name: str, content: bytes) -> None:
-        self._write(messages.LogFile(uid=uid, name=name, content=content))
-
-    def close_study(
-        self,
-        uid: str,
-        state: State,
-        *,
-        reason: str = "",
-        note: str = "",
-        metrics: Mapping[str, float] | None = None,
-        curves: Mapping[str, Curve] | None = None,
-        trial_metrics: Mapping[str, Mapping[str, float]] | None = None,
-        at: float | None = None,
-    ) -> None:
-        self._write(
-            messages.CloseStudy(
-                uid=uid,
-                state=state,
-                reason=reason,
-                note=note,
-                metrics=dict(metrics or {}),
-                curves=dict(curves or {}),
-                trial_metrics={key: dict(each) for key, each in (trial_metrics or {}).items()},
-                at=at or time.time(),
-            )
-        )
-
-    def log_replay(
-        self, run_id: str, outcome: str, metrics: Mapping[str, float], at: float | None = None
-    ) -> None:
-        replay = messages.LogReplay(
-            run_id=run_id, found=outcome, metrics=dict(metrics), at=at or time.time()
-        )
-        self._write(replay)
 
     def send(self, refuse_lost_study: bool = False, refused: bool = False) -> int:
         """Send the writes that an earlier driver left; return how many. Raises Unsent, StoreError.
@@ -266,13 +205,16 @@ class OutboxTracker(StoreReads):
                 if self._sender.error is not None:
                     raise self._sender.error
                 now = time.monotonic()
+                if self._sender.is_loading:
+                    start = now
                 if return_on_trouble and (self._sender.trouble or now > start + OPEN_TIMEOUT):
                     return False
                 last_answer = last_answer if self._sender.trouble else now
                 if now > last_report + PROGRESS_INTERVAL and self.waiting > PROGRESS_MIN_WRITES:
                     last_report = now
                     self._notify(f"waiting for MLflow; writes left to send: {self.waiting:,}")
-                exit_at = min(exit_at, now + EXIT_TIMEOUT) if self._is_leaving() else exit_at
+                if self._is_leaving() and not self._sender.is_loading:
+                    exit_at = min(exit_at, now + EXIT_TIMEOUT)
                 if now > min(last_answer + timeout, exit_at):
                     return False
                 self._sender.condition.wait(0.1)
