@@ -8,8 +8,8 @@ the end of a trial; its time is the wall time until the driver waits for the nex
 sampling of the trial's successor is a part of it. MLflow's writes go on in a thread meanwhile and
 share Python's lock with the driver; `waiting` are the writes left when the last trial ends.
 
-The parts are CPU seconds of the driver's thread: `sampler` is TPE, `ask` the rest of asking for a
-trial, `report` the pruner and Optuna's record of an epoch, `tell` Optuna's record of an end,
+The parts are CPU and wall time of the driver's thread: `sampler` is TPE, `ask` the rest of asking
+for a trial, `report` the pruner and Optuna's record of an epoch, `tell` Optuna's record of an end,
 `outbox` the writes to the outbox, with their fsync.
 """
 
@@ -33,11 +33,11 @@ PARTS = ("sampler", "ask", "report", "tell", "outbox", "rest")
 
 
 class PartTimer:
-    """Accumulates CPU time of this thread by part; a part inside another is not counted twice."""
+    """Accumulates this thread's time by part; a part inside another is not counted twice."""
 
     def __init__(self) -> None:
-        self.cpu = dict.fromkeys(PARTS, 0.0)
-        self._part, self._since = "", 0.0
+        self.cpu, self.wall = dict.fromkeys(PARTS, 0.0), dict.fromkeys(PARTS, 0.0)
+        self._part, self._since = "", (0.0, 0.0)
 
     def wrap(self, owner: type, name: str, part: str) -> None:
         method: Callable[..., Any] = getattr(owner, name)
@@ -53,9 +53,10 @@ class PartTimer:
         setattr(owner, name, timed)
 
     def _switch(self, part: str) -> str:
-        now, before = time.thread_time(), self._part
+        now, before = (time.thread_time(), time.perf_counter()), self._part
         if before:
-            self.cpu[before] += now - self._since
+            self.cpu[before] += now[0] - self._since[0]
+            self.wall[before] += now[1] - self._since[1]
         self._part, self._since = part, now
         return before
 
@@ -97,10 +98,12 @@ def measure(trials: int, slots: int) -> dict[str, float]:
     events = sum(cost.epochs + 1 for cost in costs)
     wall = sum(cost.driver.wall for cost in costs)
     parts = {part: 1000 * seconds / events for part, seconds in timer.cpu.items()}
+    walls = {f"{part} wall": 1000 * seconds / events for part, seconds in timer.wall.items()}
     fsync = 1000 * fsyncs[0] / events
     return (
         facts
         | parts
+        | walls
         | {
             "events": events / wall,
             "cpu": sum(parts.values()),
@@ -128,7 +131,10 @@ def main(trials: int, rounds: int, slots: int) -> None:
     for key, name in names.items():
         values = [one[key] for one in measured]
         spread = f"({min(values):.2f} to {max(values):.2f})"
-        print(f"| {name:<26} | {statistics.median(values):8.2f} {spread} |")
+        line = f"| {name:<26} | {statistics.median(values):8.2f} {spread} |"
+        if key in PARTS:
+            line += f" wall {statistics.median(one[f'{key} wall'] for one in measured):.2f} |"
+        print(line)
 
 
 if __name__ == "__main__":
