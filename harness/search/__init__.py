@@ -5,6 +5,7 @@ study         ask for trials, report epochs, tell results, requeue interrupted t
 retried_trials Optuna studies that know retries
 stop_rule     when a search ends before its last trial
 samplers      the samplers and pruners, by name
+normal_tail   the normal distribution's logarithm, which TPE spends most of its time on
 whole_settings the base of samplers that choose all parameters of a trial at once
 first_settings  the settings that a search tries first
 distinct      samples no settings twice

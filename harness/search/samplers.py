@@ -21,6 +21,7 @@ from optuna.search_space import IntersectionSearchSpace
 
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
+from harness.search.normal_tail import install_log_ndtr
 from harness.search.whole_settings import WholeSettingsSampler
 from harness.trial import TrialSpec, derive_seed
 
@@ -122,6 +123,7 @@ def _derive_seed(config: StudyConfig, ordinal: int) -> int:
 
 
 def _make_tpe(config: StudyConfig, ordinal: int, space: IntersectionSearchSpace) -> BaseSampler:
+    install_log_ndtr()
     sampler = TPESampler(seed=_derive_seed(config, ordinal), n_startup_trials=RANDOM_TRIALS)
     if config.study.pruner != "hyperband":  # it shows its sampler the trials of one bracket
         sampler._search_space = space

@@ -19,6 +19,7 @@ from harness.search.study import Counts
 from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
+from harness.system.thread_switching import switch_threads_often
 from harness.tracking.base import Tracker
 from harness.tracking.types import State
 from harness.trial import Trial
@@ -87,6 +88,10 @@ class Driver:
 
         Raises HarnessError if nearly all trials fail. Running trials are closed before any error.
         """
+        with switch_threads_often():
+            return self._run(stop)
+
+    def _run(self, stop: StopFlag) -> Ending:
         try:
             while not stop.requested:
                 with stop.shield():

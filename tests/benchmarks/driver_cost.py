@@ -37,7 +37,7 @@ from harness.executors.base import EpochEnded, Event, TrialEnded
 from harness.results import EpochMetrics, StopReason, TrialResult
 from harness.search.open_study import open_search
 from harness.sweep.driver import Driver
-from harness.sweep.progress import Silent
+from harness.sweep.progress import ProgressDisplay, Silent
 from harness.system.signals import StopFlag
 from harness.tracking.types import StudyRecord
 from harness.trial import Trial, TrialSpec
@@ -145,10 +145,8 @@ class Stub:
     It returns one event at a time, so the driver's time between two waits belongs to that event.
     """
 
-    slots = 2
-
-    def __init__(self, sampling: SamplerTimer, rising: bool) -> None:
-        self._rising = rising
+    def __init__(self, sampling: SamplerTimer, rising: bool, slots: int = 2) -> None:
+        self._rising, self.slots = rising, slots
         self.costs: dict[str, Cost] = {}
         """By uid, in the order in which trials ended."""
         self._sampling = sampling
@@ -221,7 +219,9 @@ class Stub:
     def __exit__(self, *_: object) -> None: ...
 
 
-def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
+def drive(
+    trials: int, folder: Path, rising: bool, slots: int = 2, watcher: ProgressDisplay | None = None
+) -> tuple[list[Cost], str]:
     """Run a study; return every trial's cost, in the order of their ends, and how they ended."""
     config = load("fashion-mnist", [f"train.epochs={EPOCHS}", "study.seed=0"], {"trials": trials})
     workspace = Workspace(folder)
@@ -242,9 +242,11 @@ def drive(trials: int, folder: Path, rising: bool) -> tuple[list[Cost], str]:
             classes=tuple(map(str, range(CLASSES))),
         )
         tracker.open_study(record)
-        executor = Stub(SamplerTimer(), rising)
+        executor = Stub(SamplerTimer(), rising, slots)
         objective = config.study.objective
-        driver = Driver(search, executor, tracker, Silent(), target=trials, objective=objective)
+        driver = Driver(
+            search, executor, tracker, watcher or Silent(), target=trials, objective=objective
+        )
         driver.run(StopFlag())
         tracker.close_study(search.uid, "COMPLETE")
         tracker.flush()

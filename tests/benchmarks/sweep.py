@@ -1,6 +1,7 @@
 """Benchmark 20 trials x 3 epochs of FashionMNIST: harness and the usual loop.
 
     python tests/benchmarks/sweep.py DATA_DIR [ROUNDS]
+    python tests/benchmarks/sweep.py DATA_DIR ROUNDS gaps        # harness alone
 
 The usual loop of usual_loop.py is extrapolated from a ninth of an epoch of each trial and checked
 on three whole trials. harness runs in its own process: the driver, a worker for each core, MLflow
@@ -9,6 +10,9 @@ trial's end. Its whole command is timed from the start of the process to its end
 database, start of the workers and cache of the data, without champion and report, which the loop
 does not have. Both alternate, ROUNDS times (default 3); printed are medians with minimum and
 maximum. The machine must be idle.
+
+A worker's gaps are the time from its first epoch's start to its last epoch's end outside of epochs,
+by the times that the epochs record: new trials' parameters, the driver's answers, results, sending.
 """
 
 from __future__ import annotations
@@ -21,10 +25,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fixed_list import create_specs, step_flops
 
 from harness.executors.devices import DeviceOption
+
+if TYPE_CHECKING:
+    from harness.executors.base import Event
+    from harness.executors.processes import ProcessExecutor
+    from harness.results import EpochMetrics
 
 SHARE = 1 / 9
 
@@ -63,7 +73,7 @@ def sweep(folder: Path, count: int, epochs: int, device: DeviceOption) -> dict[s
             )
             workers = [worker.process.pid for worker in executor._workers]
             wall, cpu = time.perf_counter(), time.process_time()
-            before = sum(map(cpu_seconds, workers))
+            before, epochs = sum(map(cpu_seconds, workers)), record_epochs(executor)
             assert driver.run(StopFlag()) == "done"
             tracker.flush()  # wait until everything is in MLflow
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -72,7 +82,32 @@ def sweep(folder: Path, count: int, epochs: int, device: DeviceOption) -> dict[s
         results = [source.outcomes[number] for number in range(len(trials))]
     values = [r.best.val_accuracy for r in results if isinstance(r, TrialResult)]
     assert len(values) == len(trials), "every trial must have trained"
-    return {"sweep": wall, "driver": cpu, "workers": trained, "best": max(values)}
+    shares = {"gap": 100 * measure_gap(epochs)}
+    return shares | {"sweep": wall, "driver": cpu, "workers": trained, "best": max(values)}
+
+
+def record_epochs(executor: ProcessExecutor) -> dict[str, list[EpochMetrics]]:
+    """Return a dictionary that gets each worker's epochs, as they arrive."""
+    from harness.executors.base import EpochEnded
+
+    epochs: dict[str, list[EpochMetrics]] = {}
+    wait = executor.wait
+
+    def record(timeout: float) -> list[Event]:
+        events = wait(timeout)
+        for event in events:
+            if isinstance(event, EpochEnded):
+                epochs.setdefault(event.worker, []).append(event.metrics)
+        return events
+
+    executor.wait = record  # type: ignore[method-assign]
+    return epochs
+
+
+def measure_gap(epochs: dict[str, list[EpochMetrics]]) -> float:
+    """Return the share of the workers' time, from first to last epoch, outside of epochs."""
+    total = sum(each[-1].time - each[0].time + each[0].seconds for each in epochs.values())
+    return 1 - sum(one.seconds for each in epochs.values() for one in each) / total
 
 
 def cpu_seconds(pid: int | None) -> float:
@@ -105,7 +140,7 @@ def print_row(name: str, values: list[float], unit: str = "s") -> None:
     print(f"{name:<34} {statistics.median(values):6.1f} {unit:<4} {spread}")
 
 
-def main(folder: Path, rounds: int) -> None:
+def main(folder: Path, rounds: int, is_gaps_only: bool) -> None:
     from usual_loop import UsualLoop, describe_machine
 
     print(describe_machine("cpu"), flush=True)
@@ -113,6 +148,9 @@ def main(folder: Path, rounds: int) -> None:
     by_work = sorted(trials, key=step_flops)
     whole = (by_work[0], by_work[len(by_work) // 2], by_work[-1])
     usual, ours, checks = [], [], []
+    if is_gaps_only:
+        gaps = [run_command(folder)["gap"] for _ in range(rounds)]
+        return print_row("gaps between a worker's trials", gaps, "%")
     for index in range(rounds):
         with UsualLoop(folder) as loop:
             guesses = {spec: loop.extrapolate(spec, SHARE) for spec in trials}
@@ -129,6 +167,7 @@ def main(folder: Path, rounds: int) -> None:
         print_row(f"usual loop / our {name}", ratios, "x")
     shares = [100 * one["driver"] / (one["driver"] + one["workers"]) for one in ours]
     print_row("driver's share of all CPU time", shares, "%")
+    print_row("gaps between a worker's trials", [one["gap"] for one in ours], "%")
     print_row("best validation accuracy", [100 * one["best"] for one in ours], "%")
 
 
@@ -138,4 +177,5 @@ if __name__ == "__main__":
         demand: DeviceOption = "gpu" if kind == "gpu" else "cpu"
         print(json.dumps(sweep(Path(folder), int(count), int(epochs), demand)))
     else:
-        main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+        count = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+        main(Path(sys.argv[1]), count, "gaps" in sys.argv[3:])

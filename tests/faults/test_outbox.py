@@ -342,6 +342,7 @@ def test_compaction_drops_sent_writes_and_keeps_the_open_study(
     assert tracker._outbox.size < large
     with pytest.raises(StudyError):
         Outbox(tmp_path / "spool" / "tiny.spool")  # the new file is locked too
+    tracker.flush()
     store.unavailable.set()
     tracker.log_epochs("abc/1", [epoch(1)])
     store.unavailable.clear()

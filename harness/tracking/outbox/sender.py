@@ -30,6 +30,8 @@ MAX_TOGETHER, MAX_BYTES_TOGETHER = 500, 1 << 24
 DELAY = 3.0
 """Seconds that the writes of trials wait for more of them, so that a trial's points go in one call:
 a call of MLflow takes 15 ms of CPU time, however few its points are."""
+QUIET_SECONDS, MAX_YIELD = 0.02, 0.1
+"""Before each send: wait until the driver has written nothing for so long, and at most so long."""
 MAX_REFUSALS = 2
 """How often a write is refused before it is moved away."""
 MIN_PAUSE, MAX_PAUSE = 0.5, 15.0
@@ -65,6 +67,8 @@ class Sender:
         """The writes that were moved away, with the first reason."""
         self.study_refusal: HarnessError | None = None
         """Why the store refuses the study that the next writes belong to, if it does."""
+        self._last_write = 0.0
+        """When the driver last wrote, by `time.monotonic`."""
         self._refusals = 0
         """How often the next write was refused."""
         self._alone_until = 0
@@ -79,6 +83,11 @@ class Sender:
         if not self._started:
             self._started = True
             self._thread.start()
+
+    def notify_of_write(self) -> None:
+        """Wake the thread after a write; the caller holds `condition`."""
+        self._last_write = time.monotonic()
+        self.condition.notify_all()
 
     def hurry(self) -> None:
         """End the current wait for more writes or for the next attempt."""
@@ -118,6 +127,7 @@ class Sender:
                     self._refuse(place, str(self.study_refusal))
                     continue
                 for write in merge_epochs(writes):
+                    self._yield_to_driver()
                     assert self.tracker is not None
                     write.send(self.tracker)
                     self.study_refusal = None
@@ -248,6 +258,17 @@ class Sender:
                 if not writes:
                     place = start = self._outbox.sent  # the file may have been compacted
         return [], place
+
+    def _yield_to_driver(self) -> None:
+        """Let a busy driver go first: its thread shares Python's lock, and workers wait for it."""
+        deadline = time.monotonic() + MAX_YIELD
+        with self.condition:
+            while not (self._hurry or self._stopping):
+                now = time.monotonic()
+                left = min(deadline, self._last_write + QUIET_SECONDS) - now
+                if left <= 0:
+                    return
+                self.condition.wait(left)
 
     def _wait_for_retry(self, seconds: float) -> None:
         """Wait, unless hurried or stopped."""

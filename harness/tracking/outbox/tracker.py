@@ -175,7 +175,7 @@ class OutboxTracker(StoreReads, StoreWrites):
         """Append a write, even if the sending has stopped. Raises its error, except at an end."""
         with self._sender.condition:
             self._outbox.append(write)
-            self._sender.condition.notify_all()
+            self._sender.notify_of_write()
         self._sender.start()
         self._report_connection()
         if self.error is not None and not isinstance(

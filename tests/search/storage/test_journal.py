@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from harness.config.schema import StudyConfig
 from harness.errors import StoreError, StudyError
 from harness.search.open_study import open_search
 from harness.search.storage.journal import repair_journal
-from tests.search.tiny_study import requeue, run_trials
+from tests.search.tiny_study import make_metrics, requeue, run_trials
 
 
 def test_a_second_driver_gets_an_error_with_the_first_ones_process(
@@ -64,3 +65,27 @@ def test_a_journal_damaged_before_its_last_line_is_rejected_and_not_changed(
     ):
         pass
     assert journal.read_bytes() == before
+
+
+def test_the_disk_has_a_trial_before_it_starts_and_its_end_before_the_next(
+    config: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs need no fsync of their own: a running trial is trained again after a power failure."""
+    journal, synced = tmp_path / "tiny.journal", list[int]()
+    sync = os.fsync
+
+    def fsync(file: int) -> None:
+        sync(file)
+        synced.append(os.fstat(file).st_size)
+
+    with open_search(config, tmp_path) as search:
+        monkeypatch.setattr(os, "fsync", fsync)
+        trial = search.ask()
+        assert synced[-1] == journal.stat().st_size
+        before = len(synced)
+        for epoch in (1, 2):
+            search.report(trial.number, make_metrics(0.5, epoch))
+        assert len(synced) == before
+        search.tell_failure(trial.number, "diverged")
+        assert synced[-1] == journal.stat().st_size
+        assert len(synced) == before + 2, "the reason, and the end"
