@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,11 +24,11 @@ class CustomModel(NormalizedModel):
     channel for gray images), else [features]. Its output is float [B, classes];
     in training also [B, members, classes], of several networks at once.
 
-    The class is constructed with `spec.arguments` and with those of these four that its signature
-    names: `classes` (their number), `shape` (as above), `inputs` (the product of `shape`) and
-    `features` (a list: for each input 0 if it is a number, and n if it is one of the 0-or-1 inputs
-    of the n-th category; all are numbers if the data is no table). They become a buffer if the
-    signature names them, because a loaded model needs them.
+    The class is constructed with `spec.arguments` and with those of these that its signature
+    names: `classes` (their number), `shape` (as above) and `inputs` (the product of `shape`). If
+    the signature requires `features` and no argument sets it, it gets a list: for each input 0 if
+    it is a number, and n if it is one of the 0-or-1 inputs of the n-th category; all are numbers if
+    the data is no table. The list also becomes a buffer, because a loaded model needs it.
 
     The initial weights depend on `spec.seed` alone: torch's generators are seeded while the module
     is constructed. Raises ConfigError if it cannot be constructed or its output has another shape.
@@ -52,9 +52,13 @@ class CustomModel(NormalizedModel):
             raise ConfigError(f"model: {spec.model} is a {kind}, not a torch.nn.Module")
         if features is None:
             features = torch.zeros(mean.numel(), dtype=torch.int64)
-        data = {"classes": classes, "shape": tuple(mean.shape), "inputs": mean.numel()}
-        data["features"] = features.tolist()
-        if _names_features(model_class):
+        data: dict[str, Any] = {
+            "classes": classes,
+            "shape": tuple(mean.shape),
+            "inputs": mean.numel(),
+        }
+        if _requires_features(model_class, spec.arguments):
+            data["features"] = features.tolist()
             self.register_buffer("features", features.clone())
         arguments = _constructor_arguments(model_class, dict(spec.arguments), data)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -79,11 +83,18 @@ def network_input_shape(example: Sequence[int]) -> tuple[int, ...]:
     return (1, *example) if len(example) == 2 else tuple(example)
 
 
-def _names_features(model_class: type) -> bool:
+def _requires_features(model_class: type, arguments: Iterable[tuple[str, Any]]) -> bool:
+    """Whether the constructor needs `features` of the data.
+
+    It may be an argument of another meaning, which has a default or a value of the study.
+    """
+    if "features" in dict(arguments):
+        return False
     try:
-        return "features" in inspect.signature(model_class).parameters
+        parameter = inspect.signature(model_class).parameters.get("features")
     except (TypeError, ValueError):
         return False
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def _constructor_arguments(

@@ -22,6 +22,7 @@ from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.errors import ConfigError, StudyError
 from harness.executors.model_check import find_problem
+from harness.models.custom import CustomModel
 from harness.models.user_code import hash_model_files, importable_from, load_class
 from harness.reports.commands import build_train_command
 from harness.search.samplers import sample_random_specs
@@ -444,3 +445,30 @@ def test_a_model_that_cannot_train_on_one_example_is_refused(
     message = find_problem(digits.training, specs)
     assert problem in message
     assert bool(problem) == bool(message), message
+
+
+FEATURES = """
+from torch import nn
+class Fixed(nn.Sequential):
+    def __init__(self, inputs, classes, features=8):
+        super().__init__(nn.Linear(inputs, features), nn.Linear(features, classes))
+class Set(Fixed):
+    def __init__(self, inputs, classes, features):
+        super().__init__(inputs, classes, features)
+"""
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("Fixed", ()), ("Set", (("features", 8),))])
+def test_an_argument_that_is_called_features_keeps_its_meaning(
+    tmp_path: Path, name: str, arguments: tuple[tuple[str, int], ...]
+) -> None:
+    """Weights of earlier versions have no buffer of that name."""
+    (tmp_path / "named.py").write_text(FEATURES)
+    with importable_from(tmp_path):
+        spec = TrialSpec(model=f"named:{name}", arguments=arguments)
+        model = CustomModel(spec, 3, torch.zeros(5), torch.ones(5))
+    assert set(model.state_dict()) == {
+        *("mean", "inv_std"),
+        *(f"network.{layer}.{part}" for layer in (0, 1) for part in ("weight", "bias")),
+    }
+    assert model.network[0].out_features == 8  # type: ignore[index,union-attr]
