@@ -6,7 +6,7 @@ BIN := .venv/bin
 TORCH ?=
 # As many processes as there are cores, at most 4: each has torch and mlflow in memory.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
 .PHONY: study test test-slow check docs pictures notebooks clean
 
