@@ -477,3 +477,16 @@ def test_8_ordinals(record: Record) -> None:
         (8, "ordinal 0: belongs to no trial that was not interrupted"),
         (8, "ordinal 1: belongs to trials 0 and 6, neither of which was interrupted"),
     )
+
+
+def test_5_the_calibration(record: Record) -> None:
+    study = record.study_run
+    record.lose_points(study, "calibration/ece")
+    record.expect_findings((5, "the calibration: the study's calibration/ece is not recorded, not"))
+    record.expect_repaired()
+    record.client.set_tag(study.info.run_id, "harness.calibrated", "yes")
+    problem = "the calibration: no version of the model has its temperature, "
+    record.expect_findings((5, problem))
+    other = record.file(study, "calibration.json").read_bytes().replace(b'"run"', b'"runs"')
+    record.rewrite(study, "calibration.json", other)
+    record.expect_findings((5, "the calibration: calibration.json cannot be read"))
