@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, DataError
+from harness.inference import label_sets
 from harness.inference.prediction_interval import DESCRIPTION
-from harness.stats.conformal import COVERAGE, build_sets
 from harness.system.terminal import align_labels, escape
 
 if TYPE_CHECKING:
@@ -20,11 +20,7 @@ PROBABILITY = "probability "
 """The start of the name of a column of probabilities."""
 SHOWN_PROBABILITIES = 4
 """Columns of probabilities in a terminal; of more classes only that of the predicted one."""
-SET_COLUMN, SET_SEPARATOR = "set", "|"
-SET_DESCRIPTION = (
-    f"holds the true class of {COVERAGE:.0%} of new rows (split-conformal, from the validation "
-    "set, on which the model was chosen too)"
-)
+SET_COLUMN = "set"
 OUTPUT_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet", ".feather", ".json")
 
 
@@ -90,7 +86,7 @@ class RowPredictions:
         if self.has_interval:
             labels.append(("interval", DESCRIPTION))
         if self.has_sets:
-            labels.append(("set", SET_DESCRIPTION))
+            labels.append(("set", label_sets.DESCRIPTION))
         labels += [("note", note) for note in self.notes]
         return align_labels([(label, escape(text)) for label, text in labels], width)
 
@@ -101,7 +97,7 @@ class RowPredictions:
             "run_id": self.run_id,
             "target": self.target,
             "interval": DESCRIPTION if self.has_interval else None,
-            **({"set": SET_DESCRIPTION} if self.has_sets else {}),
+            **({"set": label_sets.DESCRIPTION} if self.has_sets else {}),
             "notes": list(self.notes),
             "rows": json.loads(self.predictions.to_json(orient="records")),
         }
@@ -119,28 +115,6 @@ class RowPredictions:
             _write(table, path)
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def join_sets(predictions: pd.DataFrame, threshold: float) -> list[str]:
-    """Return the labels of each row's set, the most probable first: `cat|dog`.
-
-    `threshold`: the least probability of a class in a set, where probabilities add up to 1.
-    """
-    import numpy as np
-
-    columns = [each for each in predictions if str(each).startswith(PROBABILITY)]
-    labels = [str(each).removeprefix(PROBABILITY) for each in columns]
-    probabilities = predictions[columns].to_numpy(np.float64)
-    total = probabilities.sum(1, keepdims=True)
-    shares = np.divide(
-        probabilities, total, out=np.full_like(probabilities, 1 / len(columns)), where=total > 0
-    )
-    orders = np.argsort(-shares, axis=1, kind="stable")
-    sets = build_sets(shares, threshold)
-    return [
-        SET_SEPARATOR.join(labels[place] for place in order if row[place])
-        for order, row in zip(orders, sets, strict=True)
-    ]
 
 
 def check_output(path: Path, source: str) -> None:

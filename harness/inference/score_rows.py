@@ -17,9 +17,10 @@ from harness.data.column_types import join_names
 from harness.data.table_features import read_transform
 from harness.data.types import DataOptions
 from harness.errors import DataError, StudyError, did_you_mean
+from harness.inference.label_sets import join_sets
 from harness.inference.prediction_interval import measure_interval
 from harness.inference.recorded_model import read_model
-from harness.inference.row_predictions import SET_COLUMN, RowPredictions, join_sets
+from harness.inference.row_predictions import PROBABILITY, SET_COLUMN, RowPredictions
 from harness.scoring.champion import ChampionModel
 from harness.scoring.table_transform import TableTransform
 from harness.tracking.raw_types import TABLE_FILE, transform_file
@@ -72,7 +73,10 @@ def score_rows(
     model = ChampionModel(recorded.module, transform, champion)
     predictions = model.predict_frame(frame)
     if threshold is not None:
-        predictions.insert(1, SET_COLUMN, join_sets(predictions, threshold))
+        columns = [each for each in predictions if str(each).startswith(PROBABILITY)]
+        labels = [str(each).removeprefix(PROBABILITY) for each in columns]
+        joined = join_sets(labels, predictions[columns].to_numpy(), threshold)
+        predictions.insert(1, SET_COLUMN, joined)
     return RowPredictions(
         name=recorded.name,
         run_id=recorded.run_id,

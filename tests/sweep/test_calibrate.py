@@ -25,7 +25,7 @@ from harness.cli.main import app
 from harness.config.loader import load
 from harness.config.scaffold import write_new_study
 from harness.errors import ConfigError, StoreError, StudyError
-from harness.inference.row_predictions import join_sets
+from harness.inference.label_sets import join_sets
 from harness.inference.score_rows import score_rows
 from harness.stats.calibration import compute_ece
 from harness.tracking.mlflow.model_registry import _set_global_store
@@ -63,14 +63,8 @@ def test_the_definition_of_a_study_stays_as_it_was() -> None:
 
 def test_a_set_is_of_probabilities_that_add_up_to_1() -> None:
     """Those of the losses `bce` and `mse` do not; a row without any has all classes."""
-    rows = {
-        "prediction": ["cat", "dog", "cat"],
-        "probability cat": [0.2, 0.04, 0.0],
-        "probability dog": [0.1, 0.9, 0.0],
-        "probability 7": [0.1, 0.06, 0.0],
-    }
-    sets = join_sets(pd.DataFrame(rows), 0.25)
-    assert sets == ["cat|dog|7", "dog", "cat|dog|7"]
+    rows = np.array([[0.2, 0.1, 0.1], [0.04, 0.9, 0.06], [0, 0, 0]], np.float32)
+    assert join_sets(["cat", "dog", 7], rows, 0.2499) == ["cat|dog|7", "dog", "cat|dog|7"]
 
 
 def test_a_damaged_record_is_one_line() -> None:
@@ -133,8 +127,8 @@ def test_a_finished_study_is_calibrated_and_back(store: Path, tmp_path: Path) ->
     record = result.summary.calibration
     assert record is not None
     assert record == plain.summary.calibration
-    assert record.plain.brier == result.champion.metrics["best/val_brier"]
-    assert record.plain.log_loss == result.champion.metrics["best/val_log_loss"]
+    assert record.plain.brier == pytest.approx(result.champion.metrics["best/val_brier"])
+    assert record.plain.log_loss == pytest.approx(result.champion.metrics["best/val_log_loss"])
     assert record.scaled.log_loss < record.plain.log_loss
     after = result.predict(rows, probabilities=True)
     scaled = before / before.sum(1, keepdims=True)
@@ -173,7 +167,7 @@ def test_the_test_set_is_read_with_the_temperature(store: Path) -> None:
     assert stored.probability is not None
     ece = compute_ece(stored.probability.astype(np.float64), stored.true == stored.predicted)
     assert reading.calibration["scaled"]["ece"] == pytest.approx(ece, abs=1e-6)
-    assert reading.calibration["plain"]["brier"] == reading.more["brier"]
+    assert reading.calibration["plain"]["brier"] == pytest.approx(reading.more["brier"])
     metrics = MlflowClient().get_run(result.mlflow_run_id).data.metrics
     assert metrics["calibration/test_ece"] == reading.calibration["scaled"]["ece"]
     assert 0.75 < metrics["calibration/test_coverage"] <= 1
@@ -192,13 +186,19 @@ def test_rows_have_sets(store: Path) -> None:
     assert threshold is not None
     done = CliRunner().invoke(app, ["predict", "people", "new.csv", "--sets", "--out", "s.csv"])
     assert done.exit_code == 0, done.output
-    assert "set       holds the true class of 90%" in done.output
+    assert "set    holds the true class of 90%" in done.output
     scored = pd.read_csv("s.csv", dtype={"set": str})
     probabilities = scored[["probability 0", "probability 1"]].to_numpy()
     shares = probabilities / probabilities.sum(1, keepdims=True)
     for text, row, prediction in zip(scored["set"], shares, scored["prediction"], strict=True):
         assert text.split("|")[0] == str(prediction)
         assert {int(each) for each in text.split("|")} >= set(np.flatnonzero(row >= threshold))
+    frame = pd.read_csv("new.csv")
+    assert result.predict(frame, sets=True).tolist() == scored["set"].tolist()
+    features = np.zeros((3, *result.load_recorded_model().shape), np.float32)
+    assert set(result.predict(features, sets=True)) <= {"0", "1", "0|1", "1|0"}
+    with pytest.raises(ConfigError, match="sets: excludes probabilities"):
+        result.predict(frame, sets=True, probabilities=True)
     for name, message in {
         "fares": "'fares' predicts a number; it has an interval (low, high), and no sets",
         f"people/{next(r.number for r in result.summary.study.trials if r != result.champion)}": (
