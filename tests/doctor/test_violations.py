@@ -481,12 +481,15 @@ def test_8_ordinals(record: Record) -> None:
 
 def test_5_the_calibration(record: Record) -> None:
     study = record.study_run
-    record.lose_points(study, "calibration/ece")
-    record.expect_findings((5, "the calibration: the study's calibration/ece is not recorded, not"))
+    record.client.log_metric(study.info.run_id, "calibration/ece", 0.5, step=1)
+    record.expect_findings((5, "the calibration: the study's calibration/ece is 0.5, not 0"))
     record.expect_repaired()
     record.client.set_tag(study.info.run_id, "harness.calibrated", "yes")
-    problem = "the calibration: no version of the model has its temperature, "
-    record.expect_findings((5, problem))
+    record.expect_findings(
+        (5, "the calibration: no version of the model has its temperature, "),
+        (5, "the calibration: the study's calibration/test_ece is "),
+        (5, "the calibration: the study's calibration/test_brier is "),
+    )
     other = record.file(study, "calibration.json").read_bytes().replace(b'"run"', b'"runs"')
     record.rewrite(study, "calibration.json", other)
     record.expect_findings((5, "the calibration: calibration.json cannot be read"))
