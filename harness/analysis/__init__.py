@@ -22,6 +22,8 @@ Everything here reads records and trains nothing.
     data_quality          data leakage and class balance, as recorded
     ensemble_record       the ensemble, as it is recorded
     ensemble_facts        what the ensemble buys over the champion, and what it costs
+    calibration_record    the calibration of the champion, as it is recorded
+    calibration_facts     whether the champion's probabilities can be believed
     misclassified         the validation images that are misclassified with the most confidence
     comparison            several trials of any studies, for `harness compare`
     lookup                find a study or trial by the name that a user typed

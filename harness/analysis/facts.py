@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.analysis.calibration_facts import build_calibration_fact
 from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
 from harness.analysis.early_stop import build_stop_fact
@@ -79,6 +80,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         ),
         build_class_fact(summary),
         *build_baseline_facts(summary),
+        build_calibration_fact(summary),
         build_ensemble_fact(summary),
         Fact(
             "expected_best",

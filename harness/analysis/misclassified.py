@@ -52,6 +52,8 @@ class Mistakes:
     shown: tuple[Mistake, ...]
     run: str = ""
     """The uid of the model's run; empty in older records, whose model is the trial's."""
+    calibrated: bool = False
+    """Whether the registered model's probabilities are scaled, see `[study] calibrated`."""
 
     def to_file(self) -> bytes:
         return json.dumps(asdict(self)).encode()

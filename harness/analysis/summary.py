@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.calibration_record import CalibrationRecord, load_calibration
 from harness.analysis.confirmation import ConfirmedSetting, find_model_run, rank_confirmed_settings
 from harness.analysis.contenders import Contenders
 from harness.analysis.corrected_score import CorrectedScore, compute_corrected_score
@@ -78,6 +79,8 @@ class Summary:
     """Why the search ended before its last trial; None if it did not."""
     ensemble: EnsembleRecord | None = None
     """The study's ensemble, if it has one."""
+    calibration: CalibrationRecord | None = None
+    """For classes, apart from studies of earlier versions."""
 
     @property
     def ensemble_uri(self) -> str:
@@ -195,6 +198,8 @@ class Summary:
             metrics |= source.metrics() if source is not None else {}
         if self.ensemble is not None:
             metrics |= self.ensemble.metrics(self.study.score.tested)
+        if self.calibration is not None:
+            metrics |= self.calibration.metrics(self.study.is_calibrated, self.reading)
         if self.reading is not None and self.reading.look:
             metrics["test/look"] = self.reading.look
         return metrics
@@ -224,6 +229,7 @@ def load_summary(
         compare_recorded_settings(tracker, study),
         load_early_stop(tracker, study),
         load_ensemble(tracker, study, champion),
+        load_calibration(tracker, study, model_run),
     )
 
 

@@ -10,17 +10,24 @@ import numpy as np
 from harness.api.memory_data import is_frame
 from harness.data.custom import TABLE_SUFFIXES
 from harness.data.types import Array
-from harness.errors import StudyError
+from harness.errors import ConfigError, StudyError
 from harness.workspace import Workspace
 
 
 def predict_inputs(
-    workspace: Workspace, tracking_uri: str | None, model: str, inputs: Any, probabilities: bool
+    workspace: Workspace,
+    tracking_uri: str | None,
+    model: str,
+    inputs: Any,
+    probabilities: bool,
+    sets: bool = False,
 ) -> Array:
-    """Return labels or numbers [N], or the probability of each class [N, classes].
+    """Return labels or numbers [N], or the probability of each class [N, classes], or sets [N].
 
     See `harness.predict`. Raises UserError.
     """
+    if sets:
+        return _predict_sets(workspace, tracking_uri, model, inputs, probabilities)
     if is_frame(inputs) or _is_table(inputs):
         return _predict_rows(workspace, tracking_uri, model, inputs, probabilities)
     if _are_paths(inputs):
@@ -29,6 +36,25 @@ def predict_inputs(
 
     recorded = load_recorded_model(workspace, tracking_uri, model)
     return recorded.predict_probabilities(inputs) if probabilities else recorded.predict(inputs)
+
+
+def _predict_sets(
+    workspace: Workspace, tracking_uri: str | None, model: str, inputs: Any, probabilities: bool
+) -> Array:
+    """Return the labels of each example's 90 % set as one text [N]."""
+    from harness.inference.label_sets import join_sets
+    from harness.inference.recorded_model import load_recorded_model
+    from harness.inference.score_rows import score_rows
+
+    if probabilities:
+        raise ConfigError("sets: excludes probabilities; call predict for each of them")
+    if is_frame(inputs) or _is_table(inputs):
+        scored = score_rows(workspace, model, inputs, tracking_uri, sets=True)
+        return scored.predictions["set"].to_numpy()
+    recorded = load_recorded_model(workspace, tracking_uri, model)
+    threshold = recorded.get_set_threshold()
+    rows = predict_inputs(workspace, tracking_uri, model, inputs, probabilities=True)
+    return np.array(join_sets(recorded.study.classes, rows, threshold))
 
 
 def _is_table(inputs: Any) -> bool:

@@ -103,6 +103,7 @@ def predict(
     inputs: Any,
     *,
     probabilities: bool = False,
+    sets: bool = False,
     tracking_uri: str | None = None,
     home: Place = "mlruns",
 ) -> Any:
@@ -114,6 +115,8 @@ def predict(
         inputs: examples [N, *shape] as an array or tensor, in the units of the data; or rows, as a
             DataFrame or the path of a table; or image files, as a path or a list of paths.
         probabilities: return the probability of each class [N, classes] instead.
+        sets: return the classes instead that hold the true one with a probability of 90 %, as one
+            text, the most probable first: `cat|dog`. For a study's champion.
 
     Returns:
         An array [N] of numbers for a regression, else of classes: for rows the values of the
@@ -129,7 +132,8 @@ def predict(
     _check_names(model=model)
     from harness.api.predictions import predict_inputs
 
-    return predict_inputs(_open_workspace(home), tracking_uri, model, inputs, probabilities)
+    workspace = _open_workspace(home)
+    return predict_inputs(workspace, tracking_uri, model, inputs, probabilities, sets)
 
 
 def report(study: str, *, tracking_uri: str | None = None, home: Place = "mlruns") -> Path:

@@ -149,16 +149,19 @@ class StudyResult:
 
         return load_recorded_model(self.workspace, self.tracking_uri, self.name)
 
-    def predict(self, inputs: Any, *, probabilities: bool = False) -> Array:
+    def predict(self, inputs: Any, *, probabilities: bool = False, sets: bool = False) -> Array:
         """Return the champion's predictions for arrays, tensors, frames or image files.
 
         They are numbers for a regression, else classes: for the rows of a frame the values of the
         target, for arrays and images the names, which are text. `probabilities` returns the
-        probability of each of `classes` instead. See `harness.predict`. Raises DataError.
+        probability of each of `classes` instead, and `sets` the classes that hold the true one with
+        a probability of 90 %, such as `cat|dog`. See `harness.predict`. Raises DataError.
         """
         from harness.api.predictions import predict_inputs
 
-        return predict_inputs(self.workspace, self.tracking_uri, self.name, inputs, probabilities)
+        return predict_inputs(
+            self.workspace, self.tracking_uri, self.name, inputs, probabilities, sets
+        )
 
     def open_report(self) -> None:
         """Open the report's page in a browser. Raises StudyError if it was not written."""

@@ -18,6 +18,7 @@ class StudyKeys(TypedDict, total=False):
     seeds: int
     seed: int
     pruner: Literal["none", "median", "successive-halving", "hyperband"]
+    calibrated: bool
     warm_start: str
     timeout: str | float
     stop_when: str

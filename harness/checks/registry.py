@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from harness.checks import (
     check_best_trial,
+    check_calibration,
     check_confirmation,
     check_ensemble,
     check_files,
@@ -38,6 +39,7 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
             check_best_trial.check_best_trial,
             check_confirmation.check_settings,
             check_confirmation.check_any_complete,
+            check_calibration.check_calibration,
             check_ensemble.check_ensemble,
         ),
     ),

@@ -48,6 +48,12 @@ def predict(
             "--ensemble", help="Predict with the study's ensemble instead of its champion."
         ),
     ] = False,
+    sets: Annotated[
+        bool,
+        typer.Option(
+            "--sets", help="Add to each row of TABLE its set: the classes that cover 90 %."
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +86,8 @@ def predict(
     By default, a study predicts with its champion; with --ensemble, with its ensemble of trials.
 
     TABLE needs the columns that the model was trained on, and no target. Each row gets a label with
-    the probability of each class, or a number with a 90 % interval.
+    the probability of each class, or a number with a 90 % interval. By --sets each row also gets
+    the classes that hold its true class with a probability of 90 %, joined by "|".
 
     With --test N, show test images instead, one by one: the image, the true class and the model's
     prediction. The predictions are on record; the test set is not opened again.
@@ -105,15 +112,16 @@ def predict(
             if has_table(paths):
                 if show or as_is or handwriting:
                     raise ConfigError("--show, --as-is and --handwriting are for IMAGE")
-                predict_rows(workspace, study, paths, out, data_dir, tracking_uri, output)
+                predict_rows(workspace, study, paths, out, data_dir, tracking_uri, output, sets)
                 return
-            if out is not None:
-                raise ConfigError("--out is for a TABLE")
+            if out is not None or sets:
+                raise ConfigError(f"{'--out' if out is not None else '--sets'} is for a TABLE")
             predict_images(workspace, study, paths, show, as_is, handwriting, tracking_uri, output)
             return
-        if show or as_is or handwriting or out:
+        if show or as_is or handwriting or out or sets:
             raise ConfigError(
-                "--show, --as-is, --handwriting and --out are for IMAGE and TABLE, not for --test"
+                "--show, --as-is, --handwriting, --out and --sets are for IMAGE and TABLE, not for "
+                "--test"
             )
         with show_stage("reading the record"):
             from harness.inference.test_examples import read_test_predictions

@@ -28,6 +28,7 @@ def predict_rows(
     data_dir: Path | None,
     tracking_uri: str | None,
     output: Format,
+    sets: bool = False,
 ) -> None:
     """Run `predict` on a table; with --out, all rows are written to a file."""
     if len(paths) > 1:
@@ -39,7 +40,7 @@ def predict_rows(
     with show_stage("predicting the rows"):
         from harness.inference.score_rows import score_rows
 
-        result = score_rows(workspace, name, paths[0], tracking_uri, data_dir)
+        result = score_rows(workspace, name, paths[0], tracking_uri, data_dir, sets)
         if out is not None:
             result.write(out)
     if output is Format.json:

@@ -263,7 +263,7 @@ def _find_conflicts(
     """Contradictions between tables: the table to name, and a message that starts with the key."""
     yield from find_objective_conflicts(study, data, train, space, settings)
     if data.task == "regression":
-        yield from find_regression_conflicts(data, train, space, settings)
+        yield from find_regression_conflicts(study, data, train, space, settings)
     else:
         yield from find_class_conflicts(train, space, settings)
     for key in sorted(space.sampled_fields & train.keys()):

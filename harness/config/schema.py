@@ -21,7 +21,7 @@ FIRST_TABLE = "first"
 """The name of the [[first]] tables."""
 FIRST_DATA_KEYS = ("name", "validation", "test", "split_seed", "normalize")
 """Keys of [data] that every definition has; the others only where they differ from the default."""
-CHANGEABLE_KEYS = ("trials", "seeds", "timeout", "stop_when", "hung_after")
+CHANGEABLE_KEYS = ("trials", "seeds", "timeout", "stop_when", "hung_after", "calibrated")
 """Keys of [study] that may change when a study is continued."""
 DESCRIPTIVE_KEYS = ("description", "minutes")
 """Keys of [study] that change nothing; `harness studies` shows them."""

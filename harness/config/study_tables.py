@@ -53,6 +53,9 @@ class StudyTable(Table):
     """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
     pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
     """How unpromising trials are stopped early; `none` by default for a grid or list."""
+    calibrated: bool = False
+    """For classes: scale the champion's probabilities by a temperature that is fitted on the
+    validation set. Its predictions stay the same. May change when a study is continued."""
     warm_start: str = ""
     """The name of an earlier study on record: the first trials have its best settings, as far as
     [space] has them."""

@@ -7,17 +7,20 @@ from typing import Any
 
 from harness.config.schema import TRIAL_TABLE
 from harness.config.search_space import Choice, SearchSpace
-from harness.config.study_tables import DataTable
+from harness.config.study_tables import DataTable, StudyTable
 from harness.trial import REGRESSION_LOSSES
 
 
 def find_regression_conflicts(
+    study: StudyTable,
     data: DataTable,
     train: Mapping[str, Any],
     space: SearchSpace,
     settings: Iterable[Mapping[str, Any]],
 ) -> Iterator[tuple[str, str]]:
     """What only a classification has: the table to name, and a message."""
+    if study.calibrated:
+        yield "study", "calibrated: a regression has no probabilities; leave it out"
     if data.classes:
         yield "data", "classes: a regression has none; leave them out"
     names = ("loss", "label_smoothing", "class_weights")

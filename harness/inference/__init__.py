@@ -2,6 +2,7 @@
 
 score_rows           predict the rows of a table
 row_predictions      such predictions, for people and as a file
+label_sets           sets of labels that hold the true class
 prediction_interval  the interval of a predicted number
 classify_images      predict the classes of image files
 image_io             find and open image files

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.confirmation import require_champion
+from harness.analysis.calibration_record import CalibrationRecord, load_calibration
+from harness.analysis.confirmation import find_model_run, require_champion
 from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
 from harness.analysis.lookup import ENSEMBLE_NAME, MODEL_URI_PREFIX, find_study, find_trial
 from harness.data.types import Array
 from harness.errors import DataError, StudyError
+from harness.stats.conformal import COVERAGE
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_INFIX, MODEL_FOLDER_FACT, RunRecord, StudyRun
 from harness.trial import Loss
@@ -42,6 +44,8 @@ class RecordedModel:
     """Takes raw inputs [N, *shape]; returns logits [N, classes] or numbers [N, 1]."""
     ensemble: EnsembleRecord | None = None
     """If it is an ensemble; `run` is then its first member."""
+    calibration: CalibrationRecord | None = None
+    """If it is a champion whose calibration was measured."""
 
     @property
     def name(self) -> str:
@@ -59,7 +63,40 @@ class RecordedModel:
     @property
     def loss(self) -> Loss:
         """The loss whose logits its outputs are."""
-        return self.run.spec.loss if self.ensemble is None else "cross-entropy"
+        if self.ensemble is not None or self.is_calibrated:
+            return "cross-entropy"
+        return self.run.spec.loss
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a temperature scales its probabilities."""
+        return self.calibration is not None and self.study.is_calibrated
+
+    def get_set_threshold(self) -> float:
+        """Return the least probability of a class in a 90 % set. Raises StudyError."""
+        study, name = self.study, self.name
+        if not study.classes:
+            raise StudyError(
+                f"'{study.name}' predicts a number; it has an interval (low, high), and no sets"
+            )
+        if self.calibration is None:
+            champion = require_champion(study) if len(study.trials) > 1 else None
+            if self.ensemble is None and champion and find_model_run(study, champion) is self.run:
+                raise StudyError(
+                    f"'{study.name}' finished before harness recorded what sets need; run it again "
+                    "with: --set study.calibrated=true"
+                )
+            raise StudyError(
+                f"'{name}' has no sets: they are measured for the registered champion only; give "
+                f"{study.name}"
+            )
+        threshold = self.calibration.get_threshold(study.is_calibrated)
+        if threshold is None:
+            raise StudyError(
+                f"'{name}' has no sets: {COVERAGE:.0%} need 9 validation examples, and there are "
+                f"{self.calibration.plain.examples}"
+            )
+        return threshold
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -150,7 +187,8 @@ def read_model(tracker: Tracker, name: str) -> RecordedModel:
         version = tracker.find_ensemble(name) if name.startswith(MODEL_URI_PREFIX) else None
         if version is None:
             study, run = find_trial(tracker, name)
-            return RecordedModel(study, run, load_network(tracker, study, run))
+            model = RecordedModel(study, run, load_network(tracker, study, run))
+            return _calibrate(tracker, model)
         title, digest = version
     study = find_study(tracker, title)
     record = load_ensemble(tracker, study, require_champion(study))
@@ -170,6 +208,17 @@ def read_model(tracker: Tracker, name: str) -> RecordedModel:
         )
     run = next(run for run in study.trials if run.uid == record.members[0].uid)
     return RecordedModel(study, run, load_ensemble_network(tracker, study, record), record)
+
+
+def _calibrate(tracker: Tracker, model: RecordedModel) -> RecordedModel:
+    """Add the calibration of a champion, which scales its outputs if the study is calibrated."""
+    record = load_calibration(tracker, model.study, model.run)
+    if record is None or not model.study.is_calibrated:
+        return replace(model, calibration=record)
+    from harness.models.calibrated import CalibratedModel
+
+    module = CalibratedModel(model.module, model.run.spec.loss, record.temperature).eval()
+    return replace(model, calibration=record, module=module)
 
 
 def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> NormalizedModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, DataError
+from harness.inference import label_sets
 from harness.inference.prediction_interval import DESCRIPTION
 from harness.system.terminal import align_labels, escape
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN_ROWS = 20
+PROBABILITY = "probability "
+"""The start of the name of a column of probabilities."""
 SHOWN_PROBABILITIES = 4
 """Columns of probabilities in a terminal; of more classes only that of the predicted one."""
+SET_COLUMN = "set"
 OUTPUT_SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet", ".feather", ".json")
 
 
@@ -37,14 +41,19 @@ class RowPredictions:
     notes: tuple[str, ...] = ()
 
     @property
+    def has_sets(self) -> bool:
+        """Whether there is a column with the labels of each row's set."""
+        return SET_COLUMN in self.predictions
+
+    @property
     def has_probabilities(self) -> bool:
         """Whether there is a probability of each class."""
-        return any(str(each).startswith("probability ") for each in self.predictions)
+        return any(str(each).startswith(PROBABILITY) for each in self.predictions)
 
     def text(self, width: int | None = None) -> str:
         """Format the first rows and the notes for a terminal."""
         shown = self.predictions.head(SHOWN_ROWS)
-        probabilities = [each for each in shown.columns if each.startswith("probability ")]
+        probabilities = [each for each in shown.columns if each.startswith(PROBABILITY)]
         if len(probabilities) > SHOWN_PROBABILITIES:
             largest = shown[probabilities].max(axis=1)
             shown = shown.drop(columns=probabilities).assign(probability=largest)
@@ -76,6 +85,8 @@ class RowPredictions:
         labels = [("model", self.name)]
         if self.has_interval:
             labels.append(("interval", DESCRIPTION))
+        if self.has_sets:
+            labels.append(("set", label_sets.DESCRIPTION))
         labels += [("note", note) for note in self.notes]
         return align_labels([(label, escape(text)) for label, text in labels], width)
 
@@ -86,6 +97,7 @@ class RowPredictions:
             "run_id": self.run_id,
             "target": self.target,
             "interval": DESCRIPTION if self.has_interval else None,
+            **({"set": label_sets.DESCRIPTION} if self.has_sets else {}),
             "notes": list(self.notes),
             "rows": json.loads(self.predictions.to_json(orient="records")),
         }

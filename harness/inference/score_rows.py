@@ -17,9 +17,10 @@ from harness.data.column_types import join_names
 from harness.data.table_features import read_transform
 from harness.data.types import DataOptions
 from harness.errors import DataError, StudyError, did_you_mean
+from harness.inference.label_sets import join_sets
 from harness.inference.prediction_interval import measure_interval
 from harness.inference.recorded_model import read_model
-from harness.inference.row_predictions import RowPredictions
+from harness.inference.row_predictions import PROBABILITY, SET_COLUMN, RowPredictions
 from harness.scoring.champion import ChampionModel
 from harness.scoring.table_transform import TableTransform
 from harness.tracking.raw_types import TABLE_FILE, transform_file
@@ -38,6 +39,7 @@ def score_rows(
     rows: pd.DataFrame | str | Path,
     tracking_uri: str | None,
     data_dir: Path | None = None,
+    sets: bool = False,
 ) -> RowPredictions:
     """Predict the target of each row.
 
@@ -46,12 +48,14 @@ def score_rows(
             `models:/NAME@champion`; or an ensemble, as `STUDY@ensemble`.
         rows: A frame, or the path of a table. Types may differ from those of the training data.
         data_dir: The folder of the datasets, for a study of an earlier version.
+        sets: Add a column `set` with the labels of each row's 90 % set.
 
     Raises UserError.
     """
     tracker = workspace.open_tracker(tracking_uri, reading=True)
     recorded = read_model(tracker, name)
     study, run = recorded.study, recorded.run
+    threshold = recorded.get_set_threshold() if sets else None
     transform = _read_transform(tracker, study, run, data_dir)
     is_file = isinstance(rows, (str, Path))
     frame = _read_rows(Path(rows), study, transform) if isinstance(rows, (str, Path)) else rows
@@ -67,12 +71,18 @@ def score_rows(
         **interval,
     }
     model = ChampionModel(recorded.module, transform, champion)
+    predictions = model.predict_frame(frame)
+    if threshold is not None:
+        columns = [each for each in predictions if str(each).startswith(PROBABILITY)]
+        labels = [str(each).removeprefix(PROBABILITY) for each in columns]
+        joined = join_sets(labels, predictions[columns].to_numpy(), threshold)
+        predictions.insert(1, SET_COLUMN, joined)
     return RowPredictions(
         name=recorded.name,
         run_id=recorded.run_id,
         target=target or "prediction",
         rows=frame,
-        predictions=model.predict_frame(frame),
+        predictions=predictions,
         has_interval=interval.get("interval") is not None,
         notes=tuple(notes),
     )

@@ -13,7 +13,8 @@ leaderboard             the trials as a table
 recommendations         what to try next, with the evidence
 ranges                  recommendations about a search's ranges
 baselines_section       the champion beside simpler models: a table, and who won
-ensemble_section        the ensemble beside the champion, and its members
+calibration_section     whether the champion's probabilities can be believed
+    ensemble_section        the ensemble beside the champion, and its members
 test_set_recommendations  recommendations from the test set and the baselines
 commands                shell commands for a recorded study
 parameter_axes          the varied settings as plot axes

@@ -10,6 +10,7 @@ from harness.analysis.summary import Summary
 from harness.config.schema import TRIAL_TABLE
 from harness.metrics import SHARES, Score
 from harness.reports.baselines_section import build_baselines_sections
+from harness.reports.calibration_section import build_calibration_sections
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
 from harness.reports.ensemble_section import build_ensemble_sections
@@ -56,6 +57,7 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
             *(_build_class_sections(summary, not status) if study.classes else ()),
             *build_baselines_sections(summary),
             *(build_regression_sections(summary) if not study.classes else ()),
+            *build_calibration_sections(summary),
             *build_ensemble_sections(summary),
             _build_parameters_section(summary),
             _build_course_section(summary),

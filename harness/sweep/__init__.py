@@ -14,7 +14,8 @@ check_models  check, before the start, that custom models fit the data
 check_data    settings that cannot be trained on the data
 confirm       train the best settings again on new splits
 finalize      freeze the choice, register the champion, read the test set, report
-test_opening  open the test set for the frozen choice, and record each result
+calibrate     measure the champion's calibration, and scale the registered model
+    test_opening  open the test set for the frozen choice, and record each result
 baseline_results  record the baselines, and the champion's paired test against each
 baseline_scores   the baselines' further metrics, and the test by the objective
 ensemble      choose the ensemble from the best trials, and register it

@@ -36,6 +36,7 @@ from harness.sweep.test_opening import (
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.test_set.selection import Selection, freeze_selection, list_unread_runs
+from harness.tracking.base import TEMPERATURE
 from harness.tracking.types import CONFIRM_FACT, ENSEMBLE_FACT, NO_ENSEMBLE, State, StudyRun
 from harness.workspace import Workspace
 
@@ -64,7 +65,7 @@ def finalize_study(
     watcher.stage("choosing the champion")
     study = require_own_study(tracker, search)
     selection = freeze_selection(study)
-    if _find_registered_run(tracker, study) != selection.model_run.uid:
+    if _find_registered_model(tracker, study) != (selection.model_run.uid, study.is_calibrated):
         check_not_interrupted(stop)
         watcher.stage(f"exporting the model of trial {selection.champion.number}")
         _register_champion(plan, prepared, tracker, selection, study, watcher)
@@ -143,14 +144,15 @@ def load_finished_summary(
         plan.opens_test_set or not is_frozen(tracker, study, selection)
     ):
         return None
-    if study.state != "COMPLETE" or not is_confirmed:
+    is_registered = study.is_calibrated == plan.config.study.calibrated
+    if study.state != "COMPLETE" or not is_confirmed or not is_registered:
         return None
     uri = plan.resolved_tracking_uri
     return _write_report(plan.workspace, uri, tracker, study, selection)[0]
 
 
-def _find_registered_run(tracker: Tracker, study: StudyRun) -> str | None:
-    """Return the uid of the run whose model is registered.
+def _find_registered_model(tracker: Tracker, study: StudyRun) -> tuple[str, bool] | None:
+    """Return the uid of the run whose model is registered, and whether that model is calibrated.
 
     Its misclassified examples are logged after the model, so their file shows that it is there.
     """
@@ -158,7 +160,7 @@ def _find_registered_run(tracker: Tracker, study: StudyRun) -> str | None:
     if not content:
         return None
     mistakes = misclassified.Mistakes.from_file(content)
-    return mistakes.run or f"{study.uid}/{mistakes.number}"
+    return mistakes.run or f"{study.uid}/{mistakes.number}", mistakes.calibrated
 
 
 def _register_champion(
@@ -169,9 +171,14 @@ def _register_champion(
     study: StudyRun,
     watcher: ProgressDisplay,
 ) -> None:
-    """Register the champion's model and log its mistakes on the validation set."""
+    """Register the champion's model; log its calibration and mistakes on the validation set."""
+    from harness.sweep.calibrate import build_registered_model, record_calibration
+
     kept = selection.model_run
-    model = load_recorded_model(tracker, study, kept)
+    network = load_recorded_model(tracker, study, kept)
+    calibration = record_calibration(prepared, tracker, study, kept, network)
+    failpoint("conclude.calibrated")
+    model, loss, temperature = build_registered_model(study, kept, network, calibration)
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
     note = (
@@ -179,6 +186,7 @@ def _register_champion(
         f"{kept.spec.seed}. Validation {score.name} {score.format_value(kept.score)}. "
         f"{describe_interface(prepared, study)}"
     )
+    note += f" Calibrated with temperature {temperature:.3g}." if temperature else ""
     problem = export.find_export_problem(model, example) if kept.spec.model else ""
     if problem:
         watcher.message(f"the model cannot be exported; its weights are kept ({problem})")
@@ -187,16 +195,17 @@ def _register_champion(
         )
     else:
         metadata = build_metadata(prepared, study)
-        scoring = build_scoring(prepared, tracker, kept)
+        metadata |= {TEMPERATURE: temperature} if temperature else {}
+        scoring = build_scoring(prepared, tracker, kept, loss)
         tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata, scoring)
     mistakes = misclassified.Mistakes(kept.number, 0, ())
     if study.classes:
         from harness.data.torch_datasets import load_splits
 
         validation = load_splits(files).validation
-        mistakes = misclassified.find_mistakes(kept.number, model, validation, kept.spec.loss)
+        mistakes = misclassified.find_mistakes(kept.number, model, validation, loss)
     failpoint("conclude.champion")
-    mistakes = replace(mistakes, run=kept.uid)
+    mistakes = replace(mistakes, run=kept.uid, calibrated=study.is_calibrated)
     tracker.log_file(study.uid, misclassified.MISTAKES_FILE, mistakes.to_file())
 
 

@@ -28,6 +28,7 @@ from harness.sweep.check_data import check_data
 from harness.sweep.environment import collect_environment, collect_origin
 from harness.sweep.options import RunOptions
 from harness.tracking.types import (
+    CALIBRATED_FACT,
     CONFIRM_FACT,
     ENSEMBLE_FACT,
     MARGIN_FACT,
@@ -207,6 +208,7 @@ class Plan:
         facts["command"] = self.command
         facts[CONFIRM_FACT] = self.confirmation_rule
         facts[ENSEMBLE_FACT] = self.ensemble_rule
+        facts[CALIBRATED_FACT] = "yes" if self.config.study.calibrated else "no"
         facts[MARGIN_FACT] = f"{self.config.confirm.margin:g}"
         facts[TARGET_FACT] = str(self.config.study.trials)
         facts[TEST_SET_FACT] = prepared.test_digest

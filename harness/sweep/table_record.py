@@ -16,6 +16,7 @@ from harness.inference.prediction_interval import measure_interval
 from harness.scoring.champion import CHAMPION_FILE, TRANSFORM_FILE
 from harness.tracking.raw_types import TABLE_FILE, transform_file
 from harness.tracking.types import RunRecord
+from harness.trial import Loss
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -34,9 +35,14 @@ def log_table(prepared: PreparedDataset, tracker: Tracker, uid: str) -> None:
     tracker.log_file(uid, TABLE_FILE, json.dumps(document).encode())
 
 
-def build_scoring(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -> dict[str, str]:
-    """Return the files that make the model of a run take raw rows; none if the data is no table."""
-    return build_scoring_files(prepared, run.spec.loss, measure_interval(tracker, run))
+def build_scoring(
+    prepared: PreparedDataset, tracker: Tracker, run: RunRecord, loss: Loss
+) -> dict[str, str]:
+    """Return the files that make the model of a run take raw rows; none if the data is no table.
+
+    `loss`: the one whose logits its outputs are.
+    """
+    return build_scoring_files(prepared, loss, measure_interval(tracker, run))
 
 
 def build_scoring_files(

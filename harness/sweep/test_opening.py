@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.analysis.calibration_record import load_calibration
 from harness.analysis.ensemble_record import EnsembleRecord
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
@@ -51,6 +52,7 @@ def open_test_set(
         load_for_test,
         record_ensemble_test,
     )
+    from harness.test_set.calibration import RegisteredCalibration
     from harness.test_set.opening import read_test_set
     from harness.test_set.sealed import SealedTest
 
@@ -65,6 +67,8 @@ def open_test_set(
     test_baselines = fit_for_test(prepared, tracker, study, selection)
     for run in waiting:  # missing weights must show before the test set is opened
         load_recorded_model(tracker, study, run)
+    record = load_calibration(tracker, study, selection.model_run)
+    calibration = RegisteredCalibration(record, study.is_calibrated) if record else None
     _record_selection(tracker, selection, study)
     failpoint("conclude.selected")
     # A generator: only one trial's model at a time is in memory.
@@ -77,7 +81,7 @@ def open_test_set(
     sealed, name = SealedTest.of(prepared), (study.name, study.uid)
     score_metric = study.score.objective
     results = read_test_set(
-        selection.hash, name, sealed, log, trained, test_baselines, score_metric
+        selection.hash, name, sealed, log, trained, test_baselines, score_metric, calibration
     )
     readings = []
     for run in waiting:

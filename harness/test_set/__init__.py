@@ -2,7 +2,8 @@
 
 selection      what was chosen, from which trials, by which rule, and the hash of that
 opening        opens the test set for a frozen selection, and evaluates its models
-sealed         the sealed test set: it opens only after the opening is in the log
+calibration    the calibration of the champion on the test set
+    sealed         the sealed test set: it opens only after the opening is in the log
 log            every opening of a test set, over all studies
 overlap        how much of a test set was seen before, in earlier test and training sets
 example_files  the hashes of examples beside the logs

@@ -33,6 +33,7 @@ from harness.stats.regression import (
     compute_regression_metrics,
     compute_rmse_interval,
 )
+from harness.test_set.calibration import RegisteredCalibration
 from harness.test_set.log import TestSetLog
 from harness.test_set.sealed import SealedTest
 from harness.tracking.predictions import TestPredictions
@@ -52,6 +53,7 @@ def read_test_set(
     trained: Iterable[tuple[str, int, TrialSpec, Model]],
     evaluate_also: Callable[[Split], None] | None = None,
     score_metric: Objective | None = None,
+    calibration: RegisteredCalibration | None = None,
 ) -> Iterator[tuple[TestReading, TestPredictions]]:
     """Open the test set and evaluate models on it. The log records it before anything is read.
 
@@ -61,6 +63,7 @@ def read_test_set(
         trained: (uid, number, settings, model) of each run.
         evaluate_also: called with the test set first, to evaluate baselines in the same opening.
         score_metric: the objective, if it is the score; its interval is recorded too.
+        calibration: that of the registered model; its probabilities are measured with it.
     """
     test = sealed.open(log, selection, study)
     assert sealed.opening is not None
@@ -72,8 +75,9 @@ def read_test_set(
         if model.is_regression:
             metrics, predictions = _evaluate_regression(model, test, copies, spec, score_metric)
         else:
+            mine = calibration if calibration and calibration.record.run == uid else None
             metrics, predictions = _evaluate_classifier(
-                model, spec.loss, test, copies, score_metric
+                model, spec.loss, test, copies, score_metric, mine
             )
         reading = TestReading(
             selection=selection, number=number, time=time.time(), run=uid,
@@ -118,9 +122,18 @@ def _evaluate_regression(
 
 
 def _evaluate_classifier(
-    model: Model, loss: Loss, test: Split, copies: int, score_metric: Objective | None
+    model: Model,
+    loss: Loss,
+    test: Split,
+    copies: int,
+    score_metric: Objective | None,
+    calibration: RegisteredCalibration | None,
 ) -> tuple[dict[str, Any], TestPredictions]:
-    """Return the same for a classifier that was trained with `loss`."""
+    """Return the same for a classifier that was trained with `loss`.
+
+    Its metrics are those of the network without a temperature, as on the validation set, so that
+    both can be compared. `probability` of the predictions is that of the registered model.
+    """
     true = test.labels[test.rows]
     losses, outputs = [], []
     with torch.inference_mode():
@@ -134,17 +147,21 @@ def _evaluate_classifier(
         count_confusion(true, logits.argmax(1), logits.shape[1]),
     )
     probabilities = normalize_probabilities(loss, logits)
+    once = find_first_rows(test.inputs.numpy()) if copies else slice(None)
     metrics: dict[str, Any] = {
         "loss": torch.cat(losses).mean().item(),
         "confusion": tuple(tuple(row) for row in confusion.tolist()),
         "more": compute_class_metrics(probabilities, true, confusion),
     }
     if score_metric is not None and (metric := get_class_metric(score_metric)) is not None:
-        once = torch.from_numpy(find_first_rows(test.inputs.numpy())) if copies else slice(None)
         metrics["score_interval"] = compute_class_interval(
             metric, probabilities[once], true[once], predicted[once]
         )
     confidence = compute_probabilities(loss, logits).max(1).values.numpy()
+    if calibration is not None:
+        metrics["calibration"] = calibration.measure(loss, logits, true.numpy(), once)
+        if calibration.is_applied:
+            confidence = calibration.scale(loss, logits).max(1)
     return metrics, TestPredictions(true.numpy(), predicted.numpy(), confidence)
 
 

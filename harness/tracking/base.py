@@ -21,6 +21,8 @@ from harness.tracking.test_reading import TestReading
 from harness.tracking.types import Curve, RunRecord, State, StudyRecord, StudyRun
 from harness.trial import Trial
 
+TEMPERATURE = "temperature"
+"""The key of the metadata of a calibrated model."""
 NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 

@@ -29,6 +29,8 @@ ENSEMBLE_FILE = "ensemble.json"
 """On a study's run: the members of its ensemble, and its results."""
 ENSEMBLE_PREDICTIONS_FILE = "ensemble-test-predictions.npz"
 """On a study's run: the ensemble's predictions on the test set, as `predictions` stores them."""
+CALIBRATION_FILE = "calibration.json"
+"""On a study's run: the calibration of its champion's probabilities."""
 TABLE_FILE = "table.json"
 """On a study's run: the target and the labels of its table."""
 

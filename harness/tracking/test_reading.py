@@ -48,6 +48,9 @@ class TestReading:
     """The study's objective, if it is the score instead of accuracy or RMSE."""
     score_interval: tuple[float, float] | None = None
     """95 % interval of that metric."""
+    calibration: Mapping[str, Any] | None = None
+    """For the champion of classes: `plain` and `scaled`, each a `CalibrationScores` as plain
+    values; None in older records."""
 
     @property
     def score(self) -> float:

@@ -24,6 +24,8 @@ CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 ENSEMBLE_FACT, NO_ENSEMBLE = "ensemble", "no"
 """The fact that describes how an ensemble is chosen, and its value for "none"; missing in older
 records."""
+CALIBRATED_FACT = "calibrated"
+"""The fact whether `[study] calibrated` is set: `yes` or `no`; missing in older records."""
 MARGIN_FACT = "confirm_margin"
 """The fact with the largest loss at which a smaller network counts as good enough, in points of
 accuracy or percent of the RMSE."""
@@ -233,6 +235,11 @@ class StudyRun:
         """How its ensemble is chosen; empty for none."""
         rule = self.facts.get(ENSEMBLE_FACT, NO_ENSEMBLE)
         return "" if rule == NO_ENSEMBLE else rule
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its champion's probabilities are scaled by a temperature."""
+        return self.facts.get(CALIBRATED_FACT) == "yes"
 
     def find_reading(self, run: RunRecord) -> TestReading | None:
         """Return the test set's result for the weights of `run`, if there is one."""

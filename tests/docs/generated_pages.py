@@ -42,9 +42,9 @@ data. An unknown key, a wrong type or a value out of range is an error that name
 key.
 `--set TABLE.KEY=VALUE` overrides a key for one command.
 
-A study that has started keeps its settings. Only `trials`, `seeds`, `timeout`, `stop_when` and
-`hung_after` of `[study]`, and all of `[confirm]` and `[ensemble]`, may change. Any other change
-needs a new name, or `--fresh`, which keeps the old study under another name.
+A study that has started keeps its settings. Only `trials`, `seeds`, `timeout`, `stop_when`,
+`hung_after` and `calibrated` of `[study]`, and all of `[confirm]` and `[ensemble]`, may change. Any
+other change needs a new name, or `--fresh`, which keeps the old study under another name.
 
 """
 SPACE = """\

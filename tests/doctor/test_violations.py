@@ -477,3 +477,19 @@ def test_8_ordinals(record: Record) -> None:
         (8, "ordinal 0: belongs to no trial that was not interrupted"),
         (8, "ordinal 1: belongs to trials 0 and 6, neither of which was interrupted"),
     )
+
+
+def test_5_the_calibration(record: Record) -> None:
+    study = record.study_run
+    record.client.log_metric(study.info.run_id, "calibration/ece", 0.5, step=1)
+    record.expect_findings((5, "the calibration: the study's calibration/ece is 0.5, not 0"))
+    record.expect_repaired()
+    record.client.set_tag(study.info.run_id, "harness.calibrated", "yes")
+    record.expect_findings(
+        (5, "the calibration: no version of the model has its temperature, "),
+        (5, "the calibration: the study's calibration/test_ece is "),
+        (5, "the calibration: the study's calibration/test_brier is "),
+    )
+    other = record.file(study, "calibration.json").read_bytes().replace(b'"run"', b'"runs"')
+    record.rewrite(study, "calibration.json", other)
+    record.expect_findings((5, "the calibration: calibration.json cannot be read"))

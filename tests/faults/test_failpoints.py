@@ -12,13 +12,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import harness
-from harness.analysis.confirmation import require_champion
+from harness.analysis.calibration_record import load_calibration
+from harness.analysis.confirmation import find_model_run, require_champion
 from harness.analysis.ensemble_record import load_ensemble
 from harness.tracking.outbox import read_refused
 from harness.tracking.outbox.messages import StartTrial
@@ -34,6 +36,7 @@ STUDY = """
 [study]
 trials = 5
 pruner = "successive-halving"
+calibrated = true
 [data]
 name = "digits"
 validation = 0.2
@@ -115,6 +118,19 @@ def check_same(fork_server: ForkServer, folder: Path, undisturbed: Path, opening
     assert study.test_set_openings == openings
     assert [r.confusion for r in study.readings] == [r.confusion for r in expected.readings]
     assert read_ensemble(folder) == read_ensemble(undisturbed)
+    assert read_calibration(folder) == read_calibration(undisturbed)
+
+
+def read_calibration(folder: Path) -> tuple[Any, ...]:
+    """Return the champion's temperature and calibration; its registered model has the same."""
+    study = read_study(folder)
+    tracker = Workspace(folder / "mlruns").open_tracker(reading=True)
+    run = find_model_run(study, require_champion(study))
+    record, reading = load_calibration(tracker, study, run), study.find_reading(run)
+    assert record is not None
+    assert reading is not None
+    assert reading.calibration is not None
+    return replace(record, run=""), reading.calibration
 
 
 def read_ensemble(folder: Path) -> tuple[Any, ...]:

@@ -7,17 +7,25 @@ import types
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness.reports.plots
+from harness.analysis.calibration_record import CalibrationRecord
 from harness.analysis.summary import Summary, load_summary
 from harness.reports.page import Section
 from harness.reports.plots.base import PlotKind
 from harness.reports.plots.registry import PLOT_KINDS
 from harness.reports.study_page import build_study_page
+from harness.stats.calibration import (
+    compute_softmax,
+    fit_temperature,
+    measure_calibration,
+    scale_across_folds,
+)
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
-from harness.tracking.types import CONFIRM_FACT, RunRecord, StudyRun
+from harness.tracking.types import CALIBRATED_FACT, CONFIRM_FACT, RunRecord, StudyRun
 from tests.reports.list_study import make_list_study
 from tests.support import regression_table, synthetic_study
 
@@ -53,10 +61,50 @@ def summaries() -> list[Summary]:
     list_study, list_tracker = make_list_study()
     regression_tracker, regression_study = regression_table.make_study()
     return [
-        make_summary(search, InMemoryTracker()),
+        replace(make_summary(search, InMemoryTracker()), calibration=make_calibration()),
         make_summary(list_study, list_tracker),
         make_summary(regression_study, regression_tracker),
     ]
+
+
+def make_calibration() -> CalibrationRecord:
+    """Measure the probabilities of a model that is too certain."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (400, 10))
+    true = (compute_softmax(logits / 2).cumsum(1) > rng.random((400, 1))).argmax(1)
+    return CalibrationRecord(
+        run="",
+        temperature=fit_temperature(logits, true),
+        plain=measure_calibration(compute_softmax(logits), true),
+        scaled=measure_calibration(scale_across_folds(logits, true), true),
+        plain_threshold=0.02,
+        scaled_threshold=0.05,
+    )
+
+
+@pytest.mark.parametrize("calibrated", ["yes", "no"])
+def test_calibration_is_one_fact_in_text_and_page(
+    calibrated: str, summaries: list[Summary]
+) -> None:
+    summary = summaries[0]
+    facts = {**summary.study.facts, CALIBRATED_FACT: calibrated}
+    summary = replace(summary, study=replace(summary.study, facts=facts, uid=calibrated))
+    record = summary.calibration
+    assert record is not None
+    (fact,) = (each for each in summary.facts if each.key == "calibration")
+    scores = record.scaled if calibrated == "yes" else record.plain
+    assert fact.text.startswith(f"validation ECE {scores.ece:.4f} (95 %: ")
+    advice = "; scale them with: --set study.calibrated=true"
+    assert fact.short.endswith(advice) == (calibrated == "no")
+    assert fact.value["calibrated"] == (calibrated == "yes")
+    section = build_sections(summary)["calibration"]
+    names = {trace.name for trace in section.plots[0].figure.data[1:]}
+    expected = {"validation, not scaled", "validation, scaled"}
+    assert names == (expected if calibrated == "yes" else {"validation"})
+    assert summary.metrics()["calibration/temperature"] == record.temperature
+    bins = [each for each in record.plain.bins if each.examples]
+    plot = section.plots[0].figure.data[1]
+    assert list(plot.y) == [each.accuracy for each in bins]
 
 
 def build_sections(summary: Summary) -> dict[str, Section]:

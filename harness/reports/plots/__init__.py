@@ -16,7 +16,8 @@ learning_curves       loss and score by epoch
 class_accuracy        accuracy by class
 confusion_matrix      the champion's confusion matrix
 class_heatmap         accuracy by trial and class
-regression            predicted versus true values, residuals, errors
+reliability           the share of right predictions by their probability
+    regression            predicted versus true values, residuals, errors
 importance            hyperparameter importance
 slice                 the objective by the value of one setting
 contour               the objective over the two most important settings

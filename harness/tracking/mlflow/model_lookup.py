@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ENSEMBLE_TAG = "harness.ensemble"
 """On an ensemble's model and version: what determines it. Others have `harness.trial_run`."""
 
+TEMPERATURE_TAG = "harness.temperature"
+"""On the model and version of a calibrated champion; others have none."""
+
 
 def latest_model_id(store: Store, run: Run) -> str | None:
     """Return the id of the champion's model that was logged last on a study's run, if any."""

@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from harness.system.failpoints import failpoint
 from harness.tracking.mlflow.client import Store
-from harness.tracking.mlflow.model_lookup import ENSEMBLE_TAG, list_logged_models
+from harness.tracking.mlflow.model_lookup import ENSEMBLE_TAG, TEMPERATURE_TAG, list_logged_models
 from harness.tracking.mlflow.naming import MAX_DESCRIPTION_LENGTH, shorten
 from harness.tracking.types import CONFIRM_INFIX
 
@@ -117,14 +117,17 @@ def _find_version(
 ) -> ModelVersion | None:
     """Return the version that an earlier driver registered with this tag, if there is one.
 
-    Deletes models that an earlier driver logged but did not register.
+    A calibrated model is another one than that of its network, with a version of its own. Deletes
+    models that an earlier driver logged but did not register.
     """
-    for version in store.client.search_model_versions(f"name = '{name}'"):
-        if version.tags.get(key) == tags[key]:
+    versions = list(store.client.search_model_versions(f"name = '{name}'"))
+    for version in versions:
+        if all(version.tags.get(each) == tags.get(each) for each in (key, TEMPERATURE_TAG)):
             return version
-    unregistered = store.client.search_logged_models([experiment], f"tags.`{key}` = '{tags[key]}'")
-    for model in unregistered:
-        store.client.delete_logged_model(model.model_id)
+    registered = {str(version.source).removeprefix("models:/") for version in versions}
+    for model in store.client.search_logged_models([experiment], f"tags.`{key}` = '{tags[key]}'"):
+        if model.model_id not in registered:
+            store.client.delete_logged_model(model.model_id)
     return None
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from mlflow.entities import Run
 
-from harness.tracking.base import NO_FILES
+from harness.tracking.base import NO_FILES, TEMPERATURE
 from harness.tracking.mlflow import model_lookup, model_registry
 from harness.tracking.mlflow.client import Store
+from harness.tracking.mlflow.model_lookup import TEMPERATURE_TAG
 from harness.tracking.mlflow.reads import MlflowReads
 from harness.tracking.types import RunRecord
 
@@ -36,6 +37,8 @@ class ModelWrites(MlflowReads):
         scoring: Mapping[str, str] = NO_FILES,
     ) -> str:
         tags = {"harness.trial": str(run.number), "harness.trial_run": run.run_id}
+        if TEMPERATURE in metadata:
+            tags[TEMPERATURE_TAG] = repr(metadata[TEMPERATURE])
         outputs, parent = len(self._classes) or 1, self._parent
         with self._store.map_errors():
             return model_registry.log_champion(

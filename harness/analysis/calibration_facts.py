@@ -1,0 +1,101 @@
+"""The summary's fact about calibration: whether the champion's probabilities can be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis.calibration_record import CalibrationRecord, read_test_scores
+from harness.analysis.fact import Fact
+from harness.analysis.formatting import format_percent
+from harness.stats.calibration import CalibrationScores
+from harness.stats.conformal import COVERAGE
+from harness.stats.proportions import compute_interval
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
+
+
+def build_calibration_fact(summary: Summary) -> Fact:
+    """Return the calibration of the registered model; empty if it was not measured.
+
+    The short form is left out if no temperature is applied, and none is needed.
+    """
+    record = summary.calibration
+    if record is None:
+        return Fact("calibration", value=None)
+    is_calibrated = summary.study.is_calibrated
+    lines = [describe_error(summary, record), describe_temperature(record, is_calibrated)]
+    if sets := describe_sets(summary):
+        lines.append(sets)
+    short = "; ".join([lines[0], lines[2] if len(lines) > 2 else ""]).rstrip("; ")
+    if not is_calibrated:
+        scale = "scale them with: --set study.calibrated=true"
+        short = f"{lines[0]}; {scale}" if needs_scaling(record) else ""
+    return Fact("calibration", "calibration", "\n".join(lines), short, _to_dict(summary, record))
+
+
+def describe_error(summary: Summary, record: CalibrationRecord) -> str:
+    """`test ECE 0.0554 (95 %: 0.0000 to 0.0771; a calibrated model has up to 0.0927), ...`."""
+    is_calibrated = summary.study.is_calibrated
+    tested = read_test_scores(summary.reading, is_calibrated)
+    scores = tested or record.get_scores(is_calibrated)
+    name = summary.study.test_name if tested else "validation"
+    low, high = scores.ece_interval
+    brier_low, brier_high = scores.brier_interval
+    return (
+        f"{name} ECE {scores.ece:.4f} (95 %: {low:.4f} to {high:.4f}; by chance alone up to "
+        f"{scores.ece_by_chance:.4f}), Brier score {scores.brier:.4f} ({brier_low:.4f} to "
+        f"{brier_high:.4f})"
+    )
+
+
+def describe_temperature(record: CalibrationRecord, is_calibrated: bool) -> str:
+    """Return what the temperature changes on validation, and whether it is applied."""
+    plain, scaled = record.plain, record.scaled
+    effect = (
+        f"validation ECE {plain.ece:.4f} without it, {scaled.ece:.4f} with it; Brier score "
+        f"{plain.brier:.4f} and {scaled.brier:.4f}; log loss {plain.log_loss:.4f} and "
+        f"{scaled.log_loss:.4f} (cross-fitted)"
+    )
+    temperature = f"temperature {record.temperature:.3g}"
+    if is_calibrated:
+        return f"scaled by {temperature}: {effect}"
+    return f"not scaled; {temperature} would fit: {effect}"
+
+
+def describe_sets(summary: Summary) -> str:
+    """Return the size and the coverage of the 90 % sets on the test set; empty if unknown."""
+    scores = read_test_scores(summary.reading, summary.study.is_calibrated)
+    if scores is None or scores.coverage is None or scores.set_size is None:
+        return ""
+    low, high = compute_interval(round(scores.coverage * scores.examples), scores.examples)
+    return (
+        f"{100 * COVERAGE:.0f} % sets of {scores.set_size:.2f} classes cover "
+        f"{format_percent(scores.coverage)} of the {summary.study.test_name} set (95 %: "
+        f"{format_percent(low)} to {format_percent(high)})"
+    )
+
+
+def needs_scaling(record: CalibrationRecord) -> bool:
+    """Whether the network's error is more than chance, and the temperature makes it smaller."""
+    plain = record.plain
+    return plain.ece > plain.ece_by_chance and record.scaled.log_loss < plain.log_loss
+
+
+def _to_dict(summary: Summary, record: CalibrationRecord) -> dict[str, Any]:
+    is_calibrated = summary.study.is_calibrated
+    tested = read_test_scores(summary.reading, is_calibrated)
+    return {
+        "calibrated": is_calibrated,
+        "temperature": record.temperature,
+        "validation": _scores_to_dict(record.plain),
+        "validation_scaled": _scores_to_dict(record.scaled),
+        "test": _scores_to_dict(tested) if tested else None,
+        "set_threshold": record.get_threshold(is_calibrated),
+    }
+
+
+def _scores_to_dict(scores: CalibrationScores) -> dict[str, Any]:
+    values = scores.to_dict()
+    del values["bins"]
+    return values
