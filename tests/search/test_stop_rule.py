@@ -57,7 +57,7 @@ def test_an_objective_of_0_is_a_result() -> None:
     trials = [create_trial(value=0.0) for _ in range(20)]
     for trial in trials:
         trial.datetime_complete = now
-    assert find_stop_reason("settled", trials, "val/mae").startswith("half of these trials")
+    assert find_stop_reason("settled", trials, "val/mae").startswith("half as many trials")
 
 
 def test_a_search_ends_after_so_many_trials_without_a_better_one(tmp_path: Path) -> None:
