@@ -109,7 +109,7 @@ class ModelledCurves:
         inputs = np.array([encode(spec) for spec in pool])
         curves = np.array(list(pool.values()))
         targets = np.log(1 + LEAST_ERROR - curves)
-        model = ExtraTreesRegressor(300, min_samples_leaf=2, random_state=0)
+        model = ExtraTreesRegressor(100, min_samples_leaf=2, random_state=0)
         folds = KFold(10, shuffle=True, random_state=0)
         self._best = curves.max(axis=1)
         held_out = cross_val_predict(model, inputs, targets, cv=folds)
@@ -141,7 +141,7 @@ class ModelledCurves:
             "rank, best quarter": float(spearmanr(true[top], predicted[top]).statistic),
             "residual": float(np.std(true - predicted)),
             "residual, best quarter": float(np.std((true - predicted)[top])),
-            "noise": float(np.std([noise.max() for noise in self._noise])),
+            "noise": float(np.sqrt(np.mean([noise[-1] ** 2 for noise in self._noise]))),
         }
 
 

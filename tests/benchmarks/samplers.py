@@ -40,6 +40,7 @@ from tests.benchmarks.learning_curves import (
     read_lines,
     repeat_settings,
 )
+from tests.benchmarks.samplers_table import format_tables
 from tests.search.tiny_study import make_metrics, make_result
 
 ALL_WIDTHS = ", all widths"
@@ -167,10 +168,10 @@ class RecordedCurves:
         return self.pool[spec]
 
 
-def model_curves(data: str, trained: TrainedCurves) -> ModelledCurves:
+def model_curves(data: str, trained: TrainedCurves, seeds: int) -> ModelledCurves:
     """Fit the model to the trials of the random searches, and to some of them with another seed."""
     recorded = RecordedCurves(trained)
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         run_search(Case(data, False, "random", "none", seed=seed), recorded)
     repeats = list(repeat_settings(recorded.pool, trained, REPEATS))
     return ModelledCurves(trained.config, recorded.pool, repeats)
@@ -179,15 +180,22 @@ def model_curves(data: str, trained: TrainedCurves) -> ModelledCurves:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("--data", choices=sorted(STUDIES), required=True)
+    parser.add_argument("--table", action="store_true", help="only print the tables")
+    parser.add_argument("--data", choices=sorted(STUDIES), default="digits")
     parser.add_argument("--modelled", action="store_true")
-    parser.add_argument("--sampler", action="append", required=True)
+    parser.add_argument("--pool", type=int, default=SEEDS, help="random searches to model")
+    parser.add_argument("--sampler", action="append", default=[])
     parser.add_argument("--pruner", action="append")
     parser.add_argument("--in-flight", action="append", type=int)
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     arguments = parser.parse_args()
+    path = arguments.results / "searches.jsonl"
+    if arguments.table:
+        print(format_tables(read_lines(path)))
+        return
     SAMPLERS.update(VARIANTS)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     data_dir = os.environ.get("HARNESS_DATA_DIR")
     trained = TrainedCurves(
         arguments.data,
@@ -196,9 +204,8 @@ def main() -> None:
     )
     curves: Curves = trained
     if arguments.modelled:
-        curves = model = model_curves(arguments.data, trained)
+        curves = model = model_curves(arguments.data, trained, arguments.pool)
         print({name: round(value, 4) for name, value in model.measure().items()}, flush=True)
-    path = arguments.results / "searches.jsonl"
     done = {Case(**row["case"]) for row in read_lines(path)}
     for seed, sampler, pruner, in_flight in product(
         range(arguments.seeds),
