@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from harness.config.schema import StudyConfig
 from harness.data.builtin import find_dataset
 from harness.data.torch_datasets import load_splits
 from harness.data.types import DataOptions
+from harness.engine.trainer import Trainer
 from harness.executors.base import Setup
 from harness.executors.trial_runner import create_trainer
 from harness.results import EpochMetrics
@@ -60,20 +62,27 @@ class TrainedCurves:
 
     def __init__(self, data: str, path: Path, data_dir: Path | None) -> None:
         torch.set_num_threads(1)
-        self._path, self._folder = path, tempfile.TemporaryDirectory()
+        self._path, self._data_dir = path, data_dir
+        self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
         overrides = [f"train.epochs={EPOCHS[data]}"]
+        self._subset = folder / "subset.npz"
         if data == "fashion-mnist":
-            _write_subset(folder / "subset.npz", data_dir)
-            overrides += [f'data.name="{folder}/subset.npz"', f"data.validation={1 / 3:.6f}"]
+            overrides += [f'data.name="{self._subset}"', f"data.validation={1 / 3:.6f}"]
         file = Path(__file__).parents[2] / "studies" / f"{STUDIES[data]}.toml"
         options = RunOptions(workers=0, device="cpu", home=folder / "mlruns", overrides=overrides)
-        plan = make_plan(file, options)
-        self.config: StudyConfig = plan.config
-        files = plan.prepare(folder / "cache").training
-        setup = Setup(plan.config.study.objective, "cpu")
-        self._trainer = create_trainer(load_splits(files.select_split(0)), setup)
+        self._plan = make_plan(file, options)
+        self.config: StudyConfig = self._plan.config
         self._known = {TrialSpec.from_dict(row["spec"]): row["curve"] for row in read_lines(path)}
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        """The engine with the dataset, which is read when the first curve is missing."""
+        if self.config.data.name == str(self._subset):
+            _write_subset(self._subset, self._data_dir)
+        files = self._plan.prepare(self._subset.parent / "cache").training
+        setup = Setup(self.config.study.objective, "cpu")
+        return create_trainer(load_splits(files.select_split(0)), setup)
 
     def get_curve(self, spec: TrialSpec) -> Curve:
         if spec not in self._known:
@@ -156,10 +165,10 @@ def encode(spec: TrialSpec) -> list[float]:
 
 
 def repeat_settings(
-    pool: Mapping[TrialSpec, Curve], curves: Curves, count: int
+    pool: Mapping[TrialSpec, Curve], curves: Curves
 ) -> Iterator[tuple[TrialSpec, Curve, Curve]]:
-    """Yield settings of the pool with their curve, and that of another seed."""
-    for spec in list(pool)[:: max(1, len(pool) // count)]:
+    """Yield every eighth setting of the pool with its curve, and that of another seed."""
+    for spec in list(pool)[::8]:
         yield spec, pool[spec], curves.get_curve(replace(spec, seed=spec.seed + 1000))
 
 

@@ -1,6 +1,8 @@
 """How many trials each sampler and pruner needs: the same studies by all of them.
 
-    python -m tests.benchmarks.samplers RESULTS --data digits --sampler tpe --sampler gp
+    python -m tests.benchmarks.samplers RESULTS --data digits
+    python -m tests.benchmarks.samplers RESULTS --data digits --modelled
+    python -m tests.benchmarks.samplers RESULTS --table
 
 Each search is that of harness: `harness.search.study.Search` asks, is told each epoch's validation
 accuracy, prunes, and learns. Only the tracking store is left out, and Optuna's record is in memory.
@@ -14,6 +16,7 @@ import argparse
 import os
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -27,7 +30,7 @@ from optuna.storages import InMemoryStorage
 from harness.config.schema import StudyConfig
 from harness.config.search_space import Range, SearchSpace, SuggestsValues
 from harness.search.retried_trials import OrderedRetriesStudy
-from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, SamplerType, make_pruner
+from harness.search.samplers import PRUNERS, RANDOM_TRIALS, SAMPLERS, SamplerType, make_pruner
 from harness.search.study import Search
 from harness.trial import Trial, TrialSpec, derive_seed
 from tests.benchmarks.learning_curves import (
@@ -40,12 +43,12 @@ from tests.benchmarks.learning_curves import (
     read_lines,
     repeat_settings,
 )
-from tests.benchmarks.samplers_table import format_tables
+from tests.benchmarks.samplers_table import BASE, format_models, format_tables
 from tests.search.tiny_study import make_metrics, make_result
 
 ALL_WIDTHS = ", all widths"
 """The end of a sampler's name that draws the widths of absent layers too."""
-SEEDS, TRIALS, REPEATS = 10, 50, 60
+SEEDS, TRIALS, MANY = 10, 50, 200
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,11 @@ VARIANTS = {
     "tpe, 5 random trials": _make_tpe(n_startup_trials=5),
     "cma-es": SamplerType(_make_cma_es, learns=True),
 }
-"""Samplers that harness does not have."""
+"""Samplers that harness does not have. AutoSampler of OptunaHub is missing: its code chooses TPE
+with harness's options for a space that has a choice or a condition, as all of these have."""
+MODELLED = (BASE, "qmc", "tpe", *VARIANTS, "gp")
+MODELLED += tuple(f"{sampler}{ALL_WIDTHS}" for sampler in ("tpe", "gp", "cma-es"))
+TRAINED = (BASE, "tpe", f"tpe{ALL_WIDTHS}", "gp", f"gp{ALL_WIDTHS}")
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,25 @@ def model_curves(data: str, trained: TrainedCurves, seeds: int) -> ModelledCurve
     recorded = RecordedCurves(trained)
     for seed in range(seeds):
         run_search(Case(data, False, "random", "none", seed=seed), recorded)
-    repeats = list(repeat_settings(recorded.pool, trained, REPEATS))
+    repeats = list(repeat_settings(recorded.pool, trained))
     return ModelledCurves(trained.config, recorded.pool, repeats)
+
+
+def list_cases(data: str, modelled: bool, seeds: int) -> Iterator[Case]:
+    """Yield the searches on one dataset, seed by seed: an interruption leaves whole seeds."""
+    for seed in range(seeds):
+        case = Case(data, modelled, BASE, seed=seed)
+        for sampler in MODELLED if modelled else TRAINED:
+            yield replace(case, sampler=sampler)
+        if modelled:
+            for sampler, pruner in product(
+                (BASE, "tpe"), [each for each in PRUNERS if each != case.pruner]
+            ):
+                yield replace(case, sampler=sampler, pruner=pruner)
+            many = replace(case, trials=MANY)
+            yield many
+            for sampler, in_flight in product(("tpe", "tpe, no constant liar"), (1, 2, 8, 64)):
+                yield replace(many, sampler=sampler, in_flight=in_flight)
 
 
 def main() -> None:
@@ -182,45 +206,32 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--table", action="store_true", help="only print the tables")
     parser.add_argument("--data", choices=sorted(STUDIES), default="digits")
-    parser.add_argument("--modelled", action="store_true")
+    parser.add_argument("--modelled", action="store_true", help="on a model of trained curves")
     parser.add_argument("--pool", type=int, default=SEEDS, help="random searches to model")
-    parser.add_argument("--sampler", action="append", default=[])
-    parser.add_argument("--pruner", action="append")
-    parser.add_argument("--in-flight", action="append", type=int)
-    parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--sampler", action="append", help="default: all")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     arguments = parser.parse_args()
-    path = arguments.results / "searches.jsonl"
+    searches, models = arguments.results / "searches.jsonl", arguments.results / "models.jsonl"
     if arguments.table:
-        print(format_tables(read_lines(path)))
+        print(format_tables(read_lines(searches)), format_models(read_lines(models)), sep="\n\n")
         return
     SAMPLERS.update(VARIANTS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    data_dir = os.environ.get("HARNESS_DATA_DIR")
-    trained = TrainedCurves(
-        arguments.data,
-        arguments.results / f"{arguments.data}.jsonl",
-        Path(data_dir) if data_dir else None,
-    )
+    data, data_dir = arguments.data, os.environ.get("HARNESS_DATA_DIR")
+    path = arguments.results / f"{data}.jsonl"
+    trained = TrainedCurves(data, path, Path(data_dir) if data_dir else None)
     curves: Curves = trained
     if arguments.modelled:
-        curves = model = model_curves(arguments.data, trained, arguments.pool)
-        print({name: round(value, 4) for name, value in model.measure().items()}, flush=True)
-    done = {Case(**row["case"]) for row in read_lines(path)}
-    for seed, sampler, pruner, in_flight in product(
-        range(arguments.seeds),
-        arguments.sampler,
-        arguments.pruner or ["median"],
-        arguments.in_flight or [1],
-    ):
-        case = Case(
-            arguments.data, arguments.modelled, sampler, pruner, in_flight, arguments.trials, seed
-        )
-        if case in done:
-            continue
-        result = run_search(case, curves)
-        append_line(path, {"case": vars(case), **result})
-        print(case, f"{result['best'][-1]:.4f}", f"{result['sampling']:.1f} s", flush=True)
+        curves = model = model_curves(data, trained, arguments.pool)
+        append_line(models, {"data": data, **model.measure()})
+    done = {Case(**row["case"]) for row in read_lines(searches)}
+    for case in list_cases(data, arguments.modelled, arguments.seeds):
+        if case not in done and case.sampler in (arguments.sampler or [case.sampler]):
+            result = run_search(case, curves)
+            append_line(searches, {"case": vars(case), **result})
+            print(
+                case, f"{result['best'][-1]:.4f}, sampling {result['sampling']:.1f} s", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -74,6 +74,16 @@ def _describe(
     return cells
 
 
+def format_models(rows: Iterable[Row]) -> str:
+    """Return how well the last model of each dataset predicts settings outside its data."""
+    models = {row["data"]: row for row in rows}
+    parts = []
+    for data, model in models.items():
+        figures = [f"{name} {value:.4g}" for name, value in model.items() if name != "data"]
+        parts.append(f"- Model of {data}: {', '.join(figures)}.")
+    return "\n".join(parts)
+
+
 def count_trials(best: Sequence[float], target: float) -> int:
     """Return after how many trials the target is reached; one more than all if it is not."""
     return next((count for count, value in enumerate(best, 1) if value >= target), len(best) + 1)
