@@ -79,9 +79,10 @@ def test_the_model_predicts_curves_and_adds_the_noise_of_seeds(curves: MadeCurve
     assert model.measure()["rank"] > 0.8
     assert model.measure()["noise"] == pytest.approx(0.01 / 2**0.5, rel=0.01)
     assert model.get_curve(specs[0]) == model.get_curve(specs[0])
-    other = model.get_curve(replace(specs[0], seed=1))
-    assert other != model.get_curve(specs[0])
-    assert other == pytest.approx(pool[specs[0]], abs=0.1)
+    others = [model.get_curve(replace(specs[0], seed=seed)) for seed in range(1, 20)]
+    ends = {round(each[-1], 6) for each in others}
+    assert len(ends) == 2  # the noise has one size here, and a random sign
+    assert others[0] == pytest.approx(pool[specs[0]], abs=0.1)
 
 
 def test_figures_of_a_search() -> None:
