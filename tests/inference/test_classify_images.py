@@ -196,8 +196,12 @@ def test_the_page_shows_each_network_input(
         (["a.html"], "a.html: is not an image; --show writes a page"),
         (["a.png", "b.html", "c.html", "--show"], "c.html: is not an image; --show writes a page"),
         (["b.html", "--show"], "b.html: is the page; add the images to show in it"),
+        (["a.png", "--sets"], "--sets is for a TABLE"),
         (["a.png", "--wrong"], "--from and --wrong choose test images"),
-        (["--test", "3", "--show"], "--show, --as-is, --handwriting and --out are for IMAGE"),
+        (
+            ["--test", "3", "--show"],
+            "--show, --as-is, --handwriting, --out and --sets are for IMAGE",
+        ),
         (["a.png", "--as-is", "--handwriting"], "exclude each other"),
     ],
     ids=str,
