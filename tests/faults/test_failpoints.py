@@ -295,7 +295,10 @@ def test_a_crash_while_a_study_is_set_aside(
 ) -> None:
     """The driver of the old study died too."""
     fork_server.run(folder, RUN, HARNESS_FAILPOINT="driver.reported:4")
-    old = read_study(folder)
+    # Nothing may have been sent before the crash, and here nothing is sent: the copy is.
+    copy = shutil.copytree(folder, folder.with_name(f"{folder.name}-copy"))
+    assert fork_server.run(copy, ["sync", "tiny"]).status == 0
+    old = read_study(copy)
     fresh = [*RUN, "--fresh", "--seed", "7"]
     done = fork_server.run(folder, fresh, HARNESS_FAILPOINT=name)
     assert done.status == -signal.SIGKILL, done.err
