@@ -24,7 +24,7 @@ def build_calibration_fact(summary: Summary) -> Fact:
     if record is None:
         return Fact("calibration", value=None)
     is_calibrated = summary.study.is_calibrated
-    lines = [describe_error(summary, record), describe_temperature(record, is_calibrated)]
+    lines = [describe_error(summary, record), describe_temperature(summary, record)]
     if sets := describe_sets(summary):
         lines.append(sets)
     short = ""
@@ -66,7 +66,7 @@ def _get_scores(summary: Summary, record: CalibrationRecord) -> tuple[str, Calib
     return "validation", record.get_scores(is_calibrated)
 
 
-def describe_temperature(record: CalibrationRecord, is_calibrated: bool) -> str:
+def describe_temperature(summary: Summary, record: CalibrationRecord) -> str:
     """Return what the temperature changes on validation, and whether it is applied."""
     plain, scaled = record.plain, record.scaled
     effect = (
@@ -75,8 +75,9 @@ def describe_temperature(record: CalibrationRecord, is_calibrated: bool) -> str:
         f"{scaled.log_loss:.4f} (cross-fitted)"
     )
     temperature = f"temperature {record.temperature:.3g}"
-    if is_calibrated:
-        return f"scaled by {temperature}: {effect}"
+    if summary.study.is_calibrated:
+        ensemble = "; the ensemble is not scaled" if summary.ensemble is not None else ""
+        return f"scaled by {temperature}: {effect}{ensemble}"
     return f"not scaled; {temperature} would fit: {effect}"
 
 
