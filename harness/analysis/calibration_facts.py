@@ -24,22 +24,24 @@ def build_calibration_fact(summary: Summary) -> Fact:
     if record is None:
         return Fact("calibration", value=None)
     is_calibrated = summary.study.is_calibrated
-    lines = [describe_error(summary, record), describe_temperature(record, is_calibrated)]
+    lines = [describe_error(summary, record), describe_temperature(summary, record)]
     if sets := describe_sets(summary):
         lines.append(sets)
-    short = "; ".join([lines[0], lines[2] if len(lines) > 2 else ""]).rstrip("; ")
-    if not is_calibrated:
-        scale = "scale them with: --set study.calibrated=true"
-        short = f"{lines[0]}; {scale}" if needs_scaling(record) else ""
+    short = ""
+    if is_calibrated:
+        short = "; ".join(filter(None, [_describe_briefly(summary, record), *lines[2:]]))
+    elif needs_scaling(record):
+        plain, scaled = record.plain, record.scaled
+        short = (
+            f"validation ECE {plain.ece:.4f}, by chance alone up to {plain.ece_by_chance:.4f}; "
+            f"{scaled.ece:.4f} with: --set study.calibrated=true"
+        )
     return Fact("calibration", "calibration", "\n".join(lines), short, _to_dict(summary, record))
 
 
 def describe_error(summary: Summary, record: CalibrationRecord) -> str:
-    """`test ECE 0.0554 (95 %: 0.0000 to 0.0771; a calibrated model has up to 0.0927), ...`."""
-    is_calibrated = summary.study.is_calibrated
-    tested = read_test_scores(summary.reading, is_calibrated)
-    scores = tested or record.get_scores(is_calibrated)
-    name = summary.study.test_name if tested else "validation"
+    """`test ECE 0.0554 (95 %: 0.0000 to 0.0771; by chance alone up to 0.0927), Brier score ...`."""
+    name, scores = _get_scores(summary, record)
     low, high = scores.ece_interval
     brier_low, brier_high = scores.brier_interval
     return (
@@ -49,7 +51,22 @@ def describe_error(summary: Summary, record: CalibrationRecord) -> str:
     )
 
 
-def describe_temperature(record: CalibrationRecord, is_calibrated: bool) -> str:
+def _describe_briefly(summary: Summary, record: CalibrationRecord) -> str:
+    """`test ECE 0.0554, by chance alone up to 0.0927`."""
+    name, scores = _get_scores(summary, record)
+    return f"{name} ECE {scores.ece:.4f}, by chance alone up to {scores.ece_by_chance:.4f}"
+
+
+def _get_scores(summary: Summary, record: CalibrationRecord) -> tuple[str, CalibrationScores]:
+    """Return the scores of the registered model, on the test set if it was read, and that name."""
+    is_calibrated = summary.study.is_calibrated
+    tested = read_test_scores(summary.reading, is_calibrated)
+    if tested is not None:
+        return summary.study.test_name, tested
+    return "validation", record.get_scores(is_calibrated)
+
+
+def describe_temperature(summary: Summary, record: CalibrationRecord) -> str:
     """Return what the temperature changes on validation, and whether it is applied."""
     plain, scaled = record.plain, record.scaled
     effect = (
@@ -58,8 +75,9 @@ def describe_temperature(record: CalibrationRecord, is_calibrated: bool) -> str:
         f"{scaled.log_loss:.4f} (cross-fitted)"
     )
     temperature = f"temperature {record.temperature:.3g}"
-    if is_calibrated:
-        return f"scaled by {temperature}: {effect}"
+    if summary.study.is_calibrated:
+        ensemble = "; the ensemble is not scaled" if summary.ensemble is not None else ""
+        return f"scaled by {temperature}: {effect}{ensemble}"
     return f"not scaled; {temperature} would fit: {effect}"
 
 

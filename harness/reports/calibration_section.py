@@ -21,7 +21,7 @@ def build_calibration_sections(summary: Summary) -> list[Section]:
         return []
     sentences = [
         describe_error(summary, record),
-        describe_temperature(record, summary.study.is_calibrated),
+        describe_temperature(summary, record),
         describe_sets(summary),
     ]
     return [

@@ -179,6 +179,8 @@ def _register_champion(
     calibration = record_calibration(prepared, tracker, study, kept, network)
     failpoint("conclude.calibrated")
     model, loss, temperature = build_registered_model(study, kept, network, calibration)
+    if study.is_calibrated and temperature is None:
+        watcher.message("the model is not calibrated: its validation set is of another split")
     files, score = prepared.training, study.score
     example = np.zeros((2, *files.shape), files.dtype)
     note = (
