@@ -29,12 +29,13 @@ def build_calibration_fact(summary: Summary) -> Fact:
         lines.append(sets)
     short = ""
     if is_calibrated:
-        short = "; ".join(filter(None, [_describe_briefly(summary, record), *lines[2:]]))
+        short = "; ".join(
+            filter(None, [_describe_distance(*_get_scores(summary, record)), *lines[2:]])
+        )
     elif needs_scaling(record):
-        plain, scaled = record.plain, record.scaled
         short = (
-            f"validation ECE {plain.ece:.4f}, by chance alone up to {plain.ece_by_chance:.4f}; "
-            f"{scaled.ece:.4f} with: --set study.calibrated=true"
+            f"{_describe_distance('validation', record.plain)}; {record.scaled.ece:.4f} with: "
+            "--set study.calibrated=true"
         )
     return Fact("calibration", "calibration", "\n".join(lines), short, _to_dict(summary, record))
 
@@ -51,10 +52,12 @@ def describe_error(summary: Summary, record: CalibrationRecord) -> str:
     )
 
 
-def _describe_briefly(summary: Summary, record: CalibrationRecord) -> str:
-    """`test ECE 0.0554, by chance alone up to 0.0927`."""
-    name, scores = _get_scores(summary, record)
-    return f"{name} ECE {scores.ece:.4f}, by chance alone up to {scores.ece_by_chance:.4f}"
+def _describe_distance(name: str, scores: CalibrationScores) -> str:
+    """Return the ECE in words: the mean distance of probabilities and right predictions."""
+    return (
+        f"probabilities are off by {scores.ece:.4f} on average ({name} ECE; by chance alone up to "
+        f"{scores.ece_by_chance:.4f})"
+    )
 
 
 def _get_scores(summary: Summary, record: CalibrationRecord) -> tuple[str, CalibrationScores]:

@@ -94,7 +94,9 @@ def test_calibration_is_one_fact_in_text_and_page(
     (fact,) = (each for each in summary.facts if each.key == "calibration")
     scores = record.scaled if calibrated == "yes" else record.plain
     assert fact.text.startswith(f"validation ECE {scores.ece:.4f} (95 %: ")
-    assert fact.short.startswith(f"validation ECE {scores.ece:.4f}, by chance alone up to ")
+    assert fact.short.startswith(
+        f"probabilities are off by {scores.ece:.4f} on average (validation"
+    )
     advice = f"; {record.scaled.ece:.4f} with: --set study.calibrated=true"
     assert fact.short.endswith(advice) == (calibrated == "no")
     assert fact.value["calibrated"] == (calibrated == "yes")
