@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+START = "start with: harness run-study quickstart"
 STORAGE_VARIABLE = "HARNESS_STORAGE"
 
 
@@ -73,15 +74,18 @@ class Workspace:
         return folder / study / "index.html"
 
     def outbox_folder(self, tracking_uri: str, file: str = "") -> Path:
-        """Return the folder of the writes that wait to be sent to a tracking store.
-
-        If an earlier version made `file` in another folder, that one is returned.
-        """
+        """Return the outbox folder of a store, or that of an earlier version that has `file`."""
         return self._find_folder(self.root / "spool", tracking_uri, file)
 
     def list_outbox_folders(self, tracking_uri: str) -> list[Path]:
         """Return the outbox folder of a store, and those that earlier versions made."""
         return self._list_store_folders(self.root / "spool", tracking_uri)
+
+    def list_unsent(self) -> list[str]:
+        """Return the names of the studies with an outbox, which a running one has too."""
+        from harness.tracking.outbox.queue import SUFFIX
+
+        return sorted(path.stem for path in (self.root / "spool").glob(f"*{SUFFIX}"))
 
     def _find_folder(self, folder: Path, tracking_uri: str, name: str) -> Path:
         folders = self._list_store_folders(folder, tracking_uri)
@@ -228,7 +232,9 @@ class Workspace:
         """Refuse a damaged file at once: SQLAlchemy retries it for minutes."""
         try:
             if reading and not path.is_file():
-                raise StudyError(f"no studies in {path}; start with: harness run-study quickstart")
+                names = ", ".join(self.list_unsent())
+                advice = f"to send {names}: harness sync" if names else START
+                raise StudyError(f"no studies in {path}; {advice}")
             if not reading:
                 self.root.mkdir(parents=True, exist_ok=True)
             header = _read_header(path)

@@ -17,6 +17,7 @@ from harness.checks.findings import Finding
 from harness.checks.registry import CHECKS, STORE_CHECKS, run_checks
 from harness.checks.repair import repair_study as fix
 from harness.checks.snapshot import Snapshot, check_database, take_snapshot
+from harness.checks.unsent import has_sent_nothing
 from harness.errors import LIST_STUDIES, HarnessError, StoreError, StudyError, did_you_mean
 from harness.system.addresses import parse_sqlite_path
 from harness.system.terminal import align_labels
@@ -153,7 +154,10 @@ def _check_reachable(workspace: Workspace, uri: str) -> str:
     Raises StudyError where nothing was recorded, StoreError where a server does not answer.
     """
     path = parse_sqlite_path(uri)
-    if path is not None and not path.is_file() and workspace.study_storage(uri).list_studies():
+    studies = workspace.study_storage(uri).list_studies()
+    if path is not None and not path.is_file() and studies:
+        if all(has_sent_nothing(workspace, name, uri) for name in studies):
+            return ""  # nothing is lost: the first outbox that is sent creates it
         return check_database(uri)
     connect = workspace.tracker_factory(uri, reading=True)
     if parse_sqlite_path(uri) is None:
@@ -213,6 +217,9 @@ def _describe_origin(holder: NameHolder) -> str:
 
 def _repair_study(workspace: Workspace, name: str, uri: str, todo: list[Finding]) -> StudyReport:
     """Apply fixes, then check again."""
+    path = parse_sqlite_path(uri)
+    if path is not None and not path.is_file():
+        workspace.tracker_factory(uri)()  # creates it, for a study that has sent nothing
     writer = _open_reader(workspace, uri, True, "")
     assert writer is not None
     try:

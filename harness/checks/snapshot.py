@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checks.journal_reader import Journal, read_journal
+from harness.checks.unsent import count_unsent
 from harness.errors import StoreError
 from harness.search.storage.journal import JournalFolder
 from harness.sweep.check_name import has_copy
@@ -170,7 +171,7 @@ def take_snapshot(
         moved_from=_find_old_folders(workspace, uri),
         leftover_files=_find_leftovers(folder, name),
         outbox=outbox if outbox.is_file() else None,
-        unsent=_count_unsent(outbox),
+        unsent=count_unsent(outbox),
         refused=tuple(read_refused(outbox)),
         stray_workers=_find_stray_workers(workspace),
         log_folder=workspace.test_set_folder,
@@ -199,15 +200,6 @@ def take_snapshot(
         if not damage:
             raise
         return replace(known, unread_reason=str(error))
-
-
-def _count_unsent(path: Path) -> int:
-    """Count the unsent writes of an outbox file; a damaged file counts as one."""
-    if not path.is_file():
-        return 0
-    content = path.read_bytes()
-    sent = re.match(rb"harness-spool \d+ \w+ +(\d+)\n", content)
-    return content[int(sent[1]) :].count(b"\n") if sent else len(content) > 0
 
 
 def check_database(uri: str) -> str:

@@ -28,7 +28,9 @@ def list_studies(
     rows: list[dict[str, Any]] = []
     uri = workspace.resolve_tracking_uri(tracking_uri)
     if uri == workspace.local_uri and not workspace.database.is_file():
-        return rows  # nothing was run in this folder yet
+        for name in workspace.list_unsent():
+            warn(f"study '{name}': nothing was sent yet; run it again, or: harness sync {name}")
+        return rows
     tracker = workspace.open_tracker(uri, reading=True)
     for study in tracker.list_studies(lambda name, reason: warn(f"study '{name}': {reason}")):
         counts, is_whole = count_states(study), not study.deleted

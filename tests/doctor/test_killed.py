@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.api.run import run_study
+from harness.cli.studies_table import list_studies
+from harness.errors import StudyError
 from tests.doctor.example_study import STUDY, Record
 
 pytestmark = pytest.mark.slow
@@ -38,7 +40,16 @@ def test_a_killed_drivers_record_is_mended(tmp_path: Path, place: str, done: int
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     record = Record(tmp_path / "mlruns")
+    if not (record.root / "mlflow.db").exists():  # MLflow was still being imported
+        with pytest.raises(StudyError, match="to send tiny: harness sync"):
+            record.workspace.open_tracker(reading=True)
+        warnings: list[str] = []
+        assert list_studies(record.workspace, None, warnings.append) == []
+        assert warnings == [
+            "study 'tiny': nothing was sent yet; run it again, or: harness sync tiny"
+        ]
     findings = record.check_study()
+    assert not any("backup" in str(each) for each in findings.findings), findings.lines
     assert {each.invariant for each in findings.findings} >= {3}, findings.lines
     record.expect_repaired()
     states = [record.journal.get_state(trial) for trial in record.journal.trials]

@@ -16,6 +16,9 @@ from optuna.storages.journal import JournalFileBackend
 from harness.checks.report import check_studies
 from harness.errors import StoreError
 from harness.reports.live_page import write_study_page
+from harness.tracking.outbox.messages import StartTrial
+from harness.tracking.outbox.queue import Outbox
+from harness.trial import Trial, TrialSpec
 from tests.doctor.example_study import CHAMPION, COMPLETE, FAILED, INTERRUPTED, PRUNED, Record
 
 pytestmark = pytest.mark.slow
@@ -458,6 +461,11 @@ def test_7_a_database_that_is_missing(record: Record) -> None:
         )
         assert report.unchecked == "the store cannot be read"
     assert not database.exists()
+    outbox = Outbox(record.root / "spool" / "tiny.spool")  # of a driver that continued the study
+    outbox.append(StartTrial(trial=Trial(number=99, uid="x/99", spec=TrialSpec()), at=0.0))
+    outbox.close()
+    assert any("backup" in str(each) for each in record.check_study().findings)
+    outbox.path.unlink()
     moved = Record(record.root.rename(record.root.with_name("what?")))
     older = moved.root.with_name("what")  # by version 0.1.0
     older.write_bytes(whole)
