@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from optuna.trial import TrialState
-
 from harness.checks.journal_reader import read_journal
 from harness.tracking.outbox import SUFFIX
 from harness.tracking.outbox.messages import StartTrial, from_json
@@ -45,7 +43,7 @@ def has_sent_nothing(workspace: Workspace, name: str, uri: str) -> bool:
                 started.add(write.trial.uid)
     except (ValueError, KeyError, TypeError):
         return False
-    begun = (each for each in journal.trials if each.state != TrialState.WAITING)
+    begun = (each for each in journal.trials if journal.get_state(each) is not None)
     return started.issuperset(journal.trial_uid(each.number) for each in begun)
 
 
