@@ -99,8 +99,9 @@ def describe_sets(summary: Summary) -> str:
 
 def needs_scaling(record: CalibrationRecord) -> bool:
     """Whether the network's error is more than chance, and the temperature makes it smaller."""
-    plain = record.plain
-    return plain.ece > plain.ece_by_chance and record.scaled.log_loss < plain.log_loss
+    plain, scaled = record.plain, record.scaled
+    is_better = scaled.log_loss < plain.log_loss and scaled.ece < plain.ece
+    return plain.ece > plain.ece_by_chance and is_better
 
 
 def _to_dict(summary: Summary, record: CalibrationRecord) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import harness.reports.plots
+from harness.analysis.calibration_facts import needs_scaling
 from harness.analysis.calibration_record import CalibrationRecord
 from harness.analysis.summary import Summary, load_summary
 from harness.reports.page import Section
@@ -80,6 +81,14 @@ def make_calibration() -> CalibrationRecord:
         plain_threshold=0.02,
         scaled_threshold=0.05,
     )
+
+
+@pytest.mark.parametrize("metric", ["ece", "log_loss"])
+def test_a_temperature_that_does_not_help_is_not_advised(metric: str) -> None:
+    record = make_calibration()
+    assert needs_scaling(record)
+    worse = replace(record.scaled, **{metric: getattr(record.plain, metric) + 0.01})
+    assert not needs_scaling(replace(record, scaled=worse))
 
 
 @pytest.mark.parametrize("calibrated", ["yes", "no"])
