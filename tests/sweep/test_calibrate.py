@@ -172,7 +172,7 @@ def test_the_test_set_is_read_with_the_temperature(store: Path) -> None:
     assert metrics["calibration/test_ece"] == reading.calibration["scaled"]["ece"]
     assert 0.75 < metrics["calibration/test_coverage"] <= 1
     facts = {fact.key: fact for fact in result.summary.facts}
-    assert facts["calibration"].short.startswith("test ECE ")
+    assert "on average (test ECE; " in facts["calibration"].short
     assert facts["calibration"].value["test"]["coverage"] == metrics["calibration/test_coverage"]
     assert check_studies(Workspace(store / "mlruns"), "calibrated").studies[0].healthy
 
