@@ -35,9 +35,8 @@ UNSYNCED = {
     JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE,
     JournalOperation.SET_TRIAL_SYSTEM_ATTR,
 }
-"""Records that need no fsync of their own: the last record of a trial's sampling and of its end
-are of other kinds, and their fsync covers all earlier records. So only a trial that was running can
-lose records in a power failure, and it is trained again anyway."""
+"""Records without their own fsync. The fsync at the end of a trial's sampling and at its end covers
+them. A power failure can lose only those of a running trial, which is trained again anyway."""
 
 
 class JournalFile(JournalFileBackend):

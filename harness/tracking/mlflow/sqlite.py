@@ -47,7 +47,7 @@ def _copy_tables(template: bytes, path: Path) -> bool:
     draft.write_bytes(template)
     try:
         _initialize(draft, path)
-    except Exception:
+    except Exception:  # whatever is wrong with the copy, MLflow then creates the tables itself
         _clear_draft(path, "copy")
         return False
     draft.replace(path)
