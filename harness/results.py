@@ -69,6 +69,8 @@ class EpochMetrics:
     val_balanced_accuracy: float | None = None
     val_log_loss: float | None = None
     val_brier: float | None = None
+    folds: Any = None
+    """The objective in each fold, a tuple of numbers; None without folds."""
 
     def get_objective(self, name: Objective) -> float:
         """The value of an objective. Raises ValueError if the task does not have it."""

@@ -70,7 +70,7 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
 
     `read` loads a file's tensor when the file is on another machine.
     """
-    read = read or _map_tensor
+    read = read or map_tensor
     inputs, labels = read(files.inputs), read(files.labels)
     mean, std = read_input_statistics(files)
     train, validation = (
@@ -105,6 +105,6 @@ def read_input_statistics(files: TrainingFiles) -> tuple[Statistic, Statistic]:
     return files.mean, files.std or 1.0
 
 
-def _map_tensor(path: Path) -> Tensor:
+def map_tensor(path: Path) -> Tensor:
     """Map a file copy-on-write, so that a stray write changes neither it nor another worker."""
     return torch.from_numpy(map_array(path, "c"))

@@ -46,6 +46,8 @@ class TrainingFiles:
     redrawn: tuple[TrainingFiles, ...] = ()
     """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
 
+    folds: tuple[TrainingFiles, ...] = ()
+
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that training reads."""

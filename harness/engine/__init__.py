@@ -4,7 +4,10 @@ The trials of a fused group differ in depth, width, activation, optimizer and mo
 group of one.
 
     trainer            the training loop: trials join, train an epoch, are decided on, leave
-    placement          which trials train fused in one group, on a CPU and on a GPU
+    folded_trainer     the training loop of cross-validation: each trial has a member in every fold
+    placement          which trials train fused in one group, on a GPU
+    cpu_placement      the same on a CPU core
+    fold_placement     the same on a GPU for trials with folds
     cost_model         when fusing pays, by arithmetic on the settings (without torch)
     fused_group        K slots that train and validate together
     trial_state        one trial: progress, best epoch, stopping, result
@@ -15,6 +18,7 @@ group of one.
     matmul             the matrix products
     losses             losses and their gradients
     class_metrics      AUC, F1, balanced accuracy, log loss, Brier score
+    validation         a validation's metrics and predictions, from the outputs of all slots
     validation_scores  the objective in every epoch, all metrics at the best
     optimizers         the optimizer step, row by row or vectorised
     lr_schedules       the learning rate of every step
@@ -23,6 +27,7 @@ group of one.
     autograd           a custom model in place of `network`, through autograd
     cuda_graph         a step captured as a CUDA graph
     device_data        the data on the device, gathered batch by batch
+    slot_data          the folds on the device, and the data of slots of different folds
 
 The axes, in this order:
 

@@ -47,11 +47,11 @@ class Augmentation:
         """Create it for the changes `names` that any slot may need.
 
         Args:
-            black: [D], the normalized value of a pixel of 0.
+            black: [D], the normalized value of a pixel of 0; [K, D] if each slot has its own.
         """
         device = black.device
         self._shape = (1, *shape)[-3:]  # a gray image has one channel
-        self._black = black.view(self._shape)
+        self._black = black.view(*black.shape[:-1], *self._shape)
         self._examples = multiples(batch_size, EXAMPLE, device).view(-1, 1, 1)
         self._purposes = multiples(8, UNIT, device)
         self.epoch_keys = torch.zeros(1, slots, 1, dtype=torch.int32, device=device)
@@ -60,8 +60,10 @@ class Augmentation:
         self._resampled = torch.zeros(1, slots, 1, 1, 1, dtype=torch.bool, device=device)
         self._names = frozenset(names)
 
-    def load(self, slot: int, spec: TrialSpec) -> None:
-        """Write a trial's changes into its slot."""
+    def load(self, slot: int, spec: TrialSpec, black: Tensor | None = None) -> None:
+        """Write a trial's changes into its slot, and the value of `black` [D] if slots differ."""
+        if black is not None and self._black.ndim > len(self._shape):
+            self._black[slot] = black.view(self._shape)
         for name, amounts in self._amounts.items():
             amounts[0, slot] = AMOUNTS[name] if name in spec.augment else 0.0
         self._resampled[0, slot] = not RESAMPLED.isdisjoint(spec.augment)

@@ -55,16 +55,20 @@ def estimate_work(spec: TrialSpec, inputs: int, classes: int) -> float:
     return spec.epochs * step / spec.batch_size
 
 
-def group_trials(specs: Sequence[TrialSpec], inputs: int, classes: int) -> list[list[int]]:
+def group_trials(
+    specs: Sequence[TrialSpec], inputs: int, classes: int, most: int = CPU_SLOTS
+) -> list[list[int]]:
     """Group trials to train fused on one core: lists of indices, deepest first in each group.
 
-    Greedy, in order of size: a trial joins the group before it if the cost model says that pays.
+    Greedy, in order of size: a trial joins the group before it if the cost model says that pays
+    and it has fewer than `most` trials.
     """
     groups: list[list[int]] = []
     order = sorted(range(len(specs)), key=lambda index: _sort_key(specs[index], inputs, classes))
     for index in order:
         together = [*groups[-1], index] if groups else []
-        if len(together) > 1 and _is_worthwhile([specs[i] for i in together], inputs, classes):
+        is_room = 1 < len(together) <= most
+        if is_room and _is_worthwhile([specs[i] for i in together], inputs, classes):
             groups[-1] = together
         else:
             groups.append([index])
@@ -101,7 +105,7 @@ def _fusable_key(spec: TrialSpec) -> tuple[object, ...]:
 
 
 def _is_worthwhile(specs: Sequence[TrialSpec], inputs: int, classes: int) -> bool:
-    if len(specs) > CPU_SLOTS or len({_fusable_key(spec) for spec in specs}) > 1 or specs[0].model:
+    if len({_fusable_key(spec) for spec in specs}) > 1 or specs[0].model:
         return False
     alone = [_count_flops(spec, inputs, classes) for spec in specs]
     if max(alone) > LARGEST_FLOPS:

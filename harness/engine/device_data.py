@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from harness.data.torch_datasets import Splits
 from harness.engine.rng import permutations
 from harness.models.target_transform import fit_transform, to_network_units
 from harness.trial import TargetTransform, derive_seed
+
+if TYPE_CHECKING:
+    from harness.engine.slot_data import SlotData
 
 
 class Target(NamedTuple):
@@ -38,7 +41,9 @@ class DeviceData:
         splits: Splits,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        examples: Tensor | None = None,
     ) -> None:
+        """Load the splits. `examples` are those of another fold of the same file, to share."""
         self.device, self.dtype = torch.device(device), dtype
         self.is_regression = splits.task == "regression"
         self.classes = 1 if self.is_regression else len(splits.classes)
@@ -50,16 +55,24 @@ class DeviceData:
         train, validation = splits.train, splits.validation
         self.shape = tuple(train.inputs.shape[1:])
         """Shape of an example before it is flattened."""
-        self.examples = train.inputs.flatten(1).to(self.device)  # [all, D], memory-mapped, shared
+        if examples is None:
+            examples = train.inputs.flatten(1).to(self.device)
+        self.examples = examples  # [all, D], memory-mapped, shared
         self._labels = train.labels  # [all], as in the dataset
         self.target_mean, self.target_std = splits.target_mean, splits.target_std or 1.0
         self._targets: dict[TargetTransform, Target] = {}
+        self.label_offsets: Tensor | None = None
         self.rows = train.rows.to(self.device)  # [N], the rows of `examples` to train on
-        # Every trial sees all of it after every epoch, in the same order: normalized once.
-        raw = validation.inputs[validation.rows].flatten(1).to(self.device)
-        self.val_inputs = (raw.to(dtype) - self.mean) * self.inv_std  # [n, D]
+        self._validation = validation
         self.val_targets = validation.labels[validation.rows]
         """[n], as in the dataset: a regression's in the target's own units."""
+
+    @cached_property
+    def val_inputs(self) -> Tensor:
+        """The validation set [n, D], normalized once: all trials see it in every epoch."""
+        with torch.inference_mode(False):
+            raw = self._validation.inputs[self._validation.rows].flatten(1).to(self.device)
+            return (raw.to(self.dtype) - self.mean) * self.inv_std
 
     def get_target(self, transform: TargetTransform) -> Target:
         """Return what is trained on: classes, or a regression's transformed target.
@@ -131,18 +144,21 @@ class DeviceData:
     def validation_batches(
         self, labels: Tensor, slots: int, size: int = 2000
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield x [B, K, D], the same examples in every slot, and y [B] of the labels [n]."""
+        """Yield x [B, K, D], the same examples in every slot, and y [B, K] of the labels [n]."""
         for start in range(0, len(self.val_inputs), size):
             x = self.val_inputs[start : start + size].unsqueeze(1)
-            yield x.expand(-1, slots, -1), labels[start : start + size]
+            y = labels[start : start + size].unsqueeze(1)
+            yield x.expand(-1, slots, -1), y.expand(-1, slots)
 
 
 class Batches:
     """Gathers the batches of every step and slot into the same two tensors."""
 
-    def __init__(self, data: DeviceData, labels: Tensor, batch_size: int, slots: int) -> None:
+    def __init__(
+        self, data: DeviceData | SlotData, labels: Tensor, batch_size: int, slots: int
+    ) -> None:
         """Create the tensors; `labels` [all] are those of one `Target`."""
-        self._data, self._labels = data, labels
+        self._data, self._labels, self._label_offsets = data, labels, data.label_offsets
         size = batch_size * slots
         self._raw = data.examples.new_empty(size, data.inputs)
         self._x = data.mean.new_empty(batch_size, slots, data.inputs)
@@ -169,5 +185,7 @@ class Batches:
         rows = next(listed) if listed else self._order.index_select(0, step)[0]  # [B * K]
         torch.index_select(data.examples, 0, rows, out=self._raw)  # [B * K, D]
         self._x.copy_(self._raw_as_x).sub_(data.mean).mul_(data.inv_std)
+        if self._label_offsets is not None:
+            rows = (rows.view(-1, len(self._label_offsets)) + self._label_offsets).view(-1)
         torch.index_select(self._labels, 0, rows, out=self._flat_y)
         return self._x, self._y

@@ -21,9 +21,9 @@ from harness.engine.optimizers import Optimizer, Rowwise, Vectorised, compute_pe
 from harness.engine.padding import Layout
 from harness.engine.parameter_buffer import NamedTensors, ParameterBuffer
 from harness.engine.rng import wrap_int32
+from harness.engine.slot_data import SlotData
 from harness.engine.trial_state import TrialState
-from harness.models.target_transform import to_target_units
-from harness.stats.regression import compute_regression_metrics
+from harness.engine.validation import ValidationMetrics, measure_folds, measure_slots
 from harness.trial import TrialSpec, derive_seed
 
 COUNTED_STEPS = 256
@@ -40,22 +40,6 @@ class TrainMetrics(NamedTuple):
     """The last step's."""
 
 
-class ValidationMetrics(NamedTuple):
-    """What an epoch's validation measured, one entry a slot."""
-
-    loss: list[float]
-    example_losses: Tensor
-    """[K, n], of which `loss` has the means."""
-    confusion: Tensor
-    """[K, C, C], examples by [true][predicted]; [K, 0, 0] of a regression."""
-    predictions: Tensor
-    """[K, n] uint8; of a regression float32, in the target's own units."""
-    metrics: list[dict[str, float]]
-    """By the names of EpochMetrics."""
-    outputs: list[Tensor]
-    """The logits of each batch, [B, K, C]; empty for a regression."""
-
-
 class FusedGroup:
     """Trials of one batch size in the slots of one layout.
 
@@ -63,7 +47,9 @@ class FusedGroup:
     ignored.
     """
 
-    def __init__(self, layout: Layout, data: DeviceData, vectorised: bool | None = None) -> None:
+    def __init__(
+        self, layout: Layout, data: DeviceData | SlotData, vectorised: bool | None = None
+    ) -> None:
         self.layout, self.data = layout, data
         self.trials: list[TrialState | None] = [None] * layout.slots
         self.steps = len(data) // layout.batch_size
@@ -78,6 +64,7 @@ class FusedGroup:
         self.buffer: ParameterBuffer | ModuleParameters
         self.network: Network | ModuleNetwork
         if layout.module is not None:
+            assert isinstance(data, DeviceData)
             self.buffer = ModuleParameters(layout, layout.module, data)
             self.network = ModuleNetwork(self.buffer, self.masks)
         else:
@@ -115,9 +102,12 @@ class FusedGroup:
         assert trial.tensors is not None
         self.trials[slot] = trial
         is_balanced = trial.spec.class_weights == "balanced"
-        self.masks.load(slot, trial.spec, self.data.balanced_weights if is_balanced else None)
+        self.masks.load(slot, trial.spec, trial.data.balanced_weights if is_balanced else None)
+        if isinstance(self.data, SlotData):
+            self.data.load(slot, trial)
         if self._augmentation is not None:
-            self._augmentation.load(slot, trial.spec)
+            black = -trial.data.mean * trial.data.inv_std
+            self._augmentation.load(slot, trial.spec, black)
         self.buffer.load(slot, trial.spec, trial.tensors)
         self.optimizer.load(slot, trial.spec, trial.epochs * self.steps)
         trial.tensors = None
@@ -166,7 +156,8 @@ class FusedGroup:
         losses, correct = (self._loss / self.steps).tolist(), self._correct.tolist()
         metrics = [{"train_accuracy": count / examples} for count in correct]
         if self.data.is_regression:
-            rmse = [math.sqrt(mse) * self.data.target_std for mse in losses]
+            scales = [trial.data.target_std if trial else 1.0 for trial in self.trials]
+            rmse = [math.sqrt(mse) * scale for mse, scale in zip(losses, scales, strict=True)]
             if self.masks.target is not None:
                 rmse = [math.sqrt(squares / examples) for squares in correct]
             metrics = [
@@ -222,44 +213,28 @@ class FusedGroup:
             return self._validate()
 
     def _validate(self) -> ValidationMetrics:
-        slots, classes = self.layout.slots, self.data.classes
+        slots = self.layout.slots
         loss = self._loss.new_zeros(slots)
         names = list(self.masks.loss)
         predictions, example_losses, outputs = [], [], list[Tensor]()
         for x, y in self.data.validation_batches(self._target.val_labels, slots):
             logits = self.network.logits(x)  # [B, K, C]
-            true = y.unsqueeze(1).expand(-1, slots)
             level = self.masks.quantile[0, :, 0]
-            batch_losses = losses.compute_example_losses(names[0], logits, true, level)  # [B, K]
+            batch_losses = losses.compute_example_losses(names[0], logits, y, level)  # [B, K]
             for name in names[1:]:
-                other = losses.compute_example_losses(name, logits, true, level)
+                other = losses.compute_example_losses(name, logits, y, level)
                 batch_losses = torch.where(self.masks.loss[name][0, :, 0], other, batch_losses)
             loss += batch_losses.sum(0)
             example_losses.append(batch_losses)
             predictions.append(logits[..., 0] if self.data.is_regression else logits.argmax(2))
             if not self.data.is_regression:
                 outputs.append(logits)
-        predicted = torch.cat(predictions)  # [n, K]
-        means = (loss / len(predicted)).tolist(), torch.cat(example_losses).t()
-        if self.data.is_regression:
-            transform, statistics = self.layout.target_transform, self._target.statistics
-            in_units = to_target_units(transform, predicted, statistics)
-            values = in_units.t().float()  # [K, n]
-            by_slot = [
-                compute_regression_metrics(row, self.data.val_targets) for row in values.cpu()
-            ]
-            metrics = [{f"val_{k}": value for k, value in row.items()} for row in by_slot]
-            return ValidationMetrics(
-                *means, values.new_empty(slots, 0, 0), values, metrics, outputs
-            )
-        slot = torch.arange(slots, device=loss.device)
-        # Each (slot, true class, predicted class) as one index, [n, K].
-        cells = (slot * classes + self.data.val_labels.unsqueeze(1)) * classes + predicted
-        counts = torch.bincount(cells.flatten(), minlength=slots * classes**2)
-        confusion = counts.view(slots, classes, classes)
-        correct = confusion.diagonal(dim1=1, dim2=2).sum(1).tolist()
-        metrics = [{"val_accuracy": count / len(predicted)} for count in correct]
-        return ValidationMetrics(*means, confusion, predicted.t().to(torch.uint8), metrics, outputs)
+        predicted, example = torch.cat(predictions), torch.cat(example_losses)  # [n, K]
+        if isinstance(self.data, SlotData):
+            return measure_folds(self.data, predicted, example, outputs)
+        target = self.layout.target_transform, self._target.statistics
+        means = (loss / len(predicted)).tolist()
+        return measure_slots(self.data, target, predicted, means, example, outputs)
 
     def penalty(self, slot: int, spec: TrialSpec) -> float:
         return compute_penalty(spec, self.buffer.params[slot])

@@ -1,4 +1,4 @@
-"""Placement of trials in fused groups: one policy for CPUs, one for GPUs.
+"""Placement of trials in fused groups: the protocol, and the policy for GPUs.
 
 Placement changes only between epochs. Trials that move take their tensors along and continue as if
 they had stayed.
@@ -12,7 +12,6 @@ from typing import Protocol
 
 import torch
 
-from harness.engine import cost_model
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.padding import Layout, collect_augmentations
@@ -37,31 +36,6 @@ class Placement(Protocol):
 
         Returns the trials that must wait for a slot, and those that the device is too small for.
         """
-
-
-class CpuPlacement:
-    """For a CPU: groups without spare slots, rebuilt whenever their trials change."""
-
-    def __init__(self, data: DeviceData) -> None:
-        self._data = data
-
-    def place(
-        self, groups: list[FusedGroup], joining: Sequence[TrialState]
-    ) -> tuple[list[TrialState], list[TrialState]]:
-        data = self._data
-        trials = [*joining, *(trial for group in groups for trial in group.trials if trial)]
-        specs = [trial.spec for trial in trials]
-        index_lists = cost_model.group_trials(specs, data.inputs, data.classes)
-        wanted = [[trials[index] for index in indices] for indices in index_lists]
-        unchanged = [group for group in groups if group.trials in wanted]
-        for group in groups:
-            if group not in unchanged:
-                unload_all(group)
-        groups[:] = unchanged
-        for together in wanted:
-            if all(group.trials != together for group in unchanged):
-                groups.append(build_group(together, data))
-        return [], []
 
 
 class GpuPlacement:
@@ -222,11 +196,6 @@ class GpuPlacement:
             mixed_depth=depths[0] > 1,
             exact=False,
         )
-
-
-def build_group(trials: Sequence[TrialState], data: DeviceData) -> FusedGroup:
-    """Build a group without spare room for these trials, given deepest first."""
-    return fill_group(FusedGroup(Layout.tight([trial.spec for trial in trials]), data), trials)
 
 
 def width_class(spec: TrialSpec) -> WidthClass:

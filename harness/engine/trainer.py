@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from harness.engine.cpu_placement import CpuPlacement
 from harness.engine.device_data import DeviceData
-from harness.engine.fused_group import FusedGroup, ValidationMetrics
-from harness.engine.placement import CpuPlacement, GpuPlacement, Placement, free_device_memory
+from harness.engine.fold_placement import FoldPlacement
+from harness.engine.fused_group import FusedGroup
+from harness.engine.placement import GpuPlacement, Placement, free_device_memory
+from harness.engine.slot_data import Folds
 from harness.engine.trial_state import (
     BestEpoch,
     EpochScores,
@@ -25,6 +28,7 @@ from harness.engine.trial_state import (
     is_better,
     perturb,
 )
+from harness.engine.validation import ValidationMetrics
 from harness.engine.validation_scores import check_objective, compute_costs, measure_objective
 from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.trial import TrialSpec
@@ -44,13 +48,17 @@ class Trainer:
 
     def __init__(
         self,
-        data: DeviceData,
+        data: DeviceData | Folds,
         objective: Objective,
         placement: Placement | None = None,
         perturbation: float = 0.0,
     ) -> None:
-        """Create a trainer; `perturbation` is the size of `perturb` for all initial weights."""
+        """Create a trainer; `perturbation` is the size of `perturb` for all initial weights.
+
+        Trials on `Folds` have their best epoch chosen by the caller, who calls `keep_last`.
+        """
         self.data, self.objective, self._perturbation = data, objective, perturbation
+        self._folds = data.folds if isinstance(data, Folds) else (data,)
         self.groups: list[FusedGroup] = []
         self._uids: dict[str, None] = {}
         """Every trial, training or waiting, in the order in which they were added."""
@@ -62,13 +70,14 @@ class Trainer:
     def __len__(self) -> int:
         return len(self._uids)
 
-    def add(self, uid: str, spec: TrialSpec, keep_history: bool = False) -> None:
+    def add(self, uid: str, spec: TrialSpec, keep_history: bool = False, fold: int = 0) -> None:
         """Add a trial. Raises ValueError if it cannot train on this data.
 
         With `keep_history` its result has the predictions after every epoch.
         """
-        check_objective(self.objective, self.data)
-        trial = TrialState.create(uid, spec, self.data)
+        data = self._folds[fold]
+        check_objective(self.objective, data)
+        trial = TrialState.create(uid, spec, data, fold)
         trial.history = [] if keep_history else None
         if self._perturbation:
             trial.tensors = perturb(trial, self._perturbation)
@@ -116,16 +125,27 @@ class Trainer:
 
         It also ends, whatever `keep`, after its last epoch or when its patience is exhausted.
         """
-        (trial,) = (trial for trial in self._trials() if trial and trial.uid == uid)
+        trial = self.find_trial(uid)[2]
         stopped = trial.find_stop_reason(keep)
         if stopped is None:
             return None
-        result = trial.build_result(stopped, self.data, self.objective)
+        result = trial.build_result(stopped, self.objective)
         self.drop(uid)
         return result
 
-    def _trials(self) -> list[TrialState | None]:
-        return [trial for group in self.groups for trial in group.trials]
+    def find_trial(self, uid: str) -> tuple[FusedGroup, int, TrialState]:
+        """Return a training trial, with its group and slot."""
+        for group in self.groups:
+            for slot, trial in enumerate(group.trials):
+                if trial is not None and trial.uid == uid:
+                    return group, slot, trial
+        raise KeyError(uid)
+
+    def keep_last(self, uid: str) -> None:
+        """Make the last validated epoch of a trial its best. Call it before the next epoch."""
+        group, slot, trial = self.find_trial(uid)
+        assert trial.last is not None
+        trial.best = replace(trial.last, weights=group.weights(slot, trial.spec))
 
     def _train_group(self, group: FusedGroup) -> list[Report]:
         started = time.perf_counter()
@@ -161,16 +181,20 @@ class Trainer:
                 if trial.history is not None:
                     kept = self._keep_losses(trial, scores, slot)
                     trial.history.append(EpochScores(trial.epochs, scores.predictions[slot], kept))
-                if trial.best is None or is_better(metrics, trial.best.metrics, self.objective):
-                    trial.best = BestEpoch(
+                is_folded = isinstance(self.data, Folds)
+                best = trial.best.metrics if trial.best else None
+                if is_folded or best is None or is_better(metrics, best, self.objective):
+                    epoch = BestEpoch(
                         metrics,
-                        group.weights(slot, trial.spec),
+                        {} if is_folded else group.weights(slot, trial.spec),
                         scores.confusion[slot],
                         scores.predictions[slot],
-                        torch.cat([batch[:, slot] for batch in scores.outputs])
-                        if scores.outputs
-                        else None,
+                        scores.select_outputs([slot])[:, 0] if scores.outputs else None,
                     )
+                    if is_folded:
+                        trial.last = epoch
+                    else:
+                        trial.best = epoch
                 reports.append(Report(trial.uid, metrics))
         return reports
 
@@ -178,11 +202,15 @@ class Trainer:
         self, group: FusedGroup, validated: ValidationMetrics | None
     ) -> list[dict[str, float]]:
         """Return the metrics that only this objective needs, for each slot."""
-        specs = [trial.spec if trial else None for trial in group.trials]
+        measured: list[dict[str, float]] = [{} for _ in group.trials]
         if validated is None:
-            return [{} for _ in specs]
-        with torch.inference_mode():
-            return measure_objective(self.objective, validated, specs, self.data)
+            return measured
+        for data in {id(trial.data): trial.data for trial in group.trials if trial}.values():
+            specs = [trial.spec if trial and trial.data is data else None for trial in group.trials]
+            with torch.inference_mode():
+                of_data = measure_objective(self.objective, validated, specs, data)
+            measured = [each | more for each, more in zip(measured, of_data, strict=True)]
+        return measured
 
     def _keep_losses(
         self, trial: TrialState, scores: ValidationMetrics, slot: int
@@ -190,15 +218,14 @@ class Trainer:
         """Return each example's part of the objective, where the predictions do not give it."""
         if self._needs_losses:
             return scores.example_losses[slot]
-        predicted = scores.predictions[slot]
         with torch.inference_mode():
-            return compute_costs(
-                self.objective, trial.spec, scores.outputs, slot, predicted, self.data
-            )
+            return compute_costs(self.objective, trial.spec, scores, slot, trial.data)
 
 
-def choose_placement(data: DeviceData) -> Placement:
+def choose_placement(data: DeviceData | Folds) -> Placement:
     """Return the placement for the data's device."""
     if data.device.type != "cuda":
         return CpuPlacement(data)
+    if isinstance(data, Folds):
+        return FoldPlacement(data, lambda: free_device_memory(data.device))
     return GpuPlacement(data, lambda: free_device_memory(data.device))

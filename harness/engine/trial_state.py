@@ -63,9 +63,15 @@ class TrialState:
     """Its tensors while it is in no group; None while it is in one."""
     parameters: int
     """Number of trainable parameters."""
+    data: DeviceData
+    """What it is trained and validated on."""
+    fold: int = 0
+    """The number of its fold, from 0; 0 without folds."""
     epochs: int = 0
     """Epochs trained."""
     best: BestEpoch | None = None
+    last: BestEpoch | None = None
+    """Its last validated epoch without weights, where the trainer's caller decides what is best."""
     seconds: float = 0.0
     """Its share of the time that its groups' epochs took."""
     reported_seconds: float = 0.0
@@ -74,7 +80,7 @@ class TrialState:
     """Its predictions after every validated epoch; None if they are not kept."""
 
     @classmethod
-    def create(cls, uid: str, spec: TrialSpec, data: DeviceData) -> TrialState:
+    def create(cls, uid: str, spec: TrialSpec, data: DeviceData, fold: int = 0) -> TrialState:
         """Create a trial with its initial weights. Raises ValueError if `data` does not suit it."""
         if spec.batch_size > len(data):
             raise ValueError(
@@ -111,7 +117,7 @@ class TrialState:
             initialize_network(model.network, spec, data)
             state = model.state_dict()
             tensors.statistics = {name: state[name] for name in state if name not in params}
-        return cls(uid, spec, tensors, count)
+        return cls(uid, spec, tensors, count, data, fold)
 
     def find_stop_reason(self, keep: bool) -> StopReason | None:
         """Return why the trial ends after the epoch just reported, or None if it continues."""
@@ -124,11 +130,9 @@ class TrialState:
             return "early"
         return None
 
-    def build_result(
-        self, stopped: StopReason, data: DeviceData, objective: Objective
-    ) -> TrialResult:
+    def build_result(self, stopped: StopReason, objective: Objective) -> TrialResult:
         """Return the best epoch's metrics, predictions and weights, for `mlp.load_model`."""
-        best = self.best
+        best, data = self.best, self.data
         assert best is not None
         mean, inv_std = input_statistics(self.spec, data)
         weights = {"mean": mean, "inv_std": inv_std} | best.weights

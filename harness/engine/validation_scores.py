@@ -31,8 +31,9 @@ from harness.trial import Loss, TrialSpec
 
 if TYPE_CHECKING:
     from harness.engine.device_data import DeviceData
-    from harness.engine.fused_group import ValidationMetrics
+    from harness.engine.slot_data import Folds
     from harness.engine.trial_state import BestEpoch
+    from harness.engine.validation import ValidationMetrics
 
 CHUNK = 2**24
 """Probabilities that are in memory at once."""
@@ -83,7 +84,10 @@ def _measure_by_loss(
     specs: Sequence[TrialSpec | None],
     data: DeviceData,
 ) -> list[tuple[list[int], Tensor]]:
-    """Return the metric of slots whose models have the same loss, as many as fit into memory."""
+    """Return the metric of slots whose models have the same loss, as many as fit into memory.
+
+    All slots with a trial have the validation set of `data`.
+    """
     by_loss: dict[Loss, list[int]] = {}
     for slot, spec in enumerate(specs):
         if spec is not None:
@@ -93,7 +97,7 @@ def _measure_by_loss(
     for loss, all_slots in by_loss.items():
         for start in range(0, len(all_slots), size):
             slots = all_slots[start : start + size]
-            logits = torch.cat([batch[:, slots] for batch in validated.outputs]).transpose(0, 1)
+            logits = validated.select_outputs(slots).transpose(0, 1)
             probabilities = normalize_probabilities(loss, logits)  # [S, n, C]
             confusion = validated.confusion[slots]
             values = compute_class_metric(metric, probabilities, data.val_labels, confusion)
@@ -119,9 +123,8 @@ def measure_best(
 def compute_costs(
     objective: Objective,
     spec: TrialSpec,
-    outputs: Sequence[Tensor],
+    validated: ValidationMetrics,
     slot: int,
-    predictions: Tensor,
     data: DeviceData,
 ) -> Tensor | None:
     """Return each example's part of the objective [n], lower is better.
@@ -131,7 +134,7 @@ def compute_costs(
     metric = get_class_metric(objective)
     if metric is None:
         return None
-    logits = torch.cat([batch[:, slot] for batch in outputs])
+    logits, predictions = validated.select_outputs([slot])[:, 0], validated.predictions[slot]
     parts = compute_contributions(
         metric, normalize_probabilities(spec.loss, logits), data.val_labels, predictions
     )
@@ -154,11 +157,46 @@ def compute_objective_interval(
     return compute_class_interval(metric, probabilities, data.val_labels, best.predictions)
 
 
+def compute_pooled_interval(
+    epochs: Sequence[BestEpoch], spec: TrialSpec, folds: Folds, objective: Objective
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of an objective over the validation sets of all folds; see
+    `compute_objective_interval`.
+
+    Each example's part is that of its own fold's metric.
+    """
+    if objective in ("val/quantile_loss", "val/r2"):
+        predicted = torch.cat([epoch.predictions for epoch in epochs]).cpu().numpy()
+        true = torch.cat([data.val_targets for data in folds]).numpy()
+        if objective == "val/r2":
+            return compute_r2_interval(predicted, true)
+        return compute_loss_interval(compute_pinball_losses(predicted, true, spec.quantile))
+    metric = get_class_metric(objective)
+    if metric is None:
+        return None
+    parts = []
+    for epoch, data in zip(epochs, folds, strict=True):
+        assert epoch.outputs is not None
+        probabilities = normalize_probabilities(spec.loss, epoch.outputs)
+        parts.append(
+            compute_contributions(metric, probabilities, data.val_labels, epoch.predictions)
+        )
+    true_classes = torch.cat([data.val_labels for data in folds])
+    return _compute_parts_interval(metric, torch.cat(parts), true_classes)
+
+
 def compute_class_interval(
     metric: ClassMetric, probabilities: Tensor, true: Tensor, predicted: Tensor
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a metric of probabilities [n, C] and classes [n]."""
-    parts = compute_contributions(metric, probabilities, true, predicted).cpu().numpy()
+    parts = compute_contributions(metric, probabilities, true, predicted)
+    return _compute_parts_interval(metric, parts, true)
+
+
+def _compute_parts_interval(
+    metric: ClassMetric, contributions: Tensor, true: Tensor
+) -> tuple[float, float] | None:
+    parts = contributions.cpu().numpy()
     if metric in ("log_loss", "brier"):
         return compute_loss_interval(parts)
     counts = true.bincount()

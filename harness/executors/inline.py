@@ -9,7 +9,6 @@ from typing import Self
 
 import torch
 
-from harness.data.torch_datasets import load_splits
 from harness.data.training_files import TrainingFiles
 from harness.executors.base import EpochEnded, Event, Setup
 from harness.executors.trial_runner import TrialRunner, create_trainer
@@ -25,9 +24,7 @@ class InlineExecutor:
         self._threads = torch.get_num_threads()
         if setup.device == "cpu":
             torch.set_num_threads(1)  # as workers do, to get the same bits
-        self._runner = TrialRunner(
-            lambda split: create_trainer(load_splits(files.select_split(split)), setup), "inline"
-        )
+        self._runner = TrialRunner(lambda split: create_trainer(files, split, setup), "inline")
         self._queue: deque[Trial] = deque()
         self._running: str | None = None
 

@@ -47,7 +47,6 @@ class RayWorker:
         import ray
         import torch
 
-        from harness.data.torch_datasets import load_splits
         from harness.executors.trial_runner import TrialRunner, create_trainer
 
         setup = self._setup
@@ -61,7 +60,7 @@ class RayWorker:
                 return torch.from_numpy(ray.get(self._stored_arrays[path]))
 
         self._runner = TrialRunner(
-            lambda split: create_trainer(load_splits(self._files.select_split(split), read), setup),
+            lambda split: create_trainer(self._files, split, setup, read),
             self._name,
         )
 

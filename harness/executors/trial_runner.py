@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 
-from harness.data.torch_datasets import Splits
+from torch import Tensor
+
+from harness.data.torch_datasets import load_splits, map_tensor
+from harness.data.training_files import TrainingFiles
 from harness.engine.device_data import DeviceData
+from harness.engine.folded_trainer import FoldedTrainer
+from harness.engine.slot_data import load_folds
 from harness.engine.trainer import Report, Trainer
 from harness.executors.base import EpochEnded, Event, Setup, TrialEnded, TrialLost
 from harness.results import EpochMetrics, Outcome, TrialFailure
@@ -18,7 +25,7 @@ class TrialRunner:
     The next epoch starts when every `EpochEnded` of the last one was answered.
     """
 
-    def __init__(self, create_trainer: Callable[[int], Trainer], name: str) -> None:
+    def __init__(self, create_trainer: Callable[[int], Trainer | FoldedTrainer], name: str) -> None:
         """`create_trainer` creates the trainer of a split; see `Trial.split`."""
         self._create_trainer, self._name = create_trainer, name
         self._trainers = {0: create_trainer(0)}
@@ -98,10 +105,23 @@ class TrialRunner:
         return TrialEnded(uid, self._name, outcome)
 
 
-def create_trainer(splits: Splits, setup: Setup) -> Trainer:
-    """Create the trainer of one split on a worker's device."""
-    data = DeviceData(splits, setup.device)
-    return Trainer(data, setup.objective, perturbation=setup.perturbation)
+def create_trainer(
+    files: TrainingFiles,
+    split: int,
+    setup: Setup,
+    read: Callable[[Path], Tensor] = map_tensor,
+) -> Trainer | FoldedTrainer:
+    """Create the trainer of one split, or of all folds, on a worker's device.
+
+    `read` loads a file's tensor when the file is on another machine.
+    """
+    read = cache(read)  # folds that read the same file share its tensor
+    chosen = files.select_split(split)
+    if not chosen.folds:
+        data = DeviceData(load_splits(chosen, read), setup.device)
+        return Trainer(data, setup.objective, perturbation=setup.perturbation)
+    folds = load_folds([load_splits(fold, read) for fold in chosen.folds], setup.device)
+    return FoldedTrainer(folds, setup.objective, perturbation=setup.perturbation)
 
 
 def describe_error(error: Exception) -> str:

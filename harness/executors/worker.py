@@ -8,7 +8,6 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from harness.data.torch_datasets import load_splits
 from harness.data.training_files import TrainingFiles
 from harness.executors.base import LEAVING, READY, Setup, TrialEnded
 from harness.executors.trial_runner import TrialRunner, create_trainer
@@ -31,9 +30,7 @@ def run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name:
                 _keep_freed_memory()
             else:
                 torch.cuda.set_device(setup.device)
-            runner = TrialRunner(
-                lambda split: create_trainer(load_splits(files.select_split(split)), setup), name
-            )
+            runner = TrialRunner(lambda split: create_trainer(files, split, setup), name)
         except Exception as error:  # the driver shows why a worker cannot start
             connection.send(f"{type(error).__name__}: {error}")
             return

@@ -4,7 +4,8 @@ mlp               the built-in network, and loading of any trained network
 activations       each activation: its torch module and its hand-written kernels
 tabular           the built-in module for tables
 calibrated        a classifier whose probabilities are scaled by a temperature
-    ensemble          several trained networks as one module
+fold_weights      the weights of one network for each fold, in one file
+ensemble          several trained networks as one module
 custom            a user's own torch.nn.Module in place of the MLP
 user_code         find, fingerprint and import the user's code
 target_transform  transforms of a regression's target, and the way back to its units

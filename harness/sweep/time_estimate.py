@@ -19,8 +19,8 @@ import torch
 from harness.analysis.formatting import format_count, format_duration
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
+from harness.engine.cpu_placement import build_group
 from harness.engine.device_data import DeviceData
-from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.executors.devices import count_available_cores
 from harness.search.samplers import sample_random_specs

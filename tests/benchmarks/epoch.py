@@ -21,8 +21,8 @@ from fixed_list import step_flops
 from torch.utils.data import DataLoader
 from usual_loop import UsualLoop, UsualTrial, describe_machine
 
+from harness.engine.cpu_placement import build_group
 from harness.engine.device_data import DeviceData
-from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 

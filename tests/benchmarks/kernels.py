@@ -28,9 +28,9 @@ from usual_loop import describe_machine
 from harness.data.prepare import prepare
 from harness.data.torch_datasets import load_splits
 from harness.engine import losses
+from harness.engine.cpu_placement import build_group
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import build_group
 from harness.engine.trial_state import TrialState
 from harness.trial import TrialSpec
 

@@ -25,7 +25,6 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from harness.config.schema import StudyConfig
 from harness.data.builtin import find_dataset
-from harness.data.torch_datasets import load_splits
 from harness.data.types import DataOptions
 from harness.engine.trainer import Trainer
 from harness.executors.base import Setup
@@ -82,7 +81,7 @@ class TrainedCurves:
             _write_subset(self._subset, self._data_dir)
         files = self._plan.prepare(self._subset.parent / "cache").training
         setup = Setup(self.config.study.objective, "cpu")
-        return create_trainer(load_splits(files.select_split(0)), setup)
+        return create_trainer(files, 0, setup)
 
     def get_curve(self, spec: TrialSpec) -> Curve:
         if spec not in self._known:

@@ -59,6 +59,7 @@ def test_a_step_stays_on_the_device_and_reads_no_value(monkeypatch: Any) -> None
             device=torch.device("cuda"),
             dtype=torch.float32,
             classes=10,
+            label_offsets=None,
             inputs=784,
             shape=(28, 28),
             mean=torch.zeros(784, **on_device),

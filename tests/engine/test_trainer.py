@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
+from harness.engine.cpu_placement import CpuPlacement
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
 from harness.engine.padding import Layout
-from harness.engine.placement import CpuPlacement, GpuPlacement, Placement
+from harness.engine.placement import GpuPlacement, Placement
 from harness.engine.trainer import Trainer
 from harness.engine.trial_state import TrialState, find_divergence, is_better, perturb
 from harness.models.mlp import load_model

@@ -10,9 +10,10 @@ import pytest
 
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
+from harness.engine.cpu_placement import CpuPlacement
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import CpuPlacement, unload_all
+from harness.engine.placement import unload_all
 from harness.engine.trainer import Trainer
 from harness.engine.trial_state import TrialState
 from harness.executors.base import LEAVING, EpochEnded, Event, TrialEnded, TrialLost

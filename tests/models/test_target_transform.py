@@ -14,9 +14,10 @@ from sklearn.preprocessing import QuantileTransformer
 
 from harness.checks.check_settings import _find_shape_mismatch
 from harness.data.torch_datasets import Split
+from harness.engine.cpu_placement import CpuPlacement
 from harness.engine.device_data import DeviceData
 from harness.engine.fused_group import FusedGroup
-from harness.engine.placement import CpuPlacement, GpuPlacement, Placement
+from harness.engine.placement import GpuPlacement, Placement
 from harness.engine.trainer import Trainer
 from harness.models import target_transform
 from harness.models.mlp import load_model
