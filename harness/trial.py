@@ -254,6 +254,8 @@ DESCRIBED = ("model", "hidden", "batch_norm", "augment", "optimizer", "learning_
 """The fields in each description."""
 LIST_FIELDS = ("hidden", "augment")
 """Fields that are lists in JSON and TOML, tuples in a TrialSpec."""
+WHOLE = -1
+"""The number of the split that trains on all training and validation examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +276,7 @@ class Trial:
     """The name of its [[trial]] table, with its seed if the study has several; else empty."""
     split: int = 0
     """The split that it is trained on: 0 for the study's own, 1 for the first that is drawn again,
-    for a confirmation run."""
+    for a confirmation run; WHOLE for the final model of a study with folds."""
 
     @property
     def label(self) -> str:

@@ -53,8 +53,10 @@ class Study:
         first: the [[first]] tables: settings that a search tries first.
         confirm: how the best settings are trained again: the keys of [confirm].
         ensemble: the keys of [ensemble], such as `{"size": 16}`; by default none is made.
+        final: the keys of [final], for a study with `folds`.
         keys: the keys of [study], such as `trials`, `timeout` and `sampler`, and of [data], such as
-            `target`, `task` ("regression" predicts a number), `validation`, `test` and `group`.
+            `target`, `task` ("regression" predicts a number), `validation`, `folds`, `test` and
+            `group`.
 
     Raises:
         ConfigError: an argument is wrong.
@@ -82,6 +84,7 @@ class Study:
         first: Sequence[Mapping[str, Any]] = (),
         confirm: Mapping[str, Any] | None = None,
         ensemble: Mapping[str, Any] | None = None,
+        final: Mapping[str, Any] | None = None,
         **keys: Unpack[StudyKeys],
     ) -> None:
         self.name = name
@@ -112,6 +115,7 @@ class Study:
             "space": _check_table("space", space),
             "confirm": _check_table("confirm", confirm),
             "ensemble": _check_table("ensemble", ensemble),
+            "final": _check_table("final", final),
             "trial": [_check_table("settings", each) for each in settings],
             "first": [_check_table("first", each) for each in first],
         }
@@ -240,6 +244,7 @@ def _sort_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
                 "first",
                 "confirm",
                 "ensemble",
+                "final",
             )
             raise ConfigError(f"Study: unknown argument '{key}'{did_you_mean(key, known)}")
         tables[index][key] = format_seconds(value) if key in DURATIONS else value

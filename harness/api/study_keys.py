@@ -37,6 +37,7 @@ class StudyKeys(TypedDict, total=False):
     missing: list[str]
     max_categories: int
     validation: float
+    folds: int
     test: float
     own_test: bool
     own_validation: bool

@@ -107,6 +107,10 @@ def parse_data_overrides(data: str, overrides: Sequence[str]) -> dict[str, Any]:
                 f"--set {override}: new-study takes keys of [data] only, and not the name; "
                 "set other keys in the study file"
             )
+        if key == "folds":
+            raise ConfigError(
+                f"--set {override}: set it in the study file, in place of validation and [ensemble]"
+            )
         if key in ("target", "ignore", "task"):
             raise ConfigError(f"--set {override}: use the option --{key} instead")
     try:

@@ -15,7 +15,13 @@ from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.config.study_files import find_study
-from harness.config.study_tables import ConfirmTable, DataTable, EnsembleTable, StudyTable
+from harness.config.study_tables import (
+    ConfirmTable,
+    DataTable,
+    EnsembleTable,
+    FinalTable,
+    StudyTable,
+)
 from harness.config.task_settings import find_class_conflicts, find_regression_conflicts
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
@@ -148,9 +154,12 @@ def _resolve(file: _StudyFile) -> StudyConfig:
             raise ValueError("sampler: a list needs [[trial]] tables, and there are none")
     with file.checking("data"):
         data = parse_table(DataTable, tables["data"])
+    is_listed = study.sampler in GRID_OR_LIST
     with file.checking("confirm"):
         confirm = parse_table(ConfirmTable, tables["confirm"])
-        if tables["confirm"] and study.sampler in GRID_OR_LIST:
+        if data.folds and confirm.resample and not is_listed:
+            raise ValueError("resample: excludes [data] folds; leave out one of them")
+        if tables["confirm"] and is_listed:
             raise ValueError(
                 f"{next(iter(tables['confirm']))}: confirms the winner of a search, and this is a "
                 f"{study.sampler}; repeat it over seeds with [study] seeds"
@@ -161,6 +170,12 @@ def _resolve(file: _StudyFile) -> StudyConfig:
             raise ValueError(
                 "size: an ensemble cannot be chosen by val/quantile_loss; leave it out"
             )
+        if ensemble.size and data.folds:
+            raise ValueError("size: an ensemble cannot be chosen with [data] folds; leave it out")
+    with file.checking("final"):
+        final = parse_table(FinalTable, tables["final"])
+        if tables["final"] and not data.folds:
+            raise ValueError("model: needs [data] folds; add them, or leave out [final]")
     model = find_model(tables["train"], tables["space"], file.trials)
     with file.checking("train"):
         train = parse_train(tables["train"], model)
@@ -183,7 +198,7 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     first = _parse_first(file, study, space, train)
     texts = (file.source, file.text)
     return StudyConfig(
-        study, data, train, space, *texts, settings, confirm, first, ensemble=ensemble
+        study, data, train, space, *texts, settings, confirm, first, ensemble=ensemble, final=final
     )
 
 
@@ -232,6 +247,10 @@ def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> N
         study.setdefault("sampler", "list")
     if study.get("sampler") in GRID_OR_LIST:
         study.setdefault("pruner", "none")
+    elif tables["data"].get("folds"):
+        # All examples have validated already: a confirmation shows the variance of seeds alone.
+        tables["confirm"].setdefault("seeds", 0)
+        tables["confirm"].setdefault("resample", False)
 
 
 def _count_trials(study: StudyTable, points: int, is_fixed: bool) -> StudyTable:

@@ -9,11 +9,18 @@ from functools import cache
 from typing import Any
 
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
-from harness.config.study_tables import ConfirmTable, DataTable, EnsembleTable, StudyTable, Table
+from harness.config.study_tables import (
+    ConfirmTable,
+    DataTable,
+    EnsembleTable,
+    FinalTable,
+    StudyTable,
+    Table,
+)
 from harness.config.validation import LAYER_KEYS
 from harness.trial import TrialSpec
 
-TABLES = ("study", "data", "train", "space", "confirm", "ensemble")
+TABLES = ("study", "data", "train", "space", "confirm", "ensemble", "final")
 """The tables of a study file, apart from [[trial]]."""
 TRIAL_TABLE = "trial"
 """The name of the [[trial]] tables."""
@@ -51,6 +58,7 @@ class StudyConfig:
     code: Mapping[str, str] = field(default_factory=dict)
     """The source files of each custom model, see TrialSpec.code."""
     ensemble: EnsembleTable = field(default_factory=EnsembleTable)
+    final: FinalTable = field(default_factory=FinalTable)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -68,7 +76,8 @@ class StudyConfig:
     @property
     def redrawn_splits(self) -> int:
         """The number of new splits on which the best settings are trained again."""
-        redraws = self.has_confirmation and self.confirm.resample and not self.data.own_validation
+        is_drawn = not self.data.own_validation and not self.data.folds
+        redraws = self.has_confirmation and self.confirm.resample and is_drawn
         return self.confirm.seeds if redraws else 0
 
     def get_fixed_fields(self) -> dict[str, Any]:
@@ -141,8 +150,8 @@ class StudyConfig:
     def definition(self) -> dict[str, Any]:
         """What identifies the study, as plain values: a change of any needs another study name.
 
-        It is recorded with the study. How long the study runs is not in it, nor its confirmation
-        and its ensemble.
+        It is recorded with the study. How long the study runs is not in it, nor its confirmation,
+        its ensemble and its final model.
         """
         data = self.data.model_dump(exclude={"max_categories"})  # it permits, but changes nothing
         defaults = default_values()["data"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import math
 import re
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +19,8 @@ MAX_TRIALS = 1_000_000
 """A larger number is a typing error, and a list of so many trials fills the memory."""
 MAX_SEED = 2**32 - 1
 """The largest seed that NumPy and scikit-learn take."""
+MAX_FOLDS = 20
+"""Every trial is trained as often."""
 
 
 class Table(BaseModel):
@@ -123,7 +126,11 @@ class DataTable(Table):
     stratify: bool = False
     """For a regression: give each set the same share of low and high targets."""
     validation: float = Field(default=0.1, gt=0, lt=1)
-    """Fraction of the training data held out as the validation set."""
+    """Fraction of the training data held out as the validation set. Leave it out with `folds`."""
+    folds: int = Field(default=0, ge=0, le=MAX_FOLDS)
+    """Cross-validation with 2 to 20 folds: each trial is trained once for each fold, and its score
+    is over all folds' validation sets. 0 for one validation set. With `time`, each fold validates
+    on the rows after its training rows, and the first rows are only trained on."""
     test: float = Field(default=0.2, ge=0, lt=1)
     """Fraction of all data held out as the test set, if the dataset has no test set; 0 holds out
     none, where the model is tested elsewhere."""
@@ -153,6 +160,29 @@ class DataTable(Table):
             raise ValueError(f"must be [height, width], such as [28, 28], not {value}")
         return value
 
+    @field_validator("folds")
+    @classmethod
+    def _are_folds(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("1 is no cross-validation; use 2 or more, or 0 for one validation set")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_validation_of_folds(cls, values: Any) -> Any:
+        """Set `validation` to the share of one fold; a recorded table has it already."""
+        folds = values.get("folds") if isinstance(values, dict) else None
+        if type(folds) is not int or not 2 <= folds <= MAX_FOLDS:
+            return values
+        parts = folds + 1 if values.get("time") else folds
+        share = values.get("validation", 1 / parts)
+        if not isinstance(share, int | float) or not math.isclose(share, 1 / parts, abs_tol=1e-6):
+            raise ValueError(
+                f"validation: {share}, but {folds} folds validate on 1/{parts} each; leave out one "
+                "of them"
+            )
+        return {**values, "validation": 1 / parts}
+
     @model_validator(mode="after")
     def _has_one_rule(self) -> DataTable:
         if self.group and self.time:
@@ -163,6 +193,8 @@ class DataTable(Table):
             raise ValueError("stratify: classes always have equal shares; leave it out")
         if self.own_validation and (self.group or self.time):
             raise ValueError("own_validation: excludes group and time; leave out one of them")
+        if self.own_validation and self.folds:
+            raise ValueError("own_validation: excludes folds; leave out one of them")
         return self
 
     @field_validator("encoding")
@@ -203,11 +235,13 @@ class ConfirmTable(Table):
     top: int = Field(default=3, ge=1, le=100)
     """Number of settings, the best first."""
     seeds: int = Field(default=3, ge=0, le=100)
-    """Number of seeds that the search did not use; 0 for no confirmation runs."""
+    """Number of seeds that the search did not use; 0 for no confirmation runs, which is the default
+    with [data] folds."""
     resample: bool = True
     """Whether each of these seeds also gets a new split of the training and validation examples, so
     that the score is corrected for selection. New validation sets do not overlap, so there
-    are at most as many as the training set has room for. Not done with `own_validation`."""
+    are at most as many as the training set has room for. Not done with `own_validation` and
+    `folds`."""
     margin: float = Field(default=0.5, gt=0, le=100)
     """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
     a regression percent of the RMSE. By another objective: hundredths of AUC, F1, balanced accuracy
@@ -234,6 +268,14 @@ class EnsembleTable(Table):
     default 16 in a study file with [ensemble], 0 without."""
     candidates: int = Field(default=50, ge=2, le=1000)
     """The number of best trials that may become members. Their weights are kept on disk."""
+
+
+class FinalTable(Table):
+    """[final]: the model of a study with [data] folds; may change when a study is continued."""
+
+    model: Literal["retrained", "folds"] = "retrained"
+    """`retrained`: one network, trained again on all training and validation examples, for as many
+    epochs as the best epoch of the folds' mean. `folds`: the mean of the folds' networks."""
 
 
 def parse_duration(duration: str) -> float:

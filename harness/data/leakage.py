@@ -6,9 +6,10 @@ and hashes leave this module: no input and no label. Its classes are counted aft
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -152,6 +153,7 @@ def count_test_copies(training: GroupedExamples, test: GroupedExamples) -> TestC
 def measure_data_quality(
     examples: GroupedExamples,
     rows: Mapping[str, Array],
+    folds: Sequence[tuple[Array, Array]],
     test: TestCopies,
     digests: Mapping[str, str],
     classes: int,
@@ -162,16 +164,21 @@ def measure_data_quality(
     Args:
         examples: Those of the training and the validation set.
         rows: The row numbers of `train` and `validation`.
+        folds: The row numbers of the training and the validation set, one pair for each fold.
         test: What was counted of the test set, for each of `examples`.
         digests: By SPLITS, those of `hash_examples`.
         classes: The number of classes, 0 for a regression.
         dropped: The number of training examples that were dropped.
     """
     splits = {name: examples[which] for name, which in rows.items()}
+    shared = [_count_shared(examples[train], examples[held_out]) for train, held_out in folds]
+    trained = functools.reduce(np.union1d, [train for train, _ in folds])
     duplicates = {
-        "train_test": _count_in_test(examples, rows["train"], test),
+        "train_test": _count_in_test(examples, trained, test),
         "validation_test": _count_in_test(examples, rows["validation"], test),
-        "train_validation": _count_shared(splits["train"], splits["validation"]),
+        "train_validation": Duplicates(
+            sum(each.examples for each in shared), sum(each.conflicting for each in shared)
+        ),
     }
     contents = {
         name: SplitContents(

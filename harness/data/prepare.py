@@ -18,7 +18,6 @@ counted when the test set is sealed, and of its labels nothing else is kept but 
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,9 +33,9 @@ from harness.data.cache import (
     user_cache,
 )
 from harness.data.decoded_files import META, get_test_set, write_decoded
-from harness.data.leakage import (
-    DataQuality,
-)
+from harness.data.folds import add_folds, draw_folds
+from harness.data.further_splits import SplitWriter
+from harness.data.leakage import DataQuality
 from harness.data.redrawn_splits import add_redrawn_splits, count_disjoint_splits
 from harness.data.seal import TestFiles, choose_sealed_folder, write_sealed
 from harness.data.split import (
@@ -53,13 +52,14 @@ from harness.data.split_files import (
     read_test_copies,
     write_split,
 )
+from harness.data.split_hash import hash_split
 from harness.data.split_notes import (
     describe_constant,
     describe_small_validation,
     describe_validation,
 )
 from harness.data.split_rule import SplitRule
-from harness.data.table_features import is_plain, read_layout
+from harness.data.table_features import read_layout
 from harness.data.target_leaks import describe_target_leaks
 from harness.data.training_files import TrainingFiles, select_features
 from harness.data.types import (
@@ -75,8 +75,6 @@ from harness.scoring.table_transform import TableTransform
 
 FORMAT = 10
 """Version of these files: increase it when their layout or meaning changes."""
-EARLIER_VALUES = ("integers 0 to 65535", "transparent on white")
-"""`DatasetArrays.values` that version 0.1.0 converted to the same bits: the split's hash stays."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,8 @@ class PreparedDataset:
     split_hash: str
     """SHA-256 of the data's digest and the row numbers of all splits."""
     sizes: dict[str, int]
-    """Number of examples in `train`, `validation` and `test`."""
+    """Number of examples in `train`, `validation` and `test`. With folds, `train` is that of the
+    first fold, and `validation` that of all folds together."""
     own_test: bool
     """Whether the test set came with the dataset, and was not held out here."""
     training: TrainingFiles
@@ -118,6 +117,7 @@ def prepare(
     normalize: Normalize,
     own_test: bool = True,
     own_validation: bool = False,
+    folds: int = 0,
     classes: Sequence[str] = (),
     drop_duplicates: bool = False,
     stratify: bool = False,
@@ -140,6 +140,7 @@ def prepare(
         own_test: Whether to use the test set that the dataset comes with.
         own_validation: Whether to use the validation set that it comes with, instead of
             `validation`; else that is a part of the training set.
+        folds: Number of folds of a cross-validation, instead of `validation`; 0 for one split.
         classes: The classes to use; all if empty.
         drop_duplicates: Whether to remove training examples that also occur in the validation or
             test set.
@@ -196,15 +197,21 @@ def prepare(
         *(["unique"] if drop_duplicates else []),
         *(["stratify"] if stratify else []),
         *([scaling] if scaling else []),
+        *([f"{folds} folds"] if folds else []),
     )
     split_folder = folder / f"split-{split_key}"
 
-    def choose_rows(labels: Array) -> tuple[Array, Array]:
+    key = (
+        f"{name}: [data] folds = {folds}" if folds else f"{name}: [data] validation = {validation}"
+    )
+
+    def choose_rows(labels: Array) -> list[tuple[Array, Array]]:
         if own_validation:
             rows = map_array(folder / "training" / "validation.npy")
-            return take_validation(labels, rows, meta["classes"], name)
-        key = f"{name}: [data] validation = {validation}"
-        return split_rows(labels, validation, split_seed, key, rule)
+            return [take_validation(labels, rows, meta["classes"], name)]
+        if folds:
+            return draw_folds(labels, folds, split_seed, rule, meta["classes"], key)
+        return [split_rows(labels, validation, split_seed, key, rule)]
 
     training_folder = folder / "training"
     rule = SplitRule.read(training_folder, stratify)
@@ -244,21 +251,17 @@ def prepare(
     table = read_layout(meta)
     if table is not None:
         training = replace(training, dtype="float32", **select_features(training, split_folder))
-    redrawn = min(redrawn, count_disjoint_splits(training, rule))
-    if redrawn:
-        training = add_redrawn_splits(
-            training, redrawn, split_seed, normalize, drop_duplicates, rule
-        )
-    identity = f"{source.digest} {split_meta['rows']} {meta['test_rows']}"
-    identity += "".join(f" {part}" for part in meta["values"] if part not in EARLIER_VALUES)
-    if table is not None and is_plain(table) and len(table.names) != training.shape[0]:
-        identity += " levels of the training set"  # earlier versions had those of all rows
-    digest = hashlib.sha256(identity.encode())
+    writer = SplitWriter(training, normalize, drop_duplicates)
+    if folds:
+        training = add_folds(writer, folds, split_seed, rule, key)
+    elif redrawn:
+        count = min(redrawn, count_disjoint_splits(training, rule))
+        training = add_redrawn_splits(writer, count, split_seed, rule)
     return PreparedDataset(
         name=name,
         location=source.location,
         digest=source.digest,
-        split_hash=digest.hexdigest(),
+        split_hash=hash_split(source.digest, meta, split_meta["rows"], table, training),
         sizes={split: contents.examples for split, contents in data_quality.parts.items()},
         own_test=own_test,
         training=training,

@@ -36,18 +36,22 @@ def write_split(
     meta: Mapping[str, Any],
     training: Path,
     test: TestCopies,
-    choose_rows: Callable[[Array], tuple[Array, Array]],
+    choose_rows: Callable[[Array], Sequence[tuple[Array, Array]]],
     drop_duplicates: bool,
     scaling: ScalingKind | None = None,
 ) -> None:
     """Write the row numbers of the training and the validation set, and what is counted of them.
+
+    Of several folds, the rows and statistics are those of the first. The validation set that is
+    counted is that of all folds together.
 
     Args:
         folder: The folder of the split.
         meta: The decoded data's meta.json.
         training: The folder of the decoded training set.
         test: What was counted of the test set when it was sealed.
-        choose_rows: labels -> the row numbers of the training and of the validation set.
+        choose_rows: labels -> the row numbers of the training and of the validation set, one pair
+            for each fold.
         drop_duplicates: See `prepare`.
         scaling: Of the features of a table's numbers.
 
@@ -55,19 +59,24 @@ def write_split(
     """
     inputs, examples = map_array(training / "inputs.npy"), read_groups(training)
     table = read_layout(meta)
-    train, validation = choose_rows(examples.labels)
-    count = len(train)
-    if drop_duplicates:
-        train = drop_copies(train, examples, examples[validation], test.copies > 0, meta["classes"])
+    folds, dropped = [], np.arange(0)
+    for train, validation in choose_rows(examples.labels):
+        kept = train
+        if drop_duplicates:
+            others = examples[validation]
+            kept = drop_copies(train, examples, others, test.copies > 0, meta["classes"])
+        dropped = np.union1d(dropped, np.setdiff1d(train, kept))
+        folds.append((kept, validation))
+    train, validation = folds[0]
     np.save(folder / "train.npy", train)
     np.save(folder / "validation.npy", validation)
     labels = examples.labels
-    rows = {"train": train, "validation": validation}
+    rows = {"train": train, "validation": np.concatenate([each for _, each in folds])}
     digests = {
         part: hash_examples(identify_inputs(inputs[chosen], table), labels[chosen])
         for part, chosen in rows.items()
     } | {"test": meta["test_digest"]}
-    dropped, indicators = count - len(train), meta["indicators"]
+    indicators = meta["indicators"]
     leaks: list[tuple[str, float]] = []
     if table is not None:
         inputs, transform = write_features(folder, inputs, table, train, scaling)
@@ -76,10 +85,10 @@ def write_split(
     if not meta["by_feature"]:
         indicators = None
     split_meta = describe_rows(indicators, inputs[train], labels[train]) | {
-        "rows": hash_rows(train, validation),
+        "rows": hash_rows(*(each for fold in folds for each in fold)),
         "leaks": leaks,
         "fairness": measure_data_quality(
-            examples, rows, test, digests, len(meta["classes"]), dropped
+            examples, rows, folds, test, digests, len(meta["classes"]), len(dropped)
         ).to_dict(),
     }
     (folder / "meta.json").write_text(json.dumps(split_meta))

@@ -1,8 +1,8 @@
-"""Notes on a split, for people: its validation set, its size, and features without an effect."""
+"""Notes on a split, for people: its sizes, its validation set, and features without an effect."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.data.column_types import join_names
 from harness.results import Task
@@ -14,6 +14,14 @@ ADVICE = "docs/questions.md"
 """The page that says how many examples are enough."""
 EXAMPLE_ACCURACY = 0.9
 """The accuracy whose interval the note shows."""
+
+
+def describe_sizes(sizes: Mapping[str, int], folds: int) -> str:
+    """`1,149 train, 288 validation, 360 test`; `1,437 validation in 5 folds` with folds."""
+    texts = {part: f"{size:,} {part}" for part, size in sizes.items()}
+    if folds:
+        texts["validation"] += f" in {folds} folds"
+    return ", ".join(texts.values())
 
 
 def describe_validation(name: str, own_validation: bool) -> str:

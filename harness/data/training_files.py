@@ -12,6 +12,7 @@ from harness.data.cache import map_array
 from harness.data.table_features import TRANSFORM_FILE, read_transform
 from harness.data.types import Array
 from harness.results import Task
+from harness.trial import WHOLE
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,21 @@ class TrainingFiles:
     """The parameters of the transform that made a table's features."""
     redrawn: tuple[TrainingFiles, ...] = ()
     """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
+    folds: tuple[TrainingFiles, ...] = ()
+    """The folds of a cross-validation, these files first; see harness.data.folds."""
+    whole: TrainingFiles | None = None
+    """All training and validation examples as the training set, for the final model of a study with
+    folds. Its validation set, that of the first fold, is a part of them."""
 
     folds: tuple[TrainingFiles, ...] = ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that training reads."""
-        rows = [path for each in (self, *self.redrawn) for path in each.row_paths]
-        inputs = dict.fromkeys(each.inputs for each in (self, *self.redrawn))
+        whole = () if self.whole is None else (self.whole,)
+        splits = (self, *self.redrawn, *self.folds, *whole)
+        rows = dict.fromkeys(path for each in splits for path in each.row_paths)
+        inputs = dict.fromkeys(each.inputs for each in splits)
         return *inputs, self.labels, *rows
 
     @property
@@ -60,13 +68,19 @@ class TrainingFiles:
         return self.train_rows, self.validation_rows
 
     def select_split(self, number: int) -> TrainingFiles:
-        """Return the files of a split: 0 for the study's own, 1 for the first in `redrawn`."""
+        """Return the files of a split: 0 for the study's own, 1 for the first in `redrawn`, WHOLE
+        for `whole`."""
+        if number == WHOLE:
+            if self.whole is None:
+                raise ValueError("without folds, no split has all examples")
+            return self.whole
         return self.redrawn[number - 1] if number else self
 
     def validation_labels(self) -> bytes:
-        """Return the labels of the validation set in its order: uint8 classes, or float32 targets
-        of a regression."""
-        labels: Array = map_array(self.labels)[map_array(self.validation_rows)]
+        """Return the labels of the validation set in its order, those of all folds one after the
+        other: uint8 classes, or float32 targets of a regression."""
+        rows = [map_array(each.validation_rows) for each in self.folds or (self,)]
+        labels: Array = map_array(self.labels)[np.concatenate(rows)]
         return labels.astype(np.float32 if self.task == "regression" else np.uint8).tobytes()
 
 

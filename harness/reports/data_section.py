@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.data_quality import describe_overlap, read_data_quality
+from harness.analysis.data_quality import count_folds, describe_overlap, name_set, read_data_quality
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.data.leakage import PAIRS, DataQuality, SplitContents
@@ -48,9 +48,8 @@ def _build_folds(summary: Summary, quality: DataQuality) -> list[Fold]:
         folds.append(
             Fold(title="Examples of each class", template="table", values=values, plots=plots)
         )
-    names = {"test": summary.study.test_name}
     hashes = [["set", "SHA-256 of inputs and labels"]]
-    hashes += [[names.get(name, name), part.digest] for name, part in quality.parts.items()]
+    hashes += [[name_set(summary.study, name), part.digest] for name, part in quality.parts.items()]
     values = {"paragraphs": [], "table": hashes}
     return [*folds, Fold(title="Hashes", template="table", values=values)]
 
@@ -71,11 +70,12 @@ def describe_duplicates(study: StudyRun, quality: DataQuality) -> list[str]:
     elif in_test or quality.duplicates["train_validation"].examples:
         across.append("Set [data] drop_duplicates = true to drop them from the training set.")
     copies = quality.duplicates["train"]
-    within = f"{copies.examples:,} training examples are copies of another training example"
+    where = " in fold 1" if count_folds(study) else ""
+    within = f"{copies.examples:,} training examples{where} are copies of another training example"
     if copies.conflicting:
         labels = "labels" if study.classes else "targets"
         within += f" ({copies.conflicting:,} of them have copies with different {labels})"
-    within = f"{within}." if copies.examples else "No two training examples are equal."
+    within = f"{within}." if copies.examples else f"No two training examples{where} are equal."
     return [" ".join(across), within]
 
 
@@ -83,13 +83,12 @@ def build_data_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
     """Return a row per set: its size, its rarest and its most common class."""
     classes = ["rarest class", "most common class"] if study.classes else []
     head = ["set", "examples", *classes]
-    names = {"test": study.test_name}
     rows = []
     for name, part in quality.parts.items():
         ends = [min(part.by_class), max(part.by_class)] if part.by_class else []
         rows.append(
             [
-                names.get(name, name),
+                name_set(study, name),
                 f"{part.examples:,}",
                 *(
                     [_format_class(study.classes, part, n) for n in ends]
@@ -109,12 +108,12 @@ def build_class_table(study: StudyRun, quality: DataQuality) -> list[list[str]]:
     counted = {name: part.by_class for name, part in quality.parts.items() if part.by_class}
     if not counted or any(len(counts) != len(study.classes) for counts in counted.values()):
         return []
-    names, columns = {"test": study.test_name}, list(counted.values())
+    columns = list(counted.values())
     rows = [
         [name, *(f"{counts[index]:,}" for counts in columns)]
         for index, name in sorted(enumerate(study.classes), key=lambda item: columns[0][item[0]])
     ]
-    return [["class", *(names.get(name, name) for name in counted)], *rows]
+    return [["class", *(name_set(study, name) for name in counted)], *rows]
 
 
 def _format_class(classes: Sequence[str], part: SplitContents, count: int) -> str:

@@ -21,19 +21,21 @@ MIN_ENSEMBLE_EXAMPLES = 4
 
 def check_data(config: StudyConfig, prepared: PreparedDataset) -> None:
     """Raise ConfigError for settings that this data does not allow."""
-    _check_batch_size(config, prepared.sizes["train"])
+    _check_batch_size(config, prepared.training)
     _check_ensemble(config, prepared)
     _check_auc(config, prepared.training)
     _check_augmentation(config, prepared.training.shape)
     _check_target_transform(config, prepared.training)
 
 
-def _check_batch_size(config: StudyConfig, examples: int) -> None:
+def _check_batch_size(config: StudyConfig, files: TrainingFiles) -> None:
     largest = config.find_largest("batch_size")
+    examples = min(len(map_array(each.train_rows)) for each in files.folds or (files,))
     if largest > examples:
+        where = " in the smallest fold" if files.folds else ""
         raise ConfigError(
             f"{config.source}: batch_size {largest} is more than the {examples:,} "
-            f"training examples of '{config.data.name}'; choose a smaller one"
+            f"training examples of '{config.data.name}'{where}; choose a smaller one"
         )
 
 
@@ -90,8 +92,13 @@ def _check_target_transform(config: StudyConfig, files: TrainingFiles) -> None:
 
 def _list_labels(files: TrainingFiles, part: str) -> Iterator[tuple[str, Array]]:
     """Yield the name and the labels of a set, `training` or `validation`, in the study's split and
-    in those of its confirmation runs."""
+    in those of its confirmation runs. The score of folds is over all their validation sets."""
     labels = map_array(files.labels)
+    if files.folds and files.whole is not None:
+        held_out = np.concatenate([map_array(each.validation_rows) for each in files.folds])
+        chosen = map_array(files.whole.train_rows) if part == "training" else held_out
+        yield f"{part} set of all folds", labels[chosen]
+        return
     for each in (files, *files.redrawn):
         rows = each.train_rows if part == "training" else each.validation_rows
         where = f"{part} set" if each is files else f"{part} set of a confirmation run"

@@ -13,6 +13,7 @@ from harness.analysis.formatting import format_count
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE
 from harness.data.builtin import get_download_size
 from harness.data.prepare import PreparedDataset
+from harness.data.split_notes import describe_sizes
 from harness.errors import ConfigError, DataError
 from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
@@ -83,7 +84,7 @@ def _count_confirmation_runs(plan: Plan, prepared: PreparedDataset) -> int:
 def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
     """Format the result of `dry_run` for people, wrapped to `width` columns."""
     data, sampler = resolved["data"], resolved["study"]["sampler"]
-    sizes = ", ".join(f"{size:,} {part}" for part, size in resolved["sizes"].items())
+    sizes = describe_sizes(resolved["sizes"], data.get("folds", 0))
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {format_count(resolved['trials'], 'trial')}",
         f"device   {resolved['device']}, {format_count(resolved['workers'], 'worker')}, "

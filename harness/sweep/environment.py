@@ -14,6 +14,7 @@ from pathlib import Path
 from harness import __version__
 from harness.analysis.data_quality import data_quality_to_facts
 from harness.data.prepare import PreparedDataset
+from harness.data.split_notes import describe_sizes
 from harness.inference.preprocessing import PixelStatistics
 from harness.test_set.log import get_user
 
@@ -35,7 +36,7 @@ def collect_environment(
     """
     training, pixels = prepared.training, PixelStatistics.of(prepared.training)
     versions = [f"harness {__version__}", *(f"{name} {version(name)}" for name in PACKAGES)]
-    sizes = ", ".join(f"{size:,} {part}" for part, size in prepared.sizes.items())
+    sizes = describe_sizes(prepared.sizes, len(training.folds))
     return {
         "device": device,
         "workers": str(workers),

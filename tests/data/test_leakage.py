@@ -99,7 +99,8 @@ def test_duplicates_are_counted_as_by_hand() -> None:
     rows = {"train": np.arange(7), "validation": np.arange(7, 10)}
     copies = count_test_copies(examples, test)
     digests = {"train": "a", "validation": "b", "test": "c"}
-    quality = measure_data_quality(examples, rows, copies, digests, 10, 3)
+    folds = [(rows["train"], rows["validation"])]
+    quality = measure_data_quality(examples, rows, folds, copies, digests, 10, 3)
     assert quality.duplicates == {
         "train_test": Duplicates(4, 3),  # training has the first image as 5 and as 6
         "validation_test": Duplicates(1, 0),

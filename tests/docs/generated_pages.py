@@ -43,8 +43,9 @@ key.
 `--set TABLE.KEY=VALUE` overrides a key for one command.
 
 A study that has started keeps its settings. Only `trials`, `seeds`, `timeout`, `stop_when`,
-`hung_after` and `calibrated` of `[study]`, and all of `[confirm]` and `[ensemble]`, may change. Any
-other change needs a new name, or `--fresh`, which keeps the old study under another name.
+`hung_after` and `calibrated` of `[study]`, and all of `[confirm]`, `[ensemble]` and `[final]`, may
+change. Any other change needs a new name, or `--fresh`, which keeps the old study under another
+name.
 
 """
 SPACE = """\
@@ -125,6 +126,7 @@ def build_study_file_page() -> str:
     parts.append(SPACE)
     parts.append(_format_model_table("confirm", study_tables.ConfirmTable))
     parts.append(_format_model_table("ensemble", study_tables.EnsembleTable))
+    parts.append(_format_model_table("final", study_tables.FinalTable))
     parts += [TRIAL, FIRST]
     return NOTE + "".join(parts)
 

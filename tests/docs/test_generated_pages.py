@@ -6,7 +6,13 @@ from dataclasses import fields
 
 import pytest
 
-from harness.config.study_tables import ConfirmTable, DataTable, EnsembleTable, StudyTable
+from harness.config.study_tables import (
+    ConfirmTable,
+    DataTable,
+    EnsembleTable,
+    FinalTable,
+    StudyTable,
+)
 from harness.trial import TrialSpec
 from tests.docs.generated_pages import DOCS, PAGES
 
@@ -19,7 +25,7 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 
 def test_every_key_has_a_type_and_a_meaning() -> None:
     page = (DOCS / "reference/study-file.md").read_text()
-    tables = (StudyTable, DataTable, ConfirmTable, EnsembleTable)
+    tables = (StudyTable, DataTable, ConfirmTable, EnsembleTable, FinalTable)
     keys = {key for table in tables for key in table.model_fields}
     keys |= {field.name for field in fields(TrialSpec)} - {"seed", "code"}
     rows = {

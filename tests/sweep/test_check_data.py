@@ -82,3 +82,23 @@ def test_an_ensemble_is_refused_for_a_validation_set_of_one_group(tmp_path: Path
     frame["patient"] = ["a"] * 40 + ["b"] * 20
     with pytest.raises(ConfigError, match=r"\[ensemble\]: needs validation examples of two groups"):
         prepare(tmp_path, frame, data='group = "patient"', more=ENSEMBLE)
+
+
+def test_folds_are_checked_together(tmp_path: Path) -> None:
+    """A score over all folds needs two classes in all; a batch must fit the smallest fold."""
+    path = tmp_path / "study.toml"
+    text = STUDY.replace("validation = {validation}", "folds = {folds}")
+
+    def prepare_folds(**values: object) -> PreparedDataset:
+        path.write_text(text.format(table=tmp_path / "rows.csv", **DEFAULTS | values))
+        return make_plan(path, RunOptions(home=tmp_path / "mlruns")).prepare()
+
+    make_frame([1, 1] + [0] * 58).to_csv(tmp_path / "rows.csv", index=False)
+    prepared = prepare_folds(folds=3, objective="auc")
+    assert prepared.sizes == {"train": 40, "validation": 60, "test": 0}
+    make_frame([0, 1] * 24).to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(
+        ConfigError, match=r"batch_size 8 is more than the 6 training .* in the smallest fold; cho"
+    ):
+        prepare_folds(folds=7, data='time = "at"')
+    assert prepare_folds(folds=5, data='time = "at"').sizes["validation"] == 40
