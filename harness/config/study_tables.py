@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from harness.data.types import MISSING_TEXTS, ColumnKind
 from harness.errors import did_you_mean
-from harness.results import Objective, Task
+from harness.results import MAX_FOLDS, Objective, Task
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """A study's name is also that of files."""
@@ -19,7 +19,6 @@ MAX_TRIALS = 1_000_000
 """A larger number is a typing error, and a list of so many trials fills the memory."""
 MAX_SEED = 2**32 - 1
 """The largest seed that NumPy and scikit-learn take."""
-MAX_FOLDS = 20
 """Every trial is trained as often."""
 
 
@@ -271,7 +270,7 @@ class EnsembleTable(Table):
 
 
 class FinalTable(Table):
-    """[final]: the model of a study with [data] folds; may change when a study is continued."""
+    """[final]: the model of a study with [data] folds."""
 
     model: Literal["retrained", "folds"] = "retrained"
     """`retrained`: one network, trained again on all training and validation examples, for as many

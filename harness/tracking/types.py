@@ -231,6 +231,16 @@ class StudyRun:
         return self.facts.get(CONFIRM_FACT, UNCONFIRMED) != UNCONFIRMED
 
     @property
+    def folds(self) -> int:
+        """The number of folds of its cross-validation; 0 with one validation set."""
+        return int(self.definition.get("data", {}).get("folds", 0))
+
+    @property
+    def is_retrained(self) -> bool:
+        """Whether its model is trained again on all folds' examples; see `[final]`."""
+        return self.folds > 0 and self.definition["final"]["model"] == "retrained"
+
+    @property
     def ensemble_rule(self) -> str:
         """How its ensemble is chosen; empty for none."""
         rule = self.facts.get(ENSEMBLE_FACT, NO_ENSEMBLE)

@@ -211,16 +211,15 @@ class MlflowRawReader:
 
     def _read_points(self, runs: Sequence[Run]) -> dict[str, tuple[Point, ...]]:
         """Return by run id all points of the learning curves, and the last one of other metrics."""
-        curves = naming.curve_metrics(
-            EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))
-        )
+        of_epoch = EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))
+        curves = [*naming.curve_metrics(of_epoch), *naming.FOLD_METRICS]
         points_by_run = {
             run.info.run_id: [
                 _build_point(metric) for metric in run.data._metric_objs if metric.key not in curves
             ]
             for run in runs
         }
-        for run_id, metric in self._store.read_curves(runs, list(curves)):
+        for run_id, metric in self._store.read_curves(runs, curves):
             points_by_run[run_id].append(_build_point(metric))
         return {run_id: tuple(sorted(points)) for run_id, points in points_by_run.items()}
 
