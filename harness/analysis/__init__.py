@@ -9,6 +9,7 @@ Everything here reads records and trains nothing.
     summary               the data behind these facts, loaded from the tracking store
     confirmation          the champion, by confirmation runs on new splits
     corrected_score       what the champion's settings reach, corrected for selection
+    fold_score            the same for a study with folds
     contenders            the settings that compete with the champion's: differences, probabilities
     setting_differences   the same for the settings of a grid or list
     seed_variance         the settings of a grid or list, compared over their seeds

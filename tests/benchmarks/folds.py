@@ -31,7 +31,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 
 def measure_training(arguments: tuple[str, ...]) -> float:
-    """Run quickstart in a new folder; return the seconds from the first trained epoch to the last."""
+    """Run quickstart in a new folder; return the seconds of its training."""
     with tempfile.TemporaryDirectory() as folder:
         command = (sys.executable, "-m", "harness", "run-study", "quickstart", "--no-confirm")
         environment = os.environ | {"HARNESS_TIMINGS": "1"}
