@@ -274,6 +274,8 @@ class Trial:
     a trial of the study itself."""
     name: str = ""
     """The name of its [[trial]] table, with its seed if the study has several; else empty."""
+    costs: tuple[tuple[str, float], ...] = ()
+    """Names and values of further metrics `cost/...` of its run, known before it is trained."""
     split: int = 0
     """The split that it is trained on: 0 for the study's own, 1 for the first that is drawn again,
     for a confirmation run; WHOLE for the final model of a study with folds."""

@@ -16,6 +16,7 @@ from harness.analysis.formatting import (
     format_percent,
     score_to_dict,
 )
+from harness.analysis.search_facts import build_search_facts
 from harness.analysis.seed_variance import (
     describe_setting,
     find_setting,
@@ -30,7 +31,7 @@ from harness.analysis.test_set_facts import (
 )
 from harness.config.schema import find_varied_fields
 from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import FIRST_TRIALS_FACT, StudyRun
+from harness.tracking.types import StudyRun
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
@@ -59,7 +60,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
             ties and ties.to_dict(),
         ),
         _build_smaller(summary),
-        _build_first_trials(summary),
+        *build_search_facts(study, summary.champion),
         Fact(
             "runner_up",
             "runner-up",
@@ -119,11 +120,6 @@ def _build_champion_setting(summary: Summary) -> Fact:
     text = describe_setting(summary.study, summary.champion)
     short = f"trial {summary.champion.number}: {text}"
     return Fact("champion_settings", "settings", text, short)
-
-
-def _build_first_trials(summary: Summary) -> Fact:
-    text = summary.study.facts.get(FIRST_TRIALS_FACT, "")
-    return Fact("first_trials", "warm start", text, text, text or None)
 
 
 def _build_validation(summary: Summary) -> Fact:

@@ -17,6 +17,8 @@ from harness.trial import TrialSpec
 
 MAX_LINES = 12
 """Settings that a terminal lists."""
+OUTSIDE = " (outside the limits)"
+"""The end of a setting's label."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ class Setting:
     """The test scores; None if the test set was not read for all of the trials."""
     ended_trials: int
     """Number of its trials that ended, complete or not."""
+    is_outside: bool = False
+    """Whether it is outside [limits], so that it cannot win."""
+
+    @property
+    def label(self) -> str:
+        """Its name, and whether it is outside the limits."""
+        return f"{self.name}{OUTSIDE}" if self.is_outside else self.name
 
     def describe(self, test_name: str = "test") -> str:
         """`validation 0.9219 ± 0.0172, test 0.9153 ± 0.0137 (n = 2)`."""
@@ -66,11 +75,15 @@ class Setting:
 
 
 def rank_settings(study: StudyRun) -> list[Setting]:
-    """Return the settings of a grid or list with a complete trial, best mean objective first."""
+    """Return the settings of a grid or list with a complete trial, best mean objective first.
+
+    Settings outside [limits], which cannot win, are last.
+    """
     sign = get_sort_sign(study.objective)
 
-    def sort_key(setting: Setting) -> float:
-        return sign * statistics.fmean(_read_objectives(setting.runs, study.objective))
+    def sort_key(setting: Setting) -> tuple[bool, float]:
+        mean = statistics.fmean(_read_objectives(setting.runs, study.objective))
+        return setting.is_outside, sign * mean
 
     settings = [
         _build_setting(study, name, runs)
@@ -95,8 +108,8 @@ def format_settings(study: StudyRun) -> list[str]:
     """Return a terminal's lines on the settings of a grid or list; none for a search."""
     settings = rank_settings(study)
     top = settings[:MAX_LINES]
-    width = max((len(setting.name) for setting in top), default=0)
-    lines = [f"{setting.name:<{width}}  {setting.describe(study.test_name)}" for setting in top]
+    width = max((len(setting.label) for setting in top), default=0)
+    lines = [f"{setting.label:<{width}}  {setting.describe(study.test_name)}" for setting in top]
     if len(settings) > len(top):
         lines.append(f"and {len(settings) - len(top)} more in the report")
     lines += [
@@ -152,9 +165,9 @@ def _build_setting(study: StudyRun, name: str, runs: Sequence[RunRecord]) -> Set
     readings = [study.find_reading(run) for run in ordered]
     test_scores = tuple(reading.score for reading in readings if reading is not None)
     test = SeedScores(test_scores, score) if len(test_scores) == len(ordered) else None
-    return Setting(
-        name, ordered, SeedScores(_read_objectives(ordered, score.metric), score), test, len(runs)
-    )
+    validation = SeedScores(_read_objectives(ordered, score.metric), score)
+    is_outside = not all(map(study.is_within_limits, ordered))
+    return Setting(name, ordered, validation, test, len(runs), is_outside)
 
 
 def _read_objectives(runs: Sequence[RunRecord], objective: Objective) -> tuple[float, ...]:

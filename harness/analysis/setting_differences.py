@@ -27,7 +27,8 @@ def compare_recorded_settings(tracker: Tracker, study: StudyRun) -> Contenders |
     All seeds share one validation set. The choice of the best epochs is not corrected: it favours
     every setting alike, if their curves are equally noisy and have as many epochs.
     """
-    settings = rank_settings(study) if study.is_grid_or_list else []
+    ranked = rank_settings(study) if study.is_grid_or_list else []
+    settings = [setting for setting in ranked if not setting.is_outside]
     files = tracker.read_files(
         [run.run_id for setting in settings for run in setting.runs], PREDICTIONS_FILE
     )

@@ -36,12 +36,13 @@ def compute_rank_metrics(study: StudyRun, champion: RunRecord) -> dict[str, dict
 
 
 def _order_trials(study: StudyRun) -> Iterator[RunRecord]:
-    """Yield the complete trials, those of the best settings first; some twice."""
+    """Yield the complete trials within [limits], the best settings first; some twice."""
     ranked = study.rank_trials()
     if study.is_grid_or_list:
         places = {run.uid: place for place, run in enumerate(ranked)}
         for each in rank_settings(study):
-            yield from sorted(each.runs, key=lambda run: places[run.uid])
+            if not each.is_outside:
+                yield from sorted(each.runs, key=lambda run: places[run.uid])
     else:
         yield from (setting.trial for setting in rank_confirmed_settings(study))
     yield from ranked

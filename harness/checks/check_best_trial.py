@@ -48,7 +48,7 @@ def build_study_run(snapshot: Snapshot) -> StudyRun:
             continue
         run = snapshot.runs.get(trial.number)
         known = run.metrics if run else {}
-        metrics = {name: known[name] for name in known if name.startswith("best/")}
+        metrics = {name: known[name] for name in known if name.startswith(("best/", "cost/"))}
         value = journal.get_value(trial)
         if value is not None:
             metrics[f"best/{objective.replace('/', '_')}"] = value

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.config.limits import LimitsTable
 from harness.config.schema import TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.config.study_tables import DataTable, StudyTable
@@ -79,6 +80,7 @@ class Journal:
                 for name, each in definition.get(TRIAL_TABLE, {}).items()
             },
             code=definition.get("code", {}),
+            limits=LimitsTable(**definition.get("limits", {})),
         )
 
     def trial_uid(self, number: int) -> str:

@@ -131,7 +131,7 @@ def _list_settings(summary: Summary, width: int) -> Table:
         cells = [*cells, str(len(setting.runs))][: 1 if is_narrow else None]
         is_champion = any(run.uid == summary.champion.uid for run in setting.runs)
         style = CHAMPION_STYLE if is_champion else ""
-        table.add_row(*cells, Text(setting.name), style=style)
+        table.add_row(*cells, Text(setting.label), style=style)
     if len(settings) > SHOWN_SETTINGS:
         more = f"and {len(settings) - SHOWN_SETTINGS} more in the report"
         table.add_row(*[""] * (len(table.columns) - 1), more)

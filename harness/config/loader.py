@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.config.limits import LimitsTable
 from harness.config.objective_conflicts import find_objective_conflicts
 from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
@@ -176,6 +177,8 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         final = parse_table(FinalTable, tables["final"])
         if tables["final"] and not data.folds:
             raise ValueError("model: needs [data] folds; add them, or leave out [final]")
+    with file.checking("limits"):
+        limits = parse_table(LimitsTable, tables["limits"])
     model = find_model(tables["train"], tables["space"], file.trials)
     with file.checking("train"):
         train = parse_train(tables["train"], model)
@@ -197,9 +200,8 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         study = _count_trials(study, len(grid or settings), has_trials)
     first = _parse_first(file, study, space, train)
     texts = (file.source, file.text)
-    return StudyConfig(
-        study, data, train, space, *texts, settings, confirm, first, ensemble=ensemble, final=final
-    )
+    checked = (study, data, train, space, *texts, settings, confirm, first)
+    return StudyConfig(*checked, ensemble=ensemble, final=final, limits=limits)
 
 
 def _parse_first(

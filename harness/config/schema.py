@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from harness.config.limits import COSTS, Cost, LimitsTable
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
 from harness.config.study_tables import (
     ConfirmTable,
@@ -20,7 +21,7 @@ from harness.config.study_tables import (
 from harness.config.validation import LAYER_KEYS
 from harness.trial import TrialSpec
 
-TABLES = ("study", "data", "train", "space", "confirm", "ensemble", "final")
+TABLES = ("study", "data", "train", "space", "limits", "confirm", "ensemble", "final")
 """The tables of a study file, apart from [[trial]]."""
 TRIAL_TABLE = "trial"
 """The name of the [[trial]] tables."""
@@ -59,6 +60,7 @@ class StudyConfig:
     """The source files of each custom model, see TrialSpec.code."""
     ensemble: EnsembleTable = field(default_factory=EnsembleTable)
     final: FinalTable = field(default_factory=FinalTable)
+    limits: LimitsTable = field(default_factory=LimitsTable)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -67,6 +69,11 @@ class StudyConfig:
         tables = [self.train, *self.settings.values()]
         names = [*(table.get("model", "") for table in tables), *getattr(sampled, "values", ())]
         return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """What is measured of each setting before it is trained."""
+        return tuple(name for name in COSTS if name in self.limits.to_dict())
 
     @property
     def has_confirmation(self) -> bool:
@@ -171,6 +178,8 @@ class StudyConfig:
             tables[TRIAL_TABLE] = dict(self.settings)
         if self.first:
             tables[FIRST_TABLE] = {str(n): fields for n, fields in enumerate(self.first, 1)}
+        if limits := self.limits.to_dict():
+            tables["limits"] = limits
         if self.code:
             tables["code"] = dict(self.code)
         plain: dict[str, Any] = json.loads(json.dumps(tables))

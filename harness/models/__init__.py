@@ -9,6 +9,7 @@ ensemble          several trained networks as one module
 custom            a user's own torch.nn.Module in place of the MLP
 user_code         find, fingerprint and import the user's code
 target_transform  transforms of a regression's target, and the way back to its units
+prediction_time   how long a network takes to predict, on one core
 normalization     input normalization and target units, shared by both networks
 export            whether the champion can be exported with torch.export
 baselines         the record of the simpler models that a champion is compared with

@@ -110,6 +110,7 @@ def _build_row(
     spec = run.spec.to_dict()
     best, seconds = run.best, sum(epoch.seconds for epoch in run.epochs)
     state = run.state.lower() + (f": {run.reason}" if run.reason else "")
+    state += "" if study.is_within_limits(run) else ", outside the limits"
     score, other_metrics = study.score, _list_other_metrics(study)
     metrics = [Cell("", None)] * (3 + len(other_metrics))
     if best is not None:

@@ -1,4 +1,4 @@
-"""A sampler that never samples the settings of an earlier trial again: their result is known."""
+"""A sampler that samples no settings of an earlier trial again, and none outside [limits]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from harness.config.schema import GRID_OR_LIST, StudyConfig
+from harness.errors import ConfigError
 from harness.search.frozen_trial import find_ordinal, get_sampled_params, is_interrupted
+from harness.search.limits import MAX_LISTED, Limits
 from harness.search.whole_settings import WholeSettingsSampler
 from harness.trial import TrialSpec, derive_seed
 
@@ -25,8 +27,6 @@ MAX_DRAWS = 20
 """How often the sampler may repeat earlier settings before others are chosen at random."""
 MAX_RANDOM_DRAWS = 200
 """The same of the random choice, in a space that is too large to be listed."""
-MAX_LISTED = 10_000
-"""A space with at most this many settings is listed to find those that no trial has."""
 
 
 class SampledSettings:
@@ -59,7 +59,8 @@ class SampledSettings:
 
 
 class DistinctSampler(WholeSettingsSampler):
-    """Samples a trial with another sampler until no earlier trial has its settings.
+    """Samples a trial with another sampler until no earlier trial has its settings, and they are
+    within the limits.
 
     All parameters of the trial are sampled at once, in the order of `StudyConfig.build_spec`, and
     the random numbers are used in the same order as without this class.
@@ -72,9 +73,15 @@ class DistinctSampler(WholeSettingsSampler):
         ordinal: int,
         sampled: SampledSettings,
         draws: int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """`draws`: how often to ask `sampler` before another one is asked; None for MAX_DRAWS."""
         super().__init__({})
+        self._limits = limits or Limits(config, None)
+        self.outside = 0
+        """The number of settings that were drawn outside the limits."""
+        self.error: ConfigError | None = None
+        """Set if no settings within the limits were found."""
         self._sampler, self._config = sampler, config
         self._ordinal, self._sampled, self._draws = ordinal, sampled, draws or MAX_DRAWS
 
@@ -100,20 +107,41 @@ class DistinctSampler(WholeSettingsSampler):
     def _sample(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
         for _ in range(self._draws):
             values = self._draw(self._sampler, study, trial)
-            if not self._repeats(values):
+            if self._is_new(values):
                 return values
         seed = derive_seed("distinct", self._config.study.seed, self._ordinal)
         count = self._config.count_settings()
         if count is not None and count <= MAX_LISTED:
             settings = self._config.space.list_grid(with_ranges=True)
             others = [each for each in settings if not self._repeats(each)]
-            return others[seed % len(others)] if others else values
+            start = seed % len(others) if others else 0
+            for each in (*others[start:], *others[:start]):
+                if self._is_within(each):
+                    return each
+            return self._give_up(values, len(others))
         sampler = RandomSampler(seed=seed % 2**32)
         for _ in range(MAX_RANDOM_DRAWS):
             values = self._draw(sampler, study, trial)
-            if not self._repeats(values):
-                break
+            if self._is_new(values):
+                return values
+        return self._give_up(values, self._draws + MAX_RANDOM_DRAWS)
+
+    def _give_up(self, values: dict[str, Any], draws: int) -> dict[str, Any]:
+        """Repeat an earlier trial; `error` is set if these values are outside the limits."""
+        if not self._is_within(values):
+            self.error = self._limits.explain_exhausted(draws, self._ordinal)
         return values
+
+    def _is_new(self, values: dict[str, Any]) -> bool:
+        """Whether a trial may have these values; those outside the limits are counted."""
+        if self._repeats(values):
+            return False
+        is_within = self._is_within(values)
+        self.outside += not is_within
+        return is_within
+
+    def _is_within(self, values: dict[str, Any]) -> bool:
+        return self._limits.is_within(self._config.build_spec(FixedTrial(values), self._ordinal))
 
     def _draw(
         self, sampler: BaseSampler, study: optuna.Study, trial: FrozenTrial

@@ -9,11 +9,13 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from harness.config.limits import format_cost, format_limits
 from harness.config.schema import StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.metrics import get_sort_sign
 from harness.search.frozen_trial import get_sampled_params
+from harness.search.limits import Limits
 from harness.search.storage.base import StudyStorage
 from harness.search.whole_settings import WholeSettingsSampler
 from harness.trial import derive_seed
@@ -26,39 +28,53 @@ class FirstSettingsSampler(WholeSettingsSampler):
     """Gives one trial the settings that were chosen for it when the study was created."""
 
 
-def choose_first_params(config: StudyConfig, studies: StudyStorage) -> list[dict[str, Any]]:
+def choose_first_params(
+    config: StudyConfig, studies: StudyStorage, limits: Limits | None = None
+) -> list[dict[str, Any]]:
     """Return the Optuna parameters of the first trials; what a table leaves out is drawn at random.
 
     Raises StudyError if there is no earlier study of that name, ConfigError if none of its best
-    settings is in this space.
+    settings is in this space and within its limits, or one of [[first]] is outside the limits.
     """
+    limits = limits or Limits(config, None)
     chosen = [config.space.find_params(fields) for fields in config.first]
     if config.study.warm_start:
-        chosen += _find_best_params(config, studies)
+        chosen += _find_best_params(config, studies, limits)
     complete: list[dict[str, Any]] = []
     for params in chosen:
-        values = _complete(config, params, len(complete))
+        values = _complete(config, params, len(complete), limits)
         if values not in complete:
             complete.append(values)
     return complete
 
 
-def _complete(config: StudyConfig, params: dict[str, Any], ordinal: int) -> dict[str, Any]:
+def _complete(
+    config: StudyConfig, params: dict[str, Any], ordinal: int, limits: Limits
+) -> dict[str, Any]:
     seed = derive_seed("first", config.study.seed, ordinal) % 2**32
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
     study.enqueue_trial(params)
     trial = study.ask()
     try:
-        config.build_spec(trial, ordinal)
+        spec = config.build_spec(trial, ordinal)
     except ValueError as error:
         raise ConfigError(
             f"{config.source}: number {ordinal + 1} of the first settings cannot be trained: "
             f"{error}"
         ) from None
+    if not limits.is_within(spec):
+        costs = [format_cost(name, value) for name, value in limits.get_costs(spec).items()]
+        raise ConfigError(
+            f"{config.source}: number {ordinal + 1} of the first settings has "
+            f"{' and '.join(costs)}, and [limits] allows {format_limits(limits.values)}; choose a "
+            "smaller network, or raise the limit"
+        )
     return trial.params
 
 
-def _find_best_params(config: StudyConfig, studies: StudyStorage) -> list[dict[str, Any]]:
+def _find_best_params(
+    config: StudyConfig, studies: StudyStorage, limits: Limits
+) -> list[dict[str, Any]]:
     name, limit = config.study.warm_start, min(WARM_TRIALS, max(1, config.study.trials // 2))
     place = f"{config.source}: [study] warm_start"
     if name == config.study.name:
@@ -84,19 +100,20 @@ def _find_best_params(config: StudyConfig, studies: StudyStorage) -> list[dict[s
         if trial.state == TrialState.COMPLETE and trial.value is not None
     ]
     trials.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    usable = list(_convert_trials(config, definition, trials))
+    usable = list(_convert_trials(config, definition, trials, limits))
     if not usable:
         raise ConfigError(
-            f"{place}: [space] has none of the settings that '{name}' tried; widen [space], or "
-            "leave warm_start out"
+            f"{place}: [space] has none of the settings that '{name}' tried"
+            f"{' within [limits]' * bool(limits.values)}; widen it, or leave warm_start out"
         )
     return usable[:limit]
 
 
 def _convert_trials(
-    config: StudyConfig, definition: dict[str, Any], trials: list[FrozenTrial]
+    config: StudyConfig, definition: dict[str, Any], trials: list[FrozenTrial], limits: Limits
 ) -> Iterator[dict[str, Any]]:
-    """Yield the parameters that the trials have in this space, without trials outside it."""
+    """Yield the parameters that the trials have in this space, without trials outside it or its
+    limits."""
     space = SearchSpace.parse(definition["space"])
     tables = list(definition.get("trial", {}).values())
     for trial in trials:
@@ -105,6 +122,8 @@ def _convert_trials(
         setting = tables[ordinal % len(tables)] if tables else {}
         try:
             spec = space.suggest(FixedTrial(params), {**definition["train"], **setting})
-            yield config.space.find_params(spec.to_dict())
+            params = config.space.find_params(spec.to_dict())
+            if limits.is_within(spec):
+                yield params
         except ValueError:  # outside this space, or settings that this version does not have
             continue

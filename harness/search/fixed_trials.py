@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
-from harness.search.study import ATTEMPTS, Counts
+from harness.search.counts import Counts
+from harness.search.study import ATTEMPTS
 from harness.tracking.types import CONFIRM_INFIX
 from harness.trial import Trial, TrialSpec
 

@@ -18,6 +18,7 @@ from harness.errors import StoreError, StudyError
 from harness.metrics import is_higher_better
 from harness.search.first_settings import choose_first_params
 from harness.search.frozen_trial import is_started
+from harness.search.limits import Limits, Measure
 from harness.search.retried_trials import OrderedRetriesStudy
 from harness.search.samplers import make_pruner
 from harness.search.storage.base import StudyStorage
@@ -29,7 +30,11 @@ from harness.tracking.types import SET_ASIDE_REASON
 
 @contextmanager
 def open_search(
-    config: StudyConfig, storage: StudyStorage | Path, fresh: bool = False, split: str = ""
+    config: StudyConfig,
+    storage: StudyStorage | Path,
+    fresh: bool = False,
+    split: str = "",
+    measure: Measure | None = None,
 ) -> Iterator[Search]:
     """Create or continue the study's record, and hold its lock for the block.
 
@@ -39,6 +44,7 @@ def open_search(
         storage: a path is a folder of journals.
         fresh: archive an existing record under another name, and create a new one.
         split: SHA-256 of the data and its split.
+        measure: returns what a setting costs, for a study with [limits].
 
     Raises:
         StudyError: another driver holds the lock, or the study or its data has changed.
@@ -49,11 +55,11 @@ def open_search(
     with studies.lock(name, fresh):
         exists, replaced = name in studies.list_studies(), False
         if fresh and exists:
-            _replace_study(config, studies, split)
+            _replace_study(config, studies, split, measure)
         elif not exists:
             # The store may have a study whose Optuna record is lost.
             lost = time.strftime("%Y%m%d-%H%M%S") if fresh else None
-            _create_study(config, studies, lost, split)
+            _create_study(config, studies, lost, split, measure=measure)
             studies.publish(name, None)
         study = _load_study(config, studies)
         try:
@@ -62,9 +68,9 @@ def open_search(
         except StudyError:
             if is_started(study):
                 raise
-            _replace_study(config, studies, split)
+            _replace_study(config, studies, split, measure)
             study, replaced = _load_study(config, studies), True
-        search = Search(config, study)
+        search = Search(config, study, measure)
         search.replaced = replaced
         requested = max(search.target, search.counts.done)
         if study.user_attrs.get("requested", 0) < requested:
@@ -72,7 +78,9 @@ def open_search(
         yield search
 
 
-def _replace_study(config: StudyConfig, studies: StudyStorage, split: str) -> None:
+def _replace_study(
+    config: StudyConfig, studies: StudyStorage, split: str, measure: Measure | None
+) -> None:
     """Archive the study's record, and create a new one."""
     name = config.study.name
     suffix, taken = studies.make_archive_suffix(name), studies.list_studies()
@@ -81,7 +89,7 @@ def _replace_study(config: StudyConfig, studies: StudyStorage, split: str) -> No
         suffix = next(each for each in numbered if f"{name}.{each}" not in taken)
     older = read_uid(studies, name)
     _fail_running_trials(studies, name)
-    _create_study(config, studies, suffix, split, older)
+    _create_study(config, studies, suffix, split, older, measure)
     studies.publish(name, suffix)
 
 
@@ -107,10 +115,15 @@ def _fail_running_trials(studies: StudyStorage, name: str) -> None:
 
 
 def _create_study(
-    config: StudyConfig, studies: StudyStorage, suffix: str | None, split: str, older: str = ""
+    config: StudyConfig,
+    studies: StudyStorage,
+    suffix: str | None,
+    split: str,
+    older: str = "",
+    measure: Measure | None = None,
 ) -> None:
     """Create a new record as a draft, to be published."""
-    first = choose_first_params(config, studies)
+    first = choose_first_params(config, studies, Limits(config, measure))
     storage, name = studies.create_draft(config.study.name)
     study = optuna.create_study(
         storage=storage,

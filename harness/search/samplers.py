@@ -105,8 +105,10 @@ class _ChosenValues:
         return self.values.get(name, choices[0])
 
 
-def untrainable_error(config: StudyConfig, error: ValueError) -> ConfigError:
+def untrainable_error(config: StudyConfig, error: Exception) -> ConfigError:
     """The error for sampled settings that cannot be trained."""
+    if isinstance(error, ConfigError):
+        return error
     return ConfigError(f"{config.source}: [space] draws a trial that cannot be trained: {error}")
 
 

@@ -7,18 +7,22 @@ are enqueued again as a new Optuna trial, its successor.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import optuna
 from optuna.trial import FixedTrial, TrialState
 
+from harness.config.limits import is_within
 from harness.config.schema import GRID_OR_LIST, StudyConfig
+from harness.errors import ConfigError
 from harness.metrics import estimate_standard_error, get_sort_sign
 from harness.results import EpochMetrics, Outcome, TrialResult
+from harness.search.counts import Counts, count_trials
 from harness.search.distinct import DistinctSampler, SampledSettings
 from harness.search.first_settings import FirstSettingsSampler
-from harness.search.frozen_trial import find_ordinal, get_sampled_params, is_interrupted
+from harness.search.frozen_trial import find_ordinal, get_sampled_params
+from harness.search.limits import KEPT, Limits, Measure, get_costs
 from harness.search.retried_trials import PrunerView
 from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, make_sampler, untrainable_error
 from harness.search.stop_rule import ERROR_ATTRIBUTE, Stop, find_stop_reason
@@ -29,23 +33,13 @@ ATTEMPTS = 3
 """A trial whose worker died this often has failed."""
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Numbers of ended trials; interrupted trials are not counted."""
-
-    complete: int
-    pruned: int
-    failed: int
-
-    @property
-    def done(self) -> int:
-        return self.complete + self.pruned + self.failed
-
-
 class Search:
     """A study's trials, for one driver. Use `open_search` to create one."""
 
-    def __init__(self, config: StudyConfig, study: optuna.Study) -> None:
+    def __init__(
+        self, config: StudyConfig, study: optuna.Study, measure: Measure | None = None
+    ) -> None:
+        """`measure` returns what a setting costs, for `ask`."""
         self.config, self._study = config, study
         self._pruner_view = PrunerView(study.study_name, study._storage)
         self.uid: str = study.user_attrs["uid"]
@@ -65,18 +59,20 @@ class Search:
         self.stale = [trial.number for trial in frozen if trial.state == TrialState.RUNNING]
         """Numbers of trials that a dead driver left running: `tell_outcome` or `requeue` them."""
         self._next_ordinal = sum("retry_of" not in trial.user_attrs for trial in frozen)
-        by_state = [
-            sum(trial.state == state and not is_interrupted(trial) for trial in frozen)
-            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        ]
-        self.counts = Counts(*by_state)
+        self.counts: Counts = count_trials(frozen)
+        self.limits = Limits(config, measure)
+        self.limits.remember(frozen)
+        self._outside = {trial.number for trial in frozen if self.limits.is_outside(trial)}
         self.ranking = sorted(
             self.rank(trial.number, trial.value)
             for trial in frozen
-            if trial.state == TrialState.COMPLETE and trial.value is not None
+            if trial.state == TrialState.COMPLETE
+            and trial.value is not None
+            and trial.number not in self._outside
         )
-        """`rank` of every complete trial, best first."""
+        """`rank` of every complete trial that may be the champion, best first."""
         self._sampled = SampledSettings(config, frozen)
+        self._settings = self.limits.count_settings()
 
     @property
     def learns(self) -> bool:
@@ -86,7 +82,7 @@ class Search:
     @property
     def target(self) -> int:
         """The number of trials: as requested, but not more than the space has settings."""
-        trials, settings = self.config.study.trials, self.config.count_settings()
+        trials, settings = self.config.study.trials, self._settings
         if settings is not None:
             trials = min(trials, settings + self._sampled.repeats)
         return trials if self.stop is None else min(trials, self.stop.trials)
@@ -123,16 +119,21 @@ class Search:
             sampler = FirstSettingsSampler(self.first[ordinal])
         elif self.config.study.sampler not in GRID_OR_LIST:
             draws = SAMPLERS[self.config.study.sampler].draws
-            sampler = DistinctSampler(sampler, self.config, ordinal, self._sampled, draws)
+            sampler = DistinctSampler(
+                sampler, self.config, ordinal, self._sampled, draws, self.limits
+            )
         self._study.sampler = sampler
         trial = self._study.ask()
         failpoint("search.asked")
         self._next_ordinal += not waiting
         try:
             spec = self.config.build_spec(trial, ordinal)
-        except ValueError as error:
+            costs = self.limits.record(trial, spec, sampler)
+        except (ConfigError, ValueError) as error:
             self._study.tell(trial, state=TrialState.FAIL)
             raise untrainable_error(self.config, error) from None
+        if not is_within(self.limits.values, costs):
+            self._outside.add(trial.number)
         # The last write marks the trial as completely sampled. A retry has its ordinal already.
         trial.set_user_attr(*(("drawn", True) if waiting else ("ordinal", ordinal)))
         self._running[trial.number] = trial
@@ -143,6 +144,7 @@ class Search:
             spec=spec,
             attempt=trial.user_attrs.get("attempt", 1),
             name=self._get_name(ordinal),
+            costs=get_costs(trial.user_attrs),
         )
 
     def get_trial(self, number: int) -> Trial:
@@ -158,8 +160,8 @@ class Search:
         )
         attempt = frozen.user_attrs.get("attempt", 1)
         name = self._get_name(self._find_ordinal(number))
-        uid = self.trial_uid(number)
-        return Trial(number=number, uid=uid, spec=spec, attempt=attempt, name=name)
+        uid, costs = self.trial_uid(number), get_costs(frozen.user_attrs)
+        return Trial(number=number, uid=uid, spec=spec, attempt=attempt, name=name, costs=costs)
 
     def _get_name(self, ordinal: int) -> str:
         """The name of a trial's [[trial]] table, with its seed if there are several; else empty."""
@@ -187,7 +189,7 @@ class Search:
         """Tell Optuna a trial's result: the objective of its best epoch, not of its last."""
         if result.stopped == "pruned":
             self._study.tell(number, state=TrialState.PRUNED)
-            self._add_counts(pruned=1)
+            self.counts = self.counts.add(pruned=1)
         else:
             value = result.best.get_objective(self.config.study.objective)
             if self.config.study.stop_when == "settled":
@@ -195,15 +197,16 @@ class Search:
                 trial_id = self._study.get_trials(deepcopy=False)[number]._trial_id
                 self._study._storage.set_trial_user_attr(trial_id, ERROR_ATTRIBUTE, error)
             self._study.tell(number, value)
-            bisect.insort(self.ranking, self.rank(number, value))
-            self._add_counts(complete=1)
+            if number not in self._outside:
+                bisect.insort(self.ranking, self.rank(number, value))
+            self.counts = self.counts.add(complete=1)
         self._forget(number)
         self._judge_stop()
 
     def tell_failure(self, number: int, reason: str) -> None:
         self._set_reason(number, reason)
         self._study.tell(number, state=TrialState.FAIL)
-        self._add_counts(failed=1)
+        self.counts = self.counts.add(failed=1)
         self._forget(number)
 
     def tell_outcome(self, number: int, outcome: Outcome | None, reason: str) -> None:
@@ -254,7 +257,8 @@ class Search:
                     "retry_of": number,
                     "attempt": attempt,
                     "ordinal": self._find_ordinal(number),
-                },
+                }
+                | {name: value for name, value in trial.user_attrs.items() if name in KEPT},
             )
             failpoint("search.enqueued")
             successor = self._find_successor(number)
@@ -265,7 +269,7 @@ class Search:
         """End an interrupted trial; without a successor it counts as failed."""
         self._study.tell(number, state=TrialState.FAIL)
         if successor is None:
-            self._add_counts(failed=1)
+            self.counts = self.counts.add(failed=1)
         self._forget(number)
 
     def _forget(self, number: int) -> None:
@@ -289,9 +293,7 @@ class Search:
         return None
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
-        """Sort key: the better value first, then the lower number."""
+        """Sort key: the better value first, then the lower number; trials outside [limits] last."""
+        if number in self._outside:
+            return math.inf, number
         return get_sort_sign(self.config.study.objective) * value, number
-
-    def _add_counts(self, complete: int = 0, pruned: int = 0, failed: int = 0) -> None:
-        now = self.counts
-        self.counts = Counts(now.complete + complete, now.pruned + pruned, now.failed + failed)

@@ -12,6 +12,7 @@ recovery      close the trials that a dead driver left running, and miss no run 
 check_name    refuse a name that another study has in the store, and a study in a copied folder
 check_models  check, before the start, that custom models fit the data
 check_data    settings that cannot be trained on the data
+setting_costs what a setting costs before it is trained, and how many are within [limits]
 confirm       train the best settings again on new splits
 finalize      freeze the choice, register the champion, read the test set, report
 calibrate     measure the champion's calibration, and scale the registered model

@@ -8,6 +8,7 @@ trial has its record, and no finished trial is trained again.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import Literal, Protocol
 
@@ -15,7 +16,7 @@ from harness.analysis.confirmation import MODELS_KEPT
 from harness.errors import HarnessError
 from harness.executors.base import EpochEnded, Event, Executor, TrialEnded
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
-from harness.search.study import Counts
+from harness.search.counts import Counts
 from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
@@ -194,6 +195,8 @@ class Driver:
         assert isinstance(outcome, TrialResult)
         value = outcome.best.get_objective(self.progress.objective)
         rank, ranking = self._source.rank(trial.number, value), self._source.ranking
+        if rank[0] == math.inf:  # outside [limits]
+            return len(ranking) < self._keep, ""
         is_best = not ranking or rank < ranking[0]
         if is_best and trial.confirms is None:  # a single seed of a confirmation wins nothing
             self.progress.best = BestTrial.of(trial, value)

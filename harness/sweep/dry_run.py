@@ -17,6 +17,7 @@ from harness.data.split_notes import describe_sizes
 from harness.errors import ConfigError, DataError
 from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
+from harness.sweep.setting_costs import check_limits
 from harness.sweep.time_estimate import describe_basis, describe_time, estimate_time
 from harness.system.terminal import align_labels
 
@@ -42,6 +43,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         prepared = plan.prepare(cache=Path(cache), download=False)
         slots = plan.count_slots(prepared)
         with check_models(plan, prepared) as checked:
+            note = check_limits(config, prepared)
             estimate = estimate_time(checked, prepared, slots)
     confirmation_runs = _count_confirmation_runs(plan, prepared)
     settings = config.count_settings()
@@ -59,7 +61,7 @@ def dry_run(plan: Plan) -> dict[str, Any]:
         "sizes": prepared.sizes,
         "seeds": config.study.seeds,
         "split_hash": prepared.split_hash,
-        "notes": list(prepared.notes),
+        "notes": [*prepared.notes, *filter(None, [note])],
         "dropped": prepared.data_quality.dropped,
         "seconds_a_trial": estimate.seconds_a_trial,
         "free_share": estimate.free_share,

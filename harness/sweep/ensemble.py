@@ -6,7 +6,6 @@ same ensemble when it continues.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,7 @@ from harness.errors import StudyError
 from harness.inference.recorded_model import load_ensemble_network, load_network
 from harness.models import export
 from harness.models.ensemble import compute_log_probabilities
+from harness.models.prediction_time import time_batches
 from harness.stats.conformal import compute_half_width
 from harness.stats.ensembles import (
     compute_error_rate,
@@ -63,8 +63,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the halves of the validation set."""
-MEASURED_SECONDS, MIN_REPEATS, MAX_REPEATS = 0.2, 3, 200
-"""How long, and how often, the cost of a batch is measured."""
 
 Values = npt.NDArray[Any]
 
@@ -252,28 +250,12 @@ def pack_predictions(true: Values, predicted: Values) -> Predictions:
     )
 
 
-@torch.inference_mode()
 def _measure_cost(model: nn.Module, examples: Tensor) -> Cost:
     """Measure the time of a prediction on one core, alone and in batches of LARGE_BATCH."""
     many = examples[torch.arange(LARGE_BATCH) % len(examples)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine, threads wait for each other
-    try:
-        alone, together = (_time_batch(model, batch) for batch in (examples[:1], many))
-    finally:
-        torch.set_num_threads(threads)
+    alone, together = time_batches(model, examples[:1], many)
     parameters = sum(each.numel() for each in model.parameters())
     return Cost(parameters, 1000 * alone, 1000 * together / LARGE_BATCH)
-
-
-def _time_batch(model: nn.Module, batch: Tensor) -> float:
-    """Return the seconds of a call: the shortest of many, as other work only makes it longer."""
-    times: list[float] = []
-    while len(times) < MIN_REPEATS or (sum(times) < MEASURED_SECONDS and len(times) < MAX_REPEATS):
-        start = time.perf_counter()
-        model(batch)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def _describe_model(prepared: PreparedDataset, study: StudyRun, record: EnsembleRecord) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from harness.results import EpochMetrics, Objective, Outcome
-    from harness.search.study import Counts
+    from harness.search.counts import Counts
     from harness.tracking.types import State
     from harness.trial import Trial
 

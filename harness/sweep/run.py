@@ -26,6 +26,7 @@ from harness.sweep.preload import PreloadingDisplay
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
 from harness.sweep.recovery import close_on_error, read_own_study, recover_trials, require_own_study
+from harness.sweep.setting_costs import CostMeter, check_limits
 from harness.sweep.status import (
     describe_first_trials,
     find_best,
@@ -54,7 +55,7 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
         check_name(plan, prepared, fresh, watcher.message)
         with (
             check_models(plan, prepared) as plan,
-            open_search(plan.config, plan.storage, fresh, prepared.split_hash) as search,
+            _open_search(plan, prepared, fresh, watcher) as search,
         ):
             if search.replaced:
                 watcher.message(
@@ -85,6 +86,18 @@ def execute_plan(plan: Plan, *, fresh: bool, watcher: ProgressDisplay) -> Summar
                     ) as tracker,
                 ):
                     return _run_stages(plan, prepared, search, executor, tracker, watcher, stop)
+
+
+@contextmanager
+def _open_search(
+    plan: Plan, prepared: PreparedDataset, fresh: bool, watcher: ProgressDisplay
+) -> Iterator[Search]:
+    """Open the study's search, for settings that are measured on its data."""
+    note, measure = check_limits(plan.config, prepared), CostMeter(prepared.training).measure
+    with open_search(plan.config, plan.storage, fresh, prepared.split_hash, measure) as search:
+        if note and search.counts.done < search.target:
+            watcher.message(f"{plan.config.study.name}: {note}")
+        yield search
 
 
 def _read_finished_study(

@@ -89,7 +89,8 @@ class InMemoryTracker:
             run = replace(
                 run,
                 best=outcome.best,
-                metrics=outcome.best.best_metrics,
+                metrics=outcome.best.best_metrics
+                | {f"cost/{name}": value for name, value in trial.costs},
                 parameters=outcome.parameters,
                 confusion=outcome.confusion,
                 interval=outcome.interval,

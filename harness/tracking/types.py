@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from harness.config.limits import is_within
 from harness.config.schema import GRID_OR_LIST
 from harness.metrics import Score, get_sort_sign, read_score
 from harness.results import EpochMetrics, Objective, compute_class_accuracies
@@ -150,6 +151,12 @@ class RunRecord:
         assert self.best is not None
         return self.best.get_score(self.score_metric)
 
+    def get_cost(self, name: str) -> float | None:
+        """Return its `parameters` or `milliseconds`; None if not on record."""
+        if name == "parameters" and self.parameters:
+            return float(self.parameters)
+        return self.metrics.get(f"cost/{name}")
+
     def __repr__(self) -> str:
         score = "" if self.best is None else f", best epoch {self.best.epoch}: {self.score:.6g}"
         return f"RunRecord(trial {self.number}: {self.spec.describe()}{score})"
@@ -259,12 +266,22 @@ class StudyRun:
                 return reading
         return None
 
+    @property
+    def limits(self) -> dict[str, float]:
+        """[limits] by the name of the cost; empty in older records."""
+        return dict(self.definition.get("limits", {}))
+
+    def is_within_limits(self, run: RunRecord) -> bool:
+        return is_within(self.limits, {name: run.get_cost(name) for name in self.limits})
+
     def rank_trials(self) -> list[RunRecord]:
-        """Return the complete trials, the best first; ties in the order of their numbers."""
+        """Return the complete trials within [limits], the best first; ties in the order of their
+        numbers."""
         ranked = []
         for run in self.trials:
             value = run.objective_value(self.objective)
-            if run.state == "COMPLETE" and value is not None:
+            is_candidate = run.state == "COMPLETE" and self.is_within_limits(run)
+            if is_candidate and value is not None:
                 ranked.append((get_sort_sign(self.objective) * value, run.number, run))
         return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
 

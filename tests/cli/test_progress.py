@@ -25,8 +25,8 @@ from harness.progress.live import LiveDisplay
 from harness.progress.plain import Plain
 from harness.progress.wording import format_time_left
 from harness.results import EpochMetrics, Outcome, TrialFailure, TrialResult
+from harness.search.counts import Counts
 from harness.search.open_study import open_search
-from harness.search.study import Counts
 from harness.sweep.progress import BestTrial, Progress, ProgressDisplay, RunningTrial
 from harness.tracking.types import State
 from harness.trial import Trial, TrialSpec

@@ -21,6 +21,7 @@ from typer.main import get_command
 
 from harness.cli.main import app
 from harness.config import study_tables
+from harness.config.limits import LimitsTable
 from harness.data.builtin import DATASETS
 from harness.trial import TrialSpec
 from tests.docs.notebooks import NOTEBOOKS, build_notebook_page
@@ -124,6 +125,7 @@ def build_study_file_page() -> str:
     parts.append(_format_datasets())
     parts.append(_format_train_table())
     parts.append(SPACE)
+    parts.append(_format_model_table("limits", LimitsTable))
     parts.append(_format_model_table("confirm", study_tables.ConfirmTable))
     parts.append(_format_model_table("ensemble", study_tables.EnsembleTable))
     parts.append(_format_model_table("final", study_tables.FinalTable))
@@ -138,7 +140,7 @@ def _format_datasets() -> str:
 
 
 def _format_model_table(name: str, table: type[study_tables.Table]) -> str:
-    docstrings = _read_docstrings("harness.config.study_tables", table.__name__)
+    docstrings = _read_docstrings(table.__module__, table.__name__)
     rows = []
     for key, field in table.model_fields.items():
         hint = get_type_hints(table)[key]

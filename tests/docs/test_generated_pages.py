@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import pytest
 
+from harness.config.limits import LimitsTable
 from harness.config.study_tables import (
     ConfirmTable,
     DataTable,
@@ -25,7 +26,7 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 
 def test_every_key_has_a_type_and_a_meaning() -> None:
     page = (DOCS / "reference/study-file.md").read_text()
-    tables = (StudyTable, DataTable, ConfirmTable, EnsembleTable, FinalTable)
+    tables = (StudyTable, DataTable, LimitsTable, ConfirmTable, EnsembleTable, FinalTable)
     keys = {key for table in tables for key in table.model_fields}
     keys |= {field.name for field in fields(TrialSpec)} - {"seed", "code"}
     rows = {

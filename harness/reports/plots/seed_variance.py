@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.analysis.seed_variance import SeedScores, Setting, get_setting_name, rank_settings
+from harness.analysis.seed_variance import (
+    OUTSIDE,
+    SeedScores,
+    Setting,
+    get_setting_name,
+    rank_settings,
+)
 from harness.config.schema import TRIAL_TABLE, find_varied_fields
 from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import format_setting, get_setting, list_ended_trials
@@ -172,7 +178,7 @@ def _summarize_setting(study: StudyRun, setting: Setting, fields: Sequence[str])
     seconds = sum(epoch.seconds for run in runs for epoch in run.epochs)
     return SettingSummary(
         name=setting.name,
-        short_name=_format_values(runs[0], fields) or setting.name,
+        short_name=(_format_values(runs[0], fields) or setting.name) + OUTSIDE * setting.is_outside,
         numbers=tuple(run.number for run in runs),
         seeds=tuple(run.spec.seed for run in runs),
         validation=setting.validation,

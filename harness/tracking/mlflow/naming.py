@@ -135,8 +135,10 @@ def class_metrics(prefix: str, classes: Sequence[str], values: Sequence[float]) 
     }
 
 
-def trial_metrics(result: TrialResult, classes: Sequence[str]) -> dict[str, float]:
-    """Return a trial's metrics at its best epoch."""
+def trial_metrics(
+    result: TrialResult, classes: Sequence[str], costs: Sequence[tuple[str, float]] = ()
+) -> dict[str, float]:
+    """Return a trial's metrics at its best epoch, with its `Trial.costs`."""
     values = [value for value in result.class_accuracy if not math.isnan(value)]
     mean = {"best/val_class_mean": sum(values) / len(values)} if values else {}
     if result.best.folds:
@@ -147,6 +149,7 @@ def trial_metrics(result: TrialResult, classes: Sequence[str]) -> dict[str, floa
         "best/epoch": result.best.epoch,
         "cost/parameters": result.parameters,
         "cost/seconds": result.seconds,
+        **{f"cost/{name}": value for name, value in costs},
     }
 
 

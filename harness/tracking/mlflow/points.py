@@ -20,13 +20,16 @@ def curve_points(epochs: Sequence[EpochMetrics]) -> list[Metric]:
     ]
 
 
-def result_points(result: TrialResult, classes: Sequence[str]) -> list[Metric]:
+def result_points(
+    result: TrialResult, classes: Sequence[str], costs: Sequence[tuple[str, float]] = ()
+) -> list[Metric]:
     """Return the points of a trial's result, at step 0.
 
     MLflow draws a single value at a later step as a line of one dot.
     """
     when = int(result.best.time * 1000)
-    return [Metric(key, value, when, 0) for key, value in trial_metrics(result, classes).items()]
+    values = trial_metrics(result, classes, costs)
+    return [Metric(key, value, when, 0) for key, value in values.items()]
 
 
 def later_points(run: Run, values: Mapping[str, float], when: int) -> list[Metric]:

@@ -172,7 +172,7 @@ class MlflowTracker(ModelWrites):
                 failpoint("mlflow.filed")
             self._store.log(
                 run_id,
-                points.result_points(result, self._classes) if result else (),
+                points.result_points(result, self._classes, trial.costs) if result else (),
                 tags={key: value for key, value in tags.items() if value},
             )
             failpoint("mlflow.tagged")
