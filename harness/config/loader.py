@@ -30,6 +30,8 @@ from harness.errors import ConfigError, did_you_mean
 from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
 
+MIN_WILCOXON_FOLDS = 5
+"""With fewer folds the test cannot be significant at 5 %."""
 ENSEMBLE_SIZE = 16
 """The size of an ensemble where [ensemble] does not say it."""
 
@@ -283,6 +285,8 @@ def _find_conflicts(
 ) -> Iterator[tuple[str, str]]:
     """Contradictions between tables: the table to name, and a message that starts with the key."""
     yield from find_objective_conflicts(study, data, train, space, settings)
+    if study.pruner == "wilcoxon" and data.folds < MIN_WILCOXON_FOLDS:
+        yield "study", f"pruner: wilcoxon needs [data] folds = {MIN_WILCOXON_FOLDS} or more"
     if data.task == "regression":
         yield from find_regression_conflicts(study, data, train, space, settings)
     else:

@@ -53,8 +53,10 @@ class StudyTable(Table):
     [space]; `list` takes the [[trial]] tables, and is the default where there are any."""
     seeds: int = Field(default=1, ge=1, le=MAX_TRIALS)
     """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
-    pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
-    """How unpromising trials are stopped early; `none` by default for a grid or list."""
+    pruner: Literal["none", "median", "successive-halving", "hyperband", "wilcoxon"] = "median"
+    """How unpromising trials are stopped early; `none` by default for a grid or list. `wilcoxon`
+    needs 5 folds or more: it stops a trial whose folds are significantly worse than the best
+    trial's after the same epoch."""
     calibrated: bool = False
     """For classes: scale the champion's probabilities by a temperature that is fitted on the
     validation set. Its predictions stay the same. May change when a study is continued."""
