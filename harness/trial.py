@@ -32,7 +32,7 @@ ClassWeights = Literal["none", "balanced"]
 TargetTransform = Literal["standard", "log", "quantile"]
 Loss = Literal["cross-entropy", "mse", "bce", "quantile"]
 REGRESSION_LOSSES: tuple[Loss, ...] = ("mse", "quantile")
-AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
+AugmentName = Literal["shift", "rotate", "scale", "elastic", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "flat-cosine", "coslog4", "one-cycle"]
 
@@ -132,8 +132,8 @@ class TrialSpec:
     losses are not weighted. Default `none`. Not for a regression."""
     augment: tuple[AugmentName, ...] = ()
     """Random changes of each training image, new ones in each epoch: `shift` by up to 8 % of its
-    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `flip` half of the images
-    horizontally, `erase` a square of half of the images. Default none."""
+    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `elastic` distortions as of rubber,
+    `flip` half of the images horizontally, `erase` a square of half of them. Default none."""
     epochs: int = 10
     """Passes over the training set, 1 or more. Default 10. The best epoch's weights are kept."""
     patience: int = 0
