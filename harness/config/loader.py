@@ -176,6 +176,11 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         final = parse_table(FinalTable, tables["final"])
         if tables["final"] and not data.folds:
             raise ValueError("model: needs [data] folds; add them, or leave out [final]")
+        if data.folds and final.model == "folds" and study.calibrated:
+            raise ValueError(
+                "model: no validation set shows the calibration of the mean of the folds' "
+                "networks; leave out [study] calibrated, or [final]"
+            )
     model = find_model(tables["train"], tables["space"], file.trials)
     with file.checking("train"):
         train = parse_train(tables["train"], model)

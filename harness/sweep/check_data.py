@@ -26,6 +26,7 @@ def check_data(config: StudyConfig, prepared: PreparedDataset) -> None:
     _check_auc(config, prepared.training)
     _check_augmentation(config, prepared.training.shape)
     _check_target_transform(config, prepared.training)
+    _check_final_model(config, prepared)
 
 
 def _check_batch_size(config: StudyConfig, files: TrainingFiles) -> None:
@@ -88,6 +89,16 @@ def _check_target_transform(config: StudyConfig, files: TrainingFiles) -> None:
         if targets.min() <= 0:
             reason = explain_log(targets.min().item(), where)
             raise ConfigError(f"{config.source}: {reason}")
+
+
+def _check_final_model(config: StudyConfig, prepared: PreparedDataset) -> None:
+    """Refuse the mean of the folds' networks for a table: each takes features of its own."""
+    if config.data.folds and config.final.model == "folds" and prepared.table is not None:
+        raise ConfigError(
+            f"{config.source}: [final] model: the networks of a table's folds take different "
+            "features, which are fitted to each fold's training rows, so they have no mean; leave "
+            "[final] out"
+        )
 
 
 def _list_labels(files: TrainingFiles, part: str) -> Iterator[tuple[str, Array]]:

@@ -51,10 +51,20 @@ def test_a_recorded_definition_is_read_again(folds: int) -> None:
     assert rounded.data.validation == 1 / folds
 
 
-def test_the_final_model_may_change_when_a_study_is_continued() -> None:
+def test_another_final_model_is_another_study() -> None:
     config = read('[final]\nmodel = "folds"\n')
     assert (config.final.model, read().final.model) == ("folds", "retrained")
-    assert config.definition() == read().definition()
+    assert config.definition() == read().definition() | {"final": {"model": "folds"}}
+    plain = load_text(STUDY.replace("folds = 5", ""), "mine.toml").definition()
+    assert "final" not in plain, "older records stay equal"
+
+
+def test_a_mean_of_networks_cannot_be_calibrated() -> None:
+    assert read("", "study.calibrated=true").study.calibrated
+    with pytest.raises(
+        ConfigError, match=r"\[final\] model: no validation set shows the cal.*; leave"
+    ):
+        read('[final]\nmodel = "folds"\n', "study.calibrated=true")
 
 
 def test_python_has_the_same_keys() -> None:

@@ -102,3 +102,5 @@ def test_folds_are_checked_together(tmp_path: Path) -> None:
     ):
         prepare_folds(folds=7, data='time = "at"')
     assert prepare_folds(folds=5, data='time = "at"').sizes["validation"] == 40
+    with pytest.raises(ConfigError, match=r"\[final\] model: the networks of a table's folds take"):
+        prepare_folds(folds=5, more='[final]\nmodel = "folds"')
