@@ -62,6 +62,8 @@ def load_text(
     file = _parse(text, source)
     for override in overrides:
         file.origins[apply_override(override, file.tables, file.trials)] = f"--set {override}"
+    if ("data", "folds") in file.origins and ("data", "validation") not in file.origins:
+        file.tables["data"].pop("validation", None)  # the file's is that of one validation set
     file.tables["study"] |= options or {}
     return _resolve(file)
 
