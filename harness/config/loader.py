@@ -65,6 +65,8 @@ def load_text(
     file = _parse(text, source)
     for override in overrides:
         file.origins[apply_override(override, file.tables, file.trials)] = f"--set {override}"
+    if ("data", "folds") in file.origins and ("data", "validation") not in file.origins:
+        file.tables["data"].pop("validation", None)  # the file's is that of one validation set
     file.tables["study"] |= options or {}
     return _resolve(file)
 
@@ -179,6 +181,11 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         final = parse_table(FinalTable, tables["final"])
         if tables["final"] and not data.folds:
             raise ValueError("model: needs [data] folds; add them, or leave out [final]")
+        if data.folds and final.model == "folds" and study.calibrated:
+            raise ValueError(
+                "model: no validation set shows the calibration of the mean of the folds' "
+                "networks; leave out [study] calibrated, or [final]"
+            )
     with file.checking("limits"):
         limits = parse_table(LimitsTable, tables["limits"])
     model = find_model(tables["train"], tables["space"], file.trials)

@@ -19,7 +19,6 @@ MAX_TRIALS = 1_000_000
 """A larger number is a typing error, and a list of so many trials fills the memory."""
 MAX_SEED = 2**32 - 1
 """The largest seed that NumPy and scikit-learn take."""
-"""Every trial is trained as often."""
 
 
 class Table(BaseModel):
@@ -276,7 +275,8 @@ class FinalTable(Table):
 
     model: Literal["retrained", "folds"] = "retrained"
     """`retrained`: one network, trained again on all training and validation examples, for as many
-    epochs as the best epoch of the folds' mean. `folds`: the mean of the folds' networks."""
+    epochs as the best epoch of the folds' mean; each trial of a grid or list gets one. `folds`: the
+    mean of the folds' networks, not for tables and not with [study] calibrated."""
 
 
 def parse_duration(duration: str) -> float:

@@ -21,6 +21,7 @@ from harness.reports.study_page import build_study_page
 from harness.search.study import Search
 from harness.sweep.confirm import list_missing_runs
 from harness.sweep.ensemble_test import is_ensemble_unread
+from harness.sweep.final_model import list_missing_models
 from harness.sweep.model_description import build_metadata, describe_interface
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
@@ -143,6 +144,8 @@ def load_finished_summary(
     selection = freeze_selection(study)
     ensemble = load_ensemble(tracker, study, selection.champion)
     if study.ensemble_rule and ensemble is None:
+        return None
+    if list_missing_models(tracker, study):
         return None
     if (list_unread_runs(study, selection) or is_ensemble_unread(ensemble)) and (
         plan.opens_test_set or not is_frozen(tracker, study, selection)

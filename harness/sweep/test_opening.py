@@ -51,6 +51,7 @@ def open_test_set(
         load_for_test,
         record_ensemble_test,
     )
+    from harness.sweep.fold_outputs import select_final_files
     from harness.test_set.calibration import RegisteredCalibration
     from harness.test_set.opening import read_test_set
     from harness.test_set.sealed import SealedTest
@@ -77,7 +78,7 @@ def open_test_set(
     if is_ensemble_unread(ensemble):
         trained = itertools.chain(trained, [load_for_test(tracker, study, ensemble)])
     log = workspace.test_set_log(prepared.test_digest)
-    sealed, name = SealedTest.of(prepared), (study.name, study.uid)
+    sealed, name = SealedTest.of(select_final_files(prepared)), (study.name, study.uid)
     score_metric = study.score.objective
     results = read_test_set(
         selection.hash, name, sealed, log, trained, test_baselines, score_metric, calibration
@@ -107,12 +108,14 @@ def record_sealed_selection(
 ) -> None:
     """Record the frozen selection of a study whose test set stays sealed, and its training set."""
     from harness.sweep.baseline_results import record_validation_baselines
+    from harness.sweep.fold_outputs import select_final_files
 
     if prepared.sizes["test"]:
         from harness.test_set.sealed import identify_parts
 
         log = workspace.test_set_log(prepared.test_digest)
-        log.record_training(study.name, study.uid, identify_parts(prepared))
+        trained = identify_parts(select_final_files(prepared))
+        log.record_training(study.name, study.uid, trained)
     record_validation_baselines(prepared, tracker, study, selection)
     _record_selection(tracker, selection, study)
 

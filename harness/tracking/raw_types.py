@@ -27,7 +27,9 @@ DOCUMENT_FILE = "trial.json"
 CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
 FINAL_WEIGHTS_FILE = "final.safetensors"
-"""On the run of a folded study's champion: the weights of the final model, trained on all folds."""
+"""On the run of a folded study's champion, or of each trial of a grid or list: the weights of the
+final model, trained on all folds."""
+WEIGHTS_FILES = (WEIGHTS_FILE, FINAL_WEIGHTS_FILE)
 FINAL_FILE = "final.json"
 """Beside it: how that training went."""
 ENSEMBLE_FILE = "ensemble.json"

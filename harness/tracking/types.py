@@ -245,7 +245,8 @@ class StudyRun:
     @property
     def is_retrained(self) -> bool:
         """Whether its model is trained again on all folds' examples; see `[final]`."""
-        return self.folds > 0 and self.definition["final"]["model"] == "retrained"
+        final = self.definition.get("final", {}).get("model", "retrained")
+        return self.folds > 0 and final == "retrained"
 
     @property
     def ensemble_rule(self) -> str:

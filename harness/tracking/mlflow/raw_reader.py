@@ -43,7 +43,7 @@ from harness.tracking.raw_types import (
     CONFUSION_FILE,
     DIGEST_TAG,
     ENSEMBLE_PREDICTIONS_FILE,
-    WEIGHTS_FILE,
+    WEIGHTS_FILES,
     Point,
     RawRun,
     RawStudy,
@@ -237,7 +237,7 @@ class MlflowRawReader:
         return StoredFile(
             hashlib.sha256(content).hexdigest(),
             content=content if keep else None,
-            shapes=_read_shapes(content) if name == WEIGHTS_FILE else None,
+            shapes=_read_shapes(content) if name in WEIGHTS_FILES else None,
         )
 
     def _read_versions(self, name: str) -> Iterable[RawVersion]:
