@@ -3,6 +3,7 @@
 mlp               the built-in network, and loading of any trained network
 activations       each activation: its torch module and its hand-written kernels
 tabular           the built-in module for tables
+conv              the built-in module for images
 calibrated        a classifier whose probabilities are scaled by a temperature
     ensemble          several trained networks as one module
 custom            a user's own torch.nn.Module in place of the MLP
