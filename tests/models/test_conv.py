@@ -8,22 +8,29 @@ import re
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import harness
+from harness.checks.report import check_studies
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.trial_state import TrialState
+from harness.errors import ConfigError
 from harness.model_arguments import CONV_BLOCKS
 from harness.models.conv import ConvNet
 from harness.models.export import find_export_problem
 from harness.models.mlp import load_model
 from harness.results import TrialResult
+from harness.sweep.progress import Silent
+from harness.sweep.replay import replay
 from harness.trial import TrialSpec
+from harness.workspace import Workspace
 from tests.engine.training import train_one
 from tests.support.regression_table import make_splits
 
@@ -187,6 +194,52 @@ def test_its_description_has_the_channels_of_each_block() -> None:
     assert TrialSpec(model="conv").describe().startswith("conv · adam")
     with pytest.raises(ValueError, match="did you mean 'conv'"):
         TrialSpec(model="convs")
+
+
+def create_study(**space: Any) -> harness.Study:
+    sampled = {
+        "arguments.channels": [[4, 8], [8, 8]],
+        "arguments.kernel": [3, 5],
+        "arguments.head": [[], [16]],
+        "arguments.dropout": harness.Range(0.0, 0.3),
+    }
+    return harness.Study(
+        "images", "digits", model="conv", trials=2, validation=0.2, space=sampled | space,
+        train={"epochs": 2, "augment": ["shift"], "learning_rate": 0.01},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_study_samples_records_and_replays_it(
+    tmp_path: Path, digits: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = create_study().run(workers=0, device="cpu", confirm=False, progress=False)
+    workspace, champion = Workspace(tmp_path / "mlruns"), result.champion
+    assert re.search(r"champion +trial \d: conv [48]-8 ", result.summary.text())
+    assert check_studies(workspace, "images", None, False).healthy
+    number = f"images/{champion.number}"
+    replayed = replay(workspace, number, watcher=Silent(), device="cpu", inline=True)
+    assert replayed.agreement == "bitwise"
+    split = load_splits(digits.training).validation
+    mlflow.set_tracking_uri(workspace.local_uri)
+    try:
+        model = mlflow.pytorch.load_model("models:/images@champion")
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    correct = model(split.inputs[split.rows]).argmax(1) == split.labels[split.rows]
+    assert champion.best is not None
+    assert correct.float().mean().item() == pytest.approx(champion.best.val_accuracy, abs=1e-6)
+
+
+def test_a_space_with_too_many_poolings_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = create_study(**{"arguments.channels": [8], "arguments.blocks": [1, 2, 5]})
+    with pytest.raises(ConfigError, match=r"blocks: 5 poolings need images of 32x32 or more"):
+        study.run(workers=0, progress=False)
+    assert not list(tmp_path.glob("**/mlflow.db"))
 
 
 def test_its_page_lists_every_argument_with_its_default() -> None:
