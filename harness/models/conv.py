@@ -75,7 +75,10 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(shape) != 3:
-            raise ValueError(f"conv needs images, but an example has shape {list(shape)}")
+            raise ValueError(
+                f"conv needs images, but an example has shape {list(shape)}; for a table, use "
+                "tabular"
+            )
         if blocks is not None:
             _check_counts(blocks=[blocks])
         widths = list_channels(channels, blocks)

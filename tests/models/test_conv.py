@@ -177,7 +177,7 @@ def test_a_wrong_argument_is_named(
 
 
 def test_data_without_images_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"conv needs images, but an example has shape \[5\]"):
+    with pytest.raises(ValueError, match=r"conv needs images, but an example has shape \[5\]; for a table, use tab"):
         TrialState.create("", TrialSpec(model="conv", loss="mse"), DeviceData(make_splits()))
 
 
