@@ -82,12 +82,15 @@ class ConvNet(nn.Module):
         if blocks is not None:
             _check_counts(blocks=[blocks])
         widths = list_channels(channels, blocks)
-        units = ([head] if head else []) if isinstance(head, int) else list(head)
+        units: list[Any] = list(head) if isinstance(head, list | tuple) else [head] if head else []
         _check_counts(channels=widths, convs=[convs], kernel=[kernel], head=units)
         if not widths:
             raise ValueError("channels: an empty list; give a number for each block")
         if blocks not in (None, len(widths)):
             raise ValueError(f"blocks: is {blocks}, but channels lists {len(widths)}; leave it out")
+        for name, flag in (("batch_norm", batch_norm), ("residual", residual)):
+            if not isinstance(flag, bool):
+                raise ValueError(f"{name}: must be true or false, not {flag!r}")
         if kernel % 2 == 0:
             raise ValueError(f"kernel: must be odd, not {kernel}")
         if not 0 <= dropout < 1:

@@ -22,10 +22,11 @@ from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.trial_state import TrialState
 from harness.errors import ConfigError
-from harness.model_arguments import CONV_BLOCKS
+from harness.model_arguments import BUILT_IN_MODULES, CONV_BLOCKS
 from harness.models.conv import ConvNet
 from harness.models.export import find_export_problem
 from harness.models.mlp import load_model
+from harness.models.user_code import find_model_files, load_class
 from harness.results import TrialResult
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
@@ -164,6 +165,8 @@ def test_it_learns_repeats_loads_and_is_exported(
         ({"blocks": 4}, "blocks: 4 poolings need images of 16x16 or more, not 8x8; use fewer"),
         ({"convs": 0}, "convs: must be an integer of 1 or more"),
         ({"head": (8, -1)}, "head: must be an integer of 1 or more, not -1"),
+        ({"head": 8.5}, "head: must be an integer of 1 or more, not 8.5"),
+        ({"batch_norm": "none"}, "batch_norm: must be true or false, not 'none'"),
         ({"kernel": 4}, "kernel: must be odd, not 4"),
         ({"dropout": 1.0}, "dropout: must be in"),
         ({"chanels": 8}, "arguments.chanels: ConvNet takes no such argument; did you mean 'chan"),
@@ -177,7 +180,9 @@ def test_a_wrong_argument_is_named(
 
 
 def test_data_without_images_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"conv needs images, but an example has shape \[5\]; for a table, use tab"):
+    with pytest.raises(
+        ValueError, match=r"conv needs images, but an example has shape \[5\]; for a table, use tab"
+    ):
         TrialState.create("", TrialSpec(model="conv", loss="mse"), DeviceData(make_splits()))
 
 
@@ -194,6 +199,16 @@ def test_its_description_has_the_channels_of_each_block() -> None:
     assert TrialSpec(model="conv").describe().startswith("conv · adam")
     with pytest.raises(ValueError, match="did you mean 'conv'"):
         TrialSpec(model="convs")
+
+
+def test_every_built_in_module_is_found_by_its_word_and_documented() -> None:
+    reference = (PAGE.parents[1] / "reference/study-file.md").read_text()
+    for word, path in BUILT_IN_MODULES.items():
+        model_class = load_class(word)
+        assert issubclass(model_class, nn.Module)
+        assert path == f"{model_class.__module__}:{model_class.__name__}"
+        assert find_model_files(word) == {}
+        assert f"`{word}`" in reference
 
 
 def create_study(**space: Any) -> harness.Study:
