@@ -49,12 +49,12 @@ class TrialSpec:
     """
 
     model: str = ""
-    """The torch.nn.Module of a custom model, written `package.module:Class`; or `tabular`, the
-    module for tables that is part of harness. Empty (the default) for the built-in network, which
-    `hidden`, `activation`, `batch_norm`, `bias`, `init` and `dropout` describe."""
+    """The torch.nn.Module of a custom model, written `package.module:Class`; or a module that is
+    part of harness: `tabular` for tables, `conv` for images. Empty (the default) for the built-in
+    network, which `hidden`, `activation`, `batch_norm`, `bias`, `init` and `dropout` describe."""
     arguments: tuple[tuple[str, Any], ...] = ()
-    """Arguments of the constructor of the custom model or of `tabular`. A value is a boolean, a
-    number, a string, or a list of these."""
+    """Arguments of the constructor of the custom model, of `tabular` or of `conv`. A value is a
+    boolean, a number, a string, or a list of these."""
     # (name, value), sorted by name; a list is a tuple
     code: str = ""
     """The source files that the custom model was made of, such as `nets.py 3f2a91c0d2e4`: each with
