@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.limits import LimitsTable
+from harness.config.limits import COSTS, LimitsTable
 from harness.config.objective_conflicts import find_objective_conflicts
 from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
@@ -237,6 +237,11 @@ def _parse_first(
 def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> None:
     """Fill in the defaults that depend on other keys."""
     study = tables["study"]
+    objectives = study.get("objectives")
+    if isinstance(objectives, list) and objectives:
+        if objectives[0] not in COSTS:
+            study.setdefault("objective", objectives[0])
+        study.setdefault("pruner", "none")
     if tables["data"].get("task") == "regression":
         is_quantile = tables["train"].get("loss") == "quantile"
         default = "val/quantile_loss" if is_quantile else OBJECTIVES["regression"][0]

@@ -60,7 +60,7 @@ def _check_ensemble(config: StudyConfig, prepared: PreparedDataset) -> None:
 
 def _check_auc(config: StudyConfig, files: TrainingFiles) -> None:
     """Refuse the objective AUC for a validation set of one class."""
-    if config.study.objective != "val/auc":
+    if "val/auc" not in config.objectives:
         return
     for where, classes in _list_labels(files, "validation"):
         present = np.unique(classes)
