@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.results import EpochMetrics, HasScore, Objective, Task, count_correct
+from harness.results import Cost, EpochMetrics, HasScore, Objective, Task, count_correct
 from harness.stats.proportions import compute_interval
 
 Z_95 = 1.96
@@ -267,12 +267,12 @@ def list_unmeasured_fields(task: Task, objective: Objective) -> set[str]:
     return fields - {objective.replace("/", "_")}
 
 
-def is_higher_better(objective: Objective) -> bool:
+def is_higher_better(objective: Objective | Cost) -> bool:
     """Whether a higher value of the objective is better."""
     return objective in HIGHER_IS_BETTER
 
 
-def get_sort_sign(objective: Objective) -> int:
+def get_sort_sign(objective: Objective | Cost) -> int:
     """Multiply values by this to sort the best first."""
     return -1 if is_higher_better(objective) else 1
 

@@ -19,6 +19,8 @@ Objective = Literal[
     "val/r2",
     "val/quantile_loss",
 ]
+Cost = Literal["parameters", "milliseconds"]
+"""What a setting costs, known before it is trained."""
 StopReason = Literal["finished", "early", "pruned"]
 Task = Literal["classes", "regression"]
 

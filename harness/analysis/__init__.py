@@ -11,7 +11,8 @@ Everything here reads records and trains nothing.
     corrected_score       what the champion's settings reach, corrected for selection
     fold_score            the same for a study with folds
     contenders            the settings that compete with the champion's: differences, probabilities
-    search_facts          the facts on what a search tried: its first settings, and its limits
+    search_facts          the facts on what a search tried: its first settings, limits and front
+    front                 the trials that no other dominates, of a study with several objectives
     setting_differences   the same for the settings of a grid or list
     seed_variance         the settings of a grid or list, compared over their seeds
     paired_tests          two trials on the same examples: is the difference significant?

@@ -1,16 +1,21 @@
-"""The facts on what a search tried: its first settings, and its limits."""
+"""The facts on what a search tried: its first settings, its limits and its front."""
 
 from __future__ import annotations
 
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import format_count
+from harness.analysis.front import build_front_fact
 from harness.config.limits import format_cost, format_limits
 from harness.tracking.types import FIRST_TRIALS_FACT, RunRecord, StudyRun
 
 
 def build_search_facts(study: StudyRun, champion: RunRecord) -> list[Fact]:
     """Return the facts; without text where the study file does not ask for anything."""
-    return [_build_first_trials(study), _build_limits(study, champion)]
+    return [
+        _build_first_trials(study),
+        _build_limits(study, champion),
+        build_front_fact(study, champion),
+    ]
 
 
 def count_outside(study: StudyRun) -> int:

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterator
 
 from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.front import FRONT_METRIC, compute_front_places
 from harness.analysis.seed_variance import rank_settings
 from harness.tracking.types import RANK_METRIC, RunRecord, StudyRun
 
@@ -26,13 +27,17 @@ def compute_rank_metrics(study: StudyRun, champion: RunRecord) -> dict[str, dict
     suffix = f"{study.objective.replace('/', '_')}_mean"
     mean_name = f"seeds/{suffix}" if study.is_grid_or_list else f"confirm/{suffix}"
     ordered = {run.uid: run for run in (champion, *_order_trials(study))}.values()
-    return {
+    places = compute_front_places(study)
+    metrics = {
         run.uid: {RANK_METRIC: rank}
         # Rounded, because MLflow shows every digit.
         | ({mean_name: float(f"{means[run.uid]:.5g}")} if run.uid in means else {})
         for rank, run in enumerate(ordered, 1)
         if rank <= SHOWN_TRIALS or RANK_METRIC in run.metrics
     }
+    for uid, place in places.items():
+        metrics[uid] = metrics.get(uid, {}) | {FRONT_METRIC: float(place)}
+    return metrics
 
 
 def _order_trials(study: StudyRun) -> Iterator[RunRecord]:

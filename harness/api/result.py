@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.front import compute_front
 from harness.analysis.summary import Summary
 from harness.data.types import Array
 from harness.errors import ConfigError, StudyError, did_you_mean
@@ -66,6 +67,13 @@ class StudyResult:
         return self.summary.champion
 
     @property
+    def front(self) -> list[RunRecord]:
+        """The trials that no other one dominates by `objectives`, the best by the first objective
+        first; empty for a study with one objective. `harness.predict("STUDY/12", ...)` uses one."""
+        front = compute_front(self.summary.study)
+        return [each.run for each in front.trials] if front else []
+
+    @property
     def test(self) -> TestReading | None:
         """The results on the test set, such as `test.accuracy`; None if it was not read."""
         return self.summary.reading
@@ -105,7 +113,10 @@ class StudyResult:
             row: dict[str, Any] = {"number": run.number, "state": run.state, "reason": run.reason}
             if run.best is not None:
                 row |= {f"best_{name}": value for name, value in run.best.to_dict().items()}
-            rows.append(row | {"parameters": run.parameters} | run.spec.to_dict())
+            row |= {"parameters": run.parameters}
+            if (milliseconds := run.get_cost("milliseconds")) is not None:
+                row["milliseconds"] = milliseconds
+            rows.append(row | run.spec.to_dict())
         return pd.DataFrame(rows).set_index("number")
 
     @property

@@ -54,6 +54,7 @@ class Study:
         confirm: how the best settings are trained again: the keys of [confirm].
         ensemble: the keys of [ensemble], such as `{"size": 16}`; by default none is made.
         final: the keys of [final], for a study with `folds`.
+        limits: the keys of [limits], such as `{"parameters": 100_000}`.
         keys: the keys of [study], such as `trials`, `timeout` and `sampler`, and of [data], such as
             `target`, `task` ("regression" predicts a number), `validation`, `folds`, `test` and
             `group`.
@@ -85,6 +86,7 @@ class Study:
         confirm: Mapping[str, Any] | None = None,
         ensemble: Mapping[str, Any] | None = None,
         final: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Any] | None = None,
         **keys: Unpack[StudyKeys],
     ) -> None:
         self.name = name
@@ -116,6 +118,7 @@ class Study:
             "confirm": _check_table("confirm", confirm),
             "ensemble": _check_table("ensemble", ensemble),
             "final": _check_table("final", final),
+            "limits": _check_table("limits", limits),
             "trial": [_check_table("settings", each) for each in settings],
             "first": [_check_table("first", each) for each in first],
         }
@@ -245,6 +248,7 @@ def _sort_keys(keys: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
                 "confirm",
                 "ensemble",
                 "final",
+                "limits",
             )
             raise ConfigError(f"Study: unknown argument '{key}'{did_you_mean(key, known)}")
         tables[index][key] = format_seconds(value) if key in DURATIONS else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from harness.results import Objective, Task
+from harness.results import Cost, Objective, Task
 
 
 class StudyKeys(TypedDict, total=False):
@@ -14,6 +14,7 @@ class StudyKeys(TypedDict, total=False):
     minutes: float
     trials: int
     objective: Objective
+    objectives: list[Objective | Cost]
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"]
     seeds: int
     seed: int

@@ -12,7 +12,7 @@ from harness.config.limits import LimitsTable
 from harness.config.schema import TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.config.study_tables import DataTable, StudyTable
-from harness.search.frozen_trial import get_sampled_params
+from harness.search.frozen_trial import get_sampled_params, get_value
 from harness.search.read_only import (
     FixedTrial,
     FrozenTrial,
@@ -107,7 +107,7 @@ class Journal:
         return self.config.build_spec(FixedTrial(params or {}), self.get_ordinal(trial))
 
     def get_value(self, trial: FrozenTrial) -> float | None:
-        return trial.value if trial.state == TrialState.COMPLETE else None
+        return get_value(trial) if trial.state == TrialState.COMPLETE else None
 
 
 def read_journal(place: StudyStorage, study: str) -> Journal | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 from pydantic import Field
 
 from harness.config.study_tables import Table
+from harness.results import Cost
 
-Cost = Literal["parameters", "milliseconds"]
 COSTS: tuple[Cost, ...] = get_args(Cost)
-"""What a setting costs, known before it is trained."""
 
 
 class LimitsTable(Table):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.config.defaults import ENSEMBLE_SIZE, count_trials, set_defaults
 from harness.config.limits import LimitsTable
 from harness.config.objective_conflicts import find_objective_conflicts
 from harness.config.overrides import apply_override, explain_value
@@ -27,13 +28,10 @@ from harness.config.task_settings import find_class_conflicts, find_regression_c
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean
-from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
 
 MIN_WILCOXON_FOLDS = 5
 """With fewer folds the test cannot be significant at 5 %."""
-ENSEMBLE_SIZE = 16
-"""The size of an ensemble where [ensemble] does not say it."""
 
 
 def load(
@@ -150,7 +148,7 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     """Check every table, then the tables against each other."""
     tables = file.tables
     has_trials = "trials" in tables["study"]
-    _set_defaults(tables, file.trials)
+    set_defaults(tables, file.trials)
     with file.checking("study"):
         study = parse_table(StudyTable, tables["study"])
         if file.trials and study.sampler != "list":
@@ -206,7 +204,7 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     for table, message in _find_conflicts(study, data, train, space, list(settings.values())):
         raise file.error(table, message)
     with file.checking("study"):
-        study = _count_trials(study, len(grid or settings), has_trials)
+        study = count_trials(study, len(grid or settings), has_trials)
     first = _parse_first(file, study, space, train)
     texts = (file.source, file.text)
     checked = (study, data, train, space, *texts, settings, confirm, first)
@@ -241,46 +239,6 @@ def _parse_first(
             ) from None
         parsed.append(fields)
     return parsed
-
-
-def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> None:
-    """Fill in the defaults that depend on other keys."""
-    study = tables["study"]
-    if tables["data"].get("task") == "regression":
-        is_quantile = tables["train"].get("loss") == "quantile"
-        default = "val/quantile_loss" if is_quantile else OBJECTIVES["regression"][0]
-        study.setdefault("objective", default)
-        if "loss" not in tables["space"]:
-            tables["train"].setdefault("loss", "mse")
-    if tables["ensemble"]:
-        tables["ensemble"].setdefault("size", ENSEMBLE_SIZE)
-    if trials:
-        study.setdefault("sampler", "list")
-    if study.get("sampler") in GRID_OR_LIST:
-        study.setdefault("pruner", "none")
-    elif tables["data"].get("folds"):
-        # All examples have validated already: a confirmation shows the variance of seeds alone.
-        tables["confirm"].setdefault("seeds", 0)
-        tables["confirm"].setdefault("resample", False)
-
-
-def _count_trials(study: StudyTable, points: int, is_fixed: bool) -> StudyTable:
-    """Set `trials` to what a grid or list of `points` settings has, unless the file gives it."""
-    if study.sampler not in GRID_OR_LIST:
-        if study.seeds > 1:
-            raise ValueError(
-                f"seeds: repeats a grid or a list, but the sampler is {study.sampler}; leave it out"
-            )
-        return study
-    most = points * study.seeds
-    if not is_fixed:
-        return study.model_copy(update={"trials": most})
-    if study.trials > most:
-        seeds = f"{study.seeds} seed{'s' if study.seeds > 1 else ''}"
-        raise ValueError(
-            f"trials: {study.trials}, but {points} settings with {seeds} make {most}; raise seeds"
-        )
-    return study
 
 
 def _find_conflicts(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.config.limits import COSTS
 from harness.config.search_space import Choice, SearchSpace
 from harness.config.study_tables import DataTable, StudyTable
 from harness.metrics import OBJECTIVES
 from harness.trial import TrialSpec
+
+MAX_OBJECTIVES = 3
+"""With more, nearly every trial is on the front."""
 
 
 def find_objective_conflicts(
@@ -27,10 +32,11 @@ def find_objective_conflicts(
             "study",
             f"objective: {study.objective}, but this is a {kind} study; use one of {others}",
         )
+    yield from _find_conflicts_of_several(study, data)
     losses = _list_values("loss", train, space, settings)
     if data.task == "classes" and "quantile" in losses:
         yield "train", "loss: quantile is for a regression; use cross-entropy, mse or bce"
-    if study.objective == "val/loss":
+    if "val/loss" in (study.objective, *study.objectives):
         specs = [TrialSpec.from_dict({**train, **fields}) for fields in settings]
         for name, plural in (("loss", "losses"), ("target_transform", "target transforms")):
             reason = f"val/loss is not comparable between different {plural}; use {objectives[0]}"
@@ -39,6 +45,33 @@ def find_objective_conflicts(
             if len({getattr(spec, name) for spec in specs}) > 1:
                 yield "study", f"objective: {reason}"
     yield from _find_quantile_conflicts(study, losses, train, space, settings)
+
+
+def _find_conflicts_of_several(study: StudyTable, data: DataTable) -> Iterator[tuple[str, str]]:
+    """What contradicts several objectives."""
+    names = study.objectives
+    if not names:
+        return
+    known = (*OBJECTIVES[data.task], *COSTS)
+    if not 2 <= len(names) <= MAX_OBJECTIVES or len(set(names)) < len(names):
+        yield "study", f"objectives: must be two or three different ones, not {json.dumps(names)}"
+    elif names[0] not in OBJECTIVES[data.task]:
+        others = ", ".join(OBJECTIVES[data.task])
+        yield "study", f"objectives: {names[0]} cannot be the first; begin with one of {others}"
+    elif names[0] != study.objective:
+        problem = f"{study.objective}, but the first of objectives is {names[0]}"
+        yield "study", f"objective: {problem}; leave it out"
+    for name in names[1:]:
+        if name not in known or name == "val/quantile_loss":
+            yield "study", f"objectives: {name} cannot be one of several here; leave it out"
+    if study.pruner != "none":
+        yield (
+            "study",
+            f"pruner: {study.pruner} compares trials by one objective, and there are "
+            f'{len(names)}; use "none", or leave it out',
+        )
+    if study.stop_when != "never":
+        yield "study", "stop_when: judges one objective; leave it out, or leave out objectives"
 
 
 def _find_quantile_conflicts(

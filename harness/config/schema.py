@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from harness.config.limits import COSTS, Cost, LimitsTable
+from harness.config.limits import COSTS, LimitsTable
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
 from harness.config.study_tables import (
     ConfirmTable,
@@ -19,6 +19,7 @@ from harness.config.study_tables import (
     Table,
 )
 from harness.config.validation import LAYER_KEYS
+from harness.results import Cost, Objective
 from harness.trial import TrialSpec
 
 TABLES = ("study", "data", "train", "space", "limits", "confirm", "ensemble", "final")
@@ -73,7 +74,13 @@ class StudyConfig:
     @property
     def costs(self) -> tuple[Cost, ...]:
         """What is measured of each setting before it is trained."""
-        return tuple(name for name in COSTS if name in self.limits.to_dict())
+        used = {*self.limits.to_dict(), *self.study.objectives}
+        return tuple(name for name in COSTS if name in used)
+
+    @property
+    def objectives(self) -> tuple[Objective | Cost, ...]:
+        """By what trials are compared; the first is the study's objective."""
+        return tuple(self.study.objectives) or (self.study.objective,)
 
     @property
     def has_confirmation(self) -> bool:
@@ -174,6 +181,8 @@ class StudyConfig:
         }
         if self.data.folds:
             tables["final"] = self.final.model_dump()
+        if not self.study.objectives:
+            del tables["study"]["objectives"]
         if self.settings:
             tables[TRIAL_TABLE] = dict(self.settings)
         if self.first:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from harness.data.types import MISSING_TEXTS, ColumnKind
 from harness.errors import did_you_mean
-from harness.results import MAX_FOLDS, Objective, Task
+from harness.results import MAX_FOLDS, Cost, Objective, Task
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """A study's name is also that of files."""
@@ -46,6 +46,11 @@ class StudyTable(Table):
     For more than two classes, AUC is the mean of each against the others; F1 and balanced accuracy
     are always means over the classes. A class without validation examples is left out of these
     means."""
+    objectives: list[Literal[Objective, Cost]] = []
+    """Two or three objectives at once, such as `["val/accuracy", "parameters"]`: the search looks
+    for the trials of which none is better in one and no worse in the others. The first is the
+    `objective`, by which the champion is chosen; the others are metrics of the same kind,
+    `parameters` or `milliseconds` (see `limits`). No trial is pruned."""
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"] = "tpe"
     """How settings are chosen. `tpe` (Parzen estimators), `gp` (a Gaussian process), `random` and
     `qmc` (quasi-random) draw them from [space]; `grid` takes every combination of the choices in

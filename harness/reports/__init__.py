@@ -7,6 +7,7 @@ winner_section          the key figures, the summary, commands to continue
 uncertainty_section     intervals, paired tests, how the champion was chosen
 confirmation_section    the best settings, trained again on new splits
 grid_or_list_sections   results by setting, and the cost of choosing on the test set
+front_section           the trials that no other dominates, of several objectives
 regression_section      prediction errors, compared with simpler models
 data_section            duplicates across the sets, class balance, hashes
 leaderboard             the trials as a table

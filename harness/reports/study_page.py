@@ -14,6 +14,7 @@ from harness.reports.calibration_section import build_calibration_sections
 from harness.reports.confirmation_section import build_confirmation_sections
 from harness.reports.data_section import build_data_sections
 from harness.reports.ensemble_section import build_ensemble_sections
+from harness.reports.front_section import build_front_sections
 from harness.reports.grid_or_list_sections import build_grid_or_list_sections
 from harness.reports.leaderboard import build_leaderboard
 from harness.reports.page import Page, Section
@@ -52,6 +53,7 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
         study.score,
         [
             *settings,
+            *build_front_sections(summary),
             _build_leaderboard_section(summary),
             _build_curves_section(summary),
             *(_build_class_sections(summary, not status) if study.classes else ()),

@@ -5,7 +5,8 @@ study         ask for trials, report epochs, tell results, requeue interrupted t
 counts        how many trials of a study ended, and how
 retried_trials Optuna studies that know retries
 limits        what a setting costs before it is trained, and whether [limits] allows it
-fold_pruner   prune a trial by its folds
+pruning       which trials continue after an epoch
+objectives    a study's objectives in Optuna: their directions, and a trial's values
 stop_rule     when a search ends before its last trial
 samplers      the samplers and pruners, by name
 normal_tail   the normal distribution's logarithm, which TPE spends most of its time on

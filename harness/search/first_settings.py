@@ -14,7 +14,7 @@ from harness.config.schema import StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.metrics import get_sort_sign
-from harness.search.frozen_trial import get_sampled_params
+from harness.search.frozen_trial import get_sampled_params, get_value
 from harness.search.limits import Limits
 from harness.search.storage.base import StudyStorage
 from harness.search.whole_settings import WholeSettingsSampler
@@ -97,9 +97,9 @@ def _find_best_params(
     trials = [
         trial
         for trial in storage.get_all_trials(earlier._study_id, deepcopy=False)
-        if trial.state == TrialState.COMPLETE and trial.value is not None
+        if trial.state == TrialState.COMPLETE and get_value(trial) is not None
     ]
-    trials.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    trials.sort(key=lambda trial: (sign * (get_value(trial) or 0.0), trial.number))
     usable = list(_convert_trials(config, definition, trials, limits))
     if not usable:
         raise ConfigError(

@@ -27,6 +27,11 @@ def get_sampled_params(trial: FrozenTrial) -> dict[str, Any] | None:
     return fixed_params or None  # empty for the retry of an incompletely sampled trial
 
 
+def get_value(trial: FrozenTrial) -> float | None:
+    """The objective of a trial, the first of several; None for one without a result."""
+    return trial.values[0] if trial.values else None
+
+
 def is_started(study: optuna.Study) -> bool:
     """Whether any trial's settings were sampled, so that it may have been trained."""
     return any(get_sampled_params(trial) is not None for trial in study.get_trials(deepcopy=False))

@@ -15,9 +15,10 @@ from typing import Any
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial
 
-from harness.config.limits import Cost, format_cost, format_limits, is_within
+from harness.config.limits import format_cost, format_limits, is_within
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
+from harness.results import Cost
 from harness.search.frozen_trial import find_ordinal, get_sampled_params
 from harness.trial import TrialSpec
 

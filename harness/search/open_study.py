@@ -15,10 +15,10 @@ import optuna
 
 from harness.config.schema import GRID_OR_LIST, TRIAL_TABLE, StudyConfig, fill_defaults
 from harness.errors import StoreError, StudyError
-from harness.metrics import is_higher_better
 from harness.search.first_settings import choose_first_params
 from harness.search.frozen_trial import is_started
 from harness.search.limits import Limits, Measure
+from harness.search.objectives import list_directions
 from harness.search.retried_trials import OrderedRetriesStudy
 from harness.search.samplers import make_pruner
 from harness.search.storage.base import StudyStorage
@@ -128,7 +128,7 @@ def _create_study(
     study = optuna.create_study(
         storage=storage,
         study_name=name,
-        direction="maximize" if is_higher_better(config.study.objective) else "minimize",
+        directions=list_directions(config),
     )
     failpoint("search.created")
     study.set_user_attr("uid", uuid.uuid4().hex[:12])

@@ -21,10 +21,10 @@ from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.search.counts import Counts, count_trials
 from harness.search.distinct import DistinctSampler, SampledSettings
 from harness.search.first_settings import FirstSettingsSampler
-from harness.search.fold_pruner import FoldPruner
-from harness.search.frozen_trial import find_ordinal, get_sampled_params
+from harness.search.frozen_trial import find_ordinal, get_sampled_params, get_value
 from harness.search.limits import KEPT, Limits, Measure, get_costs
-from harness.search.retried_trials import PrunerView
+from harness.search.objectives import list_values
+from harness.search.pruning import Pruning
 from harness.search.samplers import RANDOM_TRIALS, SAMPLERS, make_sampler, untrainable_error
 from harness.search.stop_rule import ERROR_ATTRIBUTE, Stop, find_stop_reason
 from harness.system.failpoints import failpoint
@@ -42,8 +42,7 @@ class Search:
     ) -> None:
         """`measure` returns what a setting costs, for `ask`."""
         self.config, self._study = config, study
-        self._pruner_view = PrunerView(study.study_name, study._storage)
-        self._fold_pruner = FoldPruner(config, study)
+        self._pruning = Pruning(config, study)
         self.uid: str = study.user_attrs["uid"]
         self.set_aside: str | None = study.user_attrs["set_aside"]
         """The suffix under which the study of this name before this one was archived."""
@@ -66,10 +65,10 @@ class Search:
         self.limits.remember(frozen)
         self._outside = {trial.number for trial in frozen if self.limits.is_outside(trial)}
         self.ranking = sorted(
-            self.rank(trial.number, trial.value)
+            self.rank(trial.number, value)
             for trial in frozen
             if trial.state == TrialState.COMPLETE
-            and trial.value is not None
+            and (value := get_value(trial)) is not None
             and trial.number not in self._outside
         )
         """`rank` of every complete trial that may be the champion, best first."""
@@ -114,16 +113,13 @@ class Search:
         Raises ConfigError for settings that cannot be trained.
         """
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        ordinals = [trial.user_attrs["ordinal"] for trial in waiting]
-        ordinal = min(ordinals, default=self._next_ordinal)
+        ordinal = min((each.user_attrs["ordinal"] for each in waiting), default=self._next_ordinal)
         sampler = make_sampler(self.config, ordinal, self._space)
         if ordinal < len(self.first):
             sampler = FirstSettingsSampler(self.first[ordinal])
         elif self.config.study.sampler not in GRID_OR_LIST:
-            draws = SAMPLERS[self.config.study.sampler].draws
-            sampler = DistinctSampler(
-                sampler, self.config, ordinal, self._sampled, draws, self.limits
-            )
+            more = SAMPLERS[self.config.study.sampler].draws, self.limits
+            sampler = DistinctSampler(sampler, self.config, ordinal, self._sampled, *more)
         self._study.sampler = sampler
         trial = self._study.ask()
         failpoint("search.asked")
@@ -183,10 +179,7 @@ class Search:
 
     def report(self, number: int, metrics: EpochMetrics) -> bool:
         """Report an epoch to the pruner. False if the trial should stop."""
-        trial = self._running[number]
-        trial.report(metrics.get_objective(self.config.study.objective), metrics.epoch)
-        is_pruned = self._study.pruner.prune(self._pruner_view, trial._get_latest_trial())
-        return not is_pruned and self._fold_pruner.keeps(number, metrics, self.ranking)
+        return self._pruning.keeps(self._running[number], metrics, self.ranking)
 
     def tell_result(self, number: int, result: TrialResult) -> None:
         """Tell Optuna a trial's result: the objective of its best epoch, not of its last."""
@@ -194,14 +187,15 @@ class Search:
             self._study.tell(number, state=TrialState.PRUNED)
             self.counts = self.counts.add(pruned=1)
         else:
-            value = result.best.get_objective(self.config.study.objective)
+            trial = self._study.get_trials(deepcopy=False)[number]
             if self.config.study.stop_when == "settled":
                 error = estimate_standard_error(self.config.study.objective, result)
                 self._set_attribute(number, ERROR_ATTRIBUTE, error)
-            self._fold_pruner.record(number)
-            self._study.tell(number, value)
+            self._pruning.record(number)
+            values = list_values(self.config, trial, result)
+            self._study.tell(number, values)
             if number not in self._outside:
-                bisect.insort(self.ranking, self.rank(number, value))
+                bisect.insort(self.ranking, self.rank(number, values[0]))
             self.counts = self.counts.add(complete=1)
         self._forget(number)
         self._judge_stop()
@@ -290,8 +284,7 @@ class Search:
 
     def _find_successor(self, number: int) -> int | None:
         trials = self._study.get_trials(deepcopy=False)
-        retries = (each.number for each in trials if each.user_attrs.get("retry_of") == number)
-        return next(retries, None)
+        return next((t.number for t in trials if t.user_attrs.get("retry_of") == number), None)
 
     def rank(self, number: int, value: float) -> tuple[float, int]:
         """Sort key: the better value first, then the lower number; trials outside [limits] last."""

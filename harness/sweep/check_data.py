@@ -61,7 +61,7 @@ def _check_ensemble(config: StudyConfig, prepared: PreparedDataset) -> None:
 
 def _check_auc(config: StudyConfig, files: TrainingFiles) -> None:
     """Refuse the objective AUC for a validation set of one class; with folds, for any fold's."""
-    if config.study.objective != "val/auc":
+    if "val/auc" not in config.objectives:
         return
     advice = "fewer folds" if files.folds else "a larger [data] validation"
     for where, classes in _list_labels(files, "validation"):

@@ -11,6 +11,7 @@ from harness.analysis import misclassified
 from harness.analysis.data_quality import compute_data_metrics
 from harness.analysis.ensemble_record import load_ensemble
 from harness.analysis.facts import count_states
+from harness.analysis.front import FRONT_FILE, compute_front
 from harness.analysis.summary import Summary, load_summary
 from harness.analysis.trial_ranks import compute_rank_metrics
 from harness.config.schema import GRID_OR_LIST
@@ -99,6 +100,8 @@ def close_finished_study(
     watcher.stage("writing the report")
     summary, page = _write_report(workspace, uri, tracker, study, selection)
     failpoint("conclude.reported")
+    if front := compute_front(study):
+        tracker.log_file(study.uid, FRONT_FILE, front.to_json())
     tracker.log_file(study.uid, "report.html", page.render_inline().encode())
     watcher.stage("recording the results")
     assert selection.champion.best is not None

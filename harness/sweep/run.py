@@ -95,8 +95,10 @@ def _open_search(
     """Open the study's search, for settings that are measured on its data."""
     note, measure = check_limits(plan.config, prepared), CostMeter(prepared.training).measure
     with open_search(plan.config, plan.storage, fresh, prepared.split_hash, measure) as search:
-        if note and search.counts.done < search.target:
-            watcher.message(f"{plan.config.study.name}: {note}")
+        several = "several objectives: no trial is pruned" if plan.config.study.objectives else ""
+        for message in (note, several) if search.counts.done < search.target else ():
+            if message:
+                watcher.message(f"{plan.config.study.name}: {message}")
         yield search
 
 
@@ -164,7 +166,7 @@ def _run_stages(
             executor.wait(0)
             is_search = plan.config.study.sampler not in GRID_OR_LIST
             what = "searching" if is_search else "training the settings"
-            watcher.stage(f"{what} ({plan.config.study.objective})")
+            watcher.stage(f"{what} ({', '.join(plan.config.objectives)})")
             _drive_search(plan, search, executor, tracker, watcher, stop)
         watcher.stage("recording the trials")
         try:
@@ -230,7 +232,7 @@ def _drive_search(
         watcher if plan.inline else display,
         target=search.target,
         objective=study.objective,
-        keep=study.trials if study.sampler in GRID_OR_LIST else keep,
+        keep=study.trials if study.sampler in GRID_OR_LIST or study.objectives else keep,
         timeout=parse_duration(study.timeout) if study.timeout else None,
         best=find_best(search),
     )

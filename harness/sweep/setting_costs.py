@@ -10,10 +10,11 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.config.limits import Cost, format_limits
+from harness.config.limits import format_limits
 from harness.config.schema import GRID_OR_LIST, StudyConfig
 from harness.data.prepare import PreparedDataset
 from harness.data.training_files import TrainingFiles
+from harness.results import Cost
 from harness.search.limits import MAX_LISTED, MAX_MEASURED, Limits, list_specs
 from harness.search.samplers import sample_random_specs
 from harness.trial import TrialSpec

@@ -284,6 +284,10 @@ def shipped() -> list[Path]:
     return sorted({path.resolve() for path in paths})
 
 
+NOT_MEASURED = ("cifar10", "fashion-mnist-conv", "mnist-conv")
+"""The studies whose first lines have no result: no data here, or too long."""
+
+
 @pytest.mark.parametrize("path", shipped(), ids=lambda path: path.stem)
 def test_every_shipped_study_is_valid_and_its_head_gives_the_measured_result(path: Path) -> None:
     config = load(path)
@@ -292,7 +296,7 @@ def test_every_shipped_study_is_valid_and_its_head_gives_the_measured_result(pat
     assert head[0] == f"# harness run-study {path.stem}"
     measured = re.search(r"2 cores.*: .* test (accuracy 0\.\d{4}|RMSE \d+,\d{3})", head[1])
     # Or the reason why it was not measured: CIFAR-10 could not be downloaded.
-    assert measured or (path.stem == "cifar10" and head[1].startswith("# not measured: "))
+    assert measured or (path.stem in NOT_MEASURED and head[1].startswith("# not measured: "))
     assert (config.study.minutes is not None) == bool(measured)
     assert 10 < len(config.study.description) <= 50, "one line of `harness studies`"
     assert draw_specs(config, 20)

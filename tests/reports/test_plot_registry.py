@@ -57,8 +57,10 @@ def confirm_champion(study: StudyRun) -> StudyRun:
 
 @pytest.fixture(scope="module")
 def summaries() -> list[Summary]:
-    """Make a search with confirmation runs, a list and a regression study."""
+    """Make a search by two objectives with confirmation runs, a list and a regression study."""
     search = confirm_champion(synthetic_study.make_study(40, epochs=3))
+    table = search.definition["study"] | {"objectives": ["val/accuracy", "parameters"]}
+    search = replace(search, definition=search.definition | {"study": table})
     list_study, list_tracker = make_list_study()
     regression_tracker, regression_study = regression_table.make_study()
     return [

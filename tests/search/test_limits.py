@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from harness.config.limits import Cost
 from harness.config.loader import load_text
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError, StudyError
+from harness.results import Cost
 from harness.search.limits import COSTS_ATTRIBUTE, OUTSIDE_ATTRIBUTE
 from harness.search.open_study import open_search
 from harness.search.study import Search
@@ -36,7 +36,9 @@ def run(config: StudyConfig, folder: Path, trials: int) -> tuple[list[TrialSpec]
         return run_trials(search, trials), search
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc"])
+@pytest.mark.parametrize(
+    "sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow), "random", "qmc"]
+)
 def test_every_trial_is_within_the_limits_and_a_continued_search_is_the_same(
     sampler: str, tmp_path: Path
 ) -> None:

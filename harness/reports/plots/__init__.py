@@ -22,6 +22,7 @@ importance            hyperparameter importance
 slice                 the objective by the value of one setting
 contour               the objective over the two most important settings
 parallel_coordinates  all settings and the objective
+front                 the further objectives of a study, by the first
 pareto                the score by size and by training time
 optimization_history  the objective by trial, and the best so far
 expected_best         the expected best of n random trials

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from harness.analysis.front import read_objectives
 from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import compute_log_ticks
 from harness.reports.plots.base import Plot
@@ -46,8 +47,10 @@ class Tradeoffs:
 
 
 def build_plots(summary: Summary) -> list[Plot]:
-    """Return both trade-offs."""
-    return build_tradeoff_plots(compute_tradeoffs(summary.study))
+    """Return both trade-offs; without size, if that is an objective, which has its own plot."""
+    plots = build_tradeoff_plots(compute_tradeoffs(summary.study))
+    has_own = "parameters" in read_objectives(summary.study.definition)
+    return [plot for plot in plots if not (has_own and plot.name == "accuracy-parameters")]
 
 
 def compute_tradeoffs(study: StudyRun) -> Tradeoffs:
@@ -127,7 +130,7 @@ def _draw_tradeoff(tradeoff: Tradeoff, cost: str) -> go.Figure:
         type="log",
         title_text=cost,
         tickvals=[10**position for position, _ in ticks],
-        ticktext=[_format_count(10**position) for position, _ in ticks],
+        ticktext=[format_count(10**position) for position, _ in ticks],
     )
     figure.update_yaxes(
         title_text=f"validation {score.full_name}",
@@ -142,7 +145,7 @@ def _format_cost(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _format_count(value: float) -> str:
+def format_count(value: float) -> str:
     """Format a count: `200`, `20k`, `2M`."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= 0.999 * size:

@@ -15,6 +15,7 @@ from harness.reports.plots import (
     contour,
     data_quality,
     expected_best,
+    front,
     importance,
     learning_curves,
     optimization_history,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 PLOT_KINDS = (
     PlotKind("sure", top_trials.build_plots),
     PlotKind("confirm", confirmation.build_plots),
+    PlotKind("front", front.build_plots),
     PlotKind("settings", seed_variance.build_plots),
     PlotKind("luck", test_selection_bias.build_plots),
     PlotKind("curves", learning_curves.build_plots),

@@ -11,8 +11,8 @@ from harness.config.loader import load_text
 from harness.config.schema import StudyConfig
 from harness.errors import ConfigError
 from harness.results import EpochMetrics, TrialResult
-from harness.search.fold_pruner import MIN_TRIALS, compute_p_value
 from harness.search.open_study import open_search
+from harness.search.pruning import MIN_TRIALS, compute_p_value
 from harness.search.storage.journal import JournalFolder
 
 EPOCHS = 8

@@ -1,8 +1,8 @@
-"""Prune a trial by its folds: Wilcoxon's signed-rank test against the best trial so far.
+"""Prune trials: Optuna's pruners by the objective, and `wilcoxon` by the folds.
 
-After each epoch the trial's scores in the folds are compared with those that the best trial had in
-the same folds after the same epoch. The means may differ by chance of one fold; the test asks
-whether most folds agree.
+`wilcoxon` compares the trial's scores in the folds with those that the best trial had in the same
+folds after the same epoch, by Wilcoxon's signed-rank test. The means may differ by chance of one
+fold; the test asks whether most folds agree.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import optuna
 from harness.config.schema import StudyConfig
 from harness.metrics import get_sort_sign
 from harness.results import EpochMetrics
+from harness.search.retried_trials import PrunerView
 
 LEVEL = 0.05
 """A trial is pruned if folds that are no worse would look so bad with a smaller probability."""
@@ -24,21 +25,35 @@ CURVES = "fold_curves"
 """The attribute of a complete trial with its objective in every fold by epoch."""
 
 
-class FoldPruner:
-    """The pruner `wilcoxon`; with any other it keeps every trial."""
+class Pruning:
+    """Reports epochs to Optuna, and says which trials continue."""
 
     def __init__(self, config: StudyConfig, study: optuna.Study) -> None:
-        self._study = study
+        self._config, self._study = config, study
+        self._view = PrunerView(study.study_name, study._storage)
         self._is_active = config.study.pruner == "wilcoxon"
         self._unpruned = max(1, config.find_largest("epochs") // 4)
         self._sign = get_sort_sign(config.study.objective)
         self._curves: dict[int, dict[str, Sequence[float]]] = {}
-        """By trial and epoch, of trials that run or were the best."""
+        """For `wilcoxon`, by trial and epoch: of trials that run or were the best."""
 
     def keeps(
+        self, trial: optuna.Trial, metrics: EpochMetrics, ranking: Sequence[tuple[float, int]]
+    ) -> bool:
+        """Report an epoch; return whether the trial continues. `ranking` is `Search.ranking`."""
+        value = metrics.get_objective(self._config.study.objective)
+        if self._config.study.objectives:  # Optuna's own `report` and its pruners take one
+            storage = self._study._storage
+            storage.set_trial_intermediate_value(trial._trial_id, metrics.epoch, value)
+            return True
+        trial.report(value, metrics.epoch)
+        if self._study.pruner.prune(self._view, trial._get_latest_trial()):
+            return False
+        return self._keeps_by_folds(trial.number, metrics, ranking)
+
+    def _keeps_by_folds(
         self, number: int, metrics: EpochMetrics, ranking: Sequence[tuple[float, int]]
     ) -> bool:
-        """Return whether the trial continues after an epoch; `ranking` is `Search.ranking`."""
         if not self._is_active or metrics.folds is None:
             return True
         self._curves.setdefault(number, {})[str(metrics.epoch)] = metrics.folds
