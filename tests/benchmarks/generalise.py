@@ -59,6 +59,8 @@ from tests.benchmarks.known_truth import KnownTruth, draw_dataset
 KINDS = ("made", "mnist", "fashion-mnist")
 TRIALS = {"holdout": 40, "confirm": 30, "folds": 19}
 """The number of trials of each kind of study; the ensemble is chosen from those of `holdout`."""
+MEASURED = "<!-- measured -->"
+"""The line of the page before the tables."""
 RESULTS = Path(".cache/generalise.jsonl")
 
 
@@ -212,7 +214,8 @@ def main() -> None:
     table = format_table(read_results(arguments.results))
     print(table)
     if arguments.write:
-        arguments.write.write_text(table)
+        head = arguments.write.read_text().partition(MEASURED)[0]
+        arguments.write.write_text(f"{head}{MEASURED}\n\n{table}")
 
 
 if __name__ == "__main__":
