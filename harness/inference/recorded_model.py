@@ -260,9 +260,14 @@ def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:
         if final is not None:
             return final
         if study.definition["data"].get("target"):
+            advice = f"give {study.name} for the champion's"
+            if run.uid == study.uid:  # a single run
+                advice = "train it again with --set data.folds=0"
+            elif study.state != "COMPLETE":
+                advice = "the champion's is trained at the study's end; rerun the study's command"
             raise StudyError(
-                f"{study.name}/{run.number} has a network for each fold, and no final model; give "
-                f"{study.name} for the champion's"
+                f"{study.name}/{run.number} has a network for each fold, and no final model; "
+                f"{advice}"
             )
     weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
     if weights is not None:

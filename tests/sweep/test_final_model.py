@@ -17,7 +17,7 @@ from harness.analysis.final_model import load_final_model
 from harness.api.result import StudyResult
 from harness.api.run import run_study
 from harness.checks.report import check_studies
-from harness.errors import StudyError
+from harness.errors import ConfigError, StudyError
 from harness.models.ensemble import Ensemble
 from harness.models.fold_weights import split_folds
 from harness.tracking.mlflow.model_registry import _set_global_store
@@ -188,7 +188,7 @@ def make_rows(size: int = 240) -> pd.DataFrame:
     """Rows of which some have a category of their own, so that the folds have other features."""
     rng = np.random.default_rng(1)
     x, kind = rng.normal(size=size), rng.choice([*"abcdefgh"], size).astype(object)
-    kind[::40] = [f"rare{number}" for number in range(6)]
+    kind[::30] = [f"rare{number}" for number in range(8)]
     price = np.exp(x + (kind == "a") + rng.normal(0, 0.2, size))
     frame = pd.DataFrame({"x": x, "kind": kind, "place": rng.integers(0, 30, size)})
     frame["day"] = np.arange(size)
@@ -227,3 +227,10 @@ def test_a_table_is_predicted_from_raw_rows(kind: str, tmp_path: Path, monkeypat
     loser = next(run for run in result.summary.study.trials if run is not result.champion)
     with pytest.raises(StudyError, match=r"has a network for each fold, and no final model; give"):
         harness.predict(f"tiny/{loser.number}", frame)
+    single = harness.train(tmp_path / "tiny.toml", device="cpu", progress=False)
+    with pytest.raises(StudyError, match=r"no final model; train it again with --set data.folds=0"):
+        harness.predict(single.run_id, frame)
+    with pytest.raises(
+        ConfigError, match=r"trains a network for each fold, and .*test.* needs one"
+    ):
+        harness.train(tmp_path / "tiny.toml", device="cpu", progress=False, test=True)
