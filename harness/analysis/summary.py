@@ -20,6 +20,7 @@ from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
+from harness.analysis.final_model import FinalModel, load_final_model
 from harness.analysis.misclassified import MISTAKES_FILE, Mistakes
 from harness.analysis.paired_tests import (
     RunnerUp,
@@ -81,6 +82,8 @@ class Summary:
     """The study's ensemble, if it has one."""
     calibration: CalibrationRecord | None = None
     """For classes, apart from studies of earlier versions."""
+    final_model: FinalModel | None = None
+    """Of a study with folds whose model is trained again on all of their examples."""
 
     @property
     def ensemble_uri(self) -> str:
@@ -230,6 +233,7 @@ def load_summary(
         load_early_stop(tracker, study),
         load_ensemble(tracker, study, champion),
         load_calibration(tracker, study, model_run),
+        load_final_model(tracker, model_run) if study.is_retrained else None,
     )
 
 
