@@ -25,6 +25,9 @@ Everything here reads records and trains nothing.
     data_quality          data leakage and class balance, as recorded
     ensemble_record       the ensemble, as it is recorded
     ensemble_facts        what the ensemble buys over the champion, and what it costs
+    fold_scores         the objective of a trial in each fold of a cross-validation
+    fold_facts          the facts about the folds, and about the final model
+    validation_facts    the facts about the validation score
     final_model           the final model of a study with folds, as it is recorded
     calibration_record    the calibration of the champion, as it is recorded
     calibration_facts     whether the champion's probabilities can be believed

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.analysis.fold_scores import name_validation_sets
 from harness.metrics import Score
 from harness.models.baselines import BOOSTED_TREES, Metrics
 from harness.results import HasScore
@@ -31,6 +32,8 @@ class BaselineVerdict:
     """The paired test's, adjusted by Holm's method for choosing the best of the baselines; None if
     the test was not recorded."""
     score: Score
+    validation_sets: str = "the validation set"
+    """What the examples of `validation` are called."""
 
     @property
     def winner(self) -> Literal["baseline", "champion", "neither"]:
@@ -51,7 +54,7 @@ class BaselineVerdict:
 
         The champion was chosen on the validation set, which favours it there.
         """
-        where = "on the validation set, " if self.split == "validation" else ""
+        where = f"on {self.validation_sets}, " if self.split == "validation" else ""
         best = self.score.format_value(self.metrics.score)
         champion = self.score.format_value(self.champion.score)
         if not self.score.is_accuracy:
@@ -110,5 +113,12 @@ def judge_baselines(summary: Summary) -> BaselineVerdict | None:
     name = min(baselines, key=lambda each: score.sign * baselines[each].score)
     split_name = summary.study.test_name if split == "test" else split
     return BaselineVerdict(
-        split, split_name, name, baselines[name], champion, adjusted.get(name), score
+        split,
+        split_name,
+        name,
+        baselines[name],
+        champion,
+        adjusted.get(name),
+        score,
+        name_validation_sets(summary.study),
     )

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.analysis.calibration_facts import build_calibration_fact
-from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.data_quality import describe_data_quality, describe_test_overlap
 from harness.analysis.early_stop import build_stop_fact
 from harness.analysis.ensemble_facts import build_ensemble_fact
 from harness.analysis.fact import Fact
+from harness.analysis.fold_facts import build_final_model_fact, build_fold_fact, note_tested_model
 from harness.analysis.formatting import (
     format_count,
     format_duration,
     format_percent,
-    score_to_dict,
 )
 from harness.analysis.search_facts import build_search_facts
 from harness.analysis.seed_variance import (
     describe_setting,
-    find_setting,
     format_settings,
     rank_settings,
 )
@@ -29,6 +27,7 @@ from harness.analysis.test_set_facts import (
     build_overlap_fact,
     build_test_fact,
 )
+from harness.analysis.validation_facts import build_confirmation_fact, build_validation_fact
 from harness.config.schema import find_varied_fields
 from harness.tracking.raw_types import WEIGHTS_FILE
 from harness.tracking.types import StudyRun
@@ -47,10 +46,12 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         Fact("study", value=study.name),
         build_test_fact(summary),
         build_overlap_fact(summary),
-        _build_validation(summary),
-        _build_confirmation(summary),
+        build_validation_fact(summary),
+        build_fold_fact(summary),
+        build_confirmation_fact(summary),
         _build_champion(summary),
         _build_champion_setting(summary),
+        build_final_model_fact(summary),
         _build_contenders(summary),
         Fact(
             "ties",
@@ -69,7 +70,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         Fact(
             "optimism",
             "selection bias",
-            bias.describe(test_name) if bias else "",
+            bias.describe(test_name) + note_tested_model(summary) if bias else "",
             bias.describe_briefly() if bias else "",
             bias and bias.to_dict(),
         ),
@@ -122,63 +123,6 @@ def _build_champion_setting(summary: Summary) -> Fact:
     return Fact("champion_settings", "settings", text, short)
 
 
-def _build_validation(summary: Summary) -> Fact:
-    run, confirmation, score = summary.model_run, summary.confirmation, summary.study.score
-    assert run.best is not None
-    complete = len(summary.study.rank_trials())
-    text = _describe_model_score(summary, full=True, has_interval=complete == 1)
-    mae = score.format_mae_beside(run, run.best.val_mae)
-    short = f"{score.format_value(run.score)}{score.format_interval(run)}{mae}, one seed"
-    if complete > 1:
-        chosen = f"the best of {format_count(complete, 'trial')}, not corrected for selection"
-        if failed := len(list_failed_runs(summary.study)):  # if one did not, see below
-            chosen += f": {format_count(failed, 'confirmation run')} failed; to retry, rerun"
-        text, short = f"{text}; {chosen}", f"{score.format_value(run.score)}, {chosen}"
-    seeds_of_setting = find_setting(summary.study, summary.champion)
-    if seeds_of_setting and len(seeds_of_setting.runs) > 1:
-        n = len(seeds_of_setting.runs)
-        settings = format_count(len(rank_settings(summary.study)), "setting")
-        short = f"{seeds_of_setting.validation} over {n} seeds (mean ± sd), the best of {settings}"
-    if (corrected := summary.corrected_score) is not None:
-        text = f"{score.full_name} {corrected.describe()}; {_describe_plain_mean(summary)}"
-        short = f"{corrected.format_value()}, corrected for selection"
-        if confirmation is not None and confirmation.failed:
-            short += f"; training failed on {format_count(confirmation.failed, 'more split')}"
-    elif confirmation is not None:
-        n = len(confirmation.runs)
-        seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
-        text = f"{score.full_name} {confirmation.validation} over {seeds}"
-        short = f"{confirmation.validation} over {format_count(n, 'fresh seed')}"
-        if n > 1:
-            short += " (mean ± sd), not corrected for selection"
-        if confirmation.failed:
-            text += f"; training failed with {confirmation.failed} more"
-    metrics = run.best.best_metrics.items()
-    value = {
-        **score_to_dict(score, summary.study.classes, run),
-        **{name.removeprefix("best/val_"): metric for name, metric in metrics},
-        "seed": run.spec.seed,
-        "corrected_interval": corrected.interval if corrected else None,
-        "corrected": corrected.to_dict() if corrected else None,
-    }
-    return Fact("validation", "validation", text, short, value)
-
-
-def _describe_plain_mean(summary: Summary) -> str:
-    """`its plain mean, which is too good, is 0.9421 ± 0.0112`."""
-    confirmation = summary.confirmation
-    assert confirmation is not None
-    failed = (
-        f"; training failed on {format_count(confirmation.failed, 'more split')}"
-        if confirmation.failed
-        else ""
-    )
-    return (
-        "the plain mean ± standard deviation of these runs at their best epochs, which is too "
-        f"good, is {confirmation.validation}{failed}"
-    )
-
-
 def _build_contenders(summary: Summary) -> Fact:
     contenders, corrected = summary.contenders, summary.corrected_score
     left_out = corrected.describe_left_out() if corrected else ""
@@ -208,45 +152,6 @@ def _build_smaller(summary: Summary) -> Fact:
             "the champion (non-inferiority test, 5 %)"
         )
     return Fact("smaller", "smaller", text, short, corrected.to_dict()["smaller"])
-
-
-def _build_confirmation(summary: Summary) -> Fact:
-    value = [
-        {
-            "trial": setting.trial.number,
-            "seeds": [run.spec.seed for run in setting.runs],
-            "validation": setting.validation.values,
-            "mean": setting.validation.mean,
-            "deviation": setting.validation.std,
-            "failed": setting.failed,
-        }
-        for setting in rank_confirmed_settings(summary.study)
-    ]
-    if summary.confirmation is not None:
-        text = _describe_model_score(summary, full=False, has_interval=False)
-        run, label = summary.model_run, "best seed"
-        model = f"the model of seed {run.spec.seed}"
-        if summary.corrected_score is not None:
-            model = f"the model of trial {run.number}"
-            model += f" on new split {run.split}" if run.split else " in the search"
-            label = "kept model"
-        return Fact("confirmed", label, f"{model}: {text}", value=value)
-    text = "" if summary.study.is_grid_or_list else "no: trained with one seed only"
-    return Fact("confirmed", "confirmed", text, value=value)
-
-
-def _describe_model_score(summary: Summary, full: bool, has_interval: bool = True) -> str:
-    """`accuracy 0.9444 (95 %: 0.9117 to 0.9655), loss 0.1840 (epoch 3 of 3)`.
-
-    A score that was chosen among many has no interval that covers.
-    """
-    run, score = summary.model_run, summary.study.score
-    assert run.best is not None
-    text = score.format_score(run, full=full)
-    name = score.full_name if full else score.name
-    text = text if has_interval else f"{name} {score.format_value(run.score)}"
-    metrics = f"{text}, {score.format_epoch(run, run.best)}"
-    return f"{metrics} (epoch {run.best.epoch} of {run.epochs[-1].epoch})"
 
 
 def _build_settings(study: StudyRun) -> Fact:

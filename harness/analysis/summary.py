@@ -20,6 +20,7 @@ from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
+from harness.analysis.final_model import FinalModel, load_final_model
 from harness.analysis.fold_score import FoldScore, compute_fold_score
 from harness.analysis.misclassified import MISTAKES_FILE, Mistakes
 from harness.analysis.paired_tests import (
@@ -84,6 +85,8 @@ class Summary:
     """For classes, apart from studies of earlier versions."""
     fold_score: FoldScore | None = None
     """For a search with folds, whose champion no confirmation run chose."""
+    final_model: FinalModel | None = None
+    """Of a study with folds whose model is trained again on all of their examples."""
 
     @property
     def ensemble_uri(self) -> str:
@@ -156,8 +159,8 @@ class Summary:
         """Return the MLflow description of run and experiment, whose first line MLflow shows."""
         name, score = self.study.name, self.study.score
         value = score.format_value(self.model_run.score)
-        if self.corrected_score is not None:
-            value = self.corrected_score.format_value()
+        if (corrected := self.corrected_score or self.fold_score) is not None:
+            value = corrected.format_value()
         elif self.confirmation is not None:
             value = str(self.confirmation.validation)
         value = value if self.study.classes else f"{score.full_name} {value}"
@@ -236,6 +239,7 @@ def load_summary(
         load_ensemble(tracker, study, champion),
         load_calibration(tracker, study, model_run),
         compute_fold_score(tracker, study, champion),
+        load_final_model(tracker, model_run) if study.is_retrained else None,
     )
 
 

@@ -3,13 +3,15 @@
 page                    sections, tables and plots as one self-contained HTML file; templates/
 live_page               writes the page of a recorded study, and updates it while the study runs
 study_page              the page of a study: its sections in order
-winner_section          the key figures, the summary, commands to continue
+winner_section          the key figures and the summary
+commands_section        commands to load the model and to repeat the study
 uncertainty_section     intervals, paired tests, how the champion was chosen
 confirmation_section    the best settings, trained again on new splits
 grid_or_list_sections   results by setting, and the cost of choosing on the test set
 front_section           the trials that no other dominates, of several objectives
 regression_section      prediction errors, compared with simpler models
 data_section            duplicates across the sets, class balance, hashes
+cross_validation_section  the champion's curve in each fold, the best trials by fold
 leaderboard             the trials as a table
 recommendations         what to try next, with the evidence
 ranges                  recommendations about a search's ranges

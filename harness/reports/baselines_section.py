@@ -28,12 +28,15 @@ def build_baselines_sections(summary: Summary) -> list[Section]:
     """
     if summary.baselines is None or not summary.study.classes:
         return []
+    sets = "set"
+    if summary.study.folds:
+        sets = "sets: for validation on those of each fold, for the test set on all their examples"
     return [
         Section(
             name="baselines",
             title="Compared with simpler models",
             text=f"The baselines are {_list_packages(summary.baselines)} with their default "
-            "settings, fitted on the same training set. The test compares the same examples in "
+            f"settings, fitted on the same training {sets}. The test compares the same examples in "
             "pairs.",
             template="table",
             values={

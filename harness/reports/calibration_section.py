@@ -24,13 +24,19 @@ def build_calibration_sections(summary: Summary) -> list[Section]:
         describe_temperature(summary, record),
         describe_sets(summary),
     ]
+    folds = ""
+    if summary.study.folds:
+        folds = (
+            "\nThe validation figures are of the folds' networks, each on the examples that it was "
+            "not trained on; the test figures are of the final model."
+        )
     return [
         Section(
             name="calibration",
             title="Calibration",
             text="Of predictions with probability 0.8, a calibrated model has 80 % right. The ECE "
             "is the mean distance from that over 15 bins. On few examples it is never 0, so "
-            "compare it with what chance alone gives.",
+            f"compare it with what chance alone gives.{folds}",
             template="table",
             values={
                 "paragraphs": [f"{each[0].upper()}{each[1:]}." for each in sentences if each],

@@ -174,7 +174,7 @@ def _describe_overfitting(best: EpochMetrics) -> str:
     ):
         return ""
     before, after = format_number(best.train_rmse), format_number(best.val_rmse)
-    return f"has an RMSE of {before} on the training set and of {after} on the validation set"
+    return f"has an RMSE of {before} on the training set and of {after} on validation"
 
 
 def _recommend_smaller_network(corrected: CorrectedScore | None) -> Recommendation | None:

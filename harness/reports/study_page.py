@@ -6,12 +6,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from harness.analysis.fold_scores import name_validation_sets
 from harness.analysis.summary import Summary
 from harness.config.schema import TRIAL_TABLE
 from harness.metrics import SHARES, Score
 from harness.reports.baselines_section import build_baselines_sections
 from harness.reports.calibration_section import build_calibration_sections
+from harness.reports.commands_section import build_commands_section
 from harness.reports.confirmation_section import build_confirmation_sections
+from harness.reports.cross_validation_section import build_folds_sections
 from harness.reports.data_section import build_data_sections
 from harness.reports.ensemble_section import build_ensemble_sections
 from harness.reports.front_section import build_front_sections
@@ -25,7 +28,7 @@ from harness.reports.recommendations import MAX_RECOMMENDATIONS, recommend
 from harness.reports.regression_section import build_regression_sections
 from harness.reports.test_set_recommendations import recommend_from_test_set
 from harness.reports.uncertainty_section import build_uncertainty_section
-from harness.reports.winner_section import build_commands_section, build_winner_section
+from harness.reports.winner_section import build_winner_section
 from harness.tracking.types import StudyRun
 
 INITIAL_SELECTION = 3
@@ -57,6 +60,7 @@ def build_study_page(summary: Summary, status: str = "") -> Page:
             _build_leaderboard_section(summary),
             _build_curves_section(summary),
             *(_build_class_sections(summary, not status) if study.classes else ()),
+            *build_folds_sections(summary),
             *build_baselines_sections(summary),
             *(build_regression_sections(summary) if not study.classes else ()),
             *build_calibration_sections(summary),
@@ -129,23 +133,26 @@ def _build_leaderboard_section(summary: Summary) -> Section:
 
 
 def _build_curves_section(summary: Summary) -> Section:
+    folds = summary.study.folds
+    each = f" Each curve is of all {folds} folds together." if folds else ""
     return Section(
         name="curves",
         title="Learning curves",
         text="All trials are grey, selected trials are coloured. The curve of a pruned trial ends "
-        "where it was pruned. The curves of the score are at the top of the page; both buttons "
-        "below change them too.",
+        f"where it was pruned.{each} The curves of the score are at the top of the page; both "
+        "buttons below change them too.",
         plots=build_section_plots("curves", summary),
     )
 
 
 def _build_class_sections(summary: Summary, is_finished: bool) -> list[Section]:
-    split = "test" if summary.reading is not None else "validation"
+    is_tested = summary.reading is not None
+    place = "the test set" if is_tested else name_validation_sets(summary.study)
     classes = Section(
         name="classes",
         title="Results by class",
         text="The class with the lowest accuracy is first. The 95 % intervals hold for all classes "
-        f"together.\nThe confusion matrix is the champion's on the {split} set: a row is the true "
+        f"together.\nThe confusion matrix is the champion's on {place}: a row is the true "
         "class, a column the predicted class. The colour shows the share of the row; it is full "
         "from 20 %, so that mistakes can be seen.",
         plots=build_section_plots("classes", summary),
@@ -181,9 +188,16 @@ def _build_misclassified_section(summary: Summary) -> Section:
             "examples": examples,
             "count": _count_mistakes(len(examples), mistakes.total) if mistakes else "",
             "number": summary.champion.number,
+            "place": _name_place(summary.study),
             "empty_reason": reason,
         },
     )
+
+
+def _name_place(study: StudyRun) -> str:
+    """Return where the mistakes were made."""
+    by = ", each by the network of the fold that was not trained on it" if study.folds else ""
+    return f"{name_validation_sets(study)}{by}"
 
 
 def _count_mistakes(shown: int, total: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from harness.analysis.baseline_verdict import BaselineVerdict, judge_baselines
+from harness.analysis.fold_scores import name_validation_sets
 from harness.analysis.summary import Summary
 from harness.metrics import Score
 from harness.models.baselines import (
@@ -86,10 +87,13 @@ def _recommend_check_of_splits(summary: Summary) -> Recommendation | None:
             ", examples that belong together are in both the training and the validation set, or "
             "the choice among many trials fits the validation set"
         )
+    validation, model = name_validation_sets(summary.study), "model has"
+    if summary.study.folds:
+        model = "champion's settings have"
     return Recommendation(
         f"Find out why the test set is {'harder' if is_worse else 'easier'} than the validation "
         "set",
-        f"The model has {_describe_score(score, run)} on the validation set, and of "
+        f"The {model} {_describe_score(score, run)} on {validation}, and of "
         f"{score.format_value(reading.score)}{score.format_interval(reading)} on the test set. "
         f"Chance hardly explains this difference. Possible reasons: {reasons}.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.fold_scores import name_validation_sets
 from harness.analysis.summary import Summary
 from harness.analysis.test_set_facts import describe_overlap, format_opening
 from harness.analysis.tied_trials import TiedTrials
@@ -26,6 +27,12 @@ SYMBOLS = (
 )
 """What the plot's symbols mean."""
 
+FOLDS = (
+    "Intervals and tests take the examples of all folds as independent. The folds' networks share "
+    "training examples, so another draw of these is not covered."
+)
+"""What the intervals and tests of a cross-validation leave out."""
+
 
 def build_uncertainty_section(summary: Summary) -> Section:
     study, ties = summary.study, summary.tied_trials
@@ -40,6 +47,7 @@ def build_uncertainty_section(summary: Summary) -> Section:
         *(SYMBOLS if ties is not None and ties.others else []),
         "The bars are 95 % confidence intervals"
         + ("; they do not include seed variance." if study.is_grid_or_list else "."),
+        FOLDS if study.folds else "",
     ]
     test = [_describe_test_use(summary), *_describe_overlap(summary)]
     paragraphs = (choice, comparison, symbols, test, [_describe_replays(study)])
@@ -65,7 +73,7 @@ def _describe_choice(summary: Summary) -> str:
             f"The champion was chosen among the best {best} of {complete} complete trials; see "
             f"{name_confirmation(summary)}. The plot shows the scores of the search."
         )
-    champion = f"the best of {complete} complete trials on the validation set"
+    champion = f"the best of {complete} complete trials on {name_validation_sets(study)}"
     if study.is_grid_or_list and len({run.spec.seed for run in study.rank_trials()}) > 1:
         champion = (
             f"the best trial of the setting with the best mean, of {complete} complete trials"

@@ -13,6 +13,7 @@ confirmation          scores in the search and on new splits
 seed_variance         the settings of a grid or list over their seeds
 test_selection_bias   the cost of choosing on the test set
 learning_curves       loss and score by epoch
+fold_scores           the champion's curve in each fold, the best trials by fold
 class_accuracy        accuracy by class
 confusion_matrix      the champion's confusion matrix
 class_heatmap         accuracy by trial and class

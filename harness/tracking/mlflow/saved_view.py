@@ -23,6 +23,7 @@ SECTIONS = {
     "val": True,
     "train": True,
     "best": True,
+    "folds": False,
     "val_class_accuracy": False,
     "confirm": False,
     "seeds": False,
