@@ -16,6 +16,7 @@ from harness.analysis.formatting import (
     format_percent,
     score_to_dict,
 )
+from harness.analysis.race_record import build_race_fact
 from harness.analysis.seed_variance import (
     describe_setting,
     find_setting,
@@ -51,6 +52,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_champion(summary),
         _build_champion_setting(summary),
         _build_contenders(summary),
+        build_race_fact(summary.race),
         Fact(
             "ties",
             "ties",
@@ -172,11 +174,8 @@ def _describe_plain_mean(summary: Summary) -> str:
     """`its plain mean, which is too good, is 0.9421 ± 0.0112`."""
     confirmation = summary.confirmation
     assert confirmation is not None
-    failed = (
-        f"; training failed on {format_count(confirmation.failed, 'more split')}"
-        if confirmation.failed
-        else ""
-    )
+    more = format_count(confirmation.failed, "more split")
+    failed = f"; training failed on {more}" if confirmation.failed else ""
     return (
         "the plain mean ± standard deviation of these runs at their best epochs, which is too "
         f"good, is {confirmation.validation}{failed}"

@@ -155,6 +155,8 @@ def _resolve(file: _StudyFile) -> StudyConfig:
                 f"{next(iter(tables['confirm']))}: confirms the winner of a search, and this is a "
                 f"{study.sampler}; repeat it over seeds with [study] seeds"
             )
+        if confirm.race and data.own_validation:
+            raise ValueError("race: needs new splits; leave it out, or [data] own_validation")
     with file.checking("ensemble"):
         ensemble = parse_table(EnsembleTable, tables["ensemble"])
         if ensemble.size and study.objective == "val/quantile_loss":

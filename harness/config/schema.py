@@ -69,7 +69,7 @@ class StudyConfig:
     def redrawn_splits(self) -> int:
         """The number of new splits on which the best settings are trained again."""
         redraws = self.has_confirmation and self.confirm.resample and not self.data.own_validation
-        return self.confirm.seeds if redraws else 0
+        return self.confirm.splits if redraws else 0
 
     def get_fixed_fields(self) -> dict[str, Any]:
         """The TrialSpec fields that every trial of a search shares."""

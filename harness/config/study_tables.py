@@ -203,7 +203,8 @@ class ConfirmTable(Table):
     top: int = Field(default=3, ge=1, le=100)
     """Number of settings, the best first."""
     seeds: int = Field(default=3, ge=0, le=100)
-    """Number of seeds that the search did not use; 0 for no confirmation runs."""
+    """Number of seeds that the search did not use; 0 for no confirmation runs. In a race, the mean
+    number for each setting."""
     resample: bool = True
     """Whether each of these seeds also gets a new split of the training and validation examples, so
     that the score is corrected for selection. New validation sets do not overlap, so there
@@ -212,6 +213,45 @@ class ConfirmTable(Table):
     """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
     a regression percent of the RMSE. By another objective: hundredths of AUC, F1, balanced accuracy
     and R2, and percent of the losses."""
+    race: bool = False
+    """Train all settings on 2 new splits, then only the best of those that are not clearly worse,
+    on split after split, until one is left or `budget` runs are spent."""
+    budget: int = Field(default=0, ge=0, le=10_000)
+    """The most runs of a race; by default `seeds` for each setting."""
+
+    @model_validator(mode="after")
+    def _can_race(self) -> ConfirmTable:
+        if self.budget and not self.race:
+            raise ValueError("budget: only a race has one; set race = true, or leave it out")
+        if not self.race or not self.seeds:
+            return self
+        if not self.resample:
+            raise ValueError("race: needs new splits; leave out resample = false")
+        if self.top < 2:
+            raise ValueError("race: needs two settings or more; raise top")
+        if self.runs < 2 * self.top:
+            key = "budget" if self.budget else "seeds"
+            raise ValueError(
+                f"{key}: a race of {self.top} settings needs {2 * self.top} runs or more, 2 for "
+                f"each, not {self.runs}"
+            )
+        return self
+
+    @property
+    def runs(self) -> int:
+        """The number of runs, without those of a smaller network; the most of a race."""
+        return self.budget or self.top * self.seeds
+
+    @property
+    def splits(self) -> int:
+        """The number of new splits; the most of a race, where only two settings are left."""
+        if not self.race:
+            return self.seeds
+        from harness.stats.racing import count_most_splits
+
+        # One more setting, where a smaller network is confirmed too.
+        counts = (self.top, self.runs), (self.top + 1, self.budget or self.runs + self.seeds)
+        return max(count_most_splits(*each) for each in counts)
 
 
 def parse_patience(stop_when: str) -> int | None:

@@ -21,6 +21,10 @@ SET_ASIDE_REASON = "its driver died, then its study was put aside by --fresh"
 
 CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 """The fact that describes how a search's winner is confirmed, and its value for "not at all"."""
+RACE_RULE = "a race of "
+"""How that fact begins if the best settings race for the confirmation runs."""
+RACE_FILE = "race.json"
+"""The file of a study's run on the race's decisions; see `analysis.race_record`."""
 ENSEMBLE_FACT, NO_ENSEMBLE = "ensemble", "no"
 """The fact that describes how an ensemble is chosen, and its value for "none"; missing in older
 records."""
@@ -229,6 +233,11 @@ class StudyRun:
     def has_confirmation(self) -> bool:
         """Whether the study trains its best trials again with new seeds."""
         return self.facts.get(CONFIRM_FACT, UNCONFIRMED) != UNCONFIRMED
+
+    @property
+    def is_raced(self) -> bool:
+        """Whether its best settings race for the confirmation runs, so their numbers differ."""
+        return self.facts.get(CONFIRM_FACT, UNCONFIRMED).startswith(RACE_RULE)
 
     @property
     def ensemble_rule(self) -> str:
