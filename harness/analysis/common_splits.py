@@ -105,12 +105,12 @@ def compare_groups(
 ) -> Contenders | None:
     """Compare the champion's setting with each other one, on the splits that both have.
 
-    The probability of a setting to be the best is that in its own group, of what the groups on
-    fewer splits leave.
+    The probability of a setting to be the best is that in its group, of what the groups
+    on fewer splits leave.
     """
     everyone = max(groups, key=lambda each: len(each.trials)).trials
     smaller = sum(0 < trial.parameters < everyone[0].parameters for trial in everyone[1:])
-    found: list[Contender] = []
+    others: list[Contender] = []
     best, left = None, 1.0
     for group in reversed(groups):
         contenders = compare_settings(
@@ -124,14 +124,14 @@ def compare_groups(
         if contenders is None:
             continue  # the champion alone has all of its splits
         splits = 0 if group is groups[0] else len(group.splits)
-        own = [
+        matching = [
             replace(each, probability=left * each.probability, splits=splits)
             for each in contenders.others
             if each.trial.uid in group.last
         ]
-        found, best = [*own, *found], contenders
-        left -= sum(each.probability for each in own)
+        others, best = [*matching, *others], contenders
+        left -= sum(each.probability for each in matching)
     if best is None:
         return None
     examples = count_scores(groups[0].scores.chosen)
-    return replace(best, probability=left, others=tuple(found), examples=examples)
+    return replace(best, probability=left, others=tuple(others), examples=examples)
