@@ -1,6 +1,6 @@
 """The race of a search's best settings for the confirmation runs: which run is to be trained next.
 
-The decisions are replayed from the record, so that a study goes on after a crash as if there had
+The decisions are replayed from the record, so that a study continues after a crash as if there had
 been none. See harness.stats.racing.
 """
 
