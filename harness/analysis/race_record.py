@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import format_count
 from harness.stats.racing import MIN_SPLITS, Look, Race
+from harness.tracking.predictions import damage_as_store_error
 from harness.tracking.types import RACE_FILE, StudyRun
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ class RaceRecord:
 def load_race(tracker: Tracker, study: StudyRun) -> RaceRecord | None:
     """Return the study's race; None without one."""
     content = tracker.read_file(study.run_id, RACE_FILE) if study.is_raced else None
-    return RaceRecord.from_json(content) if content else None
+    if not content:
+        return None
+    with damage_as_store_error(RACE_FILE):
+        return RaceRecord.from_json(content)
 
 
 def build_race_fact(race: RaceRecord | None) -> Fact:
