@@ -7,7 +7,7 @@ has a seed's deviation, and predicts each validation example right or wrong; set
 easy and hard examples. The race itself is the one that `[confirm] race = true` runs. Printed is
 what the chosen setting lacks to the best one in points, with the standard error of the difference
 to an equal allocation, the number of runs, and how often the truly best setting was dropped as
-clearly worse. `corrected` is the mean error of the score as the summary corrects it, in points.
+clearly worse.
 """
 
 from __future__ import annotations
