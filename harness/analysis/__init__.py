@@ -10,6 +10,7 @@ Everything here reads records and trains nothing.
     confirmation          the champion, by confirmation runs on new splits
     corrected_score       what the champion's settings reach, corrected for selection
     fold_score            the same for a study with folds
+    common_splits         settings with runs on different splits, compared on those they share
     contenders            the settings that compete with the champion's: differences, probabilities
     search_facts          the facts on what a search tried: its first settings, limits and front
     front                 the trials that no other dominates, of a study with several objectives
@@ -20,6 +21,9 @@ Everything here reads records and trains nothing.
     trial_ranks           the order of a finished study's trials in MLflow's UI
     expected_best         the expected best of n trials: how many were worth running
     early_stop            why a search ended before its last trial, and what that saved
+    race                  the race for the confirmation runs: which run is to be trained next
+    race_record           its decisions, as they are recorded
+    validated_runs        the confirmation runs as costs of each example and epoch
     selection_bias        by how much the best score of a search is too good
     test_selection_bias   what choosing on the test set would have cost
     data_quality          data leakage and class balance, as recorded

@@ -45,16 +45,48 @@ class ConfirmedSetting:
 def rank_confirmed_settings(study: StudyRun) -> list[ConfirmedSetting]:
     """Return the confirmed settings: fewest failed seeds first, then the best mean objective.
 
-    The list is empty for a grid or list, and if nothing was confirmed.
+    Two settings of a race are compared on the splits that both have, each with all others, and the
+    one with the most wins is first. The list is empty for a grid or list, and if nothing was
+    confirmed.
     """
     settings = [
         _build_confirmed_setting(study, trial) for trial in study.trials if study.has_confirmation
     ]
     sign = get_sort_sign(study.objective)
-    return sorted(
+    ranked = sorted(
         (setting for setting in settings if setting is not None),
         key=lambda setting: (setting.failed, sign * setting.mean_objective, setting.trial.number),
     )
+    return _rank_on_common_splits(study, ranked) if study.is_raced else ranked
+
+
+def _rank_on_common_splits(
+    study: StudyRun, settings: Sequence[ConfirmedSetting]
+) -> list[ConfirmedSetting]:
+    """Rank settings with runs on different splits by their wins; of equal ones the first stays."""
+    objectives = {
+        each.trial.number: {run.split: _read_objective(study.objective, run) for run in each.runs}
+        for each in settings
+    }
+    failed: dict[int, set[int]] = {}
+    for run in list_failed_runs(study):
+        failed.setdefault(run.number, set()).add(run.split)
+    sign = get_sort_sign(study.objective)
+
+    def beats(first: int, second: int) -> bool:
+        ends = [objectives[each].keys() | failed.get(each, set()) for each in (first, second)]
+        failures = [len(failed.get(each, set()) & ends[0] & ends[1]) for each in (first, second)]
+        if failures[0] != failures[1]:
+            return failures[0] < failures[1]
+        common = objectives[first].keys() & objectives[second].keys()
+        means = [
+            sign * statistics.fmean(objectives[each][split] for split in sorted(common))
+            for each in ((first, second) if common else ())
+        ]
+        return bool(means) and (means[0], first) < (means[1], second)
+
+    wins = {first: sum(beats(first, second) for second in objectives) for first in objectives}
+    return sorted(settings, key=lambda each: -wins[each.trial.number])
 
 
 def find_champion(study: StudyRun) -> RunRecord | None:
@@ -173,19 +205,29 @@ def list_missing_seeds(
     new splits that a smaller network may be shown to be within the margin, the smallest candidate
     is confirmed too.
     """
+    ended = find_ended_runs(study)
+    return [
+        (trial, seed)
+        for trial in list_settings_to_confirm(study, top, examples)
+        for seed in range(trial.spec.seed + 1, trial.spec.seed + 1 + seeds)
+        if (trial.number, seed) not in ended
+    ]
+
+
+def list_settings_to_confirm(study: StudyRun, top: int, examples: int) -> list[RunRecord]:
+    """Return a trial of each of the `top` settings, and of a smaller network; see above."""
     trials = list(_select_top_trials(study, top))
     if can_show_margin(examples, study.margin):
         candidate = find_small_candidate(study, top)
         trials += [candidate] if candidate else []
-    failed = list_failed_runs(study)
+    return trials
+
+
+def find_ended_runs(study: StudyRun) -> set[tuple[int, int]]:
+    """Return (number, seed) of the confirmation runs that are not trained again; see above."""
     complete = [run for run in study.confirmation_runs if run.state == "COMPLETE"]
-    ended = {(run.number, run.spec.seed) for run in (*complete, *(failed if complete else ()))}
-    return [
-        (trial, seed)
-        for trial in trials
-        for seed in range(trial.spec.seed + 1, trial.spec.seed + 1 + seeds)
-        if (trial.number, seed) not in ended
-    ]
+    failed = list_failed_runs(study) if complete else []
+    return {(run.number, run.spec.seed) for run in (*complete, *failed)}
 
 
 def list_failed_runs(study: StudyRun) -> list[RunRecord]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from harness.analysis.formatting import format_count
 from harness.metrics import Score
 from harness.stats.proportions import SIGNIFICANCE_LEVEL
 from harness.stats.selection import (
@@ -49,6 +50,8 @@ class Contender:
     """Whether it has the champion's score on every example."""
     has_seeds: bool = True
     """Whether the interval includes the chance of seeds."""
+    splits: int = 0
+    """The number of splits that it shares with the champion; 0 for all of them."""
 
     @property
     def title(self) -> str:
@@ -68,6 +71,7 @@ class Contender:
         """`trial 7 is between 1.92 points worse and 1.10 better (95 %)`."""
         low, high = self.interval
         level = "95 %" if self.has_seeds else "95 %, without seed variance"
+        level += f", on {format_count(self.splits, 'common split')}" if self.splits else ""
         if self.is_identical:
             apart = score.format_difference(self.half_width)
             same = f"{self.title} has the champion's score on every example"
@@ -85,6 +89,7 @@ class Contender:
             "interval": self.interval,
             "probability": self.probability,
             "largest_loss": self.largest_loss,
+            "splits": self.splits or None,
             "includes_seeds": self.has_seeds,
         }
 
@@ -108,7 +113,9 @@ class Contenders:
     @property
     def visible_difference(self) -> float:
         """Observed differences to the champion below this are not significant."""
-        return max(each.half_width for each in self.others)
+        # A setting on fewer splits has a wider interval; the examples are those of all splits.
+        whole = [each for each in self.others if not each.splits] or self.others
+        return max(each.half_width for each in whole)
 
     def describe(self) -> str:
         """Return one line for each of the others, and what could have been seen at all."""
@@ -164,6 +171,7 @@ def compare_settings(
     seed_variance: float,
     names: Sequence[str] = (),
     has_seeds: bool = True,
+    tests: int = 0,
 ) -> Contenders | None:
     """Compare the first of several settings, the champion's, with the others; None without others.
 
@@ -172,6 +180,7 @@ def compare_settings(
         scores: Their scores on the same examples.
         seed_variance: Of the difference of two settings on one split.
         names: Of the settings of a grid or list.
+        tests: The number of smaller networks; by default counted among these trials.
     """
     if len(trials) < 2:
         return None
@@ -180,7 +189,7 @@ def compare_settings(
     settings = sign * scores.settings
     probabilities = compute_best_probabilities(settings, seed_variance / 2)
     size = trials[0].parameters
-    smaller = sum(0 < trial.parameters < size for trial in trials[1:])
+    smaller = tests or sum(0 < trial.parameters < size for trial in trials[1:])
     # One-sided 5 %, adjusted (Bonferroni) for the number of smaller networks that are tested.
     z_one_sided = NormalDist().inv_cdf(1 - SIGNIFICANCE_LEVEL / max(1, smaller))
     ranked = sign * scores.ranked

@@ -9,29 +9,29 @@ correct is the choice of the best epoch of each run, and of the best of these se
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from harness.analysis.confirmation import ConfirmedSetting, rank_confirmed_settings
-from harness.analysis.contenders import Contender, Contenders, compare_settings
+from harness.analysis.common_splits import (
+    SplitGroup,
+    compare_groups,
+    estimate_group_variance,
+    group_by_splits,
+    join_chosen,
+)
+from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.contenders import Contender, Contenders
 from harness.analysis.formatting import format_count
 from harness.metrics import Score
-from harness.results import Objective
-from harness.stats.metric_intervals import compute_unexplained_parts
-from harness.stats.regression import compute_pinball_losses, compute_root_mean_interval
+from harness.stats.regression import compute_root_mean_interval
 from harness.stats.selection import (
-    CorrectedScores,
-    ValidatedRun,
     compute_plain_interval,
     compute_score_interval,
-    correct_for_selection,
     count_scores,
     flatten_scores,
 )
-from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE, EpochPredictions
+from harness.tracking.epoch_predictions import EPOCH_PREDICTIONS_FILE
 from harness.tracking.types import RunRecord, StudyRun
 
 if TYPE_CHECKING:
@@ -133,90 +133,43 @@ def compute_corrected_score(
     winner = next((each for each in settings if each.trial.uid == champion.uid), None)
     if winner is None or not study.is_resampled:
         return None
-    splits = sorted({run.split for run in winner.runs})
-    others = [each for each in settings if each is not winner and _has_splits(each, splits)]
+    others = [each for each in settings if each is not winner]
     files = tracker.read_files(
-        [run.run_id for each in (winner, *others) for run in each.runs], EPOCH_PREDICTIONS_FILE
+        [run.run_id for each in settings for run in each.runs], EPOCH_PREDICTIONS_FILE
     )
-    read = {each.trial.uid: _read_runs(study, each, splits, files) for each in settings}
-    if not read[champion.uid]:
+    groups = group_by_splits(study, winner, others, files)
+    if not groups:
         return None
-    trials = [each.trial for each in (winner, *others) if read[each.trial.uid]]
-    scores = correct_for_selection(
-        [read[trial.uid] for trial in trials], root=study.objective == "val/rmse"
-    )
-    return _build_score(study, trials, scores, left_out=len(settings) - len(trials))
+    compared = {trial.uid for group in groups for trial in group.trials}
+    return _build_score(study, groups, left_out=len(settings) - len(compared))
 
 
-def _has_splits(setting: ConfirmedSetting, splits: Sequence[int]) -> bool:
-    return {run.split for run in setting.runs} >= set(splits)
-
-
-def _read_runs(
-    study: StudyRun,
-    setting: ConfirmedSetting,
-    splits: Sequence[int],
-    files: Mapping[str, bytes],
-) -> list[ValidatedRun]:
-    """Return the runs of a setting on these splits; none if a file is missing."""
-    by_split = {run.split: files.get(run.run_id) for run in setting.runs}
-    contents = [by_split.get(split) for split in splits]
-    read = [EpochPredictions.from_bytes(content) for content in contents if content]
-    complete = len(read) == len(splits)
-    if study.score.objective is not None:
-        level = setting.trial.spec.quantile
-        runs = [_to_run_of_objective(study.score, level, each) for each in read]
-    else:
-        runs = [_to_validated_run(study.objective, each) for each in read]
-    return runs if complete else []
-
-
-def _to_run_of_objective(
-    score: Score, quantile: float, predictions: EpochPredictions
-) -> ValidatedRun:
-    """Return the run of an objective that is the score: its costs are the scores, up to the sign.
-
-    Of a metric that is no mean, such as AUC, they are each example's first-order part.
-    """
-    true, costs = predictions.true, predictions.losses
-    if costs is None:
-        costs = compute_pinball_losses(predictions.predicted, true, quantile)
-    if score.metric == "val/r2":
-        costs = compute_unexplained_parts(predictions.predicted, true) - 1
-    return ValidatedRun(costs, score.sign * costs.astype(np.float64))
-
-
-def _to_validated_run(objective: Objective, predictions: EpochPredictions) -> ValidatedRun:
-    true, predicted = predictions.true, predictions.predicted
-    if true.dtype.kind == "u":
-        right = (predicted == true).astype(np.float64)
-        losses = predictions.losses if objective == "val/loss" else None
-        return ValidatedRun(1 - right if losses is None else losses, right)
-    errors = predicted.astype(np.float64) - true.astype(np.float64)
-    squares = np.square(errors)
-    return ValidatedRun(np.abs(errors) if objective == "val/mae" else squares, squares)
-
-
-def _build_score(
-    study: StudyRun, trials: Sequence[RunRecord], scores: CorrectedScores, left_out: int
-) -> CorrectedScore:
-    splits, mean = len(scores.chosen), float(scores.chosen.mean())
-    size = count_scores(scores.chosen)
-    variance, interval = scores.seed_variance, None
+def _build_score(study: StudyRun, groups: Sequence[SplitGroup], left_out: int) -> CorrectedScore:
+    chosen, variance = join_chosen(groups), estimate_group_variance(groups)
+    splits, mean, size = len(chosen), float(chosen.mean()), count_scores(chosen)
+    interval = None
     if study.score.objective is not None:
         value = mean
         if splits > 1:
-            interval = study.score.clip_range(compute_plain_interval(scores.chosen, variance))
+            interval = study.score.clip_range(compute_plain_interval(chosen, variance))
     elif study.score.task == "classes":
         value = mean
         if splits > 1:
-            interval = compute_score_interval(scores.chosen, variance)
+            interval = compute_score_interval(chosen, variance)
     else:
         value = math.sqrt(mean)
         if splits > 1:
             spread = variance / splits / (2 * mean) ** 2 if mean else 0.0
-            interval = compute_root_mean_interval(flatten_scores(scores.chosen), spread)
-    contenders = compare_settings(study.score, trials, scores, 2 * variance, has_seeds=splits > 1)
+            interval = compute_root_mean_interval(flatten_scores(chosen), spread)
+    contenders = compare_groups(study, groups, variance)
     return CorrectedScore(
-        trials[0], value, interval, splits, size, contenders, study.margin, study.score, left_out
+        groups[0].trials[0],
+        value,
+        interval,
+        splits,
+        size,
+        contenders,
+        study.margin,
+        study.score,
+        left_out,
     )

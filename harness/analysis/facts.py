@@ -15,6 +15,7 @@ from harness.analysis.formatting import (
     format_duration,
     format_percent,
 )
+from harness.analysis.race_record import build_race_fact
 from harness.analysis.search_facts import build_search_facts
 from harness.analysis.seed_variance import (
     describe_setting,
@@ -53,6 +54,7 @@ def list_facts(summary: Summary) -> tuple[Fact, ...]:
         _build_champion_setting(summary),
         build_final_model_fact(summary),
         _build_contenders(summary),
+        build_race_fact(summary.race),
         Fact(
             "ties",
             "ties",

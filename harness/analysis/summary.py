@@ -29,6 +29,7 @@ from harness.analysis.paired_tests import (
     find_runner_up,
     read_regression_predictions,
 )
+from harness.analysis.race_record import RaceRecord, load_race
 from harness.analysis.selection_bias import SelectionBias, compute_selection_bias
 from harness.analysis.setting_differences import compare_recorded_settings
 from harness.analysis.test_selection_bias import TestSelectionBias, compute_test_selection_bias
@@ -79,6 +80,8 @@ class Summary:
     """For a grid or list."""
     early_stop: EarlyStop | None = None
     """Why the search ended before its last trial; None if it did not."""
+    race: RaceRecord | None = None
+    """How the confirmation runs were spent, if the settings raced for them."""
     ensemble: EnsembleRecord | None = None
     """The study's ensemble, if it has one."""
     calibration: CalibrationRecord | None = None
@@ -236,6 +239,7 @@ def load_summary(
         compute_corrected_score(tracker, study, champion),
         compare_recorded_settings(tracker, study),
         load_early_stop(tracker, study),
+        load_race(tracker, study),
         load_ensemble(tracker, study, champion),
         load_calibration(tracker, study, model_run),
         compute_fold_score(tracker, study, champion),

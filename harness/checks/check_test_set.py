@@ -18,7 +18,7 @@ from harness.checks.snapshot import Snapshot
 from harness.errors import HarnessError, StoreError
 from harness.stats.regression import compute_regression_metrics
 from harness.test_set.example_files import load_examples
-from harness.test_set.selection import freeze_selection, hash_selection
+from harness.test_set.selection import RULE_RACED, freeze_selection, hash_selection
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.tracking.raw_types import (
     READINGS_FILE,
@@ -27,7 +27,7 @@ from harness.tracking.raw_types import (
     selection_file,
 )
 from harness.tracking.test_reading import TestReading
-from harness.tracking.types import CONFIRM_FACT, UNCONFIRMED, StudyRun
+from harness.tracking.types import CONFIRM_FACT, RACE_RULE, UNCONFIRMED, StudyRun
 
 RESTORE_FILE = "restore the file from a backup"
 PARTS = ("test", "training")
@@ -189,6 +189,8 @@ def _check_selection(study: StudyRun, place: str, selection: dict[str, Any]) -> 
         run for run in study.confirmation_runs if run.uid in selection.get("confirming", ())
     ]
     then = CONFIRM_FACT if "model" in selection else UNCONFIRMED  # the rule in force at that time
+    if selection["rule"] == RULE_RACED.format(objective=study.objective):
+        then = RACE_RULE
     known = replace(study, trials=those, confirmation_runs=confirming, facts={CONFIRM_FACT: then})
     best = find_champion(known)
     if best is not None and best.uid == selection["champion"]:

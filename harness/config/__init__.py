@@ -3,6 +3,7 @@
 loader         load a study file, and check its tables against each other
 study_files    where study files are, and what each is about
 study_tables   every key of a study file, with its type and default
+model_tables   the same of [confirm], [ensemble] and [final]
 schema         StudyConfig: a checked study file, and what identifies a study
 defaults       the defaults that depend on other keys
 limits         the [limits] table, and whether costs are within it

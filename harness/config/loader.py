@@ -12,18 +12,13 @@ from typing import Any
 
 from harness.config.defaults import ENSEMBLE_SIZE, count_trials, set_defaults
 from harness.config.limits import LimitsTable
+from harness.config.model_tables import ConfirmTable, EnsembleTable, FinalTable
 from harness.config.objective_conflicts import find_objective_conflicts
 from harness.config.overrides import apply_override, explain_value
 from harness.config.schema import FIRST_TABLE, GRID_OR_LIST, TABLES, TRIAL_TABLE, StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.config.study_files import find_study
-from harness.config.study_tables import (
-    ConfirmTable,
-    DataTable,
-    EnsembleTable,
-    FinalTable,
-    StudyTable,
-)
+from harness.config.study_tables import DataTable, StudyTable
 from harness.config.task_settings import find_class_conflicts, find_regression_conflicts
 from harness.config.trial_tables import parse_settings, parse_train
 from harness.config.validation import parse_table
@@ -167,6 +162,10 @@ def _resolve(file: _StudyFile) -> StudyConfig:
                 f"{next(iter(tables['confirm']))}: confirms the winner of a search, and this is a "
                 f"{study.sampler}; repeat it over seeds with [study] seeds"
             )
+        if confirm.race and data.folds:
+            raise ValueError("race: excludes [data] folds; leave out one of them")
+        if confirm.race and data.own_validation:
+            raise ValueError("race: needs new splits; leave it out, or [data] own_validation")
     with file.checking("ensemble"):
         ensemble = parse_table(EnsembleTable, tables["ensemble"])
         if ensemble.size and study.objective == "val/quantile_loss":

@@ -9,15 +9,9 @@ from functools import cache
 from typing import Any
 
 from harness.config.limits import COSTS, LimitsTable
+from harness.config.model_tables import ConfirmTable, EnsembleTable, FinalTable
 from harness.config.search_space import Choice, Range, SearchSpace, SuggestsValues
-from harness.config.study_tables import (
-    ConfirmTable,
-    DataTable,
-    EnsembleTable,
-    FinalTable,
-    StudyTable,
-    Table,
-)
+from harness.config.study_tables import DataTable, StudyTable, Table
 from harness.config.validation import LAYER_KEYS
 from harness.results import Cost, Objective
 from harness.trial import TrialSpec
@@ -92,7 +86,7 @@ class StudyConfig:
         """The number of new splits on which the best settings are trained again."""
         is_drawn = not self.data.own_validation and not self.data.folds
         redraws = self.has_confirmation and self.confirm.resample and is_drawn
-        return self.confirm.seeds if redraws else 0
+        return self.confirm.splits if redraws else 0
 
     def get_fixed_fields(self) -> dict[str, Any]:
         """The TrialSpec fields that every trial of a search shares."""

@@ -234,25 +234,6 @@ class DataTable(Table):
         return value
 
 
-class ConfirmTable(Table):
-    """[confirm]: train a search's best settings again; may change when a study is continued."""
-
-    top: int = Field(default=3, ge=1, le=100)
-    """Number of settings, the best first."""
-    seeds: int = Field(default=3, ge=0, le=100)
-    """Number of seeds that the search did not use; 0 for no confirmation runs, which is the default
-    with [data] folds."""
-    resample: bool = True
-    """Whether each of these seeds also gets a new split of the training and validation examples, so
-    that the score is corrected for selection. New validation sets do not overlap, so there
-    are at most as many as the training set has room for. Not done with `own_validation` and
-    `folds`."""
-    margin: float = Field(default=0.5, gt=0, le=100)
-    """The largest loss at which a smaller network counts as good enough: points of accuracy, or for
-    a regression percent of the RMSE. By another objective: hundredths of AUC, F1, balanced accuracy
-    and R2, and percent of the losses."""
-
-
 def parse_patience(stop_when: str) -> int | None:
     """Parse the number of `30 trials`; None for `never` and `settled`. Raises ValueError."""
     if stop_when in ("never", "settled"):
@@ -263,25 +244,6 @@ def parse_patience(stop_when: str) -> int | None:
             f"{stop_when!r} is no stop rule; write never, settled, or a number such as 30 trials"
         )
     return int(match[1])
-
-
-class EnsembleTable(Table):
-    """[ensemble]: combine a study's own trials; may change when a study is continued."""
-
-    size: int = Field(default=0, ge=0, le=100)
-    """The most members of the ensemble; a trial may count several times. 0 makes no ensemble. By
-    default 16 in a study file with [ensemble], 0 without."""
-    candidates: int = Field(default=50, ge=2, le=1000)
-    """The number of best trials that may become members. Their weights are kept on disk."""
-
-
-class FinalTable(Table):
-    """[final]: the model of a study with [data] folds."""
-
-    model: Literal["retrained", "folds"] = "retrained"
-    """`retrained`: one network, trained again on all training and validation examples, for as many
-    epochs as the best epoch of the folds' mean; each trial of a grid or list gets one. `folds`: the
-    mean of the folds' networks, not for tables and not with [study] calibrated."""
 
 
 def parse_duration(duration: str) -> float:

@@ -21,6 +21,8 @@ def build_confirmation_sections(summary: Summary) -> list[Section]:
             f"new examples ({corrected.examples:,} validation examples). The interval covers the "
             "chance in examples, splits and seeds."
         )
+    if summary.race is not None:
+        paragraphs.append(f"The settings raced for the runs: {summary.race.describe()}.")
     if summary.contenders is not None:
         paragraphs += [
             f"{_capitalize(line)}." for line in summary.contenders.describe().split("\n")

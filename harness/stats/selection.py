@@ -113,9 +113,17 @@ def correct_for_selection(
 
 def _create_scores(settings: int, sizes: Sequence[int]) -> Values:
     """Return zeros [settings, splits, n], masked where a split has fewer than n examples."""
-    scores: Values = np.zeros((settings, len(sizes), max(sizes)))
-    if min(sizes) < max(sizes):
-        mask = np.arange(max(sizes)) >= np.array(sizes)[:, None]  # [splits, n]
+    return stack_scores([[np.zeros(size) for size in sizes]] * settings)
+
+
+def stack_scores(rows: Sequence[Sequence[Values]]) -> Values:
+    """Stack the scores [n] of settings and splits as [settings, splits, n], masked as above."""
+    sizes = np.array([len(each) for each in rows[0]])
+    scores: Values = np.zeros((len(rows), len(sizes), sizes.max()))
+    for at in np.ndindex(scores.shape[:2]):
+        scores[at][: sizes[at[1]]] = rows[at[0]][at[1]]
+    if sizes.min() < sizes.max():
+        mask = np.arange(sizes.max()) >= sizes[:, None]  # [splits, n]
         scores = np.ma.masked_array(scores, np.broadcast_to(mask, scores.shape).copy())
     return scores
 

@@ -10,16 +10,21 @@ interrupted are trained again; so are failed ones where all failed.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from harness.analysis.confirmation import list_missing_seeds
 from harness.analysis.formatting import format_count
+from harness.analysis.race import RaceRules, StudyRace, replay_race
+from harness.analysis.race_record import RaceRecord
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
 from harness.executors.base import Executor
 from harness.search.fixed_trials import ConfirmationRun, ConfirmationSearch
 from harness.search.study import Search
+from harness.stats.racing import MIN_SPLITS
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
@@ -27,7 +32,7 @@ from harness.sweep.recovery import DRIVER_DIED, require_own_study
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
-from harness.tracking.types import StudyRun
+from harness.tracking.types import RACE_FILE, StudyRun
 from harness.trial import Trial
 
 
@@ -56,9 +61,38 @@ def confirm_best_settings(
             )
             tracker.finish_trial(trial, "INTERRUPTED", reason=DRIVER_DIED)
             failpoint("confirm.closed")
-    missing = list_missing_runs(plan, prepared, study)
-    if not missing:
-        return
+    wanted: set[tuple[int, int]] = set()
+    with ExitStack() as stack:
+        while missing := list_missing_runs(plan, prepared, study, tracker):
+            before, wanted = wanted, {(run.number, run.spec.seed) for run in missing}
+            if wanted == before:
+                break  # all of them failed; the next command trains them again
+            if executor is None:
+                count = len(missing)
+                executor = stack.enter_context(
+                    plan.create_executor(prepared, count, watcher.message)
+                )
+            _train_runs(plan, prepared, study, missing, executor, tracker, watcher, stop)
+            if not is_race(plan, prepared, study):
+                return
+            study = require_own_study(tracker, search)
+    race = find_race(plan, prepared, study, tracker)
+    if race is not None and race.race.ending is not None:
+        record = RaceRecord(race.race, race.budget)
+        tracker.log_file(study.uid, RACE_FILE, json.dumps(record.to_dict()).encode())
+
+
+def _train_runs(
+    plan: Plan,
+    prepared: PreparedDataset,
+    study: StudyRun,
+    missing: Sequence[ConfirmationRun],
+    executor: Executor,
+    tracker: Tracker,
+    watcher: ProgressDisplay,
+    stop: StopFlag,
+) -> None:
+    """Train these runs. Raises Interruption."""
     count = len(missing)
     settings = len({run.number for run in missing})
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
@@ -72,34 +106,56 @@ def confirm_best_settings(
         )
     over = f"on {format_count(redrawn, 'new split')}" if redrawn else f"over {seeds}"
     watcher.stage(f"confirming {what} {over}")
-    with (
-        nullcontext(executor)
-        if executor
-        else plan.create_executor(prepared, count, watcher.message) as workers
-    ):
-        ending = Driver(
-            ConfirmationSearch(study.uid, missing, study.objective),
-            workers,
-            tracker,
-            watcher,
-            target=count,
-            objective=study.objective,
-            keep=count,
-            noun="run",
-        ).run(stop)
+    ending = Driver(
+        ConfirmationSearch(study.uid, missing, study.objective),
+        executor,
+        tracker,
+        watcher,
+        target=count,
+        objective=study.objective,
+        keep=count,
+        noun="run",
+    ).run(stop)
     if ending == "interrupted":
         raise Interruption("interrupted during confirmation; rerun the same command to continue")
 
 
+def is_race(plan: Plan, prepared: PreparedDataset, study: StudyRun) -> bool:
+    """Return whether the settings race: there are two new splits or more."""
+    has_room = len(prepared.training.redrawn) >= MIN_SPLITS
+    return plan.config.confirm.race and study.is_resampled and has_room
+
+
+def find_race(
+    plan: Plan, prepared: PreparedDataset, study: StudyRun, tracker: Tracker
+) -> StudyRace | None:
+    """Replay the study's race from the record; None without one."""
+    table, room = plan.config.confirm, len(prepared.training.redrawn)
+    if not plan.config.has_confirmation or not is_race(plan, prepared, study):
+        return None
+    examples = min(table.seeds, room) * prepared.sizes["validation"]
+    rules = RaceRules(table.top, table.seeds, table.budget, room, examples)
+    return replay_race(study, tracker, rules)
+
+
 def list_missing_runs(
-    plan: Plan, prepared: PreparedDataset, study: StudyRun
+    plan: Plan, prepared: PreparedDataset, study: StudyRun, tracker: Tracker
 ) -> list[ConfirmationRun]:
-    """List the confirmation runs that are not on record, the best settings first."""
+    """List the confirmation runs that are not on record, the best settings first.
+
+    Of a race, those before its next decision.
+    """
     if not plan.config.has_confirmation:
         return []
     table = plan.config.confirm
     splits = len(prepared.training.redrawn) if study.is_resampled else 0
-    examples = splits * prepared.sizes["validation"]
+    splits = min(splits, table.seeds)  # a race has more
+    race = find_race(plan, prepared, study, tracker)
+    if race is not None:
+        missing = race.list_missing(study)
+    else:
+        examples = splits * prepared.sizes["validation"]
+        missing = list_missing_seeds(study, table.top, splits or table.seeds, examples)
     return [
         ConfirmationRun(
             trial.number,
@@ -110,5 +166,5 @@ def list_missing_runs(
             ),
             split=seed - trial.spec.seed if splits else 0,
         )
-        for trial, seed in list_missing_seeds(study, table.top, splits or table.seeds, examples)
+        for trial, seed in missing
     ]

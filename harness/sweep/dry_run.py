@@ -15,6 +15,7 @@ from harness.data.builtin import get_download_size
 from harness.data.prepare import PreparedDataset
 from harness.data.split_notes import describe_sizes
 from harness.errors import ConfigError, DataError
+from harness.stats.racing import MIN_SPLITS
 from harness.sweep.check_models import check_models
 from harness.sweep.plan import Plan
 from harness.sweep.setting_costs import check_limits
@@ -78,8 +79,11 @@ def _count_confirmation_runs(plan: Plan, prepared: PreparedDataset) -> int:
     if not plan.config.has_confirmation:
         return 0
     sizes = prepared.sizes
-    splits = min(plan.config.redrawn_splits, sizes["train"] // sizes["validation"])
+    room = sizes["train"] // sizes["validation"]
+    splits = min(plan.config.redrawn_splits, table.seeds, room)
     candidates = can_show_margin(splits * sizes["validation"], table.margin)
+    if table.race and splits >= MIN_SPLITS:
+        return table.budget or (table.top + candidates) * table.seeds
     return (table.top + candidates) * (splits or table.seeds)
 
 

@@ -140,7 +140,7 @@ def load_finished_summary(
     is_confirmed = plan.config.study.sampler in GRID_OR_LIST or (
         study.facts.get(CONFIRM_FACT) == plan.confirmation_rule
         and study.margin == plan.config.confirm.margin
-        and not list_missing_runs(plan, prepared, study)
+        and not list_missing_runs(plan, prepared, study, tracker)
     )
     if study.facts.get(ENSEMBLE_FACT, NO_ENSEMBLE) != plan.ensemble_rule:
         return None

@@ -35,6 +35,7 @@ from harness.tracking.types import (
     MAX_CATEGORIES_FACT,
     MODEL_FOLDER_FACT,
     NO_ENSEMBLE,
+    RACE_RULE,
     TARGET_FACT,
     TEST_SET_FACT,
     UNCONFIRMED,
@@ -238,7 +239,9 @@ class Plan:
         """How the winner is confirmed, as text in the record."""
         if not self.config.has_confirmation:
             return UNCONFIRMED
-        top, seeds = self.config.confirm.top, self.config.confirm.seeds
+        table, top, seeds = self.config.confirm, self.config.confirm.top, self.config.confirm.seeds
+        if table.race:
+            return f"{RACE_RULE}the best {format_count(top, 'setting')} over {table.runs} runs"
         return f"the best {format_count(top, 'setting')} over {format_count(seeds, 'seed')}"
 
     @property

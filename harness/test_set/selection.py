@@ -25,6 +25,10 @@ RULE_RESAMPLED = (
     "best mean {objective} over new splits, of the best settings of a search; the model kept is "
     "that of the trial with these settings"
 )
+RULE_RACED = (
+    "best mean {objective} on the new splits that two settings share, of the best settings of a "
+    "search; the model kept is that of the trial with these settings"
+)
 RULE_GRID_OR_LIST = (
     "none: every complete trial of a grid or list is read; the model kept is the best by "
     "{objective} of the setting that is best by its mean"
@@ -86,6 +90,7 @@ def freeze_selection(study: StudyRun) -> Selection:
         rule = RULE_GRID_OR_LIST
     elif confirmation_runs:
         rule = RULE_RESAMPLED if study.is_resampled else RULE_CONFIRMED
+        rule = RULE_RACED if study.is_resampled and study.is_raced else rule
     return Selection(
         champion,
         find_model_run(study, champion),

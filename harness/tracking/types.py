@@ -22,6 +22,10 @@ SET_ASIDE_REASON = "its driver died, then its study was put aside by --fresh"
 
 CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 """The fact that describes how a search's winner is confirmed, and its value for "not at all"."""
+RACE_RULE = "a race of "
+"""How that fact begins if the best settings race for the confirmation runs."""
+RACE_FILE = "race.json"
+"""The file of a study's run on the race's decisions; see `analysis.race_record`."""
 ENSEMBLE_FACT, NO_ENSEMBLE = "ensemble", "no"
 """The fact that describes how an ensemble is chosen, and its value for "none"; missing in older
 records."""
@@ -188,8 +192,7 @@ class StudyRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The last value of each metric of its parent run."""
     deleted: tuple[str, ...] = ()
-    """The trials and confirmation runs whose runs were deleted in MLflow, as `trial 3` or
-    `a fresh seed of trial 3`; not the interrupted ones."""
+    """Trials and confirmation runs whose runs were deleted in MLflow, as `trial 3`."""
 
     @property
     def objective(self) -> Objective:
@@ -245,8 +248,13 @@ class StudyRun:
     @property
     def is_retrained(self) -> bool:
         """Whether its model is trained again on all folds' examples; see `[final]`."""
-        final = self.definition.get("final", {}).get("model", "retrained")
-        return self.folds > 0 and final == "retrained"
+        final = self.definition.get("final", {})
+        return self.folds > 0 and final.get("model", "retrained") == "retrained"
+
+    @property
+    def is_raced(self) -> bool:
+        """Whether its best settings race for the confirmation runs, so their numbers differ."""
+        return self.facts.get(CONFIRM_FACT, UNCONFIRMED).startswith(RACE_RULE)
 
     @property
     def ensemble_rule(self) -> str:

@@ -35,7 +35,7 @@ import torch
 from harness.analysis.baseline_verdict import find_validated_run
 from harness.analysis.paired_tests import read_predictions
 from harness.analysis.summary import load_summary
-from harness.config.study_tables import EnsembleTable
+from harness.config.model_tables import EnsembleTable
 from harness.inference.recorded_model import load_ensemble_network
 from harness.search.open_study import open_search
 from harness.stats.bootstrap_selection import correct_best

@@ -20,7 +20,7 @@ from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 from harness.cli.main import app
-from harness.config import study_tables
+from harness.config import model_tables, study_tables
 from harness.config.limits import LimitsTable
 from harness.data.builtin import DATASETS
 from harness.trial import TrialSpec
@@ -126,9 +126,9 @@ def build_study_file_page() -> str:
     parts.append(_format_train_table())
     parts.append(SPACE)
     parts.append(_format_model_table("limits", LimitsTable))
-    parts.append(_format_model_table("confirm", study_tables.ConfirmTable))
-    parts.append(_format_model_table("ensemble", study_tables.EnsembleTable))
-    parts.append(_format_model_table("final", study_tables.FinalTable))
+    parts.append(_format_model_table("confirm", model_tables.ConfirmTable))
+    parts.append(_format_model_table("ensemble", model_tables.EnsembleTable))
+    parts.append(_format_model_table("final", model_tables.FinalTable))
     parts += [TRIAL, FIRST]
     return NOTE + "".join(parts)
 

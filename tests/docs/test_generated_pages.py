@@ -7,13 +7,8 @@ from dataclasses import fields
 import pytest
 
 from harness.config.limits import LimitsTable
-from harness.config.study_tables import (
-    ConfirmTable,
-    DataTable,
-    EnsembleTable,
-    FinalTable,
-    StudyTable,
-)
+from harness.config.model_tables import ConfirmTable, EnsembleTable, FinalTable
+from harness.config.study_tables import DataTable, StudyTable
 from harness.trial import TrialSpec
 from tests.docs.generated_pages import DOCS, PAGES
 

@@ -1,0 +1,86 @@
+"""The settings of a study race for its confirmation runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.confirmation import rank_confirmed_settings
+from harness.api.run import run_study
+from harness.checks.report import check_studies
+from harness.config.loader import load
+from harness.errors import ConfigError
+from harness.tracking.types import CONFIRM_FACT, RACE_RULE
+from harness.workspace import Workspace
+from tests.faults.study_comparison import confirmation_results
+from tests.sweep.test_confirm import STUDY, record, study, written
+
+RACE = STUDY.replace("top = 2", "top = 4\nrace = true").replace("validation = 0.2\n", "")
+
+
+def test_settings_are_ranked_on_the_splits_that_they_share() -> None:
+    runs = [
+        *(record(0, value, seed) for seed, value in enumerate((0.90, 0.90), 1)),
+        *(record(1, value, seed) for seed, value in enumerate((0.91, 0.91, 0.70, 0.70), 1)),
+    ]
+    runs = [replace(run, split=run.spec.seed) for run in runs]
+    example = study([record(0, 0.99), record(1, 0.95)], runs)
+    assert [each.trial.number for each in rank_confirmed_settings(example)] == [0, 1]
+    raced = replace(example, facts={CONFIRM_FACT: f"{RACE_RULE}the best 2 settings over 6 runs"})
+    assert [each.trial.number for each in rank_confirmed_settings(raced)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["confirm.budget=9", "confirm.race=false"], "only a race has one"),
+        (["confirm.resample=false"], "needs new splits"),
+        (["confirm.top=1"], "two settings or more"),
+        (["confirm.budget=7"], "a race of 4 settings needs 8 runs or more"),
+        (["confirm.seeds=1"], "seeds: a race of 4 settings needs 8 runs"),
+    ],
+)
+def test_a_race_that_cannot_be_is_refused(tmp_path: Path, changes: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(written(tmp_path, RACE), changes)
+
+
+@pytest.mark.slow
+def test_a_race_that_was_killed_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    folders = alone, killed = tmp_path / "alone", tmp_path / "killed"
+    for folder in folders:
+        folder.mkdir()
+        written(folder, RACE)
+    command = [sys.executable, "-m", "harness", "run-study", "./tiny.toml", "--cpu", "--workers=0"]
+    assert subprocess.run(command, cwd=alone, capture_output=True).returncode == 0
+    # 6 trials of the search end first, then 8 runs of the race: killed in its first and next part.
+    for point in ("driver.recorded:9", "driver.recorded:7"):
+        environment = os.environ | {"HARNESS_FAILPOINT": point}
+        ended = subprocess.run(command, cwd=killed, capture_output=True, env=environment)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert subprocess.run(command, cwd=killed, capture_output=True).returncode == 0
+    assert confirmation_results(killed) == confirmation_results(alone)
+    options = {"home": killed / "mlruns", "workers": 0, "device": "cpu"}
+    summary = run_study(killed / "tiny.toml", **options).summary  # type: ignore[arg-type]
+    runs = summary.study.confirmation_runs
+    complete = [run for run in runs if run.state == "COMPLETE"]
+    assert summary.race is not None
+    assert summary.race.race.runs == len(complete) <= 12, "a rerun trains nothing more"
+    assert summary.race.race.looks[-1].ranked[0] == summary.champion.number
+    assert dict(summary.lines)["raced"] == summary.race.describe()
+    corrected = summary.corrected_score
+    assert corrected is not None
+    assert corrected.contenders is not None
+    others = corrected.contenders.others
+    assert len(others) == 3, "those that were dropped keep their interval"
+    total = corrected.contenders.probability + sum(each.probability for each in others)
+    assert total == pytest.approx(1)
+    for folder in folders:
+        report = check_studies(Workspace(folder / "mlruns"), "tiny", None)
+        assert report.healthy, report.text()
