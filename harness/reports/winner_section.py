@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.corrected_score import CorrectedScore
+from harness.analysis.fold_score import FoldScore
 from harness.analysis.fold_facts import describe_final_model
 from harness.analysis.fold_scores import read_fold_scores
 from harness.analysis.formatting import (
@@ -163,6 +164,11 @@ def _build_validation_figure(summary: Summary) -> Figure:
     confirmation, score = summary.confirmation, summary.study.score
     if (corrected := summary.corrected_score) is not None:
         return _build_corrected_figure(corrected)
+    if (folded := summary.fold_score) is not None:
+        figure = _build_corrected_figure(folded)
+        best = _format_share(score, summary.model_run.score)
+        figure["note"] += f"; the best trial had {best} {_describe_folds(summary)}"
+        return figure
     assert summary.model_run.best is not None
     if confirmation is None:
         run, mae = summary.model_run, summary.model_run.best.val_mae
@@ -193,11 +199,14 @@ def _describe_folds(summary: Summary) -> str:
     return f"over {len(scores.values)} folds: {spread}"
 
 
-def _build_corrected_figure(corrected: CorrectedScore) -> Figure:
+def _format_share(score: Score, value: float) -> str:
+    """`98.61 %` of an accuracy, other scores as they are."""
+    return f"{100 * value:.2f} %" if score.is_accuracy else score.format_value(value)
+
+
+def _build_corrected_figure(corrected: CorrectedScore | FoldScore) -> Figure:
     score, note = corrected.score, "corrected for selection"
-    value = score.format_value(corrected.value)
-    if score.is_accuracy:
-        value = f"{100 * corrected.value:.2f} %"
+    value = _format_share(score, corrected.value)
     if corrected.interval and score.is_accuracy:
         low, high = corrected.interval
         note = f"95 %: {100 * low:.2f} to {100 * high:.2f} %; {note}"
