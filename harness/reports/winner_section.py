@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.corrected_score import CorrectedScore
-from harness.analysis.fold_score import FoldScore
 from harness.analysis.fold_facts import describe_final_model
+from harness.analysis.fold_score import FoldScore
 from harness.analysis.fold_scores import read_fold_scores
 from harness.analysis.formatting import (
     find_hardest_class,

@@ -33,6 +33,7 @@ READ_BY_BEGINNERS = [
 ]
 RUN_TOO = [
     ROOT / "docs" / "how-to" / "confirm.md",
+    ROOT / "docs" / "how-to" / "cross-validation.md",
     ROOT / "docs" / "how-to" / "from-optuna-or-lightning.md",
     ROOT / "docs" / "how-to" / "open-later.md",
     ROOT / "docs" / "reference" / "python-api.md",

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 from harness.analysis.formatting import format_duration
 from harness.analysis.summary import Summary, load_summary
 from harness.analysis.tied_trials import TiedTrials
-from harness.reports import leaderboard, winner_section
+from harness.reports import commands_section, leaderboard, winner_section
 from harness.reports.commands import build_train_command
 from harness.reports.page import embed_json, read_plotly
 from harness.reports.plots import (
@@ -396,7 +396,7 @@ def test_the_kept_model_is_trained_again_and_not_its_trial(study: StudyRun) -> N
     )
     summary = make_summary(replace(recorded, confirmation_runs=(kept,)))
     assert summary.model_run.spec.seed == 7
-    commands = winner_section.build_commands_section(summary).values["commands"]
+    commands = commands_section.build_commands_section(summary).values["commands"]
     (again,) = (each for each in commands if each["title"] == "Train the champion again")
     assert "--seed=7" in again["text"]
 

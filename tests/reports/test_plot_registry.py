@@ -29,6 +29,7 @@ from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import CALIBRATED_FACT, CONFIRM_FACT, RunRecord, StudyRun
 from tests.reports.list_study import make_list_study
 from tests.support import regression_table, synthetic_study
+from tests.support.folded_study import add_folds
 
 PAGES: dict[str, dict[str, Section]] = {}
 """The sections of a study's page by their names, by the study's uid."""
@@ -57,7 +58,7 @@ def confirm_champion(study: StudyRun) -> StudyRun:
 
 @pytest.fixture(scope="module")
 def summaries() -> list[Summary]:
-    """Make a search by two objectives with confirmation runs, a list and a regression study."""
+    """Make a search by two objectives with confirmation runs, a list, a regression and folds."""
     search = confirm_champion(synthetic_study.make_study(40, epochs=3))
     table = search.definition["study"] | {"objectives": ["val/accuracy", "parameters"]}
     search = replace(search, definition=search.definition | {"study": table})
@@ -67,6 +68,7 @@ def summaries() -> list[Summary]:
         replace(make_summary(search, InMemoryTracker()), calibration=make_calibration()),
         make_summary(list_study, list_tracker),
         make_summary(regression_study, regression_tracker),
+        make_summary(add_folds(synthetic_study.make_study(20, epochs=3)), InMemoryTracker()),
     ]
 
 
