@@ -15,6 +15,11 @@ DESCRIPTION = (
     f"holds the true class of {COVERAGE:.0%} of new rows (split-conformal, from the validation "
     "set, on which the model was chosen too)"
 )
+FOLDS_DESCRIPTION = (
+    f"holds the true class of about {COVERAGE:.0%} of new rows (from the outputs of the folds' "
+    "networks, each on the rows that it was not trained on)"
+)
+"""With `[data] folds`. No guarantee holds for a final model that is trained on all rows."""
 
 
 def join_sets(

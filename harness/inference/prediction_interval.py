@@ -20,6 +20,11 @@ DESCRIPTION = (
     f"{COVERAGE:.0%} split-conformal, from the errors on the validation set, which also chose the "
     "model"
 )
+FOLDS_DESCRIPTION = (
+    f"about {COVERAGE:.0%}, from the errors of the folds' networks, each on the rows that it was "
+    "not trained on"
+)
+"""With `[data] folds`. No guarantee holds for a final model that is trained on all rows."""
 
 
 def measure_interval(tracker: Tracker, run: RunRecord) -> dict[str, Any]:

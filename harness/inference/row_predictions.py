@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, DataError
-from harness.inference import label_sets
-from harness.inference.prediction_interval import DESCRIPTION
+from harness.inference import label_sets, prediction_interval
 from harness.system.terminal import align_labels, escape
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ class RowPredictions:
     """With the index of `rows`: `prediction`, then `probability LABEL` of each class, or `low` and
     `high` of a number's interval."""
     has_interval: bool
+    has_folds: bool = False
+    """Whether interval and sets are from the networks of folds."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,6 +50,15 @@ class RowPredictions:
     def has_probabilities(self) -> bool:
         """Whether there is a probability of each class."""
         return any(str(each).startswith(PROBABILITY) for each in self.predictions)
+
+    @property
+    def _interval(self) -> str:
+        each = prediction_interval
+        return each.FOLDS_DESCRIPTION if self.has_folds else each.DESCRIPTION
+
+    @property
+    def _set(self) -> str:
+        return label_sets.FOLDS_DESCRIPTION if self.has_folds else label_sets.DESCRIPTION
 
     def text(self, width: int | None = None) -> str:
         """Format the first rows and the notes for a terminal."""
@@ -84,9 +94,9 @@ class RowPredictions:
         """Describe the model, the interval and what was ignored."""
         labels = [("model", self.name)]
         if self.has_interval:
-            labels.append(("interval", DESCRIPTION))
+            labels.append(("interval", self._interval))
         if self.has_sets:
-            labels.append(("set", label_sets.DESCRIPTION))
+            labels.append(("set", self._set))
         labels += [("note", note) for note in self.notes]
         return align_labels([(label, escape(text)) for label, text in labels], width)
 
@@ -96,8 +106,8 @@ class RowPredictions:
             "model": self.name,
             "run_id": self.run_id,
             "target": self.target,
-            "interval": DESCRIPTION if self.has_interval else None,
-            **({"set": label_sets.DESCRIPTION} if self.has_sets else {}),
+            "interval": self._interval if self.has_interval else None,
+            **({"set": self._set} if self.has_sets else {}),
             "notes": list(self.notes),
             "rows": json.loads(self.predictions.to_json(orient="records")),
         }

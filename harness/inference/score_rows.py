@@ -85,6 +85,7 @@ def score_rows(
         rows=frame,
         predictions=predictions,
         has_interval=interval.get("interval") is not None,
+        has_folds=study.folds > 0,
         notes=tuple(notes),
     )
 

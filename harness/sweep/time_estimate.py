@@ -57,15 +57,15 @@ class TimeEstimate:
         """The mean on a free core."""
         return statistics.fmean(self.trial_seconds) / self.gain
 
-    def compute_seconds(self, trials: int) -> float:
+    def compute_seconds(self, trials: float) -> float:
         """Return the time of so many trials as slow as the mean."""
         return self._scale(self.seconds_a_trial, trials)
 
-    def compute_most_seconds(self, trials: int) -> float:
+    def compute_most_seconds(self, trials: float) -> float:
         """Return the time of so many trials as slow as the slowest."""
         return self._scale(max(self.trial_seconds) / self.gain, trials)
 
-    def _scale(self, seconds: float, trials: int) -> float:
+    def _scale(self, seconds: float, trials: float) -> float:
         return seconds * math.ceil(trials / self.workers) / self.free_share
 
 

@@ -18,6 +18,7 @@ from harness.api.result import StudyResult
 from harness.api.run import run_study
 from harness.checks.report import check_studies
 from harness.errors import ConfigError, StudyError
+from harness.inference.score_rows import score_rows
 from harness.models.ensemble import Ensemble
 from harness.models.fold_weights import split_folds
 from harness.tracking.mlflow.model_registry import _set_global_store
@@ -224,6 +225,11 @@ def test_a_table_is_predicted_from_raw_rows(kind: str, tmp_path: Path, monkeypat
         model = mlflow.pyfunc.load_model(f"models:/{result.name}@champion")
     columns = [name for name in frame if name in model.metadata.get_input_schema().input_names()]
     assert list(model.predict(frame[columns])) == list(predictions)
+    is_number = kind != "classes"
+    scored = score_rows(result.workspace, "tiny", frame, None, sets=not is_number)
+    source = "errors" if is_number else "outputs"
+    assert f"from the {source} of the folds' networks, each on the rows" in scored.text(999)
+    assert "split-conformal" not in scored.text(999)
     loser = next(run for run in result.summary.study.trials if run is not result.champion)
     with pytest.raises(StudyError, match=r"has a network for each fold, and no final model; give"):
         harness.predict(f"tiny/{loser.number}", frame)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from harness.executors.devices import count_available_cores
+from harness.sweep.dry_run import dry_run
+from harness.sweep.options import RunOptions
+from harness.sweep.plan import make_plan
 from harness.sweep.time_estimate import (
     TimeEstimate,
     describe_basis,
@@ -36,3 +41,20 @@ def test_the_estimate_says_what_it_is_based_on(share: float, text: str) -> None:
     assert "share the device" in describe_basis(0.5, "NVIDIA H200", 1, 1.0)
     assert describe_time(62, 90, is_search=False) == "about 1 min 2 s of training, unpruned"
     assert "1 min 30 s if all trials are as slow" in describe_time(62, 90, is_search=True)
+
+
+def test_final_trainings_take_their_part(tmp_path: Path) -> None:
+    """With 3 folds a trial trains on twice as much as its final model."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(
+        '[study]\nsampler = "grid"\n[data]\nname = "digits"\nfolds = 3\n'
+        "[train]\nhidden = [4]\nepochs = 1\n[space]\nlearning_rate = [0.1, 0.03, 0.01]\n"
+    )
+
+    def count_trials(*overrides: str) -> float:
+        options = RunOptions(overrides=overrides, device="cpu", workers=1, home=tmp_path / "mlruns")
+        known = dry_run(make_plan(path, options))
+        return round(known["seconds"] * known["free_share"] / known["seconds_a_trial"], 6)
+
+    assert count_trials() == 5, "3 trials, and half as long for each"
+    assert count_trials("study.sampler=random") == 4, "3 trials, and half as long for one"
