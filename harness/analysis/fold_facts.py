@@ -19,8 +19,9 @@ def build_fold_fact(summary: Summary) -> Fact:
     if scores is None:
         return Fact("folds", value=None)
     values = ", ".join(map(scores.format, scores.values))
+    whose = "of the kept model: " if summary.confirmation is not None else ""
     text = (
-        f"{scores.name} {values}; mean {scores.format(scores.mean)}, standard deviation "
+        f"{whose}{scores.name} {values}; mean {scores.format(scores.mean)}, standard deviation "
         f"{scores.format(scores.deviation)} (no standard error: the folds share training examples)"
     )
     return Fact("folds", "by fold", text, value=scores.to_dict())
@@ -58,7 +59,8 @@ def describe_final_model(summary: Summary) -> str:
 
 def note_tested_model(summary: Summary) -> str:
     """Return that the tested model is not a fold's, to follow a comparison with its test score."""
-    if summary.reading is None or not summary.study.folds:
+    bias = summary.selection_bias
+    if bias is None or bias.test_score is None or not summary.study.folds:
         return ""
     if summary.study.is_retrained:
         return "; the tested model has more training examples than the folds' networks"

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.fold_scores import FoldScores, read_fold_scores
 from harness.analysis.front import compute_front
 from harness.analysis.summary import Summary
 from harness.data.types import Array
@@ -87,6 +88,14 @@ class StudyResult:
         if record is None:
             return None
         return StudyEnsemble(record, self.summary, self.workspace, self.tracking_uri)
+
+    @property
+    def folds(self) -> FoldScores | None:
+        """The champion's objective in each fold: `folds.values`, `folds.mean`, `folds.deviation`.
+
+        None without `[data] folds`.
+        """
+        return read_fold_scores(self.summary.study, self.summary.model_run)
 
     @property
     def report(self) -> Path:
