@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -77,13 +77,13 @@ class Front:
 
 def compute_front(study: StudyRun) -> Front | None:
     """Return the front; None for a study with one objective, and without a complete trial."""
-    names = read_objectives(study.definition)
+    names = study.objectives
     if len(names) < 2:
         return None
     candidates = [
         FrontTrial(run, cast(tuple[float, ...], values))
         for run in study.rank_trials()
-        if None not in (values := tuple(read_value(run, name) for name in names))
+        if None not in (values := tuple(run.read_objective(name) for name in names))
     ]
     signs = [get_sort_sign(name) for name in names]
     places = find_front(
@@ -112,12 +112,6 @@ def find_front(costs: Sequence[Sequence[float]]) -> list[int]:
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     """Return whether costs are nowhere higher than others, and lower somewhere."""
     return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
-
-
-def read_objectives(definition: Mapping[str, Any]) -> tuple[Objective | Cost, ...]:
-    """Return the objectives of a recorded study; older records have one."""
-    table = definition["study"]
-    return tuple(table.get("objectives", ())) or (table["objective"],)
 
 
 def name_objective(name: Objective | Cost) -> str:
@@ -158,8 +152,3 @@ def compute_front_places(study: StudyRun) -> dict[str, int]:
     older = {run.uid: 0 for run in study.trials if FRONT_METRIC in run.metrics}
     trials = front.trials if front else ()
     return older | {each.run.uid: place for place, each in enumerate(trials, 1)}
-
-
-def read_value(run: RunRecord, name: Objective | Cost) -> float | None:
-    """Return an objective of a trial; None if it is not on record."""
-    return run.get_cost(name) if name in COSTS else run.objective_value(cast(Objective, name))

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from harness.config.limits import is_within
 from harness.config.schema import GRID_OR_LIST
 from harness.metrics import Score, get_sort_sign, read_score
-from harness.results import EpochMetrics, Objective, compute_class_accuracies
+from harness.results import Cost, EpochMetrics, Objective, compute_class_accuracies
 from harness.tracking.test_reading import TestReading
 from harness.trial import TrialSpec
 
@@ -161,6 +161,12 @@ class RunRecord:
         score = "" if self.best is None else f", best epoch {self.best.epoch}: {self.score:.6g}"
         return f"RunRecord(trial {self.number}: {self.spec.describe()}{score})"
 
+    def read_objective(self, name: Objective | Cost) -> float | None:
+        """Return one of several objectives; None if it is not on record."""
+        if name == "parameters" or name == "milliseconds":
+            return self.get_cost(name)
+        return self.objective_value(name)
+
     def objective_value(self, objective: Objective) -> float | None:
         """Return the objective at the best epoch; None for a run without one."""
         return self.metrics.get(f"best/{objective.replace('/', '_')}")
@@ -194,6 +200,11 @@ class StudyRun:
     @property
     def objective(self) -> Objective:
         return cast(Objective, self.definition["study"]["objective"])
+
+    @property
+    def objectives(self) -> tuple[Objective | Cost, ...]:
+        """Its objectives, the first of which is `objective`; older records have only that."""
+        return tuple(self.definition["study"].get("objectives", ())) or (self.objective,)
 
     @property
     def score(self) -> Score:
@@ -265,15 +276,21 @@ class StudyRun:
         return is_within(self.limits, {name: run.get_cost(name) for name in self.limits})
 
     def rank_trials(self) -> list[RunRecord]:
-        """Return the complete trials within [limits], the best first; ties in the order of their
-        numbers."""
+        """Return the complete trials within [limits], the best first.
+
+        Ties are in the order of the further objectives, then of their numbers.
+        """
         ranked = []
         for run in self.trials:
             value = run.objective_value(self.objective)
             is_candidate = run.state == "COMPLETE" and self.is_within_limits(run)
             if is_candidate and value is not None:
-                ranked.append((get_sort_sign(self.objective) * value, run.number, run))
-        return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
+                others = [
+                    get_sort_sign(name) * (run.read_objective(name) or 0.0)
+                    for name in self.objectives[1:]
+                ]
+                ranked.append((get_sort_sign(self.objective) * value, others, run.number, run))
+        return [run for *_, run in sorted(ranked, key=lambda entry: entry[:3])]
 
 
 def parse_split(tags: Mapping[str, str]) -> int:
