@@ -9,10 +9,15 @@ from typing import Any
 
 BUILT_IN_FIELDS = ("hidden", "activation", "batch_norm", "bias", "init", "dropout")
 """The TrialSpec fields that describe the built-in network; a custom model has none of them."""
-BUILT_IN_MODULES = {"tabular": "harness.models.tabular:TabularNet"}
+BUILT_IN_MODULES = {
+    "tabular": "harness.models.tabular:TabularNet",
+    "conv": "harness.models.conv:ConvNet",
+}
 """The classes of harness that `model` names by a word: modules as custom models are."""
 ARGUMENT_PREFIX = "arguments."
 """Prefix of a model argument's name among other settings."""
+CONV_BLOCKS = 3
+"""Blocks of `conv` unless `blocks` or a list of `channels` sets them."""
 
 
 def flatten_arguments(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +63,8 @@ def check_model_name(model: str) -> None:
     module, colon, name = model.partition(":")
     if not colon or not all(word.isidentifier() for word in (*module.split("."), name)):
         corrected = module.removesuffix(".py").strip("./").replace("/", ".") + colon + name
-        advice = "write nets:SmallConv for the class SmallConv in nets.py"
+        words = " or ".join(map(repr, BUILT_IN_MODULES))
+        advice = f"write nets:SmallConv for the class SmallConv in nets.py, or {words}"
         if colon and corrected != model:
             advice = f"did you mean {corrected!r}?"
         elif similar := difflib.get_close_matches(model, BUILT_IN_MODULES, 1):
@@ -69,8 +75,8 @@ def check_model_name(model: str) -> None:
 def explain_missing_model(argument: str) -> str:
     """The error for an argument without a custom model."""
     return (
-        f"{ARGUMENT_PREFIX}{argument}: the built-in network takes no arguments; to use a custom "
-        'model, add model = "package.module:Class"'
+        f"{ARGUMENT_PREFIX}{argument}: the built-in network takes no arguments; to use another "
+        'model, add model = "conv", "tabular" or "package.module:Class"'
     )
 
 
@@ -102,12 +108,27 @@ def unfreeze(value: Any) -> Any:
 
 
 def describe_model(model: str, arguments: tuple[tuple[str, Any], ...]) -> str:
-    """`SmallConv(channels=16, kernels=5-3)`, or `tabular 2x128 mish piecewise · members=4`."""
+    """`SmallConv(channels=16, kernels=5-3)`, or a module of harness by its layers and choices.
+
+    As in `tabular 2x128 mish piecewise · members=4` or `conv 32-64-128 silu · dropout=0.2`.
+    """
     values = {name: _format_argument(value) for name, value in arguments}
     if model in BUILT_IN_MODULES:
+        plain = dict(arguments)
+        if type(plain.get("channels")) is int and type(plain.get("blocks", 1)) is int:
+            channels = list_channels(plain["channels"], plain.get("blocks"))
+            values["channels"] = "-".join(map(str, channels))
+            values.pop("blocks", None)
         return _describe_built_in(model, values)
     listed = ", ".join(f"{name}={value}" for name, value in values.items())
     return f"{model.rpartition(':')[2]}({listed})"
+
+
+def list_channels(channels: Any, blocks: Any = None) -> list[int]:
+    """Return the channels of each block of `conv`: doubled from block to block, or those listed."""
+    if isinstance(channels, list | tuple):
+        return list(channels)
+    return [channels * 2**block for block in range(CONV_BLOCKS if blocks is None else blocks)]
 
 
 def _describe_built_in(model: str, values: dict[str, str]) -> str:
@@ -115,11 +136,11 @@ def _describe_built_in(model: str, values: dict[str, str]) -> str:
     words = [model]
     if "depth" in values and "width" in values:
         words.append(f"{values.pop('depth')}x{values.pop('width')}")
-    words += [values.pop(name) for name in ("activation", "numbers") if name in values]
+    words += [values.pop(name) for name in ("channels", "activation", "numbers") if name in values]
     return " · ".join([" ".join(words), *(f"{name}={value}" for name, value in values.items())])
 
 
 def _format_argument(value: Any) -> str:
     if isinstance(value, tuple):
-        return "-".join(map(_format_argument, value))
+        return "-".join(map(_format_argument, value)) or "[]"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -24,6 +24,9 @@ Cost = Literal["parameters", "milliseconds"]
 StopReason = Literal["finished", "early", "pruned"]
 Task = Literal["classes", "regression"]
 
+MAX_FOLDS = 20
+"""The most folds of a cross-validation."""
+
 ConfusionMatrix = Sequence[Sequence[int]]
 """Numbers of examples by [true class][predicted class]."""
 
@@ -73,6 +76,10 @@ class EpochMetrics:
     val_brier: float | None = None
     folds: Any = None
     """The objective in each fold, a tuple of numbers; None without folds."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.folds, list):  # as JSON has it
+            object.__setattr__(self, "folds", tuple(self.folds))
 
     def get_objective(self, name: Objective) -> float:
         """The value of an objective. Raises ValueError if the task does not have it."""

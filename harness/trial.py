@@ -32,7 +32,7 @@ ClassWeights = Literal["none", "balanced"]
 TargetTransform = Literal["standard", "log", "quantile"]
 Loss = Literal["cross-entropy", "mse", "bce", "quantile"]
 REGRESSION_LOSSES: tuple[Loss, ...] = ("mse", "quantile")
-AugmentName = Literal["shift", "rotate", "scale", "flip", "erase"]
+AugmentName = Literal["shift", "rotate", "scale", "elastic", "flip", "erase"]
 OptimizerName = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "step", "cosine", "flat-cosine", "coslog4", "one-cycle"]
 
@@ -49,12 +49,12 @@ class TrialSpec:
     """
 
     model: str = ""
-    """The torch.nn.Module of a custom model, written `package.module:Class`; or `tabular`, the
-    module for tables that is part of harness. Empty (the default) for the built-in network, which
-    `hidden`, `activation`, `batch_norm`, `bias`, `init` and `dropout` describe."""
+    """The torch.nn.Module of a custom model, written `package.module:Class`; or a module that is
+    part of harness: `tabular` for tables, `conv` for images. Empty (the default) for the built-in
+    network, which `hidden`, `activation`, `batch_norm`, `bias`, `init` and `dropout` describe."""
     arguments: tuple[tuple[str, Any], ...] = ()
-    """Arguments of the constructor of the custom model or of `tabular`. A value is a boolean, a
-    number, a string, or a list of these."""
+    """Arguments of the constructor of the custom model, of `tabular` or of `conv`. A value is a
+    boolean, a number, a string, or a list of these."""
     # (name, value), sorted by name; a list is a tuple
     code: str = ""
     """The source files that the custom model was made of, such as `nets.py 3f2a91c0d2e4`: each with
@@ -132,8 +132,8 @@ class TrialSpec:
     losses are not weighted. Default `none`. Not for a regression."""
     augment: tuple[AugmentName, ...] = ()
     """Random changes of each training image, new ones in each epoch: `shift` by up to 8 % of its
-    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `flip` half of the images
-    horizontally, `erase` a square of half of the images. Default none."""
+    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `elastic` distortions as of rubber,
+    `flip` half of the images horizontally, `erase` a square of half of them. Default none."""
     epochs: int = 10
     """Passes over the training set, 1 or more. Default 10. The best epoch's weights are kept."""
     patience: int = 0

@@ -9,6 +9,7 @@ Everything here reads records and trains nothing.
     summary               the data behind these facts, loaded from the tracking store
     confirmation          the champion, by confirmation runs on new splits
     corrected_score       what the champion's settings reach, corrected for selection
+    fold_score            the same for a study with folds
     contenders            the settings that compete with the champion's: differences, probabilities
     search_facts          the facts on what a search tried: its first settings, limits and front
     front                 the trials that no other dominates, of a study with several objectives
@@ -24,6 +25,7 @@ Everything here reads records and trains nothing.
     data_quality          data leakage and class balance, as recorded
     ensemble_record       the ensemble, as it is recorded
     ensemble_facts        what the ensemble buys over the champion, and what it costs
+    final_model           the final model of a study with folds, as it is recorded
     calibration_record    the calibration of the champion, as it is recorded
     calibration_facts     whether the champion's probabilities can be believed
     misclassified         the validation images that are misclassified with the most confidence

@@ -17,7 +17,7 @@ import numpy as np
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from harness.data.torch_datasets import Split
     from harness.trial import Loss
@@ -82,14 +82,19 @@ def find_mistakes(
 
     from harness.engine.losses import compute_probabilities
 
-    confidences, predictions = [], []
+    probabilities = []
     with torch.inference_mode():
         for start in range(0, len(split), BATCH):
             logits = model(split.inputs[split.rows[start : start + BATCH]])
-            best = compute_probabilities(loss, logits).max(1)
-            confidences.append(best.values)
-            predictions.append(best.indices)
-    predicted, confidence = torch.cat(predictions), torch.cat(confidences)
+            probabilities.append(compute_probabilities(loss, logits))
+    return list_mistakes(number, torch.cat(probabilities), split)
+
+
+def list_mistakes(number: int, probabilities: Tensor, split: Split) -> Mistakes:
+    """Return the mistakes of a model with these probabilities [n, C] on a split."""
+    import torch
+
+    confidence, predicted = probabilities.max(1)
     true = split.labels[split.rows]
     wrong = (predicted != true).nonzero().flatten()
     ranked = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MAX_SHOWN].tolist()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness.analysis.confirmation import rank_confirmed_settings
 from harness.analysis.corrected_score import CorrectedScore
+from harness.analysis.fold_score import FoldScore
 from harness.analysis.formatting import format_count
 from harness.analysis.seed_variance import SeedScores
 from harness.metrics import ACCURACY, Score
@@ -127,7 +128,9 @@ def _is_visible(text: str) -> bool:
 
 
 def compute_selection_bias(
-    study: StudyRun, reading: TestReading | None, corrected: CorrectedScore | None = None
+    study: StudyRun,
+    reading: TestReading | None,
+    corrected: CorrectedScore | FoldScore | None = None,
 ) -> SelectionBias | None:
     """Return a search's selection bias; None for a grid or list, and if no trial is complete."""
     ranked = [run for run in study.rank_trials() if run.best is not None]

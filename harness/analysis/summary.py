@@ -20,6 +20,7 @@ from harness.analysis.ensemble_record import EnsembleRecord, load_ensemble
 from harness.analysis.expected_best import ExpectedBest, compute_expected_best
 from harness.analysis.fact import TEXT_ONLY, Fact
 from harness.analysis.facts import list_facts
+from harness.analysis.fold_score import FoldScore, compute_fold_score
 from harness.analysis.misclassified import MISTAKES_FILE, Mistakes
 from harness.analysis.paired_tests import (
     RunnerUp,
@@ -81,6 +82,8 @@ class Summary:
     """The study's ensemble, if it has one."""
     calibration: CalibrationRecord | None = None
     """For classes, apart from studies of earlier versions."""
+    fold_score: FoldScore | None = None
+    """For a search with folds, whose champion no confirmation run chose."""
 
     @property
     def ensemble_uri(self) -> str:
@@ -100,7 +103,8 @@ class Summary:
 
     @property
     def selection_bias(self) -> SelectionBias | None:
-        return compute_selection_bias(self.study, self.reading, self.corrected_score)
+        corrected = self.corrected_score or self.fold_score
+        return compute_selection_bias(self.study, self.reading, corrected)
 
     @property
     def contenders(self) -> Contenders | None:
@@ -188,6 +192,7 @@ class Summary:
                 metrics[f"confirm/{name}_sd"] = scores.std
         sources = (
             self.corrected_score,
+            self.fold_score,
             self.contenders,
             self.tied_trials,
             self.expected_best,
@@ -230,6 +235,7 @@ def load_summary(
         load_early_stop(tracker, study),
         load_ensemble(tracker, study, champion),
         load_calibration(tracker, study, model_run),
+        compute_fold_score(tracker, study, champion),
     )
 
 

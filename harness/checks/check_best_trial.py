@@ -80,8 +80,8 @@ def build_study_run(snapshot: Snapshot) -> StudyRun:
 
 
 def _read_rules(run: RawRun) -> dict[str, str]:
-    """Return how the study's choice is made."""
-    defaults = {CONFIRM_FACT: UNCONFIRMED, ENSEMBLE_FACT: NO_ENSEMBLE}
+    """Return how the study's choice is made and tested."""
+    defaults = {CONFIRM_FACT: UNCONFIRMED, ENSEMBLE_FACT: NO_ENSEMBLE, "splits": "{}"}
     return {name: run.tags.get(f"harness.{name}", default) for name, default in defaults.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from harness.checks.check_best_trial import find_trials_with_weights
 from harness.checks.findings import Finding, TruncateJournal, UpdateLocations
@@ -42,7 +42,7 @@ def check_files(snapshot: Snapshot) -> Iterator[Finding]:
         remedy = "restore it from a backup, or start over with --fresh"
         yield Finding(7, journal.path, problem, remedy=remedy)
     if snapshot.study_run is not None:
-        yield from _check_run_files("the study's", snapshot.study_run, set())
+        yield from check_run_files("the study's", snapshot.study_run, set())
     needed = (
         find_trials_with_weights(snapshot) if journal is not None and journal.is_started else []
     )
@@ -51,7 +51,7 @@ def check_files(snapshot: Snapshot) -> Iterator[Finding]:
         must = {WEIGHTS_FILE} if number in needed and REBUILT_TAG not in run.tags else set()
         if journal.get_state(journal.trials[number]) in ("COMPLETE", "PRUNED"):
             must.add(DOCUMENT_FILE)
-        yield from _check_run_files(f"trial {number}'s", run, must)
+        yield from check_run_files(f"trial {number}'s", run, must)
         file = run.files.get(DOCUMENT_FILE)
         if file is not None and not file.error and number not in snapshot.documents:
             yield Finding(7, f"trial {number}'s {DOCUMENT_FILE}", "is damaged", remedy=RESTORE)
@@ -63,13 +63,17 @@ def count_files_without_digest(snapshot: Snapshot) -> int:
     return sum(f"{DIGEST_TAG}{name}" not in run.tags for run in runs for name in run.files)
 
 
-def _check_run_files(whose: str, run: RawRun, must: set[str]) -> Iterator[Finding]:
+def check_run_files(
+    whose: str, run: RawRun, must: set[str], only: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Check the files of a run, or `only` some: `must` names those that it needs."""
     digests = {
         key.removeprefix(DIGEST_TAG): value
         for key, value in run.tags.items()
         if key.startswith(DIGEST_TAG)
     }
-    for name in sorted(must | digests.keys() | run.files.keys()):
+    names = must | digests.keys() | run.files.keys()
+    for name in sorted(names & set(only) if only else names):
         file, location = run.files.get(name), f"{whose} {name}"
         if file is None:
             yield Finding(7, location, "is missing", remedy=RESTORE)

@@ -90,7 +90,7 @@ def compare_with_document(
     for point in run.points:
         by_place.setdefault((point.key, point.step), []).append(point)
     wanted = build_expected_points(epochs)
-    keys = _list_curve_keys()
+    keys = list(dict.fromkeys([*_list_curve_keys(), *(point.key for point in wanted)]))
     last = max((epoch.epoch for epoch in epochs), default=0)
     later = {step for key, step in by_place if key in keys and step > last}
     more = later if interrupted and len(later) == 1 else set[int]()

@@ -9,10 +9,12 @@ from itertools import pairwise
 from harness.checks.findings import Finding, UpdateRun
 from harness.checks.snapshot import Snapshot
 from harness.config.schema import fill_defaults
+from harness.models.fold_weights import split_folds
 from harness.models.target_transform import STATISTIC_SHAPES
-from harness.tracking.raw_types import WEIGHTS_FILE, RawRun
+from harness.tracking.raw_types import FINAL_WEIGHTS_FILE, WEIGHTS_FILE, RawRun
 from harness.trial import TrialSpec
 
+RESTORE_FILE = "restore the file from a backup"
 PARAMS_IMMUTABLE = "MLflow cannot change a param; the tag harness.spec and trial.json are right"
 
 
@@ -58,18 +60,16 @@ def _check_run_settings(
         yield Finding(5, location, f"its run's tag harness.spec: {differs}", fix)
     document = snapshot.documents.get(number)
     if document is not None and (differs := _compare_document(document["spec"], spec)):
-        yield Finding(
-            5, location, f"trial.json: {differs}", remedy="restore the file from a backup"
-        )
-    held = run.files.get(WEIGHTS_FILE)
-    if held is not None and held.sha256:
+        yield Finding(5, location, f"trial.json: {differs}", remedy=RESTORE_FILE)
+    for name, folds in ((WEIGHTS_FILE, _count_folds(snapshot)), (FINAL_WEIGHTS_FILE, 0)):
+        held = run.files.get(name)
+        if held is None or not held.sha256:
+            continue
         if held.shapes is None:
-            remedy = "restore the file from a backup"
-            yield Finding(5, location, f"{WEIGHTS_FILE} is not a safetensors file", remedy=remedy)
-        elif differs := _find_shape_mismatch(held.shapes, spec, *_get_output_size(snapshot)):
-            yield Finding(
-                5, location, f"{WEIGHTS_FILE}: {differs}", remedy="restore the file from a backup"
-            )
+            problem = f"{name} is not a safetensors file"
+            yield Finding(5, location, problem, remedy=RESTORE_FILE)
+        elif differs := _check_networks(held.shapes, folds, spec, *_get_output_size(snapshot)):
+            yield Finding(5, location, f"{name}: {differs}", remedy=RESTORE_FILE)
 
 
 def _describe_differences(recorded: TrialSpec | None, spec: TrialSpec) -> str:
@@ -101,6 +101,24 @@ def _get_output_size(snapshot: Snapshot) -> tuple[int, bool]:
         return len(json.loads(recorded)), False
     except (ValueError, KeyError):
         return 0, False
+
+
+def _count_folds(snapshot: Snapshot) -> int:
+    """Return the number of folds of the study, each with a network of its own in WEIGHTS_FILE."""
+    return snapshot.journal.config.data.folds if snapshot.journal else 0
+
+
+def _check_networks(
+    shapes: Mapping[str, tuple[int, ...]], folds: int, spec: TrialSpec, classes: int, numbers: bool
+) -> str:
+    """Describe what is wrong with the shapes in a file, of one network or of one for each fold."""
+    networks = split_folds(shapes)
+    if len(networks) != folds:
+        return f"it has the networks of {len(networks)} folds, the study has {folds}"
+    for number, each in enumerate(networks, 1):
+        if differs := _find_shape_mismatch(each, spec, classes, numbers):
+            return f"fold {number}: {differs}"
+    return "" if folds else _find_shape_mismatch(shapes, spec, classes, numbers)
 
 
 def _find_shape_mismatch(

@@ -13,6 +13,7 @@ from harness.checks import (
     check_confirmation,
     check_ensemble,
     check_files,
+    check_final_model,
     check_metrics,
     check_runs,
     check_settings,
@@ -41,6 +42,7 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
             check_confirmation.check_any_complete,
             check_calibration.check_calibration,
             check_ensemble.check_ensemble,
+            check_final_model.check_final_models,
         ),
     ),
     6: (
@@ -51,7 +53,14 @@ CHECKS: dict[int, tuple[str, tuple[Check, ...]]] = {
             check_ensemble.check_ensemble_reading,
         ),
     ),
-    7: ("files", (check_files.check_files, check_tags.check_tags)),
+    7: (
+        "files",
+        (
+            check_files.check_files,
+            check_tags.check_tags,
+            check_final_model.check_confirmation_files,
+        ),
+    ),
     8: ("order", (check_trial_counts.check_ordinals,)),
 }
 STORE_CHECKS = (1, 2, 5, 6)

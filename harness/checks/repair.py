@@ -184,7 +184,7 @@ def _recreate_run(reader: RawReader, snapshot: Snapshot, number: int) -> None:
         points.append(Point("best/epoch", 0, best, when))
         task = journal.config.data.task
         known = EpochMetrics.__dataclass_fields__.keys() - list_unmeasured_fields(task, objective)
-        unknown = dict.fromkeys(known, math.nan) | {"seconds": 0.0}
+        unknown = dict.fromkeys(known, math.nan) | {"seconds": 0.0, "folds": None}
         name = objective.replace("/", "_")
         epochs = [
             EpochMetrics(**unknown | {"epoch": step, name: figure, "time": when / 1000})  # type: ignore[arg-type]

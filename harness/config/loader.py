@@ -24,12 +24,14 @@ from harness.config.study_tables import (
     StudyTable,
 )
 from harness.config.task_settings import find_class_conflicts, find_regression_conflicts
-from harness.config.trial_tables import parse_settings, parse_train
+from harness.config.trial_tables import count_trials, parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean
 from harness.metrics import OBJECTIVES
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments
 
+MIN_WILCOXON_FOLDS = 5
+"""With fewer folds the test cannot be significant at 5 %."""
 ENSEMBLE_SIZE = 16
 """The size of an ensemble where [ensemble] does not say it."""
 
@@ -63,6 +65,8 @@ def load_text(
     file = _parse(text, source)
     for override in overrides:
         file.origins[apply_override(override, file.tables, file.trials)] = f"--set {override}"
+    if ("data", "folds") in file.origins and ("data", "validation") not in file.origins:
+        file.tables["data"].pop("validation", None)  # the file's is that of one validation set
     file.tables["study"] |= options or {}
     return _resolve(file)
 
@@ -177,6 +181,11 @@ def _resolve(file: _StudyFile) -> StudyConfig:
         final = parse_table(FinalTable, tables["final"])
         if tables["final"] and not data.folds:
             raise ValueError("model: needs [data] folds; add them, or leave out [final]")
+        if data.folds and final.model == "folds" and study.calibrated:
+            raise ValueError(
+                "model: no validation set shows the calibration of the mean of the folds' "
+                "networks; leave out [study] calibrated, or [final]"
+            )
     with file.checking("limits"):
         limits = parse_table(LimitsTable, tables["limits"])
     model = find_model(tables["train"], tables["space"], file.trials)
@@ -197,7 +206,7 @@ def _resolve(file: _StudyFile) -> StudyConfig:
     for table, message in _find_conflicts(study, data, train, space, list(settings.values())):
         raise file.error(table, message)
     with file.checking("study"):
-        study = _count_trials(study, len(grid or settings), has_trials)
+        study = count_trials(study, len(grid or settings), has_trials)
     first = _parse_first(file, study, space, train)
     texts = (file.source, file.text)
     checked = (study, data, train, space, *texts, settings, confirm, first)
@@ -260,25 +269,6 @@ def _set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> N
         tables["confirm"].setdefault("resample", False)
 
 
-def _count_trials(study: StudyTable, points: int, is_fixed: bool) -> StudyTable:
-    """Set `trials` to what a grid or list of `points` settings has, unless the file gives it."""
-    if study.sampler not in GRID_OR_LIST:
-        if study.seeds > 1:
-            raise ValueError(
-                f"seeds: repeats a grid or a list, but the sampler is {study.sampler}; leave it out"
-            )
-        return study
-    most = points * study.seeds
-    if not is_fixed:
-        return study.model_copy(update={"trials": most})
-    if study.trials > most:
-        seeds = f"{study.seeds} seed{'s' if study.seeds > 1 else ''}"
-        raise ValueError(
-            f"trials: {study.trials}, but {points} settings with {seeds} make {most}; raise seeds"
-        )
-    return study
-
-
 def _find_conflicts(
     study: StudyTable,
     data: DataTable,
@@ -288,6 +278,8 @@ def _find_conflicts(
 ) -> Iterator[tuple[str, str]]:
     """Contradictions between tables: the table to name, and a message that starts with the key."""
     yield from find_objective_conflicts(study, data, train, space, settings)
+    if study.pruner == "wilcoxon" and data.folds < MIN_WILCOXON_FOLDS:
+        yield "study", f"pruner: wilcoxon needs [data] folds = {MIN_WILCOXON_FOLDS} or more"
     if data.task == "regression":
         yield from find_regression_conflicts(study, data, train, space, settings)
     else:

@@ -164,8 +164,8 @@ class StudyConfig:
     def definition(self) -> dict[str, Any]:
         """What identifies the study, as plain values: a change of any needs another study name.
 
-        It is recorded with the study. How long the study runs is not in it, nor its confirmation,
-        its ensemble and its final model.
+        It is recorded with the study. How long the study runs is not in it, nor its confirmation
+        and its ensemble.
         """
         data = self.data.model_dump(exclude={"max_categories"})  # it permits, but changes nothing
         defaults = default_values()["data"]
@@ -181,6 +181,8 @@ class StudyConfig:
         }
         if not self.study.objectives:
             del tables["study"]["objectives"]
+        if self.data.folds:
+            tables["final"] = self.final.model_dump()
         if self.settings:
             tables[TRIAL_TABLE] = dict(self.settings)
         if self.first:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from harness.data.types import MISSING_TEXTS, ColumnKind
 from harness.errors import did_you_mean
-from harness.results import Cost, Objective, Task
+from harness.results import MAX_FOLDS, Cost, Objective, Task
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """A study's name is also that of files."""
@@ -19,8 +19,6 @@ MAX_TRIALS = 1_000_000
 """A larger number is a typing error, and a list of so many trials fills the memory."""
 MAX_SEED = 2**32 - 1
 """The largest seed that NumPy and scikit-learn take."""
-MAX_FOLDS = 20
-"""Every trial is trained as often."""
 
 
 class Table(BaseModel):
@@ -59,8 +57,10 @@ class StudyTable(Table):
     [space]; `list` takes the [[trial]] tables, and is the default where there are any."""
     seeds: int = Field(default=1, ge=1, le=MAX_TRIALS)
     """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
-    pruner: Literal["none", "median", "successive-halving", "hyperband"] = "median"
-    """How unpromising trials are stopped early; `none` by default for a grid or list."""
+    pruner: Literal["none", "median", "successive-halving", "hyperband", "wilcoxon"] = "median"
+    """How unpromising trials are stopped early; `none` by default for a grid or list. `wilcoxon`
+    needs 5 folds or more: it stops a trial whose folds are significantly worse than the best
+    trial's after the same epoch."""
     calibrated: bool = False
     """For classes: scale the champion's probabilities by a temperature that is fitted on the
     validation set. Its predictions stay the same. May change when a study is continued."""
@@ -276,11 +276,12 @@ class EnsembleTable(Table):
 
 
 class FinalTable(Table):
-    """[final]: the model of a study with [data] folds; may change when a study is continued."""
+    """[final]: the model of a study with [data] folds."""
 
     model: Literal["retrained", "folds"] = "retrained"
     """`retrained`: one network, trained again on all training and validation examples, for as many
-    epochs as the best epoch of the folds' mean. `folds`: the mean of the folds' networks."""
+    epochs as the best epoch of the folds' mean; each trial of a grid or list gets one. `folds`: the
+    mean of the folds' networks, not for tables and not with [study] calibrated."""
 
 
 def parse_duration(duration: str) -> float:

@@ -52,8 +52,6 @@ class TrainingFiles:
     """All training and validation examples as the training set, for the final model of a study with
     folds. Its validation set, that of the first fold, is a part of them."""
 
-    folds: tuple[TrainingFiles, ...] = ()
-
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that training reads."""

@@ -23,6 +23,7 @@ group of one.
     optimizers         the optimizer step, row by row or vectorised
     lr_schedules       the learning rate of every step
     augmentation       random changes of training images
+    elastic            smooth random displacements of an image's pixels
     rng                random numbers as hashes: batch order, dropout, augmentation
     autograd           a custom model in place of `network`, through autograd
     cuda_graph         a step captured as a CUDA graph

@@ -1,4 +1,4 @@
-"""Random augmentation of training images: shift, rotate, scale, flip, erase.
+"""Random augmentation of training images: shift, rotate, scale, elastic, flip, erase.
 
 Each random number is a hash of (seed, epoch, step, position in the batch, purpose), as dropout's
 are. So an augmented trial, too, gives the same result in every slot and on any device.
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.engine.elastic import ElasticField
 from harness.engine.rng import EXAMPLE, STEP, UNIT, mix32, multiples
 from harness.trial import AugmentName, TrialSpec
 
@@ -20,10 +21,11 @@ AMOUNTS = {
     "shift": 0.16,  # either way, where an image is 2 wide: about 2 pixels of 28
     "rotate": math.radians(10),
     "scale": 0.1,
+    "elastic": 1.0,  # all images, see harness.engine.elastic
     "flip": 0.5,  # of the images
     "erase": 0.5,  # of the images
 }
-RESAMPLED = frozenset({"shift", "rotate", "scale"})
+RESAMPLED = frozenset({"shift", "rotate", "scale", "elastic"})
 ERASED_SIDE = 0.3
 """Side of the erased square, as a fraction of the image's side."""
 
@@ -32,8 +34,8 @@ class Augmentation:
     """Augmentation for K slots, each with its own changes.
 
     Images are [height, width] or [channels, height, width], flattened in x [B, K, D]; all channels
-    of an image change alike. Shift, rotation and scaling are one resampling. It takes longer than
-    a small network's step, so it runs only if some trial needs it.
+    of an image change alike. Shift, rotation, scaling and elastic distortion are one resampling. It
+    takes longer than a small network's step, so it runs only if some trial needs it.
     """
 
     def __init__(
@@ -59,6 +61,10 @@ class Augmentation:
         self._amounts = {name: black.new_zeros(1, slots) for name in AMOUNTS}
         self._resampled = torch.zeros(1, slots, 1, 1, 1, dtype=torch.bool, device=device)
         self._names = frozenset(names)
+        self._elastic: ElasticField | None = None
+        if "elastic" in self._names:
+            _, height, width = self._shape
+            self._elastic = ElasticField(height, width, device, black.dtype)
 
     def load(self, slot: int, spec: TrialSpec, black: Tensor | None = None) -> None:
         """Write a trial's changes into its slot, and the value of `black` [D] if slots differ."""
@@ -71,21 +77,25 @@ class Augmentation:
     def __call__(self, x: Tensor, step: Tensor) -> Tensor:
         """Augment normalized x [B, K, D] for a step of the epoch, an int64 tensor [1]."""
         keys = mix32(self.epoch_keys + (step * STEP).to(torch.int32))
-        hashes = mix32(mix32(self._examples + keys) ^ self._purposes)
+        of_example = mix32(self._examples + keys)  # [B, K, 1]
+        hashes = mix32(of_example ^ self._purposes)
         u = hashes.to(x.dtype) * 2.0**-31  # [B, K, 8] in [-1, 1)
         images = x.reshape(*x.shape[:2], *self._shape)
         if "flip" in self._names:
             mirrored = self._select_examples(u[..., 4], "flip")
             images = torch.where(mirrored, images.flip(-1), images)
         if not RESAMPLED.isdisjoint(self._names):
-            images = torch.where(self._resampled, self._resample(images, u), images)
+            images = torch.where(self._resampled, self._resample(images, u, of_example), images)
         if "erase" in self._names:
             erased = self._square_masks(u) & self._select_examples(u[..., 7], "erase")
             images = torch.where(erased, self._black, images)
         return images.flatten(2)
 
-    def _resample(self, images: Tensor, u: Tensor) -> Tensor:
-        """Shift, rotate and scale images [B, K, channels, height, width]."""
+    def _resample(self, images: Tensor, u: Tensor, hashes: Tensor) -> Tensor:
+        """Shift, rotate, scale and distort images [B, K, channels, height, width].
+
+        `hashes` [B, K, 1] int32 are one for each image.
+        """
         amount = self._amounts
         angle, zoom = u[..., 2] * amount["rotate"], 1 + u[..., 3] * amount["scale"]
         cos, sin = angle.cos() * zoom, angle.sin() * zoom
@@ -93,6 +103,10 @@ class Augmentation:
         theta = torch.stack(rows, -1).view(-1, 2, 3)
         flat = (images - self._black).reshape(-1, *self._shape)
         grid = F.affine_grid(theta, list(flat.shape), align_corners=False)
+        if self._elastic is not None:
+            moved = self._elastic.compute(hashes, images.dtype)  # [B, K, H, W, 2]
+            moved = moved * amount["elastic"][..., None, None, None]
+            grid = grid + moved.reshape(grid.shape)
         resampled = F.grid_sample(flat, grid, align_corners=False)
         return resampled.view(images.shape) + self._black
 

@@ -47,7 +47,5 @@ def build_group(trials: Sequence[TrialState], data: DeviceData | Folds) -> Fused
     """Build a group without spare room for these trials, given deepest first."""
     first = trials[0].data
     is_mixed = any(trial.data is not first for trial in trials)
-    of_slots = (
-        SlotData(data, len(trials), len(first)) if is_mixed and isinstance(data, Folds) else first
-    )
+    of_slots = SlotData(data, len(trials), first) if is_mixed and isinstance(data, Folds) else first
     return fill_group(FusedGroup(Layout.tight([trial.spec for trial in trials]), of_slots), trials)

@@ -50,7 +50,7 @@ class FoldPlacement:
             return GpuPlacement(data, self._free_memory)
 
         def build(layout: Layout, first: DeviceData) -> FusedGroup:
-            return FusedGroup(layout, SlotData(self._folds, layout.slots, len(first)))
+            return FusedGroup(layout, SlotData(self._folds, layout.slots, first))
 
         return GpuPlacement(data, self._free_memory, build)
 

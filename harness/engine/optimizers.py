@@ -11,8 +11,8 @@ constructing one of these classes imports torch._dynamo, 3 s and 160 MiB in ever
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -59,11 +59,16 @@ class OptimizerRow:
 
 
 class Rowwise:
-    """torch's fused kernels, one slot at a time: one pass over each slot's memory."""
+    """torch's fused kernels, one slot at a time: one pass over each slot's memory.
+
+    Slots that all have the same settings, as the folds of a trial, are one row of all parameters.
+    """
 
     def __init__(self, buffer: ParameterRows) -> None:
         self._buffer = buffer
         self._rows: dict[int, OptimizerRow] = {}
+        self._stepped: Mapping[int, OptimizerRow] = {}
+        """The rows of this epoch's steps: `_rows`, or the one of all slots."""
 
     def load(self, slot: int, spec: TrialSpec, steps: int) -> None:
         buffer = self._buffer
@@ -84,14 +89,33 @@ class Rowwise:
 
     def begin_epoch(self, rates: Tensor) -> None:
         self._rates = iter(rates.tolist())
-        for row in self._rows.values():
+        self._stepped = self._rows if self._differ(rates) else {0: self._join_rows()}
+        for row in self._stepped.values():
             steps = torch.arange(1, len(rates) + 1, dtype=torch.float32) + row.steps_done
             row.counters = iter(steps.unbind())
+        for row in self._rows.values():
             row.steps_done += len(rates)
+
+    def _differ(self, rates: Tensor) -> bool:
+        """Whether slots are empty or padded, or their trials differ in more than their seed."""
+        layout, rows = self._buffer.layout, list(self._rows.values())
+        if layout.slots == 1 or not layout.exact or len(rows) < layout.slots:
+            return True
+        states = {(replace(row.spec, seed=0), row.steps_done) for row in rows}
+        return len(states) > 1 or bool((rates != rates[:, :1]).any())
+
+    def _join_rows(self) -> OptimizerRow:
+        """Return the parameters of all slots as one row."""
+        buffer, first = self._buffer, self._rows[0]
+        params, grads, m, v = (
+            [flat.view(-1)]
+            for flat in (buffer.params, buffer.grads, buffer.first_moment, buffer.second_moment)
+        )
+        return replace(first, names=["all"], params=params, grads=grads, first=m, second=v)
 
     def step(self, step: Tensor) -> None:
         rates, external = next(self._rates), self._buffer.external_grads
-        for slot, row in self._rows.items():
+        for slot, row in self._stepped.items():
             pairs = zip(row.names, row.grads, strict=True)
             grads = [external.get(name, grad) for name, grad in pairs] if external else row.grads
             if row.spec.l1:

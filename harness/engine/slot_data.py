@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 class Folds:
     """The folds of one dataset, each with its own training and validation set."""
 
-    def __init__(self, folds: Sequence[DeviceData]) -> None:
+    def __init__(self, folds: Sequence[DeviceData], numbers: Sequence[int] = ()) -> None:
+        """`numbers`: those of the folds in the dataset, if they are not all of its folds."""
         self.folds = tuple(folds)
+        self.numbers = tuple(numbers) or tuple(range(len(folds)))
+        self._alike: dict[int, Folds] = {}
         first = self.first = self.folds[0]
         self.device, self.is_regression = first.device, first.is_regression
 
@@ -36,6 +39,15 @@ class Folds:
     def __len__(self) -> int:
         """Return the number of folds."""
         return len(self.folds)
+
+    def select_alike(self, inputs: int) -> Folds:
+        """Return the folds with so many inputs: those of a table may have different features."""
+        if inputs not in self._alike:
+            pairs = zip(self.folds, self.numbers, strict=True)
+            alike = [(fold, number) for fold, number in pairs if fold.inputs == inputs]
+            is_all = len(alike) == len(self.folds)
+            self._alike[inputs] = self if is_all else Folds(*zip(*alike, strict=True))
+        return self._alike[inputs]
 
     @cached_property
     def shares_examples(self) -> bool:
@@ -105,10 +117,10 @@ def get_mixing_key(trial: TrialState) -> tuple[object, ...]:
 class SlotData:
     """The data of K slots, each with a fold of its own: `load` chooses it."""
 
-    def __init__(self, folds: Folds, slots: int, size: int) -> None:
-        """Create it for slots whose folds have about `size` training examples."""
-        first = folds.first
-        self._size = size
+    def __init__(self, folds: Folds, slots: int, first: DeviceData) -> None:
+        """Create it for slots whose folds are like `first`, see `get_mixing_key`."""
+        folds = folds.select_alike(first.inputs)
+        self._size = len(first)
         self.folds, self.device, self.dtype = folds, first.device, first.dtype
         self.is_regression, self.classes = first.is_regression, first.classes
         self.inputs, self.shape, self.features = first.inputs, first.shape, first.features
@@ -117,21 +129,22 @@ class SlotData:
         """[K, D], written in place."""
         self.inv_std = first.inv_std.repeat(slots, 1)
         self.fold_of = torch.zeros(slots, dtype=torch.int64, device=first.device)
-        """[K], the fold of each slot."""
+        """[K], the fold of each slot: its place in `folds`."""
         self.label_offsets = torch.zeros_like(self.fold_of) if folds.is_regression else None
         """[K], what to add to an example's row for its label, where the folds' labels differ."""
-        self._numbers = [0] * slots
+        self._places = [0] * slots
 
     def load(self, slot: int, trial: TrialState) -> None:
         """Give a slot the data of a trial's fold."""
         self.mean[slot], self.inv_std[slot] = trial.data.mean, trial.data.inv_std
-        self.fold_of[slot] = self._numbers[slot] = trial.fold
+        place = self.folds.numbers.index(trial.fold)
+        self.fold_of[slot] = self._places[slot] = place
         if self.label_offsets is not None and self.folds.shares_examples:
-            self.label_offsets[slot] = trial.fold * len(self.examples)
+            self.label_offsets[slot] = place * len(self.examples)
 
     def get_fold(self, slot: int) -> DeviceData:
         """Return the data of a slot's fold."""
-        return self.folds.folds[self._numbers[slot]]
+        return self.folds.folds[self._places[slot]]
 
     def get_target(self, transform: TargetTransform) -> Target:
         """Return `Folds.target`; the transform is always `standard`."""
@@ -146,15 +159,15 @@ class SlotData:
         """Return the rows of `examples` for each step, [steps, B, K]."""
         steps = len(self) // batch_size
         orders = []
-        for slot, number in enumerate(self._numbers):
-            fold = self.folds.folds[number]
+        for slot, place in enumerate(self._places):
+            fold = self.folds.folds[place]
             order = fold.batch_order(seeds[slot : slot + 1], epochs[slot : slot + 1], batch_size)
-            orders.append(order[:steps, :, 0] + self.folds.get_offset(number))
+            orders.append(order[:steps, :, 0] + self.folds.get_offset(place))
         return torch.stack(orders, dim=2)
 
     def list_validation_sizes(self) -> list[int]:
         """Return the number of validation examples of each slot."""
-        return [self.folds.validation_sizes[number] for number in self._numbers]
+        return [self.folds.validation_sizes[place] for place in self._places]
 
     def validation_batches(
         self, labels: Tensor, slots: int, size: int = 2000

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.models.fold_weights import split_folds
 from harness.scoring.champion import to_scale
 from harness.stats.conformal import COVERAGE, compute_half_width
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
-from harness.tracking.raw_types import WEIGHTS_FILE
+from harness.tracking.raw_types import FINAL_WEIGHTS_FILE, WEIGHTS_FILE
 from harness.tracking.types import RunRecord
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ def measure_interval(tracker: Tracker, run: RunRecord) -> dict[str, Any]:
 
 
 def _read_scale(tracker: Tracker, run: RunRecord) -> dict[str, Any] | None:
-    """Return the scale of a run's target transform; None for `standard`."""
-    weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
-    if run.spec.target_transform == "standard" or weights is None:
+    """Return the scale of a run's target transform, its final model's if it has one; None for
+    `standard`."""
+    if run.spec.target_transform == "standard":
+        return None
+    weights = tracker.read_file(run.run_id, FINAL_WEIGHTS_FILE)
+    weights = weights or tracker.read_file(run.run_id, WEIGHTS_FILE)
+    if weights is None:
         return None
     import safetensors.numpy
 
     state = safetensors.numpy.load(weights)
+    state = next(iter(split_folds(state)), state)  # the interval needs one scale, of any fold
     low, high = float(state["target_low"]), float(state["target_high"])
     if run.spec.target_transform == "log":
         return {"log": [low, high]}

@@ -18,7 +18,7 @@ from harness.analysis.lookup import ENSEMBLE_NAME, MODEL_URI_PREFIX, find_study,
 from harness.data.types import Array
 from harness.errors import DataError, StudyError
 from harness.stats.conformal import COVERAGE
-from harness.tracking.raw_types import WEIGHTS_FILE
+from harness.tracking.raw_types import FINAL_WEIGHTS_FILE, WEIGHTS_FILE
 from harness.tracking.types import CONFIRM_INFIX, MODEL_FOLDER_FACT, RunRecord, StudyRun
 from harness.trial import Loss
 from harness.workspace import Workspace
@@ -26,8 +26,9 @@ from harness.workspace import Workspace
 if TYPE_CHECKING:
     from torch import nn
 
+    from harness.models.custom import CustomModel
     from harness.models.ensemble import Ensemble
-    from harness.models.normalization import NormalizedModel
+    from harness.models.mlp import MLP
     from harness.tracking.base import Tracker
 
 BATCH_SIZE = 1000
@@ -65,7 +66,9 @@ class RecordedModel:
         """The loss whose logits its outputs are."""
         if self.ensemble is not None or self.is_calibrated:
             return "cross-entropy"
-        return self.run.spec.loss
+        from harness.models.ensemble import get_output_loss
+
+        return get_output_loss(self.module, self.run.spec.loss)
 
     @property
     def is_calibrated(self) -> bool:
@@ -221,10 +224,11 @@ def _calibrate(tracker: Tracker, model: RecordedModel) -> RecordedModel:
     return replace(model, calibration=record, module=module)
 
 
-def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> NormalizedModel:
+def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel | Ensemble:
     """Load a run's network; a custom model is imported from where the study imported it.
 
-    Raises ConfigError, StudyError.
+    With folds it is the final model, or the mean of the folds' networks. Raises ConfigError,
+    StudyError.
     """
     from harness.models.mlp import load_model
     from harness.models.user_code import importable_from
@@ -237,11 +241,13 @@ def load_network(tracker: Tracker, study: StudyRun, run: RunRecord) -> Normalize
 def load_ensemble_network(tracker: Tracker, study: StudyRun, record: EnsembleRecord) -> Ensemble:
     """Load an ensemble from the recorded weights of its members. Raises StudyError."""
     from harness.models.ensemble import Ensemble
+    from harness.models.normalization import NormalizedModel
 
     runs = {run.uid: run for run in study.trials}
     members = [runs[member.uid] for member in record.members]
+    networks = [load_network(tracker, study, run) for run in members]
     return Ensemble(
-        [load_network(tracker, study, run) for run in members],
+        [each for each in networks if isinstance(each, NormalizedModel)],
         [run.spec.loss for run in members],
         [member.weight for member in record.members],
     ).eval()
@@ -249,6 +255,15 @@ def load_ensemble_network(tracker: Tracker, study: StudyRun, record: EnsembleRec
 
 def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:
     """Read a run's recorded weights. Raises StudyError if they were not kept."""
+    if study.is_retrained:
+        final = tracker.read_file(run.run_id, FINAL_WEIGHTS_FILE)
+        if final is not None:
+            return final
+        if study.definition["data"].get("target"):
+            raise StudyError(
+                f"{study.name}/{run.number} has a network for each fold, and no final model; give "
+                f"{study.name} for the champion's"
+            )
     weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
     if weights is not None:
         return weights

@@ -25,6 +25,7 @@ from harness.scoring.champion import ChampionModel
 from harness.scoring.table_transform import TableTransform
 from harness.tracking.raw_types import TABLE_FILE, transform_file
 from harness.tracking.types import RunRecord, StudyRun
+from harness.trial import WHOLE
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def score_rows(
 def _read_transform(
     tracker: Tracker, study: StudyRun, run: RunRecord, data_dir: Path | None
 ) -> TableTransform:
-    content = tracker.read_file(study.run_id, transform_file(run.split))
+    split = WHOLE if study.is_retrained else run.split
+    content = tracker.read_file(study.run_id, transform_file(split))
     if content is None and not run.split:
         content = tracker.read_file(run.run_id, transform_file(0))  # of `harness train`
     if content is not None:
@@ -99,7 +101,7 @@ def _read_transform(
             return TableTransform.from_json(content)
         except ValueError as error:
             raise StudyError(
-                f"{transform_file(run.split)} of '{study.name}' cannot be read ({error}); run "
+                f"{transform_file(split)} of '{study.name}' cannot be read ({error}); run "
                 f"`harness doctor {study.name}`"
             ) from None
     data = study.definition.get("data", {})

@@ -3,6 +3,7 @@
 mlp               the built-in network, and loading of any trained network
 activations       each activation: its torch module and its hand-written kernels
 tabular           the built-in module for tables
+conv              the built-in module for images
 calibrated        a classifier whose probabilities are scaled by a temperature
 fold_weights      the weights of one network for each fold, in one file
 ensemble          several trained networks as one module

@@ -50,6 +50,22 @@ class Ensemble(nn.Module):
         return torch.logsumexp(torch.stack(parts, -1) + self.weights.log(), -1)
 
 
+def average_models(models: Sequence[nn.Module], loss: Loss) -> Ensemble:
+    """Return the mean of networks that were trained with the same loss, in eval mode."""
+    members = [model for model in models if isinstance(model, NormalizedModel)]
+    weights = [1 / len(members)] * len(members)
+    return Ensemble(members, [loss] * len(members), weights).eval()
+
+
+def get_output_loss(model: nn.Module, loss: Loss) -> Loss:
+    """Return the loss whose logits a model gives that was trained with `loss`.
+
+    Those of an ensemble are logarithms of probabilities, whatever its members were trained with.
+    """
+    is_classifier = isinstance(model, Ensemble) and not model.is_regression
+    return "cross-entropy" if is_classifier else loss
+
+
 def compute_log_probabilities(loss: Loss, logits: Tensor) -> Tensor:
     """Return log-probabilities [B, C] that add up to 1, of the logits of a network.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
-from torch import Tensor
-
+T = TypeVar("T")
 PREFIX = re.compile(r"fold([1-9][0-9]*)\.")
 
 
@@ -15,9 +15,12 @@ def name_in_fold(name: str, fold: int) -> str:
     return f"fold{fold + 1}.{name}"
 
 
-def split_folds(weights: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Return the state dict of each fold's network; none for a network without folds."""
-    folds: dict[int, dict[str, Tensor]] = {}
+def split_folds(weights: Mapping[str, T]) -> list[dict[str, T]]:
+    """Return the state dict of each fold's network; none for a network without folds.
+
+    It also splits what is known of each tensor, such as its shape.
+    """
+    folds: dict[int, dict[str, T]] = {}
     for name, tensor in weights.items():
         if (match := PREFIX.match(name)) is not None:
             folds.setdefault(int(match[1]), {})[name[match.end() :]] = tensor

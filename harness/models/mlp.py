@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from harness.errors import StoreError
 from harness.models.activations import ACTIVATIONS
 from harness.models.custom import CustomModel
+from harness.models.ensemble import Ensemble, average_models
+from harness.models.fold_weights import split_folds
 from harness.models.normalization import NormalizedModel
 from harness.trial import TargetTransform, TrialSpec, derive_seed
 
@@ -117,10 +119,11 @@ def build_model(
     return MLP(spec, classes, mean, inv_std, dtype, target)
 
 
-def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomModel:
+def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomModel | Ensemble:
     """Load a trained network, in eval mode, from the safetensors bytes of a `TrialResult`.
 
-    For a regression `classes` is 0; the statistics of the target are in the weights.
+    Of a trial with folds it is the mean of the folds' networks. For a regression `classes` is 0;
+    the statistics of the target are in the weights.
     Raises StoreError if the bytes are not the weights of this spec (no pickle is ever read), and
     ConfigError if a custom model can no longer be built.
     """
@@ -129,6 +132,9 @@ def load_model(spec: TrialSpec, classes: int, weights: bytes) -> MLP | CustomMod
         warnings.filterwarnings("ignore", "The given buffer is not writable")
         try:
             state = safetensors.torch.load(weights)
+            if folds := split_folds(state):
+                parts = [load_model(spec, classes, safetensors.torch.save(each)) for each in folds]
+                return average_models(parts, spec.loss)
             target = spec.target_transform if "target_mean" in state else None
             model = build_model(
                 spec,

@@ -6,6 +6,7 @@ counts        how many trials of a study ended, and how
 retried_trials Optuna studies that know retries
 limits        what a setting costs before it is trained, and whether [limits] allows it
 objectives    a study's objectives in Optuna: their directions, and a trial's values
+fold_pruner   prune a trial by its folds
 stop_rule     when a search ends before its last trial
 samplers      the samplers and pruners, by name
 normal_tail   the normal distribution's logarithm, which TPE spends most of its time on

@@ -189,5 +189,6 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
         min_resource=1, reduction_factor=3
     ),
     "hyperband": lambda epochs: HyperbandPruner(min_resource=1, max_resource=max(2, epochs)),
+    "wilcoxon": lambda epochs: NopPruner(),  # see harness.search.fold_pruner
 }
 """The values of [study] pruner; each gets the largest number of epochs of any trial."""

@@ -21,6 +21,7 @@ from harness.results import EpochMetrics, Outcome, TrialResult
 from harness.search.counts import Counts, count_trials
 from harness.search.distinct import DistinctSampler, SampledSettings
 from harness.search.first_settings import FirstSettingsSampler
+from harness.search.fold_pruner import FoldPruner
 from harness.search.frozen_trial import find_ordinal, get_sampled_params, get_value
 from harness.search.limits import KEPT, Limits, Measure, get_costs
 from harness.search.objectives import list_values
@@ -40,9 +41,9 @@ class Search:
     def __init__(
         self, config: StudyConfig, study: optuna.Study, measure: Measure | None = None
     ) -> None:
-        """`measure` returns what a setting costs, for `ask`."""
         self.config, self._study = config, study
         self._pruner_view = PrunerView(study.study_name, study._storage)
+        self._fold_pruner = FoldPruner(config, study)
         self.uid: str = study.user_attrs["uid"]
         self.set_aside: str | None = study.user_attrs["set_aside"]
         """The suffix under which the study of this name before this one was archived."""
@@ -181,11 +182,11 @@ class Search:
         """Report an epoch to the pruner. False if the trial should stop."""
         trial, value = self._running[number], metrics.get_objective(self.config.study.objective)
         if self.config.study.objectives:  # Optuna's own `report` and its pruners take one
-            storage = self._study._storage
-            storage.set_trial_intermediate_value(trial._trial_id, metrics.epoch, value)
+            self._study._storage.set_trial_intermediate_value(trial._trial_id, metrics.epoch, value)
             return True
         trial.report(value, metrics.epoch)
-        return not self._study.pruner.prune(self._pruner_view, trial._get_latest_trial())
+        is_pruned = self._study.pruner.prune(self._pruner_view, trial._get_latest_trial())
+        return not is_pruned and self._fold_pruner.keeps(number, metrics, self.ranking)
 
     def tell_result(self, number: int, result: TrialResult) -> None:
         """Tell Optuna a trial's result: the objective of its best epoch, not of its last."""
@@ -196,7 +197,8 @@ class Search:
             trial = self._study.get_trials(deepcopy=False)[number]
             if self.config.study.stop_when == "settled":
                 error = estimate_standard_error(self.config.study.objective, result)
-                self._study._storage.set_trial_user_attr(trial._trial_id, ERROR_ATTRIBUTE, error)
+                self._set_attribute(number, ERROR_ATTRIBUTE, error)
+            self._fold_pruner.record(number)
             values = list_values(self.config, trial, result)
             self._study.tell(number, values)
             if number not in self._outside:
@@ -206,7 +208,7 @@ class Search:
         self._judge_stop()
 
     def tell_failure(self, number: int, reason: str) -> None:
-        self._set_reason(number, reason)
+        self._set_attribute(number, "reason", reason)
         self._study.tell(number, state=TrialState.FAIL)
         self.counts = self.counts.add(failed=1)
         self._forget(number)
@@ -247,7 +249,7 @@ class Search:
             The number of its successor; None after the last attempt.
         """
         trial = self._study.get_trials(deepcopy=False)[number]
-        self._set_reason(number, reason)
+        self._set_attribute(number, "reason", reason)
         attempt = trial.user_attrs.get("attempt", 1) + blamed
         if attempt > ATTEMPTS:
             return None
@@ -264,7 +266,7 @@ class Search:
             )
             failpoint("search.enqueued")
             successor = self._find_successor(number)
-        self._study._storage.set_trial_user_attr(trial._trial_id, "successor", successor)
+        self._set_attribute(number, "successor", successor)
         return successor
 
     def tell_interrupted(self, number: int, successor: int | None) -> None:
@@ -279,9 +281,9 @@ class Search:
         if number in self.stale:
             self.stale.remove(number)
 
-    def _set_reason(self, number: int, reason: str) -> None:
+    def _set_attribute(self, number: int, name: str, value: Any) -> None:
         trial = self._study.get_trials(deepcopy=False)[number]
-        self._study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+        self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
 
     def _find_ordinal(self, number: int) -> int:
         """A trial's ordinal, also if its driver died before it was recorded."""

@@ -2,6 +2,7 @@
 
 proportions     interval of an accuracy, the lowest of several, McNemar's test, adjusted p-values
 selection       scores corrected for selection, paired differences, probability of being the best
+bootstrap_selection the score of the best of many settings, corrected by the bootstrap
 best_of_n       the expected best of n random values
 ensembles       greedy selection of an ensemble, halves of a validation set
 calibration     error of class probabilities, temperature scaling, reliability bins

@@ -19,6 +19,8 @@ calibrate     measure the champion's calibration, and scale the registered model
     test_opening  open the test set for the frozen choice, and record each result
 baseline_results  record the baselines, and the champion's paired test against each
 baseline_scores   the baselines' further metrics, and the test by the objective
+final_model   train the final model of a study with folds on all of their examples
+    fold_outputs  what the networks of the folds give for their own validation sets
 ensemble      choose the ensemble from the best trials, and register it
 ensemble_test the ensemble's result on the test set, beside the champion's
 model_description  what is stored with a registered model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.baseline_verdict import find_validated_run
+from harness.analysis.final_model import read_model_weights
 from harness.engine.class_metrics import (
     compute_class_metrics,
     compute_contributions,
@@ -20,6 +21,7 @@ from harness.engine.validation_scores import compute_class_interval, get_class_m
 from harness.errors import StoreError
 from harness.metrics import Score
 from harness.models.baselines import Metrics
+from harness.models.ensemble import get_output_loss
 from harness.models.mlp import load_model
 from harness.stats.metric_intervals import (
     compute_loss_interval,
@@ -27,12 +29,16 @@ from harness.stats.metric_intervals import (
     compute_unexplained_parts,
 )
 from harness.stats.regression import compute_paired_p_values, compute_pinball_losses
-from harness.test_set.opening import Model, predict_logits, predict_values
+from harness.sweep.fold_outputs import compute_fold_outputs
+from harness.test_set.opening import predict_logits, predict_values
 from harness.test_set.selection import Selection
 from harness.tracking.types import StudyRun
 from harness.trial import TrialSpec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.data.prepare import PreparedDataset
     from harness.data.torch_datasets import Split
     from harness.tracking.base import Tracker
 
@@ -46,9 +52,10 @@ class BaselineScorer:
     score: Score
     spec: TrialSpec
     """The champion's settings."""
-    model: Model | None = None
-    """The champion, to test it by an objective that is the score; None where McNemar's test or that
-    of the squared errors serves, and if its weights were not kept."""
+    predict: Callable[[Split], Tensor] | None = None
+    """The champion's logits or values on a split, to test it by an objective that is the score;
+    None where McNemar's test or that of the squared errors serves, and if its weights were not
+    kept."""
 
     def add_metrics(
         self, metrics: Mapping[str, Metrics], outputs: Mapping[str, Values], split: Split
@@ -67,11 +74,10 @@ class BaselineScorer:
 
         Empty without its model, and for the AUC of examples of one class.
         """
-        if self.model is None:
+        if self.predict is None:
             return {}
-        values = predict_values if self.model.is_regression else predict_logits
-        predicted = values(self.model, split)
-        if not self.model.is_regression:
+        predicted = self.predict(split)
+        if predicted.ndim == 2:
             predicted = normalize_probabilities(self.spec.loss, predicted)
         champion = self._compute_parts(predicted.numpy(), split)
         if np.isnan(champion).any():
@@ -119,15 +125,27 @@ class BaselineScorer:
 
 
 def build_scorer(
-    tracker: Tracker, study: StudyRun, selection: Selection, validates: bool
+    tracker: Tracker,
+    study: StudyRun,
+    selection: Selection,
+    validated: PreparedDataset | None = None,
 ) -> BaselineScorer:
-    """Return the scorer for the validation set or, if not `validates`, for the test set."""
-    run, model = selection.model_run, None
-    if validates:
+    """Return the scorer for the validation set of `validated`; None for the test set."""
+    run = selection.model_run
+    if validated is not None:
         run = find_validated_run(selection.champion, run)
-    if study.score.objective is not None:
-        try:
-            model = load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
-        except StoreError:  # of a champion that is not among the best trials of the search
-            model = None
-    return BaselineScorer(study.score, run.spec, model)
+    if study.score.objective is None:
+        return BaselineScorer(study.score, run.spec)
+    try:
+        if validated is not None and study.folds:
+            outputs = compute_fold_outputs(validated, tracker, run)
+            return BaselineScorer(study.score, run.spec, lambda split: outputs)
+        weights = tracker.load_weights(run.uid)
+        if validated is None:
+            weights = read_model_weights(tracker, study, run)
+        model = load_model(run.spec, len(study.classes), weights)
+    except StoreError:  # of a champion that is not among the best trials of the search
+        return BaselineScorer(study.score, run.spec)
+    predict = predict_values if model.is_regression else predict_logits
+    spec = replace(run.spec, loss=get_output_loss(model, run.spec.loss))
+    return BaselineScorer(study.score, spec, lambda split: predict(model, split))

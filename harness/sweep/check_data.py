@@ -26,6 +26,7 @@ def check_data(config: StudyConfig, prepared: PreparedDataset) -> None:
     _check_auc(config, prepared.training)
     _check_augmentation(config, prepared.training.shape)
     _check_target_transform(config, prepared.training)
+    _check_final_model(config, prepared)
 
 
 def _check_batch_size(config: StudyConfig, files: TrainingFiles) -> None:
@@ -59,16 +60,17 @@ def _check_ensemble(config: StudyConfig, prepared: PreparedDataset) -> None:
 
 
 def _check_auc(config: StudyConfig, files: TrainingFiles) -> None:
-    """Refuse the objective AUC for a validation set of one class."""
+    """Refuse the objective AUC for a validation set of one class; with folds, for any fold's."""
     if "val/auc" not in config.objectives:
         return
+    advice = "fewer folds" if files.folds else "a larger [data] validation"
     for where, classes in _list_labels(files, "validation"):
         present = np.unique(classes)
         if len(present) < 2:
             raise ConfigError(
                 f"{config.source}: objective: val/auc needs validation examples of two classes, "
-                f"and the {where} has only '{files.classes[int(present[0])]}'; use a larger [data] "
-                "validation, or another objective"
+                f"and the {where} has only '{files.classes[int(present[0])]}'; use {advice}, or "
+                "another objective"
             )
 
 
@@ -90,16 +92,26 @@ def _check_target_transform(config: StudyConfig, files: TrainingFiles) -> None:
             raise ConfigError(f"{config.source}: {reason}")
 
 
+def _check_final_model(config: StudyConfig, prepared: PreparedDataset) -> None:
+    """Refuse the mean of the folds' networks for a table: each takes features of its own."""
+    if config.data.folds and config.final.model == "folds" and prepared.table is not None:
+        raise ConfigError(
+            f"{config.source}: [final] model: the networks of a table's folds take different "
+            "features, which are fitted to each fold's training rows, so they have no mean; leave "
+            "[final] out"
+        )
+
+
 def _list_labels(files: TrainingFiles, part: str) -> Iterator[tuple[str, Array]]:
-    """Yield the name and the labels of a set, `training` or `validation`, in the study's split and
-    in those of its confirmation runs. The score of folds is over all their validation sets."""
+    """Yield the name and the labels of each set, `training` or `validation`, that a trial has: in
+    the study's split and in those of its confirmation runs, or in each fold and of all folds."""
     labels = map_array(files.labels)
-    if files.folds and files.whole is not None:
-        held_out = np.concatenate([map_array(each.validation_rows) for each in files.folds])
-        chosen = map_array(files.whole.train_rows) if part == "training" else held_out
-        yield f"{part} set of all folds", labels[chosen]
-        return
-    for each in (files, *files.redrawn):
+    sets = [(f"{part} set", files)]
+    sets += [(f"{part} set of a confirmation run", each) for each in files.redrawn]
+    if files.folds:
+        sets = [(f"{part} set of fold {n}", each) for n, each in enumerate(files.folds, 1)]
+    if files.whole is not None and part == "training":
+        sets = [("training set of all folds", files.whole)]  # it has that of each fold
+    for where, each in sets:
         rows = each.train_rows if part == "training" else each.validation_rows
-        where = f"{part} set" if each is files else f"{part} set of a confirmation run"
         yield where, labels[map_array(rows)]

@@ -34,9 +34,10 @@ def collect_environment(
 
     `slots`: the most trials that a worker trains at once.
     """
-    training, pixels = prepared.training, PixelStatistics.of(prepared.training)
+    training = prepared.training.whole or prepared.training  # what the registered model takes
+    pixels = PixelStatistics.of(training)
     versions = [f"harness {__version__}", *(f"{name} {version(name)}" for name in PACKAGES)]
-    sizes = describe_sizes(prepared.sizes, len(training.folds))
+    sizes = describe_sizes(prepared.sizes, len(prepared.training.folds))
     return {
         "device": device,
         "workers": str(workers),

@@ -22,6 +22,7 @@ from harness.reports.study_page import build_study_page
 from harness.search.study import Search
 from harness.sweep.confirm import list_missing_runs
 from harness.sweep.ensemble_test import is_ensemble_unread
+from harness.sweep.final_model import list_missing_models
 from harness.sweep.model_description import build_metadata, describe_interface
 from harness.sweep.plan import Plan
 from harness.sweep.progress import ProgressDisplay
@@ -42,8 +43,12 @@ from harness.tracking.types import CONFIRM_FACT, ENSEMBLE_FACT, NO_ENSEMBLE, Sta
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from harness.tracking.base import Tracker
     from harness.tracking.outbox import OutboxTracker
+    from harness.tracking.types import RunRecord
+    from harness.trial import Loss
 
 ENDED_STATES: tuple[State, ...] = ("COMPLETE", "PRUNED", "FAILED")
 
@@ -143,6 +148,8 @@ def load_finished_summary(
     ensemble = load_ensemble(tracker, study, selection.champion)
     if study.ensemble_rule and ensemble is None:
         return None
+    if list_missing_models(tracker, study):
+        return None
     if (list_unread_runs(study, selection) or is_ensemble_unread(ensemble)) and (
         plan.opens_test_set or not is_frozen(tracker, study, selection)
     ):
@@ -176,10 +183,12 @@ def _register_champion(
 ) -> None:
     """Register the champion's model; log its calibration and mistakes on the validation set."""
     from harness.sweep.calibrate import build_registered_model, record_calibration
+    from harness.sweep.fold_outputs import select_final_files
 
     kept = selection.model_run
     network = load_recorded_model(tracker, study, kept)
     calibration = record_calibration(prepared, tracker, study, kept, network)
+    prepared = select_final_files(prepared)
     failpoint("conclude.calibrated")
     model, loss, temperature = build_registered_model(study, kept, network, calibration)
     if study.is_calibrated and temperature is None:
@@ -205,13 +214,35 @@ def _register_champion(
         tracker.log_champion(plan.config.study.name, model, example, kept, note, metadata, scoring)
     mistakes = misclassified.Mistakes(kept.number, 0, ())
     if study.classes:
-        from harness.data.torch_datasets import load_splits
-
-        validation = load_splits(files).validation
-        mistakes = misclassified.find_mistakes(kept.number, model, validation, loss)
+        mistakes = _find_mistakes(prepared, tracker, kept, model, loss, temperature)
     failpoint("conclude.champion")
     mistakes = replace(mistakes, run=kept.uid, calibrated=study.is_calibrated)
     tracker.log_file(study.uid, misclassified.MISTAKES_FILE, mistakes.to_file())
+
+
+def _find_mistakes(
+    prepared: PreparedDataset,
+    tracker: Tracker,
+    run: RunRecord,
+    model: nn.Module,
+    loss: Loss,
+    temperature: float | None,
+) -> misclassified.Mistakes:
+    """Find the mistakes on the validation set, or of each fold's network on its own."""
+    from harness.sweep.fold_outputs import compute_fold_outputs, join_validation_sets
+
+    validation = join_validation_sets(prepared.training)
+    if not prepared.training.folds:
+        return misclassified.find_mistakes(run.number, model, validation, loss)
+    from harness.engine.losses import compute_probabilities
+    from harness.models.calibrated import CALIBRATED_LOSS, compute_class_scores
+
+    logits, trained_by = compute_fold_outputs(prepared, tracker, run), run.spec.loss
+    if temperature is not None:
+        logits = compute_class_scores(trained_by, logits) / temperature
+        trained_by = CALIBRATED_LOSS
+    probabilities = compute_probabilities(trained_by, logits)
+    return misclassified.list_mistakes(run.number, probabilities, validation)
 
 
 def _write_report(

@@ -177,6 +177,8 @@ class Plan:
             return 1  # custom models always train alone
         if self.devices[0] != "cpu":
             return GPU_SLOTS
+        if self.config.data.folds:
+            return 1  # the folds of a trial train together
         if len(self.devices) == 1 or self.estimate_gain(prepared) < MIN_GAIN:
             return 1
         return cost_model.CPU_SLOTS

@@ -129,3 +129,14 @@ class Silent:
     def trial_ended(
         self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
     ) -> None: ...
+
+
+class MessagesOnly:
+    """Shows all but ends of trials: a replay or a final training is none of the study's trials."""
+
+    def __init__(self, watcher: ProgressDisplay) -> None:
+        self.stage, self.message, self.refresh = watcher.stage, watcher.message, watcher.refresh
+
+    def trial_ended(
+        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
+    ) -> None: ...

@@ -35,15 +35,14 @@ from harness.search.fixed_trials import FixedSearch
 from harness.sweep.driver import Driver
 from harness.sweep.environment import collect_environment, list_replay_caveats
 from harness.sweep.process_state import use_process
-from harness.sweep.progress import Progress, ProgressDisplay
+from harness.sweep.progress import MessagesOnly, ProgressDisplay
 from harness.sweep.recorded_inputs import check_recorded_code, prepare_recorded_data
 from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
 from harness.tracking.raw_types import WEIGHTS_FILE
-from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, State, StudyRun
-from harness.trial import Trial
+from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, StudyRun
 from harness.workspace import Workspace
 
 
@@ -85,7 +84,7 @@ def replay(
         here = collect_environment(prepared, description, workers=1, slots=1)
         caveats = list_replay_caveats(run.environment, here)
         trainer = _ReplayTrainer(
-            prepared, study.objective, run, _MessagesOnly(watcher), stop, inline
+            prepared, study.objective, run, MessagesOnly(watcher), stop, inline
         )
         watcher.stage(f"replaying {title}: {run.spec.describe()} on {description}")
         (now,) = trainer.train(devices[:1])
@@ -109,17 +108,6 @@ def replay(
     except StoreError as error:
         result = replace(result, unrecorded_reason=str(error))
     return result
-
-
-class _MessagesOnly:
-    """Shows all but ends of trials: a replay is not one of the study's."""
-
-    def __init__(self, watcher: ProgressDisplay) -> None:
-        self.stage, self.message, self.refresh = watcher.stage, watcher.message, watcher.refresh
-
-    def trial_ended(
-        self, progress: Progress, trial: Trial, state: State, outcome: Outcome | None, reason: str
-    ) -> None: ...
 
 
 class _ReplayTrainer:

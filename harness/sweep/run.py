@@ -25,7 +25,7 @@ from harness.sweep.plan import Plan
 from harness.sweep.preload import PreloadingDisplay
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import ProgressDisplay
-from harness.sweep.recovery import close_on_error, read_own_study, recover_trials
+from harness.sweep.recovery import close_on_error, read_own_study, recover_trials, require_own_study
 from harness.sweep.setting_costs import CostMeter, check_limits
 from harness.sweep.status import (
     describe_first_trials,
@@ -179,6 +179,11 @@ def _run_stages(
 
         if search.ranking:
             confirm_best_settings(plan, prepared, search, executor, tracker, watcher, stop)
+        if plan.config.data.folds:
+            from harness.sweep.final_model import train_final_model
+
+            study = require_own_study(tracker, search)
+            train_final_model(plan, prepared, executor, tracker, study, watcher, stop)
         if executor is not None:
             executor.close()  # free the workers' memory before the champion is exported
         summary = finalize_study(plan, prepared, tracker, search, watcher, stop)

@@ -16,7 +16,7 @@ from harness.inference.prediction_interval import measure_interval
 from harness.scoring.champion import CHAMPION_FILE, TRANSFORM_FILE
 from harness.tracking.raw_types import TABLE_FILE, transform_file
 from harness.tracking.types import RunRecord
-from harness.trial import Loss
+from harness.trial import WHOLE, Loss
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker
@@ -27,7 +27,10 @@ def log_table(prepared: PreparedDataset, tracker: Tracker, uid: str) -> None:
     if prepared.table is None:
         return
     training = prepared.training
-    for split, files in enumerate((training, *training.redrawn)):
+    splits = dict(enumerate((training, *training.redrawn)))
+    if training.whole is not None:
+        splits[WHOLE] = training.whole
+    for split, files in splits.items():
         if files.transform is not None:
             content = read_transform(files.transform).to_json().encode()
             tracker.log_file(uid, transform_file(split), content)

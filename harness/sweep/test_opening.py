@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.calibration_record import load_calibration
 from harness.analysis.ensemble_record import EnsembleRecord
+from harness.analysis.final_model import read_model_weights
 from harness.analysis.formatting import format_count
 from harness.data.prepare import PreparedDataset
 from harness.errors import Interruption
@@ -24,8 +25,6 @@ from harness.trial import TrialSpec
 from harness.workspace import Workspace
 
 if TYPE_CHECKING:
-    from harness.models.custom import CustomModel
-    from harness.models.mlp import MLP
     from harness.test_set.opening import Model
     from harness.tracking.base import Tracker
 
@@ -52,6 +51,7 @@ def open_test_set(
         load_for_test,
         record_ensemble_test,
     )
+    from harness.sweep.fold_outputs import select_final_files
     from harness.test_set.calibration import RegisteredCalibration
     from harness.test_set.opening import read_test_set
     from harness.test_set.sealed import SealedTest
@@ -73,12 +73,12 @@ def open_test_set(
     failpoint("conclude.selected")
     # A generator: only one trial's model at a time is in memory.
     trained: Iterable[tuple[str, int, TrialSpec, Model]] = (
-        (r.uid, r.number, r.spec, load_recorded_model(tracker, study, r)) for r in waiting
+        _load_for_test(tracker, study, run) for run in waiting
     )
     if is_ensemble_unread(ensemble):
         trained = itertools.chain(trained, [load_for_test(tracker, study, ensemble)])
     log = workspace.test_set_log(prepared.test_digest)
-    sealed, name = SealedTest.of(prepared), (study.name, study.uid)
+    sealed, name = SealedTest.of(select_final_files(prepared)), (study.name, study.uid)
     score_metric = study.score.objective
     results = read_test_set(
         selection.hash, name, sealed, log, trained, test_baselines, score_metric, calibration
@@ -108,12 +108,14 @@ def record_sealed_selection(
 ) -> None:
     """Record the frozen selection of a study whose test set stays sealed, and its training set."""
     from harness.sweep.baseline_results import record_validation_baselines
+    from harness.sweep.fold_outputs import select_final_files
 
     if prepared.sizes["test"]:
         from harness.test_set.sealed import identify_parts
 
         log = workspace.test_set_log(prepared.test_digest)
-        log.record_training(study.name, study.uid, identify_parts(prepared))
+        trained = identify_parts(select_final_files(prepared))
+        log.record_training(study.name, study.uid, trained)
     record_validation_baselines(prepared, tracker, study, selection)
     _record_selection(tracker, selection, study)
 
@@ -131,11 +133,21 @@ def check_not_interrupted(stop: StopFlag) -> None:
         )
 
 
-def load_recorded_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> MLP | CustomModel:
-    """Load the model of a run from its recorded weights. Raises StoreError."""
+def load_recorded_model(tracker: Tracker, study: StudyRun, run: RunRecord) -> Model:
+    """Load the model of a run, or its final model, from the recorded weights. Raises StoreError."""
     from harness.models.mlp import load_model
 
-    return load_model(run.spec, len(study.classes), tracker.load_weights(run.uid))
+    return load_model(run.spec, len(study.classes), read_model_weights(tracker, study, run))
+
+
+def _load_for_test(
+    tracker: Tracker, study: StudyRun, run: RunRecord
+) -> tuple[str, int, TrialSpec, Model]:
+    """Return a run's model as `read_test_set` takes it."""
+    from harness.models.ensemble import get_output_loss
+
+    model = load_recorded_model(tracker, study, run)
+    return run.uid, run.number, replace(run.spec, loss=get_output_loss(model, run.spec.loss)), model
 
 
 def _record_selection(tracker: Tracker, selection: Selection, study: StudyRun) -> None:

@@ -19,8 +19,10 @@ import torch
 from harness.analysis.formatting import format_count, format_duration
 from harness.data.prepare import PreparedDataset
 from harness.data.torch_datasets import load_splits
-from harness.engine.cpu_placement import build_group
+from harness.engine.cpu_placement import CpuPlacement, build_group
 from harness.engine.device_data import DeviceData
+from harness.engine.fused_group import FusedGroup
+from harness.engine.slot_data import Folds, SlotData, load_folds
 from harness.engine.trial_state import TrialState
 from harness.executors.devices import count_available_cores
 from harness.search.samplers import sample_random_specs
@@ -119,13 +121,33 @@ def _keep_busy(end: float) -> None:
 
 def _time_settings(plan: Plan, prepared: PreparedDataset) -> tuple[float, ...]:
     """Return the seconds of random settings: a few steps of each, alone, extrapolated."""
-    data = DeviceData(load_splits(prepared.training), plan.devices[0])
     specs: Sequence[TrialSpec] = sample_random_specs(plan.config, RANDOM_SETTINGS)
-    return tuple(spec.epochs * _measure_epoch_seconds(spec, data) for spec in specs)
+    if prepared.training.folds:
+        splits = [load_splits(each) for each in prepared.training.folds]
+        folds = load_folds(splits, plan.devices[0])
+        return tuple(spec.epochs * _measure_fold_seconds(spec, folds) for spec in specs)
+    data = DeviceData(load_splits(prepared.training), plan.devices[0])
+    return tuple(
+        spec.epochs * _measure_epoch_seconds(spec, build_group([_create(spec, data)], data))
+        for spec in specs
+    )
 
 
-def _measure_epoch_seconds(spec: TrialSpec, data: DeviceData) -> float:
-    group = build_group([TrialState.create("", spec, data)], data)
+def _create(spec: TrialSpec, data: DeviceData, fold: int = 0) -> TrialState:
+    return TrialState.create("", spec, data, fold)
+
+
+def _measure_fold_seconds(spec: TrialSpec, folds: Folds) -> float:
+    """Return the seconds of an epoch in which all folds train in the groups that they would."""
+    groups: list[FusedGroup] = []
+    CpuPlacement(folds).place(
+        groups, [_create(spec, data, fold) for fold, data in enumerate(folds)]
+    )
+    return sum(_measure_epoch_seconds(spec, group) for group in groups)
+
+
+def _measure_epoch_seconds(spec: TrialSpec, group: FusedGroup) -> float:
+    data = group.data
     group.begin_epoch()
     group.train_steps(min(WARM_UP_STEPS, group.steps))
     started = _read_clock(data)
@@ -138,7 +160,7 @@ def _measure_epoch_seconds(spec: TrialSpec, data: DeviceData) -> float:
     return (trained - started) / steps * group.steps + evaluated
 
 
-def _read_clock(data: DeviceData) -> float:
+def _read_clock(data: DeviceData | SlotData) -> float:
     """Return the CPU time in seconds, or the time after all work of a GPU."""
     if data.device.type != "cuda":
         return time.process_time()

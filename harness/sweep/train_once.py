@@ -100,6 +100,11 @@ def train_once(plan: Plan, *, test: bool, watcher: ProgressDisplay) -> TrainResu
         config.build_fixed_spec()
     except ValueError as error:  # such as a model that only [space] or [[trial]] sets
         raise ConfigError(f"{config.source}: [train] {error}") from None
+    if test and config.data.folds:
+        raise ConfigError(
+            f"{config.source}: [data] folds trains a network for each fold, and --test needs one; "
+            "leave out --test, or add --set data.folds=0"
+        )
     watcher.stage(f"preparing the data: {config.data.name}")
     prepared = plan.prepare()
     if test and not prepared.sizes["test"]:

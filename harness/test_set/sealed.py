@@ -91,6 +91,6 @@ def identify_parts(prepared: PreparedDataset) -> DatasetParts:
     tests, trained = (identify_inputs(map_array(file), prepared.table) for file in files)
     return DatasetParts(
         identify_examples(tests),
-        identify_examples(trained, np.sort(np.concatenate(rows))),
+        identify_examples(trained, np.unique(np.concatenate(rows))),
         prepared.digest,
     )

@@ -100,7 +100,14 @@ def freeze_selection(study: StudyRun) -> Selection:
     )
 
 
+def list_tested_runs(study: StudyRun, model_run: RunRecord) -> list[RunRecord]:
+    """Return the runs for whose models the test set is read, the best first: those of all trials of
+    a grid or list, else that of the selection's `model_run` alone.
+    """
+    return study.rank_trials() if study.is_grid_or_list else [model_run]
+
+
 def list_unread_runs(study: StudyRun, selection: Selection) -> list[RunRecord]:
     """Return the runs for whose models the test set is still to be read, the best first."""
-    runs = study.rank_trials() if study.is_grid_or_list else [selection.model_run]
+    runs = list_tested_runs(study, selection.model_run)
     return [run for run in runs if study.find_reading(run) is None]

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from harness.tracking.name_holder import NameHolder
+from harness.trial import WHOLE
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 """The state of a run in the store."""
@@ -25,6 +26,12 @@ STUDY_FILE = "study.toml"
 DOCUMENT_FILE = "trial.json"
 CONFUSION_FILE = "confusion.csv"
 WEIGHTS_FILE = "weights.safetensors"
+FINAL_WEIGHTS_FILE = "final.safetensors"
+"""On the run of a folded study's champion, or of each trial of a grid or list: the weights of the
+final model, trained on all folds."""
+WEIGHTS_FILES = (WEIGHTS_FILE, FINAL_WEIGHTS_FILE)
+FINAL_FILE = "final.json"
+"""Beside it: how that training went."""
 ENSEMBLE_FILE = "ensemble.json"
 """On a study's run: the members of its ensemble, and its results."""
 ENSEMBLE_PREDICTIONS_FILE = "ensemble-test-predictions.npz"
@@ -37,6 +44,8 @@ TABLE_FILE = "table.json"
 
 def transform_file(split: int) -> str:
     """Return the name of the file with the features of a table, as fitted for that split."""
+    if split == WHOLE:
+        return "transform-final.json"
     return f"transform-{split}.json" if split else "transform.json"
 
 

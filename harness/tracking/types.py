@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from harness.config.limits import is_within
 from harness.config.schema import GRID_OR_LIST
-from harness.metrics import Score, get_sort_sign, read_score
+from harness.metrics import Score, read_score
 from harness.results import Cost, EpochMetrics, Objective, compute_class_accuracies
+from harness.tracking.ranking import is_within_limits, rank_runs
 from harness.tracking.test_reading import TestReading
 from harness.trial import TrialSpec
 
@@ -249,6 +249,17 @@ class StudyRun:
         return self.facts.get(CONFIRM_FACT, UNCONFIRMED) != UNCONFIRMED
 
     @property
+    def folds(self) -> int:
+        """The number of folds of its cross-validation; 0 with one validation set."""
+        return int(self.definition.get("data", {}).get("folds", 0))
+
+    @property
+    def is_retrained(self) -> bool:
+        """Whether its model is trained again on all folds' examples; see `[final]`."""
+        final = self.definition.get("final", {}).get("model", "retrained")
+        return self.folds > 0 and final == "retrained"
+
+    @property
     def ensemble_rule(self) -> str:
         """How its ensemble is chosen; empty for none."""
         rule = self.facts.get(ENSEMBLE_FACT, NO_ENSEMBLE)
@@ -273,24 +284,11 @@ class StudyRun:
         return dict(self.definition.get("limits", {}))
 
     def is_within_limits(self, run: RunRecord) -> bool:
-        return is_within(self.limits, {name: run.get_cost(name) for name in self.limits})
+        return is_within_limits(run, self.limits)
 
     def rank_trials(self) -> list[RunRecord]:
-        """Return the complete trials within [limits], the best first.
-
-        Ties are in the order of the further objectives, then of their numbers.
-        """
-        ranked = []
-        for run in self.trials:
-            value = run.objective_value(self.objective)
-            is_candidate = run.state == "COMPLETE" and self.is_within_limits(run)
-            if is_candidate and value is not None:
-                others = [
-                    get_sort_sign(name) * (run.read_objective(name) or 0.0)
-                    for name in self.objectives[1:]
-                ]
-                ranked.append((get_sort_sign(self.objective) * value, others, run.number, run))
-        return [run for *_, run in sorted(ranked, key=lambda entry: entry[:3])]
+        """Return the complete trials within [limits], the best first; see `rank_runs`."""
+        return rank_runs(self.trials, self.objectives, self.limits)
 
 
 def parse_split(tags: Mapping[str, str]) -> int:

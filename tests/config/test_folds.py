@@ -40,6 +40,14 @@ def test_folds_set_the_validation_share_and_switch_the_confirmation_off() -> Non
     assert "folds" not in plain.definition()["data"], "older records stay equal"
 
 
+def test_an_option_replaces_the_validation_share_of_the_file() -> None:
+    text = STUDY.replace("folds = 5", "validation = 0.3")
+    assert load_text(text, "mine.toml", ["data.folds=3"]).data.validation == 1 / 3
+    assert read("", "data.folds=0").data.validation == 0.1
+    with pytest.raises(ConfigError, match=r"validation: 0.3, but 3 folds validate on 1/3 each"):
+        load_text(text, "mine.toml", ["data.validation=0.3", "data.folds=3"])
+
+
 @pytest.mark.parametrize("folds", range(2, 21))
 def test_a_recorded_definition_is_read_again(folds: int) -> None:
     config = read("", f"data.folds={folds}")
@@ -51,10 +59,20 @@ def test_a_recorded_definition_is_read_again(folds: int) -> None:
     assert rounded.data.validation == 1 / folds
 
 
-def test_the_final_model_may_change_when_a_study_is_continued() -> None:
+def test_another_final_model_is_another_study() -> None:
     config = read('[final]\nmodel = "folds"\n')
     assert (config.final.model, read().final.model) == ("folds", "retrained")
-    assert config.definition() == read().definition()
+    assert config.definition() == read().definition() | {"final": {"model": "folds"}}
+    plain = load_text(STUDY.replace("folds = 5", ""), "mine.toml").definition()
+    assert "final" not in plain, "older records stay equal"
+
+
+def test_a_mean_of_networks_cannot_be_calibrated() -> None:
+    assert read("", "study.calibrated=true").study.calibrated
+    with pytest.raises(
+        ConfigError, match=r"\[final\] model: no validation set shows the cal.*; leave"
+    ):
+        read('[final]\nmodel = "folds"\n', "study.calibrated=true")
 
 
 def test_python_has_the_same_keys() -> None:

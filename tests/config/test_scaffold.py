@@ -68,6 +68,18 @@ def test_a_new_study_of_images_runs() -> None:
     assert result.test.accuracy > 0.9
 
 
+def test_the_comment_about_convolutions_leads_to_a_study() -> None:
+    path = Path(write_new_study(str(write_images())).path)
+    text = path.read_text().replace('# model = "conv" # ', 'model = "conv" # ')
+    path.write_text(
+        re.sub(r"^(depth|width|batch_norm|dropout) = .*\n", "", text, flags=re.MULTILINE)
+    )
+    assert load(path).train["model"] == "conv"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is for the built-in network, but the model is conv"):
+        load(path)
+
+
 def test_large_images_and_images_of_several_sizes_are_resized() -> None:
     assert load_new_study(write_images()).data.size == []
     folder = write_images(200, 100, colours=True)

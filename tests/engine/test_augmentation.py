@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from harness.data.torch_datasets import Split, Splits
 from harness.engine.augmentation import ERASED_SIDE, Augmentation
 from harness.engine.device_data import DeviceData
+from harness.engine.elastic import ElasticField
+from harness.engine.rng import mix32
 from harness.engine.trial_state import TrialState
 from harness.trial import AugmentName, TrialSpec
 from tests.engine.autograd_reference import assert_equals_autograd, create_group, train_steps
 
 SIDE, BATCH = 28, 400
 BLACK = -0.5
-ALL: tuple[AugmentName, ...] = ("shift", "rotate", "scale", "flip", "erase")
+ALL: tuple[AugmentName, ...] = ("shift", "rotate", "scale", "elastic", "flip", "erase")
 
 
 def augment(x: Tensor, *names: AugmentName, key: int = 1, step: int = 0) -> Tensor:
@@ -69,6 +72,24 @@ def test_scale_moves_off_center_pixels_in_or_out() -> None:
     zoom = off.norm(dim=1) / 10.5
     assert 0.88 < zoom.min() < 0.93
     assert 1.07 < zoom.max() < 1.14
+
+
+def test_elastic_moves_pixels_by_a_smooth_field_as_large_as_simards() -> None:
+    """34 times the noise smoothed by 4 pixels, of 29: scipy's filter gives the same field."""
+    field = ElasticField(29, 29, torch.device("cpu"), torch.float64)
+    hashes = torch.arange(300, dtype=torch.int32).view(-1, 1, 1) * 7919
+    moved = field.compute(hashes, torch.float64)[:, 0] * 29 / 2  # in pixels
+    noise = mix32(hashes ^ field._purposes).double() * 2.0**-31
+    noise = noise.view(-1, 2, 29, 29)
+    assert (noise.min() < -0.99, noise.max() > 0.99) == (True, True)
+    expected = 34 * gaussian_filter(noise[0, 0].numpy(), 4, mode="constant", truncate=20)
+    assert moved[0, ..., 0].numpy() == pytest.approx(expected, abs=1e-6)
+    inner = moved[:, 10:19, 10:19]
+    assert 1.2 < inner.std() < 1.5
+    assert (inner.diff(dim=1).std() / inner.std()) < 0.3, "neighbours move together"
+    assert abs(torch.corrcoef(inner.reshape(-1, 2).t())[0, 1]) < 0.1
+    center = find_center(augment(draw_dot(14, 14), "elastic")) - 14
+    assert 1 < center.std() < 1.8
 
 
 def test_flip_mirrors_half_of_the_images_left_to_right() -> None:

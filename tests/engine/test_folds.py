@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +30,16 @@ SIZES = (30, 31, 29)
 
 
 def make_folds(
-    classes: int = 3, side: int = 4, dtype: torch.dtype = torch.float64, shared: bool = True
+    classes: int = 3,
+    side: int = 4,
+    dtype: torch.dtype = torch.float64,
+    shared: bool = True,
+    narrow: int | None = None,
 ) -> Folds:
     """Make images of 3 folds with statistics of their own; classes 0 makes a regression.
 
-    Not `shared`, each fold has its own copy of the examples, as the features of a table.
+    Not `shared`, each fold has its own copy of the examples, as the features of a table. The fold
+    `narrow` has fewer features than the others.
     """
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randint(0, 256, (sum(SIZES), side, side), generator=generator).to(torch.uint8)
@@ -41,24 +47,25 @@ def make_folds(
     labels = signal.float() if not classes else signal.argsort().argsort() * classes // sum(SIZES)
     order = torch.randperm(sum(SIZES), generator=generator)
     splits = []
-    for rows in torch.split(order, list(SIZES)):
+    for number, rows in enumerate(torch.split(order, list(SIZES))):
+        examples = inputs[:, 1:] if number == narrow else inputs
         train = torch.tensor(sorted(set(range(sum(SIZES))) - set(rows.tolist())))
         values = inputs[train].double()
         mean, std = float(values.mean()), float(values.std())
         targets = labels[train].double()
         splits.append(
             Splits(
-                *(Split(inputs, labels, each, mean, std) for each in (train, rows)),
+                *(Split(examples, labels, each, mean, std) for each in (train, rows)),
                 classes=tuple(map(str, range(classes))),
-                mean=torch.full((side * side,), mean),
-                inv_std=torch.full((side * side,), 1 / std),
+                mean=torch.full(examples.shape[1:], mean).flatten(),
+                inv_std=torch.full(examples.shape[1:], 1 / std).flatten(),
                 task="classes" if classes else "regression",
                 target_mean=float(targets.mean()),
                 target_std=float(targets.std()),
             )
         )
     folds = load_folds(splits, dtype=dtype)
-    assert folds.shares_examples
+    assert folds.shares_examples == (narrow is None)
     return folds if shared else Folds([DeviceData(each, dtype=dtype) for each in splits])
 
 
@@ -97,15 +104,19 @@ def train(
         (0, {"loss": "mse"}),
         (0, {"loss": "quantile", "quantile": 0.8}),
         (0, {"loss": "mse", "target_transform": "quantile"}),
+        (3, {"narrow": 0}),
+        (0, {"loss": "mse", "narrow": 1}),
         (3, {"batch_size": 30}),  # two steps in two folds, one step in the fold with 59 rows
     ],
     ids=str,
 )
 def test_each_fold_trains_as_it_would_alone(
-    classes: int, changes: dict[str, object], placement: str
+    classes: int, changes: dict[str, Any], placement: str
 ) -> None:
     """In float64 the epochs of a trial are those of its folds, trained one by one."""
-    folds, objective = make_folds(classes, shared=placement == "gpu"), "val/loss"
+    changes = dict(changes)
+    narrow = changes.pop("narrow", None)
+    folds, objective = make_folds(classes, shared=placement == "gpu", narrow=narrow), "val/loss"
     spec = replace(SPEC, **changes)
     others = [replace(spec, hidden=(8,), seed=3), replace(spec, learning_rate=0.003)]
     fused = FoldPlacement(folds, lambda: 2**40) if placement == "gpu" else None

@@ -13,18 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 
 import harness.executors
-from harness.data.prepare import PreparedDataset
+from harness.data.prepare import PreparedDataset, prepare
 from harness.errors import HarnessError
 from harness.executors.base import EpochEnded, Event, Executor, Setup, TrialEnded, TrialLost
 from harness.executors.inline import InlineExecutor
 from harness.executors.processes import ProcessExecutor
 from harness.executors.ray_cluster import RayOptions
 from harness.executors.registry import EXECUTORS, ExecutorOptions, create_executor
+from harness.models.fold_weights import split_folds
 from harness.results import TrialFailure, TrialResult
 from harness.sweep.plan import Plan
-from harness.trial import Trial, TrialSpec
+from harness.trial import WHOLE, Trial, TrialSpec
 from tests.support.ray_cluster import start_cluster
 
 CPU = Setup("val/accuracy", "cpu")
@@ -154,6 +156,26 @@ def test_every_executor_computes_the_same_bits(executor: Executor, digits: Prepa
     with InlineExecutor(digits.training, CPU) as inline:
         expected = result_of(drive(inline, [alone]), alone)
     assert result_of(drive(executor, [trial]), trial).weights == expected.weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(EXECUTORS))
+def test_every_executor_trains_folds_and_all_of_their_examples_alike(name: str) -> None:
+    folded = prepare("digits", folds=3, validation=1 / 3, test=0.2, split_seed=0, normalize=True)
+    submitted = [
+        Trial(number=0, uid="a/0", spec=replace(SPEC, hidden=(16, 8))),
+        Trial(number=1, uid="a/1", spec=SPEC, split=WHOLE),
+    ]
+    with InlineExecutor(folded.training, CPU) as inline:
+        expected = [result_of(drive(inline, [trial]), trial) for trial in submitted]
+    with open_executor(name, folded, CPU) as executor:
+        events = drive(executor, submitted)
+    results = [result_of(events, trial) for trial in submitted]
+    assert [each.weights for each in results] == [each.weights for each in expected]
+    assert [len(each.predictions) for each in results] == [1437, 479]
+    assert len(split_folds(safetensors.torch.load(results[0].weights))) == 3
+    folds = [e.metrics.folds for e in events if isinstance(e, EpochEnded) and e.uid == "a/0"]
+    assert folds[results[0].best.epoch - 1] == expected[0].best.folds
 
 
 def test_a_worker_with_slots_trains_several_at_once(digits: PreparedDataset) -> None:

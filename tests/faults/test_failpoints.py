@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from harness.analysis.ensemble_record import load_ensemble
 from harness.tracking.outbox import read_refused
 from harness.tracking.outbox.messages import StartTrial
 from harness.tracking.outbox.queue import Outbox
+from harness.tracking.raw_types import FINAL_FILE, FINAL_WEIGHTS_FILE
 from harness.tracking.types import TEST_SET_FACT
 from harness.trial import Trial, TrialSpec
 from harness.workspace import Workspace
@@ -53,9 +55,21 @@ width = { low = 8, high = 16 }
 learning_rate = { low = 1e-3, high = 1e-1, log = true }
 optimizer = ["sgd", "adam"]
 """
+FOLDED = re.sub(r"\[confirm\][^\[]*\[ensemble\][^\[]*", "", STUDY)
+FOLDED = FOLDED.replace("validation = 0.2", "folds = 3")
+"""The same with folds, which has a final training in place of confirmation and ensemble."""
 RUN = ["run-study", "./tiny.toml", "--workers", "0", "--cpu"]
 DRAINING = ["search.enqueued", "driver.requeued", "driver.interrupted"]
-ELSEWHERE = {"spool.compacting", "spool.refused", "search.aside", "confirm.closed", *DRAINING}
+FINAL_FILES = (FINAL_WEIGHTS_FILE, FINAL_FILE)
+FINAL = ["final.trained", "final.weights"]
+ELSEWHERE = {
+    "spool.compacting",
+    "spool.refused",
+    "search.aside",
+    "confirm.closed",
+    *DRAINING,
+    *FINAL,
+}
 """Failpoints that this study does not pass normally; each has a test below."""
 
 
@@ -195,6 +209,59 @@ def test_a_crash_leads_to_the_same_ensemble(
     assert done.status == -signal.SIGKILL, done.err
     run_again(fork_server, folder)
     check_same(fork_server, folder, unpruned)
+
+
+@pytest.fixture(scope="module")
+def folded(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the study with folds ran without interruption."""
+    folder = tmp_path_factory.mktemp("folded")
+    (folder / "tiny.toml").write_text(FOLDED)
+    done = fork_server.run(folder, RUN)
+    assert done.status == 0, done.err
+    assert read_final_model(folder)[1]["examples"] == 1437
+    return folder
+
+
+def read_final_model(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return the weights of the champion's final model, and its record without the time."""
+    study = read_study(folder)
+    run = find_model_run(study, require_champion(study))
+    tracker = Workspace(folder / "mlruns").open_tracker(reading=True)
+    weights, record = (tracker.read_file(run.run_id, name) for name in FINAL_FILES)
+    assert weights is not None
+    assert record is not None
+    return weights, json.loads(record) | {"seconds": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("point", "status"),
+    [
+        *((name, -signal.SIGKILL) for name in (*FINAL, "driver.recorded:3", "driver.reported:5")),
+        *((name, -signal.SIGKILL) for name in ("conclude.selected",)),
+        ("driver.asked:6=SIGINT", 130),
+    ],
+)
+def test_a_study_with_folds_ends_as_if_undisturbed(
+    point: str, status: int, fork_server: ForkServer, folder: Path, folded: Path
+) -> None:
+    """The sixth training is that of the final model."""
+    (folder / "tiny.toml").write_text(FOLDED)
+    done = fork_server.run(folder, RUN, HARNESS_FAILPOINT=point)
+    assert done.status == status, f"{point}: {done.err}"
+    if status == 130:
+        assert "interrupted during the final training" in done.err
+        check(fork_server, folder)
+    run_again(fork_server, folder)
+    check(fork_server, folder)
+    study, expected = read_study(folder), read_study(folded)
+    assert (study.state, study.test_set_openings) == ("COMPLETE", 1)
+    assert results_by_ordinal(folder) == results_by_ordinal(folded)
+    by_fold = [[epoch.folds for epoch in run.epochs] for run in study.rank_trials()]
+    assert by_fold == [[epoch.folds for epoch in run.epochs] for run in expected.rank_trials()]
+    assert all(len(folds) == 3 for epochs in by_fold for folds in epochs)
+    assert read_final_model(folder) == read_final_model(folded)
+    assert read_calibration(folder) == read_calibration(folded)
+    assert [r.confusion for r in study.readings] == [r.confusion for r in expected.readings]
 
 
 @pytest.mark.parametrize("name", ["driver.recorded", "driver.reported", "mlflow.tagged"])

@@ -84,8 +84,8 @@ def test_an_ensemble_is_refused_for_a_validation_set_of_one_group(tmp_path: Path
         prepare(tmp_path, frame, data='group = "patient"', more=ENSEMBLE)
 
 
-def test_folds_are_checked_together(tmp_path: Path) -> None:
-    """A score over all folds needs two classes in all; a batch must fit the smallest fold."""
+def test_each_fold_is_checked(tmp_path: Path) -> None:
+    """The AUC is a mean over the folds, so each needs two classes; a batch must fit each."""
     path = tmp_path / "study.toml"
     text = STUDY.replace("validation = {validation}", "folds = {folds}")
 
@@ -94,11 +94,18 @@ def test_folds_are_checked_together(tmp_path: Path) -> None:
         return make_plan(path, RunOptions(home=tmp_path / "mlruns")).prepare()
 
     make_frame([1, 1] + [0] * 58).to_csv(tmp_path / "rows.csv", index=False)
-    prepared = prepare_folds(folds=3, objective="auc")
+    prepared = prepare_folds(folds=3, objective="f1")
     assert prepared.sizes == {"train": 40, "validation": 60, "test": 0}
+    with pytest.raises(
+        ConfigError, match=r"the validation set of fold \d has only 'no'; use fewer folds, or an"
+    ):
+        prepare_folds(folds=3, objective="auc")
+    assert prepare_folds(folds=2, objective="auc").sizes["validation"] == 60
     make_frame([0, 1] * 24).to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(
         ConfigError, match=r"batch_size 8 is more than the 6 training .* in the smallest fold; cho"
     ):
         prepare_folds(folds=7, data='time = "at"')
     assert prepare_folds(folds=5, data='time = "at"').sizes["validation"] == 40
+    with pytest.raises(ConfigError, match=r"\[final\] model: the networks of a table's folds take"):
+        prepare_folds(folds=5, more='[final]\nmodel = "folds"')

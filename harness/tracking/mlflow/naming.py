@@ -10,13 +10,19 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.metrics import CLASS_FIELDS
-from harness.results import EpochMetrics, TrialResult
+from harness.results import MAX_FOLDS, EpochMetrics, TrialResult
 from harness.tracking.raw_types import DIGEST_TAG
 from harness.tracking.test_reading import TestReading
+
+FOLD_METRICS = tuple(f"folds/{number}" for number in range(1, MAX_FOLDS + 1))
+"""The objective in each fold of a cross-validation, after each epoch."""
+FOLD_DEVIATION = "folds/deviation"
+"""The standard deviation of the objective over the folds, at the best epoch."""
 
 
 def curve_metrics(epoch: EpochMetrics) -> dict[str, float]:
@@ -36,6 +42,8 @@ def curve_metrics(epoch: EpochMetrics) -> dict[str, float]:
         "val/quantile_loss": epoch.val_quantile_loss,
         **{field.replace("_", "/", 1): getattr(epoch, field) for field in CLASS_FIELDS},
     }
+    if isinstance(epoch.folds, tuple):
+        metrics |= dict(zip(FOLD_METRICS, epoch.folds, strict=False))
     return {name: value for name, value in metrics.items() if value is not None}
 
 
@@ -133,6 +141,8 @@ def trial_metrics(
     """Return a trial's metrics at its best epoch, with its `Trial.costs`."""
     values = [value for value in result.class_accuracy if not math.isnan(value)]
     mean = {"best/val_class_mean": sum(values) / len(values)} if values else {}
+    if result.best.folds:
+        mean[FOLD_DEVIATION] = statistics.stdev(result.best.folds)
     return class_metrics("val_class_accuracy", classes, result.class_accuracy) | {
         **result.best.best_metrics,
         **mean,

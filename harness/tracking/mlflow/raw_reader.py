@@ -43,7 +43,7 @@ from harness.tracking.raw_types import (
     CONFUSION_FILE,
     DIGEST_TAG,
     ENSEMBLE_PREDICTIONS_FILE,
-    WEIGHTS_FILE,
+    WEIGHTS_FILES,
     Point,
     RawRun,
     RawStudy,
@@ -211,16 +211,15 @@ class MlflowRawReader:
 
     def _read_points(self, runs: Sequence[Run]) -> dict[str, tuple[Point, ...]]:
         """Return by run id all points of the learning curves, and the last one of other metrics."""
-        curves = naming.curve_metrics(
-            EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))
-        )
+        of_epoch = EpochMetrics(**dict.fromkeys(EpochMetrics.__dataclass_fields__, 0))
+        curves = [*naming.curve_metrics(of_epoch), *naming.FOLD_METRICS]
         points_by_run = {
             run.info.run_id: [
                 _build_point(metric) for metric in run.data._metric_objs if metric.key not in curves
             ]
             for run in runs
         }
-        for run_id, metric in self._store.read_curves(runs, list(curves)):
+        for run_id, metric in self._store.read_curves(runs, curves):
             points_by_run[run_id].append(_build_point(metric))
         return {run_id: tuple(sorted(points)) for run_id, points in points_by_run.items()}
 
@@ -238,7 +237,7 @@ class MlflowRawReader:
         return StoredFile(
             hashlib.sha256(content).hexdigest(),
             content=content if keep else None,
-            shapes=_read_shapes(content) if name == WEIGHTS_FILE else None,
+            shapes=_read_shapes(content) if name in WEIGHTS_FILES else None,
         )
 
     def _read_versions(self, name: str) -> Iterable[RawVersion]:
