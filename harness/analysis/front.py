@@ -19,7 +19,7 @@ FRONT_FILE = "front.json"
 FRONT_METRIC = "rank/front"
 """The metric of a trial's run with its place on the front."""
 SHOWN = 4
-"""Trials of the front that the summary names."""
+"""Trials of the front that the summary names, evenly over it."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ def build_front_fact(study: StudyRun, champion: RunRecord) -> Fact:
     others = f"{count} by {front.names}; the champion is chosen by {first} alone"
     others += "" if is_on_front else ", and is not one of them"
     lines = [front.describe(each) for each in front.trials]
-    spread = lines if len(lines) <= SHOWN else [*lines[: SHOWN - 1], lines[-1]]
+    steps = min(SHOWN, len(lines)) - 1  # evenly over the front, with both ends
+    spread = [lines[round(each * (len(lines) - 1) / max(steps, 1))] for each in range(steps + 1)]
     more = len(lines) - len(spread)
     short = f"{others}. {'; '.join(spread)}" + (f"; {more} more in the report" if more else "")
     return Fact("front", "front", "\n".join([others, *lines]), short, front.to_dict())

@@ -154,7 +154,7 @@ class RunRecord:
     def get_cost(self, name: str) -> float | None:
         """Return its `parameters` or `milliseconds`; None if not on record."""
         if name == "parameters" and self.parameters:
-            return float(self.parameters)
+            return self.parameters
         return self.metrics.get(f"cost/{name}")
 
     def __repr__(self) -> str:
