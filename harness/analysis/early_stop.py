@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.fact import Fact
 from harness.analysis.formatting import format_count, format_duration
-from harness.tracking.types import STOP_FILE, TARGET_FACT, StudyRun
+from harness.tracking.raw_types import STOP_FILE
+from harness.tracking.types import TARGET_FACT, StudyRun
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker

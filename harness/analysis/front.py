@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ FRONT_FILE = "front.json"
 FRONT_METRIC = "rank/front"
 """The metric of a trial's run with its place on the front."""
 SHOWN = 4
-"""Trials of the front that the summary names."""
+"""Trials of the front that the summary names, evenly over it."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class Front:
 
 def compute_front(study: StudyRun) -> Front | None:
     """Return the front; None for a study with one objective, and without a complete trial."""
-    names = read_objectives(study.definition)
+    names = study.objectives
     if len(names) < 2:
         return None
     candidates = [
         FrontTrial(run, cast(tuple[float, ...], values))
         for run in study.rank_trials()
-        if None not in (values := tuple(read_value(run, name) for name in names))
+        if None not in (values := tuple(run.read_objective(name) for name in names))
     ]
     signs = [get_sort_sign(name) for name in names]
     places = find_front(
@@ -114,12 +114,6 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
 
 
-def read_objectives(definition: Mapping[str, Any]) -> tuple[Objective | Cost, ...]:
-    """Return the objectives of a recorded study; older records have one."""
-    table = definition["study"]
-    return tuple(table.get("objectives", ())) or (table["objective"],)
-
-
 def name_objective(name: Objective | Cost) -> str:
     """`accuracy`, `parameters`."""
     return name if name in COSTS else OBJECTIVE_NAMES[cast(Objective, name)]
@@ -143,7 +137,8 @@ def build_front_fact(study: StudyRun, champion: RunRecord) -> Fact:
     others = f"{count} by {front.names}; the champion is chosen by {first} alone"
     others += "" if is_on_front else ", and is not one of them"
     lines = [front.describe(each) for each in front.trials]
-    spread = lines if len(lines) <= SHOWN else [*lines[: SHOWN - 1], lines[-1]]
+    steps = min(SHOWN, len(lines)) - 1  # evenly over the front, with both ends
+    spread = [lines[round(each * (len(lines) - 1) / max(steps, 1))] for each in range(steps + 1)]
     more = len(lines) - len(spread)
     short = f"{others}. {'; '.join(spread)}" + (f"; {more} more in the report" if more else "")
     return Fact("front", "front", "\n".join([others, *lines]), short, front.to_dict())
@@ -158,8 +153,3 @@ def compute_front_places(study: StudyRun) -> dict[str, int]:
     older = {run.uid: 0 for run in study.trials if FRONT_METRIC in run.metrics}
     trials = front.trials if front else ()
     return older | {each.run.uid: place for place, each in enumerate(trials, 1)}
-
-
-def read_value(run: RunRecord, name: Objective | Cost) -> float | None:
-    """Return an objective of a trial; None if it is not on record."""
-    return run.get_cost(name) if name in COSTS else run.objective_value(cast(Objective, name))

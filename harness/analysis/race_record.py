@@ -12,7 +12,8 @@ from harness.analysis.fact import Fact
 from harness.analysis.formatting import format_count
 from harness.stats.racing import MIN_SPLITS, Look, Race
 from harness.tracking.predictions import damage_as_store_error
-from harness.tracking.types import RACE_FILE, StudyRun
+from harness.tracking.raw_types import RACE_FILE
+from harness.tracking.types import StudyRun
 
 if TYPE_CHECKING:
     from harness.tracking.base import Tracker

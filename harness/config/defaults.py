@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.config.limits import COSTS
 from harness.config.schema import GRID_OR_LIST
-from harness.config.study_tables import StudyTable
 from harness.metrics import OBJECTIVES
 
 ENSEMBLE_SIZE = 16
@@ -38,22 +37,3 @@ def set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> No
         # All examples have validated already: a confirmation shows the variance of seeds alone.
         tables["confirm"].setdefault("seeds", 0)
         tables["confirm"].setdefault("resample", False)
-
-
-def count_trials(study: StudyTable, points: int, is_fixed: bool) -> StudyTable:
-    """Set `trials` to what a grid or list of `points` settings has, unless the file gives it."""
-    if study.sampler not in GRID_OR_LIST:
-        if study.seeds > 1:
-            raise ValueError(
-                f"seeds: repeats a grid or a list, but the sampler is {study.sampler}; leave it out"
-            )
-        return study
-    most = points * study.seeds
-    if not is_fixed:
-        return study.model_copy(update={"trials": most})
-    if study.trials > most:
-        seeds = f"{study.seeds} seed{'s' if study.seeds > 1 else ''}"
-        raise ValueError(
-            f"trials: {study.trials}, but {points} settings with {seeds} make {most}; raise seeds"
-        )
-    return study

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.defaults import ENSEMBLE_SIZE, count_trials, set_defaults
+from harness.config.defaults import ENSEMBLE_SIZE, set_defaults
 from harness.config.limits import LimitsTable
 from harness.config.model_tables import ConfirmTable, EnsembleTable, FinalTable
 from harness.config.objective_conflicts import find_objective_conflicts
@@ -20,7 +20,7 @@ from harness.config.search_space import SearchSpace
 from harness.config.study_files import find_study
 from harness.config.study_tables import DataTable, StudyTable
 from harness.config.task_settings import find_class_conflicts, find_regression_conflicts
-from harness.config.trial_tables import parse_settings, parse_train
+from harness.config.trial_tables import count_trials, parse_settings, parse_train
 from harness.config.validation import parse_table
 from harness.errors import ConfigError, did_you_mean
 from harness.model_arguments import check_sampled_names, find_model, flatten_arguments

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.config.overrides import format_toml
+from harness.config.schema import GRID_OR_LIST
+from harness.config.study_tables import StudyTable
 from harness.config.validation import LAYER_KEYS, parse_fields
 from harness.errors import did_you_mean
 from harness.model_arguments import ARGUMENT_PREFIX, BUILT_IN_FIELDS, explain_built_in_field
@@ -78,3 +80,22 @@ def _parse_setting(
     if "name" in table and len(name) > MAX_NAME:
         raise ValueError(f"name: at most {MAX_NAME} characters, not {len(name)}: {name[:40]}...")
     return name, fields
+
+
+def count_trials(study: StudyTable, points: int, is_fixed: bool) -> StudyTable:
+    """Set `trials` to what a grid or list of `points` settings has, unless the file gives it."""
+    if study.sampler not in GRID_OR_LIST:
+        if study.seeds > 1:
+            raise ValueError(
+                f"seeds: repeats a grid or a list, but the sampler is {study.sampler}; leave it out"
+            )
+        return study
+    most = points * study.seeds
+    if not is_fixed:
+        return study.model_copy(update={"trials": most})
+    if study.trials > most:
+        seeds = f"{study.seeds} seed{'s' if study.seeds > 1 else ''}"
+        raise ValueError(
+            f"trials: {study.trials}, but {points} settings with {seeds} make {most}; raise seeds"
+        )
+    return study

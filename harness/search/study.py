@@ -40,7 +40,6 @@ class Search:
     def __init__(
         self, config: StudyConfig, study: optuna.Study, measure: Measure | None = None
     ) -> None:
-        """`measure` returns what a setting costs, for `ask`."""
         self.config, self._study = config, study
         self._pruning = Pruning(config, study)
         self.uid: str = study.user_attrs["uid"]

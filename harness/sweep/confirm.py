@@ -32,7 +32,8 @@ from harness.sweep.recovery import DRIVER_DIED, require_own_study
 from harness.system.failpoints import failpoint
 from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
-from harness.tracking.types import RACE_FILE, StudyRun
+from harness.tracking.raw_types import RACE_FILE
+from harness.tracking.types import StudyRun
 from harness.trial import Trial
 
 

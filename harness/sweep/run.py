@@ -38,7 +38,8 @@ from harness.sweep.table_record import log_table
 from harness.system.addresses import parse_sqlite_path
 from harness.system.signals import StopFlag
 from harness.tracking.outbox.queue import SUFFIX
-from harness.tracking.types import FIRST_TRIALS_FACT, STOP_FILE
+from harness.tracking.raw_types import STOP_FILE
+from harness.tracking.types import FIRST_TRIALS_FACT
 
 if TYPE_CHECKING:
     from harness.tracking.outbox import OutboxTracker

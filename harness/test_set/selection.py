@@ -17,6 +17,10 @@ from harness.tracking.types import RunRecord, StudyRun
 # The rules are part of the hash. With other words, a study that continues would count as another
 # selection, and open its test set again.
 RULE = "best {objective} of a complete trial, the earlier of equals"
+RULE_SEVERAL = (
+    "best {objective} of a complete trial, of equals the better by the next objective, then the "
+    "earlier"
+)
 RULE_CONFIRMED = (
     "best mean {objective} over fresh seeds, of the best settings of a search; the model kept is "
     "the best of these by {objective}"
@@ -85,7 +89,7 @@ def freeze_selection(study: StudyRun) -> Selection:
     candidates = tuple(sorted(run.uid for run in study.rank_trials()))
     settings = rank_confirmed_settings(study)
     confirmation_runs = tuple(sorted(run.uid for setting in settings for run in setting.runs))
-    rule = RULE
+    rule = RULE_SEVERAL if len(study.objectives) > 1 else RULE
     if study.is_grid_or_list:
         rule = RULE_GRID_OR_LIST
     elif confirmation_runs:

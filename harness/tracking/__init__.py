@@ -1,6 +1,7 @@
 """Recording studies and trials, and reading them back: in MLflow, through an outbox on disk.
 
 base            the Tracker protocol
+ranking         which trials may be the champion, and which is better
 types           the values that trackers write and read
 test_reading    a result on the test set
 name_holder     who holds a study's name in a store

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from harness.config.limits import is_within
 from harness.config.schema import GRID_OR_LIST
-from harness.metrics import Score, get_sort_sign, read_score
-from harness.results import EpochMetrics, Objective, compute_class_accuracies
+from harness.metrics import Score, read_score
+from harness.results import Cost, EpochMetrics, Objective, compute_class_accuracies
+from harness.tracking.ranking import is_within_limits, rank_runs
 from harness.tracking.test_reading import TestReading
 from harness.trial import TrialSpec
 
@@ -24,8 +24,6 @@ CONFIRM_FACT, UNCONFIRMED = "confirm", "no"
 """The fact that describes how a search's winner is confirmed, and its value for "not at all"."""
 RACE_RULE = "a race of "
 """How that fact begins if the best settings race for the confirmation runs."""
-RACE_FILE = "race.json"
-"""The file of a study's run on the race's decisions; see `analysis.race_record`."""
 ENSEMBLE_FACT, NO_ENSEMBLE = "ensemble", "no"
 """The fact that describes how an ensemble is chosen, and its value for "none"; missing in older
 records."""
@@ -38,8 +36,6 @@ TARGET_FACT = "trials"
 """The fact with the number of trials that the study is to end with; missing in older records."""
 FIRST_TRIALS_FACT = "first_trials"
 """Which settings the first trials have, if they were chosen."""
-STOP_FILE = "stop.json"
-"""The file of a study's run on why its search ended early; see `search.stop_rule.Stop`."""
 TEST_SET_FACT = "test_set"
 """The fact that identifies the test set: the SHA-256 of its content."""
 MAX_CATEGORIES_FACT = "max_categories"
@@ -158,12 +154,18 @@ class RunRecord:
     def get_cost(self, name: str) -> float | None:
         """Return its `parameters` or `milliseconds`; None if not on record."""
         if name == "parameters" and self.parameters:
-            return float(self.parameters)
+            return self.parameters
         return self.metrics.get(f"cost/{name}")
 
     def __repr__(self) -> str:
         score = "" if self.best is None else f", best epoch {self.best.epoch}: {self.score:.6g}"
         return f"RunRecord(trial {self.number}: {self.spec.describe()}{score})"
+
+    def read_objective(self, name: Objective | Cost) -> float | None:
+        """Return one of several objectives; None if it is not on record."""
+        if name == "parameters" or name == "milliseconds":
+            return self.get_cost(name)
+        return self.objective_value(name)
 
     def objective_value(self, objective: Objective) -> float | None:
         """Return the objective at the best epoch; None for a run without one."""
@@ -197,6 +199,11 @@ class StudyRun:
     @property
     def objective(self) -> Objective:
         return cast(Objective, self.definition["study"]["objective"])
+
+    @property
+    def objectives(self) -> tuple[Objective | Cost, ...]:
+        """Its objectives, the first of which is `objective`; older records have only that."""
+        return tuple(self.definition["study"].get("objectives", ())) or (self.objective,)
 
     @property
     def score(self) -> Score:
@@ -281,18 +288,11 @@ class StudyRun:
         return dict(self.definition.get("limits", {}))
 
     def is_within_limits(self, run: RunRecord) -> bool:
-        return is_within(self.limits, {name: run.get_cost(name) for name in self.limits})
+        return is_within_limits(run, self.limits)
 
     def rank_trials(self) -> list[RunRecord]:
-        """Return the complete trials within [limits], the best first; ties in the order of their
-        numbers."""
-        ranked = []
-        for run in self.trials:
-            value = run.objective_value(self.objective)
-            is_candidate = run.state == "COMPLETE" and self.is_within_limits(run)
-            if is_candidate and value is not None:
-                ranked.append((get_sort_sign(self.objective) * value, run.number, run))
-        return [run for *_, run in sorted(ranked, key=lambda entry: entry[:2])]
+        """Return the complete trials within [limits], the best first; see `rank_runs`."""
+        return rank_runs(self.trials, self.objectives, self.limits)
 
 
 def parse_split(tags: Mapping[str, str]) -> int:

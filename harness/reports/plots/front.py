@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import plotly.graph_objects as go
 
-from harness.analysis.front import Front, compute_front, format_value, name_objective, read_value
+from harness.analysis.front import Front, compute_front, format_value, name_objective
 from harness.config.limits import COSTS
 from harness.metrics import is_higher_better
 from harness.reports.parameter_axes import compute_log_ticks
@@ -44,7 +44,7 @@ def _draw(study: StudyRun, front: Front, place: int) -> go.Figure:
     first, name = front.objectives[0], front.objectives[place]
     points = []
     for run in study.rank_trials():
-        x, y = read_value(run, name), read_value(run, first)
+        x, y = run.read_objective(name), run.read_objective(first)
         if x is not None and y is not None:
             text = f"{run.spec.describe()}, {_label(name, x)}, {_label(first, y)}"
             points.append(Point(run.number, x, y, text))

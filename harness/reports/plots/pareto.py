@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from harness.analysis.front import read_objectives
 from harness.metrics import ACCURACY, Score
 from harness.reports.parameter_axes import compute_log_ticks
 from harness.reports.plots.base import Plot
@@ -49,7 +48,7 @@ class Tradeoffs:
 def build_plots(summary: Summary) -> list[Plot]:
     """Return both trade-offs; without size, if that is an objective, which has its own plot."""
     plots = build_tradeoff_plots(compute_tradeoffs(summary.study))
-    has_own = "parameters" in read_objectives(summary.study.definition)
+    has_own = "parameters" in summary.study.objectives
     return [plot for plot in plots if not (has_own and plot.name == "accuracy-parameters")]
 
 
