@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+from harness.analysis.fold_scores import name_validation_sets
 from harness.analysis.formatting import format_count
 from harness.data.leakage import PAIRS, SPLITS, DataQuality, Duplicates, SplitContents
 from harness.tracking.types import StudyRun
@@ -150,9 +151,12 @@ def describe_overlap(study: StudyRun, quality: DataQuality, pair: str) -> str:
     other = "training" if first == "train" else first
     label = "label" if study.classes else study.score.target or "target"
     conflicting = f" ({counts.conflicting:,} with another {label})" if counts.conflicting else ""
+    where = f"{whose} {other} set"
+    if first == "validation":
+        where = name_validation_sets(study)
     return (
         f"{counts.examples:,} of {format_count(examples, f'{name} example')} also {verb} in "
-        f"{whose} {other} set{conflicting}"
+        f"{where}{conflicting}"
     )
 
 

@@ -166,6 +166,8 @@ class Summary:
             value = corrected.format_value()
         elif self.confirmation is not None:
             value = str(self.confirmation.validation)
+        elif self.study.folds:
+            value += f" over {self.study.folds} folds"
         value = value if self.study.classes else f"{score.full_name} {value}"
         run = f"#/experiments/{self.study.experiment_id}/runs/{self.study.run_id}"
         mode = saved_view.MODE

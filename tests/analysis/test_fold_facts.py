@@ -62,6 +62,7 @@ def test_the_summary_has_the_spread_over_folds_and_what_the_model_is(summary: Su
     assert facts["final_model"] == {
         "model": "retrained", "epochs": 3, "examples": 1437, "seconds": 1.5, "train_loss": 0.1
     }  # fmt: skip
+    assert f" · validation {score:.4f} over 4 folds · " in summary.markdown()
     assert "| by fold | accuracy " in summary.markdown()
     assert f"{100 * low:.2f} to {100 * high:.2f} %, sd 2.16" in list_figures(summary)[1]["note"]
     assert "no: trained once in each fold" in summary.text()

@@ -24,7 +24,7 @@ SPREAD = 0.15
 
 def build_plots(summary: Summary) -> list[Plot]:
     """Return the plots of a study with folds."""
-    study, run = summary.study, summary.model_run
+    study, run = summary.study, summary.champion
     scored = [(each, read_fold_scores(study, each)) for each in study.rank_trials()[:MAX_TRIALS]]
     trials = [(each, scores) for each, scores in scored if scores is not None]
     if not trials:
