@@ -59,7 +59,9 @@ def train_final_model(
     with (
         nullcontext(executor)
         if executor
-        else plan.create_executor(prepared, len(runs), watcher.message) as workers
+        else plan.create_executor(
+            prepared, len(runs), watcher.message, max(map(_get_best_epoch, runs))
+        ) as workers
     ):
         driver = Driver(
             source,

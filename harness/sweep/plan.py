@@ -145,10 +145,12 @@ class Plan:
         prepared: PreparedDataset,
         trials: int,
         notify: Callable[[str], None] = lambda text: None,
+        silent_epochs: int = 1,
     ) -> Executor:
         """Create the executor for this many trials, with no more workers than trials.
 
-        `notify` receives messages, such as what a cluster's workers wait for.
+        `notify` receives messages, such as what a cluster's workers wait for. `silent_epochs`: the
+        most epochs that a trial trains before it reports one.
         """
         objective, devices = self.config.study.objective, self.devices[:trials]
         slots = 1 if trials <= len(devices) else self.count_slots(prepared)
@@ -156,7 +158,7 @@ class Plan:
             files=prepared.training,
             setups=[Setup(objective, device, slots) for device in devices],
             trials=trials,
-            hung_after=parse_duration(self.config.study.hung_after),
+            hung_after=silent_epochs * parse_duration(self.config.study.hung_after),
             ray=self.ray,
             notify=notify,
         )
