@@ -145,7 +145,7 @@ def describe_overlap(study: StudyRun, quality: DataQuality, pair: str) -> str:
     """
     first, second = pair.split("_")
     name = study.test_name if second == "test" else second
-    whose = "their fold's" if second == "validation" and count_folds(study) else "the"
+    whose = "their fold's" if second == "validation" and study.folds else "the"
     examples, counts = quality.parts[second].examples, quality.duplicates[pair]
     verb = "occurs" if counts.examples == 1 else "occur"
     other = "training" if first == "train" else first
@@ -160,17 +160,12 @@ def describe_overlap(study: StudyRun, quality: DataQuality, pair: str) -> str:
     )
 
 
-def count_folds(study: StudyRun) -> int:
-    """Return the number of folds of a cross-validation; 0 for a study with one validation set."""
-    return int(study.definition.get("data", {}).get("folds", 0))
-
-
 def name_set(study: StudyRun, name: str) -> str:
     """Return the name of a set in tables: what was counted of it.
 
     `validation, 5 folds` for the sets of all folds together, `train, fold 1` for the first alone.
     """
-    folds = count_folds(study)
+    folds = study.folds
     if folds and name != "test":
         return f"{name}, {f'{folds} folds' if name == 'validation' else 'fold 1'}"
     return study.test_name if name == "test" else name
