@@ -132,7 +132,7 @@ class TrialSpec:
     losses are not weighted. Default `none`. Not for a regression."""
     augment: tuple[AugmentName, ...] = ()
     """Random changes of each training image, new ones in each epoch: `shift` by up to 8 % of its
-    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `elastic` distortions as of rubber,
+    side, `rotate` by up to 10 degrees, `scale` by up to 10 %, `elastic` distort it like rubber,
     `flip` half of the images horizontally, `erase` a square of half of them. Default none."""
     epochs: int = 10
     """Passes over the training set, 1 or more. Default 10. The best epoch's weights are kept."""

@@ -22,7 +22,8 @@ def build_fold_fact(summary: Summary) -> Fact:
     whose = "of the kept model: " if summary.confirmation is not None else ""
     text = (
         f"{whose}{scores.name} {values}; mean {scores.format(scores.mean)}, standard deviation "
-        f"{scores.format(scores.deviation)} (no standard error: the folds share training examples)"
+        f"{scores.format(scores.deviation)} (not a standard error: the folds share training "
+        "examples)"
     )
     return Fact("folds", "by fold", text, value=scores.to_dict())
 
@@ -38,7 +39,7 @@ def build_final_model_fact(summary: Summary) -> Fact:
     if final is None:
         return Fact("final_model", value=None)
     text = describe_final_model(summary)
-    full = f"{text}; no example was left to validate it, so its validation score is the folds'"
+    full = f"{text}; no example is left to validate it, so its validation score is the folds'"
     value = {"model": "retrained", **asdict(final)}
     return Fact("final_model", "final model", full, text, value)
 

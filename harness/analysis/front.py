@@ -135,7 +135,7 @@ def build_front_fact(study: StudyRun, champion: RunRecord) -> Fact:
     is_on_front = any(each.run.uid == champion.uid for each in front.trials)
     count = f"{len(front.trials)} of {format_count(front.candidates, 'trial')}"
     others = f"{count} by {front.names}; the champion is chosen by {first} alone"
-    others += "" if is_on_front else ", and is not one of them"
+    others += "" if is_on_front else ", and is not on the front"
     lines = [front.describe(each) for each in front.trials]
     steps = min(SHOWN, len(lines)) - 1  # evenly over the front, with both ends
     spread = [lines[round(each * (len(lines) - 1) / max(steps, 1))] for each in range(steps + 1)]

@@ -48,11 +48,11 @@ class RaceRecord:
         left = self._count_left_behind()
         if left:
             are = "was" if left == 1 else "were"
-            parts.append(f"{left} {are} left behind without being clearly worse")
+            parts.append(f"{left} {are} not trained further, but not clearly worse")
         if len(last) == 1 and not left:
             parts.append(f"trial {last[0]} is the best")
         elif len(last) == 1:
-            parts.append(f"trial {last[0]} is the best of the rest")
+            parts.append(f"trial {last[0]} is the best of those trained to the end")
         else:
             parts.append(f"{_name_trials(last)} are still tied, and {ENDINGS[str(race.ending)]}")
         return "; ".join(parts)

@@ -69,8 +69,8 @@ class StudyResult:
 
     @property
     def front(self) -> list[RunRecord]:
-        """The trials that no other one dominates by `objectives`, the best by the first objective
-        first; empty for a study with one objective. `harness.predict("STUDY/12", ...)` uses one."""
+        """The Pareto front by `objectives`, the best trial by the first objective first; empty for
+        a study with one objective. `harness.predict("STUDY/12", ...)` uses one of its trials."""
         front = compute_front(self.summary.study)
         return [each.run for each in front.trials] if front else []
 

@@ -14,10 +14,10 @@ COSTS: tuple[Cost, ...] = get_args(Cost)
 
 
 class LimitsTable(Table):
-    """[limits]: what the champion may cost at most; a search trains no setting above a limit."""
+    """[limits]: the highest costs of the champion; a search trains no setting above them."""
 
     parameters: int | None = Field(default=None, ge=1)
-    """The most trainable parameters of the network. No limit by default."""
+    """The largest number of trainable parameters of the network. No limit by default."""
     milliseconds: float | None = Field(default=None, gt=0)
     """The longest time of a prediction for one example, on one core of the machine that runs the
     study, in milliseconds. It is measured before a setting is trained, once for each architecture.

@@ -180,8 +180,8 @@ def _resolve(file: _StudyFile) -> StudyConfig:
             raise ValueError("model: needs [data] folds; add them, or leave out [final]")
         if data.folds and final.model == "folds" and study.calibrated:
             raise ValueError(
-                "model: no validation set shows the calibration of the mean of the folds' "
-                "networks; leave out [study] calibrated, or [final]"
+                "model: the calibration of the mean of the folds' networks cannot be measured; "
+                "leave out [study] calibrated, or [final]"
             )
     with file.checking("limits"):
         limits = parse_table(LimitsTable, tables["limits"])

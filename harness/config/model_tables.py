@@ -27,10 +27,10 @@ class ConfirmTable(Table):
     a regression percent of the RMSE. By another objective: hundredths of AUC, F1, balanced accuracy
     and R2, and percent of the losses."""
     race: bool = False
-    """Train all settings on 2 new splits, then only the best of those that are not clearly worse,
-    on split after split, until one is left or `budget` runs are spent."""
+    """Train all settings on 2 new splits. Then drop those that are clearly worse, and train the
+    better half of the others on the next split, until one is left or `budget` runs are spent."""
     budget: int = Field(default=0, ge=0, le=10_000)
-    """The most runs of a race; by default `seeds` for each setting."""
+    """The largest number of runs in a race; by default `seeds` for each setting."""
 
     @model_validator(mode="after")
     def _can_race(self) -> ConfirmTable:
@@ -81,6 +81,6 @@ class FinalTable(Table):
     """[final]: the model of a study with [data] folds."""
 
     model: Literal["retrained", "folds"] = "retrained"
-    """`retrained`: one network, trained again on all training and validation examples, for as many
-    epochs as the best epoch of the folds' mean; each trial of a grid or list gets one. `folds`: the
-    mean of the folds' networks, not for tables and not with [study] calibrated."""
+    """`retrained`: one network, trained again on all training and validation examples, up to the
+    trial's best epoch; in a grid or list with a test set, one for each complete trial. `folds`: the
+    mean of the folds' networks; not for tables, and not with [study] calibrated."""

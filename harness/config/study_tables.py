@@ -47,10 +47,10 @@ class StudyTable(Table):
     are always means over the classes. A class without validation examples is left out of these
     means."""
     objectives: list[Literal[Objective, Cost]] = []
-    """Two or three objectives at once, such as `["val/accuracy", "parameters"]`: the search looks
-    for the trials of which none is better in one and no worse in the others. The first is the
-    `objective`, by which the champion is chosen; the others are metrics of the same kind,
-    `parameters` or `milliseconds` (see `limits`). No trial is pruned."""
+    """Two or three objectives at once, such as `["val/accuracy", "parameters"]`. The search looks
+    for the Pareto front: the trials for which no other is as good by every objective and better by
+    one. The first is the `objective`, by which the champion is chosen. The others are further
+    validation metrics, `parameters` or `milliseconds` (see [limits]). No trial is pruned."""
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"] = "tpe"
     """How settings are chosen. `tpe` (Parzen estimators), `gp` (a Gaussian process), `random` and
     `qmc` (quasi-random) draw them from [space]; `grid` takes every combination of the choices in
@@ -59,8 +59,8 @@ class StudyTable(Table):
     """Number of seeds for each setting of a grid or list: `seed`, `seed` + 1, ..."""
     pruner: Literal["none", "median", "successive-halving", "hyperband", "wilcoxon"] = "median"
     """How unpromising trials are stopped early; `none` by default for a grid or list. `wilcoxon`
-    needs 5 folds or more: it stops a trial whose folds are significantly worse than the best
-    trial's after the same epoch."""
+    needs 5 folds or more: it stops a trial whose folds are significantly worse than those of the
+    best trial after the same epoch."""
     calibrated: bool = False
     """For classes: scale the champion's probabilities by a temperature that is fitted on the
     validation set. Its predictions stay the same. May change when a study is continued."""

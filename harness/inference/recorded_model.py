@@ -260,7 +260,7 @@ def read_weights(tracker: Tracker, study: StudyRun, run: RunRecord) -> bytes:
         if final is not None:
             return final
         if study.definition["data"].get("target"):
-            advice = f"give {study.name} for the champion's"
+            advice = f"use {study.name} for the champion's"
             if run.uid == study.uid:  # a single run
                 advice = "train it again with --set data.folds=0"
             elif study.state != "COMPLETE":

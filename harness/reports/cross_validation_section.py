@@ -24,7 +24,7 @@ def build_folds_sections(summary: Summary) -> list[Section]:
             title="Cross-validation",
             text="Each trial was trained once for each fold, on the examples of the other folds. "
             "All folds have the same best epoch: that of the trial.\nThe folds' networks share "
-            "training examples, so the standard deviation is no standard error of the mean.",
+            "training examples, so the standard deviation is not a standard error of the mean.",
             template="table",
             values={"paragraphs": _describe_model(summary), "table": build_folds_table(summary)},
             plots=build_section_plots("folds", summary),

@@ -16,9 +16,9 @@ def build_front_sections(summary: Summary) -> list[Section]:
         return []
     first, names = name_objective(front.objectives[0]), front.names
     text = (
-        f"{format_count(len(front.trials), 'trial')} of {front.candidates}: no other trial is as "
-        f"good as one of them by {names}, and better by any. The champion is chosen by "
-        f"{first} alone; to use another trial: harness predict "
+        f"The front has {len(front.trials)} of {format_count(front.candidates, 'trial')}: no other "
+        f"trial is as good by {names}, and better by one of them. The champion is chosen by "
+        f"{first} alone. To use another trial: harness predict "
         f"{summary.study.name}/{front.trials[-1].run.number} FILE.\nThese are validation scores of "
         "one seed, and the best of many are partly luck."
     )

@@ -28,8 +28,8 @@ SYMBOLS = (
 """What the plot's symbols mean."""
 
 FOLDS = (
-    "Intervals and tests take the examples of all folds as independent. The folds' networks share "
-    "training examples, so another draw of these is not covered."
+    "Intervals and tests treat the examples of all folds as independent. They do not cover the "
+    "chance in drawing the training examples, which the folds' networks share."
 )
 """What the intervals and tests of a cross-validation leave out."""
 

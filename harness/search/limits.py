@@ -118,8 +118,8 @@ class Limits:
         reasons = [format_cost(name, least[name]) for name in above]
         return ConfigError(
             f"{self._config.source}: [limits] allows {format_limits(self.values)}, and none of "
-            f"{len(specs):,} settings is within; the least that one of them has is "
-            f"{' and '.join(reasons)}: raise the limit, or try smaller networks"
+            f"{len(specs):,} settings is within; the lowest cost is {' and '.join(reasons)}: raise "
+            "the limit, or try smaller networks"
         )
 
     def explain_exhausted(self, draws: int, done: int) -> ConfigError:

@@ -100,8 +100,8 @@ def check_limits(config: StudyConfig, prepared: PreparedDataset) -> str:
     if is_grid_or_list:
         outside = sum(not limits.is_within(spec) for spec in specs)
         settings = f"{outside} of {len(specs)} settings"
-        return f"{text}: {settings} are outside, are trained too, and cannot win" * (outside > 0)
+        return f"{text}: {settings} are outside; they are trained, but cannot win" * (outside > 0)
     if times or config.models:
         return f"{text}; settings outside are not trained"  # to count them takes too long
     share = sum(map(limits.is_within, specs)) / len(specs)
-    return f"{text}, {share:.0%} of [space]; settings outside are not trained" * (share < 1)
+    return f"{text}: {share:.0%} of [space]; settings outside are not trained" * (share < 1)

@@ -70,7 +70,7 @@ def test_another_final_model_is_another_study() -> None:
 def test_a_mean_of_networks_cannot_be_calibrated() -> None:
     assert read("", "study.calibrated=true").study.calibrated
     with pytest.raises(
-        ConfigError, match=r"\[final\] model: no validation set shows the cal.*; leave"
+        ConfigError, match=r"\[final\] model: the calibration of .* cannot be measured; leave"
     ):
         read('[final]\nmodel = "folds"\n', "study.calibrated=true")
 

@@ -44,9 +44,8 @@ key.
 `--set TABLE.KEY=VALUE` overrides a key for one command.
 
 A study that has started keeps its settings. Only `trials`, `seeds`, `timeout`, `stop_when`,
-`hung_after` and `calibrated` of `[study]`, and all of `[confirm]`, `[ensemble]` and `[final]`, may
-change. Any other change needs a new name, or `--fresh`, which keeps the old study under another
-name.
+`hung_after` and `calibrated` of `[study]`, and all of `[confirm]` and `[ensemble]`, may change.
+Any other change needs a new name, or `--fresh`, which keeps the old study under another name.
 
 """
 SPACE = """\

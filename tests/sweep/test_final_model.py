@@ -231,7 +231,7 @@ def test_a_table_is_predicted_from_raw_rows(kind: str, tmp_path: Path, monkeypat
     assert f"from the {source} of the folds' networks, each on the rows" in scored.text(999)
     assert "split-conformal" not in scored.text(999)
     loser = next(run for run in result.summary.study.trials if run is not result.champion)
-    with pytest.raises(StudyError, match=r"has a network for each fold, and no final model; give"):
+    with pytest.raises(StudyError, match=r"has a network for each fold, and no final model; use"):
         harness.predict(f"tiny/{loser.number}", frame)
     single = harness.train(tmp_path / "tiny.toml", device="cpu", progress=False)
     with pytest.raises(StudyError, match=r"no final model; train it again with --set data.folds=0"):

@@ -57,8 +57,8 @@ def test_a_study_says_how_many_settings_are_within_its_limits(digits: PreparedDa
         return check_limits(config, digits)
 
     text = check("trials = 3", "parameters = 700")
-    assert text.startswith("[limits] allows at most 700 parameters, 50% of [space]")
-    assert "1 of 4 settings are outside, are trained too" in check(
+    assert text.startswith("[limits] allows at most 700 parameters: 50% of [space]")
+    assert "1 of 4 settings are outside; they are trained, but cannot win" in check(
         'sampler = "grid"', "parameters = 2_000"
     )
     assert check("trials = 3", "parameters = 100_000") == ""
