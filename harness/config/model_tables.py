@@ -83,4 +83,4 @@ class FinalTable(Table):
     model: Literal["retrained", "folds"] = "retrained"
     """`retrained`: one network, trained again on all training and validation examples, for as many
     epochs as the best epoch of the folds' mean; each trial of a grid or list gets one. `folds`: the
-    mean of the folds' networks, not for tables and not with [study] calibrated."""
+    mean of the folds' networks, not for tables and not with [study] calibrated or [limits]."""
