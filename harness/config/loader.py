@@ -183,6 +183,11 @@ def _resolve(file: _StudyFile) -> StudyConfig:
                 "model: the calibration of the mean of the folds' networks cannot be measured; "
                 "leave out [study] calibrated, or [final]"
             )
+        if data.folds and final.model == "folds" and tables["limits"]:
+            raise ValueError(
+                f"model: [limits] is for one network, and the mean of the folds' networks is "
+                f"{data.folds} of them; leave out [limits], or [final]"
+            )
     with file.checking("limits"):
         limits = parse_table(LimitsTable, tables["limits"])
     model = find_model(tables["train"], tables["space"], file.trials)

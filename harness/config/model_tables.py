@@ -83,4 +83,4 @@ class FinalTable(Table):
     model: Literal["retrained", "folds"] = "retrained"
     """`retrained`: one network, trained again on all training and validation examples, up to the
     trial's best epoch; in a grid or list with a test set, one for each complete trial. `folds`: the
-    mean of the folds' networks; not for tables, and not with [study] calibrated."""
+    mean of the folds' networks; not for tables, and not with [study] calibrated or [limits]."""

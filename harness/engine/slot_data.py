@@ -21,6 +21,9 @@ from harness.trial import TargetTransform
 if TYPE_CHECKING:
     from harness.engine.trial_state import TrialState
 
+MOST_INPUTS = 2**26
+"""Inputs of all slots that a batch of a validation has at most, 256 MiB: here they are copies."""
+
 
 class Folds:
     """The folds of one dataset, each with its own training and validation set."""
@@ -72,9 +75,18 @@ class Folds:
 
     @cached_property
     def val_inputs(self) -> Tensor:
-        """The validation sets [F, n, D], normalized; the last row is repeated in a smaller one."""
+        """The validation sets [F, n, D], normalized; the last row is repeated in a smaller one.
+
+        Each fold's own become views of it: together they are all examples, as floats.
+        """
+        size, first = max(self.validation_sizes), self.first
         with torch.inference_mode(False):
-            return _stack_padded([fold.val_inputs for fold in self.folds])
+            stacked = first.mean.new_empty(len(self), size, first.inputs)
+            for fold, own in zip(self.folds, stacked, strict=True):
+                count = len(fold.val_targets)
+                own[:count], own[count:] = fold.val_inputs, fold.val_inputs[-1:]
+                fold.val_inputs = own[:count]
+        return stacked
 
     @cached_property
     def target(self) -> Target:
@@ -174,6 +186,7 @@ class SlotData:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield x [B, K, D] and y [B, K] of the labels [F, n]; a smaller fold repeats its last."""
         inputs = self.folds.val_inputs
+        size = max(1, min(size, MOST_INPUTS // (slots * self.inputs)))
         for start in range(0, inputs.shape[1], size):
             x = inputs[:, start : start + size].index_select(0, self.fold_of)  # [K, B, D]
             y = labels[:, start : start + size].index_select(0, self.fold_of)

@@ -36,14 +36,15 @@ def correct_best(costs: Values, scores: Values, seed: int = 0) -> CorrectedBest:
         scores: [T, n], what is averaged for the chosen setting.
         seed: Determines the samples.
     """
-    costs, scores = np.ascontiguousarray(costs, np.float32), scores.astype(np.float64)
+    size = float(np.abs(costs).max()) or 1.0  # float32 holds no 1e-50, nor 1e50
+    shares = np.divide(costs, size, dtype=np.float64).astype(np.float32)
     n, values = costs.shape[1], []
     rng = np.random.default_rng(seed)
     for _ in range(0, SAMPLES, CHUNK):
         drawn = rng.multinomial(n, np.full(n, 1 / n), CHUNK)  # [CHUNK, n]
-        best = (costs @ drawn.T.astype(np.float32)).argmin(0)
+        best = (shares @ drawn.T.astype(np.float32)).argmin(0)
         outside = drawn == 0
-        sums = (scores[best] * outside).sum(1)
+        sums = (scores[best].astype(np.float64) * outside).sum(1)
         values.append(sums / np.maximum(outside.sum(1), 1))
     samples = np.concatenate(values)
     low, high = np.percentile(samples, [2.5, 97.5])

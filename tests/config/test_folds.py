@@ -73,6 +73,8 @@ def test_a_mean_of_networks_cannot_be_calibrated() -> None:
         ConfigError, match=r"\[final\] model: the calibration of .* cannot be measured; leave"
     ):
         read('[final]\nmodel = "folds"\n', "study.calibrated=true")
+    with pytest.raises(ConfigError, match=r"model: \[limits\] is for one network, .* is 5 of them"):
+        read('[final]\nmodel = "folds"\n[limits]\nparameters = 1000\n')
 
 
 def test_python_has_the_same_keys() -> None:

@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, roc_auc_score
 
 from harness.data.torch_datasets import Split, Splits
+from harness.engine import slot_data
 from harness.engine.device_data import DeviceData
 from harness.engine.fold_placement import FoldPlacement
 from harness.engine.folded_trainer import FoldedTrainer, get_fold_seed
@@ -193,6 +194,25 @@ def test_a_fold_that_diverges_ends_the_trial_with_its_number() -> None:
     assert outcome.reason.startswith("fold 1: diverged: ")
     assert isinstance(other, TrialResult), "the other trial goes on"
     assert len(epochs[1]) == SPEC.epochs
+
+
+def test_validation_sets_are_in_memory_once_and_copied_in_small_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folds = make_folds()
+    own = [data.val_inputs.clone() for data in folds]
+    memory = folds.val_inputs.untyped_storage().data_ptr()
+    for data, inputs, padded in zip(folds, own, folds.val_inputs, strict=True):
+        assert torch.equal(data.val_inputs, inputs)
+        assert data.val_inputs.untyped_storage().data_ptr() == memory
+        assert torch.equal(padded[len(inputs) :], inputs[-1:].expand(31 - len(inputs), -1))
+    slots, labels = SlotData(folds, 2, folds.first), folds.target.val_labels
+    whole = list(slots.validation_batches(labels, 2))
+    monkeypatch.setattr(slot_data, "MOST_INPUTS", 16 * 2 * 10)  # of ten images
+    parts = list(slots.validation_batches(labels, 2))
+    assert [len(x) for x, _ in parts] == [10, 10, 10, 1]
+    for one, several in zip(whole[0], zip(*parts, strict=True), strict=True):
+        assert torch.equal(one, torch.cat(several))
 
 
 def predict(outcome: TrialResult, folds: Folds) -> tuple[np.ndarray, np.ndarray]:

@@ -36,3 +36,13 @@ def test_the_best_of_equal_settings_is_corrected_to_their_common_score() -> None
     assert np.mean(best) > 0.6
     assert abs(np.mean(means) - 0.5) < 0.01
     assert covered >= 56
+
+
+def test_the_unit_of_a_squared_error_changes_no_choice() -> None:
+    """float32 has neither 1e-50 nor 1e50, the squares of errors of 1e-25 and of 1e25."""
+    squares = np.random.default_rng(2).random((4, 30)) ** 2
+    plain = correct_best(squares, squares)
+    for unit in (1e-50, 1e50):
+        scaled = correct_best(unit * squares, unit * squares)
+        assert np.isclose(scaled.value / unit, plain.value)
+        assert np.allclose(np.array(scaled.interval) / unit, plain.interval)
