@@ -42,7 +42,8 @@ def _build_limits(study: StudyRun, champion: RunRecord) -> Fact:
         rest = f"{format_count(outside, 'trial')} outside cannot win" if outside else ""
     else:
         verb = "was" if outside == 1 else "were"
-        rest = f"{format_count(outside, 'drawn setting')} outside {verb} not trained"
+        drawn = f"{format_count(outside, 'drawn setting')} outside {verb} not trained"
+        rest = drawn if outside else ""
     has = f"the champion has {' and '.join(known)}"
     text = "; ".join(filter(None, (format_limits(limits), has, rest)))
     value = {"limits": limits, "champion": costs, "outside": outside}

@@ -82,10 +82,10 @@ class Folds:
         size, first = max(self.validation_sizes), self.first
         with torch.inference_mode(False):
             stacked = first.mean.new_empty(len(self), size, first.inputs)
-            for fold, own in zip(self.folds, stacked, strict=True):
+            for fold, padded in zip(self.folds, stacked, strict=True):
                 count = len(fold.val_targets)
-                own[:count], own[count:] = fold.val_inputs, fold.val_inputs[-1:]
-                fold.val_inputs = own[:count]
+                padded[:count], padded[count:] = fold.val_inputs, fold.val_inputs[-1:]
+                fold.val_inputs = padded[:count]
         return stacked
 
     @cached_property

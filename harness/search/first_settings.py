@@ -14,6 +14,7 @@ from harness.config.schema import StudyConfig
 from harness.config.search_space import SearchSpace
 from harness.errors import ConfigError, StudyError, did_you_mean
 from harness.metrics import get_sort_sign
+from harness.search.distinct import MAX_RANDOM_DRAWS
 from harness.search.frozen_trial import get_sampled_params, get_value
 from harness.search.limits import Limits
 from harness.search.storage.base import StudyStorage
@@ -51,25 +52,30 @@ def choose_first_params(
 def _complete(
     config: StudyConfig, params: dict[str, Any], ordinal: int, limits: Limits
 ) -> dict[str, Any]:
-    seed = derive_seed("first", config.study.seed, ordinal) % 2**32
-    study = optuna.create_study(sampler=RandomSampler(seed=seed))
-    study.enqueue_trial(params)
-    trial = study.ask()
-    try:
-        spec = config.build_spec(trial, ordinal)
-    except ValueError as error:
-        raise ConfigError(
-            f"{config.source}: number {ordinal + 1} of the first settings cannot be trained: "
-            f"{error}"
-        ) from None
-    if not limits.is_within(spec):
-        costs = [format_cost(name, value) for name, value in limits.get_costs(spec).items()]
-        raise ConfigError(
-            f"{config.source}: number {ordinal + 1} of the first settings has "
-            f"{' and '.join(costs)}, and [limits] allows {format_limits(limits.values)}; choose a "
-            "smaller network, or raise the limit"
-        )
-    return trial.params
+    """Draw what `params` leave out, again if that is outside the limits."""
+    for attempt in range(MAX_RANDOM_DRAWS if limits.values else 1):
+        key = (ordinal, attempt) if attempt else (ordinal,)
+        seed = derive_seed("first", config.study.seed, *key) % 2**32
+        study = optuna.create_study(sampler=RandomSampler(seed=seed))
+        study.enqueue_trial(params)
+        trial = study.ask()
+        try:
+            spec = config.build_spec(trial, ordinal)
+        except ValueError as error:
+            raise ConfigError(
+                f"{config.source}: number {ordinal + 1} of the first settings cannot be trained: "
+                f"{error}"
+            ) from None
+        if limits.is_within(spec):
+            return trial.params
+        if trial.params.keys() <= params.keys():
+            break  # nothing was drawn
+    costs = [format_cost(name, value) for name, value in limits.get_costs(spec).items()]
+    raise ConfigError(
+        f"{config.source}: number {ordinal + 1} of the first settings has "
+        f"{' and '.join(costs)}, and [limits] allows {format_limits(limits.values)}; choose a "
+        "smaller network, or raise the limit"
+    )
 
 
 def _find_best_params(

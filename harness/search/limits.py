@@ -7,6 +7,7 @@ from them where the limits are; the other samplers need not, as drawing again is
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ COSTS_ATTRIBUTE = "costs"
 OUTSIDE_ATTRIBUTE = "outside_limits"
 """The attribute of a recorded trial with the number of settings outside the limits that were drawn
 before its own."""
+TIMES_ATTRIBUTE = "times"
+"""The attribute of a study with the times of a listed space's networks, by architecture."""
 KEPT = (COSTS_ATTRIBUTE, OUTSIDE_ATTRIBUTE)
 """The attributes that a retry has of its trial."""
 MAX_LISTED = 10_000
@@ -44,7 +47,7 @@ class Limits:
         """Without `measure` nothing is known, and everything is allowed."""
         self._config, self._measure = config, measure
         self.values = config.limits.to_dict()
-        self._measured: dict[tuple[Any, ...], float] = {}
+        self._measured: dict[tuple[str, str], float] = {}
         """By cost and architecture."""
 
     def remember(self, trials: Sequence[FrozenTrial]) -> None:
@@ -57,7 +60,7 @@ class Limits:
             with suppress(ValueError):  # a value that this version does not take
                 spec = self._config.build_spec(FixedTrial(params or {}), ordinal)
                 for name, value in costs.items():
-                    self._measured.setdefault((name, *_get_architecture(spec)), value)
+                    self._measured.setdefault((name, _get_architecture(spec)), value)
 
     def get_costs(self, spec: TrialSpec) -> dict[str, float]:
         """Return the costs that the study uses; empty if it uses none."""
@@ -108,6 +111,25 @@ class Limits:
             return count
         return sum(self.is_within(spec) for spec in specs)
 
+    def count_recorded(self, study: optuna.Study) -> int | None:
+        """Count the settings by the times that the study's record has, and record new ones.
+
+        So a time near the limit does not change the number of trials of a study that continues.
+        """
+        recorded: dict[str, float] = study.user_attrs.get(TIMES_ATTRIBUTE, {})
+        for architecture, value in recorded.items():
+            self._measured.setdefault(("milliseconds", architecture), value)
+        before = len(self._measured)
+        count = self.count_settings()
+        if len(self._measured) > before and "milliseconds" in self.values:
+            times = {
+                key: value
+                for (name, key), value in self._measured.items()
+                if name == "milliseconds"
+            }
+            study.set_user_attr(TIMES_ATTRIBUTE, times)
+        return count
+
     def explain_none(self, specs: Sequence[TrialSpec]) -> ConfigError | None:
         """Return the error for settings of which none is within the limits; None if one is."""
         if not self.values or any(self.is_within(spec) for spec in specs):
@@ -131,7 +153,7 @@ class Limits:
 
     def _get_cost(self, spec: TrialSpec, name: Cost) -> float:
         assert self._measure is not None
-        key = (name, *_get_architecture(spec))
+        key = (name, _get_architecture(spec))
         if key not in self._measured:
             self._measured[key] = self._measure(spec, name)
         return self._measured[key]
@@ -156,6 +178,7 @@ def list_specs(config: StudyConfig) -> Iterator[TrialSpec]:
         yield config.build_spec(FixedTrial(values), 0)
 
 
-def _get_architecture(spec: TrialSpec) -> tuple[Any, ...]:
+def _get_architecture(spec: TrialSpec) -> str:
     """Return what a network's size and speed depend on."""
-    return (spec.model, spec.arguments, spec.hidden, spec.activation, spec.batch_norm, spec.bias)
+    layers = (spec.hidden, spec.activation, spec.batch_norm, spec.bias)
+    return json.dumps((spec.model, spec.arguments, *layers))

@@ -72,7 +72,7 @@ class Search:
         )
         """`rank` of every complete trial that may be the champion, best first."""
         self._sampled = SampledSettings(config, frozen)
-        self._settings = self.limits.count_settings()
+        self._settings = self.limits.count_recorded(study)
 
     @property
     def learns(self) -> bool:

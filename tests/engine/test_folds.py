@@ -200,9 +200,9 @@ def test_validation_sets_are_in_memory_once_and_copied_in_small_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folds = make_folds()
-    own = [data.val_inputs.clone() for data in folds]
+    before = [data.val_inputs.clone() for data in folds]
     memory = folds.val_inputs.untyped_storage().data_ptr()
-    for data, inputs, padded in zip(folds, own, folds.val_inputs, strict=True):
+    for data, inputs, padded in zip(folds, before, folds.val_inputs, strict=True):
         assert torch.equal(data.val_inputs, inputs)
         assert data.val_inputs.untyped_storage().data_ptr() == memory
         assert torch.equal(padded[len(inputs) :], inputs[-1:].expand(31 - len(inputs), -1))

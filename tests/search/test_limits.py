@@ -97,6 +97,30 @@ def test_a_setting_of_a_grid_outside_the_limits_is_trained_and_cannot_win(tmp_pa
             assert search.rank(0, 0.99) > search.rank(1, 0.0)
 
 
+def test_a_space_is_timed_once_whatever_a_later_measurement_would_say(tmp_path: Path) -> None:
+    space = "[space]\nhidden = [[4], [8], [16], [32]]\n"
+    text = STUDY[: STUDY.index("[space]")] + space
+    config = make(text, study='name = "a"', limits="\n[limits]\nmilliseconds = 10\n")
+    targets = []
+    for slower in (0, 8, -8):
+        with open_search(
+            config, tmp_path, measure=lambda spec, name, more=slower: spec.hidden[0] + more
+        ) as search:
+            targets.append(search.target)
+            run_trials(search, slower == 0)
+    assert targets == [2, 2, 2]
+
+
+def test_what_the_first_settings_leave_out_is_drawn_within_the_limits(tmp_path: Path) -> None:
+    for seed in range(8):
+        first = "\n[[first]]\nlearning_rate = 0.005\n" + LIMITS
+        config = make(study=f'name = "a{seed}"\nseed = {seed}', limits=first)
+        with open_search(config, tmp_path, measure=measure) as search:
+            spec = search.ask().spec
+        assert spec.learning_rate == 0.005
+        assert measure(spec, "parameters") <= LIMIT
+
+
 def test_a_retry_has_the_costs_of_its_trial(tmp_path: Path) -> None:
     config = make(study='name = "a"')
     with open_search(config, tmp_path, measure=measure) as search:
