@@ -83,7 +83,7 @@ def drive(
     """Submit and answer until every trial has ended."""
     executor.submit(submitted)
     events: list[Event] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # Ray starts slowly on a busy machine
     while sum(not isinstance(event, EpochEnded) for event in events) < len(submitted):
         assert time.monotonic() < deadline, f"no event after {events}"
         for event in executor.wait(1):

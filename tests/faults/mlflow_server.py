@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,9 +24,12 @@ PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port below those that the kernel gives to whoever asks for any, such as Ray."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port from 20000 to 32000")
 
 
 def wait_for_url(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -33,7 +39,7 @@ def wait_for_url(url: str, process: subprocess.Popen[bytes]) -> None:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
-        except OSError:
+        except (OSError, HTTPException):  # or another process answers, while this one starts
             assert process.poll() is None, f"it ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{url} does not answer"
             time.sleep(0.2)
@@ -100,7 +106,11 @@ class MlflowServer:
             self._process = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(

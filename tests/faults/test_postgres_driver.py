@@ -113,7 +113,7 @@ def test_one_crash_after_another(study: Study, undisturbed: Path) -> None:
 
 def test_a_crash_while_a_study_is_set_aside(study: Study) -> None:
     """Both records are renamed in one transaction."""
-    study.kill_at("driver.reported:4")
+    study.kill_at("conclude.reported")  # by then, the store has the study
     before = read_study(study.folder).uid
     study.kill_at("search.defined", "--fresh", "--seed", "7")
     assert read_study(study.folder).uid == before, "the new study must be complete before it exists"

@@ -35,9 +35,13 @@ def test_a_study_with_folds_reports_each_fold_and_its_final_model(
     score = result.champion.score
     assert folds.mean == pytest.approx(score)
     low, high, deviation = min(folds.values), max(folds.values), statistics.stdev(folds.values)
-    line = f"{score:.4f} over 3 folds ({low:.4f} to {high:.4f}, sd {deviation:.4f}), the best of"
+    line = f"{score:.4f} over 3 folds ({low:.4f} to {high:.4f}, sd {deviation:.4f})"
     shorts = {fact.key: fact.short for fact in result.summary.facts}
-    assert shorts["validation"].startswith(line)
+    assert shorts["validation"].endswith(f"the best of 3 trials had {line}")
+    corrected = facts["validation"]["corrected"]
+    assert shorts["validation"].startswith(f"{corrected['value']:.4f} (95 %: ")
+    assert corrected["value"] <= score
+    assert (corrected["trials"], corrected["examples"]) == (3, 480)
     assert facts["folds"]["values"] == list(folds.values)
     best = result.champion.best
     assert best is not None
