@@ -76,7 +76,10 @@ def measure_slots(
 def measure_folds(
     data: SlotData, predicted: Tensor, example_losses: Tensor, outputs: list[Tensor]
 ) -> ValidationMetrics:
-    """Measure slots with validation sets of their own; both [n, K], padded to the largest."""
+    """Measure slots that each have another validation set.
+
+    `predicted` and `example_losses` are [n, K], where n is the size of the largest set.
+    """
     sizes = data.list_validation_sizes()
     by_slot = [each[:size] for each, size in zip(example_losses.t(), sizes, strict=True)]
     loss = torch.stack([each.mean() for each in by_slot]).tolist()

@@ -31,7 +31,7 @@ FINAL_WEIGHTS_FILE = "final.safetensors"
 final model, trained on all folds."""
 WEIGHTS_FILES = (WEIGHTS_FILE, FINAL_WEIGHTS_FILE)
 FINAL_FILE = "final.json"
-"""Beside it: how that training went."""
+"""On the same run: the epochs, examples, seconds and training loss of the final model."""
 ENSEMBLE_FILE = "ensemble.json"
 """On a study's run: the members of its ensemble, and its results."""
 ENSEMBLE_PREDICTIONS_FILE = "ensemble-test-predictions.npz"
