@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from harness.analysis.fold_scores import name_validation_sets
+from harness.analysis.fold_scores import is_reshuffled, name_validation_sets
 from harness.analysis.formatting import format_count
 from harness.data.leakage import PAIRS, SPLITS, DataQuality, Duplicates, SplitContents
 from harness.tracking.types import StudyRun
@@ -165,10 +165,14 @@ def name_set(study: StudyRun, name: str) -> str:
 
     `validation, 5 folds` for the sets of all folds together, `train, fold 1` for the first alone.
     """
-    folds = study.folds
-    if folds and name != "test":
-        return f"{name}, {f'{folds} folds' if name == 'validation' else 'fold 1'}"
+    if study.folds and name != "test":
+        return f"{name}, {f'{study.folds} folds' if name == 'validation' else name_fold(study)}"
     return study.test_name if name == "test" else name
+
+
+def name_fold(study: StudyRun) -> str:
+    """Return the name of the fold whose training set is counted; each trial may have others."""
+    return "one fold" if is_reshuffled(study) else "fold 1"
 
 
 def _to_compact_json(values: object) -> str:

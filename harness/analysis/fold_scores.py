@@ -60,6 +60,11 @@ def name_validation_sets(study: StudyRun) -> str:
     return f"the {study.folds} folds' validation sets" if study.folds else "the validation set"
 
 
+def is_reshuffled(study: StudyRun) -> bool:
+    """Return whether each trial has folds of its own; see `[data] reshuffle`."""
+    return bool(study.definition.get("data", {}).get("reshuffle", False))
+
+
 def read_fold_scores(study: StudyRun, run: RunRecord) -> FoldScores | None:
     """Return the scores of a run at its best epoch; None without folds."""
     if not study.folds or run.best is None or not run.best.folds:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.confirmation import list_failed_runs, rank_confirmed_settings
 from harness.analysis.fact import Fact
-from harness.analysis.fold_scores import read_fold_scores
+from harness.analysis.fold_scores import is_reshuffled, read_fold_scores
 from harness.analysis.formatting import format_count, score_to_dict
 from harness.analysis.seed_variance import find_setting, rank_settings
 
@@ -49,7 +49,8 @@ def build_validation_fact(summary: Summary) -> Fact:
     elif confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
-        each = f", on the same {summary.study.folds} folds" if over else ""
+        same = "new" if is_reshuffled(summary.study) else "the same"
+        each = f", on {same} {summary.study.folds} folds" if over else ""
         text = f"{score.full_name} {confirmation.validation} over {seeds}{each}"
         short = f"{confirmation.validation} over {format_count(n, 'fresh seed')}{each}"
         if n > 1:

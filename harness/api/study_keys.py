@@ -18,7 +18,7 @@ class StudyKeys(TypedDict, total=False):
     sampler: Literal["tpe", "gp", "random", "qmc", "grid", "list"]
     seeds: int
     seed: int
-    pruner: Literal["none", "median", "successive-halving", "hyperband"]
+    pruner: Literal["none", "median", "successive-halving", "hyperband", "wilcoxon"]
     calibrated: bool
     warm_start: str
     timeout: str | float
@@ -39,6 +39,7 @@ class StudyKeys(TypedDict, total=False):
     max_categories: int
     validation: float
     folds: int
+    reshuffle: bool
     test: float
     own_test: bool
     own_validation: bool

@@ -256,6 +256,12 @@ def _find_conflicts(
     yield from find_objective_conflicts(study, data, train, space, settings)
     if study.pruner == "wilcoxon" and data.folds < MIN_WILCOXON_FOLDS:
         yield "study", f"pruner: wilcoxon needs [data] folds = {MIN_WILCOXON_FOLDS} or more"
+    if study.pruner == "wilcoxon" and data.reshuffle:
+        yield (
+            "study",
+            "pruner: wilcoxon compares trials fold by fold, and with [data] reshuffle each has its "
+            "own folds; choose another pruner",
+        )
     if data.task == "regression":
         yield from find_regression_conflicts(study, data, train, space, settings)
     else:

@@ -136,6 +136,9 @@ class DataTable(Table):
     """Cross-validation with 2 to 20 folds: each trial is trained once for each fold, and its score
     is over all folds' validation sets. 0 for one validation set. With `time`, each fold validates
     on the rows after its training rows, and the first rows are only trained on."""
+    reshuffle: bool = False
+    """With `folds`: draw other folds for each trial, from its settings and seed, so that the search
+    does not adapt to one division into folds."""
     test: float = Field(default=0.2, ge=0, lt=1)
     """Fraction of all data held out as the test set, if the dataset has no test set; 0 holds out
     none, where the model is tested elsewhere."""
@@ -200,6 +203,10 @@ class DataTable(Table):
             raise ValueError("own_validation: excludes group and time; leave out one of them")
         if self.own_validation and self.folds:
             raise ValueError("own_validation: excludes folds; leave out one of them")
+        if self.reshuffle and not self.folds:
+            raise ValueError("reshuffle: needs folds, such as folds = 5; add them, or leave it out")
+        if self.reshuffle and self.time:
+            raise ValueError("reshuffle: excludes time, whose folds are in order; leave it out")
         return self
 
     @field_validator("encoding")

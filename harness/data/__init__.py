@@ -28,10 +28,12 @@ table_guesses   the task and the useless columns of a table, for a new study fil
 split_rule      what a split respects: equal shares of classes, groups or time
 split           splits rows into training, validation and test set
 split_files     writes a split: row numbers, statistics, duplicates
+split_fit       fits statistics and features to the training rows of a further split
 split_hash      the hash that identifies a split
 further_splits  writes further splits of the same examples
 redrawn_splits  splits drawn again from training and validation, for confirmation runs
 folds           the folds of a cross-validation
+reshuffled_folds folds that are drawn again for each trial
 split_notes     notes on a split: its validation set, features without an effect
 target_leaks    columns that predict the target nearly perfectly
 leakage         counts duplicates between the splits, and classes

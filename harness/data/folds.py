@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.data.cache import map_array
 from harness.data.further_splits import SplitWriter
+from harness.data.split_fit import Reshuffling
 from harness.data.split_rule import SplitRule, deal_groups, get_strata
 from harness.data.training_files import TrainingFiles
 from harness.data.types import Array
@@ -65,9 +66,14 @@ def draw_folds(
 
 
 def add_folds(
-    writer: SplitWriter, folds: int, seed: int, rule: SplitRule, key: str
+    writer: SplitWriter,
+    folds: int,
+    seed: int,
+    rule: SplitRule,
+    key: str,
+    reshuffling: Reshuffling | None = None,
 ) -> TrainingFiles:
-    """Return the writer's files, the first fold, with `folds` and `whole`.
+    """Return the writer's files, the first fold, with `folds`, `whole` and `reshuffling`.
 
     They are written where they are missing. For the other arguments see `draw_folds`. Raises
     DataError.
@@ -87,7 +93,7 @@ def add_folds(
         for index in range(1, folds)
     ]
     whole = writer.create("whole", lambda: (np.arange(len(labels)), choose(0)[1]), False)
-    return replace(files, folds=(files, *others), whole=whole)
+    return replace(files, folds=(files, *others), whole=whole, reshuffling=reshuffling)
 
 
 def _deal_rows(labels: Array, folds: int, seed: int, rule: SplitRule) -> list[Array]:

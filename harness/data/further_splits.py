@@ -9,26 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.data.cache import create_folder, map_array, read_meta
-from harness.data.split import drop_copies
-from harness.data.split_files import (
-    STATISTICS,
-    describe_rows,
-    read_groups,
-    read_statistics,
-    read_test_copies,
-)
-from harness.data.table_features import read_layout, write_features
+from harness.data.cache import create_folder, read_meta
+from harness.data.split_files import STATISTICS
+from harness.data.split_fit import SplitFitter
+from harness.data.table_features import write_features
 from harness.data.training_files import TrainingFiles, select_features
-from harness.data.types import Array, Normalize, get_scaling
-
-META = {"scale", "by_feature", "indicators", "classes", "test_examples", "table"}
+from harness.data.types import Array
 
 
 @dataclass(frozen=True)
@@ -37,13 +29,7 @@ class SplitWriter:
 
     files: TrainingFiles
     """Those of the study's own split."""
-    normalize: Normalize
-    """See `prepare`, as for `drop_duplicates`."""
-    drop_duplicates: bool
-
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        return read_meta(self.files.labels.parent.parent, META)
+    fitter: SplitFitter
 
     def create(
         self,
@@ -57,8 +43,7 @@ class SplitWriter:
             suffix: What its folder's name ends in.
             choose_rows: Returns the row numbers of the training and of the validation set. Called
                 only to write them.
-            is_held_out: Whether the validation set is no part of the training set. Only then are
-                its copies dropped from there.
+            is_held_out: See `SplitFitter.fit`.
 
         Raises DataError.
         """
@@ -66,42 +51,21 @@ class SplitWriter:
         own_folder = files.train_rows.parent
         folder = own_folder.with_name(f"{own_folder.name}-{suffix}")
         create_folder(folder, partial(self._write, choose_rows, is_held_out))
-        read = read_meta(folder, set(STATISTICS))
-        mean, std = read_statistics(read, None if self.normalize is True else self.meta["scale"])
-        fitted: dict[str, Any] = {}
+        changed: dict[str, Any] = {
+            "train_rows": folder / "train.npy",
+            "validation_rows": folder / "validation.npy",
+        }
         if files.transform is not None:
-            fitted = select_features(files, folder)
-        return replace(
-            files,
-            **fitted,
-            train_rows=folder / "train.npy",
-            validation_rows=folder / "validation.npy",
-            mean=mean,
-            std=std,
-            target_mean=read["target_mean"],
-            target_std=read["target_std"],
-        )
+            changed |= select_features(files, folder)
+        changed |= self.fitter.describe_statistics(read_meta(folder, set(STATISTICS)))
+        return replace(files, **changed)
 
     def _write(
         self, choose_rows: Callable[[], tuple[Array, Array]], is_held_out: bool, folder: Path
     ) -> None:
-        meta, training = self.meta, self.files.labels.parent
-        examples = read_groups(training)
-        train, validation = choose_rows()
-        if self.drop_duplicates:
-            in_test = read_test_copies(training.parent, meta["test_examples"]).copies > 0
-            others = examples[validation if is_held_out else validation[:0]]
-            train = drop_copies(train, examples, others, in_test, meta["classes"])
-        np.save(folder / "train.npy", train)
-        np.save(folder / "validation.npy", validation)
-        inputs, indicators = map_array(self.files.inputs), meta["indicators"]
-        if (table := read_layout(meta)) is not None:
-            cells, scaling = map_array(training / "inputs.npy"), get_scaling(self.normalize)
-            inputs, transform = write_features(
-                folder, cells, table, train, scaling, self.files.inputs
-            )
-            indicators = transform.indicators
-        statistics = describe_rows(
-            indicators if meta["by_feature"] else None, inputs[train], examples.labels[train]
-        )
-        (folder / "meta.json").write_text(json.dumps(statistics))
+        fitted = self.fitter.fit(*choose_rows(), is_held_out)
+        np.save(folder / "train.npy", fitted.train)
+        np.save(folder / "validation.npy", fitted.validation)
+        if fitted.features is not None and fitted.transform is not None:
+            write_features(folder, fitted.features, fitted.transform, self.files.inputs)
+        (folder / "meta.json").write_text(json.dumps(fitted.statistics))

@@ -52,13 +52,14 @@ from harness.data.split_files import (
     read_test_copies,
     write_split,
 )
+from harness.data.split_fit import Reshuffling, SplitFitter
 from harness.data.split_hash import hash_split
 from harness.data.split_notes import (
     describe_constant,
     describe_small_validation,
     describe_validation,
 )
-from harness.data.split_rule import SplitRule
+from harness.data.split_rule import FILES, SplitRule
 from harness.data.table_features import read_layout
 from harness.data.target_leaks import describe_target_leaks
 from harness.data.training_files import TrainingFiles, select_features
@@ -118,6 +119,7 @@ def prepare(
     own_test: bool = True,
     own_validation: bool = False,
     folds: int = 0,
+    reshuffle: bool = False,
     classes: Sequence[str] = (),
     drop_duplicates: bool = False,
     stratify: bool = False,
@@ -141,6 +143,7 @@ def prepare(
         own_validation: Whether to use the validation set that it comes with, instead of
             `validation`; else that is a part of the training set.
         folds: Number of folds of a cross-validation, instead of `validation`; 0 for one split.
+        reshuffle: Whether each trial draws folds of its own.
         classes: The classes to use; all if empty.
         drop_duplicates: Whether to remove training examples that also occur in the validation or
             test set.
@@ -251,9 +254,14 @@ def prepare(
     table = read_layout(meta)
     if table is not None:
         training = replace(training, dtype="float32", **select_features(training, split_folder))
-    writer = SplitWriter(training, normalize, drop_duplicates)
+    fitter = SplitFitter.of(folder, meta, normalize, drop_duplicates)
+    writer = SplitWriter(training, fitter)
     if folds:
-        training = add_folds(writer, folds, split_seed, rule, key)
+        reshuffling = None
+        if reshuffle:
+            groups = None if rule.groups is None else training_folder / FILES["groups"]
+            reshuffling = Reshuffling(fitter, folds, split_seed, stratify, groups)
+        training = add_folds(writer, folds, split_seed, rule, key, reshuffling)
     elif redrawn:
         count = min(redrawn, count_disjoint_splits(training, rule))
         training = add_redrawn_splits(writer, count, split_seed, rule)

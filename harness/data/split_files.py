@@ -18,7 +18,12 @@ from harness.data.leakage import (
     measure_data_quality,
 )
 from harness.data.split import compute_statistics, drop_copies, hash_rows
-from harness.data.table_features import identify_inputs, read_layout, write_features
+from harness.data.table_features import (
+    fit_features,
+    identify_inputs,
+    read_layout,
+    write_features,
+)
 from harness.data.target_leaks import find_target_leaks
 from harness.data.types import Array
 from harness.scoring.feature_scaling import ScalingKind
@@ -79,7 +84,9 @@ def write_split(
     indicators = meta["indicators"]
     leaks: list[tuple[str, float]] = []
     if table is not None:
-        inputs, transform = write_features(folder, inputs, table, train, scaling)
+        transform = fit_features(inputs, table, train, scaling)
+        inputs = transform.apply(np.asarray(inputs), table)
+        write_features(folder, inputs, transform)
         indicators = transform.indicators
         leaks = find_target_leaks(inputs[train], labels[train], transform)
     if not meta["by_feature"]:

@@ -36,4 +36,6 @@ def hash_split(
         identity += " levels of the training set"  # earlier versions had those of all rows
     if training.folds:
         identity += f" {len(training.folds)} folds"
+    if training.reshuffling:
+        identity += " reshuffled"
     return hashlib.sha256(identity.encode()).hexdigest()

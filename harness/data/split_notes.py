@@ -16,11 +16,16 @@ EXAMPLE_ACCURACY = 0.9
 """The accuracy whose interval the note shows."""
 
 
-def describe_sizes(sizes: Mapping[str, int], folds: int) -> str:
-    """`1,149 train, 288 validation, 360 test`; `1,437 validation in 5 folds` with folds."""
+def describe_sizes(sizes: Mapping[str, int], folds: int, is_reshuffled: bool = False) -> str:
+    """`1,149 train, 288 validation, 360 test`; `1,437 validation in 5 folds` with folds.
+
+    `1,437 validation in 5 folds, drawn again for each trial` if they are reshuffled.
+    """
     texts = {part: f"{size:,} {part}" for part, size in sizes.items()}
     if folds:
         texts["validation"] += f" in {folds} folds"
+    if is_reshuffled:
+        texts["validation"] += ", drawn again for each trial"
     return ", ".join(texts.values())
 
 

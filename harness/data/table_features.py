@@ -80,23 +80,15 @@ def fit_features(
 
 
 def write_features(
-    folder: Path,
-    cells: Array,
-    layout: TableTransform,
-    train: Array,
-    scaling: ScalingKind | None = None,
-    other: Path | None = None,
-) -> tuple[Array, TableTransform]:
-    """Fit the transform, and write it and the features of all rows; return both.
+    folder: Path, features: Array, transform: TableTransform, other: Path | None = None
+) -> None:
+    """Write a transform and the features of all rows.
 
     Features that are equal to those in the file `other` are not written.
     """
-    transform = fit_features(cells, layout, train, scaling)
-    features = transform.apply(np.asarray(cells), layout)
     (folder / TRANSFORM_FILE).write_text(transform.to_json(), encoding="utf-8")
     if other is None or not np.array_equal(features, np.load(other, mmap_mode="r")):
         np.save(folder / "inputs.npy", features)
-    return features, transform
 
 
 def read_transform(file: Path) -> TableTransform:

@@ -71,16 +71,22 @@ def load_splits(files: TrainingFiles, read: Callable[[Path], Tensor] | None = No
     `read` loads a file's tensor when the file is on another machine.
     """
     read = read or map_tensor
-    inputs, labels = read(files.inputs), read(files.labels)
+    rows = read(files.train_rows), read(files.validation_rows)
+    return build_splits(files, read(files.inputs), read(files.labels), *rows)
+
+
+def build_splits(
+    files: TrainingFiles, inputs: Tensor, labels: Tensor, train: Tensor, validation: Tensor
+) -> Splits:
+    """Return the splits of all inputs and labels by row numbers.
+
+    `files` has the statistics; its paths are not read.
+    """
     mean, std = read_input_statistics(files)
-    train, validation = (
-        Split(inputs, labels, read(rows), mean, std)
-        for rows in (files.train_rows, files.validation_rows)
-    )
     features = inputs[0].numel()
     return Splits(
-        train,
-        validation,
+        Split(inputs, labels, train, mean, std),
+        Split(inputs, labels, validation, mean, std),
         files.classes,
         torch.as_tensor(mean, dtype=torch.float32).expand(features).contiguous(),
         torch.as_tensor(1 / std, dtype=torch.float32).expand(features).contiguous(),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.cache import map_array
+from harness.data.split_fit import Reshuffling
 from harness.data.table_features import TRANSFORM_FILE, read_transform
 from harness.data.types import Array
 from harness.results import Task
@@ -48,6 +49,8 @@ class TrainingFiles:
     """The same examples in other splits, for confirmation runs; see harness.data.redrawn_splits."""
     folds: tuple[TrainingFiles, ...] = ()
     """The folds of a cross-validation, these files first; see harness.data.folds."""
+    reshuffling: Reshuffling | None = None
+    """With folds: each trial draws folds of its own by this; None if all trials have `folds`."""
     whole: TrainingFiles | None = None
     """All training and validation examples as the training set, for the final model of a study with
     folds. Its validation set, that of the first fold, is a part of them."""
@@ -59,7 +62,8 @@ class TrainingFiles:
         splits = (self, *self.redrawn, *self.folds, *whole)
         rows = dict.fromkeys(path for each in splits for path in each.row_paths)
         inputs = dict.fromkeys(each.inputs for each in splits)
-        return *inputs, self.labels, *rows
+        drawn = self.reshuffling.paths if self.reshuffling else ()
+        return tuple(dict.fromkeys((*inputs, self.labels, *rows, *drawn)))
 
     @property
     def row_paths(self) -> tuple[Path, Path]:

@@ -162,14 +162,24 @@ class FoldedTrainer:
             best=replace(combined, seconds=best.seconds, time=best.time),
             seconds=sum(part.seconds for part in parts),
             confusion=tuple(tuple(row) for row in _sum_confusions(epochs).tolist()),
-            predictions=b"".join(part.predictions for part in parts),
+            predictions=self._order_predictions([part.predictions for part in parts]),
             weights=safetensors.torch.save(weights),
             interval=interval,
             mae_interval=mae_interval,
-            by_epoch=_join_epoch_predictions([part.by_epoch for part in parts]),
+            by_epoch=_join_epoch_predictions([part.by_epoch for part in parts], self._order),
             score_metric=get_score_metric(self.objective),
             score_interval=compute_pooled_interval(epochs, spec, folds, self.objective),
         )
+
+    @property
+    def _order(self) -> slice | np.ndarray:
+        """The places of the recorded examples in the folds' validation sets."""
+        order = self.folds.order
+        return slice(None) if order is None else order.numpy()
+
+    def _order_predictions(self, parts: Sequence[bytes]) -> bytes:
+        kind = np.float32 if self.folds.is_regression else np.uint8
+        return np.frombuffer(b"".join(parts), kind)[self._order].tobytes()
 
 
 def get_fold_seed(seed: int, fold: int) -> int:
@@ -227,7 +237,7 @@ def _sum_confusions(epochs: Sequence[BestEpoch]) -> Tensor:
     return torch.stack([epoch.confusion for epoch in epochs]).sum(0)
 
 
-def _join_epoch_predictions(files: Sequence[bytes]) -> bytes:
+def _join_epoch_predictions(files: Sequence[bytes], order: slice | np.ndarray) -> bytes:
     """Join the folds' predictions after every epoch, as `EpochPredictions` of all examples."""
     if not all(files):
         return b""
@@ -235,7 +245,7 @@ def _join_epoch_predictions(files: Sequence[bytes]) -> bytes:
     losses = [each.losses for each in parts if each.losses is not None]
     return EpochPredictions(
         parts[0].epochs,
-        np.concatenate([each.true for each in parts]),
-        np.concatenate([each.predicted for each in parts], axis=1),
-        np.concatenate(losses, axis=1) if losses else None,
+        np.concatenate([each.true for each in parts])[order],
+        np.concatenate([each.predicted for each in parts], axis=1)[:, order],
+        np.concatenate(losses, axis=1)[:, order] if losses else None,
     ).to_bytes()

@@ -7,7 +7,7 @@ there. Both give a trial the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,19 @@ MOST_INPUTS = 2**26
 class Folds:
     """The folds of one dataset, each with its own training and validation set."""
 
-    def __init__(self, folds: Sequence[DeviceData], numbers: Sequence[int] = ()) -> None:
-        """`numbers`: those of the folds in the dataset, if they are not all of its folds."""
-        self.folds = tuple(folds)
+    def __init__(
+        self,
+        folds: Sequence[DeviceData],
+        numbers: Sequence[int] = (),
+        order: Tensor | None = None,
+    ) -> None:
+        """
+        Args:
+            numbers: Those of the folds in the dataset, if they are not all of its folds.
+            order: The order in which the validation examples of all folds are recorded, int64 [n];
+                None for one fold after the other.
+        """
+        self.folds, self.order = tuple(folds), order
         self.numbers = tuple(numbers) or tuple(range(len(folds)))
         self._alike: dict[int, Folds] = {}
         first = self.first = self.folds[0]
@@ -49,7 +59,8 @@ class Folds:
             pairs = zip(self.folds, self.numbers, strict=True)
             alike = [(fold, number) for fold, number in pairs if fold.inputs == inputs]
             is_all = len(alike) == len(self.folds)
-            self._alike[inputs] = self if is_all else Folds(*zip(*alike, strict=True))
+            folds, numbers = zip(*alike, strict=True)
+            self._alike[inputs] = self if is_all else Folds(folds, numbers)
         return self._alike[inputs]
 
     @cached_property
@@ -103,15 +114,22 @@ def load_folds(
     splits: Sequence[Splits],
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    loaded: Mapping[int, Tensor] | None = None,
+    order: Tensor | None = None,
 ) -> Folds:
-    """Load the folds onto a device; examples that they share are there once."""
-    loaded: dict[int, Tensor] = {}
+    """Load the folds onto a device; examples that they share are there once.
+
+    Args:
+        loaded: Examples that are on the device already, by the id of their inputs.
+        order: See `Folds`.
+    """
+    known = dict(loaded or {})
     folds = []
     for each in splits:
         inputs = each.train.inputs
-        folds.append(DeviceData(each, device, dtype, loaded.get(id(inputs))))
-        loaded[id(inputs)] = folds[-1].examples
-    return Folds(folds)
+        folds.append(DeviceData(each, device, dtype, known.get(id(inputs))))
+        known[id(inputs)] = folds[-1].examples
+    return Folds(folds, order=order)
 
 
 def get_mixing_key(trial: TrialState) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ ray_executor       actors on a Ray cluster
 assignment         which worker gets the next trial
 hang_detection     when a silent worker counts as hung
 trial_runner       a worker's trials, in every executor
+trainer_pool       the trainers of a worker, one for each split
 worker             the main loop of a worker process
 fork_server        the process that workers are forked from
 worker_process     the driver's side of a worker process

@@ -11,7 +11,8 @@ import torch
 
 from harness.data.training_files import TrainingFiles
 from harness.executors.base import EpochEnded, Event, Setup
-from harness.executors.trial_runner import TrialRunner, create_trainer
+from harness.executors.trainer_pool import TrainerPool
+from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
 
 
@@ -24,7 +25,7 @@ class InlineExecutor:
         self._threads = torch.get_num_threads()
         if setup.device == "cpu":
             torch.set_num_threads(1)  # as workers do, to get the same bits
-        self._runner = TrialRunner(lambda split: create_trainer(files, split, setup), "inline")
+        self._runner = TrialRunner(TrainerPool(files, setup), "inline")
         self._queue: deque[Trial] = deque()
         self._running: str | None = None
 

@@ -47,7 +47,8 @@ class RayWorker:
         import ray
         import torch
 
-        from harness.executors.trial_runner import TrialRunner, create_trainer
+        from harness.executors.trainer_pool import TrainerPool
+        from harness.executors.trial_runner import TrialRunner
 
         setup = self._setup
         if setup.device == "cpu":
@@ -59,10 +60,7 @@ class RayWorker:
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")
                 return torch.from_numpy(ray.get(self._stored_arrays[path]))
 
-        self._runner = TrialRunner(
-            lambda split: create_trainer(self._files, split, setup, read),
-            self._name,
-        )
+        self._runner = TrialRunner(TrainerPool(self._files, setup, read), self._name)
 
     def advance(self, messages: Sequence[Message]) -> tuple[list[Event], bool]:
         """Apply the messages and train up to the next events.

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 
-from torch import Tensor
-
-from harness.data.torch_datasets import load_splits, map_tensor
-from harness.data.training_files import TrainingFiles
-from harness.engine.device_data import DeviceData
-from harness.engine.folded_trainer import FoldedTrainer
-from harness.engine.slot_data import load_folds
-from harness.engine.trainer import Report, Trainer
-from harness.executors.base import EpochEnded, Event, Setup, TrialEnded, TrialLost
+from harness.engine.trainer import Report
+from harness.executors.base import EpochEnded, Event, TrialEnded, TrialLost
+from harness.executors.trainer_pool import TrainerPool
 from harness.results import EpochMetrics, Outcome, TrialFailure
 from harness.trial import Trial
 
@@ -25,12 +17,8 @@ class TrialRunner:
     The next epoch starts when every `EpochEnded` of the last one was answered.
     """
 
-    def __init__(self, create_trainer: Callable[[int], Trainer | FoldedTrainer], name: str) -> None:
-        """`create_trainer` creates the trainer of a split; see `Trial.split`."""
-        self._create_trainer, self._name = create_trainer, name
-        self._trainers = {0: create_trainer(0)}
-        self._splits: dict[str, int] = {}
-        """The split of each trial by its uid."""
+    def __init__(self, trainers: TrainerPool, name: str) -> None:
+        self._trainers, self._name = trainers, name
         self._failed: list[Event] = []
         self._unanswered: set[str] = set()
         self._answers: list[tuple[str, bool]] = []
@@ -42,16 +30,12 @@ class TrialRunner:
         """Whether `step` would do anything."""
         if self._failed or self._answers:
             return True
-        return any(map(len, self._trainers.values())) and not self._unanswered
+        return any(map(len, self._trainers)) and not self._unanswered
 
     def submit(self, trial: Trial) -> None:
         """Train the trial from the next epoch on. One that cannot train fails, with an event."""
         try:
-            if trial.split not in self._trainers:
-                self._trainers[trial.split] = self._create_trainer(trial.split)
-            trainer = self._trainers[trial.split]
-            trainer.add(trial.uid, trial.spec, keep_history=trial.split > 0)
-            self._splits[trial.uid] = trial.split
+            self._trainers.open(trial).add(trial.uid, trial.spec, keep_history=trial.split > 0)
         except (RuntimeError, ValueError, MemoryError) as error:
             self._failed.append(
                 self._make_ended(trial.uid, TrialFailure(reason=describe_error(error)))
@@ -67,7 +51,7 @@ class TrialRunner:
         ended, self._failed = self._failed, []
         answers, self._answers = self._answers, []
         for uid, keep in answers:
-            result = self._trainers[self._splits[uid]].decide(uid, keep)
+            result = self._trainers.find(uid).decide(uid, keep)
             if result is not None:
                 ended.append(self._make_ended(uid, result))
         if ended:
@@ -90,7 +74,7 @@ class TrialRunner:
             self.is_broken = True
             self._unanswered.clear()
             reason = describe_error(error)
-            uids = [uid for trainer in self._trainers.values() for uid in trainer.clear()]
+            uids = [uid for trainer in self._trainers for uid in trainer.clear()]
             if len(uids) == 1:
                 yield [self._make_ended(uids[0], TrialFailure(reason=reason))]
             else:
@@ -98,30 +82,12 @@ class TrialRunner:
                 yield [TrialLost(uid, self._name, reason) for uid in uids]
 
     def _train_epoch(self) -> Iterator[list[Report]]:
-        for trainer in self._trainers.values():
+        for trainer in self._trainers:
             yield from trainer.train_epoch()
 
     def _make_ended(self, uid: str, outcome: Outcome) -> TrialEnded:
+        self._trainers.close(uid)
         return TrialEnded(uid, self._name, outcome)
-
-
-def create_trainer(
-    files: TrainingFiles,
-    split: int,
-    setup: Setup,
-    read: Callable[[Path], Tensor] = map_tensor,
-) -> Trainer | FoldedTrainer:
-    """Create the trainer of one split, or of all folds, on a worker's device.
-
-    `read` loads a file's tensor when the file is on another machine.
-    """
-    read = cache(read)  # folds that read the same file share its tensor
-    chosen = files.select_split(split)
-    if not chosen.folds:
-        data = DeviceData(load_splits(chosen, read), setup.device)
-        return Trainer(data, setup.objective, perturbation=setup.perturbation)
-    folds = load_folds([load_splits(fold, read) for fold in chosen.folds], setup.device)
-    return FoldedTrainer(folds, setup.objective, perturbation=setup.perturbation)
 
 
 def describe_error(error: Exception) -> str:

@@ -10,7 +10,8 @@ import torch
 
 from harness.data.training_files import TrainingFiles
 from harness.executors.base import LEAVING, READY, Setup, TrialEnded
-from harness.executors.trial_runner import TrialRunner, create_trainer
+from harness.executors.trainer_pool import TrainerPool
+from harness.executors.trial_runner import TrialRunner
 from harness.trial import Trial
 
 M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3  # from glibc's malloc.h
@@ -30,7 +31,7 @@ def run_worker(connection: Connection, files: TrainingFiles, setup: Setup, name:
                 _keep_freed_memory()
             else:
                 torch.cuda.set_device(setup.device)
-            runner = TrialRunner(lambda split: create_trainer(files, split, setup), name)
+            runner = TrialRunner(TrainerPool(files, setup), name)
         except Exception as error:  # the driver shows why a worker cannot start
             connection.send(f"{type(error).__name__}: {error}")
             return

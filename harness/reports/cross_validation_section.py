@@ -6,25 +6,30 @@ Not called folds: those of a page are its folded parts; see `harness.reports.pag
 from __future__ import annotations
 
 from harness.analysis.fold_facts import describe_final_model
-from harness.analysis.fold_scores import read_fold_scores
+from harness.analysis.fold_scores import is_reshuffled, read_fold_scores
 from harness.analysis.summary import Summary
 from harness.reports.page import Section
 from harness.reports.plots.registry import build_section_plots
 
 SHOWN_TRIALS = 5
+RESHUFFLED = (
+    " The folds were drawn again for each trial, so fold 1 has other examples in each trial."
+)
 
 
 def build_folds_sections(summary: Summary) -> list[Section]:
     """Return the section; none without folds."""
     if not summary.study.folds:
         return []
+    others = RESHUFFLED if is_reshuffled(summary.study) else ""
     return [
         Section(
             name="folds",
             title="Cross-validation",
             text="Each trial was trained once for each fold, on the examples of the other folds. "
-            "All folds have the same best epoch: that of the trial.\nThe folds' networks share "
-            "training examples, so the standard deviation is not a standard error of the mean.",
+            f"All folds have the same best epoch: that of the trial.{others}\nThe folds' networks "
+            "share training examples, so the standard deviation is not a standard error of the "
+            "mean.",
             template="table",
             values={"paragraphs": _describe_model(summary), "table": build_folds_table(summary)},
             plots=build_section_plots("folds", summary),

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.data_quality import describe_overlap, name_set, read_data_quality
+from harness.analysis.data_quality import (
+    describe_overlap,
+    name_fold,
+    name_set,
+    read_data_quality,
+)
 from harness.analysis.formatting import format_count
 from harness.analysis.summary import Summary
 from harness.data.leakage import PAIRS, DataQuality, SplitContents
@@ -70,7 +75,7 @@ def describe_duplicates(study: StudyRun, quality: DataQuality) -> list[str]:
     elif in_test or quality.duplicates["train_validation"].examples:
         across.append("Set [data] drop_duplicates = true to drop them from the training set.")
     copies = quality.duplicates["train"]
-    where = " in fold 1" if study.folds else ""
+    where = f" in {name_fold(study)}" if study.folds else ""
     within = f"{copies.examples:,} training examples{where} are copies of another training example"
     if copies.conflicting:
         labels = "labels" if study.classes else "targets"

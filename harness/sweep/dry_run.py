@@ -101,7 +101,8 @@ def _count_confirmation_runs(plan: Plan, prepared: PreparedDataset) -> int:
 def format_dry_run(resolved: dict[str, Any], width: int | None = None) -> str:
     """Format the result of `dry_run` for people, wrapped to `width` columns."""
     data, sampler = resolved["data"], resolved["study"]["sampler"]
-    sizes = describe_sizes(resolved["sizes"], data.get("folds", 0))
+    reshuffle = data.get("reshuffle", False)
+    sizes = describe_sizes(resolved["sizes"], data.get("folds", 0), reshuffle)
     lines = [
         f"{resolved['name']}  ({resolved['file']}), {format_count(resolved['trials'], 'trial')}",
         f"device   {resolved['device']}, {format_count(resolved['workers'], 'worker')}, "

@@ -37,7 +37,8 @@ def collect_environment(
     training = prepared.training.whole or prepared.training  # what the registered model takes
     pixels = PixelStatistics.of(training)
     versions = [f"harness {__version__}", *(f"{name} {version(name)}" for name in PACKAGES)]
-    sizes = describe_sizes(prepared.sizes, len(prepared.training.folds))
+    files = prepared.training
+    sizes = describe_sizes(prepared.sizes, len(files.folds), files.reshuffling is not None)
     return {
         "device": device,
         "workers": str(workers),

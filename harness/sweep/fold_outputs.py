@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.data.prepare import PreparedDataset
+from harness.data.reshuffled_folds import load_trial_folds
 from harness.data.torch_datasets import Split, load_splits
 from harness.data.training_files import TrainingFiles
 from harness.models.fold_weights import split_folds
@@ -40,12 +41,14 @@ def compute_fold_outputs(prepared: PreparedDataset, tracker: Tracker, run: RunRe
     """
     files = prepared.training
     states = split_folds(safetensors.torch.load(tracker.load_weights(run.uid)))
+    folds = load_trial_folds(files, run.spec)
     outputs = []
-    for fold, state in zip(files.folds, states, strict=True):
+    for splits, state in zip(folds.splits, states, strict=True):
         model = load_model(run.spec, len(files.classes), safetensors.torch.save(state))
         predict = predict_values if model.is_regression else predict_logits
-        outputs.append(predict(model, load_splits(fold).validation))
-    return torch.cat(outputs)
+        outputs.append(predict(model, splits.validation))
+    joined = torch.cat(outputs)
+    return joined if folds.order is None else joined[folds.order]
 
 
 def select_final_files(prepared: PreparedDataset) -> PreparedDataset:

@@ -26,9 +26,10 @@ from sklearn.model_selection import KFold, cross_val_predict
 from harness.config.schema import StudyConfig
 from harness.data.builtin import find_dataset
 from harness.data.types import DataOptions
+from harness.engine.folded_trainer import FoldedTrainer
 from harness.engine.trainer import Trainer
 from harness.executors.base import Setup
-from harness.executors.trial_runner import create_trainer
+from harness.executors.trainer_pool import TrainerPool
 from harness.results import EpochMetrics
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
@@ -75,13 +76,14 @@ class TrainedCurves:
         self._known = {TrialSpec.from_dict(row["spec"]): row["curve"] for row in read_lines(path)}
 
     @cached_property
-    def _trainer(self) -> Trainer:
+    def _trainer(self) -> Trainer | FoldedTrainer:
         """The engine with the dataset, which is read when the first curve is missing."""
         if self.config.data.name == str(self._subset):
             _write_subset(self._subset, self._data_dir)
         files = self._plan.prepare(self._subset.parent / "cache").training
         setup = Setup(self.config.study.objective, "cpu")
-        return create_trainer(files, 0, setup)
+        (trainer,) = TrainerPool(files, setup)
+        return trainer
 
     def get_curve(self, spec: TrialSpec) -> Curve:
         if spec not in self._known:

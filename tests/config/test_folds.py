@@ -113,3 +113,16 @@ def test_without_folds_there_is_no_final_table(tmp_path: Path) -> None:
         load(path)
     with pytest.raises(ConfigError, match=r"data\.folds=5: set it in the study file"):
         parse_data_overrides("digits", ["data.folds=5"])
+
+
+def test_reshuffled_folds_need_folds_that_can_be_drawn_again() -> None:
+    config = read("", "data.reshuffle=true")
+    assert config.definition()["data"]["reshuffle"]
+    assert "reshuffle" not in read().definition()["data"], "older records stay equal"
+    for overrides, message in (
+        (["data.folds=0"], "reshuffle: needs folds, such as folds = 5"),
+        (["data.time=at", "data.target=y"], "reshuffle: excludes time, whose folds are in order"),
+        (["study.pruner=wilcoxon"], "each has its own folds; choose another pruner"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            read("", "data.reshuffle=true", *overrides)

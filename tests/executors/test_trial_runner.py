@@ -16,7 +16,8 @@ from harness.engine.fused_group import FusedGroup
 from harness.engine.placement import unload_all
 from harness.engine.trainer import Trainer
 from harness.engine.trial_state import TrialState
-from harness.executors.base import LEAVING, EpochEnded, Event, TrialEnded, TrialLost
+from harness.executors.base import LEAVING, EpochEnded, Event, Setup, TrialEnded, TrialLost
+from harness.executors.trainer_pool import TrainerPool
 from harness.executors.trial_runner import TrialRunner
 from harness.executors.worker import _train_trials
 from harness.results import TrialFailure
@@ -46,8 +47,10 @@ def placement(digits: PreparedDataset) -> BreakingPlacement:
 
 
 @pytest.fixture
-def runner(placement: BreakingPlacement) -> TrialRunner:
-    return TrialRunner(lambda _: Trainer(placement._data, "val/accuracy", placement), "bench")
+def runner(placement: BreakingPlacement, digits: PreparedDataset) -> TrialRunner:
+    pool = TrainerPool(digits.training, Setup("val/accuracy", "cpu"))
+    pool._trainers[0] = Trainer(placement._data, "val/accuracy", placement)
+    return TrialRunner(pool, "bench")
 
 
 def submit(runner: TrialRunner, count: int, first: int = 0) -> list[str]:
