@@ -8,7 +8,6 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,20 +32,20 @@ CPU = Setup("val/accuracy", "cpu")
 SPEC = TrialSpec(hidden=(16,), epochs=3)
 
 
-@contextmanager
-def open_executor(name: str, digits: PreparedDataset, *setups: Setup) -> Iterator[Executor]:
-    """An executor of the registry, and a cluster if it needs one."""
-    options = ExecutorOptions(digits.training, setups, trials=100, ray=RayOptions("auto"))
-    with (
-        start_cluster() if name == "ray" else nullcontext(),
-        create_executor(name, options) as executor,
-    ):
-        yield executor
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray cluster with a core for each worker of two executors that are open at once."""
+    with start_cluster(cpus=3, nodes=1):
+        yield
 
 
-def open_processes_with_slots(
-    digits: PreparedDataset,
-) -> AbstractContextManager[Executor]:
+def open_executor(name: str, digits: PreparedDataset, *setups: Setup) -> Executor:
+    """An executor of the registry with a worker for each setup; ray needs the cluster."""
+    ray = RayOptions("auto", max_workers=len(setups))
+    return create_executor(name, ExecutorOptions(digits.training, setups, trials=100, ray=ray))
+
+
+def open_processes_with_slots(digits: PreparedDataset) -> Executor:
     return open_executor("processes", digits, replace(CPU, slots=3))
 
 
@@ -65,6 +64,8 @@ def executor(request: pytest.FixtureRequest, digits: PreparedDataset) -> Iterato
     if request.param == "slots":
         opened = open_processes_with_slots(digits)
     else:
+        if request.param == "ray":
+            request.getfixturevalue("cluster")
         opened = open_executor(request.param, digits, CPU, CPU)
     with opened as executor:
         yield executor
@@ -160,7 +161,11 @@ def test_every_executor_computes_the_same_bits(executor: Executor, digits: Prepa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(EXECUTORS))
-def test_every_executor_trains_folds_and_all_of_their_examples_alike(name: str) -> None:
+def test_every_executor_trains_folds_and_all_of_their_examples_alike(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    if name == "ray":
+        request.getfixturevalue("cluster")
     folded = prepare("digits", folds=3, validation=1 / 3, test=0.2, split_seed=0, normalize=True)
     submitted = [
         Trial(number=0, uid="a/0", spec=replace(SPEC, hidden=(16, 8))),
