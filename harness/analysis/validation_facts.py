@@ -49,8 +49,9 @@ def build_validation_fact(summary: Summary) -> Fact:
     elif confirmation is not None:
         n = len(confirmation.runs)
         seeds = f"{n} fresh seeds (mean ± standard deviation)" if n > 1 else "one fresh seed"
-        same = "new" if is_reshuffled(summary.study) else "the same"
-        each = f", on {same} {summary.study.folds} folds" if over else ""
+        count = summary.study.folds
+        same = f"{count} new" if is_reshuffled(summary.study) else f"the same {count}"
+        each = f", on {same} folds" if over else ""
         text = f"{score.full_name} {confirmation.validation} over {seeds}{each}"
         short = f"{confirmation.validation} over {format_count(n, 'fresh seed')}{each}"
         if n > 1:

@@ -138,7 +138,7 @@ def build_scorer(
         return BaselineScorer(study.score, run.spec)
     try:
         if validated is not None and study.folds:
-            outputs = compute_fold_outputs(validated, tracker, run)
+            outputs = compute_fold_outputs(validated, run, tracker.load_weights(run.uid))
             return BaselineScorer(study.score, run.spec, lambda split: outputs)
         weights = tracker.load_weights(run.uid)
         if validated is None:

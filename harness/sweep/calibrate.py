@@ -46,7 +46,7 @@ def record_calibration(
         return None
     if study.folds:
         validation = join_validation_sets(prepared.training)
-        logits = compute_fold_outputs(prepared, tracker, run)
+        logits = compute_fold_outputs(prepared, run, tracker.load_weights(run.uid))
     else:
         validation = load_splits(prepared.training.select_split(run.split)).validation
         logits = predict_logits(model, validation)

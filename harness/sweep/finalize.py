@@ -237,7 +237,8 @@ def _find_mistakes(
     from harness.engine.losses import compute_probabilities
     from harness.models.calibrated import CALIBRATED_LOSS, compute_class_scores
 
-    logits, trained_by = compute_fold_outputs(prepared, tracker, run), run.spec.loss
+    logits = compute_fold_outputs(prepared, run, tracker.load_weights(run.uid))
+    trained_by = run.spec.loss
     if temperature is not None:
         logits = compute_class_scores(trained_by, logits) / temperature
         trained_by = CALIBRATED_LOSS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
@@ -18,9 +17,6 @@ from harness.models.mlp import load_model
 from harness.test_set.opening import predict_logits, predict_values
 from harness.tracking.types import RunRecord
 
-if TYPE_CHECKING:
-    from harness.tracking.base import Tracker
-
 
 def join_validation_sets(files: TrainingFiles) -> Split:
     """Return the validation set, or those of all folds one after the other.
@@ -33,14 +29,13 @@ def join_validation_sets(files: TrainingFiles) -> Split:
     return Split(first.inputs, first.labels, rows, first.mean, first.std)
 
 
-def compute_fold_outputs(prepared: PreparedDataset, tracker: Tracker, run: RunRecord) -> Tensor:
+def compute_fold_outputs(prepared: PreparedDataset, run: RunRecord, weights: bytes) -> Tensor:
     """Return the logits [n, C], or a regression's values [n], of `join_validation_sets`.
 
-    Each fold's network gives those of its own validation set. Raises StoreError if the weights were
-    not kept.
+    Each fold's network gives those of its own validation set. `weights` are the run's.
     """
     files = prepared.training
-    states = split_folds(safetensors.torch.load(tracker.load_weights(run.uid)))
+    states = split_folds(safetensors.torch.load(weights))
     folds = load_trial_folds(files, run.spec)
     outputs = []
     for splits, state in zip(folds.splits, states, strict=True):

@@ -22,6 +22,7 @@ from harness.engine.slot_data import Folds, SlotData, load_folds
 from harness.models.fold_weights import split_folds
 from harness.models.mlp import MLP
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
+from harness.tracking.epoch_predictions import EpochPredictions
 from harness.trial import TrialSpec
 from tests.engine.training import train_one
 
@@ -228,3 +229,26 @@ def predict(outcome: TrialResult, folds: Folds) -> tuple[np.ndarray, np.ndarray]
             probabilities.append(model.eval()(raw).softmax(1))
     true = torch.cat([data.val_targets for data in folds])
     return torch.cat(probabilities).numpy(), true.numpy()
+
+
+def test_predictions_are_recorded_in_the_order_of_the_folds() -> None:
+    folds = make_folds()
+    order = torch.randperm(sum(SIZES), generator=torch.Generator().manual_seed(1))
+    results = []
+    for each in (folds, Folds(folds.folds, order=order)):
+        trainer = FoldedTrainer(each, "val/loss")
+        trainer.add("0", TrialSpec(hidden=(8,), epochs=2, batch_size=16), keep_history=True)
+        while len(trainer):
+            list(trainer.train_epoch())
+            if (result := trainer.decide("0", keep=True)) is not None:
+                results.append(result)
+    plain, ordered = results
+    assert ordered.best == replace(plain.best, seconds=ordered.best.seconds, time=ordered.best.time)
+    places = order.numpy()
+    recorded = [np.frombuffer(each.predictions, np.uint8) for each in results]
+    assert recorded[1].tolist() == recorded[0][places].tolist() != recorded[0].tolist()
+    first, second = (EpochPredictions.from_bytes(each.by_epoch) for each in results)
+    assert first.losses is not None
+    for name in ("true", "predicted", "losses"):
+        rows = getattr(first, name)[..., places]
+        np.testing.assert_array_equal(getattr(second, name), rows)

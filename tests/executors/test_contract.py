@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 
@@ -166,10 +167,13 @@ def test_every_executor_trains_folds_and_all_of_their_examples_alike(
 ) -> None:
     if name == "ray":
         request.getfixturevalue("cluster")
-    folded = prepare("digits", folds=3, validation=1 / 3, test=0.2, split_seed=0, normalize=True)
+    options = {"validation": 1 / 3, "test": 0.2, "split_seed": 0, "normalize": True}
+    folded = prepare("digits", folds=3, reshuffle=True, **options)
     submitted = [
         Trial(number=0, uid="a/0", spec=replace(SPEC, hidden=(16, 8))),
         Trial(number=1, uid="a/1", spec=SPEC, split=WHOLE),
+        Trial(number=2, uid="a/2", spec=SPEC),
+        Trial(number=3, uid="a/3", spec=SPEC),
     ]
     with InlineExecutor(folded.training, CPU) as inline:
         expected = [result_of(drive(inline, [trial]), trial) for trial in submitted]
@@ -177,7 +181,12 @@ def test_every_executor_trains_folds_and_all_of_their_examples_alike(
         events = drive(executor, submitted)
     results = [result_of(events, trial) for trial in submitted]
     assert [each.weights for each in results] == [each.weights for each in expected]
-    assert [len(each.predictions) for each in results] == [1437, 479]
+    assert [len(each.predictions) for each in results] == [1437, 479, 1437, 1437]
+    assert results[2].weights == results[3].weights, "equal settings have the same folds"
+    true = np.frombuffer(folded.training.validation_labels(), np.uint8)
+    for result in (results[0], results[2]):
+        right = np.frombuffer(result.predictions, np.uint8) == true
+        assert result.best.val_accuracy == right.mean()
     assert len(split_folds(safetensors.torch.load(results[0].weights))) == 3
     folds = [e.metrics.folds for e in events if isinstance(e, EpochEnded) and e.uid == "a/0"]
     assert folds[results[0].best.epoch - 1] == expected[0].best.folds

@@ -1,0 +1,64 @@
+"""A whole study whose trials have folds of their own: record, calibration, replay, report."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import harness
+from harness.analysis.paired_tests import read_predictions
+from harness.checks.report import check_studies
+from harness.sweep.fold_outputs import compute_fold_outputs
+from harness.sweep.progress import Silent
+from harness.sweep.recorded_inputs import prepare_recorded_data
+from harness.sweep.replay import replay
+from harness.tracking.raw_types import WEIGHTS_FILE
+from harness.workspace import Workspace
+
+
+@pytest.mark.slow
+def test_a_study_whose_trials_have_folds_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    digits = load_digits()
+    np.savez(tmp_path / "digits.npz", x=digits.images[:600].astype(np.uint8), y=digits.target[:600])
+    study = harness.Study(
+        "own",
+        tmp_path / "digits.npz",
+        folds=3,
+        reshuffle=True,
+        trials=3,
+        train={"epochs": 4},
+        space={"learning_rate": harness.Range(1e-2, 1e-1, log=True)},
+        confirm={"top": 2, "seeds": 1},
+    )
+    result = study.run(workers=0)
+    workspace, record = Workspace(tmp_path / "mlruns"), result.summary.study
+    tracker = workspace.open_tracker(None, reading=True)
+    prepared = prepare_recorded_data(record, record.facts, None)
+    wrong = []
+    for run in (*record.trials, *record.confirmation_runs):
+        predictions = read_predictions(tracker, run)
+        assert predictions is not None
+        assert run.best is not None
+        true, predicted = predictions.to_array()
+        assert (true == predicted).mean() == run.best.val_accuracy
+        weights = tracker.read_file(run.run_id, WEIGHTS_FILE)
+        assert weights is not None
+        outputs = compute_fold_outputs(prepared, run, weights)
+        assert outputs.argmax(1).tolist() == predicted.tolist()
+        assert replay(workspace, run.run_id, watcher=Silent(), inline=True).agreement == "bitwise"
+        wrong.append(true != predicted)
+    assert len({each.tobytes() for each in wrong}) == len(wrong)
+    assert check_studies(workspace, "own").studies[0].healthy
+    shorts = {fact.key: fact.short for fact in result.summary.facts}
+    assert "over 1 fresh seed, on 3 new folds" in shorts["validation"]
+    page = " ".join(re.sub("<[^>]+>", " ", result.report.read_text()).split())
+    assert "fold 1 has other examples in each trial" in page
+    assert "train, one fold" in page
+    assert "480 validation in 3 folds, drawn again for each trial" in page
