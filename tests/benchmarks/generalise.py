@@ -9,10 +9,11 @@ and validate, 200 to test, 50,000 others as the truth) and runs a study of each 
     confirm   the same, and the best 3 settings are trained again on 3 new splits
     ensemble  the holdout study, whose best trials are combined
     folds     5 folds; the champion is trained again on all 400 examples
+    reshuffle the same, and each trial draws folds of its own
 
 The studies run by the real code without MLflow, as in `coverage.py`. `TRIALS` has the number of
 trials of each kind: with it they train for about the same processor time, which is measured. Each
-repetition adds one JSON line to the file of results; the same command continues. The table is in
+study adds a JSON line to the file of results; the same command continues. The table is in
 docs/benchmarks/generalise.md.
 """
 
@@ -57,8 +58,9 @@ from tests.benchmarks.generalise_table import format_table
 from tests.benchmarks.known_truth import KnownTruth, draw_dataset
 
 KINDS = ("made", "mnist", "fashion-mnist")
-TRIALS = {"holdout": 40, "confirm": 30, "folds": 19}
+TRIALS = {"holdout": 40, "confirm": 30, "folds": 19, "reshuffle": 19}
 """The number of trials of each kind of study; the ensemble is chosen from those of `holdout`."""
+FOLDED = ("folds", "reshuffle")
 MEASURED = "<!-- measured -->"
 """The line of the page before the tables."""
 RESULTS = Path(".cache/generalise.jsonl")
@@ -70,23 +72,33 @@ class FlushedTracker(InMemoryTracker):
     def flush(self) -> None: ...
 
 
-def measure_dataset(kind: str, seed: int, data_dir: Path | None = None) -> dict[str, Any]:
-    """Run a study of each kind on one dataset; return what each chose, and how good it truly is."""
+def measure_dataset(
+    kind: str, seed: int, method: str, data_dir: Path | None = None
+) -> dict[str, Any]:
+    """Run one kind of study on one dataset; return what it chose, and how good that truly is."""
     truth = draw_dataset(kind, seed, data_dir)
     row: dict[str, Any] = {"kind": kind, "seed": seed}
-    for method in TRIALS:
-        with tempfile.TemporaryDirectory() as folder:
-            plan = _write_study(Path(folder), truth, seed, method)
-            row |= _measure_method(plan, Path(folder) / "cache", truth, method)
-    return row
+    with tempfile.TemporaryDirectory() as folder:
+        plan = _write_study(Path(folder), truth, seed, method)
+        return row | _measure_method(plan, Path(folder) / "cache", truth, method)
+
+
+def read_datasets(path: Path) -> list[dict[str, Any]]:
+    """Return a row for each dataset, with the results of all its studies."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in read_results(path):
+        rows.setdefault((row["kind"], row["seed"]), {}).update(row)
+    return list(rows.values())
 
 
 def _write_study(folder: Path, truth: KnownTruth, seed: int, method: str) -> Plan:
     np.savez(folder / "data.npz", **truth.arrays)
     text = STUDY.format(seed=seed, task="classes", margin=0.5, loss="cross-entropy")
     text = text.replace("trials = 12", f"trials = {TRIALS[method]}")
-    if method == "folds":
+    if method in FOLDED:
         text = text.replace("validation = 0.25", "folds = 5")
+    if method == "reshuffle":
+        text = text.replace("folds = 5", "folds = 5\nreshuffle = true")
     file = folder / "study.toml"
     file.write_text(text)
     options = RunOptions(
@@ -115,7 +127,7 @@ def _measure_method(plan: Plan, cache: Path, truth: KnownTruth, method: str) -> 
             driver.run(stop)
             confirm_best_settings(plan, prepared, search, executor, tracker, watcher, stop)
             study = _read_study(tracker, plan)
-            if method == "folds":
+            if method in FOLDED:
                 train_final_model(plan, prepared, executor, tracker, study, watcher, stop)  # type: ignore[arg-type]
         seconds = time.process_time() - started
     study = _read_study(tracker, plan)
@@ -195,9 +207,15 @@ def main() -> None:
     arguments = parser.parse_args()
     data_dir = os.environ.get("HARNESS_DATA_DIR")
     kinds = KINDS if data_dir else KINDS[:1]
-    done = {(row["kind"], row["seed"]) for row in read_results(arguments.results)}
-    wanted = [(kind, seed) for seed in range(arguments.repetitions) for kind in kinds]
-    todo = [] if arguments.table else [each for each in wanted if each not in done]
+    done = {(row["kind"], row["seed"]): row.keys() for row in read_datasets(arguments.results)}
+    wanted = [
+        (kind, seed, method)
+        for seed in range(arguments.repetitions)
+        for kind in kinds
+        for method in TRIALS
+        if method not in done.get((kind, seed), ())
+    ]
+    todo = [] if arguments.table else wanted
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with (
@@ -211,7 +229,7 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
             print(f"{count} of {len(todo)}: {row['kind']} {row['seed']}", flush=True)
-    table = format_table(read_results(arguments.results))
+    table = format_table(read_datasets(arguments.results))
     print(table)
     if arguments.write:
         head = arguments.write.read_text().partition(MEASURED)[0]

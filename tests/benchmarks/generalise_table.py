@@ -12,8 +12,10 @@ METHODS = {
     "confirm": "one validation set, the best 3 settings confirmed on 3 new splits",
     "ensemble": "one validation set, ensemble of up to 16 trials",
     "folds": "5 folds, champion trained again on all examples",
+    "reshuffle": "the same, with other folds in each trial",
 }
 KIND_NAMES = {"made": "made", "mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
+STUDIES = ("holdout", "confirm", "folds", "reshuffle")
 Z_95 = 1.96
 Row = dict[str, Any]
 
@@ -45,29 +47,33 @@ def format_table(rows: Sequence[Row]) -> str:
         "| interval | truth | covered | width, points | reported minus truth, points |",
         "|---|---|---|---|---|",
     ]
-    tested = [row[method] for row in rows for method in ("holdout", "confirm", "folds")]
+    tested = [row[method] for row in rows for method in STUDIES]
     lines.append(
         _format_coverage(
-            "test accuracy, all three kinds of study",
+            "test accuracy, all kinds of study",
             "the model",
             tested,
             lambda each: each["test"],
         )
     )
-    folds = [row["folds"] for row in rows]
-    lines.append(
-        _format_coverage(
-            "5 folds, corrected for selection", "the model", folds, lambda each: each["corrected"]
+    for method, name in (("folds", "5 folds"), ("reshuffle", "5 folds, others in each trial")):
+        folds = [row[method] for row in rows]
+        lines.append(
+            _format_coverage(
+                f"{name}, corrected for selection",
+                "the model",
+                folds,
+                lambda each: each["corrected"],
+            )
         )
-    )
-    lines.append(
-        _format_coverage(
-            "5 folds, not corrected",
-            "the model",
-            folds,
-            lambda each: [each["reported"], *each["interval"]],
+        lines.append(
+            _format_coverage(
+                f"{name}, not corrected",
+                "the model",
+                folds,
+                lambda each: [each["reported"], *each["interval"]],
+            )
         )
-    )
     holdouts = [row["holdout"] for row in rows]
     lines.append(
         _format_coverage(
