@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import pytest
 import torch
 
 from harness.data.prepare import PreparedDataset, prepare
-
-REAL_DATA = os.environ.get("HARNESS_DATA_DIR")
+from tests.support.real_data import find_real_data
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,9 +36,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with FashionMNIST; skipped by name where there is none."""
-    if not REAL_DATA or not (Path(REAL_DATA) / "FashionMNIST" / "raw").is_dir():
-        pytest.skip("real FashionMNIST: set HARNESS_DATA_DIR to a folder that holds it")
-    return Path(REAL_DATA).resolve()
+    return find_real_data("FashionMNIST/raw")
 
 
 @pytest.fixture(scope="session")

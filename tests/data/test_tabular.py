@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -26,10 +25,11 @@ from harness.errors import ConfigError, DataError
 from harness.sweep.options import RunOptions
 from harness.sweep.plan import make_plan
 from harness.tracking.mlflow.naming import escape_class_names
+from tests.support.real_data import find_real_data
 from tests.support.sealed_test_set import open_test_set
 
 ROWS = 200
-AMES = Path("ames/AmesHousing.xlsx")
+AMES = "ames/AmesHousing.xlsx"
 
 
 def make_houses() -> dict[str, Any]:
@@ -275,12 +275,8 @@ def test_the_error_for_a_damaged_workbook_is_one_line(tmp_path: Path) -> None:
 @pytest.fixture
 def ames(monkeypatch: pytest.MonkeyPatch) -> str:
     """The Ames housing table, if it is available."""
-    from tests.conftest import REAL_DATA
-
-    if not REAL_DATA or not (Path(REAL_DATA) / AMES).is_file():
-        pytest.skip("real Ames housing: set HARNESS_DATA_DIR to a folder that holds it")
-    monkeypatch.setenv("HARNESS_DATA_DIR", os.fspath(Path(REAL_DATA).resolve()))
-    return str(AMES)
+    monkeypatch.setenv("HARNESS_DATA_DIR", str(find_real_data(AMES)))
+    return AMES
 
 
 @pytest.mark.realdata

@@ -24,8 +24,8 @@ from harness.sweep.progress import Silent
 from harness.sweep.train_once import train_once
 from harness.test_set.sealed import SealedTest
 from harness.workspace import Workspace
-from tests.conftest import REAL_DATA
 from tests.support.handwritten_digits import draw_digit, photograph_digit
+from tests.support.real_data import find_real_data
 
 STUDY = """
 [study]
@@ -302,12 +302,11 @@ def test_a_model_of_a_table_cannot_classify_images() -> None:
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_a_model_of_mnist_recognizes_drawings_and_photographs(tmp_path: Path) -> None:
-    if not REAL_DATA or not (Path(REAL_DATA) / "MNIST" / "raw").is_dir():
-        pytest.skip("real MNIST: set HARNESS_DATA_DIR to a folder that holds it")
+    real_data = find_real_data("MNIST/raw")
     sets = ["train.hidden=[256,128]", "train.epochs=4", "train.learning_rate=2e-3"]
     planned = make_plan(
         "mnist",
-        RunOptions(data_dir=REAL_DATA, overrides=sets, device="cpu", home=tmp_path / "mlruns"),
+        RunOptions(data_dir=real_data, overrides=sets, device="cpu", home=tmp_path / "mlruns"),
     )
     run_id = train_once(planned, test=False, watcher=Silent()).run_id
     workspace = Workspace(tmp_path / "mlruns")

@@ -45,6 +45,7 @@ from harness.trial import TrialSpec
 from harness.workspace import Workspace
 from tests.support import regression_table
 from tests.support.installed_boosters import INSTALLED
+from tests.support.real_data import find_real_data
 
 STUDY = """
 [study]
@@ -450,16 +451,14 @@ def test_a_record_of_classes_has_no_columns_of_a_regression() -> None:
 
 @pytest.mark.slow
 def test_ames_housing_beats_a_linear_regression_on_the_same_split(
-    real_data: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    if not (real_data / "ames").is_dir():
-        pytest.skip("real Ames housing: put AmesHousing.xlsx into ames/ of HARNESS_DATA_DIR")
     result = run_study(
         "ames-housing",
         trials=4,
         device="cpu",
         workers=0,
-        data_dir=real_data,
+        data_dir=find_real_data("ames/AmesHousing.xlsx"),
         confirm=False,
         overrides=["train.epochs=15", "study.pruner=none"],
         home=tmp_path / "mlruns",

@@ -417,10 +417,11 @@ def test_an_unknown_trial_is_an_error(reopen: Callable[[], Tracker]) -> None:
         tracker.log_epochs("abc123/999", [epoch(1)])
 
 
+@pytest.mark.parametrize("reopen", [make_sqlite], indirect=True, ids=["mlflow-sqlite"])
 def test_the_last_value_counts_though_the_clock_was_set_back(reopen: Callable[[], Tracker]) -> None:
+    """Only MLflow orders values by their time."""
     tracker = reopen()
-    if not isinstance(tracker, MlflowTracker):
-        pytest.skip("only MLflow orders values by their time")
+    assert isinstance(tracker, MlflowTracker)
     record = replace(RECORD, name="set back", uid="setback")
     counts = [{"trials/complete": 2.0}, {"trials/complete": 4.0}, {"trials/complete": 3.0}]
     for days, metrics in enumerate(counts):

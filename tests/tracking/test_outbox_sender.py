@@ -13,6 +13,12 @@ from harness.tracking.outbox import OutboxTracker, sender
 from tests.tracking.test_contract import RECORD, trial
 
 
+@pytest.fixture(autouse=True)
+def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes do not wait for more of them, which takes longer than any wait for the driver."""
+    monkeypatch.setattr(sender, "DELAY", 0.0)
+
+
 class TimedTracker(InMemoryTracker):
     """Notes when each trial was sent."""
 
