@@ -41,6 +41,9 @@ class ReplayResult:
     twins: tuple[TrainingRecord, ...] = ()
     twin_comparison: TwinComparison | None = None
     """The record compared with the twins; None if no twins were needed."""
+    final_difference: float | None = None
+    """The largest difference of a weight of the final model from its record, 0 for equal bits; None
+    if the run has no final model. It is not judged where equal bits are not promised."""
     unrecorded_reason: str = ""
     """Why this result could not be recorded; empty if it was."""
 
@@ -51,6 +54,8 @@ class ReplayResult:
 
     @property
     def agreement(self) -> Agreement:
+        if self.final_difference and not self.caveats:
+            return "differs"
         if self.first_difference is None:
             return "bitwise"
         return (
@@ -107,6 +112,8 @@ class ReplayResult:
             lines.append(("largest differences", self._describe_largest()))
         if self.twin_comparison is not None:
             lines.append(("perturbed copies", self._describe_twins(self.twin_comparison)))
+        if self.final_difference is not None:
+            lines.append(("final model", self._describe_final(self.final_difference)))
         for index, reason in enumerate(self._list_reasons()):
             lines.append(("" if index else "why", reason))
         lines += [("time of training", seconds), ("recorded as", record)]
@@ -123,6 +130,13 @@ class ReplayResult:
         if self.is_reproduced:
             return "agrees with the record: the difference is as small as rounding makes it"
         return "differs from the record by more than rounding causes"
+
+    def _describe_final(self, difference: float) -> str:
+        if not difference:
+            return "trained again on all examples: identical, bit for bit"
+        if math.isinf(difference):
+            return "trained again on all examples: diverged, the recorded one did not"
+        return f"trained again on all examples: its weights differ by up to {difference:.2g}"
 
     def _describe_compared(self) -> str:
         parts = [format_count(len(self.recorded.epochs), "epoch"), "the best epoch"]
@@ -159,7 +173,7 @@ class ReplayResult:
         """Return why bits are not promised, or what may have changed although they are."""
         if self.caveats:
             return [f"not guaranteed to be identical: {caveat}" for caveat in self.caveats]
-        if self.first_difference is None:
+        if self.first_difference is None and not self.final_difference:
             return []
         return [
             "processor and versions are the same as in the record. Possible causes: harness or a "
@@ -191,6 +205,7 @@ class ReplayResult:
             and _replace_non_finite(
                 asdict(self.twin_comparison) | {"within": self.twin_comparison.is_within}
             ),
+            **_replace_non_finite({"final_difference": self.final_difference}),
             "seconds": self.replayed.seconds,
             "recorded_seconds": self.recorded.seconds,
             "on_record": not self.unrecorded_reason,

@@ -129,6 +129,24 @@ def count_changed_predictions(recorded: TrainingRecord, replayed: TrainingRecord
     return sum(one != other for one, other in pairs)
 
 
+def compare_weights(recorded: bytes, replayed: bytes | None) -> float:
+    """Return the largest difference of a weight in two safetensors files of one network.
+
+    0 for equal bits; infinity if the second has no weights, because its training diverged.
+    """
+    if recorded == replayed:
+        return 0.0
+    if replayed is None:
+        return math.inf
+    from safetensors.numpy import load
+
+    others = load(replayed)
+    return max(
+        float(abs(tensor.astype("f8") - others[name].astype("f8")).max(initial=0))
+        for name, tensor in load(recorded).items()
+    )
+
+
 def list_measured_metrics(curve: Curve, fields: Iterable[str]) -> list[str]:
     """Return those of the fields that the trial's task has."""
     return [field for field in fields if curve and getattr(curve[0], field) is not None]

@@ -17,7 +17,7 @@ from harness.data.cache import map_array
 from harness.data.prepare import PreparedDataset
 from harness.errors import HarnessError, Interruption
 from harness.executors.base import Executor
-from harness.results import EpochMetrics, TrialFailure, TrialResult
+from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.search.fixed_trials import FixedSearch
 from harness.sweep.driver import Driver
 from harness.sweep.plan import Plan
@@ -55,7 +55,7 @@ def train_final_model(
     examples = len(map_array(prepared.training.select_split(WHOLE).train_rows))
     what = "the final model" if len(runs) == 1 else f"{len(runs):,} final models"
     watcher.stage(f"training {what} on all {format_count(examples, 'example')}")
-    source = _FinalTraining(study, runs, tracker, examples)
+    source = _RecordedTraining(study, runs, tracker, examples)
     with (
         nullcontext(executor)
         if executor
@@ -98,23 +98,30 @@ def list_missing_models(tracker: Tracker, study: StudyRun) -> list[RunRecord]:
     return [each for each in runs if load_final_model(tracker, each) is None]
 
 
-class _FinalTraining(FixedSearch):
-    """Trainings of runs' settings on all examples; each result is recorded at once."""
+class FinalTraining(FixedSearch):
+    """Trainings of runs' settings on all examples, up to the best epoch of each."""
 
-    def __init__(
-        self, study: StudyRun, runs: Sequence[RunRecord], tracker: Tracker, examples: int
-    ) -> None:
+    def __init__(self, uid: str, runs: Sequence[RunRecord], objective: Objective) -> None:
         # The only epoch that is evaluated is the last one of this training.
         specs = [replace(run.spec, evaluate_every=_get_best_epoch(run), patience=0) for run in runs]
-        super().__init__(f"{study.uid}/final", specs, objective=study.objective)
-        self._is_single = False  # a training whose worker dies is tried again
-        self._runs, self._tracker, self._examples = runs, tracker, examples
+        super().__init__(uid, specs, objective=objective)
 
     def ask(self) -> Trial:
         return replace(super().ask(), split=WHOLE)
 
     def report(self, number: int, metrics: EpochMetrics) -> bool:
         return False
+
+
+class _RecordedTraining(FinalTraining):
+    """Final trainings; each result is recorded at once."""
+
+    def __init__(
+        self, study: StudyRun, runs: Sequence[RunRecord], tracker: Tracker, examples: int
+    ) -> None:
+        super().__init__(f"{study.uid}/final", runs, study.objective)
+        self._is_single = False  # a training whose worker dies is tried again
+        self._runs, self._tracker, self._examples = runs, tracker, examples
 
     def tell_result(self, number: int, result: TrialResult) -> None:
         failpoint("final.trained")

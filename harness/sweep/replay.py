@@ -21,6 +21,7 @@ from harness.analysis.replay_tolerance import (
     PERTURBATION_TEXT,
     TWINS,
     TrainingRecord,
+    compare_weights,
     compare_with_twins,
     list_measured_metrics,
 )
@@ -34,6 +35,7 @@ from harness.results import Objective, Outcome, TrialResult
 from harness.search.fixed_trials import FixedSearch
 from harness.sweep.driver import Driver
 from harness.sweep.environment import collect_environment, list_replay_caveats
+from harness.sweep.final_model import FinalTraining
 from harness.sweep.process_state import use_process
 from harness.sweep.progress import MessagesOnly, ProgressDisplay
 from harness.sweep.recorded_inputs import check_recorded_code, prepare_recorded_data
@@ -41,7 +43,7 @@ from harness.system.signals import StopFlag
 from harness.tracking.base import Tracker
 from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.predictions import PREDICTIONS_FILE, Predictions
-from harness.tracking.raw_types import WEIGHTS_FILE
+from harness.tracking.raw_types import FINAL_WEIGHTS_FILE, WEIGHTS_FILE
 from harness.tracking.types import MODEL_FOLDER_FACT, RunRecord, StudyRun
 from harness.workspace import Workspace
 
@@ -103,6 +105,11 @@ def replay(
                 recorded.epochs, now.epochs, twins, prepared.sizes["validation"]
             )
             result = replace(result, twins=tuple(twins), twin_comparison=twin_spread)
+        weights = tracker.read_file(run.run_id, FINAL_WEIGHTS_FILE) if study.is_retrained else None
+        if weights is not None:
+            watcher.stage("replaying its final model")
+            difference = compare_weights(weights, trainer.train_final(devices[:1]))
+            result = replace(result, final_difference=difference)
     try:
         tracker.log_replay(run.run_id, result.agreement, result.metrics)
     except StoreError as error:
@@ -132,20 +139,26 @@ class _ReplayTrainer:
         pruned = self._run.state == "PRUNED"
         until = self._run.epochs[-1].epoch if pruned else None
         source = FixedSearch(uid, specs, until, self._objective)
+        runs = self._run_all(source, devices, len(specs), PERTURBATION if twins else 0.0)
+        return [_to_training(run, source.outcomes.get(run.number)) for run in runs]
+
+    def train_final(self, devices: Sequence[str]) -> bytes | None:
+        """Train the final model of the run, and return its weights; None if it diverged."""
+        source = FinalTraining(f"{self._run.uid}/final", [self._run], self._objective)
+        (run,) = self._run_all(source, devices, 1)
+        return _to_training(run, source.outcomes.get(run.number)).weights
+
+    def _run_all(
+        self, source: FixedSearch, devices: Sequence[str], count: int, perturbation: float = 0.0
+    ) -> list[RunRecord]:
         memory = InMemoryTracker()
-        with self._executor(devices, PERTURBATION if twins else 0.0) as executor:
+        with self._executor(devices, perturbation) as executor:
             driver = Driver(
-                source,
-                executor,
-                memory,
-                self._watcher,
-                target=len(specs),
-                objective=self._objective,
+                source, executor, memory, self._watcher, target=count, objective=self._objective
             )
             if driver.run(self._stop) == "interrupted":
                 raise Interruption("interrupted; nothing was recorded")
-        runs = [run for run in memory.runs.values() if run.state != "INTERRUPTED"]
-        return [_to_training(run, source.outcomes.get(run.number)) for run in runs]
+        return [run for run in memory.runs.values() if run.state != "INTERRUPTED"]
 
     def _executor(self, devices: Sequence[str], perturbation: float) -> Executor:
         setups = [Setup(self._objective, device, 1, perturbation) for device in devices]
