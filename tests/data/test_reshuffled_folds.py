@@ -134,6 +134,18 @@ def test_a_copy_of_a_validation_example_is_dropped_from_the_trials_training_set(
         assert bool(shared) != drop
 
 
+def test_folds_are_drawn_again_if_all_of_a_class_are_copies(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 4)).astype(np.uint8)
+    x[1], x[3] = x[0], x[2]  # class 1 has two examples, each of them twice
+    np.savez(tmp_path / "copies.npz", x=x, y=(np.arange(40) < 4).astype(np.int64))
+    options = {"folds": 2, "split_seed": 1, "test": 0, "drop_duplicates": True}
+    files = make(str(tmp_path / "copies.npz"), tmp_path, **options).training
+    for seed in range(9):
+        for splits in load_trial_folds(files, replace(SPEC, seed=seed)).splits:
+            held_out = [int(row) // 2 for row in splits.validation.rows if row < 4]
+            assert len(set(held_out)) == 1, "both copies of one example"
+
+
 def test_a_class_of_one_group_fails_the_trial_with_a_reason(tmp_path: Path) -> None:
     options = {"target": "ill", "group": "patient", "test": 0}
     files = make(write_table(tmp_path), tmp_path, **options).training
