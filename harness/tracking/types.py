@@ -260,8 +260,12 @@ class StudyRun:
 
     @property
     def is_raced(self) -> bool:
-        """Whether its best settings race for the confirmation runs, so their numbers differ."""
-        return self.facts.get(CONFIRM_FACT, UNCONFIRMED).startswith(RACE_RULE)
+        """Whether its best settings race for the confirmation runs, so their numbers differ.
+
+        Runs without new splits, of a study that an earlier version confirmed, are no race.
+        """
+        rule = self.facts.get(CONFIRM_FACT, UNCONFIRMED)
+        return rule.startswith(RACE_RULE) and self.is_resampled
 
     @property
     def ensemble_rule(self) -> str:
