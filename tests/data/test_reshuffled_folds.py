@@ -17,6 +17,7 @@ from harness.data.reshuffled_folds import TrialFolds, identify_settings, load_tr
 from harness.data.split_rule import SplitRule
 from harness.data.table_features import fit_features, read_layout
 from harness.data.torch_datasets import map_tensor
+from harness.sweep.fold_outputs import select_final_files
 from harness.trial import TrialSpec, derive_seed
 
 SPEC = TrialSpec(hidden=(16,), learning_rate=0.01)
@@ -154,6 +155,20 @@ def test_a_class_of_one_group_fails_the_trial_with_a_reason(tmp_path: Path) -> N
     np.save(tmp_path / "labels.npy", (patients == 3).astype(np.int64))
     with pytest.raises(ValueError, match=r"no training example of class 'yes'.*\(20 draws\)"):
         load_trial_folds(replace(files, labels=tmp_path / "labels.npy"), SPEC)
+
+
+def test_the_files_of_the_final_model_have_the_trials_folds(tmp_path: Path) -> None:
+    """The outputs of a champion's folds are read through them."""
+    for options in ({}, {"target": "ill", "ignore": ["patient"]}):
+        name = write_table(tmp_path) if options else "digits"
+        prepared = make(name, tmp_path, **options)
+        final = select_final_files(prepared).training
+        assert len(np.load(final.train_rows)) == prepared.sizes["validation"], "those of all folds"
+        folds, again = (load_trial_folds(each, SPEC) for each in (prepared.training, final))
+        assert list_held_out(again) == list_held_out(folds)
+        for one, other in zip(folds.splits, again.splits, strict=True):
+            assert torch.equal(one.train.inputs, other.train.inputs)
+            assert torch.equal(one.mean, other.mean)
 
 
 def test_the_split_hash_says_that_folds_are_reshuffled(tmp_path: Path) -> None:
