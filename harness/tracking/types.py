@@ -260,12 +260,8 @@ class StudyRun:
 
     @property
     def is_raced(self) -> bool:
-        """Whether its best settings race for the confirmation runs, so their numbers differ.
-
-        Runs without new splits, of a study that an earlier version confirmed, are no race.
-        """
-        rule = self.facts.get(CONFIRM_FACT, UNCONFIRMED)
-        return rule.startswith(RACE_RULE) and self.is_resampled
+        """Whether its best settings race on new splits, so the numbers of their runs differ."""
+        return self.is_resampled and self.facts.get(CONFIRM_FACT, "").startswith(RACE_RULE)
 
     @property
     def ensemble_rule(self) -> str:
