@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -265,3 +267,18 @@ def test_a_trial_without_memory_for_its_last_fold_leaves_no_member() -> None:
     with pytest.raises(RuntimeError, match="no memory"):
         trainer.add("a", SPEC)
     assert (len(trainer), len(trainer._trainer)) == (0, 0)
+
+
+def test_folds_of_one_trial_are_freed_with_it() -> None:
+    """With `[data] reshuffle` each trial has its own, and a device has no room for dead ones."""
+    gc.disable()  # which would free them some trials later
+    try:
+        trainer = FoldedTrainer(make_folds(dtype=torch.float32), "val/accuracy")
+        trainer.add("a", replace(SPEC, epochs=1))
+        kept = [weakref.ref(each) for each in (trainer.folds, trainer.folds.first)]
+        for report in itertools.chain(*trainer.train_epoch()):
+            assert trainer.decide(report.uid, True) is not None
+        del trainer
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()
