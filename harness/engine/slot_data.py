@@ -62,7 +62,8 @@ class Folds:
         if inputs not in self._alike:
             pairs = zip(self.folds, self.numbers, strict=True)
             alike = [(fold, number) for fold, number in pairs if fold.inputs == inputs]
-            self._alike[inputs] = Folds(*zip(*alike, strict=True))
+            folds, numbers = zip(*alike, strict=True)
+            self._alike[inputs] = Folds(folds, numbers)
         return self._alike[inputs]
 
     @cached_property
