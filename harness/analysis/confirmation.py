@@ -201,9 +201,8 @@ def list_missing_seeds(
 
     A run that failed is trained again if none is complete: then nothing was confirmed, as after an
     error in the network's code. Else it shows that training may fail, and ranks its setting lower.
-    If the runs have so many `examples` of
-    new splits that a smaller network may be shown to be within the margin, the smallest candidate
-    is confirmed too.
+    If the runs have so many `examples` of new splits that a smaller network may be shown to be
+    within the margin, the smallest candidate is confirmed too.
     """
     ended = find_ended_runs(study)
     return [

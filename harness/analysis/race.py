@@ -6,6 +6,7 @@ been none. See harness.stats.racing.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,33 +98,25 @@ class _Results:
         every = range(1, splits + 1)
         if any((number, split) not in self._ended for number in numbers for split in every):
             return None
-        common = [
-            split
-            for split in every
-            if not any((number, split) in self._failed for number in numbers)
-        ]
         failures = {n: sum((n, split) in self._failed for split in every) for n in numbers}
-
-        def rank(number: int) -> tuple[int, float, int]:
-            return failures[number], self._compute_mean(number, common), number
-
-        ranked = sorted(numbers, key=rank)
-        failed = [number for number in ranked if failures[number] > failures[ranked[0]]]
-        rest = ranked[: len(ranked) - len(failed)]
+        fewest = min(failures.values())
+        rest = [number for number in numbers if failures[number] == fewest]
+        failed = [number for number in numbers if failures[number] > fewest]
+        failed.sort(key=lambda number: (failures[number], number))
         shared = [
             split for split in every if not any((number, split) in self._failed for number in rest)
         ]
+        rest.sort(key=lambda number: (self._compute_mean(number, shared or every), number))
         count = self._count_worse(rest, shared, splits - MIN_SPLITS + 1)
-        return Look(tuple(ranked), tuple(rest[len(rest) - count :]), tuple(failed))
+        return Look((*rest, *failed), tuple(rest[len(rest) - count :]), tuple(failed))
 
     def _compute_mean(self, number: int, splits: Sequence[int]) -> float:
-        """Return the mean objective on these splits, or on its own ones; lower is better."""
+        """Return the mean objective on those of these splits that it has; lower is better."""
         setting = self._settings.get(number)
-        if setting is None:
-            return 0.0
-        values = {run.split: run.objective_value(self._study.objective) for run in setting.runs}
-        known = [values[split] for split in splits or sorted(values) if split in values]
-        return self._sign * statistics.fmean(value for value in known if value is not None)
+        runs = setting.runs if setting else ()
+        known = [run.objective_value(self._study.objective) for run in runs if run.split in splits]
+        values = [value for value in known if value is not None]
+        return self._sign * statistics.fmean(values) if values else math.inf
 
     def _count_worse(self, ranked: Sequence[int], splits: Sequence[int], look: int) -> int:
         """Count the last of these settings, which are clearly worse than the first."""

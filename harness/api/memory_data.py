@@ -191,7 +191,10 @@ def _to_arrays(parts: Mapping[Any, Any]) -> dict[str, Array]:
 def _to_array(values: Any, name: str) -> Array:
     """Convert an array, a tensor, a frame, a series or a list. Raises DataError."""
     if callable(getattr(values, "detach", None)):  # a torch tensor
-        values = values.detach().cpu().numpy()
+        try:
+            values = values.detach().cpu().numpy()
+        except TypeError as error:  # such as bfloat16, or a sparse tensor
+            raise DataError(f"data: {name} is not a NumPy array ({error})") from None
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -209,13 +212,23 @@ def _to_array(values: Any, name: str) -> Array:
 
 def _stack_examples(dataset: Any) -> dict[str, Array]:
     """Return all examples of a torch Dataset of (input, label) pairs."""
+    name = type(dataset).__name__
     try:
-        pairs = [dataset[index] for index in range(len(dataset))]
-        inputs, labels = zip(*pairs, strict=True)
+        examples = [dataset[index] for index in range(len(dataset))]
     except (TypeError, ValueError, NotImplementedError) as error:
         raise DataError(
-            f"data: {type(dataset).__name__} does not give (input, label) pairs by index ({error})"
+            f"data: {name} does not give (input, label) pairs by index ({error})"
         ) from error  # which may be of the dataset's own code
+    if not examples:
+        raise DataError(f"data: {name} has no examples")
+    for each in examples:  # a tensor of two rows would be unpacked too, and a dict's keys
+        if not isinstance(each, tuple | list) or len(each) != 2:
+            count = f" of {len(each)}" if isinstance(each, tuple | list) else ""
+            raise DataError(
+                f"data: {name} gives a {type(each).__name__}{count} by index, and not an "
+                "(input, label) pair"
+            )
+    inputs, labels = zip(*examples, strict=True)
     arrays = [_to_array(each, "an input") for each in inputs]
     targets = [_to_array(each, "a label") for each in labels]
     for what, values in (("inputs", arrays), ("labels", targets)):

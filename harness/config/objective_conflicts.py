@@ -37,6 +37,12 @@ def find_objective_conflicts(
     if data.task == "classes" and "quantile" in losses:
         yield "train", "loss: quantile is for a regression; use cross-entropy, mse or bce"
     if "val/loss" in (study.objective, *study.objectives):
+        if data.reshuffle and data.task == "regression":
+            yield (
+                "study",
+                "objective: val/loss is in units of each fold's training targets, and with [data] "
+                f"reshuffle each trial has other folds; use {objectives[0]}",
+            )
         specs = [TrialSpec.from_dict({**train, **fields}) for fields in settings]
         for name, plural in (("loss", "losses"), ("target_transform", "target transforms")):
             reason = f"val/loss is not comparable between different {plural}; use {objectives[0]}"

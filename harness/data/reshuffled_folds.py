@@ -27,7 +27,8 @@ from harness.errors import DataError
 from harness.trial import TrialSpec, derive_seed
 
 MOST_DRAWS = 20
-"""By groups, folds may lack a class; then they are drawn again."""
+"""By groups, or without the copies of validation examples, folds may lack a class; then they are
+drawn again."""
 DEFAULTS = {field.name: field.default for field in fields(TrialSpec)}
 
 
@@ -50,12 +51,11 @@ def load_trial_folds(
     """
     if files.reshuffling is None:
         return TrialFolds(tuple(load_splits(fold, read) for fold in files.folds))
-    drawn = _draw_rows(files, files.reshuffling, spec, read)
+    splits = _draw_splits(files, files.reshuffling, spec, read)
     recorded = torch.cat([read(fold.validation_rows) for fold in files.folds])
-    held_out = torch.from_numpy(np.concatenate([rows for _, rows in drawn]))
+    held_out = torch.cat([each.validation.rows for each in splits])
     place = torch.empty_like(recorded)
     place[held_out] = torch.arange(len(recorded))
-    splits = tuple(_fit_splits(files, files.reshuffling, rows, read) for rows in drawn)
     return TrialFolds(splits, place[recorded])
 
 
@@ -74,16 +74,17 @@ def _get_default(name: str) -> Any:
     return list(default) if isinstance(default, tuple) else default
 
 
-def _draw_rows(
+def _draw_splits(
     files: TrainingFiles, plan: Reshuffling, spec: TrialSpec, read: Callable[[Path], Tensor]
-) -> list[Rows]:
+) -> tuple[Splits, ...]:
     groups = None if plan.groups is None else read(plan.groups).numpy()
     rule = SplitRule(groups, stratify=plan.stratify)
     labels, settings = read(files.labels).numpy(), identify_settings(spec)
     for draw in range(MOST_DRAWS):
         seed = derive_seed("folds", plan.seed, settings, draw) % 2**32
         try:
-            return draw_folds(labels, plan.folds, seed, rule, files.classes, "[data] folds")
+            drawn = draw_folds(labels, plan.folds, seed, rule, files.classes, "[data] folds")
+            return tuple(_fit_splits(files, plan, rows, read) for rows in drawn)
         except DataError as error:
             reason = str(error)
     raise ValueError(f"{reason} ({MOST_DRAWS} draws)")

@@ -70,7 +70,7 @@ class FoldedTrainer:
             for fold, member in enumerate(uids):
                 seeded = replace(spec, seed=get_fold_seed(spec.seed, fold))
                 self._trainer.add(member, seeded, keep_history, fold)
-        except ValueError:
+        except Exception:  # such as no memory for a later fold
             self.drop(uid)
             raise
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.engine.trial_state import TrialState
 
 MOST_INPUTS = 2**26
-"""Inputs of all slots that a batch of a validation has at most, 256 MiB: here they are copies."""
+"""The most inputs of all slots in a batch of a validation set, 256 MiB: they are copies here."""
 
 
 class Folds:
@@ -55,12 +55,15 @@ class Folds:
 
     def select_alike(self, inputs: int) -> Folds:
         """Return the folds with so many inputs: those of a table may have different features."""
+        if all(fold.inputs == inputs for fold in self.folds):
+            return (
+                self  # not kept in `_alike`: a cycle would keep all tensors until Python finds it
+            )
         if inputs not in self._alike:
             pairs = zip(self.folds, self.numbers, strict=True)
             alike = [(fold, number) for fold, number in pairs if fold.inputs == inputs]
-            is_all = len(alike) == len(self.folds)
             folds, numbers = zip(*alike, strict=True)
-            self._alike[inputs] = self if is_all else Folds(folds, numbers)
+            self._alike[inputs] = Folds(folds, numbers)
         return self._alike[inputs]
 
     @cached_property

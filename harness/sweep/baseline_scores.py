@@ -140,8 +140,9 @@ def build_scorer(
         if validated is not None and study.folds:
             outputs = compute_fold_outputs(validated, run, tracker.load_weights(run.uid))
             return BaselineScorer(study.score, run.spec, lambda split: outputs)
-        weights = tracker.load_weights(run.uid)
-        if validated is None:
+        if validated is not None:
+            weights = tracker.load_weights(run.uid)
+        else:
             weights = read_model_weights(tracker, study, run)
         model = load_model(run.spec, len(study.classes), weights)
     except StoreError:  # of a champion that is not among the best trials of the search

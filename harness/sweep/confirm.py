@@ -68,12 +68,14 @@ def confirm_best_settings(
             before, wanted = wanted, {(run.number, run.spec.seed) for run in missing}
             if wanted == before:
                 break  # all of them failed; the next command trains them again
+            if not before:
+                _note_room(plan, prepared, missing, watcher)
             if executor is None:
                 count = len(missing)
                 executor = stack.enter_context(
                     plan.create_executor(prepared, count, watcher.message)
                 )
-            _train_runs(plan, prepared, study, missing, executor, tracker, watcher, stop)
+            _train_runs(study, missing, executor, tracker, watcher, stop)
             if not is_race(plan, prepared, study):
                 return
             study = require_own_study(tracker, search)
@@ -83,9 +85,22 @@ def confirm_best_settings(
         tracker.log_file(study.uid, RACE_FILE, json.dumps(record.to_dict()).encode())
 
 
-def _train_runs(
+def _note_room(
     plan: Plan,
     prepared: PreparedDataset,
+    missing: Sequence[ConfirmationRun],
+    watcher: ProgressDisplay,
+) -> None:
+    """Say if there are fewer new splits than [confirm] asks for."""
+    seeds, room = plan.config.confirm.seeds, len(prepared.training.redrawn)
+    if room < seeds and any(run.split for run in missing):
+        watcher.message(
+            f"[confirm] seeds = {seeds}: the training set has room for only "
+            f"{format_count(room, 'new validation set')}; use a smaller [data] validation for more"
+        )
+
+
+def _train_runs(
     study: StudyRun,
     missing: Sequence[ConfirmationRun],
     executor: Executor,
@@ -99,12 +114,6 @@ def _train_runs(
     what = f"the best {settings} settings" if settings > 1 else f"trial {missing[0].number}"
     redrawn = len({run.split for run in missing if run.split})
     seeds = format_count(len({run.spec.seed for run in missing}), "fresh seed")
-    if redrawn and len(prepared.training.redrawn) < plan.config.confirm.seeds:
-        watcher.message(
-            f"[confirm] seeds = {plan.config.confirm.seeds}: the training set has room for only "
-            f"{format_count(len(prepared.training.redrawn), 'new validation set')}; use a smaller "
-            "[data] validation for more"
-        )
     over = f"on {format_count(redrawn, 'new split')}" if redrawn else f"over {seeds}"
     watcher.stage(f"confirming {what} {over}")
     ending = Driver(

@@ -54,4 +54,7 @@ def select_final_files(prepared: PreparedDataset) -> PreparedDataset:
     files = prepared.training
     if files.whole is None:
         return prepared
-    return replace(prepared, training=replace(files.whole, folds=files.folds, whole=files.whole))
+    final = replace(
+        files.whole, folds=files.folds, whole=files.whole, reshuffling=files.reshuffling
+    )
+    return replace(prepared, training=final)

@@ -28,10 +28,10 @@ RANDOM_SPECS = 500
 
 
 class CostMeter:
-    """Measures the settings of a study on its data."""
+    """Measures the settings of a study on its data: with folds, as the final model."""
 
     def __init__(self, files: TrainingFiles) -> None:
-        self._files = files
+        self._files = files.whole or files  # the features of a table are other ones in each fold
 
     def measure(self, spec: TrialSpec, name: Cost) -> float:
         """Return one cost of a setting. Raises ConfigError for a model that cannot be built."""

@@ -94,7 +94,7 @@ def freeze_selection(study: StudyRun) -> Selection:
         rule = RULE_GRID_OR_LIST
     elif confirmation_runs:
         rule = RULE_RESAMPLED if study.is_resampled else RULE_CONFIRMED
-        rule = RULE_RACED if study.is_resampled and study.is_raced else rule
+        rule = RULE_RACED if study.is_raced else rule
     return Selection(
         champion,
         find_model_run(study, champion),

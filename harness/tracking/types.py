@@ -260,8 +260,8 @@ class StudyRun:
 
     @property
     def is_raced(self) -> bool:
-        """Whether its best settings race for the confirmation runs, so their numbers differ."""
-        return self.facts.get(CONFIRM_FACT, UNCONFIRMED).startswith(RACE_RULE)
+        """Whether its best settings race on new splits, so the numbers of their runs differ."""
+        return self.is_resampled and self.facts.get(CONFIRM_FACT, "").startswith(RACE_RULE)
 
     @property
     def ensemble_rule(self) -> str:

@@ -277,9 +277,32 @@ class Ragged(Pairs):
         return torch.zeros(index + 1), 0
 
 
-def test_examples_of_different_shapes_are_one_line() -> None:
-    with pytest.raises(DataError, match=r"inputs have different shapes, such as \[1\], \[2\]"):
-        read_memory(Ragged())
+class Items(Pairs):
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Ragged(), r"inputs have different shapes, such as \[1\], \[2\]"),
+        (Items(), "Items has no examples"),
+        (Items(torch.zeros(2), torch.zeros(2)), r"a Tensor by index, and not an \(input, label\)"),
+        (Items({"x": 1.0, "y": 0}), "a dict by index"),
+        (Items((1.0, 0, 0)), "a tuple of 3 by index"),
+        (Items((torch.zeros(2, dtype=torch.bfloat16), 0)), "an input is not a NumPy array"),
+        ((torch.zeros(2, 2, dtype=torch.bfloat16), [0, 1]), "x is not a NumPy array"),
+    ],
+)
+def test_what_is_no_pairs_of_arrays_is_one_line(data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_memory(data)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,10 @@ def test_reshuffled_folds_need_folds_that_can_be_drawn_again() -> None:
         (["data.folds=0"], "reshuffle: needs folds, such as folds = 5"),
         (["data.time=at", "data.target=y"], "reshuffle: excludes time, whose folds are in order"),
         (["study.pruner=wilcoxon"], "each has its own folds; choose another pruner"),
+        (
+            ["data.task=regression", "data.target=y", "study.objective=val/loss"],
+            "val/loss is in units of each fold's .* other folds; use val/rmse",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             read("", "data.reshuffle=true", *overrides)

@@ -17,6 +17,7 @@ from harness.data.reshuffled_folds import TrialFolds, identify_settings, load_tr
 from harness.data.split_rule import SplitRule
 from harness.data.table_features import fit_features, read_layout
 from harness.data.torch_datasets import map_tensor
+from harness.sweep.fold_outputs import select_final_files
 from harness.trial import TrialSpec, derive_seed
 
 SPEC = TrialSpec(hidden=(16,), learning_rate=0.01)
@@ -134,6 +135,18 @@ def test_a_copy_of_a_validation_example_is_dropped_from_the_trials_training_set(
         assert bool(shared) != drop
 
 
+def test_folds_are_drawn_again_if_all_of_a_class_are_copies(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 4)).astype(np.uint8)
+    x[1], x[3] = x[0], x[2]  # class 1 has two examples, each of them twice
+    np.savez(tmp_path / "copies.npz", x=x, y=(np.arange(40) < 4).astype(np.int64))
+    options = {"folds": 2, "split_seed": 1, "test": 0, "drop_duplicates": True}
+    files = make(str(tmp_path / "copies.npz"), tmp_path, **options).training
+    for seed in range(9):
+        for splits in load_trial_folds(files, replace(SPEC, seed=seed)).splits:
+            held_out = [int(row) // 2 for row in splits.validation.rows if row < 4]
+            assert len(set(held_out)) == 1, "both copies of one example"
+
+
 def test_a_class_of_one_group_fails_the_trial_with_a_reason(tmp_path: Path) -> None:
     options = {"target": "ill", "group": "patient", "test": 0}
     files = make(write_table(tmp_path), tmp_path, **options).training
@@ -142,6 +155,20 @@ def test_a_class_of_one_group_fails_the_trial_with_a_reason(tmp_path: Path) -> N
     np.save(tmp_path / "labels.npy", (patients == 3).astype(np.int64))
     with pytest.raises(ValueError, match=r"no training example of class 'yes'.*\(20 draws\)"):
         load_trial_folds(replace(files, labels=tmp_path / "labels.npy"), SPEC)
+
+
+def test_the_files_of_the_final_model_have_the_trials_folds(tmp_path: Path) -> None:
+    """The outputs of a champion's folds are read through them."""
+    for options in ({}, {"target": "ill", "ignore": ["patient"]}):
+        name = write_table(tmp_path) if options else "digits"
+        prepared = make(name, tmp_path, **options)
+        final = select_final_files(prepared).training
+        assert len(np.load(final.train_rows)) == prepared.sizes["validation"], "those of all folds"
+        folds, again = (load_trial_folds(each, SPEC) for each in (prepared.training, final))
+        assert list_held_out(again) == list_held_out(folds)
+        for one, other in zip(folds.splits, again.splits, strict=True):
+            assert torch.equal(one.train.inputs, other.train.inputs)
+            assert torch.equal(one.mean, other.mean)
 
 
 def test_the_split_hash_says_that_folds_are_reshuffled(tmp_path: Path) -> None:

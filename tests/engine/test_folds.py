@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, roc_auc
 
 from harness.data.torch_datasets import Split, Splits
 from harness.engine import slot_data
-from harness.engine.device_data import DeviceData
+from harness.engine.device_data import DeviceData, Target
 from harness.engine.fold_placement import FoldPlacement
 from harness.engine.folded_trainer import FoldedTrainer, get_fold_seed
 from harness.engine.slot_data import Folds, SlotData, load_folds
@@ -23,7 +25,7 @@ from harness.models.fold_weights import split_folds
 from harness.models.mlp import MLP
 from harness.results import EpochMetrics, Objective, Outcome, TrialFailure, TrialResult
 from harness.tracking.epoch_predictions import EpochPredictions
-from harness.trial import TrialSpec
+from harness.trial import TargetTransform, TrialSpec
 from tests.engine.training import train_one
 
 SPEC = TrialSpec(hidden=(16, 8), batch_size=16, epochs=4, dropout=0.1, learning_rate=0.01)
@@ -252,3 +254,31 @@ def test_predictions_are_recorded_in_the_order_of_the_folds() -> None:
     for name in ("true", "predicted", "losses"):
         rows = getattr(first, name)[..., places]
         np.testing.assert_array_equal(getattr(second, name), rows)
+
+
+def test_a_trial_without_memory_for_its_last_fold_leaves_no_member() -> None:
+    class Full(DeviceData):
+        def get_target(self, transform: TargetTransform) -> Target:
+            raise RuntimeError("no memory")
+
+    folds = make_folds()
+    folds.folds[-1].__class__ = Full
+    trainer = FoldedTrainer(folds, "val/accuracy")
+    with pytest.raises(RuntimeError, match="no memory"):
+        trainer.add("a", SPEC)
+    assert (len(trainer), len(trainer._trainer)) == (0, 0)
+
+
+def test_folds_of_one_trial_are_freed_with_it() -> None:
+    """With `[data] reshuffle` each trial has its own, and a device has no room for dead ones."""
+    gc.disable()  # which would free them some trials later
+    try:
+        trainer = FoldedTrainer(make_folds(dtype=torch.float32), "val/accuracy")
+        trainer.add("a", replace(SPEC, epochs=1))
+        kept = [weakref.ref(each) for each in (trainer.folds, trainer.folds.first)]
+        for report in itertools.chain(*trainer.train_epoch()):
+            assert trainer.decide(report.uid, True) is not None
+        del trainer
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()

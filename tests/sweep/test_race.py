@@ -12,15 +12,18 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.confirmation import rank_confirmed_settings
+from harness.analysis.race import RaceRules, replay_race
 from harness.api.run import run_study
 from harness.checks.report import check_studies
 from harness.config.loader import load
 from harness.errors import ConfigError
+from harness.tracking.in_memory import InMemoryTracker
 from harness.tracking.types import CONFIRM_FACT, RACE_RULE
 from harness.workspace import Workspace
 from tests.faults.study_comparison import confirmation_results
 from tests.sweep.test_confirm import STUDY, record, study, written
 
+RACED = {CONFIRM_FACT: f"{RACE_RULE}the best 2 settings over 6 runs"}
 RACE = STUDY.replace("top = 2", "top = 4\nrace = true").replace("validation = 0.2\n", "")
 
 
@@ -32,8 +35,39 @@ def test_settings_are_ranked_on_the_splits_that_they_share() -> None:
     runs = [replace(run, split=run.spec.seed) for run in runs]
     example = study([record(0, 0.99), record(1, 0.95)], runs)
     assert [each.trial.number for each in rank_confirmed_settings(example)] == [0, 1]
-    raced = replace(example, facts={CONFIRM_FACT: f"{RACE_RULE}the best 2 settings over 6 runs"})
+    raced = replace(example, facts=RACED)
     assert [each.trial.number for each in rank_confirmed_settings(raced)] == [1, 0]
+    # An earlier version confirmed on the study's own split, whose number is 0: nothing races.
+    values = {0: (0.90, 0.90), 1: (0.70, 0.91)}
+    runs = [record(n, value, seed) for n in values for seed, value in enumerate(values[n], 1)]
+    older = replace(raced, confirmation_runs=runs)
+    assert [each.trial.number for each in rank_confirmed_settings(older)] == [0, 1]
+
+
+def test_runs_after_a_decision_do_not_change_it() -> None:
+    trials = [record(number, 0.99 - number / 100) for number in range(5)]
+    runs = [record(n, 0.9 - n / 100, seed) for n in range(4) for seed in (1, 2)]
+    runs += [record(4, 0.99, seed, state="FAILED") for seed in (1, 2)]
+    runs += [record(n, 0.5, 3) for n in (0, 1)]
+    example = study(trials, [replace(run, split=run.spec.seed) for run in runs], facts=RACED)
+    raced = replay_race(example, InMemoryTracker(), RaceRules(5, 3, 0, room=9, examples=0))
+    assert raced is not None
+    first, second = raced.race.looks[:2]
+    assert (first.ranked, first.failed, second.ranked) == ((0, 1, 2, 3, 4), (4,), (0, 1))
+
+
+def test_settings_are_ranked_on_the_splits_that_those_left_share() -> None:
+    runs = [
+        *(record(0, value, seed) for seed, value in enumerate((0.91, 0.80), 1)),
+        *(record(1, value, seed) for seed, value in enumerate((0.90, 0.90), 1)),
+        record(2, 0.99, 1),
+        record(2, 0.99, 2, state="FAILED"),
+    ]
+    trials = [record(number, 0.9) for number in range(3)]
+    example = study(trials, [replace(run, split=run.spec.seed) for run in runs], facts=RACED)
+    raced = replay_race(example, InMemoryTracker(), RaceRules(3, 3, 0, room=9, examples=0))
+    assert raced is not None
+    assert raced.race.looks[0].ranked == (1, 0, 2), "1 and 0 both have split 2"
 
 
 @pytest.mark.parametrize(

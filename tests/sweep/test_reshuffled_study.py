@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import harness
+from harness.analysis.misclassified import MISTAKES_FILE, Mistakes
 from harness.analysis.paired_tests import read_predictions
 from harness.checks.report import check_studies
 from harness.sweep.fold_outputs import compute_fold_outputs
@@ -55,6 +56,9 @@ def test_a_study_whose_trials_have_folds_of_their_own(
         assert replay(workspace, run.run_id, watcher=Silent(), inline=True).agreement == "bitwise"
         wrong.append(true != predicted)
     assert len({each.tobytes() for each in wrong}) == len(wrong)
+    runs = [run.uid for run in (*record.trials, *record.confirmation_runs)]
+    mistakes = Mistakes.from_file(tracker.read_file(record.run_id, MISTAKES_FILE) or b"")
+    assert mistakes.total == wrong[runs.index(mistakes.run)].sum()
     assert check_studies(workspace, "own").studies[0].healthy
     shorts = {fact.key: fact.short for fact in result.summary.facts}
     assert "over 1 fresh seed, on 3 new folds" in shorts["validation"]

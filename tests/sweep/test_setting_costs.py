@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from harness.config.loader import load_text
@@ -49,6 +53,21 @@ def test_parameters_are_those_of_the_built_network(
     if not spec.model:
         assert count_parameters(spec, 64, 10) == built
     assert 0 < meter.measure(spec, "milliseconds") < 1000
+
+
+def test_with_folds_the_final_model_is_measured(tmp_path: Path) -> None:
+    kinds = np.array(["a", "b"] * 40)
+    kinds[::20] = ["p", "q", "r", "s"]  # each fold lacks some of them in its training set
+    y = np.tile([0, 0, 1, 1], 20)
+    pd.DataFrame({"kind": kinds, "x": np.arange(80), "y": y}).to_csv(tmp_path / "t.csv")
+    options = {"target": "y", "task": "classes", "ignore": ["Unnamed: 0"], "test": 0.0}
+    more = {"validation": 0.5, "split_seed": 0, "normalize": True, "cache": tmp_path / "cache"}
+    files = prepare(str(tmp_path / "t.csv"), folds=2, **options | more).training  # type: ignore[arg-type]
+    assert files.whole is not None
+    shapes = [each.shape[0] for each in (files, files.whole)]
+    assert shapes[0] < shapes[1]
+    spec = TrialSpec(hidden=(5,))
+    assert CostMeter(files).measure(spec, "parameters") == count_parameters(spec, shapes[1], 2)
 
 
 def test_a_study_says_how_many_settings_are_within_its_limits(digits: PreparedDataset) -> None:
