@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from harness.analysis.replay_tolerance import (
     PERTURBATION,
     TWINS,
     TrainingRecord,
+    compare_weights,
     compare_with_twins,
     count_changed_predictions,
     find_differences,
@@ -35,6 +38,16 @@ EPOCH = EpochMetrics(
     seconds=0.1,
     time=1.7e9,
 )
+
+
+def test_weights_differ_by_their_largest_difference() -> None:
+    one, other = (
+        safetensors.numpy.save({"w": np.array([1, value], "f4"), "none": np.zeros(0, "f4")})
+        for value in (2.0, 2.5)
+    )
+    assert compare_weights(one, one) == 0
+    assert compare_weights(one, other) == 0.5
+    assert compare_weights(one, None) == math.inf
 
 
 def make_record(*val_losses: float, diverged: bool = False) -> TrainingRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,13 @@ def test_a_study_whose_trials_have_folds_of_their_own(
         assert weights is not None
         outputs = compute_fold_outputs(prepared, run, weights)
         assert outputs.argmax(1).tolist() == predicted.tolist()
-        assert replay(workspace, run.run_id, watcher=Silent(), inline=True).agreement == "bitwise"
+        replayed = replay(workspace, run.run_id, watcher=Silent(), inline=True)
+        has_final_model = run.run_id == result.summary.model_run.run_id
+        assert replayed.agreement == "bitwise"
+        assert replayed.final_difference == (0.0 if has_final_model else None)
+        changed = replace(replayed, final_difference=2e-5)
+        assert changed.agreement == "differs", "equal bits are promised"
+        assert "all examples: its weights differ by up to 2e-05" in changed.text()
         wrong.append(true != predicted)
     assert len({each.tobytes() for each in wrong}) == len(wrong)
     runs = [run.uid for run in (*record.trials, *record.confirmation_runs)]
