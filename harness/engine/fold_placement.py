@@ -49,8 +49,10 @@ class FoldPlacement:
         if key[0] == "fold":
             return GpuPlacement(data, self._free_memory)
 
+        folds = self._folds  # with `self` in it, the function would be in a cycle, freed late
+
         def build(layout: Layout, first: DeviceData) -> FusedGroup:
-            return FusedGroup(layout, SlotData(self._folds, layout.slots, first))
+            return FusedGroup(layout, SlotData(folds, layout.slots, first))
 
         return GpuPlacement(data, self._free_memory, build)
 

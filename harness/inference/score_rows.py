@@ -110,6 +110,11 @@ def _read_transform(
         raise StudyError(
             f"'{study.name}' was not trained on a table, so it predicts no rows; give images"
         )
+    if study.folds:  # recorded since there are folds
+        raise StudyError(
+            f"{transform_file(split)} of '{study.name}' is missing; restore it from a backup of "
+            "mlruns"
+        )
     return _fit_again(study, run, data_dir)
 
 

@@ -269,16 +269,19 @@ def test_a_trial_without_memory_for_its_last_fold_leaves_no_member() -> None:
     assert (len(trainer), len(trainer._trainer)) == (0, 0)
 
 
-def test_folds_of_one_trial_are_freed_with_it() -> None:
+@pytest.mark.parametrize("is_gpu", [False, True])
+def test_folds_of_one_trial_are_freed_with_it(is_gpu: bool) -> None:
     """With `[data] reshuffle` each trial has its own, and a device has no room for dead ones."""
     gc.disable()  # which would free them some trials later
     try:
-        trainer = FoldedTrainer(make_folds(dtype=torch.float32), "val/accuracy")
+        folds = make_folds(dtype=torch.float32)
+        placement = FoldPlacement(folds, lambda: 2**40) if is_gpu else None
+        trainer = FoldedTrainer(folds, "val/accuracy", placement)
         trainer.add("a", replace(SPEC, epochs=1))
-        kept = [weakref.ref(each) for each in (trainer.folds, trainer.folds.first)]
         for report in itertools.chain(*trainer.train_epoch()):
             assert trainer.decide(report.uid, True) is not None
-        del trainer
-        assert [each() for each in kept] == [None, None]
+        kept = [weakref.ref(each) for each in (folds, folds.first, trainer._trainer.groups[0])]
+        del trainer, placement, folds
+        assert not any(each() for each in kept)
     finally:
         gc.enable()

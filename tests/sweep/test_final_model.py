@@ -22,8 +22,9 @@ from harness.inference.score_rows import score_rows
 from harness.models.ensemble import Ensemble
 from harness.models.fold_weights import split_folds
 from harness.tracking.mlflow.model_registry import _set_global_store
-from harness.tracking.raw_types import FINAL_FILE, FINAL_WEIGHTS_FILE, WEIGHTS_FILE
+from harness.tracking.raw_types import FINAL_FILE, FINAL_WEIGHTS_FILE, WEIGHTS_FILE, transform_file
 from harness.tracking.types import RunRecord
+from harness.trial import WHOLE
 from harness.workspace import Workspace
 from tests.doctor.example_study import Record, copy_record
 
@@ -205,7 +206,11 @@ TABLES = {
         "data": 'time = "day"',
         "train": 'target_transform = "quantile"\nloss = "quantile"\nquantile = 0.8',
     },
-    "classes": {"objective": "auc", "target": "dear", "data": 'normalize = "quantile"'},
+    "classes": {
+        "objective": "auc",
+        "target": "dear",
+        "data": 'normalize = "quantile"\nreshuffle = true',
+    },
 }
 
 
@@ -240,3 +245,7 @@ def test_a_table_is_predicted_from_raw_rows(kind: str, tmp_path: Path, monkeypat
         ConfigError, match=r"trains a network for each fold, and .*test.* needs one"
     ):
         harness.train(tmp_path / "tiny.toml", device="cpu", progress=False, test=True)
+    for lost in tmp_path.rglob(transform_file(WHOLE)):
+        lost.unlink()
+    with pytest.raises(StudyError, match=r"transform-final.json of 'tiny' is missing; restore"):
+        harness.predict("tiny", frame)
