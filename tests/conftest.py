@@ -11,6 +11,29 @@ import torch
 from harness.data.prepare import PreparedDataset, prepare
 from tests.support.real_data import find_real_data
 
+LONG_FILES = (
+    "faults/test_failpoints.py",
+    "docs/test_examples.py",
+    "executors/test_ray_executor.py",
+    "api/test_estimators.py",
+    "faults/test_security.py",
+    "sweep/test_cluster.py",
+    "inference/test_table_ensemble.py",
+    "sweep/test_calibrate.py",
+    "faults/test_killed.py",
+    "test_compose.py",
+    "inference/test_classify_images.py",
+    "sweep/test_fashion_mnist.py",
+)
+"""The files whose slow tests take longest. They come first, as one that comes last runs alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    places = {folder / name: place for place, name in enumerate(LONG_FILES)}
+    assert all(path.is_file() for path in places), "LONG_FILES names a file that is gone"
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -25,7 +25,7 @@ from harness.engine.trial_state import TrialState
 from harness.models.mlp import MLP
 from harness.trial import TrialSpec, derive_seed
 
-STEPS = 100
+STEPS = 40
 
 
 @dataclass

@@ -21,6 +21,7 @@ from tests.engine.autograd_reference import (
     train_by_autograd,
     train_steps,
 )
+from tests.engine.training import load_few
 
 # Batches of 32 are too small here: relu units that fire once in a batch make BatchNorm so ill
 # conditioned that autograd itself drifts by 7e-12 when its init is perturbed by 1e-15.
@@ -35,7 +36,7 @@ def changed(spec: TrialSpec, **values: Any) -> TrialSpec:
 
 @pytest.fixture(scope="module")
 def data(digits: PreparedDataset) -> DeviceData:
-    return DeviceData(load_splits(digits.training), dtype=torch.float64)
+    return load_few(digits)
 
 
 @BOTH
@@ -172,7 +173,7 @@ def test_padding_stays_zero(data: DeviceData, activation: str, batch_norm: str) 
         for hidden in ([24, 12], [7, 20], [10, 5, 3])
     ]
     group = create_group(specs, data)
-    assert_equals_autograd(group, train_steps(group, 30), data)
+    assert_equals_autograd(group, train_steps(group, 12), data)
 
 
 def test_a_group_with_spare_slots_equals_autograd(data: DeviceData) -> None:

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from harness.data.prepare import PreparedDataset
-from harness.data.torch_datasets import load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.padding import Layout
 from harness.engine.placement import GpuPlacement, width_class
@@ -26,10 +25,11 @@ from tests.engine.autograd_reference import (
     train_by_autograd,
     train_steps,
 )
+from tests.engine.training import load_few
 
 BASE = TrialSpec(hidden=(24, 12), batch_size=64, epochs=2)
-STEPS = 30
-"""More than an epoch (17 steps), and more than 3/4 of all steps, where `step` drops again."""
+STEPS = 12
+"""More than an epoch (7 steps), and more than 3/4 of all steps, where `step` drops again."""
 
 # By field: values that differ from BASE, and other fields that must be set for them to matter.
 NO_CONTEXT: dict[str, Any] = {}
@@ -84,7 +84,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def data(digits: PreparedDataset) -> DeviceData:
-    return DeviceData(load_splits(digits.training), dtype=torch.float64)
+    return load_few(digits)
 
 
 def companion(spec: TrialSpec) -> TrialSpec:

@@ -24,7 +24,7 @@ from harness.engine.trial_state import TrialState, find_divergence, is_better, p
 from harness.models.mlp import load_model
 from harness.results import EpochMetrics, Objective, TrialFailure, TrialResult
 from harness.trial import CHOICES, TrialSpec
-from tests.engine.training import train_one, train_trials
+from tests.engine.training import load_few, train_one, train_trials
 
 METRICS = EpochMetrics(
     epoch=3,
@@ -47,7 +47,7 @@ def data(digits: PreparedDataset) -> DeviceData:
 
 @pytest.fixture(scope="module")
 def double(digits: PreparedDataset) -> DeviceData:
-    return DeviceData(load_splits(digits.training), dtype=torch.float64)
+    return load_few(digits)
 
 
 def gpu_placement(data: DeviceData, memory: int = 2**40, max_slots: int = 64) -> GpuPlacement:
@@ -196,7 +196,7 @@ def specs(draw: st.DrawFn) -> TrialSpec:
         momentum=one_of(0.0, 0.9),
         nesterov=one_of(False, True),
         schedule=one_of(*CHOICES["schedule"]),
-        batch_size=one_of(128, 256),
+        batch_size=one_of(100, 200),
         l1=one_of(0.0, 1e-4),
         l2=one_of(0.0, 1e-3),
         label_smoothing=one_of(0.0, 0.1),

@@ -1,10 +1,15 @@
-"""Train trials until they end, as a worker does."""
+"""Train trials until they end, as a worker does, on few examples."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+import torch
+
+from harness.data.prepare import PreparedDataset
+from harness.data.torch_datasets import Split, load_splits
 from harness.engine.device_data import DeviceData
 from harness.engine.placement import Placement
 from harness.engine.trainer import Trainer
@@ -12,6 +17,16 @@ from harness.results import EpochMetrics, Objective, Outcome, TrialResult
 from harness.trial import TrialSpec
 
 Keep = Callable[[str, EpochMetrics], bool]
+FEW = 460
+"""Training examples: 7 batches of 64."""
+
+
+def load_few(digits: PreparedDataset) -> DeviceData:
+    """Load FEW training examples of the digits, in double precision."""
+    splits = load_splits(digits.training)
+    train = splits.train
+    few = Split(train.inputs, train.labels, train.rows[:FEW], train.mean, train.std)
+    return DeviceData(replace(splits, train=few), dtype=torch.float64)
 
 
 def train_trials(

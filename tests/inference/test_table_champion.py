@@ -33,6 +33,7 @@ from harness.scoring.column import Column
 from harness.scoring.table_transform import fit_transform
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.workspace import Workspace
+from tests.support.passengers import make_rows
 
 BLOCKER = """
 import sys
@@ -49,24 +50,6 @@ sys.meta_path.insert(0, NoHarness())
 class Sum(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x.sum(1), 1 - x.sum(1)], 1)
-
-
-def make_rows(rows: int = 300) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "age": rng.integers(1, 80, rows).astype(float),
-            "class": rng.integers(1, 4, rows),
-            "deck": rng.choice(["A", "B", "C"], rows),
-            "boarded": pd.date_range("2024-01-01", periods=rows).strftime("%d.%m.%Y"),
-        }
-    )
-    score = frame["age"] / 40 + (frame["deck"] == "A") + rng.normal(0, 0.3, rows)
-    frame["survived"] = (score > score.median()).astype(int)
-    frame["fare"] = 20 * score + 7
-    frame["age"] = frame["age"].mask(frame.index % 5 == 0)
-    frame["deck"] = frame["deck"].mask(frame.index % 7 == 0)
-    return frame
 
 
 @pytest.mark.parametrize(

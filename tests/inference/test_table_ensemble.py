@@ -25,7 +25,8 @@ from harness.errors import ConfigError, StudyError
 from harness.inference.recorded_model import load_recorded_model
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.workspace import Workspace
-from tests.inference.test_table_champion import BLOCKER, make_rows
+from tests.inference.test_table_champion import BLOCKER
+from tests.support.passengers import make_rows, write_tables
 
 pytestmark = pytest.mark.slow
 OPTIONS = ["train.epochs=15", "confirm.seeds=0", "study.pruner=none"]
@@ -44,10 +45,7 @@ print(frame.to_json(orient="records"))
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a classification and a regression, each with an ensemble."""
     folder = tmp_path_factory.mktemp("ensembles")
-    frame = make_rows(500)
-    frame[:450].drop(columns="fare").to_csv(folder / "people.csv", index=False)
-    frame[:450].drop(columns="survived").to_csv(folder / "fares.csv", index=False)
-    frame[450:].drop(columns=["survived", "fare"]).to_csv(folder / "new.csv", index=False)
+    write_tables(folder)
     before = Path.cwd()
     os.chdir(folder)
     try:

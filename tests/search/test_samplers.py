@@ -15,7 +15,7 @@ from harness.config.study_tables import StudyTable
 from harness.errors import ConfigError
 from harness.results import StopReason
 from harness.search.open_study import open_search
-from harness.search.samplers import PRUNERS, SAMPLERS, check_space
+from harness.search.samplers import PRUNERS, RANDOM_TRIALS, SAMPLERS, check_space
 from tests.search.tiny_study import STUDY, make_metrics, make_result, requeue, run_trials, score
 
 
@@ -47,7 +47,7 @@ def test_a_sampler_learns_if_results_change_what_it_samples(
     for sign in (1, -1):
         with open_search(replace(config, study=study), tmp_path / str(sign)) as search:
             specs = []
-            for _ in range(24):
+            for _ in range(RANDOM_TRIALS + 3):
                 trial = search.ask()
                 specs.append(trial.spec)
                 value = 0.5 + 0.4 * sign * score(trial.spec)

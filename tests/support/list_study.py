@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-LIST = """
+from tests.support.digits_study import SHORT, write_study
+
+LIST = f"""
 [study]
 seeds = 3
 seed = 5
-[data]
-name = "digits"
-validation = 0.2
-[train]
-epochs = 3
-batch_size = 32
+{SHORT}
 learning_rate = 3e-3
 [[trial]]
 name = "linear"
@@ -25,6 +22,4 @@ batch_norm = "before"
 
 
 def write(folder: Path, text: str = LIST) -> Path:
-    path = folder / "list.toml"
-    path.write_text(text)
-    return path
+    return write_study(folder, "list", text)

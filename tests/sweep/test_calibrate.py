@@ -31,7 +31,8 @@ from harness.stats.calibration import compute_ece
 from harness.tracking.mlflow.model_registry import _set_global_store
 from harness.tracking.predictions import TEST_PREDICTIONS_FILE, TestPredictions
 from harness.workspace import Workspace
-from tests.inference.test_table_champion import BLOCKER, make_rows
+from tests.inference.test_table_champion import BLOCKER
+from tests.support.passengers import make_rows, write_tables
 
 OPTIONS = ["train.epochs=8", "confirm.seeds=0", "study.pruner=none"]
 CALIBRATED = "study.calibrated=true"
@@ -77,10 +78,7 @@ def test_a_damaged_record_is_one_line() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study that is not calibrated yet, and one of a number."""
     folder = tmp_path_factory.mktemp("calibrated")
-    frame = make_rows(500)
-    frame[:450].drop(columns="fare").to_csv(folder / "people.csv", index=False)
-    frame[:450].drop(columns="survived").to_csv(folder / "fares.csv", index=False)
-    frame[450:].drop(columns=["survived", "fare"]).to_csv(folder / "new.csv", index=False)
+    write_tables(folder)
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -13,34 +13,19 @@ from harness.reports.live_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
 from harness.workspace import Workspace
+from tests.support.digits_study import SHORT, write_study
 
-STUDY = """
-[study]
-{study}
-[data]
-name = "digits"
-validation = 0.2
-[train]
-epochs = 3
-batch_size = 32
-learning_rate = 3e-3
-[space]
-{space}
-[limits]
-{limits}
-"""
 pytestmark = pytest.mark.slow
 
 
-def write(folder: Path, **parts: str) -> Path:
-    path = folder / "limited.toml"
-    path.write_text(STUDY.format(**{"study": "", "space": "", "limits": ""} | parts))
-    return path
+def write(folder: Path, *, study: str, space: str, limits: str) -> Path:
+    tables = f"[study]\n{study}{SHORT}learning_rate = 3e-3\n[space]\n{space}\n[limits]\n{limits}\n"
+    return write_study(folder, "limited", tables)
 
 
 def test_a_search_trains_no_setting_outside_its_limits(tmp_path: Path) -> None:
-    path, home = tmp_path / "limited.toml", tmp_path / "mlruns"
-    write(
+    home = tmp_path / "mlruns"
+    path = write(
         tmp_path,
         study="trials = 6",
         space="width = { low = 4, high = 256, log = true }\ndepth = { low = 1, high = 2 }",
@@ -65,8 +50,8 @@ def test_a_search_trains_no_setting_outside_its_limits(tmp_path: Path) -> None:
 
 
 def test_a_grid_has_a_champion_within_its_limits(tmp_path: Path) -> None:
-    path, home = tmp_path / "limited.toml", tmp_path / "mlruns"
-    write(
+    home = tmp_path / "mlruns"
+    path = write(
         tmp_path,
         study='sampler = "grid"\nseeds = 2',
         space="hidden = [[200], [], [4]]",

@@ -31,26 +31,7 @@ from harness.tracking.mlflow.tracker import MlflowTracker
 from harness.tracking.outbox.queue import Outbox
 from harness.tracking.types import RunRecord, StudyRun
 from harness.workspace import Workspace
-from tests.doctor.example_study import copy_record
-
-STUDY = """
-[study]
-trials = 6
-seed = 13
-sampler = "random"
-pruner = "successive-halving"
-[data]
-name = "digits"
-validation = 0.2
-[train]
-epochs = 3
-optimizer = "sgd"
-[space]
-depth = [1]
-width = [8, 16]
-learning_rate = [0.3, 0.1, 1e-6, 1e30]
-batch_norm = ["none", "before"]
-"""
+from tests.doctor.example_study import STUDY, copy_record
 
 
 @pytest.fixture(scope="module")

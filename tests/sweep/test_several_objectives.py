@@ -17,21 +17,17 @@ from harness.reports.live_page import write_study_page
 from harness.sweep.progress import Silent
 from harness.sweep.replay import replay
 from harness.workspace import Workspace
+from tests.support.digits_study import SHORT, write_study
 
-STUDY = """
+STUDY = f"""
 [study]
 trials = 8
 objectives = ["val/accuracy", "parameters", "milliseconds"]
-[data]
-name = "digits"
-validation = 0.2
-[train]
-epochs = 3
-batch_size = 32
+{SHORT}
 [space]
-width = { low = 4, high = 256, log = true }
-depth = { low = 1, high = 2 }
-learning_rate = { low = 1e-3, high = 3e-2, log = true }
+width = {{ low = 4, high = 256, log = true }}
+depth = {{ low = 1, high = 2 }}
+learning_rate = {{ low = 1e-3, high = 3e-2, log = true }}
 [confirm]
 seeds = 0
 """
@@ -39,8 +35,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_front_is_the_same_in_every_record(tmp_path: Path) -> None:
-    path, home = tmp_path / "front.toml", tmp_path / "mlruns"
-    path.write_text(STUDY)
+    path, home = write_study(tmp_path, "front", STUDY), tmp_path / "mlruns"
     run_study(path, trials=5, workers=1, device="cpu", home=home)
     result = run_study(path, workers=1, device="cpu", home=home)  # it continues
     numbers = [run.number for run in result.front]
