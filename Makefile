@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Which PyTorch uv installs: cpu, cu130, auto, ... Empty: the one of your package index.
 TORCH ?=
 # As many processes as there are cores, at most 4: each has torch and mlflow in memory.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
 .PHONY: study test test-slow check docs pictures notebooks clean
@@ -17,7 +17,7 @@ test: check  ## ruff, mypy --strict, pytest: at most 5 minutes on 2 cores
 	$(PYTEST) -m "not slow"
 
 test-slow: .venv/.ready  ## what takes longer: real servers, real sweeps
-	$(PYTEST) --no-loadscope-reorder -m slow
+	$(PYTEST) -m slow
 
 check: .venv/.ready
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from harness.data.prepare import PreparedDataset, prepare
 from tests.support.real_data import find_real_data
 
 LONG_FILES = (
+    "browser/test_report.py",
     "faults/test_failpoints.py",
     "docs/test_examples.py",
     "executors/test_ray_executor.py",
@@ -24,15 +26,17 @@ LONG_FILES = (
     "test_compose.py",
     "inference/test_classify_images.py",
     "sweep/test_fashion_mnist.py",
+    "inference/test_table_champion.py",
 )
-"""The files whose slow tests take longest. They come first, as one that comes last runs alone."""
+"""The files whose tests take longest. They come first, as one that comes last runs alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folder = Path(__file__).parent
     places = {folder / name: place for place, name in enumerate(LONG_FILES)}
     assert all(path.is_file() for path in places), "LONG_FILES names a file that is gone"
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (places.get(item.path, len(places)), -counts[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)
