@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.analysis.fact import Fact
 from harness.analysis.fold_scores import read_fold_scores
 from harness.analysis.formatting import format_count
+from harness.tracking.types import CONFIRM_INFIX
 
 if TYPE_CHECKING:
     from harness.analysis.summary import Summary
@@ -47,7 +48,8 @@ def build_final_model_fact(summary: Summary) -> Fact:
 def describe_final_model(summary: Summary) -> str:
     """`trained again on all 1,437 examples for 34 epochs`, or `the mean of the 5 folds' networks`.
 
-    Empty without folds, and before the final model is trained.
+    If a confirmation run chose the number of epochs, it is named. Empty without folds, and before
+    the final model is trained.
     """
     study, final = summary.study, summary.final_model
     if study.folds and not study.is_retrained:
@@ -55,7 +57,10 @@ def describe_final_model(summary: Summary) -> str:
     if final is None:
         return ""
     examples, epochs = format_count(final.examples, "example"), format_count(final.epochs, "epoch")
-    return f"trained again on all {examples} for {epochs}"
+    text = f"trained again on all {examples} for {epochs}"
+    if summary.confirmation is not None and CONFIRM_INFIX in summary.model_run.uid:
+        text += f", the best of its run with seed {summary.model_run.spec.seed}"
+    return text
 
 
 def note_tested_model(summary: Summary) -> str:

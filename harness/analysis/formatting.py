@@ -25,6 +25,8 @@ from harness.stats.proportions import (
 
 MAX_FILE_NAME = 55
 """Characters, of up to 4 bytes each: a file name has at most 255 bytes."""
+READ_AS_ANSWER = ("no", "none", "yes")
+"""Names of classes that are quoted, because a reader would take them for an answer."""
 NO_HARDEST_CLASS = "no class is clearly hardest"
 
 
@@ -64,7 +66,8 @@ class HardestClass:
         """`Shirt, 71.0 % (95 %: 66.6 to 75.0 %)`."""
         low, high = self.lowest.interval
         accuracy = format_percent(self.accuracy)
-        return f"{self.name}, {accuracy} ({format_percent_interval(low, high)})"
+        name = f"'{self.name}'" if self.name.lower() in READ_AS_ANSWER else self.name
+        return f"{name}, {accuracy} ({format_percent_interval(low, high)})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON has."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.config.limits import COSTS
 from harness.config.schema import GRID_OR_LIST
-from harness.metrics import OBJECTIVES
+from harness.metrics import OBJECTIVE_NAMES, OBJECTIVES
 
 ENSEMBLE_SIZE = 16
 """The size of an ensemble where [ensemble] does not say it."""
@@ -18,7 +17,7 @@ def set_defaults(tables: dict[str, dict[str, Any]], trials: Sequence[Any]) -> No
     study = tables["study"]
     objectives = study.get("objectives")
     if isinstance(objectives, list) and objectives:
-        if objectives[0] not in COSTS:
+        if objectives[0] in OBJECTIVE_NAMES:
             study.setdefault("objective", objectives[0])
         study.setdefault("pruner", "none")
     if tables["data"].get("task") == "regression":

@@ -174,6 +174,8 @@ def _resolve(file: _StudyFile) -> StudyConfig:
             )
         if ensemble.size and data.folds:
             raise ValueError("size: an ensemble cannot be chosen with [data] folds; leave it out")
+    with file.checking("limits"):
+        limits = parse_table(LimitsTable, tables["limits"])
     with file.checking("final"):
         final = parse_table(FinalTable, tables["final"])
         if tables["final"] and not data.folds:
@@ -188,8 +190,6 @@ def _resolve(file: _StudyFile) -> StudyConfig:
                 f"model: [limits] is for one network, and the mean of the folds' networks is "
                 f"{data.folds} of them; leave out [limits], or [final]"
             )
-    with file.checking("limits"):
-        limits = parse_table(LimitsTable, tables["limits"])
     model = find_model(tables["train"], tables["space"], file.trials)
     with file.checking("train"):
         train = parse_train(tables["train"], model)

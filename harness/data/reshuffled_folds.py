@@ -62,7 +62,7 @@ def load_trial_folds(
 def identify_settings(spec: TrialSpec) -> str:
     """Return settings and seed as JSON, without those that have their default.
 
-    So a later version, with more settings, returns the same.
+    So a later version, with more settings, returns the same, as long as it changes no default.
     """
     values = spec.to_dict()
     changed = {name: value for name, value in values.items() if value != _get_default(name)}

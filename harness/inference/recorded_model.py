@@ -83,6 +83,12 @@ class RecordedModel:
                 f"'{study.name}' predicts a number; it has an interval (low, high), and no sets"
             )
         if self.calibration is None:
+            if study.folds and not study.is_retrained:
+                raise StudyError(
+                    f"'{study.name}' has no sets: its model is the mean of the folds' networks, "
+                    'whose sets cannot be measured; for sets, use [final] model = "retrained" in '
+                    "another study"
+                )
             champion = require_champion(study) if len(study.trials) > 1 else None
             if self.ensemble is None and champion and find_model_run(study, champion) is self.run:
                 raise StudyError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,8 @@ def test_no_class_is_hardest_where_the_lowest_is_so_by_chance() -> None:
     assert hardest is not None
     assert (hardest.name, hardest.is_clear) == ("a", False)
     assert hardest.describe() == "a, 91.7 % (95 %: 70.9 to 99.2 %)"
+    quoted = replace(hardest, name="No").describe()
+    assert quoted.startswith("'No', 91.7 %"), "no answer, but a class"
     assert format_class_accuracies(names, confusion).startswith(
         "a 91.7 % (95 %: 70.9 to 99.2 %; no class is clearly hardest), b 97.2 %, "
     )

@@ -115,6 +115,11 @@ def test_without_folds_there_is_no_final_table(tmp_path: Path) -> None:
         parse_data_overrides("digits", ["data.folds=5"])
 
 
+def test_a_misspelt_limit_comes_before_what_limits_exclude() -> None:
+    with pytest.raises(ConfigError, match=r"\[limits\] paramters: unknown key; did you mean"):
+        read('[final]\nmodel = "folds"\n', "limits.paramters=10")
+
+
 def test_reshuffled_folds_need_folds_that_can_be_drawn_again() -> None:
     config = read("", "data.reshuffle=true")
     assert config.definition()["data"]["reshuffle"]

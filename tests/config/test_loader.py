@@ -245,6 +245,10 @@ def test_different_losses_are_not_compared_by_val_loss(tmp_path: Path) -> None:
         ),
         (["data.task=regression", "train.loss=quantile", "train.quantile=1.5"], r"in \(0, 1\)"),
         (
+            ['study.objectives=["val/acuracy", "parameters"]'],
+            r"\[study\] objectives.0: input should",
+        ),
+        (
             ["data.task=regression", "train.loss=quantile", "space.quantile=[0.1, 0.9]"],
             r"objective: val/quantile_loss is not comparable between different levels",
         ),

@@ -18,6 +18,7 @@ from harness.api.result import StudyResult
 from harness.api.run import run_study
 from harness.checks.report import check_studies
 from harness.errors import ConfigError, StudyError
+from harness.inference.recorded_model import read_model
 from harness.inference.score_rows import score_rows
 from harness.models.ensemble import Ensemble
 from harness.models.fold_weights import split_folds
@@ -124,6 +125,16 @@ def test_each_trial_of_a_list_is_tested_with_a_final_model(listed: StudyResult) 
             harness.load("tiny", home=listed.workspace.root).load_model(), Ensemble
         )
     assert is_healthy(listed.workspace.root.parent)
+
+
+def test_the_mean_of_the_folds_networks_is_one_model_without_sets(tmp_path: Path) -> None:
+    result = run(tmp_path, SEARCH + '\n[final]\nmodel = "folds"\n', confirm=False)
+    assert isinstance(result.load_model(), Ensemble)
+    assert not any(read_files(result, result.champion)[1:])
+    recorded = read_model(result.workspace.open_tracker(reading=True), "tiny")
+    with pytest.raises(StudyError, match=r"mean of the folds' networks, whose sets cannot"):
+        recorded.get_set_threshold()
+    assert is_healthy(tmp_path)
 
 
 def test_the_doctor_checks_the_final_models(listed: StudyResult, tmp_path: Path) -> None:

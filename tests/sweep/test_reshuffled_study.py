@@ -69,6 +69,8 @@ def test_a_study_whose_trials_have_folds_of_their_own(
     assert check_studies(workspace, "own").studies[0].healthy
     shorts = {fact.key: fact.short for fact in result.summary.facts}
     assert "over 1 fresh seed, on 3 new folds" in shorts["validation"]
+    seed = result.summary.model_run.spec.seed
+    assert shorts["final_model"].endswith(f", the best of its run with seed {seed}")
     page = " ".join(re.sub("<[^>]+>", " ", result.report.read_text()).split())
     assert "fold 1 has other examples in each trial" in page
     assert "train, one fold" in page
