@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -118,3 +119,17 @@ def test_a_race_that_was_killed_ends_as_an_undisturbed_one(tmp_path: Path) -> No
     for folder in folders:
         report = check_studies(Workspace(folder / "mlruns"), "tiny", None)
         assert report.healthy, report.text()
+    (file,) = (killed / "mlruns").rglob("race.json")
+    document, problems = json.loads(file.read_text()), []
+    first = document["looks"][0]["ranked"]
+    for changes in (
+        {"runs": 99},
+        {"looks": [{"ranked": [*first, 99], "worse": [], "failed": []}]},
+        {"looks": []},
+    ):
+        file.write_text(json.dumps(document | changes))
+        (study,) = check_studies(Workspace(killed / "mlruns"), "tiny", None).studies
+        problems.append("".join(map(str, study.findings)))
+    assert f"race.json counts 99 runs, and its looks compare {len(complete)}" in problems[0]
+    assert "race.json compares trial 99 on new split 1, which has no run" in problems[1]
+    assert "race.json cannot be read" in problems[2]
