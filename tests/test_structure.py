@@ -14,6 +14,7 @@ import pytest
 
 import harness
 from tests.package_order import ORDER
+from tests.support import real_data
 
 PACKAGE = Path(harness.__file__).parent
 
@@ -298,3 +299,15 @@ def test_the_architecture_page_lists_every_package() -> None:
     page = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text()
     lines = page.partition("```text\nharness/\n")[2].partition("```\n")[0].splitlines()
     assert all(re.fullmatch(r"  \w+(/|\.py) +\S.{10,100}", line) for line in lines), lines
+
+
+def test_ci_fails_if_a_test_was_skipped_for_missing_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pattern = re.search(r'grep -E "(.+)" "\$log"', (PACKAGE.parent / ".ci" / "run").read_text())
+    assert pattern is not None
+    for folder in (None, str(tmp_path)):
+        monkeypatch.setattr(real_data, "FOLDER", folder)
+        with pytest.raises(pytest.skip.Exception) as skipped:
+            real_data.find_real_data("MNIST/raw")
+        assert re.search(pattern[1], f"SKIPPED [1] tests/x.py:1: {skipped.value}")

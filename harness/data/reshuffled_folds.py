@@ -1,7 +1,7 @@
 """Folds that are drawn again for each trial, in memory, where the trial is trained.
 
-If all trials have the same folds, the search adapts to them. With folds of their own, the luck of
-a split is another one in each trial (T. Nagler and others, NeurIPS 2024, arXiv 2405.15393). The
+If all trials share one division into folds, the search may choose settings that suit this division.
+If each trial has its own, it cannot (T. Nagler and others, NeurIPS 2024, arXiv 2405.15393). The
 folds follow from the trial's settings and seed, so a retry and a replay have the same ones.
 """
 
