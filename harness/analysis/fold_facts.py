@@ -59,7 +59,7 @@ def describe_final_model(summary: Summary) -> str:
     examples, epochs = format_count(final.examples, "example"), format_count(final.epochs, "epoch")
     text = f"trained again on all {examples} for {epochs}"
     if summary.confirmation is not None and CONFIRM_INFIX in summary.model_run.uid:
-        text += f", the best of its run with seed {summary.model_run.spec.seed}"
+        text += f", the best epoch of its run with seed {summary.model_run.spec.seed}"
     return text
 
 

@@ -70,7 +70,7 @@ def test_a_study_whose_trials_have_folds_of_their_own(
     shorts = {fact.key: fact.short for fact in result.summary.facts}
     assert "over 1 fresh seed, on 3 new folds" in shorts["validation"]
     seed = result.summary.model_run.spec.seed
-    assert shorts["final_model"].endswith(f", the best of its run with seed {seed}")
+    assert shorts["final_model"].endswith(f", the best epoch of its run with seed {seed}")
     page = " ".join(re.sub("<[^>]+>", " ", result.report.read_text()).split())
     assert "fold 1 has other examples in each trial" in page
     assert "train, one fold" in page
